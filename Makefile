@@ -1,0 +1,84 @@
+# Everything runs in .venv, which is made from the lock file at first use.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+EDGEQUANT := $(BIN)/edgequant
+READY := $(VENV)/.ready
+
+MODEL ?= mobilenet_v2_small
+DATA ?= fashion_mnist:test
+RECIPE ?= tflite-int8
+TRAIN_DATA ?= keras/fashion_mnist:train
+# Options of the command that have no variable of their own, such as ARGS="--samples 200".
+ARGS ?=
+CALIBRATION ?=
+PREPROCESSING ?=
+OUTPUT ?=
+
+OPTIONS = --model $(MODEL) --data $(DATA) \
+	$(if $(CALIBRATION),--calibration $(CALIBRATION)) \
+	$(if $(PREPROCESSING),--preprocessing $(PREPROCESSING)) \
+	$(if $(OUTPUT),--output $(OUTPUT)) $(ARGS)
+
+RECIPES := tflite-float32 tflite-float16 tflite-dynamic tflite-int8 tflite-int8-per-tensor \
+	tflite-int16x8 onnx-float32 onnx-float16 onnx-dynamic onnx-int8 onnx-int8-per-tensor \
+	onnx-int8-full-range
+
+.DEFAULT_GOAL := help
+.PHONY: help setup quantize compare train test test-slow lint format bench docs lock clean $(RECIPES)
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "  make RECIPE           write and measure one of: $(RECIPES)"
+	@echo "Variables: MODEL=$(MODEL) DATA=$(DATA) CALIBRATION= PREPROCESSING= OUTPUT= ARGS="
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if v >= (3, 11) else f"edgequant needs Python 3.11 or newer; received {v.major}.{v.minor}: run make PYTHON=python3.12, say.")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $(READY)
+
+setup: $(READY) ## make .venv from the lock file
+
+$(RECIPES): $(READY)
+	$(EDGEQUANT) quantize --recipe $@ $(OPTIONS)
+
+quantize: $(READY) ## write and measure RECIPE= (tflite-int8 unless given) of MODEL=
+	$(EDGEQUANT) quantize --recipe $(RECIPE) $(OPTIONS)
+
+compare: $(READY) ## measure Keras float and every recipe on the same tensors
+	$(EDGEQUANT) compare $(OPTIONS)
+
+train: $(READY) ## train MODEL= on TRAIN_DATA=; goes on where a killed run was
+	$(EDGEQUANT) train --model $(MODEL) --data $(TRAIN_DATA) $(ARGS)
+
+test: $(READY) ## run the fast tests
+	$(BIN)/python -m pytest -n 2 -m "not slow" $(ARGS)
+
+test-slow: $(READY) ## run the slow tests too
+	$(BIN)/python -m pytest -n 2 $(ARGS)
+
+lint: $(READY) ## ruff, mypy --strict and the import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY) ## let ruff format the code
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+bench: $(READY) ## write benchmarks/results/*.csv
+	$(BIN)/python -m benchmarks $(ARGS)
+
+docs: $(READY) ## write the generated parts of the docs again
+	$(BIN)/python -m edgequant.docs
+
+lock: ## resolve the newest versions into requirements.lock (needs uv)
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-annotate --no-header --upgrade --extra dev pyproject.toml -o requirements.lock
+
+clean: ## delete what was made, the environment included
+	rm -rf $(VENV) artifacts .mypy_cache .pytest_cache .ruff_cache .hypothesis

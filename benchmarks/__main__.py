@@ -1,0 +1,33 @@
+"""``python -m benchmarks [NAME ...]``: run benchmarks and write their CSV files."""
+
+from __future__ import annotations
+
+import os
+import pkgutil
+import sys
+from importlib import import_module
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import benchmarks
+import edgequant  # noqa: F401 - makes the rooms ours
+from benchmarks.record import write
+from evaluation.machine import this_machine
+
+
+def main(names: list[str]) -> None:
+    """Run the named benchmarks, all of them when none is named."""
+    found = [
+        module.name
+        for module in pkgutil.iter_modules(benchmarks.__path__)
+        if module.name not in ("__main__", "record")
+    ]
+    for name in names or found:
+        figures = import_module(f"benchmarks.{name}").run()
+        print(write(name, figures, this_machine()))
+        for figure in figures:
+            print(f"  {figure.subject:45} {figure.quantity:12} {figure.value:12.4g} {figure.unit}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

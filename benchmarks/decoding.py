@@ -1,0 +1,45 @@
+"""Decoding and resizing photos on one core against all of them, in one run."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from benchmarks.record import Figure
+from calibration_data.datasets.base import open_dataset
+from calibration_data.preprocessing import Interpolation, Preprocessing
+from calibration_data.stream import cores, stream
+
+IMAGES = 200
+
+
+def run() -> list[Figure]:
+    """Measure on made-up JPEGs of 500x375 pixels, the usual size of ImageNet's."""
+    contract = Preprocessing(
+        size=(224, 224), resize_short_side=256, interpolation=Interpolation.BICUBIC
+    )
+    figures = []
+    with tempfile.TemporaryDirectory() as folder:
+        _make_photos(Path(folder))
+        dataset = open_dataset(folder)
+        for threads in sorted({1, cores()}):
+            start = time.perf_counter()
+            done = sum(len(b.labels) for b in stream(dataset, contract, threads=threads))
+            rate = done / (time.perf_counter() - start)
+            figures.append(
+                Figure("folder to tensors", "throughput", rate, "images/s", done, threads)
+            )
+    return figures
+
+
+def _make_photos(folder: Path) -> None:
+    rng = np.random.default_rng(0)
+    for number in range(IMAGES):
+        small = rng.integers(0, 256, (24, 32, 3), np.uint8)
+        path = folder / f"class_{number % 2}" / f"{number}.jpg"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(small).resize((500, 375), Image.Resampling.BICUBIC).save(path, quality=90)

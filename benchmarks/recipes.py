@@ -1,0 +1,75 @@
+"""Quantization seconds, images a second, latency and size of every recipe of a model."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.record import Figure
+from calibration_data.contract import ContractRequest
+from calibration_data.datasets.base import open_dataset
+from calibration_data.preprocessing import Preprocessing
+from calibration_data.stream import cores, stream
+from edgequant.pipeline import artifact_key, prepare, write_artifact
+from edgequant.requests import CalibrationRequest, QuantizeRequest
+from evaluation.latency import latency
+from evaluation.runner import predict_all
+from evaluation.session import runtimes
+from models.loading import ModelRequest
+from quantize.recipes import RECIPES, Recipe
+
+MODEL = "mobilenet_v2_small"
+CALIBRATION = "fashion_mnist:calibration"
+DATA = "fashion_mnist:test"
+IMAGES = 1000
+
+
+def run() -> list[Figure]:
+    """Measure; the subject is RECIPE, or RECIPE in RUNTIME."""
+    figures: list[Figure] = []
+    with tempfile.TemporaryDirectory() as folder:
+        request = QuantizeRequest(
+            ModelRequest(MODEL),
+            ContractRequest(),
+            RECIPES,
+            CalibrationRequest(CALIBRATION),
+            Path(folder),
+        )
+        prepared = prepare(request, CALIBRATION)
+        for recipe in RECIPES:
+            start = time.perf_counter()
+            artifact = write_artifact(
+                request,
+                recipe,
+                prepared,
+                artifact_key(request, recipe, CALIBRATION),
+                lambda _: None,
+            )
+            seconds = time.perf_counter() - start
+            images = 1000 if recipe.needs_calibration else 0
+            figures.append(Figure(recipe.name, "quantize", seconds, "s", images, cores()))
+            figures.append(Figure(recipe.name, "size", artifact.size_bytes, "bytes", 1, 0))
+            figures += _runtime_figures(recipe, artifact.path, prepared.contract)
+    return figures
+
+
+def _runtime_figures(recipe: Recipe, path: Path, contract: Preprocessing) -> list[Figure]:
+    dataset = open_dataset(DATA).subset(np.arange(IMAGES))
+    batches = list(stream(dataset, contract))
+    figures = []
+    for runtime in runtimes().values():
+        if path.suffix not in runtime.suffixes:
+            continue
+        start = time.perf_counter()
+        predict_all(partial(runtime.open, path, 1), batches, workers=cores())
+        rate = IMAGES / (time.perf_counter() - start)
+        subject = f"{recipe.name} in {runtime.name}"
+        figures.append(Figure(subject, "throughput", rate, "images/s", IMAGES, cores()))
+        timed = latency(partial(runtime.open, path, 1), batches[0].images[:1], 1)
+        for name, value in (("p50", timed.p50_ms), ("p90", timed.p90_ms), ("p99", timed.p99_ms)):
+            figures.append(Figure(subject, f"latency {name}", value, "ms", timed.runs, 1))
+    return figures

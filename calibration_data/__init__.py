@@ -1,0 +1,1 @@
+"""On what do we calibrate and measure? Datasets, the preprocessing contract, splits."""

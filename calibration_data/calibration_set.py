@@ -1,0 +1,70 @@
+"""The images that ranges are measured on; the test split is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from calibration_data.datasets.base import Dataset, SplitRole
+from calibration_data.errors import InvalidInputError
+from calibration_data.preprocessing import Preprocessing
+from calibration_data.stream import stream
+
+_REFUSED = (SplitRole.TEST, SplitRole.DEVELOPMENT)
+
+
+@dataclass(frozen=True)
+class CalibrationSet:
+    """Representative data.
+
+    Attributes:
+        dataset: the images, in the order they are used.
+        preprocessing: contract of the network.
+
+    Raises:
+        InvalidInputError: a test or development split, or images of one class only.
+    """
+
+    dataset: Dataset
+    preprocessing: Preprocessing
+
+    def __post_init__(self) -> None:
+        if self.dataset.role in _REFUSED:
+            raise InvalidInputError(
+                "calibration never sees the images that accuracy is measured on",
+                received=f"{self.dataset.name}, a {self.dataset.role.value} split",
+                remedy="give a training or calibration split",
+            )
+        if len(np.unique(self.dataset.labels)) < 2:
+            raise InvalidInputError(
+                "calibration images are of at least two classes",
+                received=f"{len(self.dataset)} images of one class in {self.dataset.name}",
+                remedy="give representative images of all classes",
+            )
+
+    @classmethod
+    def draw(
+        cls, dataset: Dataset, preprocessing: Preprocessing, samples: int | None, seed: int
+    ) -> CalibrationSet:
+        """Draw ``samples`` images at random, without repetition; all of them when None.
+
+        Raises:
+            InvalidInputError: fewer than two, or more than there are.
+        """
+        if samples is None:
+            return cls(dataset, preprocessing)
+        if not 2 <= samples <= len(dataset):
+            raise InvalidInputError(
+                f"--samples is between 2 and the {len(dataset)} images of {dataset.name}",
+                received=samples,
+                remedy="choose another number",
+            )
+        chosen = np.random.default_rng(seed).permutation(len(dataset))[:samples]
+        return cls(dataset.subset(chosen), preprocessing)
+
+    def batches(self, batch_size: int = 32) -> Iterator[np.ndarray]:
+        """Preprocessed images, float32 ``[b, height, width, 3]``, in the same order each time."""
+        for batch in stream(self.dataset, self.preprocessing, batch_size=batch_size):
+            yield batch.images

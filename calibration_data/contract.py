@@ -1,0 +1,192 @@
+"""Which contract a model gets: its own, a TOML file's, and what flags change in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from calibration_data.datasets.base import Dataset
+from calibration_data.errors import InvalidInputError
+from calibration_data.labels import imagenet_labels
+from calibration_data.preprocessing import (
+    ChannelOrder,
+    Crop,
+    Interpolation,
+    Preprocessing,
+    read_contract,
+    read_labels,
+)
+
+
+@dataclass(frozen=True)
+class ContractRequest:
+    """What the user says of the contract; None where nothing is said.
+
+    Attributes:
+        file: TOML file.
+        mean: one value or three, of pixels 0..255.
+        std: likewise.
+        crop: see Crop.
+        resize_short_side: pixels.
+        interpolation: see Interpolation.
+        channels: see ChannelOrder.
+        labels: file with one label a line.
+    """
+
+    file: Path | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    crop: Crop | None = None
+    resize_short_side: int | None = None
+    interpolation: Interpolation | None = None
+    channels: ChannelOrder | None = None
+    labels: Path | None = None
+
+
+def resolve_contract(
+    request: ContractRequest,
+    *,
+    own: Preprocessing | None,
+    model_path: Path | None,
+    size: tuple[int, int],
+) -> Preprocessing:
+    """The contract of a model.
+
+    In this order: the file that is named; the registered model's own; a TOML file beside the
+    model with the same name; flags alone, if they state mean and std. Flags change single values.
+
+    Args:
+        request: file and flags.
+        own: contract of a registered model.
+        model_path: of a model file.
+        size: height and width of the model's input.
+
+    Raises:
+        InvalidInputError: a foreign model without contract, or a contract of another size.
+    """
+    beside = None if model_path is None else model_path.with_suffix(".toml")
+    if request.file is not None:
+        contract = read_contract(request.file)
+    elif own is not None:
+        contract = own
+    elif beside is not None and beside.is_file():
+        contract = read_contract(beside)
+    elif request.mean is not None and request.std is not None:
+        contract = Preprocessing(size=size, crop=Crop.STRETCH)
+    else:
+        raise InvalidInputError(
+            "a model that is not registered needs its preprocessing: how pixels became the "
+            "numbers it was trained on",
+            received=f"{model_path} without a contract",
+            remedy=f"give --preprocessing FILE.toml (keys size, resize_short_side, mean, std), "
+            f"write {beside}, or pass --mean and --std",
+        )
+    contract = _changed(contract, request)
+    if contract.size != size:
+        raise InvalidInputError(
+            f"the contract's size is the model's input, {size[0]}x{size[1]}",
+            received=f"{contract.size[0]}x{contract.size[1]}",
+            remedy="correct size in the contract",
+        )
+    return contract
+
+
+def _changed(contract: Preprocessing, request: ContractRequest) -> Preprocessing:
+    crop = request.crop or contract.crop
+    if request.resize_short_side is not None and request.crop is None:
+        crop = Crop.CENTER
+    short_side = request.resize_short_side or contract.resize_short_side
+    return replace(
+        contract,
+        crop=crop,
+        resize_short_side=short_side if crop is Crop.CENTER else None,
+        interpolation=request.interpolation or contract.interpolation,
+        channels=request.channels or contract.channels,
+        mean=_three(request.mean, contract.mean),
+        std=_three(request.std, contract.std),
+        labels=contract.labels if request.labels is None else read_labels(request.labels),
+    )
+
+
+def _three(
+    value: tuple[float, ...] | None, own: tuple[float, float, float]
+) -> tuple[float, float, float]:
+    if value is None:
+        return own
+    if len(value) == 1:
+        return value * 3
+    if len(value) != 3:
+        raise InvalidInputError(
+            "--mean and --std take one number, or three with commas",
+            received=",".join(f"{v:g}" for v in value),
+            remedy="write for instance --mean 127.5",
+        )
+    return (value[0], value[1], value[2])
+
+
+def complete_labels(
+    contract: Preprocessing, classes: int, dataset: Dataset | None
+) -> Preprocessing:
+    """Check the labels against the number of outputs; find them when the contract has none.
+
+    Without labels the class folders are taken when there is one an output, or the sorted
+    ImageNet ids when there are 1,000 outputs and every class folder is such an id.
+
+    Raises:
+        InvalidInputError: a label list that is too long or too short.
+    """
+    if contract.labels:
+        if len(contract.labels) != classes:
+            hint = (
+                "drop the background class from the list"
+                if len(contract.labels) == classes + 1
+                else "give the list that the model was trained with"
+            )
+            raise InvalidInputError(
+                f"a model with {classes} outputs has {classes} labels",
+                received=f"{len(contract.labels)} labels",
+                remedy=hint,
+            )
+        return contract
+    names = dataset.class_names if dataset is not None else ()
+    if len(names) == classes:
+        return contract.with_labels(names)
+    if names and classes == 1000 and set(names) <= set(imagenet_labels()):
+        return contract.with_labels(imagenet_labels())
+    return contract
+
+
+def align_labels(dataset: Dataset, contract: Preprocessing, classes: int) -> Dataset:
+    """The dataset with labels that count the network's outputs.
+
+    Class names are looked up in the contract's labels; bare numbers are taken as they are.
+
+    Raises:
+        InvalidInputError: a class that the network does not know, or no way to tell.
+    """
+    import numpy as np
+
+    names, known = dataset.class_names, contract.labels
+    if names and names != known:
+        if not known:
+            raise InvalidInputError(
+                f"{len(names)} class folders cannot be matched to {classes} outputs without labels",
+                received=dataset.name,
+                remedy="give the label list with --labels FILE, or labels in the contract",
+            )
+        if unknown := [name for name in names if name not in known]:
+            raise InvalidInputError(
+                "every class of a dataset is a label of the model",
+                received=f"{dataset.name} with {', '.join(unknown[:3])}"
+                + (f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""),
+                remedy="rename the class folders as the labels, or give another --labels FILE",
+            )
+        table = np.array([known.index(name) for name in names], np.int64)
+        return replace(dataset, labels=table[dataset.labels])
+    if len(dataset.labels) and int(dataset.labels.max()) >= classes:
+        raise InvalidInputError(
+            f"labels count the {classes} outputs from 0",
+            received=f"label {int(dataset.labels.max())} in {dataset.name}",
+            remedy="give the dataset that the model was trained for",
+        )
+    return dataset

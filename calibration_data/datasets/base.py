@@ -1,0 +1,161 @@
+"""What every dataset gives, and how a DATA argument finds its dataset."""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from calibration_data.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    Picture = np.ndarray | Image.Image
+
+
+class SplitRole(StrEnum):
+    """What a split may be used for."""
+
+    TRAIN = "train"
+    CALIBRATION = "calibration"
+    DEVELOPMENT = "development"
+    TEST = "test"
+    UNKNOWN = "unknown"
+    """A folder or file whose name says nothing; the user answers for it."""
+
+    @classmethod
+    def of(cls, split: str | None) -> SplitRole:
+        """Role of a split by the names in use: train, calibration, val, dev, test."""
+        word = (split or "").lower()
+        for role, words in _ROLE_WORDS.items():
+            if word in words:
+                return role
+        return cls.UNKNOWN
+
+
+_ROLE_WORDS = {
+    SplitRole.TRAIN: ("train", "training"),
+    SplitRole.CALIBRATION: ("calibration", "calib", "calibrate", "representative"),
+    SplitRole.DEVELOPMENT: ("dev", "development", "val", "valid", "validation"),
+    SplitRole.TEST: ("test", "testing", "eval", "evaluation"),
+}
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Labelled images that are decoded one at a time.
+
+    Attributes:
+        name: as the user wrote it, split included.
+        role: what the split may be used for.
+        labels: int64 ``[n]``, class of each image.
+        class_names: name of each class that ``labels`` counts; empty when labels are bare
+            output numbers.
+        decode: image number -> Pillow image or uint8 array; called from several threads;
+            raises InvalidInputError when the image cannot be read.
+        describe: image number -> what to call it in a message (a path, or a number).
+        content: image number -> stored bytes, to tell copies; None for arrays, whose pixels do.
+        content_size: image number -> number of those bytes, found without reading them.
+    """
+
+    name: str
+    role: SplitRole
+    labels: np.ndarray
+    class_names: tuple[str, ...]
+    decode: Callable[[int], Picture] = field(repr=False)
+    describe: Callable[[int], str] = field(repr=False, default=lambda i: f"image {i}")
+    content: Callable[[int], bytes] | None = field(repr=False, default=None)
+    content_size: Callable[[int], int] | None = field(repr=False, default=None)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def subset(self, indices: np.ndarray) -> Dataset:
+        """The images at ``indices`` (int ``[m]``), in that order."""
+        chosen = np.asarray(indices)
+        content, size = self.content, self.content_size
+        return replace(
+            self,
+            labels=self.labels[chosen],
+            decode=lambda i: self.decode(int(chosen[i])),
+            describe=lambda i: self.describe(int(chosen[i])),
+            content=None if content is None else lambda i: content(int(chosen[i])),
+            content_size=None if size is None else lambda i: size(int(chosen[i])),
+        )
+
+
+@dataclass(frozen=True)
+class DatasetKind:
+    """One way to write DATA; a module of this package defines one as ``KIND``.
+
+    Attributes:
+        name: of the kind, as listed.
+        syntax: how DATA is written, for help texts.
+        summary: one line.
+        matches: whether a DATA text (without its split) is of this kind.
+        open: (text, split or None) -> the dataset.
+        examples: registered names that ``edgequant list datasets`` shows.
+        order: kinds are asked in this order.
+    """
+
+    name: str
+    syntax: str
+    summary: str
+    matches: Callable[[str], bool]
+    open: Callable[[str, str | None], Dataset]
+    examples: tuple[str, ...] = ()
+    order: int = 50
+
+
+def dataset_kinds() -> tuple[DatasetKind, ...]:
+    """All kinds, found by walking this package: a new kind is one new file."""
+    package = import_module("calibration_data.datasets")
+    modules = (
+        import_module(f"{package.__name__}.{module.name}")
+        for module in pkgutil.iter_modules(package.__path__)
+    )
+    kinds = (module.KIND for module in modules if hasattr(module, "KIND"))
+    return tuple(sorted(kinds, key=lambda kind: (kind.order, kind.name)))
+
+
+def open_dataset(data: str) -> Dataset:
+    """Open DATA: a folder, a file or a registered name, with an optional ``:split``.
+
+    Raises:
+        InvalidInputError: nothing of that name, no such split, or a dataset without images.
+    """
+    text, split = data, None
+    if not Path(data).exists() and ":" in data:
+        text, split = data.rsplit(":", 1)
+    for kind in dataset_kinds():
+        if kind.matches(text):
+            dataset = kind.open(text, split)
+            if len(dataset) == 0:
+                raise InvalidInputError(
+                    "a dataset has at least one image",
+                    received=f"{data} with none",
+                    remedy="give another folder, file or split",
+                )
+            return dataset
+    raise InvalidInputError(
+        "DATA is an existing folder or .npz file, or a registered name",
+        received=data,
+        remedy="see 'edgequant list datasets'",
+    )
+
+
+def refuse_unknown_split(data: str, split: str | None, known: tuple[str, ...]) -> None:
+    """Raise InvalidInputError unless ``split`` is one of ``known``."""
+    if split not in known:
+        raise InvalidInputError(
+            f"{data} has the splits {', '.join(known)}",
+            received=split or "no split",
+            remedy=f"write for instance {data}:{known[0]}",
+        )

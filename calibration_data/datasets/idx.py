@@ -1,0 +1,96 @@
+"""IDX files, the format of MNIST and Fashion-MNIST (also Debian's dataset-fashion-mnist).
+
+Format: http://yann.lecun.com/exdb/mnist - two zero bytes, a type byte, the rank, big-endian
+sizes, then the values. Files may be gzipped.
+"""
+
+from __future__ import annotations
+
+import gzip
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from calibration_data.datasets.base import Dataset, DatasetKind, SplitRole, refuse_unknown_split
+from calibration_data.errors import InvalidInputError
+
+_PREFIX = {"train": "train", "test": "t10k"}
+_UINT8 = 8
+
+
+def read_idx(path: Path) -> np.ndarray:
+    """Read one IDX file of uint8 values, gzipped or plain.
+
+    Raises:
+        InvalidInputError: missing, cut short, or not IDX.
+    """
+    try:
+        raw = path.read_bytes()
+        if raw[:2] == b"\x1f\x8b":
+            raw = gzip.decompress(raw)
+        zeros, dtype, rank = struct.unpack_from(">HBB", raw)
+        shape = struct.unpack_from(f">{rank}I", raw, 4)
+        values = np.frombuffer(raw, np.uint8, offset=4 + 4 * rank)
+        if zeros or dtype != _UINT8:
+            raise ValueError(f"type {dtype:#x}, not uint8")
+        return values.reshape(shape)
+    except (OSError, EOFError, ValueError, struct.error, zlib.error) as error:
+        raise InvalidInputError(
+            "an IDX file holds uint8 values behind a header with their shape",
+            received=f"{path} ({error})",
+            remedy="fetch the file again",
+        ) from error
+
+
+def idx_bytes(values: np.ndarray) -> bytes:
+    """The gzipped IDX file of uint8 ``values``; the same bytes for the same values."""
+    header = struct.pack(f">HBB{values.ndim}I", 0, _UINT8, values.ndim, *values.shape)
+    return gzip.compress(header + values.astype(np.uint8).tobytes(), 9, mtime=0)
+
+
+def _find(folder: Path, stem: str) -> Path:
+    for name in (stem, f"{stem}.gz", stem.replace("-idx", ".idx")):
+        if (folder / name).is_file():
+            return folder / name
+    raise InvalidInputError(
+        f"an IDX folder holds {stem}.gz",
+        received=f"{folder} without it",
+        remedy="copy the four files of the dataset into one folder",
+    )
+
+
+def _matches(text: str) -> bool:
+    folder = Path(text)
+    return folder.is_dir() and any(folder.glob("*-images*idx3-ubyte*"))
+
+
+def _open(text: str, split: str | None) -> Dataset:
+    refuse_unknown_split(text, split, tuple(_PREFIX))
+    assert split is not None
+    images = read_idx(_find(Path(text), f"{_PREFIX[split]}-images-idx3-ubyte"))
+    labels = read_idx(_find(Path(text), f"{_PREFIX[split]}-labels-idx1-ubyte"))
+    if len(images) != len(labels):
+        raise InvalidInputError(
+            "images and labels are of one length",
+            received=f"{len(images)} images and {len(labels)} labels in {text}",
+            remedy="fetch both files again",
+        )
+    return Dataset(
+        name=f"{text}:{split}",
+        role=SplitRole.of(split),
+        labels=labels.astype(np.int64),
+        class_names=(),
+        decode=lambda i: images[i],
+    )
+
+
+KIND = DatasetKind(
+    name="idx",
+    syntax="FOLDER:train|test",
+    summary="folder of IDX files (MNIST, Fashion-MNIST, Debian's dataset-fashion-mnist)",
+    matches=_matches,
+    open=_open,
+    order=10,
+)

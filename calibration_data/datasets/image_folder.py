@@ -1,0 +1,103 @@
+"""A folder of class folders with images (the layout of torchvision's ImageFolder and of Keras)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from calibration_data.datasets.base import Dataset, DatasetKind, SplitRole
+from calibration_data.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm")
+
+
+def decode_file(path: Path) -> Image.Image:
+    """Decode an image file to RGB, turned as its EXIF orientation says.
+
+    Raises:
+        InvalidInputError: empty, cut short, damaged, or no image at all.
+    """
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as image:
+            return ImageOps.exif_transpose(image).convert("RGB")
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        UnidentifiedImageError,
+        Image.DecompressionBombError,
+    ) as error:
+        raise InvalidInputError(
+            "every image of a dataset can be decoded",
+            received=f"{path} ({str(error) or type(error).__name__})",
+            remedy="replace or delete that file",
+        ) from error
+
+
+def _split_folder(text: str, split: str | None) -> Path:
+    root = Path(text)
+    if split is None:
+        return root
+    if (root / split).is_dir():
+        return root / split
+    there = sorted(p.name for p in root.iterdir() if p.is_dir())
+    shown = ", ".join(there[:8]) + (", ..." if len(there) > 8 else "")
+    raise InvalidInputError(
+        f"the split of a folder is a folder inside it ({shown or 'none here'})",
+        received=f"{text}:{split}",
+        remedy="name one of those folders",
+    )
+
+
+def _images(folder: Path) -> list[Path]:
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
+    )
+
+
+def _open(text: str, split: str | None) -> Dataset:
+    folder = _split_folder(text, split)
+    class_folders = sorted(
+        path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")
+    )
+    found = [(path.name, _images(path)) for path in class_folders]
+    classes = [(name, files) for name, files in found if files]
+    if len(classes) < 2:
+        raise InvalidInputError(
+            "an image folder holds one folder a class, at least two of them with images",
+            received=f"{folder} with {len(classes)}",
+            remedy="sort the images into class folders"
+            + (f", or add a split such as {text}:{classes[0][0]}" if len(classes) == 1 else ""),
+        )
+    names = tuple(name for name, _ in found)
+    paths = [path for _, files in found for path in files]
+    labels = [number for number, (_, files) in enumerate(found) for _ in files]
+    return Dataset(
+        name=str(folder) if split is None else f"{text}:{split}",
+        role=SplitRole.of(folder.name),
+        labels=np.asarray(labels, np.int64),
+        class_names=names,
+        decode=lambda i: decode_file(paths[i]),
+        describe=lambda i: str(paths[i]),
+        content=lambda i: paths[i].read_bytes(),
+        content_size=lambda i: paths[i].stat().st_size,
+    )
+
+
+KIND = DatasetKind(
+    name="folder",
+    syntax="FOLDER[:SPLIT]",
+    summary="folder of class folders with images; SPLIT is a folder inside it",
+    matches=lambda text: Path(text).is_dir(),
+    open=_open,
+    order=90,
+)

@@ -1,0 +1,56 @@
+"""TensorFlow Datasets, when the package tensorflow-datasets is installed."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+import numpy as np
+
+from calibration_data.datasets.base import Dataset, DatasetKind, SplitRole
+from calibration_data.errors import InvalidInputError
+
+_PREFIX = "tfds/"
+
+
+def _open(text: str, split: str | None) -> Dataset:
+    if find_spec("tensorflow_datasets") is None:
+        raise InvalidInputError(
+            "tfds/ datasets need the package tensorflow-datasets",
+            received=text,
+            remedy="pip install tensorflow-datasets",
+        )
+    import tensorflow_datasets as tfds
+
+    name = text.removeprefix(_PREFIX)
+    try:
+        source, info = tfds.data_source(name, split=split, with_info=True)
+    except (ValueError, KeyError, AssertionError, OSError, tfds.core.DatasetNotFoundError) as error:
+        raise InvalidInputError(
+            "tfds/NAME:SPLIT is a dataset that tensorflow-datasets can prepare",
+            received=f"{text}:{split} ({str(error).splitlines()[0]})",
+            remedy="check name and split, and the connection for a first download",
+        ) from error
+    if split is None or not {"image", "label"} <= set(info.features):
+        raise InvalidInputError(
+            "a tfds dataset is given with its split and has the features image and label",
+            received=f"{text}:{split} with {', '.join(info.features)}",
+            remedy="choose a classification dataset, such as tfds/imagenette:validation",
+        )
+    labels = np.asarray([record["label"] for record in source], np.int64)
+    return Dataset(
+        name=f"{text}:{split}",
+        role=SplitRole.of(split.split("[")[0]),
+        labels=labels,
+        class_names=tuple(info.features["label"].names),
+        decode=lambda i: source[i]["image"],
+    )
+
+
+KIND = DatasetKind(
+    name="tfds",
+    syntax="tfds/NAME:SPLIT",
+    summary="TensorFlow Datasets, when tensorflow-datasets is installed",
+    matches=lambda text: text.startswith(_PREFIX),
+    open=_open,
+    order=40,
+)

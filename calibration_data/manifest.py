@@ -1,0 +1,97 @@
+"""Which images a stored split holds, from where, and the hashes of its files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from calibration_data.errors import InvalidInputError
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file of the dataset and the sha256 of its bytes, in hexadecimal."""
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class StoredSplit:
+    """One split.
+
+    Attributes:
+        source_split: split of the source that the images are from.
+        indices: their numbers there: a range ``[first, last + 1]``, or all numbers.
+        images: file with the images.
+        labels: file with the labels.
+    """
+
+    source_split: str
+    indices: tuple[int, ...] | str
+    images: StoredFile
+    labels: StoredFile
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Where a stored dataset comes from.
+
+    Attributes:
+        source: who published it and where it was taken from.
+        licence: its SPDX name.
+        splits: by name.
+    """
+
+    source: str
+    licence: str
+    splits: dict[str, StoredSplit]
+
+    @classmethod
+    def read(cls, path: Path) -> Manifest:
+        """Read a manifest written by ``write``."""
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return cls(
+            values["source"],
+            values["licence"],
+            {name: _split(split) for name, split in values["splits"].items()},
+        )
+
+    def write(self, path: Path) -> None:
+        """Write the manifest as JSON."""
+        path.write_text(json.dumps(asdict(self)) + "\n", encoding="utf-8")
+
+    def checked(self, folder: Path, file: StoredFile) -> Path:
+        """The path of a file, its hash checked.
+
+        Raises:
+            InvalidInputError: the file is not what the manifest says.
+        """
+        path = folder / file.name
+        found = sha256_of(path) if path.is_file() else "no file"
+        if found != file.sha256:
+            raise InvalidInputError(
+                f"{file.name} has the sha256 that its manifest states",
+                received=found,
+                remedy="restore the file from the repository",
+            )
+        return path
+
+
+def sha256_of(path: Path) -> str:
+    """The sha256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def _split(values: dict[str, Any]) -> StoredSplit:
+    indices = values["indices"]
+    return StoredSplit(
+        values["source_split"],
+        indices if isinstance(indices, str) else tuple(indices),
+        StoredFile(**values["images"]),
+        StoredFile(**values["labels"]),
+    )

@@ -1,0 +1,340 @@
+"""The preprocessing contract: how an image becomes the tensor that a network was trained on.
+
+One frozen value travels with the weights and drives training, calibration, evaluation and the
+metadata of every exported file, so that no two of them can disagree.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from calibration_data.errors import InvalidInputError
+from calibration_data.labels import KNOWN_LABELS
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL import Image
+
+
+class Crop(StrEnum):
+    """How an image of any shape becomes ``size``."""
+
+    CENTER = "center"
+    """Resize the short side to ``resize_short_side``, keep the centre."""
+    STRETCH = "stretch"
+    """Resize both sides to ``size``, whatever the aspect ratio."""
+    PAD = "pad"
+    """No resizing: centre on black; an image larger than ``size`` is refused."""
+    EXACT = "exact"
+    """No resizing: an image of another size is refused."""
+
+
+class Interpolation(StrEnum):
+    """Resampling filter, by Pillow's name."""
+
+    NEAREST = "nearest"
+    BILINEAR = "bilinear"
+    BICUBIC = "bicubic"
+    LANCZOS = "lanczos"
+    BOX = "box"
+
+
+class ChannelOrder(StrEnum):
+    """Order of the three colour channels in the tensor."""
+
+    RGB = "rgb"
+    BGR = "bgr"
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How an image becomes a tensor: ``(pixel - mean) / std`` after resize and crop.
+
+    Attributes:
+        size: height and width of the tensor, in pixels.
+        crop: how the image is brought to ``size``.
+        resize_short_side: pixels of the short side before a centre crop; set for ``center`` only.
+        interpolation: resampling filter of the resize.
+        channels: order of the colour channels.
+        mean: per channel (in the order of ``channels``), of pixel values 0..255.
+        std: likewise; above zero.
+        labels: class names in the order of the network's outputs; empty when unknown.
+
+    Raises:
+        InvalidInputError: a combination that means nothing (a centre crop larger than the
+            resized image, a standard deviation of zero, duplicate labels).
+    """
+
+    size: tuple[int, int]
+    crop: Crop = Crop.CENTER
+    resize_short_side: int | None = None
+    interpolation: Interpolation = Interpolation.BILINEAR
+    channels: ChannelOrder = ChannelOrder.RGB
+    mean: tuple[float, float, float] = (127.5, 127.5, 127.5)
+    std: tuple[float, float, float] = (127.5, 127.5, 127.5)
+    labels: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.size) != 2 or min(self.size) < 1:
+            _refuse("size must be two positive whole numbers, height and width", self.size)
+        if (self.resize_short_side is not None) != (self.crop is Crop.CENTER):
+            _refuse(
+                "resize_short_side goes with crop = 'center', and only with it",
+                f"crop = {self.crop.value!r} and resize_short_side = {self.resize_short_side}",
+            )
+        if self.resize_short_side is not None and self.resize_short_side < max(self.size):
+            _refuse(
+                "resize_short_side must be at least the longer side of size",
+                f"{self.resize_short_side} with size {self.size}",
+            )
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if len(values) != 3 or not all(-1e6 < v < 1e6 for v in values):
+                _refuse(f"{name} must be one finite number or three", values)
+        if min(self.std) <= 0:
+            _refuse("std must be above zero", self.std)
+        if len(set(self.labels)) != len(self.labels):
+            twice = next(x for i, x in enumerate(self.labels) if x in self.labels[:i])
+            _refuse("labels must be unique", f"{twice!r} more than once")
+
+    @property
+    def value_range(self) -> tuple[float, float]:
+        """Smallest and largest value that a pixel 0..255 can become."""
+        lows = [(0 - m) / s for m, s in zip(self.mean, self.std, strict=True)]
+        highs = [(255 - m) / s for m, s in zip(self.mean, self.std, strict=True)]
+        return min(lows), max(highs)
+
+    def with_labels(self, labels: tuple[str, ...]) -> Preprocessing:
+        """The same contract with these labels."""
+        return replace(self, labels=labels)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for TOML, JSON and file metadata; ``from_dict`` reads them back."""
+        values: dict[str, Any] = {
+            "size": list(self.size),
+            "crop": self.crop.value,
+            "interpolation": self.interpolation.value,
+            "channels": self.channels.value,
+            "mean": list(self.mean),
+            "std": list(self.std),
+        }
+        if self.resize_short_side is not None:
+            values["resize_short_side"] = self.resize_short_side
+        if self.labels:
+            values["labels"] = list(self.labels)
+        return values
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Preprocessing:
+        """Read a contract from plain values.
+
+        Raises:
+            InvalidInputError: an unknown key, a missing ``size``, or a value of the wrong type.
+        """
+        known = {
+            "size", "crop", "resize_short_side", "interpolation", "channels", "mean", "std",
+            "labels",
+        }  # fmt: skip
+        if unknown := sorted(set(values) - known):
+            _refuse(f"a contract has the keys {', '.join(sorted(known))}", ", ".join(unknown))
+        if "size" not in values:
+            _refuse("a contract needs size = [height, width]", ", ".join(sorted(values)) or "none")
+        short_side = values.get("resize_short_side")
+        default_crop = Crop.STRETCH if short_side is None else Crop.CENTER
+        try:
+            size = values["size"]
+            return cls(
+                size=(int(size[0]), int(size[1])) if len(size) == 2 else tuple(size),
+                crop=Crop(values.get("crop", default_crop.value)),
+                resize_short_side=None if short_side is None else int(short_side),
+                interpolation=Interpolation(values.get("interpolation", "bilinear")),
+                channels=ChannelOrder(values.get("channels", "rgb")),
+                mean=_three(values.get("mean", 127.5)),
+                std=_three(values.get("std", 127.5)),
+                labels=tuple(str(x) for x in values.get("labels", ())),
+            )
+        except (TypeError, ValueError) as error:
+            raise InvalidInputError(
+                "a contract holds numbers, and the words that the README lists",
+                received=str(error),
+                remedy="correct that value",
+            ) from error
+
+    def tensor(self, image: np.ndarray | Image.Image) -> np.ndarray:
+        """Apply the contract to one image.
+
+        Args:
+            image: a Pillow image, or uint8 ``[height, width]``, ``[height, width, 1]`` (grey,
+                repeated to three channels) or ``[height, width, 3]`` in RGB order.
+
+        Returns:
+            float32 ``[size[0], size[1], 3]``.
+
+        Raises:
+            InvalidInputError: an array of another dtype or channel count, or an image whose
+                size the contract does not take.
+        """
+        return self.normalize(self.pixels(image))
+
+    def normalize(self, pixels: np.ndarray) -> np.ndarray:
+        """Order the channels and apply mean and std.
+
+        Args:
+            pixels: uint8 ``[..., height, width, 3]``, RGB.
+
+        Returns:
+            float32, same shape.
+        """
+        import numpy as np
+
+        if self.channels is ChannelOrder.BGR:
+            pixels = pixels[..., ::-1]
+        mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
+        values: np.ndarray = (pixels.astype(np.float32) - mean) / std
+        return values
+
+    def pixels(self, image: np.ndarray | Image.Image) -> np.ndarray:
+        """Resize and crop only: uint8 ``[size[0], size[1], 3]``, RGB. Raises as ``tensor``."""
+        import numpy as np
+        from PIL import Image
+
+        if isinstance(image, np.ndarray):
+            image = Image.fromarray(_rgb_array(image))
+        elif image.mode != "RGB":
+            image = image.convert("RGB")
+        height, width = self.size
+        if self.crop in (Crop.PAD, Crop.EXACT):
+            return self._placed(np.asarray(image))
+        resample = Image.Resampling[self.interpolation.name]
+        if self.crop is Crop.STRETCH:
+            return np.asarray(image.resize((width, height), resample))
+        assert self.resize_short_side is not None
+        scale = self.resize_short_side / min(image.size)
+        resized = (
+            max(self.resize_short_side, int(image.width * scale)),
+            max(self.resize_short_side, int(image.height * scale)),
+        )
+        left = round((resized[0] - width) / 2)
+        top = round((resized[1] - height) / 2)
+        # One resampling of just the kept box equals resize, then crop, at a fraction of the work.
+        box = (
+            left * image.width / resized[0],
+            top * image.height / resized[1],
+            (left + width) * image.width / resized[0],
+            (top + height) * image.height / resized[1],
+        )
+        return np.asarray(image.resize((width, height), resample, box=box))
+
+    def _placed(self, pixels: np.ndarray) -> np.ndarray:
+        import numpy as np
+
+        height, width = pixels.shape[:2]
+        fits = (
+            (height, width) == self.size
+            if self.crop is Crop.EXACT
+            else height <= self.size[0] and width <= self.size[1]
+        )
+        if not fits:
+            limit = "exactly" if self.crop is Crop.EXACT else "at most"
+            raise InvalidInputError(
+                f"with crop = '{self.crop.value}' an image has {limit} "
+                f"{self.size[0]}x{self.size[1]} pixels",
+                received=f"{height}x{width}",
+                remedy="resize the images, or use crop = 'center' or 'stretch' in the contract",
+            )
+        top, left = (self.size[0] - height) // 2, (self.size[1] - width) // 2
+        canvas = np.zeros((*self.size, 3), np.uint8)
+        canvas[top : top + height, left : left + width] = pixels
+        return canvas
+
+
+def read_contract(path: Path) -> Preprocessing:
+    """Read a contract from a TOML file; ``labels`` is a list, a known name, or a file.
+
+    A file is looked for beside the contract. A text with spaces is a remark to the reader.
+
+    Raises:
+        InvalidInputError: no such file, no TOML, or a contract that breaks a rule.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InvalidInputError(
+            "--preprocessing takes a TOML file that can be read",
+            received=f"{path} ({error})",
+            remedy="see 'Bring your own model' in the README for its keys",
+        ) from error
+    labels = values.get("labels")
+    if isinstance(labels, str):
+        del values["labels"]
+        if labels in KNOWN_LABELS:
+            values["labels"] = KNOWN_LABELS[labels]()
+        elif " " not in labels:
+            values["labels"] = read_labels(path.parent / labels)
+    return Preprocessing.from_dict(values)
+
+
+def read_labels(path: Path) -> tuple[str, ...]:
+    """Read a label list, one a line, in the order of the network's outputs.
+
+    Raises:
+        InvalidInputError: no such file, an empty line between labels, or no label at all.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInputError(
+            "a label list is a text file with one label a line",
+            received=f"{path} ({error})",
+            remedy="give the path of such a file",
+        ) from error
+    labels = tuple(line.strip() for line in lines)
+    while labels and not labels[-1]:
+        labels = labels[:-1]
+    if not labels or not all(labels):
+        raise InvalidInputError(
+            "a label list has no empty line",
+            received=f"{path} with {len(labels)} lines",
+            remedy="write one label on each line",
+        )
+    return labels
+
+
+def _three(value: Any) -> tuple[float, float, float]:
+    if isinstance(value, int | float):
+        return (float(value),) * 3
+    values = tuple(float(v) for v in value)
+    if len(values) == 1:
+        return values * 3
+    if len(values) != 3:
+        raise ValueError(f"one number or three, not {len(values)}")
+    return values
+
+
+def _rgb_array(pixels: np.ndarray) -> np.ndarray:
+    import numpy as np
+
+    if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3):
+        raise InvalidInputError(
+            "an image array is uint8 [height, width, channels] with values 0..255",
+            received=f"{pixels.dtype} {list(pixels.shape)}",
+            remedy="store the pixels before any normalization: the contract does that",
+        )
+    if pixels.ndim == 2:
+        pixels = pixels[..., None]
+    if pixels.shape[-1] == 1:
+        return np.repeat(pixels, 3, axis=-1)
+    if pixels.shape[-1] != 3:
+        raise InvalidInputError(
+            "an image array has one channel (grey) or three (RGB)",
+            received=f"{pixels.shape[-1]} channels",
+            remedy="convert the images to RGB",
+        )
+    return pixels
+
+
+def _refuse(rule: str, received: object) -> None:
+    raise InvalidInputError(rule, received=received, remedy="correct the preprocessing contract")

@@ -1,0 +1,93 @@
+"""Decode and preprocess images on all cores, a bounded number of batches ahead."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from calibration_data.datasets.base import Dataset
+from calibration_data.errors import InvalidInputError
+from calibration_data.preprocessing import Preprocessing
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Preprocessed images.
+
+    Attributes:
+        images: float32 ``[b, height, width, 3]``.
+        labels: int64 ``[b]``.
+        indices: int64 ``[b]``, numbers of the images in their dataset.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    indices: np.ndarray
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def stream(
+    dataset: Dataset,
+    preprocessing: Preprocessing,
+    *,
+    batch_size: int = 32,
+    threads: int | None = None,
+) -> Iterator[Batch]:
+    """Batches of a dataset in its order.
+
+    Pillow and NumPy release the interpreter lock, so threads decode in parallel; two batches a
+    thread are under way at most, so memory does not grow with the dataset.
+
+    Args:
+        dataset: what to decode.
+        preprocessing: contract to apply.
+        batch_size: images a batch; the last may be smaller.
+        threads: that decode; as many as cores when None.
+
+    Raises:
+        InvalidInputError: an image that cannot be decoded or that the contract does not take;
+            the message names it.
+    """
+    workers = threads or cores()
+    order = np.arange(len(dataset))
+    chunks = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
+    pending: deque[Future[Batch]] = deque()
+    with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
+        try:
+            for chunk in chunks:
+                if len(pending) == 2 * workers:
+                    yield pending.popleft().result()
+                pending.append(pool.submit(_load, dataset, preprocessing, chunk))
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            for future in pending:
+                future.cancel()
+
+
+def _load(dataset: Dataset, preprocessing: Preprocessing, indices: np.ndarray) -> Batch:
+    images = np.empty((len(indices), *preprocessing.size, 3), np.float32)
+    for row, index in enumerate(indices):
+        try:
+            images[row] = preprocessing.tensor(dataset.decode(int(index)))
+        except InvalidInputError as error:
+            name = dataset.describe(int(index))
+            if name in error.received:
+                raise
+            raise InvalidInputError(
+                error.rule,
+                received=f"{error.received} ({name} of {dataset.name})",
+                remedy=error.remedy,
+            ) from error
+    return Batch(images, dataset.labels[indices], indices)

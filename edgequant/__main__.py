@@ -1,0 +1,8 @@
+"""``python -m edgequant``, and the entry point of the installed command."""
+
+from __future__ import annotations
+
+from edgequant.cli import main
+
+if __name__ == "__main__":
+    main()

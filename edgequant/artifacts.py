@@ -1,0 +1,148 @@
+"""The folder that an artifact is delivered in, and when it need not be made again.
+
+Beside the file: its record (what it was made from, with hashes), labels.txt and SHA256SUMS.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from calibration_data.atomic import write_whole
+from calibration_data.manifest import sha256_of
+from calibration_data.preprocessing import Preprocessing
+from edgequant.rooms import ROOMS
+from quantize.recipes import Recipe
+
+_RECORD = ".recipe.json"
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A written file.
+
+    Attributes:
+        path: of the file.
+        recipe: which numbers it holds.
+        sha256: of its bytes.
+        size_bytes: of the file.
+        key: hash of everything it was made from.
+        unchanged: an earlier run had already made it from the same things.
+    """
+
+    path: Path
+    recipe: Recipe
+    sha256: str
+    size_bytes: int
+    key: str
+    unchanged: bool
+
+    @property
+    def folder(self) -> Path:
+        """Where the file and what goes with it lie."""
+        return self.path.parent
+
+    def beside(self, ending: str) -> Path:
+        """A file that goes with the artifact: its name with another ending."""
+        return self.folder / f"{self.path.stem}{ending}"
+
+
+@cache
+def code_digest() -> str:
+    """A hash of our own source: another version may write other files."""
+    home = Path(__file__).resolve().parent.parent
+    whole = hashlib.sha256()
+    for room in ("edgequant", *ROOMS):
+        for path in sorted((home / room).rglob("*.py")):
+            whole.update(path.read_bytes())
+    return whole.hexdigest()
+
+
+def data_digest(data: str | None) -> str:
+    """A hash that changes when the files behind a DATA text do (names, sizes, times)."""
+    if data is None:
+        return ""
+    root = Path(data)
+    if not root.exists():
+        root = Path(data.rpartition(":")[0])
+    if not root.exists() or data == "":
+        return data
+    files = [root] if root.is_file() else sorted(p for p in root.rglob("*") if p.is_file())
+    whole = hashlib.sha256(data.encode())
+    for path in files:
+        stat = path.stat()
+        whole.update(f"{path} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+    return whole.hexdigest()
+
+
+def versions(packages: tuple[str, ...]) -> dict[str, str]:
+    """Installed versions of distributions, by name."""
+    return {name: version(name) for name in packages}
+
+
+def key_of(values: dict[str, Any]) -> str:
+    """One hash of plain values and of our own source."""
+    text = json.dumps({**values, "code": code_digest()}, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def find_artifact(path: Path, recipe: Recipe, key: str) -> Artifact | None:
+    """The artifact at ``path``, if it is whole and was made from the same things."""
+    record = path.parent / f"{path.stem}{_RECORD}"
+    if not path.is_file() or not record.is_file():
+        return None
+    stored = json.loads(record.read_text(encoding="utf-8"))
+    if stored.get("key") != key or stored.get("sha256") != sha256_of(path):
+        return None
+    return Artifact(path, recipe, stored["sha256"], path.stat().st_size, key, unchanged=True)
+
+
+def deliver(
+    path: Path, recipe: Recipe, key: str, contract: Preprocessing, origin: dict[str, Any]
+) -> Artifact:
+    """Write what goes with a new artifact.
+
+    Args:
+        path: of the file, already in place.
+        recipe: which numbers it holds.
+        key: hash of what it was made from.
+        contract: its preprocessing.
+        origin: model, calibration and versions, for the record.
+    """
+    artifact = Artifact(path, recipe, sha256_of(path), path.stat().st_size, key, unchanged=False)
+    record = {
+        "artifact": path.name,
+        "sha256": artifact.sha256,
+        "size_bytes": artifact.size_bytes,
+        "recipe": recipe.to_dict(),
+        "preprocessing": contract.to_dict(),
+        **origin,
+        "key": key,
+    }
+    write_json(artifact.beside(_RECORD), record)
+    if contract.labels:
+        write_text(path.parent / "labels.txt", "\n".join(contract.labels) + "\n")
+    write_sums(path.parent)
+    return artifact
+
+
+def write_sums(folder: Path) -> None:
+    """Write SHA256SUMS of the files in a folder, as sha256sum does."""
+    names = sorted(p.name for p in folder.iterdir() if p.is_file() and p.name != "SHA256SUMS")
+    lines = [f"{sha256_of(folder / name)}  {name}" for name in names if name[0] != "."]
+    write_text(folder / "SHA256SUMS", "\n".join(lines) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all."""
+    write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
+
+
+def write_json(path: Path, values: dict[str, Any]) -> None:
+    """Write a JSON file whole or not at all; NaN is refused."""
+    write_text(path, json.dumps(values, indent=2, allow_nan=False) + "\n")

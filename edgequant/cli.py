@@ -1,0 +1,231 @@
+"""The command line: parse, call the pipeline, map errors to exit codes.
+
+Exit codes: 0 done, 1 a gate failed, 2 bad input. Nothing heavy is imported before a command runs.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+import click
+
+from calibration_data.errors import EdgequantError
+from edgequant.options import (
+    PATH,
+    calibration_options,
+    common,
+    contract_options,
+    contract_request,
+    measure_options,
+    model_options,
+    model_request,
+)
+from edgequant.terminal import open_terminal
+from quantize.recipes import RECIPES
+
+_RECIPE_NAMES = ", ".join(recipe.name for recipe in RECIPES)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="edgequant")
+def cli() -> None:
+    """Quantize mobile vision networks: Keras in, int8 and float16 TFLite and ONNX out, measured.
+
+    MODEL is a .keras, an .h5, a SavedModel folder or a registered name. DATA is a folder of class
+    folders, an .npz file or a registered name, with an optional :split. A recipe is named
+    TARGET-PRECISION.
+    """
+
+
+@cli.command("list")
+@click.argument("what", type=click.Choice(["models", "recipes", "datasets", "runtimes", "targets"]))
+@common
+def list_command(what: str, **values: Any) -> None:
+    """List what is registered: models, recipes, datasets, runtimes or targets."""
+    with _terminal(values) as terminal:
+        from edgequant.listing import show
+
+        show(what, terminal)
+
+
+@cli.command()
+@model_options
+@contract_options
+@click.option(
+    "--recipe", "recipes", required=True, help=f"One, or several with commas: {_RECIPE_NAMES}."
+)
+@click.option(
+    "--io", type=click.Choice(["int8", "uint8", "float32"]), help="Type of input and output."
+)
+@click.option("--layout", type=click.Choice(["nhwc", "nchw"]), help="Axes of the input (ONNX).")
+@click.option(
+    "--batch", type=click.Choice(["one", "named"]), help="First axis of the input (ONNX)."
+)
+@calibration_options
+@click.option("--data", help="DATA to measure float against quantized on; writes a report.")
+@measure_options
+@click.option("--output", type=PATH, help="Folder; artifacts/MODEL-RECIPE unless given.")
+@click.option("--force", is_flag=True, help="Write again what is already there.")
+@common
+def quantize(**values: Any) -> None:
+    """Write quantized files of a model, with what they were made from."""
+    with _terminal(values) as terminal:
+        from edgequant.commands import quantize_command
+
+        quantize_command(_quantize_request(values), terminal)
+
+
+@cli.command()
+@click.argument("artifact", type=PATH)
+@click.option("--data", required=True, help="DATA to measure on.")
+@click.option("--reference", help="Model or artifact to compare with, such as the float one.")
+@click.option("--runtime", help="See 'edgequant list runtimes'; default by the file's ending.")
+@measure_options
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the images of --limit.")
+@contract_options
+@common
+def evaluate(**values: Any) -> None:
+    """Measure a .tflite, .onnx or .keras: accuracy, drop against a reference, latency."""
+    with _terminal(values) as terminal:
+        from edgequant.commands import evaluate_command
+        from edgequant.requests import EvaluateRequest
+        from models.loading import ModelRequest
+
+        reference = values["reference"]
+        request = EvaluateRequest(
+            artifact=values["artifact"],
+            measure=_measure_request(values),
+            reference=None if reference is None else ModelRequest(reference),
+            contract=contract_request(values),
+            max_drop=values["max_drop"],
+        )
+        evaluate_command(request, terminal)
+
+
+@cli.command()
+@model_options
+@contract_options
+@click.option("--recipes", help=f"With commas; all unless given: {_RECIPE_NAMES}.")
+@calibration_options
+@click.option("--data", required=True, help="DATA to measure on.")
+@measure_options
+@click.option("--output", type=PATH, help="Folder; artifacts/MODEL-compare unless given.")
+@click.option("--force", is_flag=True, help="Write again what is already there.")
+@common
+def compare(**values: Any) -> None:
+    """Measure Keras float and every recipe on the same tensors, in one table."""
+    with _terminal(values) as terminal:
+        from edgequant.commands import compare_command
+
+        values["recipes"] = values["recipes"] or ",".join(recipe.name for recipe in RECIPES)
+        values.update(io=None, layout=None, batch=None)
+        compare_command(_quantize_request(values, "compare"), terminal)
+
+
+@cli.command()
+@model_options
+@click.option(
+    "--data", required=True, help="DATA with the training images, such as keras/cifar10:train."
+)
+@click.option("--epochs", type=click.IntRange(1))
+@click.option("--batch-size", type=click.IntRange(1))
+@click.option("--learning-rate", type=float)
+@click.option(
+    "--holdout", type=click.IntRange(1), help="Last training images, kept for development."
+)
+@click.option("--seed", type=int)
+@click.option("--output", type=PATH, default=Path("train"), show_default=True)
+@common
+def train(**values: Any) -> None:
+    """Train a registered network; a run that was killed goes on where it was."""
+    with _terminal(values) as terminal:
+        from edgequant.commands import train_command
+
+        train_command(model_request(values), values, terminal)
+
+
+@cli.command()
+@click.argument("artifact", type=PATH)
+@click.option("--tensors", is_flag=True, help="List every tensor with its scale and zero point.")
+@common
+def inspect(artifact: Path, tensors: bool, **values: Any) -> None:
+    """Take a .tflite or .onnx apart: operators, types, scales, ends, size by part."""
+    with _terminal(values) as terminal:
+        from edgequant.listing import show_inspection
+
+        show_inspection(artifact, terminal, all_tensors=tensors)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit with its code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        cli.main(arguments, prog_name="edgequant", standalone_mode=False)
+    except EdgequantError as error:
+        _fail(str(error), error.exit_code, arguments)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except (click.Abort, KeyboardInterrupt):
+        _fail(
+            "stopped: what was being written is not there, and what was written before is whole.",
+            130,
+            arguments,
+        )
+    except MemoryError:
+        _fail("the work fits into memory; received more: use fewer --samples.", 2, arguments)
+    sys.exit(0)
+
+
+def _fail(message: str, code: int, arguments: list[str]) -> None:
+    if "--debug" in arguments:
+        traceback.print_exc()
+    click.echo(f"edgequant: {message}", err=True)
+    sys.exit(code)
+
+
+def _terminal(values: dict[str, Any]) -> Any:
+    return open_terminal(machine_readable=values.pop("as_json"), debug=values.pop("debug"))
+
+
+def _measure_request(values: dict[str, Any]) -> Any:
+    from edgequant.requests import MeasureRequest
+
+    return MeasureRequest(
+        data=values["data"],
+        runtime=values.get("runtime"),
+        threads=values["threads"],
+        limit=values["limit"],
+        seed=values["seed"],
+    )
+
+
+def _quantize_request(values: dict[str, Any], suffix: str | None = None) -> Any:
+    from dataclasses import replace
+
+    from edgequant.requests import CalibrationRequest, QuantizeRequest
+    from quantize.recipes import BatchAxis, IoType, Layout, recipe
+
+    model = model_request(values)
+    recipes = tuple(
+        replace(
+            chosen.with_io(IoType(values["io"]) if values["io"] else None),
+            layout=Layout(values["layout"] or chosen.layout),
+            batch=BatchAxis(values["batch"] or chosen.batch),
+        )
+        for chosen in (recipe(name.strip()) for name in values["recipes"].split(","))
+    )
+    ending = suffix or "+".join(r.name for r in recipes)
+    return QuantizeRequest(
+        model=model,
+        contract=contract_request(values),
+        recipes=recipes,
+        calibration=CalibrationRequest(values["calibration"], values["samples"], values["seed"]),
+        output=values["output"] or Path("artifacts") / f"{model.name}-{ending}",
+        measure=_measure_request(values) if values["data"] else None,
+        max_drop=values["max_drop"],
+        force=values["force"],
+    )

@@ -1,0 +1,257 @@
+"""What each command does with its request: pipeline, measurement, report, gate."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from calibration_data.contract import complete_labels, resolve_contract
+from calibration_data.datasets.base import open_dataset
+from calibration_data.errors import InvalidInputError
+from calibration_data.manifest import sha256_of
+from calibration_data.preprocessing import Preprocessing
+from edgequant.artifacts import (
+    Artifact,
+    data_digest,
+    key_of,
+    versions,
+    write_json,
+    write_sums,
+    write_text,
+)
+from edgequant.measuring import (
+    Candidate,
+    check_gate,
+    file_candidate,
+    measure,
+    model_candidate,
+    open_measured,
+)
+from edgequant.pipeline import Prepared, calibration_text, prepare, quantize
+from edgequant.requests import EvaluateRequest, MeasureRequest, QuantizeRequest
+from edgequant.terminal import Terminal
+from evaluation.machine import PACKAGES
+from export.inspection import Inspection
+from export.target import target_of
+from models.loading import LoadedModel, ModelRequest, load
+from reports import tables
+
+
+def quantize_command(request: QuantizeRequest, terminal: Terminal) -> None:
+    """Write artifacts, measure them if asked to, and say where they are."""
+    artifacts, prepared = quantize(request, terminal)
+    rows: list[dict[str, Any]] = []
+    for artifact in artifacts:
+        row = _artifact_row(artifact)
+        if request.measure is not None:
+            report = _stored(
+                artifact.beside(".report.json"), _report_key(artifact, request.measure)
+            )
+            if report is None:
+                prepared = prepared or prepare(request, calibration_text(request))
+                report = _measure_artifact(artifact, prepared, request.measure, terminal)
+            _show(report, terminal)
+            row["report"] = report
+        _say_artifact(artifact, terminal)
+        rows.append(row)
+    terminal.result({"artifacts": rows} if len(rows) > 1 else rows[0])
+    check_gate([row["report"] for row in rows if "report" in row], request.max_drop)
+
+
+def evaluate_command(request: EvaluateRequest, terminal: Terminal) -> None:
+    """Measure one artifact and show the row."""
+    if not request.artifact.exists():
+        raise InvalidInputError(
+            "ARTIFACT is an existing .tflite, .onnx or .keras",
+            received=f"{request.artifact}, which does not exist",
+            remedy="check the path",
+        )
+    contract, candidate, classes = _evaluated(request)
+    dataset = open_measured(request.measure, contract, classes)
+    reference = None if request.reference is None else _reference(request.reference, contract)
+    measurement = measure([candidate], reference, dataset, contract, request.measure, terminal)
+    report = tables.document(measurement)
+    _show(report, terminal)
+    (row,) = (row for row in report["rows"] if row["name"] == candidate.subject.name)
+    terminal.result({**row, "artifact": str(request.artifact), "machine": report["machine"]})
+    check_gate([report], request.max_drop)
+
+
+def compare_command(request: QuantizeRequest, terminal: Terminal) -> None:
+    """Write every recipe, measure all on the same tensors, and write the matrix."""
+    assert request.measure is not None
+    artifacts, prepared = quantize(request, terminal)
+    stem = request.output / f"{request.model.name}-compare"
+    key = key_of({"of": [_report_key(artifact, request.measure) for artifact in artifacts]})
+    stored = stem.parent / f"{stem.name}.json"
+    report = None if request.force else _stored(stored, key)
+    unchanged = report is not None
+    if report is None:
+        prepared = prepared or prepare(request, calibration_text(request))
+        report = _compared(artifacts, prepared, request.measure, key, terminal)
+        title = f"{request.model.name}: Keras float against every recipe"
+        write_text(stored.with_suffix(".md"), tables.markdown_report(title, report))
+        write_text(stored.with_suffix(".csv"), tables.csv_table(report))
+        write_json(stored, report)
+        write_sums(request.output)
+    _show(report, terminal)
+    terminal.say("unchanged since the last run:" if unchanged else "written:")
+    for ending in (".md", ".json", ".csv"):
+        terminal.say(f"  {stored.with_suffix(ending)}")
+    terminal.result(report)
+    check_gate([report], request.max_drop)
+
+
+def train_command(model: ModelRequest, values: dict[str, Any], terminal: Terminal) -> None:
+    """Train a registered network on a training split."""
+    from dataclasses import replace
+
+    from models.training import TrainingRecipe, train
+
+    names = ("epochs", "batch_size", "learning_rate", "holdout", "seed")
+    changes = {name: values[name] for name in names if values[name] is not None}
+    recipe = replace(TrainingRecipe(), **changes)
+    dataset = open_dataset(values["data"])
+    spec = model.spec()
+    with terminal.progress(f"train {spec.name}", recipe.epochs) as advance:
+        result = train(spec, dataset, recipe, values["output"], on_epoch=lambda *_: advance(1))
+    terminal.say(
+        f"top-1 {result.development_accuracy:.2f} % on {result.development_images:,} development "
+        f"images\nweights  {result.weights}\ncard     {result.card}"
+    )
+    terminal.result(
+        {
+            "weights": str(result.weights),
+            "card": str(result.card),
+            "development_top1": result.development_accuracy,
+            "development_images": result.development_images,
+        }
+    )
+
+
+def _compared(
+    artifacts: list[Artifact],
+    prepared: Prepared,
+    request: MeasureRequest,
+    key: str,
+    terminal: Terminal,
+) -> tables.Document:
+    dataset = open_measured(request, prepared.contract, prepared.loaded.classes)
+    candidates = [
+        file_candidate(a.path, request.runtime, a.sha256, name=a.recipe.name) for a in artifacts
+    ]
+    reference = model_candidate(prepared.loaded)
+    measurement = measure(candidates, reference, dataset, prepared.contract, request, terminal)
+    return tables.document(measurement, model=prepared.loaded.name, key=key)
+
+
+def _measure_artifact(
+    artifact: Artifact, prepared: Prepared, request: MeasureRequest, terminal: Terminal
+) -> tables.Document:
+    """Measure one artifact against the float model and write its report beside it."""
+    key = _report_key(artifact, request)
+    report = _compared([artifact], prepared, request, key, terminal)
+    title = f"{prepared.loaded.name}, {artifact.recipe.name}: float against quantized"
+    write_text(artifact.beside(".report.md"), tables.markdown_report(title, report))
+    write_json(artifact.beside(".report.json"), report)
+    write_sums(artifact.folder)
+    return report
+
+
+def _report_key(artifact: Artifact, request: MeasureRequest) -> str:
+    return key_of(
+        {
+            "artifact": artifact.key,
+            "measure": str(request),
+            "data": data_digest(request.data),
+            "versions": versions(PACKAGES),
+        }
+    )
+
+
+def _stored(path: Path, key: str) -> tables.Document | None:
+    if not path.is_file():
+        return None
+    report: tables.Document = json.loads(path.read_text(encoding="utf-8"))
+    return report if report.get("key") == key else None
+
+
+def _evaluated(request: EvaluateRequest) -> tuple[Preprocessing, Candidate, int]:
+    """Contract, candidate and number of outputs of the artifact."""
+    path, dataset = request.artifact, open_dataset(request.measure.data)
+    if path.suffix == ".keras" or path.is_dir() or path.suffix == ".h5":
+        loaded = load(ModelRequest(str(path)))
+        contract = resolve_contract(request.contract, own=None, model_path=path, size=loaded.size)
+        contract = complete_labels(contract, loaded.classes, dataset)
+        return contract, model_candidate(loaded), loaded.classes
+    target = target_of(path)
+    inspection, card = target.inspect(path), target.read_card(path)
+    size, classes = _ends(inspection, path)
+    contract = resolve_contract(
+        request.contract,
+        own=None if card is None else card.preprocessing,
+        model_path=path,
+        size=size,
+    )
+    contract = complete_labels(contract, classes, dataset)
+    name = None if card is None else card.recipe.name
+    candidate = file_candidate(path, request.measure.runtime, sha256_of(path), name=name)
+    return contract, candidate, classes
+
+
+def _ends(inspection: Inspection, path: Path) -> tuple[tuple[int, int], int]:
+    """Height and width of the input, and number of outputs, of a file."""
+    inputs, outputs = inspection.inputs, inspection.outputs
+    shape = list(inputs[0].shape) if len(inputs) == 1 else []
+    scores = list(outputs[0].shape) if len(outputs) == 1 else []
+    height, width = shape[1:3] if shape[3:] == [3] else shape[2:4] if shape[1:2] == [3] else (0, 0)
+    classes = scores[-1] if scores else None
+    if len(shape) != 4 or not height or not width or not classes:
+        raise InvalidInputError(
+            "an artifact has one input [batch, height, width, 3] (or 3 first) and one output",
+            received=f"{path} with {[list(t.shape) for t in inputs]} and "
+            f"{[list(t.shape) for t in outputs]}",
+            remedy="export the classifying part alone, with a fixed size",
+        )
+    return (height, width), classes
+
+
+def _reference(request: ModelRequest, contract: Preprocessing) -> Candidate:
+    path = Path(request.reference)
+    if path.suffix in (".tflite", ".onnx"):
+        return file_candidate(path, None, sha256_of(path), name=f"reference {path.name}")
+    loaded: LoadedModel = load(request)
+    if loaded.size != contract.size:
+        raise InvalidInputError(
+            "reference and artifact take images of one size",
+            received=f"{loaded.size} and {contract.size}",
+            remedy="give the model that the artifact was made from",
+        )
+    return model_candidate(loaded)
+
+
+def _artifact_row(artifact: Artifact) -> dict[str, Any]:
+    return {
+        "artifact": str(artifact.path),
+        "recipe": artifact.recipe.name,
+        "size_bytes": artifact.size_bytes,
+        "sha256": artifact.sha256,
+        "unchanged": artifact.unchanged,
+        "files": sorted(str(p) for p in artifact.folder.iterdir() if p.is_file()),
+    }
+
+
+def _say_artifact(artifact: Artifact, terminal: Terminal) -> None:
+    state = "unchanged since the last run" if artifact.unchanged else "written"
+    terminal.say(f"{artifact.recipe.name}: {state}")
+    for path in sorted(p for p in artifact.folder.iterdir() if p.is_file()):
+        terminal.say(f"  {path}")
+    terminal.say(f"  sha256 {artifact.sha256}")
+
+
+def _show(report: tables.Document, terminal: Terminal) -> None:
+    terminal.table(tables.screen_table(report))
+    for line in tables.conditions(report):
+        terminal.say(line)
+    terminal.say()

@@ -1,0 +1,119 @@
+"""Writes the generated parts of the docs: ``python -m edgequant.docs`` (``make docs``).
+
+A part stands between ``<!-- generated: NAME -->`` and ``<!-- end -->``; a test fails when the
+text there is not what the code says.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from calibration_data.atomic import write_whole
+from calibration_data.datasets.base import dataset_kinds
+from edgequant.cli import cli
+from evaluation.session import runtimes
+from models.spec import model_specs
+from models.weights import shipped_weights
+from quantize.recipes import RECIPES
+from reports import tables
+
+HOME = Path(__file__).resolve().parent.parent
+PAGES = (Path("README.md"), Path("docs/commands.md"), Path("docs/benchmarks.md"))
+_RESULTS = Path("benchmarks/results")
+_PART = re.compile(r"(<!-- generated: ([\w ./-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def rendered(page: str) -> str:
+    """A page with its generated parts as they should be."""
+
+    def part(match: re.Match[str]) -> str:
+        name, _, argument = match[2].partition(" ")
+        return f"{match[1]}{_PARTS[name](argument).rstrip()}\n{match[3]}"
+
+    return _PART.sub(part, page)
+
+
+def _recipes(_: str) -> str:
+    rows = [
+        f"| `{r.name}` | {r.summary} | {r.io.value} | {'yes' if r.needs_calibration else 'no'} |"
+        for r in RECIPES
+    ]
+    return "\n".join(["| recipe | what | I/O | calibration |", "|---|---|---|---|", *rows])
+
+
+def _models(_: str) -> str:
+    rows = [
+        f"| `{s.name}` | {s.summary} | {'x'.join(map(str, s.input_shape))} | {s.classes} | "
+        f"{', '.join((*shipped_weights(s), *(('imagenet',) if s.pretrained else ())))} |"
+        for s in model_specs().values()
+    ]
+    head = ["| model | what | input | classes | weights |", "|---|---|---|---:|---|"]
+    return "\n".join([*head, *rows])
+
+
+def _datasets(_: str) -> str:
+    rows = [f"| `{kind.syntax}` | {kind.summary} |" for kind in dataset_kinds()]
+    return "\n".join(["| DATA | what |", "|---|---|", *rows])
+
+
+def _runtimes(_: str) -> str:
+    rows = [
+        f"| `{r.name}`{' (default)' if r.default else ''} | {', '.join(r.suffixes)} | {r.summary} |"
+        for r in runtimes().values()
+    ]
+    return "\n".join(["| runtime | files | what |", "|---|---|---|", *rows])
+
+
+def _commands(_: str) -> str:
+    parts = [_help([])]
+    parts += [_help([name]) for name in cli.commands]
+    return "\n\n".join(parts)
+
+
+def _help(path: list[str]) -> str:
+    context = click.Context(cli, info_name="edgequant", max_content_width=100)
+    command: click.Command = cli
+    for name in path:
+        command = cli.commands[name]
+        context = click.Context(command, info_name=name, parent=context, max_content_width=100)
+    context.terminal_width = 100
+    title = " ".join(["edgequant", *path])
+    return f"## {title}\n\n```\n{command.get_help(context)}\n```"
+
+
+def _results(name: str) -> str:
+    report = json.loads((HOME / _RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    lines = "\n".join(f"- {line}" for line in tables.conditions(report))
+    return f"\n{tables.markdown_table(report)}\n{lines}\n"
+
+
+_PARTS: dict[str, Callable[[str], str]] = {
+    "recipes": _recipes,
+    "models": _models,
+    "datasets": _datasets,
+    "runtimes": _runtimes,
+    "commands": _commands,
+    "results": _results,
+}
+
+
+def main() -> None:
+    """Bring every page up to date and name those that changed."""
+    for page in PAGES:
+        path = HOME / page
+        old = path.read_text(encoding="utf-8")
+        new = rendered(old)
+        if new != old:
+            text = new
+            write_whole(path, lambda part, text=text: part.write_text(text, encoding="utf-8"))
+            sys.stdout.write(f"{page}\n")
+
+
+if __name__ == "__main__":
+    main()

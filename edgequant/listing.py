@@ -1,0 +1,142 @@
+"""``edgequant list`` and ``edgequant inspect``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from calibration_data.datasets.base import dataset_kinds
+from edgequant.terminal import Terminal
+from evaluation.session import runtimes
+from export.inspection import Inspection, TensorInfo
+from export.target import export_targets, target_of
+from models.spec import model_specs
+from models.weights import shipped_weights
+from quantize.recipes import RECIPES
+
+
+def show(what: str, terminal: Terminal) -> None:
+    """List a registry as table or JSON."""
+    rows = _ROWS[what]()
+    terminal.table(_table(rows))
+    terminal.result({what: rows})
+
+
+def show_inspection(path: Path, terminal: Terminal, *, all_tensors: bool) -> None:
+    """Show what a file holds."""
+    inspection = target_of(path).inspect(path)
+    terminal.say(f"{path}  {inspection.format} {inspection.opset}  {inspection.size_bytes:,} bytes")
+    ends = [
+        {"end": end, **_tensor_row(tensor)}
+        for end, tensors in (("input", inspection.inputs), ("output", inspection.outputs))
+        for tensor in tensors
+    ]
+    terminal.table(_table(ends))
+    terminal.table(
+        _table(
+            [
+                {"operator": o.name, "computes in": o.compute, "count": o.count}
+                for o in inspection.operators
+            ]
+        )
+    )
+    terminal.table(_table(_size_rows(inspection)))
+    if all_tensors:
+        terminal.table(_table([_tensor_row(tensor) for tensor in inspection.tensors]))
+    terminal.result(inspection.to_dict())
+
+
+def _size_rows(inspection: Inspection) -> list[dict[str, Any]]:
+    return [
+        {"part": part, "bytes": f"{size:,}", "share": f"{100 * size / inspection.size_bytes:.1f} %"}
+        for part, size in inspection.size_by_part.items()
+    ]
+
+
+def _tensor_row(tensor: TensorInfo) -> dict[str, Any]:
+    scales = len(tensor.scale)
+    return {
+        "name": tensor.name,
+        "type": tensor.dtype,
+        "shape": "x".join("?" if size is None else str(size) for size in tensor.shape),
+        "scale": f"{tensor.scale[0]:.6g}" if scales == 1 else f"{scales} scales" if scales else "-",
+        "zero point": str(tensor.zero_point[0]) if len(tensor.zero_point) == 1 else "-",
+    }
+
+
+def _models() -> list[dict[str, Any]]:
+    return [
+        {
+            "name": spec.name,
+            "input": "x".join(str(size) for size in spec.input_shape),
+            "classes": spec.classes,
+            "alpha": spec.alpha,
+            "activation": spec.activation.value,
+            "weights": ", ".join(
+                (*shipped_weights(spec), *(("imagenet",) if spec.pretrained else ()), "random")
+            ),
+            "summary": spec.summary,
+            "source": spec.source,
+        }
+        for spec in model_specs().values()
+    ]
+
+
+def _recipes() -> list[dict[str, Any]]:
+    return [
+        {
+            "name": recipe.name,
+            "io": recipe.io.value,
+            "calibration": "yes" if recipe.needs_calibration else "no",
+            "summary": recipe.summary,
+        }
+        for recipe in RECIPES
+    ]
+
+
+def _datasets() -> list[dict[str, Any]]:
+    return [
+        {"kind": kind.name, "DATA": kind.syntax, "summary": kind.summary}
+        for kind in dataset_kinds()
+    ]
+
+
+def _runtimes() -> list[dict[str, Any]]:
+    return [
+        {
+            "name": runtime.name,
+            "files": ", ".join(runtime.suffixes),
+            "default": "yes" if runtime.default else "",
+            "summary": runtime.summary,
+        }
+        for runtime in runtimes().values()
+    ]
+
+
+def _targets() -> list[dict[str, Any]]:
+    return [
+        {"name": target.name, "suffix": target.suffix, "packages": ", ".join(target.packages)}
+        for target in export_targets().values()
+    ]
+
+
+_ROWS = {
+    "models": _models,
+    "recipes": _recipes,
+    "datasets": _datasets,
+    "runtimes": _runtimes,
+    "targets": _targets,
+}
+
+
+def _table(rows: list[dict[str, Any]]) -> Any:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD)
+    for column in rows[0] if rows else ("nothing",):
+        numeric = all(isinstance(row[column], int | float) for row in rows)
+        table.add_column(column, justify="right" if numeric else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*(str(value) for value in row.values()))
+    return table

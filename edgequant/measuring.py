@@ -1,0 +1,172 @@
+"""Run the float model and its files over the same tensors, and time them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from calibration_data.contract import align_labels
+from calibration_data.datasets.base import Dataset, open_dataset
+from calibration_data.errors import GateFailedError
+from calibration_data.preprocessing import Preprocessing
+from calibration_data.stream import cores, stream
+from edgequant.requests import MeasureRequest
+from edgequant.terminal import Terminal
+from evaluation.latency import ClockPlan, latency
+from evaluation.machine import Machine, this_machine
+from evaluation.metrics import evaluate
+from evaluation.result import Evaluation, Measurement, Subject
+from evaluation.runner import predict_many
+from evaluation.scores import Scores
+from evaluation.session import Session, runtime_for
+from evaluation.sessions.keras_model import KerasSession
+from export.target import target_of
+from models.loading import LoadedModel
+from quantize.recipes import Precision, WeightRange
+
+LATENCY_PLAN = ClockPlan(warmup=10, repeats=300, seconds=3.0)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Something to measure.
+
+    Attributes:
+        subject: what it is.
+        open: threads -> session.
+        remarks: what its row must say.
+    """
+
+    subject: Subject
+    open: Callable[[int], Session]
+    remarks: tuple[str, ...] = ()
+
+
+def model_candidate(loaded: LoadedModel) -> Candidate:
+    """The float Keras model."""
+    session = KerasSession(loaded.model)
+    return Candidate(Subject("keras-float32", loaded.name), lambda _threads: session)
+
+
+def file_candidate(
+    path: Path, runtime_name: str | None, sha256: str, *, name: str | None = None
+) -> Candidate:
+    """A written file in a runtime; the default one for its kind unless named."""
+    runtime = runtime_for(path, runtime_name)
+    subject = Subject(name or path.stem, path.name, path.stat().st_size, sha256)
+    return Candidate(
+        subject,
+        lambda threads: runtime.open(path, threads),
+        saturation_remark(path, runtime.name, this_machine()),
+    )
+
+
+def saturation_remark(path: Path, runtime: str, machine: Machine) -> tuple[str, ...]:
+    """What to tell of 16-bit sums: see WeightRange."""
+    if path.suffix != ".onnx" or machine.architecture not in ("x86_64", "AMD64"):
+        return ()
+    card = target_of(path).read_card(path)
+    if card is None or card.recipe.precision is not Precision.INT8:
+        return ()
+    if card.recipe.weight_range is not WeightRange.FULL or runtime == "onnxruntime-precise":
+        return ()
+    if machine.has_vnni:
+        return (
+            (
+                "full-range int8 weights: fine on this CPU (VNNI); x86 without VNNI saturates "
+                "unless session.x64quantprecision=1 is set"
+            ),
+        )
+    return (
+        (
+            "full-range int8 weights saturate 16-bit sums on this CPU (no VNNI): set "
+            "session.x64quantprecision=1 (--runtime onnxruntime-precise), or ship onnx-int8"
+        ),
+    )
+
+
+def open_measured(request: MeasureRequest, contract: Preprocessing, classes: int) -> Dataset:
+    """The images to measure on, with labels that count the outputs."""
+    dataset = align_labels(open_dataset(request.data), contract, classes)
+    if request.limit is not None and request.limit < len(dataset):
+        order = np.random.default_rng(request.seed).permutation(len(dataset))
+        dataset = dataset.subset(np.sort(order[: request.limit]))
+    return dataset
+
+
+def measure(
+    candidates: list[Candidate],
+    reference: Candidate | None,
+    dataset: Dataset,
+    contract: Preprocessing,
+    request: MeasureRequest,
+    terminal: Terminal,
+) -> Measurement:
+    """Measure candidates, each against the reference, on the same preprocessed tensors.
+
+    Returns:
+        Rows in the order given, the reference first.
+    """
+    everything = [*([reference] if reference else []), *candidates]
+    names = [f"{number}" for number in range(len(everything))]
+    openers = {
+        name: partial(candidate.open, 1) for name, candidate in zip(names, everything, strict=True)
+    }
+    with terminal.progress("images", len(dataset)) as advance:
+        results = predict_many(
+            openers,
+            stream(dataset, contract),
+            workers=cores(),
+            progress=_increments(advance),
+        )
+    baseline = results.outputs[names[0]] if reference else None
+    first = next(iter(stream(dataset.subset(np.arange(1)), contract))).images
+    rows = []
+    with terminal.progress("latency", len(everything)) as advance:
+        for name, candidate in zip(names, everything, strict=True):
+            compared = None if candidate is reference else baseline
+            scores = Scores(results.outputs[name], results.labels, compared)
+            timed = latency(
+                partial(candidate.open, request.threads), first, request.threads, LATENCY_PLAN
+            )
+            rows.append(
+                Evaluation(
+                    candidate.subject,
+                    request.data,
+                    timed.runtime,
+                    evaluate(scores),
+                    timed,
+                    candidate.remarks,
+                )
+            )
+            advance(1)
+    return Measurement(tuple(rows), this_machine(), contract.labels)
+
+
+def check_gate(reports: Iterable[dict[str, Any]], max_drop: float | None) -> None:
+    """Raise GateFailedError if a measured row lost more than ``max_drop`` points of top-1."""
+    rows = [row for report in reports for row in report["rows"]]
+    failed = [row for row in rows if max_drop is not None and row.get("drop", 0) > max_drop]
+    if failed:
+        raise GateFailedError(
+            f"top-1 falls by at most {max_drop:g} points (--max-drop)",
+            received=", ".join(f"{row['name']} {row['drop']:.2f}" for row in failed),
+            remedy="choose a recipe that keeps the gate, or more calibration images",
+        )
+
+
+def _increments(advance: Callable[[int], None]) -> Callable[[int], None]:
+    """Turn a running total into steps."""
+    done = 0
+
+    def report(total: int) -> None:
+        nonlocal done
+        advance(total - done)
+        done = total
+
+    return report

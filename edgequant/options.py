@@ -1,0 +1,128 @@
+"""Options that commands share, and how their values become requests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from calibration_data.contract import ContractRequest
+    from models.loading import ModelRequest
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+PATH = click.Path(path_type=Path)
+
+
+def _together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    def decorate(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+common = _together(
+    click.option("--json", "as_json", is_flag=True, help="Print one JSON object, nothing else."),
+    click.option("--debug", is_flag=True, help="Show tracebacks and what the SDKs print."),
+)
+
+model_options = _together(
+    click.option(
+        "--model",
+        default="mobilenet_v2_small",
+        show_default=True,
+        help="A .keras, an .h5, a SavedModel folder, or a name from 'edgequant list models'.",
+    ),
+    click.option("--weights", help="Checkpoint name, imagenet, random[:SEED], or a file."),
+    click.option("--alpha", type=float, help="Width multiplier of a registered model."),
+    click.option("--size", type=int, help="Side of the square input of a registered model."),
+    click.option("--classes", type=int, help="Number of outputs of a registered model."),
+    click.option(
+        "--activation",
+        type=click.Choice(["relu6", "relu", "swish", "hard_swish"]),
+        help="Non-linearity of a registered model.",
+    ),
+    click.option("--trust-lambda", is_flag=True, help="Run the code in a file's Lambda layers."),
+)
+
+contract_options = _together(
+    click.option("--preprocessing", type=PATH, help="TOML file with the preprocessing contract."),
+    click.option("--mean", help="Of pixels 0..255: one number, or three with commas."),
+    click.option("--std", help="Likewise."),
+    click.option("--crop", type=click.Choice(["center", "stretch", "pad", "exact"])),
+    click.option("--resize-short-side", type=int, help="Pixels, before a centre crop."),
+    click.option(
+        "--interpolation",
+        type=click.Choice(["nearest", "bilinear", "bicubic", "lanczos", "box"]),
+    ),
+    click.option("--channels", type=click.Choice(["rgb", "bgr"])),
+    click.option("--labels", type=PATH, help="Text file with one label a line."),
+)
+
+calibration_options = _together(
+    click.option("--calibration", help="DATA to calibrate on: folder, file or name, [:split]."),
+    click.option("--samples", type=int, help="Calibration images drawn at random; default all."),
+    click.option("--seed", type=int, default=0, show_default=True, help="Of every random choice."),
+)
+
+measure_options = _together(
+    click.option("--threads", type=click.IntRange(1), default=1, show_default=True),
+    click.option("--limit", type=click.IntRange(1), help="Measure on so many images at most."),
+    click.option("--max-drop", type=float, help="Exit with 1 if top-1 falls by more points."),
+)
+
+
+def model_request(values: dict[str, Any]) -> ModelRequest:
+    """Take the options of ``model_options`` out of ``values``."""
+    from models.blocks import Activation
+    from models.loading import ModelRequest
+
+    activation = values.pop("activation")
+    return ModelRequest(
+        reference=values.pop("model"),
+        weights=values.pop("weights"),
+        alpha=values.pop("alpha"),
+        size=values.pop("size"),
+        classes=values.pop("classes"),
+        activation=None if activation is None else Activation(activation),
+        trust_lambda=values.pop("trust_lambda"),
+    )
+
+
+def contract_request(values: dict[str, Any]) -> ContractRequest:
+    """Take the options of ``contract_options`` out of ``values``."""
+    from calibration_data.contract import ContractRequest
+    from calibration_data.preprocessing import ChannelOrder, Crop, Interpolation
+
+    crop, interpolation, channels = (
+        values.pop(name) for name in ("crop", "interpolation", "channels")
+    )
+    return ContractRequest(
+        file=values.pop("preprocessing"),
+        mean=_numbers("--mean", values.pop("mean")),
+        std=_numbers("--std", values.pop("std")),
+        crop=None if crop is None else Crop(crop),
+        resize_short_side=values.pop("resize_short_side"),
+        interpolation=None if interpolation is None else Interpolation(interpolation),
+        channels=None if channels is None else ChannelOrder(channels),
+        labels=values.pop("labels"),
+    )
+
+
+def _numbers(option: str, text: str | None) -> tuple[float, ...] | None:
+    from calibration_data.errors import InvalidInputError
+
+    if text is None:
+        return None
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise InvalidInputError(
+            f"{option} takes one number, or three with commas",
+            received=text,
+            remedy=f"write for instance {option} 127.5",
+        ) from error

@@ -1,0 +1,93 @@
+"""What a command asks of the pipeline, as values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from calibration_data.contract import ContractRequest
+from models.loading import ModelRequest
+from quantize.recipes import Recipe
+
+
+@dataclass(frozen=True)
+class CalibrationRequest:
+    """Which images ranges are measured on.
+
+    Attributes:
+        data: DATA text; None when no recipe needs any, or to use the calibration split beside
+            the evaluation data.
+        samples: images drawn at random; None for all of them.
+        seed: of the drawing.
+    """
+
+    data: str | None = None
+    samples: int | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class MeasureRequest:
+    """What accuracy and speed are measured on.
+
+    Attributes:
+        data: DATA text.
+        runtime: registered name; None for the default of the file.
+        threads: inside one session when latency is measured.
+        limit: images at most, drawn at random with ``seed``; None for all.
+        seed: of the drawing.
+    """
+
+    data: str
+    runtime: str | None = None
+    threads: int = 1
+    limit: int | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class QuantizeRequest:
+    """Write artifacts of one model.
+
+    Attributes:
+        model: which network.
+        contract: what the user says of its preprocessing.
+        recipes: what to write.
+        calibration: on which images.
+        output: folder; one recipe goes right into it, several into a folder each.
+        measure: also compare with the float model on these images.
+        max_drop: gate, in points of top-1 lost; None for no gate.
+        force: write again what is already there.
+    """
+
+    model: ModelRequest
+    contract: ContractRequest
+    recipes: tuple[Recipe, ...]
+    calibration: CalibrationRequest
+    output: Path
+    measure: MeasureRequest | None = None
+    max_drop: float | None = None
+    force: bool = False
+
+    def folder(self, recipe: Recipe) -> Path:
+        """Where the artifact of a recipe goes."""
+        return self.output if len(self.recipes) == 1 else self.output / recipe.name
+
+
+@dataclass(frozen=True)
+class EvaluateRequest:
+    """Measure one artifact.
+
+    Attributes:
+        artifact: file.
+        measure: on what, and how.
+        reference: model or artifact to compare with.
+        contract: for a file that carries none.
+        max_drop: gate, in points of top-1 lost; None for no gate.
+    """
+
+    artifact: Path
+    measure: MeasureRequest
+    reference: ModelRequest | None = None
+    contract: ContractRequest = field(default_factory=ContractRequest)
+    max_drop: float | None = None

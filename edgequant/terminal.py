@@ -1,0 +1,126 @@
+"""What the user sees: results on standard output, progress on standard error, nothing else.
+
+The SDKs write to the file descriptors from C++ (start-up banners, converter dumps); these go
+to a log, so that a table stays a table and ``--json`` prints one object.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+Advance = Callable[[int], None]
+_WIDEST = 1000
+
+
+class Terminal:
+    """Output of one command.
+
+    Attributes:
+        machine_readable: print one JSON object and no text.
+    """
+
+    def __init__(self, *, machine_readable: bool, out: IO[str], err: IO[str]) -> None:
+        self.machine_readable = machine_readable
+        self._out = out
+        self._err = err
+
+    def say(self, text: str = "") -> None:
+        """Print a line, unless JSON was asked for."""
+        if not self.machine_readable:
+            print(text, file=self._out, flush=True)
+
+    def note(self, text: str) -> None:
+        """Print a line to standard error."""
+        print(text, file=self._err, flush=True)
+
+    def table(self, table: Table) -> None:
+        """Print a table as wide as it needs to be, unless JSON was asked for."""
+        if not self.machine_readable:
+            from rich.console import Console
+
+            # A figure is never cut: where the terminal is narrow, it wraps the line.
+            console = Console(file=self._out)
+            console.width = Console(width=_WIDEST).measure(table).maximum
+            console.print(table, soft_wrap=True)
+
+    def result(self, values: dict[str, Any]) -> None:
+        """Print the JSON object, if it was asked for."""
+        if self.machine_readable:
+            print(json.dumps(values, allow_nan=False), file=self._out, flush=True)
+
+    @contextmanager
+    def progress(self, text: str, total: int | None) -> Iterator[Advance]:
+        """Show a bar while the block runs, if standard error is a terminal.
+
+        Yields:
+            A function that takes the number of steps just done.
+        """
+        if not self._err.isatty():
+            yield lambda _: None
+            return
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=Console(file=self._err), transient=True) as bar:
+            task = bar.add_task(text, total=total)
+            yield lambda steps: bar.advance(task, steps)
+
+
+@contextmanager
+def open_terminal(*, machine_readable: bool, debug: bool) -> Iterator[Terminal]:
+    """Keep the SDKs' own output out of ours while the block runs.
+
+    Args:
+        machine_readable: see Terminal.
+        debug: let the SDKs write to standard error.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "0" if debug else "3")
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = os.dup(1), os.dup(2)
+    stdout, stderr = sys.stdout, sys.stderr
+    # A terminal is asked for as before: the duplicates are the same device.
+    out = os.fdopen(os.dup(kept[0]), "w", encoding=stdout.encoding, errors="replace")
+    err = os.fdopen(os.dup(kept[1]), "w", encoding=stderr.encoding, errors="replace")
+    try:
+        with tempfile.TemporaryFile() as log, warnings.catch_warnings():
+            if not debug:
+                warnings.simplefilter("ignore")
+            os.dup2(2 if debug else log.fileno(), 1)
+            os.dup2(2 if debug else log.fileno(), 2)
+            sys.stdout, sys.stderr = err, err
+            yield Terminal(machine_readable=machine_readable, out=out, err=err)
+    finally:
+        out.flush()
+        err.flush()
+        os.dup2(kept[0], 1)
+        os.dup2(kept[1], 2)
+        sys.stdout, sys.stderr = stdout, stderr
+        for descriptor in kept:
+            os.close(descriptor)
+        out.close()
+        err.close()

@@ -1,0 +1,1 @@
+"""How good is it? Sessions, metrics, intervals, latency."""

@@ -1,0 +1,183 @@
+"""Time of one inference on this machine: one image, a warm session, pinned threads."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from calibration_data.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from evaluation.session import RuntimeInfo, Session
+
+
+@dataclass(frozen=True)
+class ClockPlan:
+    """How long to measure.
+
+    Attributes:
+        warmup: runs before the clock starts.
+        repeats: runs to time, at most.
+        seconds: no further run is started after this time, once there are ``least`` of them.
+        least: runs to time in any case.
+
+    Raises:
+        InvalidInputError: less than one run, or a negative number.
+    """
+
+    warmup: int = 10
+    repeats: int = 200
+    seconds: float = 10.0
+    least: int = 10
+
+    def __post_init__(self) -> None:
+        if self.warmup < 0 or self.seconds < 0 or not 1 <= self.least <= self.repeats:
+            raise InvalidInputError(
+                "latency is measured over 1 run or more, after 0 warm-up runs or more",
+                received=str(self),
+                remedy="give such numbers, with least at most repeats",
+            )
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Times of one inference, batch 1.
+
+    Attributes:
+        p50_ms: median, in milliseconds.
+        p90_ms: 90th percentile; percentiles are linearly interpolated between runs.
+        p99_ms: 99th percentile; near the slowest run when there are fewer than 100.
+        mean_ms: mean.
+        runs: timed.
+        warmup: runs before them.
+        threads: that the session was opened for.
+        pinned_cpus: processors that the threads were held on; empty when not pinned.
+        runtime: what ran.
+    """
+
+    p50_ms: float
+    p90_ms: float
+    p99_ms: float
+    mean_ms: float
+    runs: int
+    warmup: int
+    threads: int
+    pinned_cpus: tuple[int, ...]
+    runtime: RuntimeInfo
+
+    @property
+    def pinning(self) -> str:
+        """``pinned to CPU 0, 1`` or ``not pinned``."""
+        if not self.pinned_cpus:
+            return "not pinned"
+        return f"pinned to CPU {', '.join(map(str, self.pinned_cpus))}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {**asdict(self), "pinned_cpus": list(self.pinned_cpus), "pinning": self.pinning}
+
+
+def latency(
+    open_session: Callable[[], Session],
+    image: np.ndarray,
+    threads: int,
+    plan: ClockPlan | None = None,
+) -> Latency:
+    """Open a session on pinned processors and time it with the monotonic clock.
+
+    The session is opened inside, since a runtime's threads inherit the affinity of the thread
+    that starts them and keep it. Threads that a runtime shares within the process (TensorFlow's)
+    and started earlier stay where they were. The garbage collector rests while the clock runs.
+
+    Args:
+        open_session: gives a session of ``threads`` threads that no other thread uses.
+        image: float32 ``[1, height, width, 3]``, preprocessed.
+        threads: inside the session, and processors to pin to.
+        plan: how long to measure; the default one when None.
+
+    Raises:
+        InvalidInputError: fewer than one thread, or what opening and running the session raises.
+    """
+    import numpy as np
+
+    if threads < 1:
+        raise InvalidInputError(
+            "a session has one thread or more", received=threads, remedy="give 1 or more"
+        )
+    plan = plan or ClockPlan()
+    with pinned(threads) as cpus:
+        session = open_session()
+        call = session.timed_call(image)
+        for _ in range(plan.warmup):
+            call()
+        times_ms = np.array(_timed(call, plan)) / 1e6
+        info = session.info
+    p50, p90, p99 = (float(p) for p in np.percentile(times_ms, (50, 90, 99)))
+    return Latency(
+        p50_ms=p50,
+        p90_ms=p90,
+        p99_ms=p99,
+        mean_ms=float(times_ms.mean()),
+        runs=len(times_ms),
+        warmup=plan.warmup,
+        threads=threads,
+        pinned_cpus=cpus,
+        runtime=info,
+    )
+
+
+@contextmanager
+def pinned(threads: int) -> Iterator[tuple[int, ...]]:
+    """Hold this thread, and those it starts, on the first ``threads`` processors it may use.
+
+    The affinity is restored at the end, also after an error.
+
+    Args:
+        threads: how many processors, at least 1; all where there are fewer.
+
+    Yields:
+        The processors' numbers; none where the system does not let a program choose them.
+    """
+    if sys.platform != "linux":
+        yield ()
+        return
+    allowed = os.sched_getaffinity(0)
+    chosen = tuple(sorted(allowed)[:threads])
+    try:
+        os.sched_setaffinity(0, chosen)
+    except OSError:  # a sandbox may forbid it
+        chosen = ()
+    try:
+        yield chosen
+    finally:
+        if chosen:
+            os.sched_setaffinity(0, allowed)
+
+
+def _timed(call: Callable[[], object], plan: ClockPlan) -> list[int]:
+    """Time the calls one by one, in nanoseconds."""
+    times: list[int] = []
+    clock = time.perf_counter_ns
+    collecting = gc.isenabled()
+    gc.collect()
+    gc.disable()
+    try:
+        deadline = clock() + int(plan.seconds * 1e9)
+        while len(times) < plan.repeats:
+            start = clock()
+            if start >= deadline and len(times) >= plan.least:
+                break
+            call()
+            times.append(clock() - start)
+    finally:
+        if collecting:
+            gc.enable()
+    return times

@@ -1,0 +1,367 @@
+"""What the outputs of a network say: accuracy, and likeness to the float network.
+
+A metric is one row of METRICS. The predicted class is the arg-max with the lowest index where
+scores tie, as ``numpy.argmax`` and LiteRT's ARG_MAX have it; int8 scores do tie, and the metric
+``ties`` says how often.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from calibration_data.errors import InvalidInputError
+from evaluation.intervals import (
+    METHOD,
+    Interval,
+    PairedCounts,
+    mcnemar_p,
+    paired_difference,
+    wilson,
+)
+from evaluation.scores import Scores
+
+if TYPE_CHECKING:
+    import numpy as np
+
+CONFIDENCE = 0.95
+KL_FLOOR = 1e-7
+"""Least probability in the divergence; Keras' ``epsilon``."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One number about a network's outputs.
+
+    Attributes:
+        name: key in reports.
+        unit: ``%``, ``dB`` or ``nat``.
+        needs_reference: whether it compares with the float network.
+        function: Scores -> value; its docstring has formula and source.
+    """
+
+    name: str
+    unit: str
+    needs_reference: bool
+    function: Callable[[Scores], float] = field(repr=False)
+
+
+def top1(scores: Scores) -> float:
+    """Percent of images whose predicted class is the label: ``100/n sum [argmax y = t]``.
+
+    Source: Russakovsky et al. 2015, ImageNet Large Scale Visual Recognition Challenge,
+    https://arxiv.org/abs/1409.0575. Ties go to the lowest class index.
+    """
+    return _percent(scores.predictions == scores.labels)
+
+
+def top5(scores: Scores) -> float:
+    """Percent of images whose label is among the five highest scores.
+
+    Source: as ``top1``. With fewer than five classes all of them count, which gives 100. Classes
+    with the label's score stand before it where their index is lower.
+    """
+    import numpy as np
+
+    n, classes = scores.outputs.shape
+    own = scores.outputs[np.arange(n), scores.labels][:, None]
+    earlier = np.arange(classes)[None] < scores.labels[:, None]
+    ahead = (scores.outputs > own) | ((scores.outputs == own) & earlier)  # [n, classes]
+    return _percent(ahead.sum(axis=1) < min(5, classes))
+
+
+def ties(scores: Scores) -> float:
+    """Percent of images on which two classes or more share the highest score.
+
+    Their answer hangs on the order of the classes; a low-resolution output makes many.
+    """
+    highest = scores.outputs.max(axis=1, keepdims=True)
+    return _percent((scores.outputs == highest).sum(axis=1) > 1)
+
+
+def agreement(scores: Scores) -> float:
+    """Percent of images on which both networks predict one class, right or wrong.
+
+    ``100/n sum [argmax y = argmax r]``. Raises InvalidInputError without a reference.
+    """
+    return _percent(scores.predictions == scores.reference_predictions)
+
+
+def sqnr(scores: Scores) -> float:
+    """Signal to quantization noise of the outputs, in dB, over all images and classes.
+
+    ``10 log10(sum r^2 / sum (r - y)^2)``, on logits or probabilities as the networks give them.
+    Source: Jayant and Noll 1984, Digital Coding of Waveforms, chapter 4. Equal outputs give
+    infinity, which ``Metrics.to_dict`` writes as None.
+
+    Raises:
+        InvalidInputError: no reference, or one that is zero everywhere.
+    """
+    import numpy as np
+
+    reference = scores.required_reference.astype(np.float64)
+    signal = float(np.square(reference).sum())
+    noise = float(np.square(reference - scores.outputs).sum())
+    if signal == 0:
+        raise InvalidInputError(
+            "the float network's outputs are not all zero",
+            received="zeros only",
+            remedy="check the weights of the float model",
+        )
+    if noise == 0:
+        return math.inf
+    return 10 * (math.log10(signal) - math.log10(noise))
+
+
+def kl(scores: Scores) -> float:
+    """Mean divergence of the answers from the float network's, in nats.
+
+    ``1/n sum_images sum_classes p ln(p / q)``, ``p`` of the float network. Source: Kullback and
+    Leibler 1951, Annals of Mathematical Statistics 22:79-86. Outputs become probabilities by
+    softmax, unless every row of the reference is a distribution already (not negative, sum 1
+    within 1e-3). int8 probabilities are often 0 and their sum is near 1 only: ``p`` and ``q`` are
+    raised to 1e-7 at least, as in Keras' KLDivergence, and divided by their sum.
+
+    Raises:
+        InvalidInputError: no reference; or a reference of probabilities with negative outputs.
+    """
+    import numpy as np
+
+    reference = scores.required_reference.astype(np.float64)
+    outputs = scores.outputs.astype(np.float64)
+    if _are_probabilities(reference):
+        if outputs.min() < 0:
+            raise InvalidInputError(
+                "both networks end in softmax, or neither does",
+                received=f"probabilities from the float network and an output {outputs.min():.4g}",
+                remedy="export the model as it is compared",
+            )
+    else:
+        reference, outputs = _softmax(reference), _softmax(outputs)
+    p, q = _floored(reference), _floored(outputs)
+    # Not negative in exact numbers (Gibbs' inequality); rounding can leave -1e-17.
+    return max(float((p * np.log(p / q)).sum(axis=1).mean()), 0.0)
+
+
+METRICS: tuple[Metric, ...] = (
+    Metric("top1", "%", needs_reference=False, function=top1),
+    Metric("top5", "%", needs_reference=False, function=top5),
+    Metric("ties", "%", needs_reference=False, function=ties),
+    Metric("agreement", "%", needs_reference=True, function=agreement),
+    Metric("sqnr_db", "dB", needs_reference=True, function=sqnr),
+    Metric("kl", "nat", needs_reference=True, function=kl),
+)
+"""One row a metric."""
+
+
+@dataclass(frozen=True)
+class AccuracyDrop:
+    """Top-1 of the float network minus top-1 of the file, on the same images.
+
+    Attributes:
+        points: percentage points; above zero is a loss. ``100 (right_to_wrong -
+            wrong_to_right) / n``.
+        low: lower limit of the interval, in points.
+        high: upper limit.
+        confidence: of the interval.
+        method: that made it.
+        right_to_wrong: images that only the float network has right.
+        wrong_to_right: images that only the file has right.
+        wrong_to_other_wrong: images with two different wrong answers.
+        changed: images with two different answers, the sum of the three.
+        p_value: of McNemar's exact test that nothing was lost or won.
+        n: images.
+    """
+
+    points: float
+    low: float
+    high: float
+    confidence: float
+    method: str
+    right_to_wrong: int
+    wrong_to_right: int
+    wrong_to_other_wrong: int
+    changed: int
+    p_value: float
+    n: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class ClassAccuracy:
+    """One class of the labels.
+
+    Attributes:
+        label: class index.
+        n: images of the class.
+        accuracy: percent of them right.
+        drop: points lost against the float network; None without one.
+    """
+
+    label: int
+    n: int
+    accuracy: float
+    drop: float | None
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """All that was measured of one file on one set of images.
+
+    Attributes:
+        n: images.
+        classes: outputs.
+        values: value of each metric by name; those that compare are missing without a reference.
+        top1_interval: Wilson interval of top-1, in percent.
+        drop: paired loss of top-1; None without a reference.
+        per_class: classes that occur among the labels.
+        confidence: of the intervals.
+    """
+
+    n: int
+    classes: int
+    values: dict[str, float]
+    top1_interval: Interval
+    drop: AccuracyDrop | None
+    per_class: tuple[ClassAccuracy, ...]
+    confidence: float = CONFIDENCE
+
+    @property
+    def top1(self) -> float:
+        """Percent."""
+        return self.values["top1"]
+
+    @property
+    def top5(self) -> float:
+        """Percent."""
+        return self.values["top5"]
+
+    @property
+    def agreement(self) -> float | None:
+        """Percent; None without a reference."""
+        return self.values.get("agreement")
+
+    @property
+    def sqnr_db(self) -> float | None:
+        """Decibels, infinity for equal outputs; None without a reference."""
+        return self.values.get("sqnr_db")
+
+    @property
+    def kl(self) -> float | None:
+        """Nats; None without a reference."""
+        return self.values.get("kl")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, which has no infinity: the SQNR of equal outputs is None."""
+        finite = {k: v if math.isfinite(v) else None for k, v in self.values.items()}
+        return {**asdict(self), "values": finite}
+
+
+def evaluate(scores: Scores) -> Metrics:
+    """Apply all metrics.
+
+    Raises:
+        InvalidInputError: a metric that cannot be computed of these outputs.
+    """
+    n, classes = scores.outputs.shape
+    compares = scores.reference is not None
+    right = int((scores.predictions == scores.labels).sum())
+    interval = wilson(right, n, CONFIDENCE)
+    return Metrics(
+        n=n,
+        classes=classes,
+        values={m.name: m.function(scores) for m in METRICS if compares or not m.needs_reference},
+        top1_interval=Interval(100 * interval.low, 100 * interval.high),
+        drop=accuracy_drop(scores) if compares else None,
+        per_class=per_class(scores),
+    )
+
+
+def accuracy_drop(scores: Scores, confidence: float = CONFIDENCE) -> AccuracyDrop:
+    """Count the flips between both networks and set an interval on the loss of top-1.
+
+    Source: see ``evaluation.intervals``.
+
+    Raises:
+        InvalidInputError: no reference.
+    """
+    before = scores.reference_predictions == scores.labels
+    after = scores.predictions == scores.labels
+    changed = int((scores.predictions != scores.reference_predictions).sum())
+    counts = PairedCounts(
+        both=int((before & after).sum()),
+        first_only=int((before & ~after).sum()),
+        second_only=int((~before & after).sum()),
+        neither=int((~before & ~after).sum()),
+    )
+    interval = paired_difference(counts, confidence)
+    return AccuracyDrop(
+        points=100 * (counts.first_only - counts.second_only) / counts.n,
+        low=100 * interval.low,
+        high=100 * interval.high,
+        confidence=confidence,
+        method=METHOD,
+        right_to_wrong=counts.first_only,
+        wrong_to_right=counts.second_only,
+        wrong_to_other_wrong=changed - counts.first_only - counts.second_only,
+        changed=changed,
+        p_value=mcnemar_p(counts.first_only, counts.second_only),
+        n=counts.n,
+    )
+
+
+def per_class(scores: Scores) -> tuple[ClassAccuracy, ...]:
+    """Accuracy of each class that occurs, and its loss in points where there is a reference.
+
+    ``drop = 100 (right in float - right in the file) / n`` of the class; no interval, since a
+    class has few images.
+    """
+    import numpy as np
+
+    classes = scores.outputs.shape[1]
+    n = np.bincount(scores.labels, minlength=classes)
+    right = np.bincount(scores.labels[scores.predictions == scores.labels], minlength=classes)
+    lost = None
+    if scores.reference is not None:
+        before = scores.labels[scores.reference_predictions == scores.labels]
+        lost = np.bincount(before, minlength=classes) - right
+    return tuple(
+        ClassAccuracy(
+            label=int(label),
+            n=int(n[label]),
+            accuracy=float(100 * right[label] / n[label]),
+            drop=None if lost is None else float(100 * lost[label] / n[label]),
+        )
+        for label in np.flatnonzero(n)
+    )
+
+
+def _percent(hits: np.ndarray) -> float:
+    return 100 * int(hits.sum()) / len(hits)
+
+
+def _are_probabilities(rows: np.ndarray) -> bool:
+    import numpy as np
+
+    return bool(rows.min() >= 0 and np.abs(rows.sum(axis=1) - 1).max() <= 1e-3)
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    import numpy as np
+
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    result: np.ndarray = powers / powers.sum(axis=1, keepdims=True)
+    return result
+
+
+def _floored(probabilities: np.ndarray) -> np.ndarray:
+    import numpy as np
+
+    raised = np.maximum(probabilities, KL_FLOOR)
+    result: np.ndarray = raised / raised.sum(axis=1, keepdims=True)
+    return result

@@ -1,0 +1,130 @@
+"""One measured row: an artifact on a dataset in a runtime, beside its reference."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from evaluation.latency import Latency
+from evaluation.machine import Machine
+from evaluation.metrics import Metrics
+from evaluation.session import RuntimeInfo
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What was measured.
+
+    Attributes:
+        name: recipe of an artifact, ``keras-float32`` for a Keras model, else the file name.
+        artifact: file name, or the model's name.
+        size_bytes: of the file; None for a model that is not a file.
+        sha256: of the file, None likewise.
+    """
+
+    name: str
+    artifact: str
+    size_bytes: int | None = None
+    sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A measured row.
+
+    Attributes:
+        subject: what was measured.
+        data: DATA text.
+        runtime: what ran the images.
+        metrics: accuracy, and likeness to the reference when there was one.
+        latency: of one image; None when not measured.
+        remarks: what the reader must know (kernels that saturate, labels that were inferred).
+    """
+
+    subject: Subject
+    data: str
+    runtime: RuntimeInfo
+    metrics: Metrics
+    latency: Latency | None = None
+    remarks: tuple[str, ...] = ()
+
+    def to_dict(self, labels: tuple[str, ...] = ()) -> dict[str, Any]:
+        """Plain values for JSON; percentages and points are of 100, times in milliseconds.
+
+        Args:
+            labels: names for the per-class rows.
+        """
+        metrics, drop = self.metrics, self.metrics.drop
+        values: dict[str, Any] = {
+            "name": self.subject.name,
+            "artifact": self.subject.artifact,
+            "sha256": self.subject.sha256,
+            "size_bytes": self.subject.size_bytes,
+            "data": self.data,
+            "runtime": self.runtime.runtime,
+            "runtime_version": self.runtime.version,
+            "kernels": self.runtime.kernels,
+            "threads": self.runtime.threads,
+            "n": metrics.n,
+            "top1": metrics.top1,
+            "top1_interval": [metrics.top1_interval.low, metrics.top1_interval.high],
+            "top5": metrics.top5,
+            "metrics": metrics.to_dict()["values"],
+        }
+        if drop is not None:
+            values |= {
+                "agreement": metrics.agreement,
+                "sqnr_db": metrics.to_dict()["values"]["sqnr_db"],
+                "kl": metrics.kl,
+                "drop": drop.points,
+                "drop_interval": [drop.low, drop.high],
+                "drop_confidence": drop.confidence,
+                "drop_method": drop.method,
+                "mcnemar_p": drop.p_value,
+                "flips": {
+                    "right_to_wrong": drop.right_to_wrong,
+                    "wrong_to_right": drop.wrong_to_right,
+                    "wrong_to_other_wrong": drop.wrong_to_other_wrong,
+                    "changed": drop.changed,
+                },
+            }
+        values["latency_ms"] = None if self.latency is None else _latency(self.latency)
+        values["per_class"] = [
+            {
+                "class": row.label,
+                "label": labels[row.label] if row.label < len(labels) else str(row.label),
+                "n": row.n,
+                "top1": row.accuracy,
+                "drop": row.drop,
+            }
+            for row in metrics.per_class
+        ]
+        values["remarks"] = list(self.remarks)
+        return values
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """All rows of one run, on one machine, on identical tensors.
+
+    Attributes:
+        rows: the reference first, if there is one.
+        machine: where.
+        labels: class names.
+    """
+
+    rows: tuple[Evaluation, ...]
+    machine: Machine
+    labels: tuple[str, ...] = ()
+
+
+def _latency(latency: Latency) -> dict[str, Any]:
+    return {
+        "p50": latency.p50_ms,
+        "p90": latency.p90_ms,
+        "p99": latency.p99_ms,
+        "runs": latency.runs,
+        "warmup": latency.warmup,
+        "threads": latency.threads,
+        "pinning": latency.pinning,
+    }

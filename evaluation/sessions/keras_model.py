@@ -1,0 +1,125 @@
+"""A Keras model on TensorFlow: the float network that the files are compared with."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Callable
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from calibration_data.errors import InvalidInputError
+from evaluation.session import Runtime, RuntimeInfo
+from evaluation.sessions.tensor_io import ImageInput, joined_scores, require_one
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+
+
+class KerasSession:
+    """A Keras model in inference mode; scores or probabilities as the model gives them.
+
+    Unlike other sessions, one may be shared by threads: the traced function keeps no state.
+    TensorFlow has one pool of threads a process, so a session cannot choose its own number.
+
+    Args:
+        model: one float input ``[batch, height, width, 3]`` and one output ``[batch, classes]``.
+
+    Attributes:
+        info: what runs; ``threads`` is the size of TensorFlow's pool.
+
+    Raises:
+        InvalidInputError: another input or output.
+    """
+
+    def __init__(self, model: keras.Model) -> None:
+        self._source = str(model.name)
+        inputs = list(getattr(model, "inputs", None) or ())
+        require_one("input", len(inputs), self._source)
+        require_one("output", len(getattr(model, "outputs", None) or ()), self._source)
+        self._images = ImageInput.from_shape(tuple(inputs[0].shape), self._source)
+        self._function = _inference_function(model, inputs[0])
+        self.info = _info()
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """See Session.predict."""
+        results = []
+        for chunk, wanted in self._images.chunks(images):
+            results.append(self._function(chunk).numpy()[:wanted])
+        return joined_scores(results, self._source)
+
+    def timed_call(self, image: np.ndarray) -> Callable[[], object]:
+        """See Session.timed_call."""
+        import tensorflow as tf
+
+        return partial(self._function, tf.constant(self._images.single(image)))
+
+
+def _inference_function(model: keras.Model, tensor: Any) -> Callable[[Any], Any]:
+    import tensorflow as tf
+
+    dtype = tf.as_dtype(tensor.dtype)
+    if not dtype.is_floating:
+        raise InvalidInputError(
+            "a Keras model takes preprocessed images, which are floats",
+            received=f"{model.name} with {dtype.name} input",
+            remedy="leave the preprocessing out of the model and describe it in the contract",
+        )
+
+    def scores_of(images: Any) -> Any:
+        # A TFSMLayer's output is a dictionary; the model has one output all the same.
+        outputs = tf.nest.flatten(model(tf.cast(images, dtype), training=False))
+        return tf.cast(outputs[0], tf.float32)
+
+    function = tf.function(scores_of, autograph=False)
+    concrete: Callable[[Any], Any] = function.get_concrete_function(
+        tf.TensorSpec(tuple(tensor.shape), tf.float32)
+    )
+
+    def run(images: Any) -> Any:
+        return concrete(tf.convert_to_tensor(images))
+
+    return run
+
+
+def _info() -> RuntimeInfo:
+    import keras
+    import tensorflow as tf
+
+    threads = tf.config.threading.get_intra_op_parallelism_threads() or os.cpu_count() or 1
+    device = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
+    return RuntimeInfo(
+        runtime="keras",
+        version=f"{keras.__version__} on TensorFlow {version('tensorflow')}",
+        kernels=f"TensorFlow, {device}",
+        threads=threads,
+    )
+
+
+def _open(path: Path, _threads: int) -> KerasSession:
+    import keras
+
+    try:
+        model = keras.models.load_model(path, compile=False)
+    except (KeyError, OSError, TypeError, ValueError, zipfile.BadZipFile) as error:
+        reason = " ".join(str(error).split())
+        raise InvalidInputError(
+            "a .keras file is one that Keras can load without further code",
+            received=f"{path} ({reason.rstrip('.')})",
+            remedy="save the model again with model.save",
+        ) from error
+    return KerasSession(model)
+
+
+RUNTIMES = (
+    Runtime(
+        name="keras",
+        summary="Keras on TensorFlow, the float network itself",
+        suffixes=(".keras",),
+        open=_open,
+        default=True,
+    ),
+)

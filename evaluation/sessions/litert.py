@@ -1,0 +1,188 @@
+"""LiteRT (TensorFlow Lite) on this machine's CPU, with a choice of kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from calibration_data.errors import InvalidInputError
+from evaluation.session import Runtime, RuntimeInfo
+from evaluation.sessions.tensor_io import ImageInput, Quantization, joined_scores, require_one
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@dataclass(frozen=True)
+class _Kernels:
+    """One choice of kernels.
+
+    Attributes:
+        runtime: registered name.
+        resolver: member of ``ai_edge_litert.interpreter.OpResolverType``.
+        words: name of the kernels.
+    """
+
+    runtime: str
+    resolver: str
+    words: str
+
+
+_PLAIN = _Kernels("litert-plain", "BUILTIN_WITHOUT_DEFAULT_DELEGATES", "LiteRT optimized")
+_REFERENCE = _Kernels("litert-reference", "BUILTIN_REF", "LiteRT reference")
+_XNNPACK = _Kernels("litert-xnnpack", "BUILTIN", "XNNPACK")
+
+
+class LiteRTSession:
+    """A .tflite file in LiteRT's interpreter.
+
+    float32, int8, uint8 and int16 inputs and outputs are taken; scales and zero points come from
+    the file. Every call runs as many images as the file's batch, one where that is free.
+
+    Attributes:
+        info: what runs; ``kernels`` says so where XNNPACK left operators to LiteRT.
+    """
+
+    def __init__(self, path: Path, threads: int, kernels: _Kernels) -> None:
+        self._source = path.name
+        self._interpreter = _interpreter(path, threads, kernels)
+        inputs = self._interpreter.get_input_details()
+        outputs = self._interpreter.get_output_details()
+        require_one("input", len(inputs), path.name)
+        require_one("output", len(outputs), path.name)
+        self._input, self._output = inputs[0]["index"], outputs[0]["index"]
+        self._images = _image_input(inputs[0], path.name)
+        self._allocate()
+        self._quantization = _quantization(inputs[0], path.name)
+        self._dequantization = _quantization(outputs[0], path.name)
+        self.info = RuntimeInfo(
+            kernels.runtime, version("ai-edge-litert"), self._kernels_used(kernels), threads
+        )
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """See Session.predict."""
+        results = []
+        for chunk, wanted in self._images.chunks(images):
+            self._place(chunk)
+            self._invoke()
+            results.append(self._read()[:wanted])
+        return joined_scores(results, self._source)
+
+    def timed_call(self, image: np.ndarray) -> Callable[[], object]:
+        """See Session.timed_call; quantizing the input is outside the clock."""
+        self._place(self._images.single(image))
+        # The input stays in place: LiteRT's memory planner keeps inputs alive between calls.
+        return self._interpreter.invoke  # type: ignore[no-any-return]
+
+    def _allocate(self) -> None:
+        try:
+            self._interpreter.allocate_tensors()
+        except (RuntimeError, ValueError) as error:
+            raise _unreadable(self._source, error) from error
+
+    def _place(self, images: np.ndarray) -> None:
+        if self._quantization is not None:
+            images = self._quantization.quantize(images)
+        self._interpreter.set_tensor(self._input, images)
+
+    def _invoke(self) -> None:
+        try:
+            self._interpreter.invoke()
+        except RuntimeError as error:
+            raise _unreadable(self._source, error) from error
+
+    def _read(self) -> np.ndarray:
+        result: np.ndarray = self._interpreter.get_tensor(self._output)
+        return result if self._dequantization is None else self._dequantization.dequantize(result)
+
+    def _kernels_used(self, kernels: _Kernels) -> str:
+        """Name the kernels that run: XNNPACK leaves what it does not know (all of int16x8)."""
+        if kernels is not _XNNPACK:
+            return kernels.words
+        # No public call tells which operators a delegate took.
+        operators = self._interpreter._get_ops_details()
+        parts = [o for o in operators if o["op_name"] == "DELEGATE"]
+        if not parts:
+            return f"{_PLAIN.words} (XNNPACK took no operator)"
+        if len(parts) == 1 and (
+            self._input in parts[0]["inputs"] and self._output in parts[0]["outputs"]
+        ):
+            return kernels.words
+        return f"{kernels.words} in part ({len(parts)} subgraphs), {_PLAIN.words}"
+
+
+def _interpreter(path: Path, threads: int, kernels: _Kernels) -> Any:
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    try:
+        return Interpreter(
+            str(path),
+            num_threads=threads,
+            experimental_op_resolver_type=OpResolverType[kernels.resolver],
+        )
+    except (OSError, RuntimeError, ValueError) as error:
+        raise _unreadable(str(path), error) from error
+
+
+def _unreadable(source: str, error: Exception) -> InvalidInputError:
+    reason = " ".join(str(error).split())
+    return InvalidInputError(
+        "a .tflite file is one that LiteRT can load and run",
+        received=f"{source} ({reason.rstrip('.')})",
+        remedy="export the file again",
+    )
+
+
+def _image_input(details: dict[str, Any], source: str) -> ImageInput:
+    # shape_signature has the free axes, -1; shape has what LiteRT allocated: 1 for each of them.
+    free = [int(size) for size in details["shape_signature"]] or [int(s) for s in details["shape"]]
+    image = ImageInput.from_shape(free, source)
+    return ImageInput(image.height, image.width, image.layout, image.batch or 1)
+
+
+def _quantization(details: dict[str, Any], source: str) -> Quantization | None:
+    import numpy as np
+
+    dtype = np.dtype(details["dtype"])
+    if dtype == np.float32:
+        return None
+    parameters = details["quantization_parameters"]
+    scales, zero_points = parameters["scales"], parameters["zero_points"]
+    if dtype.name not in ("int8", "uint8", "int16") or len(scales) != 1 or not scales[0] > 0:
+        raise InvalidInputError(
+            "inputs and outputs are float32, or int8, uint8 or int16 with one scale",
+            received=f"{source} with {dtype.name} and {len(scales)} scales in {details['name']}",
+            remedy="export the file again with --io float32, int8 or uint8",
+        )
+    return Quantization(float(scales[0]), int(zero_points[0]), dtype.name)
+
+
+def _open(kernels: _Kernels, path: Path, threads: int) -> LiteRTSession:
+    return LiteRTSession(path, threads, kernels)
+
+
+RUNTIMES = (
+    Runtime(
+        name=_PLAIN.runtime,
+        summary="LiteRT's own optimized CPU kernels, no delegate",
+        suffixes=(".tflite",),
+        open=partial(_open, _PLAIN),
+    ),
+    Runtime(
+        name=_REFERENCE.runtime,
+        summary="LiteRT's reference kernels: the integers of TFLite Micro; slow",
+        suffixes=(".tflite",),
+        open=partial(_open, _REFERENCE),
+    ),
+    Runtime(
+        name=_XNNPACK.runtime,
+        summary="LiteRT with the XNNPACK delegate, as on Android and desktop CPUs",
+        suffixes=(".tflite",),
+        open=partial(_open, _XNNPACK),
+        default=True,
+    ),
+)

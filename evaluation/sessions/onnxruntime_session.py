@@ -1,0 +1,167 @@
+"""ONNX Runtime on this machine's CPU, as it comes and with exact int8 sums on x86."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from calibration_data.errors import InvalidInputError
+from evaluation.session import Runtime, RuntimeInfo
+from evaluation.sessions.tensor_io import ImageInput, joined_scores, require_one
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_FLOAT_TYPES = {"tensor(float)": "float32", "tensor(float16)": "float16"}
+
+
+@dataclass(frozen=True)
+class _Mode:
+    """One way to set ONNX Runtime up.
+
+    Attributes:
+        runtime: registered name.
+        kernels: as in RuntimeInfo.
+        entries: session configuration, beyond what every mode has.
+    """
+
+    runtime: str
+    kernels: str
+    entries: tuple[tuple[str, str], ...] = ()
+
+
+_DEFAULT = _Mode("onnxruntime", "MLAS")
+_PRECISE = _Mode(
+    "onnxruntime-precise",
+    "MLAS, x64quantprecision=1",
+    (("session.x64quantprecision", "1"),),
+)
+
+
+class OnnxRuntimeSession:
+    """An .onnx file in ONNX Runtime's CPU provider.
+
+    float32 and float16 inputs and outputs are taken, in NHWC or NCHW order. Where the batch is
+    free, images run one at a time: a dynamically quantized file scales its activations over the
+    whole batch, so that answers would depend on the neighbours.
+
+    Attributes:
+        info: what runs.
+    """
+
+    def __init__(self, path: Path, threads: int, mode: _Mode) -> None:
+        import onnxruntime
+
+        self._source = path.name
+        self._session = _inference_session(path, threads, mode)
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        require_one("input", len(inputs), path.name)
+        require_one("output", len(outputs), path.name)
+        self._input, self._output = inputs[0].name, outputs[0].name
+        self._dtype = _float_type(inputs[0], path.name)
+        _float_type(outputs[0], path.name)
+        image = ImageInput.from_shape(inputs[0].shape, path.name)
+        self._images = ImageInput(image.height, image.width, image.layout, image.batch or 1)
+        self.info = RuntimeInfo(mode.runtime, onnxruntime.__version__, mode.kernels, threads)
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """See Session.predict."""
+        results = []
+        for chunk, wanted in self._images.chunks(images):
+            results.append(self._run(chunk.astype(self._dtype))[:wanted])
+        return joined_scores(results, self._source)
+
+    def timed_call(self, image: np.ndarray) -> Callable[[], object]:
+        """See Session.timed_call; the tensors are bound, so no copy is inside the clock."""
+        import onnxruntime
+
+        pixels = self._images.single(image).astype(self._dtype)
+        binding = self._session.io_binding()
+        binding.bind_ortvalue_input(self._input, onnxruntime.OrtValue.ortvalue_from_numpy(pixels))
+        binding.bind_output(self._output)
+        return partial(self._session.run_with_iobinding, binding)
+
+    def _run(self, images: np.ndarray) -> np.ndarray:
+        try:
+            outputs: list[np.ndarray] = self._session.run([self._output], {self._input: images})
+        except _errors() as error:
+            raise _unreadable(self._source, error) from error
+        return outputs[0]
+
+
+def _inference_session(path: Path, threads: int, mode: _Mode) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    # Spinning threads would take the cores of the other sessions that run beside this one.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    for key, value in mode.entries:
+        options.add_session_config_entry(key, value)
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except _errors() as error:
+        raise _unreadable(str(path), error) from error
+
+
+def _errors() -> tuple[type[Exception], ...]:
+    """ONNX Runtime's exceptions; they have no base of their own."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    return (
+        state.Fail,
+        state.InvalidArgument,
+        state.InvalidGraph,
+        state.InvalidProtobuf,
+        state.NoModel,
+        state.NoSuchFile,
+        state.NotImplemented,
+        state.RuntimeException,
+    )
+
+
+def _unreadable(source: str, error: Exception) -> InvalidInputError:
+    reason = " ".join(str(error).split()).removeprefix("[ONNXRuntimeError] : ")
+    return InvalidInputError(
+        "an .onnx file is one that ONNX Runtime can load and run",
+        received=f"{source} ({reason.rstrip('.')})",
+        remedy="export the file again",
+    )
+
+
+def _float_type(tensor: Any, source: str) -> str:
+    if tensor.type not in _FLOAT_TYPES:
+        raise InvalidInputError(
+            "inputs and outputs of an .onnx classifier are float32 or float16",
+            received=f"{source} with {tensor.type} in {tensor.name}",
+            remedy="export it with float32 input and output",
+        )
+    return _FLOAT_TYPES[tensor.type]
+
+
+def _open(mode: _Mode, path: Path, threads: int) -> OnnxRuntimeSession:
+    return OnnxRuntimeSession(path, threads, mode)
+
+
+RUNTIMES = (
+    Runtime(
+        name=_DEFAULT.runtime,
+        summary="ONNX Runtime's CPU provider as it comes",
+        suffixes=(".onnx",),
+        open=partial(_open, _DEFAULT),
+        default=True,
+    ),
+    Runtime(
+        name=_PRECISE.runtime,
+        summary="ONNX Runtime with session.x64quantprecision=1: no 16-bit saturation on x86",
+        suffixes=(".onnx",),
+        open=partial(_open, _PRECISE),
+    ),
+)

@@ -1,0 +1,229 @@
+"""What the runtimes share: the image input of a file, and its scales and zero points."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from calibration_data.errors import InvalidInputError
+from quantize.recipes import Layout
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """An affine map between real values and integers: ``real = scale * (integer - zero_point)``.
+
+    Source: LiteRT 8-bit quantization specification,
+    https://ai.google.dev/edge/litert/models/quantization_spec.
+
+    Attributes:
+        scale: step between two integers, above zero.
+        zero_point: integer that stands for 0.
+        dtype: NumPy's name of the integer type.
+    """
+
+    scale: float
+    zero_point: int
+    dtype: str
+
+    def quantize(self, values: np.ndarray) -> np.ndarray:
+        """``clamp(round(values / scale) + zero_point)``, ties away from zero as LiteRT's QUANTIZE.
+
+        Args:
+            values: float32, any shape, finite.
+
+        Returns:
+            ``dtype``, same shape.
+        """
+        import numpy as np
+
+        limits = np.iinfo(self.dtype)
+        steps = (values / np.float32(self.scale)).astype(
+            np.float64
+        )  # single, as the kernels divide
+        rounded = np.trunc(steps + np.copysign(0.5, steps)) + self.zero_point
+        result: np.ndarray = np.clip(rounded, limits.min, limits.max).astype(self.dtype)
+        return result
+
+    def dequantize(self, integers: np.ndarray) -> np.ndarray:
+        """``scale * (integers - zero_point)``.
+
+        Args:
+            integers: any integer type and shape.
+
+        Returns:
+            float32, same shape.
+        """
+        import numpy as np
+
+        steps = (integers.astype(np.int32) - self.zero_point).astype(np.float32)
+        result: np.ndarray = np.float32(self.scale) * steps
+        return result
+
+
+@dataclass(frozen=True)
+class ImageInput:
+    """The one input of an image network.
+
+    Attributes:
+        height: pixels.
+        width: pixels.
+        layout: where the channel axis is.
+        batch: images a call takes; None when free.
+    """
+
+    height: int
+    width: int
+    layout: Layout
+    batch: int | None
+
+    @classmethod
+    def from_shape(cls, shape: Sequence[object], source: str) -> ImageInput:
+        """Read an input's shape; sizes that are not whole numbers above zero are free axes.
+
+        Args:
+            shape: of the file's input; a NHWC shape is preferred where both layouts fit.
+            source: what to name in an error.
+
+        Raises:
+            InvalidInputError: not four axes, not 3 channels, or a free height or width.
+        """
+        sizes = [size if isinstance(size, int) and size > 0 else None for size in shape]
+        if len(sizes) == 4 and sizes[3] == 3:
+            layout, height, width = Layout.NHWC, sizes[1], sizes[2]
+        elif len(sizes) == 4 and sizes[1] == 3:
+            layout, height, width = Layout.NCHW, sizes[2], sizes[3]
+        else:
+            height = width = None
+        if height is None or width is None:
+            raise InvalidInputError(
+                "the input of an image network is [batch, height, width, 3] or "
+                "[batch, 3, height, width] with fixed height and width",
+                received=f"{source} with {[s if s is not None else 'free' for s in sizes]}",
+                remedy="export the network with one fixed image size",
+            )
+        return cls(height, width, layout, sizes[0])
+
+    def check(self, images: np.ndarray) -> None:
+        """Refuse images that are not finite float32 ``[b, height, width, 3]``.
+
+        Raises:
+            InvalidInputError: another dtype or shape, or a value that is NaN or infinite.
+        """
+        import numpy as np
+
+        if images.dtype != np.float32 or images.shape[1:] != (self.height, self.width, 3):
+            raise InvalidInputError(
+                f"this file takes float32 images [batch, {self.height}, {self.width}, 3]",
+                received=f"{images.dtype} {list(images.shape)}",
+                remedy="use the preprocessing contract that the network was trained with",
+            )
+        if not np.isfinite(images).all():
+            raise InvalidInputError(
+                "preprocessed images are finite",
+                received="NaN or infinity in an image",
+                remedy="check mean and std of the preprocessing contract",
+            )
+
+    def arranged(self, images: np.ndarray) -> np.ndarray:
+        """The images in the file's layout: ``[b, h, w, 3]`` or ``[b, 3, h, w]``, contiguous."""
+        import numpy as np
+
+        if self.layout is Layout.NCHW:
+            images = images.transpose(0, 3, 1, 2)
+        return np.ascontiguousarray(images)
+
+    def chunks(self, images: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:
+        """Cut checked images into calls of ``batch`` (of all of them when it is free).
+
+        Args:
+            images: float32 ``[b, height, width, 3]``.
+
+        Yields:
+            The images of one call in the file's layout, and how many of them are asked for: the
+            last call is filled up with its last image.
+
+        Raises:
+            InvalidInputError: see ``check``.
+        """
+        import numpy as np
+
+        self.check(images)
+        size = self.batch or len(images)
+        for start in range(0, len(images), max(size, 1)):
+            chunk = images[start : start + size]
+            wanted = len(chunk)
+            if wanted < size:
+                filling = np.repeat(chunk[-1:], size - wanted, axis=0)
+                chunk = np.concatenate([chunk, filling])
+            yield self.arranged(chunk), wanted
+
+    def single(self, image: np.ndarray) -> np.ndarray:
+        """One image for the clock, in the file's layout.
+
+        Args:
+            image: float32 ``[1, height, width, 3]``.
+
+        Raises:
+            InvalidInputError: see ``check``; or more than one image; or a file whose batch is
+                fixed above one, which has no time for one image.
+        """
+        self.check(image)
+        if len(image) != 1 or self.batch not in (None, 1):
+            raise InvalidInputError(
+                "latency is the time of one image",
+                received=f"{len(image)} images for a file with batch {self.batch or 'free'}",
+                remedy="export the network with batch 1",
+            )
+        return self.arranged(image)
+
+
+def require_one(kind: str, count: int, source: str) -> None:
+    """Refuse a network with several inputs or outputs, or none.
+
+    Args:
+        kind: ``input`` or ``output``.
+        count: how many the file has.
+        source: what to name in the error.
+
+    Raises:
+        InvalidInputError: ``count`` is not 1.
+    """
+    if count != 1:
+        raise InvalidInputError(
+            f"an image classifier has one {kind}",
+            received=f"{source} with {count} {kind}s",
+            remedy="export only the classifier's images and scores",
+        )
+
+
+def joined_scores(outputs: list[np.ndarray], source: str) -> np.ndarray:
+    """Join the outputs of several calls.
+
+    Args:
+        outputs: float ``[b, classes]`` each.
+        source: what to name in an error.
+
+    Returns:
+        float32 ``[sum of b, classes]``.
+
+    Raises:
+        InvalidInputError: an output that has not two axes, or no images at all.
+    """
+    import numpy as np
+
+    if not outputs:
+        raise InvalidInputError(
+            "a prediction needs at least one image", received="none", remedy="give some images"
+        )
+    if outputs[0].ndim != 2:
+        raise InvalidInputError(
+            "the output of a classifier is [batch, classes]",
+            received=f"{source} with {list(outputs[0].shape)}",
+            remedy="export the network up to its class scores",
+        )
+    return np.concatenate(outputs).astype(np.float32, copy=False)

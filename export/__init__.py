@@ -1,0 +1,1 @@
+"""To which file? One target a file."""

@@ -1,0 +1,77 @@
+"""What a written file holds, in words that fit every format."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """An input, output, weight or activation.
+
+    Attributes:
+        name: as in the file.
+        dtype: NumPy's name of the element type.
+        shape: sizes; None for a free axis.
+        scale: one value for the tensor or one a channel; empty when not quantized.
+        zero_point: likewise.
+        axis: of the channels that have scales of their own; None when per tensor.
+        constant: whether the values are stored in the file.
+        size_bytes: of the stored values, 0 unless constant.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int | None, ...]
+    scale: tuple[float, ...] = ()
+    zero_point: tuple[int, ...] = ()
+    axis: int | None = None
+    constant: bool = False
+    size_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class OperatorInfo:
+    """Operators of one kind and type.
+
+    Attributes:
+        name: TFLite's builtin name or ONNX's ``op_type``.
+        compute: type the operator computes in, NumPy's name (``int8``, ``float32``, ``int16``,
+            ``float16``); ``hybrid`` for float activations with int8 weights.
+        count: how many.
+    """
+
+    name: str
+    compute: str
+    count: int
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """A file taken apart.
+
+    Attributes:
+        format: name of the export target.
+        size_bytes: of the file.
+        inputs: of the graph.
+        outputs: of the graph.
+        operators: by name and type.
+        tensors: of the graph, constants included.
+        size_by_part: bytes of ``weights``, ``quantization`` (scales and zero points), ``names``,
+            ``metadata`` and ``other``; their sum is ``size_bytes``.
+        opset: format or opset version.
+    """
+
+    format: str
+    size_bytes: int
+    inputs: tuple[TensorInfo, ...]
+    outputs: tuple[TensorInfo, ...]
+    operators: tuple[OperatorInfo, ...]
+    tensors: tuple[TensorInfo, ...]
+    size_by_part: dict[str, int]
+    opset: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)

@@ -1,0 +1,117 @@
+"""Whether a written ONNX file holds what its recipe says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from calibration_data.errors import InvalidInputError, UnsupportedError
+from export.onnx_graph import WEIGHTED, Graph, Node
+from export.onnx_weights import bound_of
+from quantize.recipes import Granularity, Layout, Precision
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+
+    from quantize.recipes import Recipe
+
+QUANTIZED = WEIGHTED | {"Add", "GlobalAveragePool", "Mul"}
+"""Operators that an int8 file must not compute in float."""
+
+
+def check_graph(graph: Graph, recipe: Recipe) -> None:
+    """Look for every operator and weight that is not as the recipe says.
+
+    Raises:
+        UnsupportedError: some are not; the message names them.
+        InvalidInputError: a scale that is not a finite positive number.
+    """
+    check: dict[Precision, Callable[[Graph, Recipe], list[str]]] = {
+        Precision.FLOAT32: _float32_faults,
+        Precision.FLOAT16: _float16_faults,
+        Precision.DYNAMIC: _dynamic_faults,
+        Precision.INT8: _int8_faults,
+    }
+    faults = check[recipe.precision](graph, recipe)
+    if recipe.layout is Layout.NCHW:
+        faults += [f"Transpose {n.outputs[0]}" for n in graph.nodes if n.op_type == "Transpose"]
+    if faults:
+        raise UnsupportedError(
+            f"a file of the recipe {recipe.name} must be {recipe.precision.value} throughout",
+            received="; ".join(faults[:5]) + (" and more" if len(faults) > 5 else ""),
+            remedy="use another recipe for this model, or replace the layers named",
+        )
+
+
+def _float32_faults(graph: Graph, _: Recipe) -> list[str]:
+    return [f"{n.op_type} {n.name}" for n in graph.nodes if "Quantize" in n.op_type]
+
+
+def _float16_faults(graph: Graph, _: Recipe) -> list[str]:
+    return [f"float32 {name}" for name, v in graph.constants.items() if v.dtype == "float32"]
+
+
+def _dynamic_faults(graph: Graph, _: Recipe) -> list[str]:
+    faults = [f"float {n.op_type} {n.name}" for n in graph.nodes if n.op_type in WEIGHTED]
+    for node in graph.nodes:
+        if node.op_type in ("ConvInteger", "MatMulInteger"):
+            dtype = graph.constants[node.inputs[1]].dtype
+            # Signed weights would meet the saturating kernels; see onnx_quantize.dynamic_int8.
+            faults += [] if dtype == "uint8" else [f"{dtype} weight of {node.name}"]
+    return faults
+
+
+def _int8_faults(graph: Graph, recipe: Recipe) -> list[str]:
+    producers = graph.producers()
+    readers: dict[str, list[Node]] = {}
+    for node in graph.nodes:
+        for name in node.inputs:
+            readers.setdefault(name, []).append(node)
+    faults = []
+    for node in graph.nodes:
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+            _check_scale(graph, node)
+        if node.op_type not in QUANTIZED:
+            continue
+        sources = [producers.get(name) for name in node.inputs if name]
+        if any(source is None or source.op_type != "DequantizeLinear" for source in sources):
+            faults.append(f"{node.op_type} {node.name} reads floats")
+            continue
+        if any(r.op_type != "QuantizeLinear" for r in readers.get(node.outputs[0], [node])):
+            faults.append(f"{node.op_type} {node.name} gives floats")
+        if node.op_type in WEIGHTED:
+            faults += _weight_faults(graph, node, producers[node.inputs[1]], recipe)
+    return faults
+
+
+def _check_scale(graph: Graph, node: Node) -> None:
+    import numpy as np
+
+    scale = graph.constants.get(node.inputs[1])
+    if scale is None or not (np.isfinite(scale).all() and (scale > 0).all()):
+        raise InvalidInputError(
+            "scales are finite numbers above zero",
+            received=f"{'none' if scale is None else scale.reshape(-1)[:3]} for {node.inputs[0]}",
+            remedy="check the weights and the calibration data",
+        )
+
+
+def _weight_faults(graph: Graph, node: Node, dequantizer: Node, recipe: Recipe) -> list[str]:
+    weight: np.ndarray = graph.constants[dequantizer.inputs[0]]
+    scales = graph.constants[dequantizer.inputs[1]].size
+    faults = []
+    if weight.dtype != "int8":
+        return [f"weight of {node.name} is {weight.dtype}"]
+    bound = bound_of(node, weight, recipe.weight_range)
+    if max(int(weight.max()), -int(weight.min())) > bound:
+        faults.append(f"weight of {node.name} leaves [-{bound}, {bound}]")
+    if recipe.granularity is Granularity.PER_TENSOR and scales != 1:
+        faults.append(f"weight of {node.name} has {scales} scales")
+    if (
+        recipe.granularity is Granularity.PER_CHANNEL
+        and node.op_type == "Conv"
+        and scales != weight.shape[0]
+    ):
+        faults.append(f"weight of {node.name} has {scales} scales for {weight.shape[0]} channels")
+    return faults

@@ -1,0 +1,104 @@
+"""What is written into a .tflite file after conversion: the card, short names, aligned buffers."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from calibration_data.errors import InvalidInputError
+from export.target import CARD_KEY, ArtifactCard
+from export.tflite_graph import read_flat_model
+
+if TYPE_CHECKING:
+    import flatbuffers
+
+BUFFER_ALIGNMENT = 16
+"""Bytes; ``force_align`` of ``Buffer.data`` in schema.fbs."""
+
+INPUT_NAME = "image"
+OUTPUT_NAME = "scores"
+
+
+def finish(content: bytes, card: ArtifactCard) -> bytes:
+    """Put the card into a converted file, shorten its tensor names and align its buffers.
+
+    A fused operator gets the names of all the layers it came from, which makes up to a third of a
+    small network's file; the first of them, that of its result, is kept.
+
+    Args:
+        content: a .tflite file as the converter gave it.
+        card: goes into a metadata buffer named CARD_KEY, as JSON.
+
+    Returns:
+        The same network; equal arguments give equal bytes.
+    """
+    from ai_edge_litert.schema_py_generated import BufferT, MetadataT
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    model = flatbuffer_utils.read_model_from_bytearray(content)
+    _shorten_names(model.subgraphs)
+    text = json.dumps(card.to_dict(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    model.metadata = [
+        *(model.metadata or []),
+        MetadataT(name=CARD_KEY, buffer=len(model.buffers)),
+    ]
+    model.buffers = [
+        _AlignedBuffer(b"" if buffer.data is None else bytes(buffer.data))
+        for buffer in [*model.buffers, BufferT(data=text.encode())]
+    ]
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+
+
+def read_card(path: Path) -> ArtifactCard | None:
+    """The card of a file; None when it carries none.
+
+    Raises:
+        InvalidInputError: no TFLite file, or a damaged card.
+    """
+    content = read_flat_model(path).metadata.get(CARD_KEY)
+    if content is None:
+        return None
+    try:
+        return ArtifactCard.from_dict(json.loads(content))
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise InvalidInputError(
+            f"the metadata entry {CARD_KEY!r} of a .tflite file is an artifact card in JSON",
+            received=f"{path.name} ({type(error).__name__}: {error})",
+            remedy="export it again",
+        ) from error
+
+
+@dataclass(frozen=True)
+class _AlignedBuffer:
+    """A buffer that keeps the alignment of the schema, which the generated packer does not."""
+
+    data: bytes
+
+    def Pack(self, builder: flatbuffers.Builder) -> int:  # noqa: N802 - the name the packer calls
+        from ai_edge_litert import schema_py_generated as schema
+
+        position = None
+        if self.data:
+            builder.Prep(BUFFER_ALIGNMENT, len(self.data))
+            position = builder.CreateByteVector(self.data)
+        schema.BufferStart(builder)
+        if position is not None:
+            schema.BufferAddData(builder, position)
+        return int(schema.BufferEnd(builder))
+
+
+def _shorten_names(subgraphs: list[Any]) -> None:
+    """Keep what stands before the first semicolon, unique within the subgraph."""
+    for graph in subgraphs:
+        seen: Counter[str] = Counter()
+        for index, tensor in enumerate(graph.tensors):
+            name = (tensor.name or b"").decode("utf-8", "replace").partition(";")[0]
+            seen[name] += 1
+            tensor.name = name if seen[name] == 1 else f"{name};{seen[name]}"
+            if [index] == graph.inputs:
+                tensor.name = INPUT_NAME
+            elif [index] == graph.outputs:
+                tensor.name = OUTPUT_NAME

@@ -1,0 +1,1 @@
+"""What do we deploy? One family a file."""

@@ -1,0 +1,128 @@
+"""Model files: .keras, legacy .h5 and SavedModel folders, refused when they hold foreign code."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from calibration_data.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    import keras
+
+
+def load_keras_file(path: Path, *, trust_lambda: bool = False) -> keras.Model:
+    """Load a .keras, an .h5 or a SavedModel folder.
+
+    Raises:
+        InvalidInputError: no such file, a damaged one, or one with code in a Lambda layer.
+    """
+    if path.is_dir() and (path / "saved_model.pb").is_file():
+        return _load_saved_model(path)
+    if path.suffix not in (".keras", ".h5", ".hdf5") or not path.is_file():
+        raise InvalidInputError(
+            "a model file is a .keras, an .h5 or a SavedModel folder",
+            received=str(path) if path.exists() else f"{path}, which does not exist",
+            remedy="check the path, or give a name from 'edgequant list models'",
+        )
+    config = _keras_zip_config(path) if path.suffix == ".keras" else _h5_config(path)
+    if _holds_lambda(config) and not trust_lambda:
+        raise InvalidInputError(
+            "a Lambda layer holds code that loading would run",
+            received=f"{path} with a Lambda layer",
+            remedy="rebuild the model without it, or pass --trust-lambda if you trust the file",
+        )
+    import keras
+
+    try:
+        return keras.models.load_model(path, compile=False, safe_mode=not trust_lambda)
+    except (OSError, ValueError, TypeError, KeyError, NotImplementedError) as error:
+        raise InvalidInputError(
+            "Keras can load the model without other code",
+            received=f"{path} ({str(error).splitlines()[0]})",
+            remedy="save it again with Keras 3, and register custom layers as built-in ones",
+        ) from error
+
+
+def _keras_zip_config(path: Path) -> dict[str, Any]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            config: dict[str, Any] = json.loads(archive.read("config.json"))
+            return config
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise InvalidInputError(
+            "a .keras file is an archive that Keras 3 saved",
+            received=f"{path} ({error})",
+            remedy="save it again with model.save('name.keras')",
+        ) from error
+
+
+def _h5_config(path: Path) -> dict[str, Any]:
+    import h5py
+
+    try:
+        with h5py.File(path) as archive:
+            stored = archive.attrs.get("model_config")
+    except OSError as error:
+        raise InvalidInputError(
+            "an .h5 file is an HDF5 archive that Keras saved",
+            received=f"{path} ({error})",
+            remedy="save it again with model.save('name.keras')",
+        ) from error
+    if stored is None:
+        raise InvalidInputError(
+            "an .h5 model holds the architecture beside the weights",
+            received=f"{path}, which has no model_config",
+            remedy="save the whole model, or give a registered --model and this file as --weights",
+        )
+    config: dict[str, Any] = json.loads(stored)
+    return config
+
+
+def _holds_lambda(config: Any) -> bool:
+    if isinstance(config, dict):
+        if config.get("class_name") in ("Lambda", "__lambda__"):
+            return True
+        return any(_holds_lambda(value) for value in config.values())
+    return isinstance(config, list) and any(_holds_lambda(value) for value in config)
+
+
+def _load_saved_model(path: Path) -> keras.Model:
+    """Wrap the serving signature of a SavedModel, which Keras 3 does not load by itself."""
+    import keras
+    import tensorflow as tf
+
+    try:
+        signatures = tf.saved_model.load(str(path)).signatures
+    except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
+        raise InvalidInputError(
+            "a SavedModel folder can be loaded by TensorFlow",
+            received=f"{path} ({str(error).splitlines()[0]})",
+            remedy="export it again with model.export('folder')",
+        ) from error
+    if "serving_default" not in signatures:
+        raise InvalidInputError(
+            "a SavedModel has the signature serving_default",
+            received=f"{path} with {', '.join(signatures) or 'no signature'}",
+            remedy="export it again with model.export('folder')",
+        )
+    _, inputs = signatures["serving_default"].structured_input_signature
+    outputs = signatures["serving_default"].structured_outputs
+    if len(inputs) != 1 or len(outputs) != 1:
+        raise not_one_input(path, len(inputs), len(outputs))
+    (spec,) = inputs.values()
+    layer = keras.layers.TFSMLayer(str(path), call_endpoint="serving_default", name="saved_model")
+    image = keras.Input(spec.shape[1:], dtype=spec.dtype.name)
+    scores = layer(image)
+    return keras.Model(image, next(iter(scores.values())), name=path.name.replace(".", "_"))
+
+
+def not_one_input(name: object, inputs: int, outputs: int) -> InvalidInputError:
+    """The error for a model that is no image classifier by its ends."""
+    return InvalidInputError(
+        "a model has one input (the image) and one output (the scores)",
+        received=f"{name} with {inputs} inputs and {outputs} outputs",
+        remedy="export the classifying part alone",
+    )

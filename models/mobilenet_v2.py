@@ -1,0 +1,128 @@
+"""MobileNetV2: inverted residuals with linear bottlenecks.
+
+Source: Sandler et al. 2018, "MobileNetV2: Inverted Residuals and Linear Bottlenecks",
+https://arxiv.org/abs/1801.04381, table 2. Layer names and epsilon follow
+keras.applications.MobileNetV2, whose weights load here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from calibration_data.labels import FASHION_MNIST_LABELS, imagenet_labels
+from calibration_data.preprocessing import Crop, Preprocessing
+from models.blocks import Stage, activation_layer, conv_bn, inverted_residual, make_divisible
+from models.spec import ModelSpec
+
+if TYPE_CHECKING:
+    import keras
+
+STEM_CHANNELS = 32
+HEAD_CHANNELS = 1280
+
+STAGES = (
+    # t, c, n, s          resolution at 224
+    Stage(1, 16, 1, 1),  # 112
+    Stage(6, 24, 2, 2),  # 56
+    Stage(6, 32, 3, 2),  # 28
+    Stage(6, 64, 4, 2),  # 14
+    Stage(6, 96, 3, 1),  # 14
+    Stage(6, 160, 3, 2),  # 7
+    Stage(6, 320, 1, 1),  # 7
+)
+"""Table 2 of the paper."""
+
+SMALL_IMAGE_STAGES = (
+    # t, c, n, s          resolution at 32, after a stem of stride 1
+    Stage(1, 16, 1, 1),  # 32
+    Stage(6, 24, 2, 2),  # 16
+    Stage(6, 32, 3, 2),  # 8
+    Stage(6, 64, 4, 1),  # 8
+    Stage(6, 96, 3, 1),  # 8
+    Stage(6, 160, 3, 2),  # 4
+    Stage(6, 320, 1, 1),  # 4
+)
+"""Table 2 with strides for images of 32 pixels: a stem of stride 1 and three halvings."""
+
+
+def build(spec: ModelSpec) -> keras.Model:
+    """Build the network with random weights: ``[batch, h, w, 3] -> [batch, classes]``."""
+    import keras
+
+    momentum = 0.999 if spec.stages is STAGES else 0.99
+    inputs = keras.Input(spec.input_shape)
+    x = conv_bn(
+        inputs,
+        make_divisible(STEM_CHANNELS * spec.alpha),
+        3,
+        spec.stem_stride,
+        momentum=momentum,
+        conv="Conv1",
+        bn="bn_Conv1",
+    )
+    x = activation_layer(spec.activation, "Conv1_relu")(x)
+    block = 0
+    for stage in spec.stages:
+        for repeat in range(stage.repeats):
+            x = inverted_residual(
+                x,
+                filters=make_divisible(int(stage.channels * spec.alpha)),
+                expansion=stage.expansion,
+                stride=stage.stride if repeat == 0 else 1,
+                activation=spec.activation,
+                momentum=momentum,
+                prefix=f"block_{block}_" if block else "expanded_conv_",
+            )
+            block += 1
+    # The paper, section 5: a width below 1 is not applied to the last convolution.
+    head = make_divisible(HEAD_CHANNELS * spec.alpha) if spec.alpha > 1 else HEAD_CHANNELS
+    x = conv_bn(x, head, 1, 1, momentum=momentum, conv="Conv_1", bn="Conv_1_bn")
+    x = activation_layer(spec.activation, "out_relu")(x)
+    x = keras.layers.GlobalAveragePooling2D(name="global_average_pooling2d")(x)  # [b, head]
+    outputs = keras.layers.Dense(
+        spec.classes, activation=spec.classifier_activation, name="predictions"
+    )(x)
+    return keras.Model(inputs, outputs, name=spec.name)
+
+
+def keras_imagenet(spec: ModelSpec) -> keras.Model:
+    """keras.applications' network with its ImageNet weights, downloaded and cached by Keras."""
+    import keras
+
+    return keras.applications.MobileNetV2(
+        input_shape=spec.input_shape,
+        alpha=spec.alpha,
+        classifier_activation=spec.classifier_activation,
+        weights="imagenet",
+    )
+
+
+_PAPER = "Sandler et al. 2018, arXiv:1801.04381"
+
+SPECS = (
+    ModelSpec(
+        name="mobilenet_v2",
+        summary="MobileNetV2 1.0/224, ImageNet; any --alpha and --size",
+        source=_PAPER,
+        build=build,
+        preprocessing=Preprocessing(
+            size=(224, 224), resize_short_side=256, labels=imagenet_labels()
+        ),
+        stages=STAGES,
+        classifier_activation="softmax",
+        weights="imagenet",
+        pretrained=keras_imagenet,
+    ),
+    ModelSpec(
+        name="mobilenet_v2_small",
+        summary="MobileNetV2 0.35/32 for small images; trained on Fashion-MNIST",
+        source=_PAPER,
+        build=build,
+        preprocessing=Preprocessing(size=(32, 32), crop=Crop.PAD, labels=FASHION_MNIST_LABELS),
+        stages=SMALL_IMAGE_STAGES,
+        alpha=0.35,
+        classes=10,
+        stem_stride=1,
+        weights="fashion_mnist",
+    ),
+)

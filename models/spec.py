@@ -1,0 +1,117 @@
+"""What a deployable network is, as data, and the registry that finds the families."""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from calibration_data.errors import InvalidInputError
+from calibration_data.preprocessing import Preprocessing
+from models.blocks import Activation, Stage
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A network that can be built.
+
+    Attributes:
+        name: registered name.
+        summary: one line for listings.
+        source: paper or repository that defines it.
+        build: spec -> Keras model with random weights.
+        preprocessing: contract of its weights; its ``size`` is the input size.
+        stages: table of stages.
+        alpha: width multiplier.
+        classes: number of outputs.
+        activation: non-linearity between convolutions.
+        stem_stride: stride of the first convolution; 1 for small images.
+        classifier_activation: ``linear`` (logits) or ``softmax``.
+        weights: name of the weights that are used unless others are asked for.
+        pretrained: the same network from keras.applications with its ImageNet weights.
+
+    Raises:
+        InvalidInputError: a width, size or class count that no network can have.
+    """
+
+    name: str
+    summary: str
+    source: str
+    build: Callable[[ModelSpec], keras.Model] = field(repr=False)
+    preprocessing: Preprocessing
+    stages: tuple[Stage, ...]
+    alpha: float = 1.0
+    classes: int = 1000
+    activation: Activation = Activation.RELU6
+    stem_stride: int = 2
+    classifier_activation: str = "linear"
+    weights: str = "random"
+    pretrained: Callable[[ModelSpec], keras.Model] | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        if not 0 < self.alpha <= 8:
+            _refuse("the width multiplier alpha is above 0 and at most 8", self.alpha)
+        if self.classes < 2:
+            _refuse("a classifier has at least 2 classes", self.classes)
+        if self.stem_stride not in (1, 2):
+            _refuse("the stride of the stem is 1 or 2", self.stem_stride)
+        if self.classifier_activation not in ("linear", "softmax"):
+            _refuse("the classifier ends in linear or softmax", self.classifier_activation)
+        labels = self.preprocessing.labels
+        if labels and len(labels) != self.classes:
+            _refuse(f"{self.classes} classes need as many labels", len(labels))
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of the input."""
+        return (*self.preprocessing.size, 3)
+
+    def resized(self, size: int) -> ModelSpec:
+        """The same network for square inputs of ``size`` pixels."""
+        contract = self.preprocessing
+        short_side = contract.resize_short_side
+        if short_side is not None:
+            short_side = max(size, round(short_side * size / min(contract.size)))
+        return replace(
+            self,
+            preprocessing=replace(contract, size=(size, size), resize_short_side=short_side),
+        )
+
+
+def model_specs() -> dict[str, ModelSpec]:
+    """All registered networks by name: each module of ``models`` may define ``SPECS``."""
+    package = import_module("models")
+    specs: dict[str, ModelSpec] = {}
+    for module in pkgutil.iter_modules(package.__path__):
+        if module.ispkg:
+            continue
+        for spec in getattr(import_module(f"models.{module.name}"), "SPECS", ()):
+            if spec.name in specs:
+                raise ValueError(f"two networks are named {spec.name}")
+            specs[spec.name] = spec
+    return dict(sorted(specs.items()))
+
+
+def model_spec(name: str) -> ModelSpec:
+    """The registered network of that name.
+
+    Raises:
+        InvalidInputError: no such name.
+    """
+    specs = model_specs()
+    if name not in specs:
+        raise InvalidInputError(
+            f"a registered model is one of {', '.join(specs)}",
+            received=name,
+            remedy="give one of these names, or the path of a .keras, .h5 or SavedModel",
+        )
+    return specs[name]
+
+
+def _refuse(rule: str, received: object) -> None:
+    raise InvalidInputError(rule, received=received, remedy="choose another value")

@@ -1,0 +1,113 @@
+"""Where weights come from: shipped checkpoints, Keras's download, files, or a seed."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from calibration_data.errors import InvalidInputError
+from models.files import load_keras_file
+from models.spec import ModelSpec
+
+if TYPE_CHECKING:
+    import keras
+
+_SUFFIX = ".weights.h5"
+
+
+def checkpoint_folder() -> Path:
+    """Where the shipped checkpoints and their cards lie."""
+    return Path(str(files("models"))) / "checkpoints"
+
+
+def checkpoint_path(spec: ModelSpec, weights: str) -> Path:
+    """Where a shipped checkpoint of a network is, whether or not it exists."""
+    return checkpoint_folder() / f"{spec.name}.{weights}{_SUFFIX}"
+
+
+def shipped_weights(spec: ModelSpec) -> tuple[str, ...]:
+    """Names of the checkpoints that the repository ships for a network."""
+    found = checkpoint_folder().glob(f"{spec.name}.*{_SUFFIX}")
+    return tuple(sorted(p.name[len(spec.name) + 1 : -len(_SUFFIX)] for p in found))
+
+
+def build_with_weights(spec: ModelSpec, weights: str) -> keras.Model:
+    """Build a network with weights.
+
+    Args:
+        spec: the network.
+        weights: name of a shipped checkpoint; ``imagenet`` (Keras's own download and cache);
+            ``random`` or ``random:SEED``; or the path of a .weights.h5, .h5 or .keras file.
+
+    Raises:
+        InvalidInputError: no such weights, or weights of another network.
+    """
+    if weights == "imagenet":
+        return _with_keras_weights(spec)
+    if weights.split(":")[0] == "random":
+        return _with_random_weights(spec, weights)
+    path = checkpoint_path(spec, weights)
+    if not path.is_file():
+        path = Path(weights)
+    if not path.is_file():
+        known = ", ".join((*shipped_weights(spec), "random", "imagenet"))
+        raise InvalidInputError(
+            f"weights of {spec.name} are one of {known}, or a file",
+            received=weights,
+            remedy="give one of these names, or the path of a .weights.h5, .h5 or .keras file",
+        )
+    return _with_file(spec, path)
+
+
+def _with_random_weights(spec: ModelSpec, weights: str) -> keras.Model:
+    import keras
+
+    seed = weights.partition(":")[2] or "0"
+    if not seed.isdecimal():
+        raise InvalidInputError(
+            "random weights take a seed that is a whole number",
+            received=weights,
+            remedy="write random or random:1",
+        )
+    keras.utils.set_random_seed(int(seed))
+    return spec.build(spec)
+
+
+def _with_keras_weights(spec: ModelSpec) -> keras.Model:
+    if spec.pretrained is None:
+        raise InvalidInputError(
+            "ImageNet weights exist for networks that keras.applications has",
+            received=spec.name,
+            remedy=f"use one of {', '.join((*shipped_weights(spec), 'random'))}, or a file",
+        )
+    model = spec.build(spec)
+    try:
+        source = spec.pretrained(spec)
+    except Exception as error:
+        # Keras raises a bare Exception when a download fails, and ValueError for other widths.
+        if type(error) not in (Exception, ValueError, OSError):
+            raise
+        raise InvalidInputError(
+            "ImageNet weights come through Keras's download, for the widths it has",
+            received=f"{spec.name} with alpha {spec.alpha:g} ({str(error).splitlines()[0]})",
+            remedy="connect to the internet, choose a width of keras.applications, or give a file",
+        ) from error
+    model.set_weights(source.get_weights())
+    return model
+
+
+def _with_file(spec: ModelSpec, path: Path) -> keras.Model:
+    model = spec.build(spec)
+    try:
+        if path.suffix == ".keras":
+            model.set_weights(load_keras_file(path).get_weights())
+        else:
+            model.load_weights(str(path))
+    except (OSError, ValueError, KeyError) as error:
+        raise InvalidInputError(
+            f"weights fit the network they are loaded into ({spec.name}, alpha {spec.alpha:g})",
+            received=f"{path} ({str(error).splitlines()[0]})",
+            remedy="give the --alpha, --classes and --activation that they were trained with",
+        ) from error
+    return model

@@ -1,0 +1,1 @@
+"""With which numbers? The named recipes."""

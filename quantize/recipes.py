@@ -1,0 +1,207 @@
+"""The named recipes: which numbers a file holds.
+
+A name is TARGET-PRECISION, as the make targets are. A recipe that cannot exist is refused when
+it is made; a target that cannot honour one says so and writes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+from calibration_data.errors import InvalidInputError, UnsupportedError
+
+
+class Precision(StrEnum):
+    """Types of weights and activations."""
+
+    FLOAT32 = "float32"
+    FLOAT16 = "float16"
+    """Weights (TFLite), or weights and activations (ONNX), in half precision."""
+    DYNAMIC = "dynamic"
+    """int8 weights; activations are quantized while the network runs, without calibration."""
+    INT8 = "int8"
+    """int8 weights and activations, from calibration."""
+    INT16X8 = "int16x8"
+    """int8 weights and int16 activations, from calibration."""
+
+
+class Granularity(StrEnum):
+    """How many scales a weight tensor has."""
+
+    PER_CHANNEL = "per-channel"
+    PER_TENSOR = "per-tensor"
+
+
+class IoType(StrEnum):
+    """Type of the file's input and output tensor."""
+
+    INT8 = "int8"
+    UINT8 = "uint8"
+    FLOAT32 = "float32"
+
+
+class Layout(StrEnum):
+    """Order of the input's axes."""
+
+    NHWC = "nhwc"
+    NCHW = "nchw"
+
+
+class BatchAxis(StrEnum):
+    """First axis of the input."""
+
+    ONE = "one"
+    NAMED = "named"
+    """A free axis with the name ``batch``."""
+
+
+class WeightRange(StrEnum):
+    """Integers that the weights of an int8 ONNX file use.
+
+    x86 cores with AVX2 and no VNNI add pairs of 8-bit products in 16 bits (VPMADDUBSW) and
+    saturate: 255 * 127 * 2 is 64,770. Weights within [-64, 63] cannot: 255 * 64 * 2 is 32,640.
+    """
+
+    SATURATION_SAFE = "saturation-safe"
+    """[-64, 63] where 16-bit sums occur (convolutions over channels, matrix products), full in
+    depthwise convolutions, whose kernels add in 32 bits."""
+    FULL = "full"
+    """[-127, 127]: for VNNI and Arm, or with ``session.x64quantprecision=1``."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What to write.
+
+    Attributes:
+        name: TARGET-PRECISION, as on the command line.
+        target: name of the export target (``tflite``, ``onnx``).
+        precision: types of weights and activations.
+        summary: one line for listings.
+        granularity: scales a weight tensor; matters for int8.
+        io: type of input and output.
+        layout: axes of the input; ``nchw`` is for targets that take it.
+        batch: first axis of the input.
+        weight_range: see WeightRange; only int8 recipes of ONNX read it.
+
+    Raises:
+        UnsupportedError: integer input with float activations.
+    """
+
+    name: str
+    target: str
+    precision: Precision
+    summary: str
+    granularity: Granularity = Granularity.PER_CHANNEL
+    io: IoType = IoType.FLOAT32
+    layout: Layout = Layout.NHWC
+    batch: BatchAxis = BatchAxis.ONE
+    weight_range: WeightRange = WeightRange.SATURATION_SAFE
+
+    def __post_init__(self) -> None:
+        if self.io is not IoType.FLOAT32 and self.precision is not Precision.INT8:
+            raise UnsupportedError(
+                f"integer input and output need int8 activations, which {self.name} has not",
+                received=f"--io {self.io.value}",
+                remedy="use --io float32, or an int8 recipe",
+            )
+
+    @property
+    def needs_calibration(self) -> bool:
+        """Whether activations get fixed scales, which takes representative data."""
+        return self.precision in (Precision.INT8, Precision.INT16X8)
+
+    def with_io(self, io: IoType | None) -> Recipe:
+        """The same recipe with another input and output type; None keeps it."""
+        return self if io is None else replace(self, io=io)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; ``from_dict`` reads them back."""
+        return {
+            "name": self.name,
+            "target": self.target,
+            "precision": self.precision.value,
+            "granularity": self.granularity.value,
+            "io": self.io.value,
+            "layout": self.layout.value,
+            "batch": self.batch.value,
+            "weight_range": self.weight_range.value,
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Recipe:
+        """Read back what ``to_dict`` gave; the summary is the registered one."""
+        return replace(
+            recipe(values["name"]),
+            io=IoType(values["io"]),
+            layout=Layout(values["layout"]),
+            batch=BatchAxis(values["batch"]),
+            weight_range=WeightRange(values["weight_range"]),
+        )
+
+
+RECIPES: tuple[Recipe, ...] = (
+    Recipe("tflite-float32", "tflite", Precision.FLOAT32, "TFLite, no quantization"),
+    Recipe("tflite-float16", "tflite", Precision.FLOAT16, "TFLite, float16 weights"),
+    Recipe(
+        "tflite-dynamic", "tflite", Precision.DYNAMIC, "TFLite, int8 weights, float activations"
+    ),
+    Recipe(
+        "tflite-int8",
+        "tflite",
+        Precision.INT8,
+        "TFLite, int8, weights per channel",
+        io=IoType.INT8,
+    ),
+    Recipe(
+        "tflite-int8-per-tensor",
+        "tflite",
+        Precision.INT8,
+        "TFLite, int8, one scale a weight tensor, for NPUs that need it",
+        granularity=Granularity.PER_TENSOR,
+        io=IoType.INT8,
+    ),
+    Recipe(
+        "tflite-int16x8",
+        "tflite",
+        Precision.INT16X8,
+        "TFLite, int8 weights, int16 activations",
+    ),
+    Recipe("onnx-float32", "onnx", Precision.FLOAT32, "ONNX, no quantization"),
+    Recipe("onnx-float16", "onnx", Precision.FLOAT16, "ONNX, float16 weights and activations"),
+    Recipe("onnx-dynamic", "onnx", Precision.DYNAMIC, "ONNX, int8 weights, float activations"),
+    Recipe("onnx-int8", "onnx", Precision.INT8, "ONNX QDQ, int8, weights per channel"),
+    Recipe(
+        "onnx-int8-per-tensor",
+        "onnx",
+        Precision.INT8,
+        "ONNX QDQ, int8, one scale a weight tensor",
+        granularity=Granularity.PER_TENSOR,
+    ),
+    Recipe(
+        "onnx-int8-full-range",
+        "onnx",
+        Precision.INT8,
+        "ONNX QDQ, int8, weights per channel in [-127, 127], for VNNI and Arm",
+        weight_range=WeightRange.FULL,
+    ),
+)
+"""One row a recipe."""
+
+
+def recipe(name: str) -> Recipe:
+    """The registered recipe of that name.
+
+    Raises:
+        InvalidInputError: no such name.
+    """
+    for known in RECIPES:
+        if known.name == name:
+            return known
+    raise InvalidInputError(
+        f"a recipe is one of {', '.join(r.name for r in RECIPES)}",
+        received=name,
+        remedy="give one of these names",
+    )

@@ -1,0 +1,1 @@
+"""What do we tell the reader? Tables as text, Markdown, JSON and CSV."""

@@ -1,0 +1,94 @@
+"""Runs the command line in this process, as a shell would see it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from edgequant.cli import main
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command did."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """Standard output, which must be one JSON object and nothing else."""
+        values = json.loads(self.out)
+        assert isinstance(values, dict)
+        return values
+
+
+Run = Callable[..., Outcome]
+
+
+@pytest.fixture
+def run(capfd: pytest.CaptureFixture[str]) -> Run:
+    """Run ``edgequant ARGUMENTS``."""
+
+    def call(*arguments: object) -> Outcome:
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            main([str(argument) for argument in arguments])
+        out, err = capfd.readouterr()
+        return Outcome(int(stop.value.code or 0), out, err)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def tiny_keras(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A user's own model, 24x24 pixels and three classes, with a contract beside it."""
+    import keras
+
+    keras.utils.set_random_seed(3)
+    image = keras.Input((24, 24, 3))
+    x = keras.layers.Conv2D(40, 3, strides=2, use_bias=False)(image)
+    x = keras.layers.BatchNormalization()(x)
+    x = keras.layers.ReLU(6.0)(x)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    model = keras.Model(image, keras.layers.Dense(3)(x))
+    folder = tmp_path_factory.mktemp("model")
+    model.save(folder / "mine.keras")
+    (folder / "mine.toml").write_text(
+        'size = [24, 24]\ncrop = "stretch"\nmean = 127.5\nstd = 127.5\nlabels = ["a", "b", "c"]\n'
+    )
+    return folder / "mine.keras"
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Splits train and test of class folders a, b and c with PNG images of several sizes."""
+    from PIL import Image
+
+    folder = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 4), ("test", 6)):
+        for name in "abc":
+            (folder / split / name).mkdir(parents=True)
+            for number in range(count):
+                size = tuple(rng.integers(20, 60, 2)) + (3,)
+                pixels = rng.integers(0, 256, size, np.uint8)
+                Image.fromarray(pixels).save(folder / split / name / f"{number}.png")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_int8(tiny_keras: Path, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The user's model as int8 .tflite."""
+    output = tmp_path_factory.mktemp("int8")
+    arguments = ["quantize", "--model", tiny_keras, "--recipe", "tflite-int8"]
+    with pytest.raises(SystemExit) as stop:
+        main([str(a) for a in (*arguments, "--calibration", f"{photos}:train", "--output", output)])
+    assert not stop.value.code
+    return output / "mine-tflite-int8.tflite"

@@ -1,0 +1,144 @@
+"""``edgequant quantize`` on anybody's model."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+from quantize.recipes import RECIPES
+
+from tests.edgequant.conftest import Run
+
+
+def test_int8_file_comes_with_record_labels_and_hashes(tiny_int8: Path) -> None:
+    folder = tiny_int8.parent
+    record = json.loads((folder / "mine-tflite-int8.recipe.json").read_text())
+    digest = hashlib.sha256(tiny_int8.read_bytes()).hexdigest()
+    assert record["sha256"] == digest
+    assert record["recipe"]["name"] == "tflite-int8"
+    assert record["calibration"]["images"] == 12
+    assert (folder / "labels.txt").read_text() == "a\nb\nc\n"
+    assert f"{digest}  {tiny_int8.name}" in (folder / "SHA256SUMS").read_text()
+
+
+def test_second_run_says_unchanged_and_force_repeats_byte_for_byte(
+    run: Run, tiny_keras: Path, photos: Path, tmp_path: Path
+) -> None:
+    command = ("quantize", "--model", tiny_keras, "--recipe", "tflite-int8")
+    rest = ("--calibration", f"{photos}:train", "--output", tmp_path, "--json")
+    first = run(*command, *rest).json
+    again = run(*command, *rest).json
+    forced = run(*command, *rest, "--force").json
+    assert (first["unchanged"], again["unchanged"], forced["unchanged"]) == (False, True, False)
+    assert first["sha256"] == again["sha256"] == forced["sha256"]
+
+
+def test_a_changed_request_or_a_damaged_file_is_written_again(
+    run: Run, tiny_keras: Path, photos: Path, tmp_path: Path
+) -> None:
+    command = ("quantize", "--model", tiny_keras, "--recipe", "tflite-int8")
+    rest = ("--calibration", f"{photos}:train", "--output", tmp_path, "--json")
+    first = run(*command, *rest).json
+    assert not run(*command, *rest, "--io", "uint8").json["unchanged"]
+    assert not run(*command, *rest).json["unchanged"]
+    Path(first["artifact"]).write_bytes(b"damaged")
+    mended = run(*command, *rest).json
+    assert not mended["unchanged"]
+    assert mended["sha256"] == first["sha256"]
+
+
+@pytest.mark.parametrize("recipe", [r.name for r in RECIPES])
+def test_every_recipe_of_a_foreign_model_is_measured(
+    run: Run, recipe: str, tiny_keras: Path, photos: Path, tmp_path: Path
+) -> None:
+    outcome = run(
+        "quantize", "--model", tiny_keras, "--recipe", recipe, "--calibration", f"{photos}:train",
+        "--data", f"{photos}:test", "--output", tmp_path, "--json",
+    )  # fmt: skip
+    assert outcome.code == 0, outcome.err
+    (row,) = (row for row in outcome.json["report"]["rows"] if row["name"] == recipe)
+    assert row["n"] == 18
+    assert row["sqnr_db"] > 10
+    assert row["size_bytes"] == Path(outcome.json["artifact"]).stat().st_size
+
+
+@pytest.mark.parametrize("kind", ["h5", "savedmodel"])
+def test_legacy_files_work_the_same(
+    run: Run, kind: str, tiny_keras: Path, photos: Path, tmp_path: Path
+) -> None:
+    import keras
+
+    model = keras.models.load_model(tiny_keras)
+    path = tmp_path / ("mine.h5" if kind == "h5" else "mine")
+    if kind == "h5":
+        model.save(path)
+    else:
+        model.export(path, verbose=False)
+    digests = set()
+    for source in (tiny_keras, path):
+        outcome = run(
+            "quantize", "--model", source, "--preprocessing", tiny_keras.with_suffix(".toml"),
+            "--recipe", "tflite-float32", "--data", f"{photos}:test",
+            "--output", tmp_path / source.suffix.strip("."), "--json",
+        )  # fmt: skip
+        assert outcome.code == 0, outcome.err
+        rows = outcome.json["report"]["rows"]
+        assert rows[1]["sqnr_db"] is None or rows[1]["sqnr_db"] > 100
+        digests.add(round(rows[1]["metrics"]["top1"], 6))
+    assert len(digests) == 1
+
+
+def test_contract_from_flags_alone(
+    run: Run, tiny_keras: Path, photos: Path, tmp_path: Path
+) -> None:
+    model = tmp_path / "bare.keras"
+    model.write_bytes(tiny_keras.read_bytes())
+    command = ("quantize", "--model", model, "--recipe", "tflite-int8", "--output", tmp_path / "o")
+    refused = run(*command, "--calibration", f"{photos}:train")
+    assert refused.code == 2
+    assert "--preprocessing FILE.toml" in refused.err
+    flags = ("--mean", "127.5,127.5,127.5", "--std", "127.5", "--json")
+    assert run(*command, "--calibration", f"{photos}:train", *flags).code == 0
+
+
+def test_several_recipes_go_into_a_folder_each(
+    run: Run, tiny_keras: Path, photos: Path, tmp_path: Path
+) -> None:
+    outcome = run(
+        "quantize", "--model", tiny_keras, "--recipe", "tflite-float16,onnx-float32",
+        "--output", tmp_path, "--json",
+    )  # fmt: skip
+    assert outcome.code == 0, outcome.err
+    assert {p.name for p in tmp_path.iterdir()} == {"tflite-float16", "onnx-float32"}
+    assert [row["recipe"] for row in outcome.json["artifacts"]] == [
+        "tflite-float16",
+        "onnx-float32",
+    ]
+
+
+def test_calibration_split_beside_the_data_is_found(
+    run: Run, tiny_keras: Path, photos: Path, tmp_path: Path
+) -> None:
+    outcome = run(
+        "quantize", "--model", tiny_keras, "--recipe", "tflite-int8", "--data", f"{photos}:test",
+        "--output", tmp_path, "--json",
+    )  # fmt: skip
+    assert outcome.code == 0, outcome.err
+    record = json.loads((tmp_path / "mine-tflite-int8.recipe.json").read_text())
+    assert record["calibration"]["data"] == f"{photos}:train"
+
+
+def test_screen_shows_table_and_paths(
+    run: Run, tiny_keras: Path, photos: Path, tmp_path: Path
+) -> None:
+    outcome = run(
+        "quantize", "--model", tiny_keras, "--recipe", "tflite-int8", "--data", f"{photos}:test",
+        "--output", tmp_path,
+    )  # fmt: skip
+    for text in ("keras-float32", "tflite-int8", "top-1 %", "drop, points [95 %]", "Newcombe"):
+        assert text in outcome.out
+    for path in tmp_path.iterdir():
+        assert str(path) in outcome.out
+    assert outcome.err == ""

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from calibration_data.errors import InvalidInputError
+from evaluation.session import runtime_for
+from evaluation.sessions.keras_model import KerasSession
+from tests.evaluation.conftest import SIZE, converter_noise
+
+
+def test_a_session_answers_as_the_model(keras_model, images):
+    session = KerasSession(keras_model)
+    outputs = session.predict(images)
+    assert outputs.dtype == np.float32
+    np.testing.assert_allclose(outputs, keras_model(images).numpy(), rtol=1e-5, atol=1e-6)
+    assert session.info.runtime == "keras"
+    assert session.info.kernels.startswith("TensorFlow, ")
+    assert session.info.threads >= 1
+
+
+def test_the_timed_call_runs_the_image(keras_model, images):
+    result = KerasSession(keras_model).timed_call(images[:1])()
+    np.testing.assert_allclose(result, keras_model(images[:1]).numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_a_fixed_batch_is_filled_up(keras_model, images):
+    import keras
+
+    inputs = keras.Input(batch_shape=(4, SIZE, SIZE, 3))
+    session = KerasSession(keras.Model(inputs, keras_model(inputs)))
+    expected = keras_model(images).numpy()
+    np.testing.assert_allclose(session.predict(images), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_layers_run_in_inference_mode(images):
+    import keras
+
+    inputs = keras.Input((SIZE, SIZE, 3))
+    x = keras.layers.GlobalAveragePooling2D()(inputs)
+    session = KerasSession(keras.Model(inputs, keras.layers.Dropout(0.9)(x)))
+    np.testing.assert_allclose(session.predict(images), images.mean((1, 2)), atol=1e-6)
+
+
+def test_a_saved_model_opens_and_broken_ones_are_refused(keras_model, images, tmp_path):
+    path = tmp_path / "tiny.keras"
+    with converter_noise():
+        keras_model.save(path)
+    opened = runtime_for(path).open(path, 1)
+    assert np.array_equal(opened.predict(images), KerasSession(keras_model).predict(images))
+    content = path.read_bytes()
+    for broken in (b"", b"junk" * 100, content[: len(content) // 2]):
+        path.write_bytes(broken)
+        with pytest.raises(InvalidInputError, match="Keras can load"):
+            runtime_for(path).open(path, 1)
+
+
+def test_models_with_other_inputs_are_refused():
+    import keras
+
+    one, two = keras.Input((8, 8, 3)), keras.Input((8, 8, 3))
+    free = keras.Input((None, None, 3))
+    integers = keras.Input((8, 8, 3), dtype="uint8")
+    pool = keras.layers.GlobalAveragePooling2D()
+    for model, rule in (
+        (keras.Model([one, two], pool(one + two)), "one input"),
+        (keras.Model(one, [pool(one), pool(one)]), "one output"),
+        (keras.Model(free, pool(free)), "fixed height and width"),
+        (keras.Model(integers, keras.ops.cast(integers, "float32")[:, 0, 0]), "are floats"),
+    ):
+        with pytest.raises(InvalidInputError, match=rule):
+            KerasSession(model)
+
+
+def test_an_output_that_is_no_row_of_scores_is_refused(images):
+    import keras
+
+    inputs = keras.Input((SIZE, SIZE, 3))
+    session = KerasSession(keras.Model(inputs, keras.layers.ReLU()(inputs)))
+    with pytest.raises(InvalidInputError, match=r"\[batch, classes\]"):
+        session.predict(images)
+    with pytest.raises(InvalidInputError, match="at least one image"):
+        session.predict(images[:0])

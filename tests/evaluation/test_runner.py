@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from calibration_data.errors import InvalidInputError
+from evaluation.runner import predict_all, predict_many
+from evaluation.session import RuntimeInfo, runtimes
+from evaluation.sessions.keras_model import KerasSession
+from tests.evaluation.conftest import random_images
+
+
+@dataclass(frozen=True)
+class Images:
+    images: np.ndarray
+    labels: np.ndarray
+    indices: np.ndarray
+
+
+def stream(indices: np.ndarray, size: int) -> Iterator[Images]:
+    """An image holds its index in every pixel; its label is the index modulo 10."""
+    for start in range(0, len(indices), size):
+        part = indices[start : start + size]
+        images = np.broadcast_to(part[:, None, None, None], (len(part), 2, 2, 3))
+        yield Images(images.astype(np.float32), part % 10, part)
+
+
+class Sleepy:
+    """Says the index of each image, after a while; notices two threads at once."""
+
+    info = RuntimeInfo("sleepy", "1", "none", 1)
+
+    def __init__(self, seed: int = 0, fail_at: int | None = None) -> None:
+        self.rng, self.fail_at = np.random.default_rng(seed), fail_at
+        self.busy = threading.Lock()
+        self.seen: list[np.ndarray] = []
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        assert self.busy.acquire(blocking=False)
+        self.seen.append(images)
+        time.sleep(self.rng.uniform(0, 0.004))
+        self.busy.release()
+        if self.fail_at is not None and images.max() >= self.fail_at:
+            raise ArithmeticError("broken image")
+        return images[:, 0, 0, :2] * np.array([1, -1], np.float32)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 5])
+def test_outputs_are_in_the_order_of_the_indices_whatever_the_timing(workers):
+    indices = np.random.default_rng(2).permutation(103)
+    opened: list[Sleepy] = []
+    outputs, labels = predict_all(
+        lambda: opened.append(Sleepy(len(opened))) or opened[-1], stream(indices, 4), workers
+    )
+    assert len(opened) == workers
+    assert np.array_equal(outputs[:, 0], np.arange(103))
+    assert np.array_equal(outputs[:, 1], -np.arange(103))
+    assert outputs.dtype == np.float32
+    assert labels.dtype == np.int64
+    assert np.array_equal(labels, np.arange(103) % 10)
+
+
+def test_workers_run_at_the_same_time():
+    meeting = threading.Barrier(2, timeout=5)
+
+    class Meeting(Sleepy):
+        def predict(self, images):
+            meeting.wait()
+            return super().predict(images)
+
+    outputs, _ = predict_all(Meeting, stream(np.arange(8), 2), workers=2)
+    assert np.array_equal(outputs[:, 0], np.arange(8))
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_the_number_of_batches_in_flight_is_bounded(workers):
+    taken = 0
+    most = 0
+    finished: list[int] = [0]
+
+    def counted():
+        nonlocal taken, most
+        for batch in stream(np.arange(60), 2):
+            taken += len(batch.labels)
+            most = max(most, taken - finished[-1])
+            yield batch
+
+    predict_all(Sleepy, counted(), workers, finished.append)
+    assert finished[-1] == 60
+    assert finished == sorted(finished)
+    assert most <= 2 * (workers + 1)
+
+
+def test_all_networks_see_identical_tensors_and_images_are_made_once():
+    sessions = {"a": Sleepy(1), "b": Sleepy(2)}
+    made: list[int] = []
+
+    def counted():
+        for batch in stream(np.arange(20), 5):
+            made.append(len(batch.labels))
+            yield batch
+
+    result = predict_many({name: lambda n=name: sessions[n] for name in sessions}, counted())
+    assert list(result.outputs) == ["a", "b"]
+    assert sum(made) == 20
+    assert [id(x) for x in sessions["a"].seen] == [id(x) for x in sessions["b"].seen]
+    assert np.array_equal(result.outputs["a"], result.outputs["b"])
+    assert np.array_equal(result.indices, np.arange(20))
+
+
+def test_an_error_in_a_worker_reaches_the_caller_and_stops_the_rest():
+    taken: list[int] = []
+    opened: list[Sleepy] = []
+
+    def counted():
+        for batch in stream(np.arange(1000), 2):
+            taken.append(len(batch.labels))
+            yield batch
+
+    def open_session():
+        opened.append(Sleepy(fail_at=20))
+        return opened[-1]
+
+    before = threading.active_count()
+    with pytest.raises(ArithmeticError, match="broken image"):
+        predict_all(open_session, counted(), workers=2)
+    assert sum(taken) < 60
+    assert sum(len(session.seen) for session in opened) < 30
+    assert threading.active_count() == before
+
+
+def test_an_error_in_the_stream_or_in_progress_reaches_the_caller():
+    def broken():
+        yield from stream(np.arange(6), 2)
+        raise OSError("disk")
+
+    before = threading.active_count()
+    with pytest.raises(OSError, match="disk"):
+        predict_all(Sleepy, broken(), workers=2)
+
+    def refuse(done: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        predict_all(Sleepy, stream(np.arange(60), 2), 2, refuse)
+    assert threading.active_count() == before
+    assert caught.value.__traceback__ is not None
+
+
+def test_an_error_when_a_session_is_opened_reaches_the_caller():
+    def refuse():
+        raise InvalidInputError("no", received="file", remedy="give another")
+
+    with pytest.raises(InvalidInputError, match="give another"):
+        predict_all(refuse, stream(np.arange(4), 2))
+
+
+def test_empty_streams_missing_networks_and_repeated_indices_are_refused():
+    with pytest.raises(InvalidInputError, match="one image at least"):
+        predict_all(Sleepy, iter(()))
+    with pytest.raises(InvalidInputError, match="0 workers"):
+        predict_all(Sleepy, stream(np.arange(4), 2), workers=0)
+    with pytest.raises(InvalidInputError, match="0 networks"):
+        predict_many({}, stream(np.arange(4), 2))
+    with pytest.raises(ValueError, match="occurs twice"):
+        predict_all(Sleepy, stream(np.array([0, 1, 1]), 2))
+
+
+def test_files_and_the_keras_model_side_by_side(litert_files, keras_model):
+    images = random_images(33, seed=9)
+    order = np.random.default_rng(0).permutation(33)
+    batches = [Images(images[i], np.zeros(len(i), np.int64), i) for i in np.split(order, [8, 20])]
+    shared = KerasSession(keras_model)
+    open_litert = runtimes()["litert-xnnpack"].open
+    sessions = {
+        "keras": lambda: shared,
+        "float32": lambda: open_litert(litert_files["float32"], 1),
+        "int8": lambda: open_litert(litert_files["int8"], 1),
+    }
+    result = predict_many(sessions, batches, workers=2)
+    np.testing.assert_allclose(
+        result.outputs["keras"], keras_model(images).numpy(), rtol=1e-4, atol=1e-5
+    )
+    np.testing.assert_allclose(
+        result.outputs["float32"], result.outputs["keras"], rtol=1e-4, atol=1e-5
+    )
+    alone = open_litert(litert_files["int8"], 1).predict(images)
+    assert np.array_equal(result.outputs["int8"], alone)
