@@ -26,7 +26,7 @@ RECIPES := tflite-float32 tflite-float16 tflite-dynamic tflite-int8 tflite-int8-
 	onnx-int8-full-range
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quantize compare train test test-slow lint format bench docs lock clean $(RECIPES)
+.PHONY: help setup quantize compare train test test-slow lint format conformance bench docs lock clean $(RECIPES)
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,6 +69,9 @@ lint: $(READY) ## ruff, mypy --strict and the import rules
 format: $(READY) ## let ruff format the code
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
+
+conformance: $(READY) ## write the conformance table (tests/conformance/reference.csv) anew
+	$(BIN)/python -m tests.conformance.table
 
 bench: $(READY) ## write benchmarks/results/*.csv
 	$(BIN)/python -m benchmarks $(ARGS)

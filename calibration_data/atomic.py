@@ -10,7 +10,6 @@ from pathlib import Path
 
 from calibration_data.errors import InvalidInputError
 
-
 _PREFIX = ".writing-"
 
 

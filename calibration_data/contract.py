@@ -95,7 +95,15 @@ def _changed(contract: Preprocessing, request: ContractRequest) -> Preprocessing
     crop = request.crop or contract.crop
     if request.resize_short_side is not None and request.crop is None:
         crop = Crop.CENTER
-    short_side = request.resize_short_side or contract.resize_short_side
+    if request.resize_short_side is not None and crop is not Crop.CENTER:
+        raise InvalidInputError(
+            "--resize-short-side goes with --crop center",
+            received=f"--crop {crop.value}",
+            remedy="leave one of the two out",
+        )
+    short_side = request.resize_short_side
+    if short_side is None:
+        short_side = contract.resize_short_side
     return replace(
         contract,
         crop=crop,

@@ -52,13 +52,24 @@ class Manifest:
 
     @classmethod
     def read(cls, path: Path) -> Manifest:
-        """Read a manifest written by ``write``."""
-        values = json.loads(path.read_text(encoding="utf-8"))
-        return cls(
-            values["source"],
-            values["licence"],
-            {name: _split(split) for name, split in values["splits"].items()},
-        )
+        """Read a manifest written by ``write``.
+
+        Raises:
+            InvalidInputError: missing or damaged.
+        """
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+            return cls(
+                values["source"],
+                values["licence"],
+                {name: _split(split) for name, split in values["splits"].items()},
+            )
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InvalidInputError(
+                "a stored dataset has a manifest that states its files",
+                received=f"{path} ({error})",
+                remedy="restore the file from the repository",
+            ) from error
 
     def write(self, path: Path) -> None:
         """Write the manifest as JSON."""

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from calibration_data.datasets.base import Dataset
 from calibration_data.errors import InvalidInputError
 from calibration_data.preprocessing import Preprocessing
+
+if TYPE_CHECKING:
+    from calibration_data.datasets.base import Picture
 
 
 @dataclass(frozen=True)
@@ -76,18 +80,32 @@ def stream(
                 future.cancel()
 
 
+def converted(dataset: Dataset, index: int, convert: Callable[[Picture], np.ndarray]) -> np.ndarray:
+    """Decode one image and convert it.
+
+    Args:
+        dataset: that holds it.
+        index: its number.
+        convert: ``Preprocessing.tensor`` or ``Preprocessing.pixels``.
+
+    Raises:
+        InvalidInputError: as decoding or ``convert`` raise it; the message names the image.
+    """
+    try:
+        return convert(dataset.decode(index))
+    except InvalidInputError as error:
+        name = dataset.describe(index)
+        if name in error.received:
+            raise
+        raise InvalidInputError(
+            error.rule,
+            received=f"{error.received} ({name} of {dataset.name})",
+            remedy=error.remedy,
+        ) from error
+
+
 def _load(dataset: Dataset, preprocessing: Preprocessing, indices: np.ndarray) -> Batch:
     images = np.empty((len(indices), *preprocessing.size, 3), np.float32)
     for row, index in enumerate(indices):
-        try:
-            images[row] = preprocessing.tensor(dataset.decode(int(index)))
-        except InvalidInputError as error:
-            name = dataset.describe(int(index))
-            if name in error.received:
-                raise
-            raise InvalidInputError(
-                error.rule,
-                received=f"{error.received} ({name} of {dataset.name})",
-                remedy=error.remedy,
-            ) from error
+        images[row] = converted(dataset, int(index), preprocessing.tensor)
     return Batch(images, dataset.labels[indices], indices)

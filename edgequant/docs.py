@@ -10,6 +10,7 @@ import json
 import re
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import click
@@ -110,8 +111,7 @@ def main() -> None:
         old = path.read_text(encoding="utf-8")
         new = rendered(old)
         if new != old:
-            text = new
-            write_whole(path, lambda part, text=text: part.write_text(text, encoding="utf-8"))
+            write_whole(path, partial(Path.write_text, data=new, encoding="utf-8"))
             sys.stdout.write(f"{page}\n")
 
 

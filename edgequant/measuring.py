@@ -12,7 +12,7 @@ import numpy as np
 
 from calibration_data.contract import align_labels
 from calibration_data.datasets.base import Dataset, open_dataset
-from calibration_data.errors import GateFailedError
+from calibration_data.errors import GateFailedError, InvalidInputError
 from calibration_data.preprocessing import Preprocessing
 from calibration_data.stream import cores, stream
 from edgequant.requests import MeasureRequest
@@ -151,7 +151,14 @@ def measure(
 def check_gate(reports: Iterable[dict[str, Any]], max_drop: float | None) -> None:
     """Raise GateFailedError if a measured row lost more than ``max_drop`` points of top-1."""
     rows = [row for report in reports for row in report["rows"]]
-    failed = [row for row in rows if max_drop is not None and row.get("drop", 0) > max_drop]
+    compared = [row for row in rows if "drop" in row]
+    if max_drop is not None and not compared:
+        raise InvalidInputError(
+            "a gate on the drop needs a float reference to drop from",
+            received="--max-drop without it",
+            remedy="give --data to quantize, or --reference to evaluate",
+        )
+    failed = [row for row in compared if max_drop is not None and row["drop"] > max_drop]
     if failed:
         raise GateFailedError(
             f"top-1 falls by at most {max_drop:g} points (--max-drop)",

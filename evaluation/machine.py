@@ -85,7 +85,7 @@ def this_machine(cpuinfo: Path = Path("/proc/cpuinfo")) -> Machine:
         cores=cores,
         usable_cores=len(os.sched_getaffinity(0)) if sys.platform == "linux" else cores,
         flags=tuple(flag for flag in FLAGS if flag in words) if words else None,
-        system=f"{platform.system()} {platform.release()}",
+        system=f"{platform.system()} {platform.release().partition('-')[0]}",
         python=platform.python_version(),
         packages=package_versions(PACKAGES),
     )

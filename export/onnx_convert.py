@@ -183,13 +183,13 @@ def _quiet(*names: str) -> Iterator[None]:
             logging.getLogger(name).setLevel(level)
 
 
-def _layer_names(model: keras.Model) -> list[str]:
+def _layer_names(model: Any) -> list[str]:
     """Names that somebody gave; Keras's own (``conv2d_7``) depend on what was built before."""
-    from keras.src.utils.naming import to_snake_case
-
     found = []
-    for layer in model._flatten_layers(include_self=False):
-        counted_up = re.fullmatch(to_snake_case(type(layer).__name__) + r"(_\d+)?", layer.name)
-        if not counted_up:
+    for layer in model.layers:
+        automatic = type(layer).__name__.lower()
+        if re.sub(r"_\d+$", "", layer.name).replace("_", "") != automatic:
             found.append(layer.name)
+        if hasattr(layer, "layers"):
+            found += _layer_names(layer)
     return found

@@ -80,10 +80,12 @@ def inspect(path: Path) -> Inspection:
     Raises:
         InvalidInputError: not an ONNX model, or a damaged one.
     """
+    from onnx.shape_inference import InferenceError
+
     model = load(path)
     try:
         return _inspected(model, path.stat().st_size)
-    except DAMAGE as error:
+    except (*DAMAGE, InferenceError) as error:
         raise _not_onnx(path, f"{type(error).__name__}: {error}") from error
 
 

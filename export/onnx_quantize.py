@@ -222,9 +222,10 @@ def dynamic_int8(graph: Graph, recipe: Recipe) -> Graph:
     """8-bit weights; each activation is quantized while the network runs.
 
     Weights are stored as uint8 with zero point 128. ONNX Runtime multiplies two unsigned
-    operands in kernels that widen to 16 bits (VPMADDWD), which do not saturate on any x86 core,
-    so that all of [-127, 127] is safe; and ConvInteger with signed weights takes five times as
-    long on x86, and was not implemented at all before ONNX Runtime 1.18.
+    operands in kernels that widen to 16 bits first (VPMADDWD in MultiplyAccumulateRowU8U8Avx2,
+    QgemmU8X8KernelAvx2.asm) and so do not saturate on any x86 core: all of [-127, 127] is safe.
+    ConvInteger with signed weights took five times as long on x86, and older releases of the
+    runtime do not have it.
 
     A range is that of the whole batch: scores of an image depend on its neighbours a little.
 

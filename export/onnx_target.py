@@ -40,6 +40,7 @@ def write(request: ExportRequest, path: Path) -> None:
         UnsupportedError: integer input and output, int16 activations, or a model with a layer
             that the recipe or ONNX has no form for.
         InvalidInputError: a model or calibration set that breaks a rule, NaN included.
+        OSError: the path cannot be written.
     """
     recipe = request.recipe
     _refuse_unsupported(recipe)
@@ -83,14 +84,7 @@ def _write_model(model: onnx.ModelProto, request: ExportRequest, path: Path) -> 
     for key, value in sorted(entries.items()):
         if value:
             model.metadata_props.add(key=key, value=value)
-    try:
-        path.write_bytes(model.SerializeToString(deterministic=True))
-    except OSError as error:
-        raise InvalidInputError(
-            "the output path must be writable",
-            received=f"{path} ({error.strerror})",
-            remedy="give another path",
-        ) from error
+    path.write_bytes(model.SerializeToString(deterministic=True))
 
 
 def _saturation(recipe: Recipe) -> str:

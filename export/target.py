@@ -47,9 +47,9 @@ class ExportTarget:
     Attributes:
         name: as in ``Recipe.target``.
         suffix: of its files, with the dot.
-        write: (request, path) writes the file at ``path`` with contract, labels and recipe inside,
-            and checks in the written file that the recipe was honoured; raises UnsupportedError when it
-            cannot be (the caller then discards the path).
+        write: (request, path) writes the file at ``path`` with contract, labels and recipe
+            inside, and checks in it that the recipe was honoured; raises UnsupportedError when it
+            cannot be, and OSError when the disk does not take it (the caller discards the path).
         inspect: path -> what the file holds.
         read_card: path -> contract, recipe and other values that ``write`` put in; None when the
             file carries none (a foreign file).

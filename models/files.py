@@ -7,10 +7,17 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from calibration_data.downloads import first_line
 from calibration_data.errors import InvalidInputError
 
 if TYPE_CHECKING:
     import keras
+
+
+MODEL_SUFFIXES = (".keras", ".h5", ".hdf5")
+
+_UNREADABLE = (OSError, ValueError, TypeError, LookupError, NotImplementedError, zipfile.BadZipFile)
+"""What Keras and TensorFlow raise on damaged files (found by damaging files at random)."""
 
 
 def load_keras_file(path: Path, *, trust_lambda: bool = False) -> keras.Model:
@@ -21,7 +28,7 @@ def load_keras_file(path: Path, *, trust_lambda: bool = False) -> keras.Model:
     """
     if path.is_dir() and (path / "saved_model.pb").is_file():
         return _load_saved_model(path)
-    if path.suffix not in (".keras", ".h5", ".hdf5") or not path.is_file():
+    if path.suffix not in MODEL_SUFFIXES or not path.is_file():
         raise InvalidInputError(
             "a model file is a .keras, an .h5 or a SavedModel folder",
             received=str(path) if path.exists() else f"{path}, which does not exist",
@@ -38,10 +45,10 @@ def load_keras_file(path: Path, *, trust_lambda: bool = False) -> keras.Model:
 
     try:
         return keras.models.load_model(path, compile=False, safe_mode=not trust_lambda)
-    except (OSError, ValueError, TypeError, KeyError, NotImplementedError) as error:
+    except _UNREADABLE as error:
         raise InvalidInputError(
             "Keras can load the model without other code",
-            received=f"{path} ({str(error).splitlines()[0]})",
+            received=f"{path} ({first_line(error)})",
             remedy="save it again with Keras 3, and register custom layers as built-in ones",
         ) from error
 
@@ -77,7 +84,14 @@ def _h5_config(path: Path) -> dict[str, Any]:
             received=f"{path}, which has no model_config",
             remedy="save the whole model, or give a registered --model and this file as --weights",
         )
-    config: dict[str, Any] = json.loads(stored)
+    try:
+        config: dict[str, Any] = json.loads(stored)
+    except ValueError as error:
+        raise InvalidInputError(
+            "an .h5 model holds its architecture as JSON",
+            received=f"{path} ({error})",
+            remedy="save it again with model.save('name.keras')",
+        ) from error
     return config
 
 
@@ -96,10 +110,10 @@ def _load_saved_model(path: Path) -> keras.Model:
 
     try:
         signatures = tf.saved_model.load(str(path)).signatures
-    except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
+    except (*_UNREADABLE, tf.errors.OpError) as error:
         raise InvalidInputError(
             "a SavedModel folder can be loaded by TensorFlow",
-            received=f"{path} ({str(error).splitlines()[0]})",
+            received=f"{path} ({first_line(error)})",
             remedy="export it again with model.export('folder')",
         ) from error
     if "serving_default" not in signatures:

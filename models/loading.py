@@ -12,7 +12,7 @@ import numpy as np
 from calibration_data.errors import InvalidInputError
 from calibration_data.manifest import sha256_of
 from models.blocks import Activation
-from models.files import load_keras_file, not_one_input
+from models.files import MODEL_SUFFIXES, load_keras_file, not_one_input
 from models.spec import ModelSpec, model_spec, model_specs
 from models.weights import build_with_weights, checkpoint_path
 
@@ -51,7 +51,7 @@ class ModelRequest:
     def name(self) -> str:
         """Name for files and reports: of the file without suffix, or of the variant."""
         if self.is_file:
-            return Path(self.reference).name.removesuffix(".keras").removesuffix(".h5")
+            return _stem(Path(self.reference).name)
         parts = [self.reference]
         if self.alpha is not None:
             parts.append(f"{self.alpha:g}")
@@ -75,7 +75,7 @@ class ModelRequest:
             spec = replace(spec, classes=self.classes, preprocessing=contract)
         return replace(
             spec,
-            alpha=self.alpha or spec.alpha,
+            alpha=spec.alpha if self.alpha is None else self.alpha,
             activation=self.activation or spec.activation,
         )
 
@@ -118,10 +118,11 @@ def load(request: ModelRequest) -> LoadedModel:
             or output, a free spatial size, other than 3 channels, or NaN or Inf in weights.
     """
     if request.is_file:
-        if request.weights is not None or request.alpha is not None or request.size is not None:
+        own = ("weights", "alpha", "size", "classes", "activation")
+        if given := [f"--{name}" for name in own if getattr(request, name) is not None]:
             raise InvalidInputError(
-                "--weights, --alpha and --size go with a registered model; a file has its own",
-                received=request.reference,
+                f"--{', --'.join(own)} go with a registered model; a file has its own",
+                received=f"{', '.join(given)} with {request.reference}",
                 remedy=f"leave them out, or give one of {', '.join(model_specs())}",
             )
         model = load_keras_file(Path(request.reference), trust_lambda=request.trust_lambda)
@@ -165,6 +166,12 @@ def _refuse_non_finite(model: keras.Model, name: str) -> None:
                 received=f"{name} with NaN or Inf in {weight.path}",
                 remedy="train again, or restore a checkpoint from before they appeared",
             )
+
+
+def _stem(name: str) -> str:
+    for suffix in MODEL_SUFFIXES:
+        name = name.removesuffix(suffix)
+    return name
 
 
 def _path_digest(path: Path) -> str:

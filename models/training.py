@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import platform
+import shlex
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -18,12 +19,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from calibration_data.atomic import write_whole
+from calibration_data.contract import align_labels, complete_labels
 from calibration_data.datasets.base import Dataset, SplitRole
 from calibration_data.errors import InvalidInputError
-from models.spec import ModelSpec
+from calibration_data.stream import converted
+from models.spec import ModelSpec, model_specs
+from models.training_state import TrainingState
 
 if TYPE_CHECKING:
     import keras
+
+_OPTIONS = ("epochs", "batch_size", "learning_rate", "holdout", "seed")
+"""Fields of the recipe that ``edgequant train`` has an option for."""
 
 
 @dataclass(frozen=True)
@@ -64,10 +71,16 @@ class TrainingRecipe:
     seed: int = 1
 
     def __post_init__(self) -> None:
-        if self.epochs < 1 or self.batch_size < 1 or self.learning_rate <= 0:
+        if self.epochs < 1 or self.batch_size < 1 or not 0 < self.learning_rate < math.inf:
             raise InvalidInputError(
                 "training needs at least one epoch, one image a step and a learning rate above 0",
                 received=f"{self.epochs}, {self.batch_size} and {self.learning_rate}",
+                remedy="choose other values",
+            )
+        if self.seed < 0 or self.shift < 0 or not 0 <= self.erase <= 1:
+            raise InvalidInputError(
+                "seed and shift are not below 0, and erase is a probability",
+                received=f"{self.seed}, {self.shift} and {self.erase}",
                 remedy="choose other values",
             )
 
@@ -130,27 +143,29 @@ def split_holdout(dataset: Dataset, holdout: int) -> tuple[Dataset, Dataset]:
 
 def _pixels(spec: ModelSpec, dataset: Dataset) -> np.ndarray:
     """All images of a small dataset as the contract crops them: uint8 ``[n, h, w, 3]``."""
-    return np.stack([spec.preprocessing.pixels(dataset.decode(i)) for i in range(len(dataset))])
-
-
-def _normalized(spec: ModelSpec, pixels: np.ndarray) -> np.ndarray:
-    return np.stack([spec.preprocessing.normalize(image) for image in pixels])
+    pixels = np.empty((len(dataset), *spec.input_shape), np.uint8)
+    for index in range(len(dataset)):
+        pixels[index] = converted(dataset, index, spec.preprocessing.pixels)
+    return pixels
 
 
 def _batches(
-    spec: ModelSpec, pixels: np.ndarray, labels: np.ndarray, recipe: TrainingRecipe, start: int
+    spec: ModelSpec, pixels: np.ndarray, labels: np.ndarray, recipe: TrainingRecipe
 ) -> keras.utils.PyDataset:
-    """Augmented batches; each depends on seed, epoch and number alone, so a resumed run repeats."""
+    """Augmented batches; each depends on seed, epoch and number alone, so a resumed run repeats.
+
+    ``start(epoch)`` is called before an epoch, since Keras reads ahead and ends epochs of its own.
+    """
     import keras
 
     class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__(workers=1)
-            self.epoch = start
-            self.order = self._shuffled()
+            self.start(0)
 
-        def _shuffled(self) -> np.ndarray:
-            return np.random.default_rng((recipe.seed, self.epoch)).permutation(len(labels))
+        def start(self, epoch: int) -> None:
+            self.epoch = epoch
+            self.order = np.random.default_rng((recipe.seed, epoch)).permutation(len(labels))
 
         def __len__(self) -> int:
             return len(labels) // recipe.batch_size
@@ -161,10 +176,6 @@ def _batches(
             images = augment(pixels[chosen], recipe, rng)
             targets = np.eye(spec.classes, dtype=np.float32)[labels[chosen]]
             return spec.preprocessing.normalize(images), targets
-
-        def on_epoch_end(self) -> None:
-            self.epoch += 1
-            self.order = self._shuffled()
 
     return Batches()
 
@@ -182,9 +193,11 @@ def _learning_rate(recipe: TrainingRecipe, steps_an_epoch: int) -> Any:
     )
 
 
-def _compile(model: keras.Model, recipe: TrainingRecipe, steps_an_epoch: int) -> None:
+def _compiled(spec: ModelSpec, recipe: TrainingRecipe, steps_an_epoch: int) -> keras.Model:
     import keras
 
+    keras.utils.set_random_seed(recipe.seed)
+    model = spec.build(spec)
     optimizer = keras.optimizers.RMSprop(
         _learning_rate(recipe, steps_an_epoch),
         rho=recipe.rho,
@@ -207,6 +220,14 @@ def _compile(model: keras.Model, recipe: TrainingRecipe, steps_an_epoch: int) ->
     )
     # XLA makes depthwise convolutions nine times slower on a CPU (measured).
     model.compile(optimizer, loss, metrics=["accuracy"], jit_compile=False)
+    return model
+
+
+def _uncompiled(spec: ModelSpec, model: keras.Model) -> keras.Model:
+    """The same network without optimizer, whose slots would make its file four times as long."""
+    bare = spec.build(spec)
+    bare.set_weights(model.get_weights())
+    return bare
 
 
 @dataclass(frozen=True)
@@ -239,78 +260,110 @@ def train(
         on_epoch: told the epoch and its figures when one ends.
 
     Raises:
-        InvalidInputError: a split that is not for training, or a state of another recipe.
+        InvalidInputError: a split that is not for training, labels that the network does not
+            have, fewer images than a batch, or the state of another run.
     """
-    import keras
-
+    contract = complete_labels(spec.preprocessing, spec.classes, dataset)
+    spec = replace(spec, preprocessing=contract)
+    dataset = align_labels(dataset, contract, spec.classes)
     fit_part, development = split_holdout(dataset, recipe.holdout)
-    state = output / "state"
-    start = _resume_from(state, spec, recipe)
-    keras.utils.set_random_seed(recipe.seed)
-    model = spec.build(spec)
-    batches = _batches(spec, _pixels(spec, fit_part), fit_part.labels, recipe, start)
-    _compile(model, recipe, len(batches))
-
-    class Journal(keras.callbacks.Callback):  # type: ignore[misc]
-        def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-            figures = {key: float(value) for key, value in (logs or {}).items()}
-            _write_progress(state, spec, recipe, epoch + 1)
-            if on_epoch is not None:
-                on_epoch(epoch + 1, figures)
-
+    if len(fit_part) < recipe.batch_size:
+        raise InvalidInputError(
+            f"training takes at least one batch of {recipe.batch_size} images",
+            received=f"{len(fit_part)} in {dataset.name} without the development part",
+            remedy="set --batch-size or --holdout",
+        )
+    state = TrainingState(output / "state", _run_key(spec, dataset, recipe))
+    model = _compiled(spec, recipe, len(fit_part) // recipe.batch_size)
+    start = state.restore(model)
+    batches = _batches(spec, _pixels(spec, fit_part), fit_part.labels, recipe)
     model.fit(
         batches,
+        initial_epoch=start,
         epochs=recipe.epochs,
+        # Keras would shuffle the batches by Python's own generator, which no state holds.
+        shuffle=False,
         verbose=verbose,
-        callbacks=[
-            keras.callbacks.BackupAndRestore(str(state / "backup"), delete_checkpoint=False),
-            Journal(),
-        ],
+        callbacks=[_journal(batches, state, on_epoch)],
     )
-    logits = model.predict(_normalized(spec, _pixels(spec, development)), batch_size=250, verbose=0)
-    accuracy = float(np.mean(np.argmax(logits, -1) == development.labels) * 100)
+    accuracy = _accuracy(spec, model, development)
+    return _written(spec, model, output, _card(spec, dataset, recipe, accuracy))
+
+
+def _journal(
+    batches: keras.utils.PyDataset,
+    state: TrainingState,
+    on_epoch: Callable[[int, dict[str, float]], None] | None,
+) -> keras.callbacks.Callback:
+    import keras
+
+    class Journal(keras.callbacks.Callback):  # type: ignore[misc]
+        def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:  # noqa: ARG002
+            batches.start(epoch)
+
+        def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+            state.save(self.model, epoch + 1)
+            if on_epoch is not None:
+                on_epoch(epoch + 1, {key: float(value) for key, value in (logs or {}).items()})
+
+    return Journal()
+
+
+def _accuracy(spec: ModelSpec, model: keras.Model, dataset: Dataset) -> float:
+    """Top-1 in percent."""
+    images = spec.preprocessing.normalize(_pixels(spec, dataset))
+    scores = model.predict(images, batch_size=250, verbose=0)
+    return float(np.mean(np.argmax(scores, -1) == dataset.labels) * 100)
+
+
+def _written(
+    spec: ModelSpec, model: keras.Model, output: Path, card: dict[str, Any]
+) -> TrainingResult:
     weights = output / f"{spec.name}.weights.h5"
-    write_whole(weights, lambda path: model.save_weights(path))
-    card = output / f"{spec.name}.card.json"
-    write_whole(
-        card,
-        lambda path: path.write_text(
-            json.dumps(_card(spec, dataset, recipe, accuracy), indent=2) + "\n", encoding="utf-8"
-        ),
+    bare = _uncompiled(spec, model)
+    size = sum(values.nbytes for values in bare.get_weights())
+
+    def write(path: Path) -> None:
+        # HDF5 can end the whole process on a full disk; plain bytes find that out before.
+        path.write_bytes(bytes(2 * size + 2**20))
+        bare.save_weights(path)
+
+    write_whole(weights, write)
+    beside = output / f"{spec.name}.card.json"
+    text = json.dumps(card, indent=2) + "\n"
+    write_whole(beside, lambda path: path.write_text(text, encoding="utf-8"))
+    return TrainingResult(
+        weights, beside, card["development_top1_percent"], card["data"]["development_images"]
     )
-    return TrainingResult(weights, card, accuracy, len(development))
 
 
-def _state_key(spec: ModelSpec, recipe: TrainingRecipe) -> dict[str, Any]:
+def _run_key(spec: ModelSpec, dataset: Dataset, recipe: TrainingRecipe) -> dict[str, Any]:
     return {
         "model": spec.name,
         "alpha": spec.alpha,
         "size": list(spec.preprocessing.size),
         "classes": spec.classes,
         "activation": spec.activation.value,
+        "data": dataset.name,
+        "images": len(dataset),
         "recipe": asdict(recipe),
     }
 
 
-def _write_progress(state: Path, spec: ModelSpec, recipe: TrainingRecipe, epochs: int) -> None:
-    text = json.dumps({"epochs_done": epochs, **_state_key(spec, recipe)}, indent=2)
-    write_whole(state / "progress.json", lambda path: path.write_text(text, encoding="utf-8"))
-
-
-def _resume_from(state: Path, spec: ModelSpec, recipe: TrainingRecipe) -> int:
-    """Epochs done by an earlier run of the same recipe, 0 when there is none."""
-    progress = state / "progress.json"
-    if not progress.is_file():
-        return 0
-    found = json.loads(progress.read_text(encoding="utf-8"))
-    done = int(found.pop("epochs_done"))
-    if found != _state_key(spec, recipe):
-        raise InvalidInputError(
-            "a run goes on with the network and the recipe it began with",
-            received=f"the state of another run in {state}",
-            remedy="delete that folder, or choose another --output",
-        )
-    return done
+def _command(spec: ModelSpec, dataset: Dataset, recipe: TrainingRecipe) -> str:
+    """The command line of a run; recipe fields without an option stand in the card's recipe."""
+    words = ["edgequant", "train", "--model", spec.name, "--data", dataset.name]
+    registered = model_specs().get(spec.name, spec)
+    for option, value, usual in (
+        ("alpha", spec.alpha, registered.alpha),
+        ("size", spec.preprocessing.size[0], registered.preprocessing.size[0]),
+        ("classes", spec.classes, registered.classes),
+        ("activation", spec.activation.value, registered.activation.value),
+        *((name, getattr(recipe, name), getattr(TrainingRecipe(), name)) for name in _OPTIONS),
+    ):
+        if value != usual:
+            words += [f"--{option.replace('_', '-')}", str(value)]
+    return shlex.join(words)
 
 
 def _card(
@@ -319,10 +372,15 @@ def _card(
     import keras
     import tensorflow as tf
 
-    shipped = replace(spec)
     return {
-        "model": shipped.name,
+        "model": spec.name,
+        "alpha": spec.alpha,
+        "size": list(spec.preprocessing.size),
+        "classes": spec.classes,
+        "activation": spec.activation.value,
+        "labels": list(spec.preprocessing.labels),
         "source": spec.source,
+        "command": _command(spec, dataset, recipe),
         "data": {
             "name": dataset.name,
             "training_images": len(dataset) - recipe.holdout,

@@ -6,12 +6,15 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from calibration_data.downloads import download, first_line
 from calibration_data.errors import InvalidInputError
 from models.files import load_keras_file
 from models.spec import ModelSpec
 
 if TYPE_CHECKING:
     import keras
+
+IMAGENET_CLASSES = 1000
 
 _SUFFIX = ".weights.h5"
 
@@ -81,18 +84,22 @@ def _with_keras_weights(spec: ModelSpec) -> keras.Model:
             received=spec.name,
             remedy=f"use one of {', '.join((*shipped_weights(spec), 'random'))}, or a file",
         )
-    model = spec.build(spec)
-    try:
-        source = spec.pretrained(spec)
-    except Exception as error:
-        # Keras raises a bare Exception when a download fails, and ValueError for other widths.
-        if type(error) not in (Exception, ValueError, OSError):
-            raise
+    if spec.classes != IMAGENET_CLASSES:
         raise InvalidInputError(
+            f"ImageNet weights are of {IMAGENET_CLASSES} classes",
+            received=f"{spec.classes} classes",
+            remedy="leave --classes out, or give --weights FILE with weights of that many",
+        )
+    model = spec.build(spec)
+    pretrained = spec.pretrained
+    source = download(
+        lambda: pretrained(spec),
+        lambda why: InvalidInputError(
             "ImageNet weights come through Keras's download, for the widths it has",
-            received=f"{spec.name} with alpha {spec.alpha:g} ({str(error).splitlines()[0]})",
+            received=f"{spec.name} with alpha {spec.alpha:g} ({why})",
             remedy="connect to the internet, choose a width of keras.applications, or give a file",
-        ) from error
+        ),
+    )
     model.set_weights(source.get_weights())
     return model
 
@@ -107,7 +114,7 @@ def _with_file(spec: ModelSpec, path: Path) -> keras.Model:
     except (OSError, ValueError, KeyError) as error:
         raise InvalidInputError(
             f"weights fit the network they are loaded into ({spec.name}, alpha {spec.alpha:g})",
-            received=f"{path} ({str(error).splitlines()[0]})",
+            received=f"{path} ({first_line(error)})",
             remedy="give the --alpha, --classes and --activation that they were trained with",
         ) from error
     return model

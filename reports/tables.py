@@ -152,14 +152,19 @@ def conditions(report: Document) -> list[str]:
             f"Latency of one image: {timed['threads']} thread(s), {timed['pinning']}, after "
             f"{timed['warmup']} warm-up runs; Keras uses TensorFlow's own threads."
         )
-    kernels = {
-        row["runtime"]: f"{row['runtime']} {row['runtime_version']} ({row['kernels']})"
-        for row in rows
-    }
-    lines.append(f"Kernels: {'; '.join(kernels.values())}.")
+    lines.append(f"Kernels: {_kernels(rows)}.")
     lines.append(describe_machine(report["machine"]))
     remarks = {f"{row['name']}: {remark}." for row in rows for remark in row["remarks"]}
     return [*lines, *sorted(remarks)]
+
+
+def _kernels(rows: list[Row]) -> str:
+    """Which kernels ran which rows."""
+    names: dict[str, list[str]] = {}
+    for row in rows:
+        kernels = f"{row['runtime']} {row['runtime_version']}, {row['kernels']}"
+        names.setdefault(kernels, []).append(row["name"])
+    return "; ".join(f"{kernels} ({', '.join(run)})" for kernels, run in names.items())
 
 
 def describe_machine(machine: dict[str, Any]) -> str:

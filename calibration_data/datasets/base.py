@@ -131,24 +131,39 @@ def open_dataset(data: str) -> Dataset:
     Raises:
         InvalidInputError: nothing of that name, no such split, or a dataset without images.
     """
-    text, split = data, None
-    if not Path(data).exists() and ":" in data:
-        text, split = data.rsplit(":", 1)
-    for kind in dataset_kinds():
-        if kind.matches(text):
-            dataset = kind.open(text, split)
-            if len(dataset) == 0:
-                raise InvalidInputError(
-                    "a dataset has at least one image",
-                    received=f"{data} with none",
-                    remedy="give another folder, file or split",
-                )
-            return dataset
+    for text, split in readings(data):
+        for kind in dataset_kinds():
+            if kind.matches(text):
+                dataset = kind.open(text, split)
+                if len(dataset) == 0:
+                    raise InvalidInputError(
+                        "a dataset has at least one image",
+                        received=f"{data} with none",
+                        remedy="give another folder, file or split",
+                    )
+                return dataset
     raise InvalidInputError(
         "DATA is an existing folder or .npz file, or a registered name",
         received=data,
         remedy="see 'edgequant list datasets'",
     )
+
+
+def readings(data: str) -> list[tuple[str, str | None]]:
+    """The ways to part DATA into text and split, likeliest first; what exists has no split."""
+    whole: tuple[str, str | None] = (data, None)
+    if _exists(data):
+        return [whole]
+    # From the left: tfds/NAME:train[:100] has its split after the first colon.
+    colons = [i for i, letter in enumerate(data) if letter == ":" and data[i + 1 :]]
+    return [*((data[:i], data[i + 1 :]) for i in colons), whole]
+
+
+def _exists(data: str) -> bool:
+    try:
+        return Path(data).exists()
+    except OSError:  # too long for a name, or in a folder that may not be read
+        return False
 
 
 def refuse_unknown_split(data: str, split: str | None, known: tuple[str, ...]) -> None:

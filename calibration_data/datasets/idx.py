@@ -71,10 +71,10 @@ def _open(text: str, split: str | None) -> Dataset:
     assert split is not None
     images = read_idx(_find(Path(text), f"{_PREFIX[split]}-images-idx3-ubyte"))
     labels = read_idx(_find(Path(text), f"{_PREFIX[split]}-labels-idx1-ubyte"))
-    if len(images) != len(labels):
+    if images.ndim != 3 or labels.shape != images.shape[:1]:
         raise InvalidInputError(
-            "images and labels are of one length",
-            received=f"{len(images)} images and {len(labels)} labels in {text}",
+            "an IDX folder has images [n, height, width] and labels [n]",
+            received=f"{list(images.shape)} and {list(labels.shape)} in {text}",
             remedy="fetch both files again",
         )
     return Dataset(

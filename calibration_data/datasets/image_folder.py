@@ -9,6 +9,7 @@ import numpy as np
 
 from calibration_data.datasets.base import Dataset, DatasetKind, SplitRole
 from calibration_data.errors import InvalidInputError
+from calibration_data.pixels import to_rgb
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -26,8 +27,9 @@ def decode_file(path: Path) -> Image.Image:
 
     try:
         with Image.open(path) as image:
-            return ImageOps.exif_transpose(image).convert("RGB")
+            return to_rgb(ImageOps.exif_transpose(image))
     except (
+        InvalidInputError,
         OSError,
         SyntaxError,
         ValueError,
@@ -60,23 +62,41 @@ def _images(folder: Path) -> list[Path]:
     return sorted(
         path
         for path in folder.rglob("*")
-        if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
+        if path.suffix.lower() in IMAGE_SUFFIXES
+        and path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     )
+
+
+def _class_folders(text: str, folder: Path) -> list[Path]:
+    """Folders of the classes in order of name; refuses a folder that holds splits instead."""
+    there = sorted(
+        path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")
+    )
+    if there and all(SplitRole.of(path.name) is not SplitRole.UNKNOWN for path in there):
+        raise InvalidInputError(
+            "an image folder holds one folder a class; folders of splits are no classes",
+            received=f"{folder} with {', '.join(path.name for path in there)}",
+            remedy=f"name a split: {text}:{there[0].name}",
+        )
+    return there
+
+
+def _nested(folder: Path) -> bool:
+    """Whether the folders inside hold folders in turn, as splits do."""
+    return any(path.is_dir() for path in folder.glob("*/*"))
 
 
 def _open(text: str, split: str | None) -> Dataset:
     folder = _split_folder(text, split)
-    class_folders = sorted(
-        path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")
-    )
-    found = [(path.name, _images(path)) for path in class_folders]
+    found = [(path.name, _images(path)) for path in _class_folders(text, folder)]
     classes = [(name, files) for name, files in found if files]
     if len(classes) < 2:
         raise InvalidInputError(
             "an image folder holds one folder a class, at least two of them with images",
             received=f"{folder} with {len(classes)}",
             remedy="sort the images into class folders"
-            + (f", or add a split such as {text}:{classes[0][0]}" if len(classes) == 1 else ""),
+            + (f", or add a split such as {text}:{classes[0][0]}" if _nested(folder) else ""),
         )
     names = tuple(name for name, _ in found)
     paths = [path for _, files in found for path in files]

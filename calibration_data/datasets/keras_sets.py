@@ -7,6 +7,7 @@ from importlib import import_module
 import numpy as np
 
 from calibration_data.datasets.base import Dataset, DatasetKind, SplitRole, refuse_unknown_split
+from calibration_data.downloads import download
 from calibration_data.errors import InvalidInputError
 
 _NAMES = ("cifar10", "cifar100", "fashion_mnist", "mnist")
@@ -23,14 +24,14 @@ def _open(text: str, split: str | None) -> Dataset:
         )
     refuse_unknown_split(text, split, ("train", "test"))
     module = import_module(f"keras.datasets.{name}")
-    try:
-        train, test = module.load_data()
-    except OSError as error:
-        raise InvalidInputError(
+    train, test = download(
+        module.load_data,
+        lambda why: InvalidInputError(
             "Keras's datasets come from the internet, or from its cache in ~/.keras/datasets",
-            received=f"{text} ({error})",
+            received=f"{text} ({why})",
             remedy="connect, or copy the file into that cache",
-        ) from error
+        ),
+    )
     images, labels = train if split == "train" else test
     return Dataset(
         name=f"{text}:{split}",

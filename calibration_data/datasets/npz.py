@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -14,18 +15,23 @@ import numpy as np
 from calibration_data.datasets.base import Dataset, DatasetKind, SplitRole
 from calibration_data.errors import InvalidInputError
 
+_UNREADABLE = (OSError, ValueError, EOFError, SyntaxError, zipfile.BadZipFile, zlib.error)
+
 _NAMES = (("images", "labels"), ("x", "y"))
 
 
 def _arrays(path: Path, split: str | None) -> tuple[np.ndarray, np.ndarray]:
     pairs = _NAMES if split is None else tuple((f"{x}_{split}", f"{y}_{split}") for x, y in _NAMES)
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            raise ValueError("one array, as numpy.save writes it")
+        with loaded as archive:
             for images, labels in pairs:
                 if images in archive.files and labels in archive.files:
                     return archive[images], archive[labels]
             held = ", ".join(archive.files) or "nothing"
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except _UNREADABLE as error:
         raise InvalidInputError(
             "an .npz file can be read by numpy.load without pickles",
             received=f"{path} ({error})",
@@ -48,7 +54,11 @@ def _open(text: str, split: str | None) -> Dataset:
             received=f"{images.dtype} {list(images.shape)} in {text}",
             remedy="store the pixels before any normalization: the contract does that",
         )
-    if labels.shape != images.shape[:1] or labels.dtype.kind not in "iu" or labels.min() < 0:
+    if (
+        labels.shape != images.shape[:1]
+        or labels.dtype.kind not in "iu"
+        or (len(labels) and labels.min() < 0)
+    ):
         raise InvalidInputError(
             f"labels are {len(images)} whole numbers from 0, one an image",
             received=f"{labels.dtype} {list(labels.shape)} in {text}",

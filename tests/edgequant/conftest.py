@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from edgequant.cli import main
 
 
@@ -77,7 +78,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for name in "abc":
             (folder / split / name).mkdir(parents=True)
             for number in range(count):
-                size = tuple(rng.integers(20, 60, 2)) + (3,)
+                size = (*rng.integers(20, 60, 2), 3)
                 pixels = rng.integers(0, 256, size, np.uint8)
                 Image.fromarray(pixels).save(folder / split / name / f"{number}.png")
     return folder

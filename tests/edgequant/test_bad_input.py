@@ -90,7 +90,8 @@ def test_label_list_of_the_wrong_length(
 ) -> None:
     (tmp_path / "l.txt").write_text("background\na\nb\nc\n")
     outcome = run(
-        "quantize", "--model", tiny_keras, "--recipe", "tflite-int8", "--labels", tmp_path / "l.txt",
+        "quantize", "--model", tiny_keras, "--recipe", "tflite-int8",
+        "--labels", tmp_path / "l.txt",
         "--calibration", f"{photos}:train", "--output", tmp_path / "o",
     )  # fmt: skip
     _refused(outcome, tmp_path / "o", "3 outputs", "4 labels", "background")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from evaluation.session import runtimes
 
+from evaluation.session import runtimes
 from tests.edgequant.conftest import Run
 
 
@@ -88,6 +88,12 @@ def test_gate_fails_with_one_and_still_reports(
     assert "--max-drop" in outcome.err
     assert outcome.json["n"] == 18
     assert run(*arguments, "--max-drop", "100", "--json").code == 0
+
+
+def test_gate_without_reference_is_bad_input(run: Run, tiny_int8: Path, photos: Path) -> None:
+    outcome = run("evaluate", tiny_int8, "--data", f"{photos}:test", "--max-drop", "1")
+    assert outcome.code == 2
+    assert "--reference" in outcome.err
 
 
 def test_compare_writes_one_matrix(

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import click
 import pytest
+
 from edgequant.cli import cli
 from edgequant.docs import HOME, PAGES, rendered
 from edgequant.rooms import ROOMS
 from models.spec import model_specs
 from quantize.recipes import RECIPES
-
 from tests.edgequant.conftest import Run
 
 HEAVY = ("numpy", "tensorflow", "keras", "onnx", "onnxruntime", "ai_edge_litert", "PIL", "rich")

@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 
 import pytest
-from quantize.recipes import RECIPES
 
+from quantize.recipes import RECIPES
 from tests.edgequant.conftest import Run
 
 

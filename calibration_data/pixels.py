@@ -1,0 +1,74 @@
+"""Pictures of any mode or channel count, brought to 8-bit RGB."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from calibration_data.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL import Image
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Bring a Pillow image of any mode to 8-bit RGB; transparency is dropped.
+
+    16-bit grey keeps its high byte, as Pillow does with 16-bit colour.
+
+    Raises:
+        InvalidInputError: 32-bit values, whose range is unknown, or a mode without colours.
+    """
+    import numpy as np
+    from PIL import Image
+
+    if image.mode == "RGB":
+        return image
+    if image.mode.startswith("I;16"):
+        values = np.asarray(image).astype(np.uint16)
+        return Image.fromarray((values >> 8).astype(np.uint8)).convert("RGB")
+    try:
+        if image.mode in ("I", "F"):
+            raise ValueError("32 bits a pixel")
+        if image.mode == "P" and "transparency" in image.info:
+            return image.convert("RGBA").convert("RGB")
+        return image.convert("RGB")
+    except ValueError as error:
+        raise InvalidInputError(
+            "an image has 8 or 16 bits a channel and colours that become RGB",
+            received=f"mode {image.mode} ({error})",
+            remedy="convert the images to 8-bit RGB",
+        ) from error
+
+
+def rgb_array(pixels: np.ndarray) -> np.ndarray:
+    """Check an image array and give it three channels.
+
+    Args:
+        pixels: uint8 ``[height, width]``, ``[height, width, 1]`` or ``[height, width, 3]``.
+
+    Returns:
+        uint8 ``[height, width, 3]``; grey is repeated.
+
+    Raises:
+        InvalidInputError: another dtype, rank or channel count.
+    """
+    import numpy as np
+
+    if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3):
+        raise InvalidInputError(
+            "an image array is uint8 [height, width, channels] with values 0..255",
+            received=f"{pixels.dtype} {list(pixels.shape)}",
+            remedy="store the pixels before any normalization: the contract does that",
+        )
+    if pixels.ndim == 2:
+        pixels = pixels[..., None]
+    if pixels.shape[-1] == 1:
+        return np.repeat(pixels, 3, axis=-1)
+    if pixels.shape[-1] != 3:
+        raise InvalidInputError(
+            "an image array has one channel (grey) or three (RGB)",
+            received=f"{pixels.shape[-1]} channels",
+            remedy="convert the images to RGB",
+        )
+    return pixels
