@@ -12,6 +12,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import benchmarks
 import edgequant  # noqa: F401 - makes the rooms ours
 from benchmarks.record import write
+from calibration_data.errors import InvalidInputError
 from evaluation.machine import this_machine
 
 
@@ -23,7 +24,11 @@ def main(names: list[str]) -> None:
         if module.name not in ("__main__", "record")
     ]
     for name in names or found:
-        figures = import_module(f"benchmarks.{name}").run()
+        try:
+            figures = import_module(f"benchmarks.{name}").run()
+        except InvalidInputError as error:
+            print(f"{name}: not measured: {error}")
+            continue
         print(write(name, figures, this_machine()))
         for figure in figures:
             print(f"  {figure.subject:45} {figure.quantity:12} {figure.value:12.4g} {figure.unit}")

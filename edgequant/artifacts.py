@@ -1,6 +1,6 @@
 """The folder that an artifact is delivered in, and when it need not be made again.
 
-Beside the file: its record (what it was made from, with hashes), labels.txt and SHA256SUMS.
+Beside the file, under its name: the record (what it was made from) and the labels; and SHA256SUMS.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from calibration_data.preprocessing import Preprocessing
 from edgequant.rooms import ROOMS
 from quantize.recipes import Recipe
 
+SUMS = "SHA256SUMS"
 _RECORD = ".recipe.json"
+_LABELS = ".labels.txt"
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,10 @@ class Artifact:
     def beside(self, ending: str) -> Path:
         """A file that goes with the artifact: its name with another ending."""
         return self.folder / f"{self.path.stem}{ending}"
+
+    def files(self) -> list[Path]:
+        """Everything that goes with the artifact, itself included."""
+        return [*own_files(self.folder, self.path.stem), self.folder / SUMS]
 
 
 @cache
@@ -126,16 +132,27 @@ def deliver(
     }
     write_json(artifact.beside(_RECORD), record)
     if contract.labels:
-        write_text(path.parent / "labels.txt", "\n".join(contract.labels) + "\n")
-    write_sums(path.parent)
+        write_text(artifact.beside(_LABELS), "\n".join(contract.labels) + "\n")
+    write_sums(path.parent, path.stem)
     return artifact
 
 
-def write_sums(folder: Path) -> None:
-    """Write SHA256SUMS of the files in a folder, as sha256sum does."""
-    names = sorted(p.name for p in folder.iterdir() if p.is_file() and p.name != "SHA256SUMS")
-    lines = [f"{sha256_of(folder / name)}  {name}" for name in names if name[0] != "."]
-    write_text(folder / "SHA256SUMS", "\n".join(lines) + "\n")
+def own_files(folder: Path, stem: str) -> list[Path]:
+    """The files in a folder that belong to an artifact or report of that name, sorted."""
+    return sorted(p for p in folder.iterdir() if p.is_file() and p.name.startswith(f"{stem}."))
+
+
+def write_sums(folder: Path, stem: str) -> None:
+    """Bring SHA256SUMS (``sha256sum --check`` reads it) up to date for the files of one name.
+
+    Lines of other files stay, so that several artifacts can share a folder.
+    """
+    sums = folder / SUMS
+    old = sums.read_text(encoding="utf-8").splitlines() if sums.is_file() else []
+    kept = [line for line in old if not line.partition("  ")[2].startswith(f"{stem}.")]
+    new = [f"{sha256_of(path)}  {path.name}" for path in own_files(folder, stem)]
+    lines = sorted((*kept, *new), key=lambda line: line.partition("  ")[2])
+    write_text(sums, "\n".join(lines) + "\n")
 
 
 def write_text(path: Path, text: str) -> None:

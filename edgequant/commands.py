@@ -94,7 +94,7 @@ def compare_command(request: QuantizeRequest, terminal: Terminal) -> None:
         write_text(stored.with_suffix(".md"), tables.markdown_report(title, report))
         write_text(stored.with_suffix(".csv"), tables.csv_table(report))
         write_json(stored, report)
-        write_sums(request.output)
+        write_sums(request.output, stem.name)
     _show(report, terminal)
     terminal.say("unchanged since the last run:" if unchanged else "written:")
     for ending in (".md", ".json", ".csv"):
@@ -114,8 +114,20 @@ def train_command(model: ModelRequest, values: dict[str, Any], terminal: Termina
     recipe = replace(TrainingRecipe(), **changes)
     dataset = open_dataset(values["data"])
     spec = model.spec()
-    with terminal.progress(f"train {spec.name}", recipe.epochs) as advance:
-        result = train(spec, dataset, recipe, values["output"], on_epoch=lambda *_: advance(1))
+
+    def tell(epoch: int, figures: dict[str, float]) -> None:
+        if not terminal.interactive:
+            shown = ", ".join(f"{name} {value:.4f}" for name, value in figures.items())
+            terminal.note(f"epoch {epoch}/{recipe.epochs}: {shown}")
+
+    result = train(
+        spec,
+        dataset,
+        recipe,
+        values["output"],
+        verbose=int(terminal.interactive),
+        on_epoch=tell,
+    )
     terminal.say(
         f"top-1 {result.development_accuracy:.2f} % on {result.development_images:,} development "
         f"images\nweights  {result.weights}\ncard     {result.card}"
@@ -155,7 +167,7 @@ def _measure_artifact(
     title = f"{prepared.loaded.name}, {artifact.recipe.name}: float against quantized"
     write_text(artifact.beside(".report.md"), tables.markdown_report(title, report))
     write_json(artifact.beside(".report.json"), report)
-    write_sums(artifact.folder)
+    write_sums(artifact.folder, artifact.path.stem)
     return report
 
 
@@ -238,14 +250,14 @@ def _artifact_row(artifact: Artifact) -> dict[str, Any]:
         "size_bytes": artifact.size_bytes,
         "sha256": artifact.sha256,
         "unchanged": artifact.unchanged,
-        "files": sorted(str(p) for p in artifact.folder.iterdir() if p.is_file()),
+        "files": [str(path) for path in artifact.files()],
     }
 
 
 def _say_artifact(artifact: Artifact, terminal: Terminal) -> None:
     state = "unchanged since the last run" if artifact.unchanged else "written"
     terminal.say(f"{artifact.recipe.name}: {state}")
-    for path in sorted(p for p in artifact.folder.iterdir() if p.is_file()):
+    for path in artifact.files():
         terminal.say(f"  {path}")
     terminal.say(f"  sha256 {artifact.sha256}")
 

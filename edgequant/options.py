@@ -65,7 +65,11 @@ contract_options = _together(
 
 calibration_options = _together(
     click.option("--calibration", help="DATA to calibrate on: folder, file or name, [:split]."),
-    click.option("--samples", type=int, help="Calibration images drawn at random; default all."),
+    click.option(
+        "--samples",
+        type=int,
+        help="Calibration images, drawn at random; 1000 or all there are unless given.",
+    ),
     click.option("--seed", type=int, default=0, show_default=True, help="Of every random choice."),
 )
 

@@ -24,6 +24,9 @@ from export.target import ExportRequest, export_targets
 from models.loading import LoadedModel, load
 from quantize.recipes import Recipe
 
+MOST_SAMPLES = 1000
+"""Calibration images drawn from a larger set unless the user asks for another number."""
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -73,7 +76,10 @@ def prepare(request: QuantizeRequest, calibration_data: str | None) -> Prepared:
     calibration = None
     if dataset is not None:
         asked = request.calibration
-        calibration = CalibrationSet.draw(dataset, contract, asked.samples, asked.seed)
+        samples = asked.samples
+        if samples is None and len(dataset) > MOST_SAMPLES:
+            samples = MOST_SAMPLES
+        calibration = CalibrationSet.draw(dataset, contract, samples, asked.seed)
         if request.measure is not None:
             refuse_shared_images(calibration.dataset, open_dataset(request.measure.data))
         _refuse_non_finite_activations(loaded, calibration)

@@ -17,7 +17,7 @@ class CalibrationRequest:
     Attributes:
         data: DATA text; None when no recipe needs any, or to use the calibration split beside
             the evaluation data.
-        samples: images drawn at random; None for all of them.
+        samples: images drawn at random; None for 1,000, or all there are.
         seed: of the drawing.
     """
 

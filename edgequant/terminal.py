@@ -34,6 +34,11 @@ class Terminal:
         self._out = out
         self._err = err
 
+    @property
+    def interactive(self) -> bool:
+        """Whether somebody watches: progress is shown on a terminal only."""
+        return self._err.isatty()
+
     def say(self, text: str = "") -> None:
         """Print a line, unless JSON was asked for."""
         if not self.machine_readable:
@@ -65,7 +70,7 @@ class Terminal:
         Yields:
             A function that takes the number of steps just done.
         """
-        if not self._err.isatty():
+        if not self.interactive:
             yield lambda _: None
             return
         from rich.console import Console

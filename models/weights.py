@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -110,7 +111,10 @@ def _with_file(spec: ModelSpec, path: Path) -> keras.Model:
         if path.suffix == ".keras":
             model.set_weights(load_keras_file(path).get_weights())
         else:
-            model.load_weights(str(path))
+            with warnings.catch_warnings():
+                # The error that follows says the same in a way that a user can act on.
+                warnings.filterwarnings("ignore", message="Skipping nested container")
+                model.load_weights(str(path))
     except (OSError, ValueError, KeyError) as error:
         raise InvalidInputError(
             f"weights fit the network they are loaded into ({spec.name}, alpha {spec.alpha:g})",

@@ -133,7 +133,7 @@ def open_dataset(data: str) -> Dataset:
     """
     for text, split in readings(data):
         for kind in dataset_kinds():
-            if kind.matches(text):
+            if _matches(kind, text):
                 dataset = kind.open(text, split)
                 if len(dataset) == 0:
                     raise InvalidInputError(
@@ -157,6 +157,13 @@ def readings(data: str) -> list[tuple[str, str | None]]:
     # From the left: tfds/NAME:train[:100] has its split after the first colon.
     colons = [i for i, letter in enumerate(data) if letter == ":" and data[i + 1 :]]
     return [*((data[:i], data[i + 1 :]) for i in colons), whole]
+
+
+def _matches(kind: DatasetKind, text: str) -> bool:
+    try:
+        return kind.matches(text)
+    except OSError:
+        return False
 
 
 def _exists(data: str) -> bool:

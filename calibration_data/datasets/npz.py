@@ -23,10 +23,10 @@ _NAMES = (("images", "labels"), ("x", "y"))
 def _arrays(path: Path, split: str | None) -> tuple[np.ndarray, np.ndarray]:
     pairs = _NAMES if split is None else tuple((f"{x}_{split}", f"{y}_{split}") for x, y in _NAMES)
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            raise ValueError("one array, as numpy.save writes it")
-        with loaded as archive:
+        with path.open("rb") as handle:
+            archive = np.load(handle, allow_pickle=False)
+            if isinstance(archive, np.ndarray):
+                raise ValueError("one array, as numpy.save writes it")
             for images, labels in pairs:
                 if images in archive.files and labels in archive.files:
                     return archive[images], archive[labels]

@@ -19,7 +19,7 @@ def test_int8_file_comes_with_record_labels_and_hashes(tiny_int8: Path) -> None:
     assert record["sha256"] == digest
     assert record["recipe"]["name"] == "tflite-int8"
     assert record["calibration"]["images"] == 12
-    assert (folder / "labels.txt").read_text() == "a\nb\nc\n"
+    assert (folder / "mine-tflite-int8.labels.txt").read_text() == "a\nb\nc\n"
     assert f"{digest}  {tiny_int8.name}" in (folder / "SHA256SUMS").read_text()
 
 
@@ -88,6 +88,20 @@ def test_legacy_files_work_the_same(
         assert rows[1]["sqnr_db"] is None or rows[1]["sqnr_db"] > 100
         digests.add(round(rows[1]["metrics"]["top1"], 6))
     assert len(digests) == 1
+
+
+def test_two_recipes_can_share_a_folder(run: Run, tiny_keras: Path, tmp_path: Path) -> None:
+    (tmp_path / "notes.md").write_text("the user's own")
+    for recipe in ("tflite-float16", "tflite-float32"):
+        arguments = ("quantize", "--model", tiny_keras, "--recipe", recipe, "--output", tmp_path)
+        outcome = run(*arguments, "--json")
+        assert outcome.code == 0, outcome.err
+        assert all(recipe in path or "SHA256SUMS" in path for path in outcome.json["files"])
+    listed = [line.split("  ")[1] for line in (tmp_path / "SHA256SUMS").read_text().splitlines()]
+    assert listed == sorted(listed)
+    assert "mine-tflite-float16.tflite" in listed
+    assert "mine-tflite-float32.tflite" in listed
+    assert "notes.md" not in listed
 
 
 def test_contract_from_flags_alone(

@@ -1,0 +1,66 @@
+"""Networks and models that the tests of this room share."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import keras
+import numpy as np
+
+from calibration_data.datasets.base import Dataset, SplitRole
+from models.blocks import Stage
+from models.spec import ModelSpec, model_spec
+
+TINY_STAGES = (Stage(1, 8, 1, 1), Stage(2, 8, 1, 2))
+
+
+def tiny_spec(**changes: Any) -> ModelSpec:
+    """A MobileNetV2 of two blocks for 10 classes, quick to build and to trace."""
+    small = model_spec("mobilenet_v2_small").resized(16)
+    return replace(small, **{"alpha": 1.0, "stages": TINY_STAGES, **changes})
+
+
+def randomize(model: keras.Model, seed: int = 0) -> None:
+    """Random weights, batch norm statistics and affine parts included, that keep values alive."""
+    rng = np.random.default_rng(seed)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            shape = layer.gamma.shape
+            ranges = ((0.5, 1.5), (-0.5, 0.5), (-0.5, 0.5), (0.5, 1.5))
+            layer.set_weights([rng.uniform(low, high, shape) for low, high in ranges])
+        elif layer.weights:
+            layer.set_weights(
+                [
+                    rng.normal(0, np.sqrt(2 / max(1, np.prod(weight.shape[:-1]))), weight.shape)
+                    for weight in layer.weights
+                ]
+            )
+
+
+def classifier(size: int = 8, channels: int = 3, classes: int = 4) -> keras.Model:
+    """A user's own small model."""
+    keras.utils.set_random_seed(1)
+    image = keras.Input((size, size, channels))
+    x = keras.layers.Conv2D(5, 3, activation="relu")(image)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    return keras.Model(image, keras.layers.Dense(classes, activation="softmax")(x))
+
+
+def scores(model: keras.Model, size: int, scale: float = 1.0) -> np.ndarray:
+    """What a model answers to two random images, float32 ``[2, classes]``."""
+    images = np.random.default_rng(0).uniform(-scale, scale, (2, size, size, 3))
+    return np.asarray(keras.ops.convert_to_numpy(model(images.astype(np.float32), training=False)))
+
+
+def pictures(count: int = 80, role: SplitRole = SplitRole.TRAIN) -> Dataset:
+    """Random grey pictures of 14 pixels in 10 classes."""
+    rng = np.random.default_rng(5)
+    images = rng.integers(0, 256, (count, 14, 14), np.uint8)
+    return Dataset(
+        name=f"random:{role.value}",
+        role=role,
+        labels=np.arange(count, dtype=np.int64) % 10,
+        class_names=(),
+        decode=lambda i: images[i],
+    )
