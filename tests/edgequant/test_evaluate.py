@@ -116,7 +116,7 @@ def test_compare_writes_one_matrix(
         assert row["latency_ms"]["p99"] > 0
     stored = json.loads((tmp_path / "mine-compare.json").read_text())
     assert stored["rows"] == rows
-    table = list(csv.DictReader((tmp_path / "mine-compare.csv").open()))
+    table = list(csv.DictReader((tmp_path / "mine-compare.csv").read_text().splitlines()))
     assert [row["name"] for row in table] == [row["name"] for row in rows]
     assert "| onnx-int8 |" in (tmp_path / "mine-compare.md").read_text()
     again = run(*arguments)

@@ -90,6 +90,7 @@ def test_make_has_a_target_for_every_recipe() -> None:
 def test_readme_speaks_of_every_command_and_of_real_options() -> None:
     text = (HOME / "README.md").read_text(encoding="utf-8")
     known = {option for command in cli.commands.values() for option in _options(command)}
+    known |= {"--help", "--version"}
     for name in cli.commands:
         assert f"edgequant {name}" in text, name
     for option in set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)):
