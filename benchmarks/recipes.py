@@ -14,7 +14,7 @@ from calibration_data.contract import ContractRequest
 from calibration_data.datasets.base import open_dataset
 from calibration_data.preprocessing import Preprocessing
 from calibration_data.stream import cores, stream
-from edgequant.pipeline import artifact_key, prepare, write_artifact
+from edgequant.pipeline import artifact_key, open_inputs, prepare, write_artifact
 from edgequant.requests import CalibrationRequest, QuantizeRequest
 from evaluation.latency import latency
 from evaluation.runner import predict_all
@@ -39,14 +39,15 @@ def run() -> list[Figure]:
             CalibrationRequest(CALIBRATION),
             Path(folder),
         )
-        prepared = prepare(request, CALIBRATION)
+        inputs = open_inputs(request)
+        prepared = prepare(request, inputs)
         for recipe in RECIPES:
             start = time.perf_counter()
             artifact = write_artifact(
                 request,
                 recipe,
                 prepared,
-                artifact_key(request, recipe, CALIBRATION),
+                artifact_key(request, recipe, inputs),
                 lambda _: None,
             )
             seconds = time.perf_counter() - start

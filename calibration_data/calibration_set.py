@@ -15,6 +15,16 @@ from calibration_data.stream import stream
 _REFUSED = (SplitRole.TEST, SplitRole.DEVELOPMENT)
 
 
+def refuse_role(dataset: Dataset) -> None:
+    """Raise InvalidInputError for a split that accuracy is measured on."""
+    if dataset.role in _REFUSED:
+        raise InvalidInputError(
+            "calibration never sees the images that accuracy is measured on",
+            received=f"{dataset.name}, a {dataset.role.value} split",
+            remedy="give a training or calibration split",
+        )
+
+
 @dataclass(frozen=True)
 class CalibrationSet:
     """Representative data.
@@ -31,12 +41,7 @@ class CalibrationSet:
     preprocessing: Preprocessing
 
     def __post_init__(self) -> None:
-        if self.dataset.role in _REFUSED:
-            raise InvalidInputError(
-                "calibration never sees the images that accuracy is measured on",
-                received=f"{self.dataset.name}, a {self.dataset.role.value} split",
-                remedy="give a training or calibration split",
-            )
+        refuse_role(self.dataset)
         if len(np.unique(self.dataset.labels)) < 2:
             raise InvalidInputError(
                 "calibration images are of at least two classes",

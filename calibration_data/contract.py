@@ -43,6 +43,37 @@ class ContractRequest:
     labels: Path | None = None
 
 
+def contract_beside(model_path: Path | None) -> Path | None:
+    """Where a contract beside a model file would be, whether or not it is there."""
+    return None if model_path is None else model_path.parent / f"{model_path.stem}.toml"
+
+
+def stated_contract(
+    request: ContractRequest, *, own: Preprocessing | None, model_path: Path | None
+) -> Preprocessing | None:
+    """The contract that is written down somewhere, before flags change it; None if none is."""
+    beside = contract_beside(model_path)
+    if request.file is not None:
+        return read_contract(request.file)
+    if own is not None:
+        return own
+    if beside is not None and beside.is_file():
+        return read_contract(beside)
+    return None
+
+
+def contract_values(
+    request: ContractRequest, *, own: Preprocessing | None, model_path: Path | None
+) -> dict[str, object]:
+    """Everything that shapes the contract, as plain values, without loading the model."""
+    stated = stated_contract(request, own=own, model_path=model_path)
+    return {
+        "stated": None if stated is None else stated.to_dict(),
+        "flags": str(replace(request, file=None, labels=None)),
+        "labels": None if request.labels is None else read_labels(request.labels),
+    }
+
+
 def resolve_contract(
     request: ContractRequest,
     *,
@@ -64,16 +95,11 @@ def resolve_contract(
     Raises:
         InvalidInputError: a foreign model without contract, or a contract of another size.
     """
-    beside = None if model_path is None else model_path.with_suffix(".toml")
-    if request.file is not None:
-        contract = read_contract(request.file)
-    elif own is not None:
-        contract = own
-    elif beside is not None and beside.is_file():
-        contract = read_contract(beside)
-    elif request.mean is not None and request.std is not None:
+    beside = contract_beside(model_path)
+    contract = stated_contract(request, own=own, model_path=model_path)
+    if contract is None and request.mean is not None and request.std is not None:
         contract = Preprocessing(size=size, crop=Crop.STRETCH)
-    else:
+    if contract is None:
         raise InvalidInputError(
             "a model that is not registered needs its preprocessing: how pixels became the "
             "numbers it was trained on",

@@ -1,5 +1,9 @@
 """The front door: command line and pipeline."""
 
+import os
+
 from edgequant.rooms import pin_rooms
 
 pin_rooms()
+# The exporters trace TensorFlow functions, so a user's keras.json or KERAS_BACKEND does not count.
+os.environ["KERAS_BACKEND"] = "tensorflow"

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from calibration_data.atomic import write_whole
+from calibration_data.datasets.base import readings
 from calibration_data.manifest import sha256_of
 from calibration_data.preprocessing import Preprocessing
 from edgequant.rooms import ROOMS
@@ -73,10 +74,8 @@ def data_digest(data: str | None) -> str:
     """A hash that changes when the files behind a DATA text do (names, sizes, times)."""
     if data is None:
         return ""
-    root = Path(data)
-    if not root.exists():
-        root = Path(data.rpartition(":")[0])
-    if not root.exists() or data == "":
+    root = next((Path(text) for text, _ in readings(data) if text and Path(text).exists()), None)
+    if root is None:
         return data
     files = [root] if root.is_file() else sorted(p for p in root.rglob("*") if p.is_file())
     whole = hashlib.sha256(data.encode())
@@ -98,14 +97,17 @@ def key_of(values: dict[str, Any]) -> str:
 
 
 def find_artifact(path: Path, recipe: Recipe, key: str) -> Artifact | None:
-    """The artifact at ``path``, if it is whole and was made from the same things."""
-    record = path.parent / f"{path.stem}{_RECORD}"
-    if not path.is_file() or not record.is_file():
+    """The artifact at ``path``, if it was made from the same things and all its files are whole."""
+    stored = read_json(path.parent / f"{path.stem}{_RECORD}")
+    sums = path.parent / SUMS
+    if stored.get("key") != key or not path.is_file() or not sums.is_file():
         return None
-    stored = json.loads(record.read_text(encoding="utf-8"))
-    if stored.get("key") != key or stored.get("sha256") != sha256_of(path):
+    listed = set(sums.read_text(encoding="utf-8", errors="replace").splitlines())
+    expected = {path.name, *stored.get("files", ())}
+    there = own_files(path.parent, path.stem)
+    if not expected <= {p.name for p in there} or not set(_sums(there)) <= listed:
         return None
-    return Artifact(path, recipe, stored["sha256"], path.stat().st_size, key, unchanged=True)
+    return Artifact(path, recipe, sha256_of(path), path.stat().st_size, key, unchanged=True)
 
 
 def deliver(
@@ -121,6 +123,11 @@ def deliver(
         origin: model, calibration and versions, for the record.
     """
     artifact = Artifact(path, recipe, sha256_of(path), path.stat().st_size, key, unchanged=False)
+    for old in own_files(path.parent, path.stem):
+        if old != path:  # a report of another file, say
+            old.unlink()
+    if contract.labels:
+        write_text(artifact.beside(_LABELS), "\n".join(contract.labels) + "\n")
     record = {
         "artifact": path.name,
         "sha256": artifact.sha256,
@@ -130,9 +137,8 @@ def deliver(
         **origin,
         "key": key,
     }
+    record["files"] = [p.name for p in own_files(path.parent, path.stem)]
     write_json(artifact.beside(_RECORD), record)
-    if contract.labels:
-        write_text(artifact.beside(_LABELS), "\n".join(contract.labels) + "\n")
     write_sums(path.parent, path.stem)
     return artifact
 
@@ -150,9 +156,23 @@ def write_sums(folder: Path, stem: str) -> None:
     sums = folder / SUMS
     old = sums.read_text(encoding="utf-8").splitlines() if sums.is_file() else []
     kept = [line for line in old if not line.partition("  ")[2].startswith(f"{stem}.")]
-    new = [f"{sha256_of(path)}  {path.name}" for path in own_files(folder, stem)]
-    lines = sorted((*kept, *new), key=lambda line: line.partition("  ")[2])
+    lines = sorted(
+        (*kept, *_sums(own_files(folder, stem))), key=lambda line: line.partition("  ")[2]
+    )
     write_text(sums, "\n".join(lines) + "\n")
+
+
+def _sums(files: list[Path]) -> list[str]:
+    return [f"{sha256_of(path)}  {path.name}" for path in files]
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file of ours; an empty one when it is missing or damaged."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return values if isinstance(values, dict) else {}
 
 
 def write_text(path: Path, text: str) -> None:

@@ -22,6 +22,9 @@ from edgequant.options import (
     measure_options,
     model_options,
     model_request,
+    seed_option,
+    spec_options,
+    trust_option,
 )
 from edgequant.terminal import open_terminal
 from quantize.recipes import RECIPES
@@ -84,8 +87,9 @@ def quantize(**values: Any) -> None:
 @click.option("--reference", help="Model or artifact to compare with, such as the float one.")
 @click.option("--runtime", help="See 'edgequant list runtimes'; default by the file's ending.")
 @measure_options
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the images of --limit.")
+@seed_option
 @contract_options
+@trust_option
 @common
 def evaluate(**values: Any) -> None:
     """Measure a .tflite, .onnx or .keras: accuracy, drop against a reference, latency."""
@@ -98,9 +102,12 @@ def evaluate(**values: Any) -> None:
         request = EvaluateRequest(
             artifact=values["artifact"],
             measure=_measure_request(values),
-            reference=None if reference is None else ModelRequest(reference),
+            reference=None
+            if reference is None
+            else ModelRequest(reference, trust_lambda=values["trust_lambda"]),
             contract=contract_request(values),
             max_drop=values["max_drop"],
+            trust_lambda=values["trust_lambda"],
         )
         evaluate_command(request, terminal)
 
@@ -126,7 +133,8 @@ def compare(**values: Any) -> None:
 
 
 @cli.command()
-@model_options
+@click.option("--model", default="mobilenet_v2_small", show_default=True, help="Registered name.")
+@spec_options
 @click.option(
     "--data", required=True, help="DATA with the training images, such as keras/cifar10:train."
 )
@@ -136,7 +144,7 @@ def compare(**values: Any) -> None:
 @click.option(
     "--holdout", type=click.IntRange(1), help="Last training images, kept for development."
 )
-@click.option("--seed", type=int)
+@click.option("--seed", type=click.IntRange(0))
 @click.option("--output", type=PATH, default=Path("train"), show_default=True)
 @common
 def train(**values: Any) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from edgequant.artifacts import (
     Artifact,
     data_digest,
     key_of,
+    read_json,
     versions,
     write_json,
     write_sums,
@@ -23,15 +23,17 @@ from edgequant.artifacts import (
 from edgequant.measuring import (
     Candidate,
     check_gate,
+    check_limit,
     file_candidate,
     measure,
     model_candidate,
     open_measured,
 )
-from edgequant.pipeline import Prepared, calibration_text, prepare, quantize
+from edgequant.pipeline import Prepared, open_inputs, prepare_shown, quantize
 from edgequant.requests import EvaluateRequest, MeasureRequest, QuantizeRequest
 from edgequant.terminal import Terminal
 from evaluation.machine import PACKAGES
+from evaluation.session import runtime_for
 from export.inspection import Inspection
 from export.target import target_of
 from models.loading import LoadedModel, ModelRequest, load
@@ -40,23 +42,26 @@ from reports import tables
 
 def quantize_command(request: QuantizeRequest, terminal: Terminal) -> None:
     """Write artifacts, measure them if asked to, and say where they are."""
-    artifacts, prepared = quantize(request, terminal)
+    check_limit(request.max_drop, has_reference=request.measure is not None)
+    inputs = open_inputs(request)
+    artifacts, prepared = quantize(request, inputs, terminal)
     rows: list[dict[str, Any]] = []
+    reports: list[tables.Document] = []
     for artifact in artifacts:
-        row = _artifact_row(artifact)
         if request.measure is not None:
-            report = _stored(
-                artifact.beside(".report.json"), _report_key(artifact, request.measure)
-            )
+            key = _report_key(artifact, request.measure)
+            report = None if request.force else _stored(artifact.beside(".report.json"), key)
             if report is None:
-                prepared = prepared or prepare(request, calibration_text(request))
+                prepared = prepared or prepare_shown(request, inputs, terminal)
                 report = _measure_artifact(artifact, prepared, request.measure, terminal)
             _show(report, terminal)
-            row["report"] = report
+            reports.append(report)
         _say_artifact(artifact, terminal)
-        rows.append(row)
+        rows.append(_artifact_row(artifact))
+    for row, report in zip(rows, reports, strict=False):
+        row["report"] = report
     terminal.result({"artifacts": rows} if len(rows) > 1 else rows[0])
-    check_gate([row["report"] for row in rows if "report" in row], request.max_drop)
+    check_gate(reports, request.max_drop)
 
 
 def evaluate_command(request: EvaluateRequest, terminal: Terminal) -> None:
@@ -67,13 +72,14 @@ def evaluate_command(request: EvaluateRequest, terminal: Terminal) -> None:
             received=f"{request.artifact}, which does not exist",
             remedy="check the path",
         )
+    check_limit(request.max_drop, has_reference=request.reference is not None)
     contract, candidate, classes = _evaluated(request)
     dataset = open_measured(request.measure, contract, classes)
     reference = None if request.reference is None else _reference(request.reference, contract)
     measurement = measure([candidate], reference, dataset, contract, request.measure, terminal)
     report = tables.document(measurement)
     _show(report, terminal)
-    (row,) = (row for row in report["rows"] if row["name"] == candidate.subject.name)
+    row = report["rows"][-1]  # the reference stands first
     terminal.result({**row, "artifact": str(request.artifact), "machine": report["machine"]})
     check_gate([report], request.max_drop)
 
@@ -81,14 +87,16 @@ def evaluate_command(request: EvaluateRequest, terminal: Terminal) -> None:
 def compare_command(request: QuantizeRequest, terminal: Terminal) -> None:
     """Write every recipe, measure all on the same tensors, and write the matrix."""
     assert request.measure is not None
-    artifacts, prepared = quantize(request, terminal)
+    check_limit(request.max_drop, has_reference=True)
+    inputs = open_inputs(request)
+    artifacts, prepared = quantize(request, inputs, terminal)
     stem = request.output / f"{request.model.name}-compare"
     key = key_of({"of": [_report_key(artifact, request.measure) for artifact in artifacts]})
     stored = stem.parent / f"{stem.name}.json"
     report = None if request.force else _stored(stored, key)
     unchanged = report is not None
     if report is None:
-        prepared = prepared or prepare(request, calibration_text(request))
+        prepared = prepared or prepare_shown(request, inputs, terminal)
         report = _compared(artifacts, prepared, request.measure, key, terminal)
         title = f"{request.model.name}: Keras float against every recipe"
         write_text(stored.with_suffix(".md"), tables.markdown_report(title, report))
@@ -183,9 +191,7 @@ def _report_key(artifact: Artifact, request: MeasureRequest) -> str:
 
 
 def _stored(path: Path, key: str) -> tables.Document | None:
-    if not path.is_file():
-        return None
-    report: tables.Document = json.loads(path.read_text(encoding="utf-8"))
+    report: tables.Document = read_json(path)
     return report if report.get("key") == key else None
 
 
@@ -193,7 +199,8 @@ def _evaluated(request: EvaluateRequest) -> tuple[Preprocessing, Candidate, int]
     """Contract, candidate and number of outputs of the artifact."""
     path, dataset = request.artifact, open_dataset(request.measure.data)
     if path.suffix == ".keras" or path.is_dir() or path.suffix == ".h5":
-        loaded = load(ModelRequest(str(path)))
+        runtime_for(Path("model.keras"), request.measure.runtime)
+        loaded = load(ModelRequest(str(path), trust_lambda=request.trust_lambda))
         contract = resolve_contract(request.contract, own=None, model_path=path, size=loaded.size)
         contract = complete_labels(contract, loaded.classes, dataset)
         return contract, model_candidate(loaded), loaded.classes
@@ -232,6 +239,12 @@ def _ends(inspection: Inspection, path: Path) -> tuple[tuple[int, int], int]:
 def _reference(request: ModelRequest, contract: Preprocessing) -> Candidate:
     path = Path(request.reference)
     if path.suffix in (".tflite", ".onnx"):
+        if not path.is_file():
+            raise InvalidInputError(
+                "--reference is an existing model or artifact",
+                received=f"{path}, which does not exist",
+                remedy="check the path",
+            )
         return file_candidate(path, None, sha256_of(path), name=f"reference {path.name}")
     loaded: LoadedModel = load(request)
     if loaded.size != contract.size:

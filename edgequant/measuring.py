@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -148,16 +149,20 @@ def measure(
     return Measurement(tuple(rows), this_machine(), contract.labels)
 
 
+def check_limit(max_drop: float | None, *, has_reference: bool) -> None:
+    """Raise InvalidInputError for a gate that could never fail, before any work is done."""
+    if max_drop is not None and not (has_reference and math.isfinite(max_drop)):
+        raise InvalidInputError(
+            "a gate is a number of points, and needs a float reference to drop from",
+            received=f"--max-drop {max_drop:g}" + ("" if has_reference else " without a reference"),
+            remedy="give --data to quantize, or --reference to evaluate",
+        )
+
+
 def check_gate(reports: Iterable[dict[str, Any]], max_drop: float | None) -> None:
     """Raise GateFailedError if a measured row lost more than ``max_drop`` points of top-1."""
     rows = [row for report in reports for row in report["rows"]]
     compared = [row for row in rows if "drop" in row]
-    if max_drop is not None and not compared:
-        raise InvalidInputError(
-            "a gate on the drop needs a float reference to drop from",
-            received="--max-drop without it",
-            remedy="give --data to quantize, or --reference to evaluate",
-        )
     failed = [row for row in compared if max_drop is not None and row["drop"] > max_drop]
     if failed:
         raise GateFailedError(

@@ -30,14 +30,14 @@ common = _together(
     click.option("--debug", is_flag=True, help="Show tracebacks and what the SDKs print."),
 )
 
-model_options = _together(
-    click.option(
-        "--model",
-        default="mobilenet_v2_small",
-        show_default=True,
-        help="A .keras, an .h5, a SavedModel folder, or a name from 'edgequant list models'.",
-    ),
-    click.option("--weights", help="Checkpoint name, imagenet, random[:SEED], or a file."),
+seed_option = click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of every random choice."
+)
+trust_option = click.option(
+    "--trust-lambda", is_flag=True, help="Run the code in a file's Lambda layers."
+)
+
+spec_options = _together(
     click.option("--alpha", type=float, help="Width multiplier of a registered model."),
     click.option("--size", type=int, help="Side of the square input of a registered model."),
     click.option("--classes", type=int, help="Number of outputs of a registered model."),
@@ -46,7 +46,18 @@ model_options = _together(
         type=click.Choice(["relu6", "relu", "swish", "hard_swish"]),
         help="Non-linearity of a registered model.",
     ),
-    click.option("--trust-lambda", is_flag=True, help="Run the code in a file's Lambda layers."),
+)
+
+model_options = _together(
+    click.option(
+        "--model",
+        default="mobilenet_v2_small",
+        show_default=True,
+        help="A .keras, an .h5, a SavedModel folder, or a name from 'edgequant list models'.",
+    ),
+    click.option("--weights", help="Checkpoint name, imagenet, random[:SEED], or a file."),
+    spec_options,
+    trust_option,
 )
 
 contract_options = _together(
@@ -70,7 +81,7 @@ calibration_options = _together(
         type=int,
         help="Calibration images, drawn at random; 1000 or all there are unless given.",
     ),
-    click.option("--seed", type=int, default=0, show_default=True, help="Of every random choice."),
+    seed_option,
 )
 
 measure_options = _together(
@@ -88,12 +99,12 @@ def model_request(values: dict[str, Any]) -> ModelRequest:
     activation = values.pop("activation")
     return ModelRequest(
         reference=values.pop("model"),
-        weights=values.pop("weights"),
+        weights=values.pop("weights", None),
         alpha=values.pop("alpha"),
         size=values.pop("size"),
         classes=values.pop("classes"),
         activation=None if activation is None else Activation(activation),
-        trust_lambda=values.pop("trust_lambda"),
+        trust_lambda=values.pop("trust_lambda", False),
     )
 
 

@@ -10,15 +10,20 @@ from typing import Any
 import numpy as np
 
 from calibration_data.atomic import write_whole
-from calibration_data.calibration_set import CalibrationSet
-from calibration_data.contract import complete_labels, resolve_contract
-from calibration_data.datasets.base import open_dataset
+from calibration_data.calibration_set import CalibrationSet, refuse_role
+from calibration_data.contract import (
+    align_labels,
+    complete_labels,
+    contract_values,
+    resolve_contract,
+)
+from calibration_data.datasets.base import Dataset, open_dataset
 from calibration_data.errors import InvalidInputError
 from calibration_data.overlap import refuse_shared_images
 from calibration_data.preprocessing import Preprocessing
 from calibration_data.splits import calibration_beside
 from edgequant.artifacts import Artifact, data_digest, deliver, find_artifact, key_of, versions
-from edgequant.requests import CalibrationRequest, QuantizeRequest
+from edgequant.requests import QuantizeRequest
 from edgequant.terminal import Terminal
 from export.target import ExportRequest, export_targets
 from models.loading import LoadedModel, load
@@ -26,6 +31,27 @@ from quantize.recipes import Recipe
 
 MOST_SAMPLES = 1000
 """Calibration images drawn from a larger set unless the user asks for another number."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The images of a request, found before a second is spent on a network.
+
+    Attributes:
+        calibration_text: DATA to calibrate on, given or found beside the measured one.
+        calibration: its images; None when no recipe needs any and none were given.
+        measured: images to measure on; None when nothing is measured.
+    """
+
+    calibration_text: str | None
+    calibration: Dataset | None
+    measured: Dataset | None
+
+    @property
+    def named(self) -> Dataset | None:
+        """The dataset whose class folders may give labels: the calibration one comes first."""
+        candidates = (self.calibration, self.measured)
+        return next((d for d in candidates if d is not None and d.class_names), None)
 
 
 @dataclass(frozen=True)
@@ -37,72 +63,79 @@ class Prepared:
     calibration: CalibrationSet | None
 
 
-def calibration_text(request: QuantizeRequest) -> str | None:
-    """The DATA to calibrate on: as given, or the calibration split beside the evaluation data.
+def open_inputs(request: QuantizeRequest) -> Inputs:
+    """Open the images of a request.
 
     Raises:
-        InvalidInputError: a recipe needs calibration and there is no data for it.
+        InvalidInputError: a recipe needs calibration and there is no data for it, or a split
+            that is not for calibration.
     """
-    if not any(recipe.needs_calibration for recipe in request.recipes):
-        return request.calibration.data
-    if request.calibration.data is not None:
-        return request.calibration.data
-    found = calibration_beside(request.measure.data) if request.measure is not None else None
-    if found is None:
-        needing = next(r.name for r in request.recipes if r.needs_calibration)
-        raise InvalidInputError(
-            f"{needing} measures ranges on representative images",
-            received="no --calibration",
-            remedy="give --calibration DATA, a folder of class folders or a registered name",
-        )
-    return found
+    text = request.calibration.data
+    needing = [recipe.name for recipe in request.recipes if recipe.needs_calibration]
+    if text is None and needing:
+        text = None if request.measure is None else calibration_beside(request.measure.data)
+        if text is None:
+            raise InvalidInputError(
+                f"{needing[0]} measures ranges on representative images",
+                received="no --calibration",
+                remedy="give --calibration DATA, a folder of class folders or a registered name",
+            )
+    calibration = None if text is None else open_dataset(text)
+    if calibration is not None:
+        refuse_role(calibration)
+    measured = None if request.measure is None else open_dataset(request.measure.data)
+    return Inputs(text, calibration, measured)
 
 
-def prepare(request: QuantizeRequest, calibration_data: str | None) -> Prepared:
-    """Load the model, settle its contract and open its calibration images."""
-    # The images first: a wrong split is refused before a second is spent on a network.
-    dataset = None if calibration_data is None else open_dataset(calibration_data)
+def _own(request: QuantizeRequest) -> tuple[Preprocessing | None, Path | None]:
+    """Contract of a registered model, and path of a model file."""
+    if request.model.is_file:
+        return None, Path(request.model.reference)
+    return request.model.spec().preprocessing, None
+
+
+def prepare(request: QuantizeRequest, inputs: Inputs) -> Prepared:
+    """Load the model, settle its contract and draw its calibration images."""
+    own, model_path = _own(request)
     loaded = load(request.model)
-    contract = resolve_contract(
-        request.contract,
-        own=None if loaded.spec is None else loaded.spec.preprocessing,
-        model_path=Path(request.model.reference) if request.model.is_file else None,
-        size=loaded.size,
-    )
-    if dataset is None and request.measure is not None:
-        contract = complete_labels(contract, loaded.classes, open_dataset(request.measure.data))
-    else:
-        contract = complete_labels(contract, loaded.classes, dataset)
+    contract = resolve_contract(request.contract, own=own, model_path=model_path, size=loaded.size)
+    contract = complete_labels(contract, loaded.classes, inputs.named)
     calibration = None
-    if dataset is not None:
+    if inputs.calibration is not None:
         asked = request.calibration
         samples = asked.samples
-        if samples is None and len(dataset) > MOST_SAMPLES:
+        if samples is None and len(inputs.calibration) > MOST_SAMPLES:
             samples = MOST_SAMPLES
-        calibration = CalibrationSet.draw(dataset, contract, samples, asked.seed)
-        if request.measure is not None:
-            refuse_shared_images(calibration.dataset, open_dataset(request.measure.data))
+        calibration = CalibrationSet.draw(inputs.calibration, contract, samples, asked.seed)
+        if inputs.measured is not None:
+            refuse_shared_images(calibration.dataset, inputs.measured)
         _refuse_non_finite_activations(loaded, calibration)
+    if inputs.measured is not None:
+        align_labels(inputs.measured, contract, loaded.classes)  # refused before, not after
     return Prepared(loaded, contract, calibration)
 
 
-def artifact_key(request: QuantizeRequest, recipe: Recipe, calibration_data: str | None) -> str:
+def prepare_shown(request: QuantizeRequest, inputs: Inputs, terminal: Terminal) -> Prepared:
+    """``prepare``, with a bar: the SDKs alone take seconds to load."""
+    with terminal.progress(f"load {request.model.name}", None):
+        return prepare(request, inputs)
+
+
+def artifact_key(request: QuantizeRequest, recipe: Recipe, inputs: Inputs) -> str:
     """A hash of everything that shapes an artifact, found without loading an SDK."""
+    own, model_path = _own(request)
     target = export_targets()[recipe.target]
-    asked = replace(request.calibration, data=calibration_data)
-    if not recipe.needs_calibration:
-        asked = CalibrationRequest()
-    contract_file = request.contract.file
-    beside = Path(request.model.reference).with_suffix(".toml")
+    calibration: tuple[str, str] | None = None
+    if recipe.needs_calibration:
+        asked = replace(request.calibration, data=inputs.calibration_text)
+        calibration = (str(asked), data_digest(inputs.calibration_text))
     return key_of(
         {
             "model": request.model.digest(),
-            "contract": str(replace(request.contract, file=None)),
-            "contract_file": data_digest(str(contract_file)) if contract_file else "",
-            "contract_beside": data_digest(str(beside)) if request.model.is_file else "",
-            "labels": data_digest(str(request.contract.labels)) if request.contract.labels else "",
+            "contract": contract_values(request.contract, own=own, model_path=model_path),
+            "class_names": () if inputs.named is None else inputs.named.class_names,
             "recipe": recipe.to_dict(),
-            "calibration": (str(asked), data_digest(asked.data)),
+            "calibration": calibration,
             "versions": versions(target.packages),
         }
     )
@@ -148,31 +181,23 @@ def write_artifact(
 
 
 def quantize(
-    request: QuantizeRequest, terminal: Terminal
+    request: QuantizeRequest, inputs: Inputs, terminal: Terminal
 ) -> tuple[list[Artifact], Prepared | None]:
     """Write the artifacts of a request, except those that are there already.
 
     Returns:
         The artifacts, and the loaded model unless nothing was to be done.
     """
-    data = calibration_text(request)
-    keys = {recipe: artifact_key(request, recipe, data) for recipe in request.recipes}
-    found = {
-        recipe: None
-        if request.force
-        else find_artifact(artifact_path(request, recipe), recipe, key)
-        for recipe, key in keys.items()
-    }
     prepared: Prepared | None = None
     artifacts: list[Artifact] = []
-    for recipe, key in keys.items():
-        artifact = found[recipe]
+    for recipe in request.recipes:
+        key = artifact_key(request, recipe, inputs)
+        path = artifact_path(request, recipe)
+        artifact = None if request.force else find_artifact(path, recipe, key)
         if artifact is None:
-            if prepared is None:
-                with terminal.progress(f"load {request.model.name}", None):
-                    prepared = prepare(request, data)
-            images = prepared.calibration
-            total = len(images.dataset) if images is not None and recipe.needs_calibration else None
+            prepared = prepared or prepare_shown(request, inputs, terminal)
+            images = prepared.calibration if recipe.needs_calibration else None
+            total = None if images is None else len(images.dataset)
             with terminal.progress(recipe.name, total) as advance:
                 artifact = write_artifact(request, recipe, prepared, key, advance)
         artifacts.append(artifact)

@@ -84,6 +84,7 @@ class EvaluateRequest:
         reference: model or artifact to compare with.
         contract: for a file that carries none.
         max_drop: gate, in points of top-1 lost; None for no gate.
+        trust_lambda: run the code of Lambda layers in a .keras or .h5.
     """
 
     artifact: Path
@@ -91,3 +92,4 @@ class EvaluateRequest:
     reference: ModelRequest | None = None
     contract: ContractRequest = field(default_factory=ContractRequest)
     max_drop: float | None = None
+    trust_lambda: bool = False

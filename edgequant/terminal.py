@@ -12,7 +12,8 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -96,6 +97,18 @@ class Terminal:
 
 
 @contextmanager
+def _log() -> Iterator[IO[bytes]]:
+    """Where the SDKs write; nowhere, when not even a temporary file can be written."""
+    with ExitStack() as stack:
+        log: IO[bytes]
+        try:
+            log = stack.enter_context(tempfile.TemporaryFile())
+        except OSError:
+            log = stack.enter_context(Path(os.devnull).open("wb"))
+        yield log
+
+
+@contextmanager
 def open_terminal(*, machine_readable: bool, debug: bool) -> Iterator[Terminal]:
     """Keep the SDKs' own output out of ours while the block runs.
 
@@ -112,7 +125,7 @@ def open_terminal(*, machine_readable: bool, debug: bool) -> Iterator[Terminal]:
     out = os.fdopen(os.dup(kept[0]), "w", encoding=stdout.encoding, errors="replace")
     err = os.fdopen(os.dup(kept[1]), "w", encoding=stderr.encoding, errors="replace")
     try:
-        with tempfile.TemporaryFile() as log, warnings.catch_warnings():
+        with _log() as log, warnings.catch_warnings():
             if not debug:
                 warnings.simplefilter("ignore")
             os.dup2(2 if debug else log.fileno(), 1)

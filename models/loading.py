@@ -136,7 +136,8 @@ def load(request: ModelRequest) -> LoadedModel:
 
 
 def _checked_shapes(model: keras.Model, name: str) -> tuple[tuple[int, int], int]:
-    inputs, outputs = model.inputs or [], model.outputs or []
+    # A Sequential that was saved before it was built has neither.
+    inputs, outputs = getattr(model, "inputs", None) or [], getattr(model, "outputs", None) or []
     if len(inputs) != 1 or len(outputs) != 1:
         raise not_one_input(name, len(inputs), len(outputs))
     shape, scores = tuple(inputs[0].shape), tuple(outputs[0].shape)

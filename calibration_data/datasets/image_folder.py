@@ -103,7 +103,7 @@ def _open(text: str, split: str | None) -> Dataset:
     labels = [number for number, (_, files) in enumerate(found) for _ in files]
     return Dataset(
         name=str(folder) if split is None else f"{text}:{split}",
-        role=SplitRole.of(folder.name),
+        role=SplitRole.of(folder.resolve().name),
         labels=np.asarray(labels, np.int64),
         class_names=names,
         decode=lambda i: decode_file(paths[i]),

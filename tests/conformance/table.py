@@ -6,20 +6,23 @@
 from __future__ import annotations
 
 import csv
+import io
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 import edgequant  # noqa: F401 - makes the rooms ours
+from calibration_data.atomic import write_whole
 from calibration_data.contract import ContractRequest
 from calibration_data.datasets.base import Dataset, open_dataset
 from calibration_data.preprocessing import Crop, Preprocessing
 from calibration_data.stream import stream
-from edgequant.pipeline import prepare, write_artifact
+from edgequant.pipeline import open_inputs, prepare, write_artifact
 from edgequant.requests import CalibrationRequest, QuantizeRequest
 from evaluation.metrics import evaluate
 from evaluation.runner import predict_many
@@ -28,8 +31,11 @@ from evaluation.session import Session, runtimes
 from evaluation.sessions.keras_model import KerasSession
 from models.loading import ModelRequest
 from models.spec import ModelSpec, model_specs
-from models.weights import shipped_weights
+from models.weights import build_with_weights, shipped_weights
 from quantize.recipes import RECIPES, Recipe, WeightRange
+
+if TYPE_CHECKING:
+    import keras
 
 REFERENCE = Path(__file__).with_name("reference.csv")
 LARGEST_SIZE = 64
@@ -61,30 +67,46 @@ class Cell:
         return self.model, self.recipe, self.runtime
 
 
-def model_request(spec: ModelSpec) -> ModelRequest:
-    """The shipped weights where there are any, else random ones; at a small size."""
+def model_request(spec: ModelSpec, folder: Path) -> ModelRequest:
+    """The shipped weights where there are any, else random ones in a small variant."""
     shipped = shipped_weights(spec)
+    if shipped:
+        return ModelRequest(spec.name, weights=shipped[0])
     size = min(spec.input_shape[0], LARGEST_SIZE)
-    return ModelRequest(
-        spec.name,
-        weights=shipped[0] if shipped else "random:1",
-        size=size if size != spec.input_shape[0] else None,
-        classes=None if shipped else 10,
-        alpha=None if shipped else min(spec.alpha, 0.35),
+    request = ModelRequest(
+        spec.name, weights="random:1", size=size, classes=10, alpha=min(spec.alpha, 0.35)
     )
+    path = folder / f"{spec.name}.weights.h5"
+    _settled(request.spec()).save_weights(path)
+    return replace(request, weights=str(path))
+
+
+def _settled(spec: ModelSpec) -> keras.Model:
+    """Random weights whose batch norms have seen images: untrained ones leave outputs near 0."""
+    import keras
+
+    model = build_with_weights(spec, "random:1")
+    norms = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
+    for layer in norms:
+        layer.momentum = 0.0
+    contract = replace(spec.preprocessing, crop=Crop.STRETCH, resize_short_side=None)
+    dataset = open_dataset("fashion_mnist:calibration").subset(np.arange(SAMPLES))
+    (batch,) = stream(dataset, contract, batch_size=SAMPLES)
+    model(batch.images, training=True)
+    return model
 
 
 def cells(spec: ModelSpec, folder: Path) -> list[Cell]:
     """Write every recipe of a model and run it in every runtime that takes it."""
     request = QuantizeRequest(
-        model_request(spec),
+        model_request(spec, folder),
         # Images of the shipped set fit any contract once they are stretched to its size.
         ContractRequest(crop=None if shipped_weights(spec) else Crop.STRETCH),
         RECIPES,
         CalibrationRequest("fashion_mnist:calibration", SAMPLES),
         folder,
     )
-    prepared = prepare(request, "fashion_mnist:calibration")
+    prepared = prepare(request, open_inputs(request))
     keras_session = KerasSession(prepared.loaded.model)
     sessions: dict[str, partial[Session]] = {"keras": partial(_same, keras_session)}
     for recipe in RECIPES:
@@ -119,9 +141,13 @@ def _measured(
             yield Cell(model, recipe, runtime, metrics.sqnr_db, metrics.agreement)
 
 
+def image_count(contract: Preprocessing) -> int:
+    """Images that a model is measured on."""
+    return IMAGES if contract.size[0] <= 32 else IMAGES // 4
+
+
 def _images(contract: Preprocessing) -> Dataset:
-    images = IMAGES if contract.size[0] <= 32 else IMAGES // 4
-    dataset = open_dataset("fashion_mnist:test").subset(np.arange(images))
+    dataset = open_dataset("fashion_mnist:test").subset(np.arange(image_count(contract)))
     return replace(dataset, class_names=())
 
 
@@ -143,15 +169,14 @@ def read_reference() -> dict[tuple[str, str, str], Cell]:
 
 def main() -> None:
     """Measure every cell and write the reference."""
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        REFERENCE.open("w", newline="", encoding="utf-8") as handle,
-    ):
-        writer = csv.writer(handle, lineterminator="\n")
-        writer.writerow(("model", "recipe", "runtime", "sqnr_db", "agreement"))
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(("model", "recipe", "runtime", "sqnr_db", "agreement"))
+    with tempfile.TemporaryDirectory() as folder:
         for spec in model_specs().values():
             for cell in cells(spec, Path(folder)):
                 writer.writerow((*cell.key, f"{cell.sqnr_db:.2f}", f"{cell.agreement:.2f}"))
+    write_whole(REFERENCE, lambda path: path.write_text(table.getvalue(), encoding="utf-8"))
 
 
 if __name__ == "__main__":

@@ -9,11 +9,12 @@ import pytest
 from evaluation.session import runtimes
 from models.spec import model_specs
 from quantize.recipes import RECIPES
-from tests.conformance.table import cells, read_reference
+from tests.conformance.table import cells, image_count, read_reference
 
 SQNR_TOLERANCE_DB = 1.5
 """Kernels differ from CPU to CPU by their order of summation."""
-AGREEMENT_TOLERANCE = 2.5
+AGREEMENT_IMAGES = 4
+"""So many answers may change; a network with random weights decides by little."""
 EXACT_DB = 60.0
 """Above this the outputs are float rounding apart, and how far apart says nothing."""
 
@@ -26,11 +27,12 @@ def test_every_recipe_in_every_runtime_is_as_far_from_float_as_before(
     found = {cell.key: cell for cell in cells(model_specs()[model], tmp_path)}
     known = {key for key in reference if key[0] == model}
     assert set(found) == known, "run make conformance and review the difference"
+    agreement = 100 * AGREEMENT_IMAGES / image_count(model_specs()[model].preprocessing)
     for key, cell in found.items():
         expected = reference[key]
         if min(cell.sqnr_db, expected.sqnr_db) < EXACT_DB:
             assert cell.sqnr_db == pytest.approx(expected.sqnr_db, abs=SQNR_TOLERANCE_DB), key
-        assert cell.agreement == pytest.approx(expected.agreement, abs=AGREEMENT_TOLERANCE), key
+        assert cell.agreement == pytest.approx(expected.agreement, abs=agreement), key
 
 
 def test_every_recipe_and_every_artifact_runtime_is_in_the_table() -> None:
