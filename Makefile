@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 EDGEQUANT := $(BIN)/edgequant
+# The pip beside PYTHON fills .venv: Debian's python3-venv, which has a pip of its own, is not needed.
+PIP := $(PYTHON) -m pip --python $(BIN)/python --quiet --disable-pip-version-check install
 READY := $(VENV)/.ready
 
 MODEL ?= mobilenet_v2_small
@@ -35,9 +37,9 @@ help: ## list the targets
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if v >= (3, 11) else f"edgequant needs Python 3.11 or newer; received {v.major}.{v.minor}: run make PYTHON=python3.12, say.")'
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(PYTHON) -m venv --without-pip $(VENV)
+	$(PIP) --require-hashes -r requirements.lock
+	$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $(READY)
 
 setup: $(READY) ## make .venv from the lock file

@@ -285,7 +285,7 @@ def read_contract(path: Path) -> Preprocessing:
         del values["labels"]
         if labels in KNOWN_LABELS:
             values["labels"] = KNOWN_LABELS[labels]()
-        elif " " not in labels:
+        elif " " not in labels or (path.parent / labels).is_file():
             values["labels"] = read_labels(path.parent / labels)
     return Preprocessing.from_dict(values)
 

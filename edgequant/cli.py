@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 a gate failed, 2 bad input. Nothing heavy is imported befo
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from pathlib import Path
@@ -29,6 +30,7 @@ from edgequant.options import (
 from edgequant.terminal import open_terminal
 from quantize.recipes import RECIPES
 
+_EX_SOFTWARE = 70
 _RECIPE_NAMES = ", ".join(recipe.name for recipe in RECIPES)
 
 
@@ -169,7 +171,9 @@ def inspect(artifact: Path, tensors: bool, **values: Any) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code."""
-    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments is None:
+        arguments = sys.argv[1:]
+        sys.excepthook = _report_bug
     try:
         cli.main(arguments, prog_name="edgequant", standalone_mode=False)
     except EdgequantError as error:
@@ -186,6 +190,15 @@ def main(arguments: list[str] | None = None) -> None:
     except MemoryError:
         _fail("the work fits into memory; received more: use fewer --samples.", 2, arguments)
     sys.exit(0)
+
+
+def _report_bug(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+    """For errors that are ours: the traceback, and an exit code that no gate has."""
+    traceback.print_exception(kind, error, trace)
+    click.echo("edgequant: this is a bug; please report it with the lines above.", err=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(_EX_SOFTWARE)
 
 
 def _fail(message: str, code: int, arguments: list[str]) -> None:

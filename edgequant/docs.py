@@ -20,7 +20,7 @@ from calibration_data.datasets.base import dataset_kinds
 from edgequant.cli import cli
 from evaluation.session import runtimes
 from models.spec import model_specs
-from models.weights import shipped_weights
+from models.weights import known_weights
 from quantize.recipes import RECIPES
 from reports import tables
 
@@ -51,7 +51,7 @@ def _recipes(_: str) -> str:
 def _models(_: str) -> str:
     rows = [
         f"| `{s.name}` | {s.summary} | {'x'.join(map(str, s.input_shape))} | {s.classes} | "
-        f"{', '.join((*shipped_weights(s), *(('imagenet',) if s.pretrained else ())))} |"
+        f"{', '.join(known_weights(s))} |"
         for s in model_specs().values()
     ]
     head = ["| model | what | input | classes | weights |", "|---|---|---|---:|---|"]

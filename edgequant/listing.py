@@ -11,7 +11,7 @@ from evaluation.session import runtimes
 from export.inspection import Inspection, TensorInfo
 from export.target import export_targets, target_of
 from models.spec import model_specs
-from models.weights import shipped_weights
+from models.weights import known_weights
 from quantize.recipes import RECIPES
 
 
@@ -72,9 +72,7 @@ def _models() -> list[dict[str, Any]]:
             "classes": spec.classes,
             "alpha": spec.alpha,
             "activation": spec.activation.value,
-            "weights": ", ".join(
-                (*shipped_weights(spec), *(("imagenet",) if spec.pretrained else ()), "random")
-            ),
+            "weights": ", ".join(known_weights(spec)),
             "summary": spec.summary,
             "source": spec.source,
         }
@@ -96,7 +94,12 @@ def _recipes() -> list[dict[str, Any]]:
 
 def _datasets() -> list[dict[str, Any]]:
     return [
-        {"kind": kind.name, "DATA": kind.syntax, "summary": kind.summary}
+        {
+            "kind": kind.name,
+            "DATA": kind.syntax,
+            "summary": kind.summary,
+            "names": ", ".join(kind.examples),
+        }
         for kind in dataset_kinds()
     ]
 

@@ -30,6 +30,10 @@ from export.target import target_of
 from models.loading import LoadedModel
 from quantize.recipes import Precision, WeightRange
 
+_FLOAT_ENDS = (
+    "QUANTIZE", "DEQUANTIZE", "QuantizeLinear", "DequantizeLinear", "Transpose", "Reshape",
+    "Flatten", "Squeeze",
+)  # fmt: skip
 LATENCY_PLAN = ClockPlan(warmup=10, repeats=300, seconds=3.0)
 
 
@@ -63,7 +67,7 @@ def file_candidate(
     return Candidate(
         subject,
         lambda threads: runtime.open(path, threads),
-        saturation_remark(path, runtime.name, this_machine()),
+        (*saturation_remark(path, runtime.name, this_machine()), *float_remark(path)),
     )
 
 
@@ -89,6 +93,24 @@ def saturation_remark(path: Path, runtime: str, machine: Machine) -> tuple[str, 
             "session.x64quantprecision=1 (--runtime onnxruntime-precise), or ship onnx-int8"
         ),
     )
+
+
+def float_remark(path: Path) -> tuple[str, ...]:
+    """What an int8 file computes in float all the same: operators that its format has no int8 for.
+
+    Operators at the ends that turn floats into integers and back, or only move values, are left
+    out.
+    """
+    target = target_of(path)
+    card = target.read_card(path)
+    if card is None or card.recipe.precision is not Precision.INT8:
+        return ()
+    floats = [
+        f"{operator.count} {operator.name}"
+        for operator in target.inspect(path).operators
+        if operator.compute.startswith("float") and operator.name not in _FLOAT_ENDS
+    ]
+    return (f"computes in float: {', '.join(floats)}",) if floats else ()
 
 
 def open_measured(request: MeasureRequest, contract: Preprocessing, classes: int) -> Dataset:

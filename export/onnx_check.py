@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from calibration_data.errors import InvalidInputError, UnsupportedError
 from export.onnx_graph import WEIGHTED, Graph, Node
-from export.onnx_weights import bound_of
+from export.onnx_weights import FULL_BOUND, PAIR_BOUND, must_not_saturate, pair_sums
 from quantize.recipes import Granularity, Layout, Precision
 
 if TYPE_CHECKING:
@@ -103,9 +103,12 @@ def _weight_faults(graph: Graph, node: Node, dequantizer: Node, recipe: Recipe) 
     faults = []
     if weight.dtype != "int8":
         return [f"weight of {node.name} is {weight.dtype}"]
-    bound = bound_of(node, weight, recipe.weight_range)
-    if max(int(weight.max()), -int(weight.min())) > bound:
-        faults.append(f"weight of {node.name} leaves [-{bound}, {bound}]")
+    if max(int(weight.max()), -int(weight.min())) > FULL_BOUND:
+        faults.append(f"weight of {node.name} leaves [-{FULL_BOUND}, {FULL_BOUND}]")
+    if must_not_saturate(node, weight, recipe.weight_range):
+        worst = int(pair_sums(node, weight).max())
+        if worst > PAIR_BOUND:
+            faults.append(f"neighbouring weights of {node.name} add up to {worst}")
     if recipe.granularity is Granularity.PER_TENSOR and scales != 1:
         faults.append(f"weight of {node.name} has {scales} scales")
     if (

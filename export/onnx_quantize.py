@@ -11,12 +11,11 @@ from export.onnx_graph import INPUT_NAME, Graph, Node, from_model, to_model
 from export.onnx_runtime import in_layout
 from export.onnx_weights import (
     FULL_BOUND,
-    bound_of,
     channel_axis,
     weight_scales,
     weighted_nodes,
 )
-from quantize.recipes import Granularity
+from quantize.recipes import Granularity, WeightRange
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -124,8 +123,8 @@ def _weight_overrides(graph: Graph, recipe: Recipe) -> dict[str, list[dict[str, 
 
     overrides: dict[str, list[dict[str, Any]]] = {}
     for node, weight in weighted_nodes(graph):
-        axis, bound = channel_axis(node), bound_of(node, weight, recipe.weight_range)
-        scales = weight_scales(weight, axis, bound, recipe.granularity)
+        axis = channel_axis(node)
+        scales = weight_scales(node, weight, recipe.weight_range, recipe.granularity)
         entries: list[dict[str, Any]] = [
             {"quant_type": QuantType.QInt8, "scale": scale, "zero_point": np.int8(0)}
             for scale in scales
@@ -256,7 +255,7 @@ def _integer_nodes(graph: Graph, node: Node, weight: np.ndarray, recipe: Recipe)
     from onnx import TensorProto
 
     axis = channel_axis(node)
-    scales = weight_scales(weight, axis, FULL_BOUND, recipe.granularity)
+    scales = weight_scales(node, weight, WeightRange.FULL, recipe.granularity)
     spread = [-1 if i == axis else 1 for i in range(weight.ndim)]
     integers = np.clip(np.rint(weight / scales.reshape(spread)), -FULL_BOUND, FULL_BOUND) + 128
     output = [-1, 1, 1] if node.op_type == "Conv" else [-1]

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 FULL_BOUND = 127
 """Largest magnitude of an int8 weight: symmetric, so that the zero point is 0."""
 
-SAFE_BOUND = 63
-"""Largest magnitude where x86 cores add pairs of products in 16 bits, within [-64, 63].
+PAIR_BOUND = 128
+"""Largest sum of two neighbouring weights of one sign where x86 adds products in 16 bits.
 
-VPMADDUBSW multiplies unsigned activations with signed weights and adds two products with
-saturation at 32,767 (Intel SDM, volume 2); 255 * 64 * 2 is 32,640.
+VPMADDUBSW multiplies unsigned activations with signed weights and adds the products of two
+neighbours, saturating at 32,767 and -32,768 (Intel SDM, volume 2); 255 * 128 is 32,640.
 """
 
 SMALLEST_RELATIVE_SCALE = 2.0**-24
@@ -39,11 +39,38 @@ def is_depthwise(node: Node, weight: np.ndarray) -> bool:
     )
 
 
-def bound_of(node: Node, weight: np.ndarray, weight_range: WeightRange) -> int:
-    """Largest magnitude that an int8 weight of a node may have."""
-    if weight_range is WeightRange.FULL or is_depthwise(node, weight):
-        return FULL_BOUND
-    return SAFE_BOUND
+def must_not_saturate(node: Node, weight: np.ndarray, weight_range: WeightRange) -> bool:
+    """Whether the weights of a node meet kernels that add in 16 bits, and must be safe there."""
+    return weight_range is WeightRange.SATURATION_SAFE and not is_depthwise(node, weight)
+
+
+def pair_sums(node: Node, weight: np.ndarray) -> np.ndarray:
+    """Largest magnitude of two neighbouring weights of one sign added up, for each channel.
+
+    Neighbours are those that a kernel may multiply in one pair: next to each other along the
+    reduced axis, which MLAS lays out as height, width, input channel (its convolutions are
+    channels-last), in blocks of four from the start (QgemmU8S8KernelAvx2, ConvSymKernelAvx2).
+    Every two neighbours are counted, whatever the block, and in ONNX's own order as well, so that
+    the bound holds for other layouts of the same kind. A weight alone is a pair with zero.
+
+    Args:
+        node: that reads the weight.
+        weight: float32, or integers.
+
+    Returns:
+        float64 ``[channels]``.
+    """
+    import numpy as np
+
+    rows = np.moveaxis(weight.astype(np.float64), channel_axis(node), 0)  # [channels, ...]
+    orders = [rows.reshape(len(rows), -1)]
+    if rows.ndim == 4:
+        orders.append(rows.transpose(0, 2, 3, 1).reshape(len(rows), -1))
+    worst = np.zeros(len(rows))
+    for signed in (sign * order for order in orders for sign in (1, -1)):
+        parts = np.pad(np.maximum(signed, 0), ((0, 0), (0, 1)))
+        worst = np.maximum(worst, (parts[:, 1:] + parts[:, :-1]).max(axis=1, initial=0.0))
+    return worst
 
 
 def channel_axis(node: Node) -> int:
@@ -54,18 +81,21 @@ def channel_axis(node: Node) -> int:
 
 
 def weight_scales(
-    weight: np.ndarray, axis: int, bound: int, granularity: Granularity
+    node: Node, weight: np.ndarray, weight_range: WeightRange, granularity: Granularity
 ) -> np.ndarray:
-    """Symmetric scales, ``max |w| / bound`` (Jacob et al. 2018, arXiv:1712.05877, section 3).
+    """Symmetric scales, ``reach / 127`` (Jacob et al. 2018, arXiv:1712.05877, section 3).
+
+    The reach is ``max |w|``. Where 16-bit sums must not saturate it is the largest sum of
+    neighbours, which holds every weight and leaves one step for the rounding of both.
 
     A channel of zeros, or of weights too small to matter, has no scale of its own: it gets one
     that leaves its bias, whose step is the product of the scales of input and weight, fine
     enough to be stored in 32 bits.
 
     Args:
+        node: that reads the weight.
         weight: float32.
-        axis: of the channels.
-        bound: largest integer.
+        weight_range: whether the file must be safe on x86 without VNNI.
         granularity: one scale, or one a channel.
 
     Returns:
@@ -82,13 +112,17 @@ def weight_scales(
             received="NaN or infinity in a weight tensor",
             remedy="check the training that made them",
         )
-    widest = float(np.abs(weight).max(initial=0.0)) or float(bound)
+    if must_not_saturate(node, weight, weight_range):
+        channel = pair_sums(node, weight)
+    else:
+        axis = channel_axis(node)
+        others = tuple(i for i in range(weight.ndim) if i != axis)
+        channel = np.abs(np.float64(weight)).max(axis=others)
+    widest = float(channel.max(initial=0.0)) or float(FULL_BOUND)
     if granularity is Granularity.PER_TENSOR:
-        return np.array([widest / bound], np.float32)
-    others = tuple(i for i in range(weight.ndim) if i != axis)
-    channel = np.abs(np.float64(weight)).max(axis=others)
+        return np.array([widest / FULL_BOUND], np.float32)
     channel = np.where(channel == 0, widest, np.maximum(channel, widest * SMALLEST_RELATIVE_SCALE))
-    return np.asarray(channel / bound, np.float32)
+    return np.asarray(channel / FULL_BOUND, np.float32)
 
 
 def weighted_nodes(graph: Graph) -> list[tuple[Node, np.ndarray]]:

@@ -36,6 +36,11 @@ def shipped_weights(spec: ModelSpec) -> tuple[str, ...]:
     return tuple(sorted(p.name[len(spec.name) + 1 : -len(_SUFFIX)] for p in found))
 
 
+def known_weights(spec: ModelSpec) -> tuple[str, ...]:
+    """Names that ``build_with_weights`` takes for a network."""
+    return (*shipped_weights(spec), *(("imagenet",) if spec.pretrained else ()), "random")
+
+
 def build_with_weights(spec: ModelSpec, weights: str) -> keras.Model:
     """Build a network with weights.
 
@@ -55,7 +60,7 @@ def build_with_weights(spec: ModelSpec, weights: str) -> keras.Model:
     if not path.is_file():
         path = Path(weights)
     if not path.is_file():
-        known = ", ".join((*shipped_weights(spec), "random", "imagenet"))
+        known = ", ".join(known_weights(spec))
         raise InvalidInputError(
             f"weights of {spec.name} are one of {known}, or a file",
             received=weights,

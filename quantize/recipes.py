@@ -60,13 +60,14 @@ class BatchAxis(StrEnum):
 class WeightRange(StrEnum):
     """Integers that the weights of an int8 ONNX file use.
 
-    x86 cores with AVX2 and no VNNI add pairs of 8-bit products in 16 bits (VPMADDUBSW) and
-    saturate: 255 * 127 * 2 is 64,770. Weights within [-63, 63] cannot: 255 * 63 * 2 is 32,130.
+    x86 cores with AVX2 and no VNNI add the 8-bit products of two neighbours in 16 bits
+    (VPMADDUBSW) and saturate: 255 * (127 + 127) is 64,770. Where two neighbouring weights of one
+    sign add up to 128 at most they cannot: 255 * 128 is 32,640.
     """
 
     SATURATION_SAFE = "saturation-safe"
-    """[-63, 63] where 16-bit sums occur (convolutions over channels, matrix products), full in
-    depthwise convolutions, whose kernels add in 32 bits."""
+    """Scales with room for two neighbours where 16-bit sums occur (convolutions over channels,
+    matrix products); all of [-127, 127] in depthwise convolutions, whose kernels add in 32 bits."""
     FULL = "full"
     """[-127, 127]: for VNNI and Arm, or with ``session.x64quantprecision=1``."""
 

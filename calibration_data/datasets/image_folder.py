@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,25 +19,25 @@ if TYPE_CHECKING:
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm")
 
 
+# What Pillow's decoders raise on damaged files, by fuzzing; UnidentifiedImageError is an OSError.
+_DAMAGE = (
+    EOFError, IndexError, KeyError, OSError, OverflowError, SyntaxError, TypeError, ValueError,
+    struct.error, zlib.error,
+)  # fmt: skip
+
+
 def decode_file(path: Path) -> Image.Image:
     """Decode an image file to RGB, turned as its EXIF orientation says.
 
     Raises:
         InvalidInputError: empty, cut short, damaged, or no image at all.
     """
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    from PIL import Image, ImageOps
 
     try:
         with Image.open(path) as image:
             return to_rgb(ImageOps.exif_transpose(image))
-    except (
-        InvalidInputError,
-        OSError,
-        SyntaxError,
-        ValueError,
-        UnidentifiedImageError,
-        Image.DecompressionBombError,
-    ) as error:
+    except (InvalidInputError, *_DAMAGE, Image.DecompressionBombError) as error:
         raise InvalidInputError(
             "every image of a dataset can be decoded",
             received=f"{path} ({str(error) or type(error).__name__})",

@@ -174,6 +174,7 @@ def test_a_file_that_is_something_else(run: Run, photos: Path, tmp_path: Path, n
     (tmp_path / name).write_bytes(b"this is no model at all")
     data = ("--data", f"{photos}:test", "--mean", "0", "--std", "1")
     _refused(run("evaluate", tmp_path / name, *data), tmp_path / "o", name)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 @pytest.mark.parametrize(
@@ -235,6 +236,22 @@ def test_killed_in_the_middle_leaves_no_artifact(
     assert not list(tmp_path.glob("*.tflite"))
     assert run(*arguments).code == 0
     assert not list(tmp_path.glob(".writing-*")), "what the killed run left is cleared"
+
+
+def test_an_unbuilt_model_and_other_odd_paths(run: Run, tiny_int8: Path, tmp_path: Path) -> None:
+    import keras
+
+    keras.Sequential([keras.layers.Dense(3)]).save(tmp_path / "m.keras")
+    quantize = ("quantize", "--recipe", "tflite-float32", "--output", tmp_path / "o", "--model")
+    data = ("--data", "fashion_mnist:test")
+    _refused(run(*quantize, tmp_path / "m.keras", "--mean", "0", "--std", "1"), tmp_path / "o")
+    _refused(run(*quantize, "."), tmp_path / "o")
+    _refused(run(*quantize, "mobilenet_v2_small", "--max-drop", "1"), tmp_path / "o", "--data")
+    missing = run("evaluate", tiny_int8, *data, "--reference", tmp_path / "no.onnx")
+    _refused(missing, tmp_path / "o", "does not exist")
+    for limit in ("nan", "inf"):
+        gate = run("evaluate", tiny_int8, *data, "--reference", "x.keras", "--max-drop", limit)
+        _refused(gate, tmp_path / "o", limit)
 
 
 def test_debug_shows_the_traceback(run: Run, tmp_path: Path) -> None:

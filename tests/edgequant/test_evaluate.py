@@ -37,6 +37,14 @@ def test_evaluate_against_the_float_model(
     assert row["sqnr_db"] > 10
 
 
+def test_evaluate_one_keras_model_against_another(run: Run, tiny_keras: Path, photos: Path) -> None:
+    arguments = ("evaluate", tiny_keras, "--data", f"{photos}:test", "--reference", tiny_keras)
+    row = run(*arguments, "--json").json
+    assert row["flips"]["changed"] == 0
+    assert row["sqnr_db"] is None, "equal outputs have no noise"
+    assert run(*arguments, "--runtime", "litert-xnnpack").code == 2
+
+
 @pytest.mark.parametrize(
     "runtime", [r.name for r in runtimes().values() if ".tflite" in r.suffixes]
 )

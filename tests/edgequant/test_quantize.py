@@ -156,3 +156,77 @@ def test_screen_shows_table_and_paths(
     for path in tmp_path.iterdir():
         assert str(path) in outcome.out
     assert outcome.err == ""
+
+
+def test_labels_that_change_in_a_file_change_the_artifact(
+    run: Run, tiny_keras: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "l.txt").write_text("a\nb\nc\n")
+    contract = tiny_keras.with_suffix(".toml").read_text().split("labels")[0]
+    (tmp_path / "p.toml").write_text(f'{contract}labels = "l.txt"\n')
+    command = (
+        "quantize", "--model", tiny_keras, "--preprocessing", tmp_path / "p.toml",
+        "--recipe", "tflite-float32", "--output", tmp_path / "o", "--json",
+    )  # fmt: skip
+    assert not run(*command).json["unchanged"]
+    assert run(*command).json["unchanged"]
+    (tmp_path / "l.txt").write_text("x\ny\nz\n")
+    assert not run(*command).json["unchanged"]
+
+
+def test_flags_alone_make_a_second_run_unchanged(
+    run: Run, tiny_keras: Path, tmp_path: Path
+) -> None:
+    model = tmp_path / "bare.keras"
+    model.write_bytes(tiny_keras.read_bytes())
+    command = (
+        "quantize", "--model", model, "--mean", "0", "--std", "255", "--recipe", "tflite-float32",
+        "--output", tmp_path / "o", "--json",
+    )  # fmt: skip
+    assert not run(*command).json["unchanged"]
+    assert run(*command).json["unchanged"]
+
+
+def test_a_folder_that_lost_a_file_is_made_whole(
+    run: Run, tiny_keras: Path, tmp_path: Path
+) -> None:
+    command = (
+        "quantize", "--model", tiny_keras, "--recipe", "tflite-float32", "--output", tmp_path,
+        "--json",
+    )  # fmt: skip
+    names = {path.name for path in map(Path, run(*command).json["files"])}
+    for name in names:
+        (tmp_path / name).unlink()
+        assert not run(*command).json["unchanged"], name
+        assert {path.name for path in tmp_path.iterdir()} == names
+    (tmp_path / "mine-tflite-float32.recipe.json").write_text("{damaged")
+    assert not run(*command).json["unchanged"]
+
+
+def test_a_report_never_outlives_its_file(
+    run: Run, tiny_keras: Path, photos: Path, tmp_path: Path
+) -> None:
+    command = (
+        "quantize", "--model", tiny_keras, "--recipe", "tflite-int8", "--output", tmp_path,
+        "--calibration", f"{photos}:train",
+    )  # fmt: skip
+    assert run(*command, "--data", f"{photos}:test").code == 0
+    assert list(tmp_path.glob("*.report.json"))
+    assert run(*command, "--io", "uint8").code == 0
+    assert not list(tmp_path.glob("*.report.*"))
+
+
+def test_an_operator_left_in_float_is_named(
+    run: Run, tiny_keras: Path, photos: Path, tmp_path: Path
+) -> None:
+    import keras
+
+    model = keras.models.load_model(tiny_keras)
+    model = keras.Model(model.input, keras.layers.Softmax()(model.output))
+    model.save(tmp_path / "mine.keras")
+    (tmp_path / "mine.toml").write_bytes(tiny_keras.with_suffix(".toml").read_bytes())
+    outcome = run(
+        "quantize", "--model", tmp_path / "mine.keras", "--recipe", "onnx-int8",
+        "--data", f"{photos}:test", "--output", tmp_path / "o", "--json",
+    )  # fmt: skip
+    assert outcome.json["report"]["rows"][1]["remarks"] == ["computes in float: 1 Softmax"]

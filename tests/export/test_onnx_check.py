@@ -4,13 +4,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from calibration_data.errors import InvalidInputError, UnsupportedError
 from export.onnx_check import check_graph
 from export.onnx_cleanup import clean
 from export.onnx_graph import Graph, Node, to_model
 from export.onnx_runtime import run_model
-from export.onnx_weights import weight_scales
+from export.onnx_weights import pair_sums, weight_scales
 from quantize.recipes import Granularity, Layout, WeightRange, recipe
 
 ASKED = recipe("onnx-int8")
@@ -41,13 +43,13 @@ def filters(*largest):
 
 
 def test_a_good_graph_passes():
-    check_graph(quantized(filters(63, -63), [0.1, 0.2]), ASKED)
+    check_graph(quantized(filters(127, -127), [0.1, 0.2]), ASKED)
 
 
-@pytest.mark.parametrize("value", [64, 127, -64])
-def test_a_weight_that_could_saturate(value):
-    graph = quantized(filters(1, value), [0.1, 0.2])
-    with pytest.raises(UnsupportedError, match=r"conv leaves \[-63, 63\]"):
+@pytest.mark.parametrize("pair", [(127, 2), (65, 64), (-100, -29)])
+def test_neighbouring_weights_that_could_saturate(pair):
+    graph = quantized([[[[1]], [[1]]], [[[pair[0]]], [[pair[1]]]]], [0.1, 0.2])
+    with pytest.raises(UnsupportedError, match="neighbouring weights of conv add up to 129"):
         check_graph(graph, ASKED)
     check_graph(graph, replace(ASKED, weight_range=WeightRange.FULL))
 
@@ -164,12 +166,31 @@ def test_padding_that_a_convolution_cannot_do_stays(change):
 
 
 def test_scales_reach_the_bound_and_never_vanish():
-    weight = np.float32([[4.0, -8.0], [0.0, 0.0], [1e-30, 0.0]])
-    scales = weight_scales(weight, 0, 63, Granularity.PER_CHANNEL)
-    np.testing.assert_allclose(scales[:2], [8 / 63, 8 / 63])
+    gemm = Node("Gemm", ["x", "w"], ["y"], {"transB": 1}, "gemm")
+    weight = np.float32([[-4.0, -8.0, 2.0], [0.0, 0.0, 0.0], [1e-30, 0.0, 0.0]])
+    full, safe = WeightRange.FULL, WeightRange.SATURATION_SAFE
+    scales = weight_scales(gemm, weight, full, Granularity.PER_CHANNEL)
+    np.testing.assert_allclose(scales[:2], [8 / 127, 8 / 127])
     assert scales[2] > 1e-10
     assert scales.dtype == np.float32
-    assert weight_scales(weight, 0, 127, Granularity.PER_TENSOR) == np.float32(8 / 127)
-    assert weight_scales(0 * weight, 0, 127, Granularity.PER_TENSOR) > 0
+    paired = weight_scales(gemm, weight, safe, Granularity.PER_CHANNEL)
+    np.testing.assert_allclose(paired[:2], [12 / 127, 12 / 127])
+    assert weight_scales(gemm, weight, full, Granularity.PER_TENSOR) == np.float32(8 / 127)
+    assert weight_scales(gemm, 0 * weight, full, Granularity.PER_TENSOR) > 0
     with pytest.raises(InvalidInputError, match="finite"):
-        weight_scales(np.full((2, 2), np.inf), 0, 127, Granularity.PER_CHANNEL)
+        weight_scales(gemm, np.full((2, 2), np.inf), full, Granularity.PER_CHANNEL)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 9), st.sampled_from([1, 3]))
+def test_rounded_neighbours_never_pass_the_bound(seed, channels, kernel):
+    """Whatever the weights: 255 times two neighbours of one sign fits in 16 bits."""
+    conv = Node("Conv", ["x", "w"], ["y"], {}, "conv")
+    rng = np.random.default_rng(seed)
+    weight = np.float32(rng.standard_t(2, (4, channels, kernel, kernel)))
+    scales = weight_scales(conv, weight, WeightRange.SATURATION_SAFE, Granularity.PER_CHANNEL)
+    rounded = np.rint(weight / scales.reshape(-1, 1, 1, 1))
+    assert 255 * pair_sums(conv, rounded).max() <= np.iinfo(np.int16).max
+    row = rounded.transpose(0, 2, 3, 1).reshape(4, -1)
+    sums = np.abs(row[:, 1:] + row[:, :-1]).max(initial=0)
+    assert 255 * sums <= np.iinfo(np.int16).max

@@ -163,9 +163,15 @@ def test_weight_ranges_and_scales(written):
         scale = constants[dequantizer.input[1]]
         depthwise = node.op_type == "Conv" and weight.shape[1] == 1
         safe = asked.weight_range is WeightRange.SATURATION_SAFE and not depthwise
-        assert np.abs(weight).max() == (63 if safe else 127)
-        if safe:  # any two products with uint8 activations fit in 16 bits
-            assert 255 * 2 * np.abs(weight).max() <= np.iinfo(np.int16).max
+        if safe:  # the products of two neighbours with uint8 activations fit in 16 bits
+            rows = weight if node.op_type == "Conv" else weight.T
+            rows = np.moveaxis(rows, 1, -1).reshape(len(rows), -1)
+            positive, negative = np.maximum(rows, 0), np.maximum(-rows, 0)
+            for part in (positive, negative):
+                assert 255 * (part[:, 1:] + part[:, :-1]).max() <= np.iinfo(np.int16).max
+            assert np.abs(weight).max() > 64, "half the range would be lost without need"
+        else:
+            assert np.abs(weight).max() == 127
         one = asked.granularity is Granularity.PER_TENSOR
         channels = weight.shape[0] if node.op_type == "Conv" else weight.shape[1]
         assert scale.size == (1 if one else channels)
