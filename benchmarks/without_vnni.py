@@ -20,7 +20,7 @@ from calibration_data.errors import InvalidInputError
 
 MODEL = "mobilenet_v2_small"
 DATA = "fashion_mnist:test"
-IMAGES = 400
+IMAGES = 300
 FILES = ("onnx-int8", "onnx-int8-full-range", "onnx-int8-per-tensor", "onnx-dynamic")
 EMULATOR = ("qemu-x86_64", "-cpu", "Haswell")
 

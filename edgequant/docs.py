@@ -6,6 +6,7 @@ text there is not what the code says.
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import sys
@@ -94,6 +95,25 @@ def _results(name: str) -> str:
     return f"\n{tables.markdown_table(report)}\n{lines}\n"
 
 
+def _figures(name: str) -> str:
+    """A benchmark's CSV, one row a subject and one column a quantity."""
+    with (HOME / _RESULTS / f"{name}.csv").open(newline="", encoding="utf-8") as handle:
+        figures = list(csv.DictReader(handle))
+    quantities = list(dict.fromkeys((f["quantity"], f["unit"]) for f in figures))
+    values = {(f["subject"], f["quantity"]): f["value"] for f in figures}
+    lines = [
+        "| what | " + " | ".join(f"{name}, {unit}" for name, unit in quantities) + " |",
+        "|---|" + "---:|" * len(quantities),
+    ]
+    for subject in dict.fromkeys(f["subject"] for f in figures):
+        cells = (values.get((subject, name), "-") for name, _ in quantities)
+        lines.append(f"| {subject} | {' | '.join(cells)} |")
+    last = figures[-1]
+    counts = ", ".join(sorted({f["n"] for f in figures}, key=int))
+    where = f"{last['cpu']} ({last['flags']}; {last['cores']} cores), {last['versions']}"
+    return "\n".join([*lines, "", f"n = {counts}; {where}; {last['date']}."])
+
+
 _PARTS: dict[str, Callable[[str], str]] = {
     "recipes": _recipes,
     "models": _models,
@@ -101,6 +121,7 @@ _PARTS: dict[str, Callable[[str], str]] = {
     "runtimes": _runtimes,
     "commands": _commands,
     "results": _results,
+    "figures": _figures,
 }
 
 

@@ -40,7 +40,7 @@ def test_a_seed_that_is_no_whole_number_is_refused(weights: str) -> None:
 
 
 def test_weights_that_are_nowhere_are_refused_with_the_names_there_are() -> None:
-    with pytest.raises(InvalidInputError, match=r"random, imagenet, or a file.*absent\.h5"):
+    with pytest.raises(InvalidInputError, match=r"random, or a file.*absent\.h5"):
         build_with_weights(tiny_spec(), "absent.h5")
 
 
