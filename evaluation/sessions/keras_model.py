@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import zipfile
 from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from calibration_data.errors import InvalidInputError
 from evaluation.session import Runtime, RuntimeInfo
 from evaluation.sessions.tensor_io import ImageInput, joined_scores, require_one
+from models.files import load_keras_file
 
 if TYPE_CHECKING:
     import keras
@@ -100,18 +100,7 @@ def _info() -> RuntimeInfo:
 
 
 def _open(path: Path, _threads: int) -> KerasSession:
-    import keras
-
-    try:
-        model = keras.models.load_model(path, compile=False)
-    except (KeyError, OSError, TypeError, ValueError, zipfile.BadZipFile) as error:
-        reason = " ".join(str(error).split())
-        raise InvalidInputError(
-            "a .keras file is one that Keras can load without further code",
-            received=f"{path} ({reason.rstrip('.')})",
-            remedy="save the model again with model.save",
-        ) from error
-    return KerasSession(model)
+    return KerasSession(load_keras_file(path))
 
 
 RUNTIMES = (
