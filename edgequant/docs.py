@@ -79,11 +79,12 @@ def _commands(_: str) -> str:
 
 
 def _help(path: list[str]) -> str:
-    context = click.Context(cli, info_name="edgequant", max_content_width=100)
+    # As a command that runs: click keeps the help option of the first context that asks for it.
+    context = click.Context(cli, info_name="edgequant", **cli.context_settings)
     command: click.Command = cli
     for name in path:
         command = cli.commands[name]
-        context = click.Context(command, info_name=name, parent=context, max_content_width=100)
+        context = click.Context(command, info_name=name, parent=context)
     context.terminal_width = 100
     title = " ".join(["edgequant", *path])
     return f"## {title}\n\n```\n{command.get_help(context)}\n```"

@@ -238,13 +238,15 @@ def test_killed_in_the_middle_leaves_no_artifact(
     assert not list(tmp_path.glob(".writing-*")), "what the killed run left is cleared"
 
 
-def test_an_unbuilt_model_and_other_odd_paths(run: Run, tiny_int8: Path, tmp_path: Path) -> None:
+def test_an_unbuilt_model_and_other_odd_paths(
+    run: Run, tiny_int8: Path, photos: Path, tmp_path: Path
+) -> None:
     import keras
 
     with pytest.warns(UserWarning, match="not yet been built"):
         keras.Sequential([keras.layers.Dense(3)]).save(tmp_path / "m.keras")
     quantize = ("quantize", "--recipe", "tflite-float32", "--output", tmp_path / "o", "--model")
-    data = ("--data", "fashion_mnist:test")
+    data = ("--data", f"{photos}:test")
     _refused(run(*quantize, tmp_path / "m.keras", "--mean", "0", "--std", "1"), tmp_path / "o")
     _refused(run(*quantize, "."), tmp_path / "o")
     _refused(run(*quantize, "mobilenet_v2_small", "--max-drop", "1"), tmp_path / "o", "--data")
