@@ -31,7 +31,14 @@ def run() -> list[Figure]:
             done = sum(len(b.labels) for b in stream(dataset, contract, threads=threads))
             rate = done / (time.perf_counter() - start)
             figures.append(
-                Figure("folder to tensors", "throughput", rate, "images/s", done, threads)
+                Figure(
+                    f"folder to tensors, {threads} thread(s)",
+                    "throughput",
+                    rate,
+                    "images/s",
+                    done,
+                    threads,
+                )
             )
     return figures
 
