@@ -129,10 +129,13 @@ def test_no_path_and_no_converter_in_the_file(written):
         assert len(trace) < 5 or trace.encode() not in content
 
 
+STATIC = [recipe for recipe in ONNX_RECIPES if recipe.precision is Precision.INT8]
+
+
+@pytest.mark.parametrize("base", STATIC, indirect=True, ids=lambda r: r.name)
 def test_int8_convolutions_are_fused_by_the_runtime(written, tmp_path):
     asked, path = written
-    if asked.precision is not Precision.INT8:
-        pytest.skip("static int8 only")
+    assert asked.precision is Precision.INT8
     run(path, images(1), asked.layout, optimized=tmp_path / "optimized.onnx")
     counts = Counter(node.op_type for node in nodes_of(tmp_path / "optimized.onnx"))
     # The runtime computes channels last, and transposes an NCHW input for it.
@@ -148,10 +151,10 @@ def test_int8_convolutions_are_fused_by_the_runtime(written, tmp_path):
     }
 
 
+@pytest.mark.parametrize("base", STATIC, indirect=True, ids=lambda r: r.name)
 def test_weight_ranges_and_scales(written):
     asked, path = written
-    if asked.precision is not Precision.INT8:
-        pytest.skip("static int8 only")
+    assert asked.precision is Precision.INT8
     constants = constants_of(path)
     dequantizers = {n.output[0]: n for n in nodes_of(path) if n.op_type == "DequantizeLinear"}
     seen = Counter()
