@@ -15,7 +15,7 @@ import pytest
 from tests.edgequant.conftest import Outcome, Run
 
 
-def _refused(outcome: Outcome, output: Path, *words: str) -> None:
+def assert_refused(outcome: Outcome, output: Path, *words: str) -> None:
     assert outcome.code == 2, outcome
     assert outcome.out == ""
     assert "Traceback" not in outcome.err
@@ -30,7 +30,7 @@ def test_calibration_on_the_test_split_is_refused(run: Run, tmp_path: Path) -> N
         "quantize", "--recipe", "tflite-int8", "--weights", "random",
         "--calibration", "fashion_mnist:test", "--output", tmp_path / "o",
     )  # fmt: skip
-    _refused(outcome, tmp_path / "o", "calibration never sees", "fashion_mnist:test")
+    assert_refused(outcome, tmp_path / "o", "calibration never sees", "fashion_mnist:test")
 
 
 def test_same_images_for_both_are_refused(
@@ -65,7 +65,7 @@ def test_damaged_image_is_named(
         "quantize", "--model", tiny_keras, "--recipe", "tflite-int8",
         "--calibration", tmp_path / "d", "--output", tmp_path / "o",
     )  # fmt: skip
-    _refused(outcome, tmp_path / "o", "bad.png", word)
+    assert_refused(outcome, tmp_path / "o", "bad.png", word)
 
 
 @pytest.mark.parametrize("classes", [0, 1])
@@ -82,7 +82,7 @@ def test_folder_without_two_classes(
         "quantize", "--model", tiny_keras, "--recipe", "tflite-int8",
         "--calibration", tmp_path / "d", "--output", tmp_path / "o",
     )  # fmt: skip
-    _refused(outcome, tmp_path / "o", f"with {classes}")
+    assert_refused(outcome, tmp_path / "o", f"with {classes}")
 
 
 def test_label_list_of_the_wrong_length(
@@ -94,7 +94,7 @@ def test_label_list_of_the_wrong_length(
         "--labels", tmp_path / "l.txt",
         "--calibration", f"{photos}:train", "--output", tmp_path / "o",
     )  # fmt: skip
-    _refused(outcome, tmp_path / "o", "3 outputs", "4 labels", "background")
+    assert_refused(outcome, tmp_path / "o", "3 outputs", "4 labels", "background")
 
 
 @pytest.mark.parametrize("shape", [(4, 24, 24, 4), (4, 25, 24, 3)])
@@ -106,7 +106,7 @@ def test_arrays_of_the_wrong_shape(
         "quantize", "--model", tiny_keras, "--recipe", "tflite-int8", "--crop", "exact",
         "--calibration", tmp_path / "a.npz", "--output", tmp_path / "o",
     )  # fmt: skip
-    _refused(outcome, tmp_path / "o", "a.npz")
+    assert_refused(outcome, tmp_path / "o", "a.npz")
 
 
 def _saved(path: Path, build: str) -> Path:
@@ -151,7 +151,7 @@ def test_model_that_does_not_fit(
         "quantize", "--model", path, "--recipe", "tflite-int8", "--mean", "0", "--std", "255",
         "--calibration", f"{photos}:train", "--output", tmp_path / "o",
     )  # fmt: skip
-    _refused(outcome, tmp_path / "o", word)
+    assert_refused(outcome, tmp_path / "o", word)
 
 
 def test_activations_that_overflow(run: Run, tmp_path: Path, photos: Path) -> None:
@@ -166,14 +166,14 @@ def test_activations_that_overflow(run: Run, tmp_path: Path, photos: Path) -> No
         "quantize", "--model", tmp_path / "m.keras", "--recipe", "tflite-int8", "--mean", "0",
         "--std", "1", "--calibration", f"{photos}:train", "--output", tmp_path / "o",
     )  # fmt: skip
-    _refused(outcome, tmp_path / "o", "NaN or Inf")
+    assert_refused(outcome, tmp_path / "o", "NaN or Inf")
 
 
 @pytest.mark.parametrize("name", ["x.h5", "x.keras", "x.tflite", "x.onnx"])
 def test_a_file_that_is_something_else(run: Run, photos: Path, tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"this is no model at all")
     data = ("--data", f"{photos}:test", "--mean", "0", "--std", "1")
-    _refused(run("evaluate", tmp_path / name, *data), tmp_path / "o", name)
+    assert_refused(run("evaluate", tmp_path / name, *data), tmp_path / "o", name)
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
@@ -195,7 +195,7 @@ def test_requests_that_cannot_be_honoured(
         "quantize", "--model", tiny_keras, "--recipe", recipe, *option,
         "--calibration", f"{photos}:train", "--output", tmp_path / "o",
     )  # fmt: skip
-    _refused(outcome, tmp_path / "o")
+    assert_refused(outcome, tmp_path / "o")
 
 
 def test_full_disk_leaves_nothing(tiny_keras: Path, photos: Path, tmp_path: Path) -> None:
@@ -247,14 +247,18 @@ def test_an_unbuilt_model_and_other_odd_paths(
         keras.Sequential([keras.layers.Dense(3)]).save(tmp_path / "m.keras")
     quantize = ("quantize", "--recipe", "tflite-float32", "--output", tmp_path / "o", "--model")
     data = ("--data", f"{photos}:test")
-    _refused(run(*quantize, tmp_path / "m.keras", "--mean", "0", "--std", "1"), tmp_path / "o")
-    _refused(run(*quantize, "."), tmp_path / "o")
-    _refused(run(*quantize, "mobilenet_v2_small", "--max-drop", "1"), tmp_path / "o", "--data")
+    assert_refused(
+        run(*quantize, tmp_path / "m.keras", "--mean", "0", "--std", "1"), tmp_path / "o"
+    )
+    assert_refused(run(*quantize, "."), tmp_path / "o")
+    assert_refused(
+        run(*quantize, "mobilenet_v2_small", "--max-drop", "1"), tmp_path / "o", "--data"
+    )
     missing = run("evaluate", tiny_int8, *data, "--reference", tmp_path / "no.onnx")
-    _refused(missing, tmp_path / "o", "does not exist")
+    assert_refused(missing, tmp_path / "o", "does not exist")
     for limit in ("nan", "inf"):
         gate = run("evaluate", tiny_int8, *data, "--reference", "x.keras", "--max-drop", limit)
-        _refused(gate, tmp_path / "o", limit)
+        assert_refused(gate, tmp_path / "o", limit)
 
 
 def test_debug_shows_the_traceback(run: Run, tmp_path: Path) -> None:
