@@ -48,6 +48,7 @@ def quantize_command(request: QuantizeRequest, terminal: Terminal) -> None:
     rows: list[dict[str, Any]] = []
     reports: list[tables.Document] = []
     for artifact in artifacts:
+        report: tables.Document | None = None
         if request.measure is not None:
             key = _report_key(artifact, request.measure)
             report = None if request.force else _stored(artifact.beside(".report.json"), key)
@@ -57,9 +58,7 @@ def quantize_command(request: QuantizeRequest, terminal: Terminal) -> None:
             _show(report, terminal)
             reports.append(report)
         _say_artifact(artifact, terminal)
-        rows.append(_artifact_row(artifact))
-    for row, report in zip(rows, reports, strict=False):
-        row["report"] = report
+        rows.append({**_artifact_row(artifact), **({"report": report} if report else {})})
     terminal.result({"artifacts": rows} if len(rows) > 1 else rows[0])
     check_gate(reports, request.max_drop)
 

@@ -26,9 +26,10 @@ from evaluation.runner import predict_many
 from evaluation.scores import Scores
 from evaluation.session import Session, runtime_for
 from evaluation.sessions.keras_model import KerasSession
+from export.inspection import Inspection
 from export.target import target_of
 from models.loading import LoadedModel
-from quantize.recipes import Precision, WeightRange
+from quantize.recipes import Precision, Recipe, WeightRange
 
 _FLOAT_ENDS = (
     "QUANTIZE", "DEQUANTIZE", "QuantizeLinear", "DequantizeLinear", "Transpose", "Reshape",
@@ -67,50 +68,52 @@ def file_candidate(
     return Candidate(
         subject,
         lambda threads: runtime.open(path, threads),
-        (*saturation_remark(path, runtime.name, this_machine()), *float_remark(path)),
+        int8_remarks(path, runtime.name, this_machine()),
     )
 
 
-def saturation_remark(path: Path, runtime: str, machine: Machine) -> tuple[str, ...]:
-    """What to tell of 16-bit sums: see WeightRange."""
-    if path.suffix != ".onnx" or machine.architecture not in ("x86_64", "AMD64"):
-        return ()
-    card = target_of(path).read_card(path)
+def int8_remarks(path: Path, runtime: str, machine: Machine) -> tuple[str, ...]:
+    """What the reader of an int8 file's row must know; nothing for other and foreign files."""
+    target = target_of(path)
+    card = target.read_card(path)
     if card is None or card.recipe.precision is not Precision.INT8:
         return ()
-    if card.recipe.weight_range is not WeightRange.FULL or runtime == "onnxruntime-precise":
-        return ()
+    remarks = (
+        _saturation_remark(card.recipe, runtime, machine),
+        _float_remark(target.inspect(path)),
+    )
+    return tuple(remark for remark in remarks if remark)
+
+
+def _saturation_remark(recipe: Recipe, runtime: str, machine: Machine) -> str:
+    """What to tell of 16-bit sums: see WeightRange."""
+    if recipe.target != "onnx" or machine.architecture not in ("x86_64", "AMD64"):
+        return ""
+    if recipe.weight_range is not WeightRange.FULL or runtime == "onnxruntime-precise":
+        return ""
     if machine.has_vnni:
         return (
-            (
-                "full-range int8 weights: fine on this CPU (VNNI); x86 without VNNI saturates "
-                "unless session.x64quantprecision=1 is set"
-            ),
+            "full-range int8 weights: fine on this CPU (VNNI); x86 without VNNI saturates "
+            "unless session.x64quantprecision=1 is set"
         )
     return (
-        (
-            "full-range int8 weights saturate 16-bit sums on this CPU (no VNNI): set "
-            "session.x64quantprecision=1 (--runtime onnxruntime-precise), or ship onnx-int8"
-        ),
+        "full-range int8 weights saturate 16-bit sums on this CPU (no VNNI): set "
+        "session.x64quantprecision=1 (--runtime onnxruntime-precise), or ship onnx-int8"
     )
 
 
-def float_remark(path: Path) -> tuple[str, ...]:
+def _float_remark(inspection: Inspection) -> str:
     """What an int8 file computes in float all the same: operators that its format has no int8 for.
 
     Operators at the ends that turn floats into integers and back, or only move values, are left
     out.
     """
-    target = target_of(path)
-    card = target.read_card(path)
-    if card is None or card.recipe.precision is not Precision.INT8:
-        return ()
     floats = [
         f"{operator.count} {operator.name}"
-        for operator in target.inspect(path).operators
+        for operator in inspection.operators
         if operator.compute.startswith("float") and operator.name not in _FLOAT_ENDS
     ]
-    return (f"computes in float: {', '.join(floats)}",) if floats else ()
+    return f"computes in float: {', '.join(floats)}" if floats else ""
 
 
 def open_measured(request: MeasureRequest, contract: Preprocessing, classes: int) -> Dataset:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from edgequant.measuring import int8_remarks
+from evaluation.machine import this_machine
 from quantize.recipes import RECIPES
 from tests.edgequant.conftest import Run
 
@@ -230,3 +233,25 @@ def test_an_operator_left_in_float_is_named(
         "--data", f"{photos}:test", "--output", tmp_path / "o", "--json",
     )  # fmt: skip
     assert outcome.json["report"]["rows"][1]["remarks"] == ["computes in float: 1 Softmax"]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "runtime", "flags", "word"),
+    [
+        ("onnx-int8-full-range", "onnxruntime", ("avx2",), "saturate 16-bit sums on this CPU"),
+        ("onnx-int8-full-range", "onnxruntime", ("avx2", "avx_vnni"), "fine on this CPU"),
+        ("onnx-int8-full-range", "onnxruntime-precise", ("avx2",), None),
+        ("onnx-int8", "onnxruntime", ("avx2",), None),
+    ],
+)
+def test_the_user_of_a_file_that_saturates_is_told(
+    run: Run, tiny_keras: Path, photos: Path, tmp_path: Path,
+    recipe: str, runtime: str, flags: tuple[str, ...], word: str | None,
+) -> None:  # fmt: skip
+    outcome = run(
+        "quantize", "--model", tiny_keras, "--recipe", recipe, "--calibration", f"{photos}:train",
+        "--output", tmp_path, "--json",
+    )  # fmt: skip
+    machine = replace(this_machine(), architecture="x86_64", flags=flags)
+    remarks = int8_remarks(Path(outcome.json["artifact"]), runtime, machine)
+    assert [word in remark for remark in remarks] == ([] if word is None else [True])

@@ -43,7 +43,7 @@ def filters(*largest):
 
 
 def test_a_good_graph_passes():
-    check_graph(quantized(filters(127, -127), [0.1, 0.2]), ASKED)
+    assert check_graph(quantized(filters(127, -127), [0.1, 0.2]), ASKED) is None
 
 
 @pytest.mark.parametrize("pair", [(127, 2), (65, 64), (-100, -29)])
@@ -55,7 +55,8 @@ def test_neighbouring_weights_that_could_saturate(pair):
 
 
 def test_a_depthwise_weight_may_use_all_bits():
-    check_graph(quantized([[[[127]]], [[[-127]]]], [0.1, 0.2], group=2), ASKED)
+    graph = quantized([[[[127]]], [[[-127]]]], [0.1, 0.2], group=2)
+    assert check_graph(graph, ASKED) is None
 
 
 @pytest.mark.parametrize(
