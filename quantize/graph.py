@@ -1,0 +1,219 @@
+"""The canonical float graph: what a plan is decided on and every int8 file is a rendering of.
+
+Batch norms are folded and activations fused, as TensorFlow Lite's converter leaves a float32 network.
+Operators keep the converter's names and options (tensorflow/lite/schema/schema.fbs), so that a
+graph can be written back without loss; tensors have short names that do not depend on the process.
+Shapes are those of a batch of one, ``[1, height, width, channels]``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+
+class OpKind(StrEnum):
+    """Operators that have an integer form here, by TFLite's builtin names."""
+
+    CONV = "CONV_2D"
+    DEPTHWISE_CONV = "DEPTHWISE_CONV_2D"
+    DENSE = "FULLY_CONNECTED"
+    ADD = "ADD"
+    SUB = "SUB"
+    MUL = "MUL"
+    MEAN = "MEAN"
+    AVERAGE_POOL = "AVERAGE_POOL_2D"
+    MAX_POOL = "MAX_POOL_2D"
+    PAD = "PAD"
+    RESHAPE = "RESHAPE"
+    TRANSPOSE = "TRANSPOSE"
+    CONCATENATION = "CONCATENATION"
+    SPLIT = "SPLIT"
+    STRIDED_SLICE = "STRIDED_SLICE"
+    RELU = "RELU"
+    RELU6 = "RELU6"
+    LOGISTIC = "LOGISTIC"
+    HARD_SWISH = "HARD_SWISH"
+    SOFTMAX = "SOFTMAX"
+
+
+class Fused(StrEnum):
+    """Activation inside an operator; order and values are those of the schema."""
+
+    NONE = "NONE"
+    RELU = "RELU"
+    RELU_N1_TO_1 = "RELU_N1_TO_1"
+    RELU6 = "RELU6"
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """Smallest and largest value that it lets through."""
+        return _LIMITS[self]
+
+
+_LIMITS = {
+    Fused.NONE: (-np.inf, np.inf),
+    Fused.RELU: (0.0, np.inf),
+    Fused.RELU_N1_TO_1: (-1.0, 1.0),
+    Fused.RELU6: (0.0, 6.0),
+}
+
+WEIGHTED = (OpKind.CONV, OpKind.DEPTHWISE_CONV, OpKind.DENSE)
+"""Operators of an activation, a constant weight and an optional bias, in this order."""
+
+SAME_SCALE = (
+    OpKind.MAX_POOL,
+    OpKind.RESHAPE,
+    OpKind.TRANSPOSE,
+    OpKind.SPLIT,
+    OpKind.STRIDED_SLICE,
+    OpKind.PAD,
+    OpKind.AVERAGE_POOL,
+)
+"""Operators whose result has the scale and zero point of their input (quantization_spec)."""
+
+
+@dataclass(frozen=True)
+class Op:
+    """One operator.
+
+    Attributes:
+        kind: an ``OpKind``, or the converter's name of one that has no integer form here.
+        inputs: tensor names; empty for an optional one that is absent.
+        outputs: tensor names.
+        options: fields of the schema's options table, by the schema's names (``strideH``, ...).
+        options_type: name of that table; empty for an operator without options.
+        version: of the operator.
+    """
+
+    kind: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    options_type: str = ""
+    version: int = 1
+
+    @property
+    def name(self) -> str:
+        """That of its first result."""
+        return self.outputs[0]
+
+    @property
+    def fused(self) -> Fused:
+        """The activation inside it."""
+        return tuple(Fused)[int(self.options.get("fusedActivationFunction", 0))]
+
+    @property
+    def is_weighted(self) -> bool:
+        """Whether its second input is a weight."""
+        return self.kind in WEIGHTED
+
+    @property
+    def channel_axis(self) -> int:
+        """Axis of the weight that counts the output channels."""
+        return 3 if self.kind == OpKind.DEPTHWISE_CONV else 0
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A value of the graph.
+
+    Attributes:
+        name: unique in the graph.
+        shape: of a batch of one.
+        value: float32, or int32 for shapes and axes; None for an activation.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    value: np.ndarray | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class Graph:
+    """One input, one output, operators in an order in which they can run.
+
+    Attributes:
+        ops: operators.
+        tensors: every tensor that an operator reads or gives, by name.
+        input: name of the image, ``[1, height, width, 3]``.
+        output: name of the scores, ``[1, classes]``.
+    """
+
+    ops: tuple[Op, ...]
+    tensors: Mapping[str, Tensor] = field(repr=False)
+    input: str
+    output: str
+
+    @cached_property
+    def producers(self) -> dict[str, Op]:
+        """The operator that gives each activation; the input has none."""
+        return {name: op for op in self.ops for name in op.outputs}
+
+    @cached_property
+    def readers(self) -> dict[str, tuple[Op, ...]]:
+        """The operators that read each tensor, in order; empty for the output alone."""
+        found: dict[str, list[Op]] = {name: [] for name in self.tensors}
+        for op in self.ops:
+            for name in dict.fromkeys(op.inputs):
+                if name:
+                    found[name].append(op)
+        return {name: tuple(ops) for name, ops in found.items()}
+
+    @cached_property
+    def activations(self) -> tuple[str, ...]:
+        """Names of the float activations, the input first, in the order of their making."""
+        made = [name for op in self.ops for name in op.outputs]
+        return (self.input, *made)
+
+    @property
+    def weighted(self) -> tuple[Op, ...]:
+        """Convolutions and matrix products with stored weights."""
+        return tuple(op for op in self.ops if op.is_weighted)
+
+    def value(self, name: str) -> np.ndarray:
+        """Stored value of a constant.
+
+        Raises:
+            KeyError: no such tensor, or an activation.
+        """
+        value = self.tensors[name].value
+        if value is None:
+            raise KeyError(name)
+        return value
+
+    def is_constant(self, name: str) -> bool:
+        """Whether a tensor's value is stored."""
+        return bool(name) and self.tensors[name].value is not None
+
+    def weight(self, op: Op) -> np.ndarray:
+        """Float32 weight of a weighted operator, in the schema's order of axes."""
+        return self.value(op.inputs[1])
+
+    def bias(self, op: Op) -> np.ndarray:
+        """Float32 bias ``[channels]``; zeros where the operator has none."""
+        if len(op.inputs) > 2 and op.inputs[2]:
+            return self.value(op.inputs[2])
+        channels = self.weight(op).shape[op.channel_axis]
+        return np.zeros(channels, np.float32)
+
+    def with_values(self, values: Mapping[str, np.ndarray]) -> Graph:
+        """The same graph with other constants, by tensor name."""
+        tensors = dict(self.tensors)
+        for name, value in values.items():
+            tensors[name] = replace(tensors[name], value=value)
+        return replace(self, tensors=tensors)
+
+    def pruned(self, ops: Iterable[Op]) -> Graph:
+        """The graph of these operators alone, without tensors that none of them needs."""
+        kept = tuple(ops)
+        names = {self.input, self.output}
+        names.update(name for op in kept for name in (*op.inputs, *op.outputs) if name)
+        return replace(
+            self, ops=kept, tensors={n: t for n, t in self.tensors.items() if n in names}
+        )
