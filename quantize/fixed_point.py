@@ -1,10 +1,10 @@
 """Multiplication of int32 by a real number, in integers, as TensorFlow Lite defines it.
 
 A multiplier is ``mantissa * 2 ** (shift - 31)`` with a mantissa of 31 bits. Sources:
-QuantizeMultiplier and MultiplyByQuantizedMultiplier (two roundings, the default build) in quantization_util.cc and
-common.cc of tensorflow/lite/kernels/internal; SaturatingRoundingDoublingHighMul and
-RoundingDivideByPOT in gemmlowp/fixedpoint/fixedpoint.h. The functions work elementwise on
-int64 arrays that hold int32 values.
+QuantizeMultiplier and MultiplyByQuantizedMultiplier (two roundings, the default build) in
+quantization_util.cc and common.cc of tensorflow/lite/kernels/internal;
+SaturatingRoundingDoublingHighMul and RoundingDivideByPOT in gemmlowp/fixedpoint/fixedpoint.h. The
+functions work elementwise on int64 arrays that hold int32 values.
 """
 
 from __future__ import annotations
