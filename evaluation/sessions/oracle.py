@@ -1,0 +1,81 @@
+"""The integer interpreter of quantize/integer: LiteRT's reference kernels in plain NumPy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from calibration_data.errors import InvalidInputError
+from evaluation.session import Runtime, RuntimeInfo
+from evaluation.sessions.tensor_io import ImageInput, joined_scores
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from quantize.integer.model import IntegerModel, IntegerTensor
+
+
+class OracleSession:
+    """An int8 .tflite file in NumPy, one image at a time.
+
+    Attributes:
+        info: what runs; the threads are those of NumPy's BLAS.
+    """
+
+    def __init__(self, path: Path, threads: int) -> None:
+        from export.tflite_integers import read_integers
+
+        self._source = path.name
+        self._model: IntegerModel = read_integers(path)
+        self._input = self._model.tensors[self._model.input]
+        self._output = self._model.tensors[self._model.output]
+        for end in (self._input, self._output):
+            _check_end(end, path.name)
+        image = ImageInput.from_shape(self._input.shape, path.name)
+        self._images = ImageInput(image.height, image.width, image.layout, 1)
+        self.info = RuntimeInfo("oracle", version("numpy"), "NumPy, exact integers", threads)
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """See Session.predict."""
+        results = [self._scores(self._quantized(chunk)) for chunk, _ in self._images.chunks(images)]
+        return joined_scores(results, self._source)
+
+    def timed_call(self, image: np.ndarray) -> Callable[[], object]:
+        """See Session.timed_call; quantizing the input is outside the clock."""
+        return partial(self._model.activations, self._quantized(self._images.single(image)))
+
+    def _quantized(self, image: np.ndarray) -> np.ndarray:
+        params = self._input.params
+        return image if params is None else params.quantize(image)
+
+    def _scores(self, image: np.ndarray) -> np.ndarray:
+        scores = self._model.activations(image)[self._model.output]
+        params = self._output.params
+        return scores if params is None else params.dequantize(scores)
+
+
+def _check_end(end: IntegerTensor, source: str) -> None:
+    integer = end.params is not None and not end.params.per_axis
+    if end.dtype != "float32" and not integer:
+        raise InvalidInputError(
+            "inputs and outputs are float32, or integers with one scale",
+            received=f"{source} with {end.dtype} in {end.name}",
+            remedy="export the file again with --io float32, int8 or uint8",
+        )
+
+
+def _open(path: Path, threads: int) -> OracleSession:
+    return OracleSession(path, threads)
+
+
+RUNTIMES = (
+    Runtime(
+        name="oracle",
+        summary="int8 files in plain NumPy: the bits of litert-reference, from its definition",
+        suffixes=(".tflite",),
+        open=_open,
+    ),
+)

@@ -1,0 +1,102 @@
+"""Convolutions and matrix products: sums of int8 products, a bias, one multiplier a channel.
+
+Source: ConvPerChannel, DepthwiseConvPerChannel and FullyConnected of tensorflow/lite/kernels/
+internal/reference/integer_ops, with the multipliers of PopulateConvolutionQuantizationParams and
+GetQuantizedConvolutionMultipler in tensorflow/lite/kernels/kernel_util.cc.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from quantize.fixed_point import Multiplier
+from quantize.integer.call import Call, spread_of
+
+_SAME = 0
+"""The schema's Padding.SAME."""
+
+_EXACT_IN_SINGLE = (1 << 24) // (255 * 128)
+"""Products of two 8-bit numbers whose sum single precision still holds exactly."""
+
+
+def convolution(call: Call) -> tuple[np.ndarray, ...]:
+    """CONV_2D: input ``[n, h, w, c]``, weight ``[o, kh, kw, c]``, bias int32 ``[o]``."""
+    weight = call.array(1)
+    outputs, height, width, depth = weight.shape
+    patches = _patches(call, height, width)
+    n, rows, columns = patches.shape[:3]
+    if patches.shape[5] != depth:
+        raise call.refused("grouped weights")
+    taps = height * width * depth
+    sums = _product(patches.reshape(n * rows * columns, taps), weight.reshape(outputs, taps).T)
+    return (_finished(call, sums.reshape(n, rows, columns, outputs)),)
+
+
+def depthwise(call: Call) -> tuple[np.ndarray, ...]:
+    """DEPTHWISE_CONV_2D: input ``[n, h, w, c]``, weight ``[1, kh, kw, c * multiplier]``."""
+    weight = call.array(1).astype(np.int64)
+    _, height, width, outputs = weight.shape
+    patches = _patches(call, height, width)
+    multiplier = outputs // patches.shape[5]
+    sums = np.zeros((*patches.shape[:3], outputs), np.int64)
+    for row in range(height):
+        for column in range(width):
+            tap = patches[:, :, :, row, column]
+            # Output channel i * multiplier + m reads input channel i.
+            sums += np.repeat(tap, multiplier, axis=3) * weight[0, row, column]
+    return (_finished(call, sums),)
+
+
+def dense(call: Call) -> tuple[np.ndarray, ...]:
+    """FULLY_CONNECTED: input ``[..., c]``, weight ``[o, c]``, bias int32 ``[o]``."""
+    weight = call.array(1)
+    rows = call.centred().reshape(-1, weight.shape[1])
+    sums = _product(rows, weight.T)
+    source, weights, result = call.source(), call.source(1), call.result
+    if weights.per_axis:
+        multiplier = _per_channel(call)
+    else:
+        # The kernel multiplies the two scales in single precision here, and only here.
+        product = np.float32(source.scale[0]) * np.float32(weights.scale[0])
+        multiplier = Multiplier.of(np.float64(product) / np.float64(result.scale[0]))
+    values = call.stored(multiplier.apply(_biased(call, sums)))
+    return (values.reshape(call.shapes[0]),)
+
+
+def _patches(call: Call, height: int, width: int) -> np.ndarray:
+    """Windows of the centred input, padded with its zero point: ``[n, rows, columns, h, w, c]``."""
+    options = call.options
+    down, across = options["dilationHFactor"], options["dilationWFactor"]
+    step_h, step_w = options["strideH"], options["strideW"]
+    values = call.centred()
+    same = options["padding"] == _SAME
+    extent_h, extent_w = (height - 1) * down + 1, (width - 1) * across + 1
+    rows, top, bottom = spread_of(values.shape[1], extent_h, step_h, same=same)
+    columns, left, right = spread_of(values.shape[2], extent_w, step_w, same=same)
+    padded = np.pad(values, ((0, 0), (top, bottom), (left, right), (0, 0)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (extent_h, extent_w), axis=(1, 2))
+    chosen = windows[:, ::step_h, ::step_w, :, ::down, ::across][:, :rows, :columns]
+    patches: np.ndarray = chosen.transpose(0, 1, 2, 4, 5, 3)
+    return patches
+
+
+def _product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Exact matrix product of small integers, by BLAS: int64."""
+    kind = np.dtype(np.float32 if left.shape[1] <= _EXACT_IN_SINGLE else np.float64)
+    product: np.ndarray = left.astype(kind) @ right.astype(kind)
+    return product.astype(np.int64)
+
+
+def _finished(call: Call, sums: np.ndarray) -> np.ndarray:
+    return call.stored(_per_channel(call).apply(_biased(call, sums)))
+
+
+def _biased(call: Call, sums: np.ndarray) -> np.ndarray:
+    if len(call.inputs) > 2 and call.inputs[2] is not None:
+        sums = sums + call.array(2).astype(np.int64)
+    return sums
+
+
+def _per_channel(call: Call) -> Multiplier:
+    weights = np.asarray(call.source(1).scale, np.float64)
+    return Multiplier.of(call.source().scale[0] * weights / call.result.scale[0])

@@ -1,0 +1,70 @@
+"""The integer interpreter as a runtime: whole files, bit for bit as LiteRT's reference kernels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from calibration_data.errors import InvalidInputError, UnsupportedError
+from evaluation.session import runtime_for, runtimes
+from export.tflite import TARGET
+from export.tflite_integers import read_integers
+from quantize.affine import QuantParams
+from quantize.recipes import IoType, recipe
+from tests.export.tflite_cases import build_short, images, request
+from tests.quantize.integer.files import Slot, write_operator
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("oracle")
+
+
+@pytest.fixture(scope="module")
+def model():
+    return build_short()
+
+
+@pytest.mark.parametrize("name", ["tflite-int8", "tflite-int8-per-tensor"])
+@pytest.mark.parametrize("io", IoType)
+def test_a_file_gives_the_bits_of_the_reference_kernels(model, folder, name, io):
+    path = folder / f"{name}-{io.value}.tflite"
+    TARGET.write(request(model, recipe(name).with_io(io)), path)
+    found = runtimes()["oracle"].open(path, 1).predict(images(4))
+    expected = runtimes()["litert-reference"].open(path, 1).predict(images(4))
+    assert found.dtype == np.float32
+    assert np.array_equal(found, expected)
+
+
+def test_a_float_file_is_refused(model, folder):
+    path = folder / "float.tflite"
+    TARGET.write(request(model, recipe("tflite-float32")), path)
+    with pytest.raises(UnsupportedError, match="int8 CONV_2D"):
+        runtimes()["oracle"].open(path, 1).predict(images(1))
+
+
+def test_it_runs_when_it_is_named_only(folder):
+    path = folder / "some.tflite"
+    assert runtime_for(path).name != "oracle"
+    assert runtime_for(path, "oracle").name == "oracle"
+
+
+def test_an_operator_that_it_lacks_is_named(tmp_path):
+    slot = Slot((1, 4), params=QuantParams((1 / 16,), (127,)))
+    path = write_operator(tmp_path / "one.tflite", "LOG_SOFTMAX", [slot], [slot])
+    with pytest.raises(UnsupportedError, match="LOG_SOFTMAX"):
+        read_integers(path)
+
+
+def test_an_image_of_another_type_is_refused(model, folder):
+    path = folder / "ends.tflite"
+    TARGET.write(request(model, recipe("tflite-int8")), path)
+    with pytest.raises(InvalidInputError, match="int8 of shape"):
+        read_integers(path).activations(images(1))
+
+
+def test_a_damaged_file_is_refused(folder):
+    path = folder / "damaged.tflite"
+    path.write_bytes(b"\x1c\x00\x00\x00TFL3" + b"\xff" * 64)
+    with pytest.raises(InvalidInputError, match="whole FlatBuffer"):
+        read_integers(path)
