@@ -23,6 +23,7 @@ from edgequant.options import (
     measure_options,
     model_options,
     model_request,
+    optimize_option,
     seed_option,
     spec_options,
     trust_option,
@@ -69,6 +70,7 @@ def list_command(what: str, **values: Any) -> None:
 @click.option(
     "--batch", type=click.Choice(["one", "named"]), help="First axis of the input (ONNX)."
 )
+@optimize_option
 @calibration_options
 @click.option("--data", help="DATA to measure float against quantized on; writes a report.")
 @measure_options
@@ -118,6 +120,7 @@ def evaluate(**values: Any) -> None:
 @model_options
 @contract_options
 @click.option("--recipes", help=f"With commas; all unless given: {_RECIPE_NAMES}.")
+@optimize_option
 @calibration_options
 @click.option("--data", required=True, help="DATA to measure on.")
 @measure_options
@@ -228,7 +231,7 @@ def _quantize_request(values: dict[str, Any], suffix: str | None = None) -> Any:
     from dataclasses import replace
 
     from edgequant.requests import CalibrationRequest, QuantizeRequest
-    from quantize.recipes import BatchAxis, IoType, Layout, recipe
+    from quantize.recipes import BatchAxis, IoType, Layout, Optimization, recipe
 
     model = model_request(values)
     recipes = tuple(
@@ -236,6 +239,7 @@ def _quantize_request(values: dict[str, Any], suffix: str | None = None) -> Any:
             chosen.with_io(IoType(values["io"]) if values["io"] else None),
             layout=Layout(values["layout"] or chosen.layout),
             batch=BatchAxis(values["batch"] or chosen.batch),
+            optimization=Optimization(values["optimize"]),
         )
         for chosen in (recipe(name.strip()) for name in values["recipes"].split(","))
     )

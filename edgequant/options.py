@@ -84,6 +84,14 @@ calibration_options = _together(
     seed_option,
 )
 
+optimize_option = click.option(
+    "--optimize",
+    type=click.Choice(["converter", "fast", "default", "best", "qat"]),
+    default="default",
+    show_default=True,
+    help="Work put into the integers of int8 files; converter leaves them to the SDKs.",
+)
+
 measure_options = _together(
     click.option("--threads", type=click.IntRange(1), default=1, show_default=True),
     click.option("--limit", type=click.IntRange(1), help="Measure on so many images at most."),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from calibration_data.overlap import refuse_shared_images
 from calibration_data.preprocessing import Preprocessing
 from calibration_data.splits import calibration_beside
 from edgequant.artifacts import Artifact, data_digest, deliver, find_artifact, key_of, versions
+from edgequant.planning import Planner
 from edgequant.requests import QuantizeRequest
 from edgequant.terminal import Terminal
 from export.target import ExportRequest, export_targets
@@ -61,6 +63,11 @@ class Prepared:
     loaded: LoadedModel
     contract: Preprocessing
     calibration: CalibrationSet | None
+
+    @cached_property
+    def planner(self) -> Planner:
+        """Makes each plan once, whatever the number of files that render it."""
+        return Planner(self.loaded.model, self.contract, self.calibration)
 
 
 def open_inputs(request: QuantizeRequest) -> Inputs:
@@ -157,12 +164,15 @@ def write_artifact(
     """Export one recipe and deliver it with what goes with it."""
     target = export_targets()[recipe.target]
     calibration = prepared.calibration if recipe.needs_calibration else None
+    planned = prepared.planner.planned(recipe, advance) if recipe.planned else None
+    watch = advance if planned is None else _silent
     export = ExportRequest(
         prepared.loaded.model,
         recipe,
         prepared.contract,
-        None if calibration is None else lambda: _counted(calibration, advance),
+        None if calibration is None else lambda: _counted(calibration, watch),
         request.calibration.seed,
+        planned,
     )
     path = artifact_path(request, recipe)
     write_whole(path, lambda part: target.write(export, part))
@@ -202,6 +212,10 @@ def quantize(
                 artifact = write_artifact(request, recipe, prepared, key, advance)
         artifacts.append(artifact)
     return artifacts, prepared
+
+
+def _silent(_: int) -> None:
+    """For work whose progress is not shown."""
 
 
 def _counted(calibration: CalibrationSet, advance: Callable[[int], None]) -> Iterator[np.ndarray]:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from calibration_data.errors import InvalidInputError, UnsupportedError
 from export.onnx_graph import WEIGHTED, Graph, Node
-from export.onnx_weights import FULL_BOUND, PAIR_BOUND, must_not_saturate, pair_sums
+from export.onnx_weights import FULL_BOUND, must_not_saturate, pair_sums
 from quantize.recipes import Granularity, Layout, Precision
+from quantize.rounding import PAIR_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,7 +108,7 @@ def _weight_faults(graph: Graph, node: Node, dequantizer: Node, recipe: Recipe) 
         faults.append(f"weight of {node.name} leaves [-{FULL_BOUND}, {FULL_BOUND}]")
     if must_not_saturate(node, weight, recipe.weight_range):
         worst = int(pair_sums(node, weight).max())
-        if worst > PAIR_BOUND:
+        if worst > PAIR_LIMIT:
             faults.append(f"neighbouring weights of {node.name} add up to {worst}")
     if recipe.granularity is Granularity.PER_TENSOR and scales != 1:
         faults.append(f"weight of {node.name} has {scales} scales")

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from calibration_data.errors import InvalidInputError, UnsupportedError
 from export.onnx_check import check_graph
 from export.onnx_convert import float_graph
-from export.onnx_graph import BATCH_NAME, from_model, to_model
+from export.onnx_graph import BATCH_NAME, Graph, from_model, to_model
 from export.onnx_inspect import inspect, load, read_card
 from export.onnx_quantize import dynamic_int8, static_int8, to_float16
+from export.onnx_render import render
 from export.onnx_runtime import run_model
 from export.target import CARD_KEY, ArtifactCard, ExportRequest, ExportTarget
 from quantize.recipes import BatchAxis, IoType, Precision, Recipe, WeightRange
@@ -44,18 +45,25 @@ def write(request: ExportRequest, path: Path) -> None:
     """
     recipe = request.recipe
     _refuse_unsupported(recipe)
-    graph = float_graph(request.model, recipe.layout)
-    if recipe.precision is Precision.INT8:
-        graph = static_int8(graph, recipe, request.calibration)
-    elif recipe.precision is Precision.DYNAMIC:
-        graph = dynamic_int8(graph, recipe)
-    elif recipe.precision is Precision.FLOAT16:
-        graph = to_float16(graph)
+    graph = _graph(request)
     batch: int | str = 1 if recipe.batch is BatchAxis.ONE else BATCH_NAME
     graph.input = (graph.input[0], (batch, *graph.input[1][1:]))
     graph.output = (graph.output[0], (batch, *graph.output[1][1:]))
     _write_model(to_model(graph), request, path)
     _check_file(path, request)
+
+
+def _graph(request: ExportRequest) -> Graph:
+    """The network in the numbers of the recipe."""
+    recipe = request.recipe
+    if request.planned is not None:
+        return render(request.planned.graph, request.planned.plan, recipe.layout)
+    graph = float_graph(request.model, recipe.layout)
+    if recipe.precision is Precision.INT8:
+        return static_int8(graph, recipe, request.calibration)
+    if recipe.precision is Precision.DYNAMIC:
+        return dynamic_int8(graph, recipe)
+    return to_float16(graph) if recipe.precision is Precision.FLOAT16 else graph
 
 
 def _refuse_unsupported(recipe: Recipe) -> None:

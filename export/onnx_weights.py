@@ -7,19 +7,13 @@ from typing import TYPE_CHECKING
 from calibration_data.errors import InvalidInputError
 from export.onnx_graph import WEIGHTED, Graph, Node
 from quantize.recipes import Granularity, WeightRange
+from quantize.rounding import neighbours, pair_reach
 
 if TYPE_CHECKING:
     import numpy as np
 
 FULL_BOUND = 127
 """Largest magnitude of an int8 weight: symmetric, so that the zero point is 0."""
-
-PAIR_BOUND = 128
-"""Largest sum of two neighbouring weights of one sign where x86 adds products in 16 bits.
-
-VPMADDUBSW multiplies unsigned activations with signed weights and adds the products of two
-neighbours, saturating at 32,767 and -32,768 (Intel SDM, volume 2); 255 * 128 is 32,640.
-"""
 
 SMALLEST_RELATIVE_SCALE = 2.0**-24
 """Scale of a channel relative to the widest channel's, below which float32 cannot tell."""
@@ -47,11 +41,8 @@ def must_not_saturate(node: Node, weight: np.ndarray, weight_range: WeightRange)
 def pair_sums(node: Node, weight: np.ndarray) -> np.ndarray:
     """Largest magnitude of two neighbouring weights of one sign added up, for each channel.
 
-    Neighbours are those that a kernel may multiply in one pair: next to each other along the
-    reduced axis, which MLAS lays out as height, width, input channel (its convolutions are
-    channels-last), in blocks of four from the start (QgemmU8S8KernelAvx2, ConvSymKernelAvx2).
-    Every two neighbours are counted, whatever the block, and in ONNX's own order as well, so that
-    the bound holds for other layouts of the same kind. A weight alone is a pair with zero.
+    Neighbours are those that a kernel may multiply in one pair (``quantize.rounding.neighbours``).
+    A weight alone is a pair with zero.
 
     Args:
         node: that reads the weight.
@@ -63,14 +54,9 @@ def pair_sums(node: Node, weight: np.ndarray) -> np.ndarray:
     import numpy as np
 
     rows = np.moveaxis(weight.astype(np.float64), channel_axis(node), 0)  # [channels, ...]
-    orders = [rows.reshape(len(rows), -1)]
     if rows.ndim == 4:
-        orders.append(rows.transpose(0, 2, 3, 1).reshape(len(rows), -1))
-    worst = np.zeros(len(rows))
-    for signed in (sign * order for order in orders for sign in (1, -1)):
-        parts = np.pad(np.maximum(signed, 0), ((0, 0), (0, 1)))
-        worst = np.maximum(worst, (parts[:, 1:] + parts[:, :-1]).max(axis=1, initial=0.0))
-    return worst
+        rows = rows.transpose(0, 2, 3, 1)  # OIHW -> OHWI
+    return pair_reach(rows.reshape(len(rows), -1), neighbours(rows.shape))
 
 
 def channel_axis(node: Node) -> int:

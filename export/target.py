@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from calibration_data.errors import InvalidInputError
 from calibration_data.preprocessing import Preprocessing
 from export.inspection import Inspection
+from quantize.engine import PlannedNetwork
 from quantize.recipes import Recipe
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class ExportRequest:
         calibration: gives float32 batches ``[b, height, width, 3]``, anew at each call; None
             when the recipe needs none.
         seed: of anything random in the target.
+        planned: the integers, of a recipe that has a plan; None for the target's own.
     """
 
     model: keras.Model
@@ -38,6 +40,7 @@ class ExportRequest:
     preprocessing: Preprocessing
     calibration: Callable[[], Iterator[np.ndarray]] | None = None
     seed: int = 0
+    planned: PlannedNetwork | None = None
 
 
 @dataclass(frozen=True)

@@ -21,10 +21,17 @@ from export.target import ArtifactCard, ExportRequest, ExportTarget
 from export.tflite_check import check_file, check_outputs
 from export.tflite_inspect import inspect
 from export.tflite_metadata import INPUT_NAME, finish, read_card
+from export.tflite_read import canonical_graph
+from export.tflite_write import render
+from quantize.graph import Graph
 from quantize.recipes import BatchAxis, Granularity, Layout, Precision, Recipe
+from quantize.recipes import recipe as recipe_of
 
 if TYPE_CHECKING:
+    import keras
     import numpy as np
+
+    from calibration_data.preprocessing import Preprocessing
 
 
 def write(request: ExportRequest, path: Path) -> None:
@@ -43,10 +50,28 @@ def write(request: ExportRequest, path: Path) -> None:
     image = _sample(request)
     function = _frozen(request)
     expected = _expected(function, image)
-    content = _convert(function, request)
+    if request.planned is None:
+        content = _convert(function, request)
+    else:
+        content = render(request.planned.graph, request.planned.plan, recipe.io)
     path.write_bytes(finish(content, ArtifactCard(request.preprocessing, recipe)))
     check_file(path, recipe)
     check_outputs(path, image, expected, recipe)
+
+
+def canonical(model: keras.Model, contract: Preprocessing) -> Graph:
+    """The canonical float graph of a model, through a float32 file in memory.
+
+    Args:
+        model: see ``ExportRequest``.
+        contract: of its input.
+
+    Raises:
+        UnsupportedError: a layer that the TFLite converter does not take.
+        InvalidInputError: a model that the contract does not fit.
+    """
+    request = ExportRequest(model, recipe_of("tflite-float32"), contract)
+    return canonical_graph(_convert(_frozen(request), request))
 
 
 def _refuse_what_tflite_has_not(recipe: Recipe) -> None:

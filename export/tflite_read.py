@@ -92,7 +92,7 @@ class _Reading:
                 received=f"a constant of TFLite's type {int(tensor.type)}",
                 remedy="give the float32 network",
             )
-        return np.frombuffer(bytes(data), dtype).reshape(shape)
+        return np.array(np.frombuffer(bytes(data), dtype)).reshape(shape)
 
     def _names(self, graph: Any) -> dict[int, str]:
         """Short unique names; a constant has its reader's, with its role."""
@@ -120,7 +120,7 @@ class _Reading:
         return names
 
 
-_DTYPES = {0: np.dtype(np.float32), 2: np.dtype(np.int32), 4: np.dtype(np.int64)}
+_DTYPES: dict[int, Any] = {0: np.float32, 2: np.int32, 4: np.int64}
 """Element types of constants in a float32 file, by the schema's numbers."""
 
 
@@ -138,7 +138,7 @@ def builtin_name(code: Any) -> str:
     from ai_edge_litert.schema_py_generated import BuiltinOperator
 
     number = max(int(code.builtinCode), int(code.deprecatedBuiltinCode))
-    names = {value: key for key, value in vars(BuiltinOperator).items() if isinstance(value, int)}
+    names = {value: str(k) for k, value in vars(BuiltinOperator).items() if isinstance(value, int)}
     if names[number] == "CUSTOM" and code.customCode:
         return bytes(code.customCode).decode("utf-8", "replace")
     return names[number]

@@ -1,6 +1,6 @@
 """The canonical float graph: what a plan is decided on and every int8 file is a rendering of.
 
-Batch norms are folded and activations fused, as TensorFlow Lite's converter leaves a float32 network.
+Batch norms are folded and activations fused, as TensorFlow Lite's converter leaves float32 files.
 Operators keep the converter's names and options (tensorflow/lite/schema/schema.fbs), so that a
 graph can be written back without loss; tensors have short names that do not depend on the process.
 Shapes are those of a batch of one, ``[1, height, width, channels]``.
@@ -94,7 +94,7 @@ class Op:
     kind: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
     options_type: str = ""
     version: int = 1
 

@@ -72,6 +72,21 @@ class WeightRange(StrEnum):
     """[-127, 127]: for VNNI and Arm, or with ``session.x64quantprecision=1``."""
 
 
+class Optimization(StrEnum):
+    """How much work goes into the integers of an int8 file."""
+
+    CONVERTER = "converter"
+    """The scales and weights that TensorFlow's converter or ONNX Runtime's quantizer choose."""
+    FAST = "fast"
+    """The engine of this project, on few images."""
+    DEFAULT = "default"
+    """The most accurate that takes no longer than the converter."""
+    BEST = "best"
+    """Up to three minutes for a network of 300M multiply-adds on two cores."""
+    QAT = "qat"
+    """Training with quantizers in the network, before the engine's own work."""
+
+
 @dataclass(frozen=True)
 class Recipe:
     """What to write.
@@ -85,7 +100,8 @@ class Recipe:
         io: type of input and output.
         layout: axes of the input; ``nchw`` is for targets that take it.
         batch: first axis of the input.
-        weight_range: see WeightRange; only int8 recipes of ONNX read it.
+        weight_range: see WeightRange; of int8 recipes.
+        optimization: likewise.
 
     Raises:
         UnsupportedError: integer input with float activations.
@@ -100,6 +116,7 @@ class Recipe:
     layout: Layout = Layout.NHWC
     batch: BatchAxis = BatchAxis.ONE
     weight_range: WeightRange = WeightRange.SATURATION_SAFE
+    optimization: Optimization = Optimization.DEFAULT
 
     def __post_init__(self) -> None:
         if self.io is not IoType.FLOAT32 and self.precision is not Precision.INT8:
@@ -108,6 +125,11 @@ class Recipe:
                 received=f"--io {self.io.value}",
                 remedy="use --io float32, or an int8 recipe",
             )
+
+    @property
+    def planned(self) -> bool:
+        """Whether the engine decides the integers, in a plan that other files can share."""
+        return self.precision is Precision.INT8 and self.optimization is not Optimization.CONVERTER
 
     @property
     def needs_calibration(self) -> bool:
@@ -129,6 +151,7 @@ class Recipe:
             "layout": self.layout.value,
             "batch": self.batch.value,
             "weight_range": self.weight_range.value,
+            "optimization": self.optimization.value,
         }
 
     @classmethod
@@ -140,6 +163,7 @@ class Recipe:
             layout=Layout(values["layout"]),
             batch=BatchAxis(values["batch"]),
             weight_range=WeightRange(values["weight_range"]),
+            optimization=Optimization(values.get("optimization", "converter")),
         )
 
 

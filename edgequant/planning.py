@@ -1,0 +1,70 @@
+"""Plans of a model: made once, shared by every file that renders them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from calibration_data.calibration_set import CalibrationSet
+from calibration_data.errors import InvalidInputError
+from calibration_data.preprocessing import Preprocessing
+from quantize.engine import CalibrationImages, PlannedNetwork, PlanRequest, make_plan
+from quantize.graph import Graph
+from quantize.recipes import Recipe
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclass
+class Planner:
+    """A model, and the plans that have been made for it.
+
+    Attributes:
+        model: one image in, one score a class out.
+        contract: of its input.
+        calibration: representative images; None where no recipe needs any.
+        made: plans by what was asked for.
+    """
+
+    model: keras.Model = field(repr=False)
+    contract: Preprocessing
+    calibration: CalibrationSet | None
+    made: dict[PlanRequest, PlannedNetwork] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def graph(self) -> Graph:
+        """The canonical float graph."""
+        from export.tflite import canonical
+
+        return canonical(self.model, self.contract)
+
+    @property
+    def images(self) -> CalibrationImages:
+        """The calibration set in the engine's form.
+
+        Raises:
+            InvalidInputError: there is none.
+        """
+        if self.calibration is None:
+            raise InvalidInputError(
+                "a plan is made on calibration images",
+                received="none",
+                remedy="give --calibration DATA",
+            )
+        return CalibrationImages(len(self.calibration.dataset), self.calibration.batches)
+
+    def planned(self, recipe: Recipe, advance: Callable[[int], None]) -> PlannedNetwork:
+        """The network in the integers of a recipe.
+
+        Args:
+            recipe: an int8 one.
+            advance: told of images and operators that are done.
+        """
+        request = PlanRequest(recipe.granularity, recipe.weight_range, recipe.optimization)
+        if request not in self.made:
+            plan = make_plan(self.graph, self.images, self.contract, request, advance)
+            self.made[request] = PlannedNetwork(self.graph, plan)
+        return self.made[request]

@@ -1,0 +1,257 @@
+"""A plan rendered as an int8 .tflite, through the schema's object API.
+
+Source of layout and types: tensorflow/lite/schema/schema.fbs; of the scales operators want:
+https://ai.google.dev/edge/litert/models/quantization_spec.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from export.tflite_metadata import INPUT_NAME, OUTPUT_NAME
+from quantize.affine import IntType, QuantParams
+from quantize.graph import Graph, Op, OpKind
+from quantize.plan import QuantizationPlan
+from quantize.recipes import IoType
+
+SCHEMA_VERSION = 3
+
+_VERSIONS = {
+    OpKind.CONV: 3,
+    OpKind.DEPTHWISE_CONV: 3,
+    OpKind.DENSE: 4,
+    OpKind.RESHAPE: 1,
+    OpKind.HARD_SWISH: 1,
+    "QUANTIZE": 1,
+}
+"""Version of an operator on int8; 2 where it is not named (lite/tools/versioning/op_version.cc)."""
+
+_TYPES = {"float32": 0, "int32": 2, "uint8": 3, "int64": 4, "int8": 9}
+"""``TensorType`` of the schema by NumPy's names."""
+
+
+def render(graph: Graph, plan: QuantizationPlan, io: IoType) -> bytes:
+    """Write the network of a plan.
+
+    Args:
+        graph: canonical float graph that the plan is of.
+        plan: its integers.
+        io: type of input and output.
+
+    Returns:
+        A whole .tflite without a card; equal arguments give equal bytes.
+    """
+    return _Writing(graph, plan).content(io)
+
+
+@dataclass
+class _Writing:
+    """One file while it is built.
+
+    Attributes:
+        graph: see ``render``.
+        plan: likewise.
+        tensors: written so far.
+        operators: likewise.
+        buffers: content by number; the first is empty by convention.
+        codes: (operator, version) by number.
+        index: number of a tensor by name and type.
+    """
+
+    graph: Graph
+    plan: QuantizationPlan
+    tensors: list[Any] = field(default_factory=list)
+    operators: list[Any] = field(default_factory=list)
+    buffers: list[bytes] = field(default_factory=lambda: [b""])
+    codes: list[tuple[str, int]] = field(default_factory=list)
+    index: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    def content(self, io: IoType) -> bytes:
+        from ai_edge_litert import schema_py_generated as schema
+        from ai_edge_litert.tools import flatbuffer_utils
+
+        source = self._end(INPUT_NAME, io)
+        for op in self.graph.ops:
+            self._write(op)
+        sink = self._leave(io)
+        subgraph = schema.SubGraphT(
+            tensors=self.tensors, inputs=[source], outputs=[sink], operators=self.operators,
+            name=b"main",
+        )  # fmt: skip
+        model = schema.ModelT(
+            version=SCHEMA_VERSION,
+            operatorCodes=[_code(kind, version) for kind, version in self.codes],
+            subgraphs=[subgraph],
+            buffers=[schema.BufferT(data=content or None) for content in self.buffers],
+        )
+        return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+
+    def _end(self, name: str, io: IoType) -> int:
+        """The input tensor, and what turns it into the type that the network computes in."""
+        shape = self.graph.tensors[self.graph.input].shape
+        params = self.plan.activations.get(self.graph.input)
+        if params is None or io is IoType.INT8:
+            return self._activation(self.graph.input)
+        end = self._tensor(name, shape, *_end_type(io, params))
+        inside = self._activation(self.graph.input, suffix="_int8")
+        self._operator("QUANTIZE", (end,), (inside,))
+        return end
+
+    def _leave(self, io: IoType) -> int:
+        """The output tensor in its type."""
+        params = self.plan.activations.get(self.graph.output)
+        inside = self.index[self.graph.output, "float32" if params is None else "int8"]
+        if params is None or io is IoType.INT8:
+            return inside
+        self.tensors[inside].name = f"{self.graph.output}_int8".encode()
+        shape = self.graph.tensors[self.graph.output].shape
+        end = self._tensor(OUTPUT_NAME, shape, *_end_type(io, params))
+        self._operator("DEQUANTIZE" if io is IoType.FLOAT32 else "QUANTIZE", (inside,), (end,))
+        return end
+
+    def _write(self, op: Op) -> None:
+        integer = op.name not in self.plan.float_ops
+        inputs = tuple(self._operand(name, integer) for name in op.inputs)
+        outputs = tuple(self._result(name, integer) for name in op.outputs)
+        self._operator(op.kind, inputs, outputs, op, integer)
+        for name, index in zip(op.outputs, outputs, strict=True):
+            if not integer and name in self.plan.activations:
+                self._operator("QUANTIZE", (index,), (self._activation(name),))
+
+    def _operand(self, name: str, integer: bool) -> int:
+        if not name:
+            return -1
+        if self.graph.is_constant(name):
+            return self._constant(name, integer)
+        wanted = "int8" if integer else "float32"
+        if (name, wanted) not in self.index:  # computed in the other type
+            params = self.plan.activations[name]
+            real = self._tensor(f"{name}_float32", self.graph.tensors[name].shape, "float32", None)
+            self.index[name, "float32"] = real
+            self._operator("DEQUANTIZE", (self.index[name, params.dtype.value],), (real,))
+        return self.index[name, wanted]
+
+    def _result(self, name: str, integer: bool) -> int:
+        if integer:
+            return self._activation(name)
+        suffix = "_float32" if name in self.plan.activations else ""
+        shape = self.graph.tensors[name].shape
+        self.index[name, "float32"] = self._tensor(f"{name}{suffix}", shape, "float32", None)
+        return self.index[name, "float32"]
+
+    def _activation(self, name: str, suffix: str = "") -> int:
+        params = self.plan.activations[name]
+        shape = self.graph.tensors[name].shape
+        self.index[name, params.dtype.value] = self._tensor(
+            f"{name}{suffix}", shape, params.dtype.value, params
+        )
+        return self.index[name, params.dtype.value]
+
+    def _constant(self, name: str, integer: bool) -> int:
+        decided = self.plan.constants.get(name) if integer else None
+        value = self.graph.value(name) if decided is None else decided.integers
+        key = (name, str(value.dtype))
+        if key not in self.index:
+            shape = self.graph.tensors[name].shape
+            params = None if decided is None else decided.params
+            self.index[key] = self._tensor(name, shape, str(value.dtype), params, value)
+        return self.index[key]
+
+    def _tensor(
+        self,
+        name: str,
+        shape: tuple[int, ...],
+        dtype: str,
+        params: QuantParams | None,
+        value: np.ndarray | None = None,
+    ) -> int:
+        from ai_edge_litert import schema_py_generated as schema
+
+        quantization = None
+        if params is not None:
+            quantization = schema.QuantizationParametersT(
+                scale=list(params.scale),
+                zeroPoint=list(params.zero_point),
+                quantizedDimension=params.axis or 0,
+            )
+        self.tensors.append(
+            schema.TensorT(
+                shape=list(shape),
+                type=_TYPES[dtype],
+                buffer=0 if value is None else self._buffer(value),
+                name=name.encode(),
+                quantization=quantization,
+                hasRank=True,
+            )
+        )
+        return len(self.tensors) - 1
+
+    def _buffer(self, value: np.ndarray) -> int:
+        self.buffers.append(np.ascontiguousarray(value).tobytes())
+        return len(self.buffers) - 1
+
+    def _operator(
+        self,
+        kind: str,
+        inputs: tuple[int, ...],
+        outputs: tuple[int, ...],
+        op: Op | None = None,
+        integer: bool = True,
+    ) -> None:
+        from ai_edge_litert import schema_py_generated as schema
+
+        version = op.version if op is not None and not integer else _version(kind)
+        if (kind, version) not in self.codes:
+            self.codes.append((kind, version))
+        options = None if op is None else _options(op)
+        self.operators.append(
+            schema.OperatorT(
+                opcodeIndex=self.codes.index((kind, version)),
+                inputs=list(inputs),
+                outputs=list(outputs),
+                builtinOptionsType=0 if options is None else _options_number(op),
+                builtinOptions=options,
+            )
+        )
+
+
+def _end_type(io: IoType, params: QuantParams) -> tuple[str, QuantParams | None]:
+    if io is IoType.FLOAT32:
+        return "float32", None
+    return io.value, params.as_type(IntType(io.value))
+
+
+def _version(kind: str) -> int:
+    return _VERSIONS.get(kind, 2)
+
+
+def _options(op: Op) -> Any:
+    """The options table of an operator, as an object of the schema."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    if not op.options_type:
+        return None
+    fields: Mapping[str, Any] = {
+        key: list(value) if isinstance(value, tuple) else value for key, value in op.options.items()
+    }
+    return getattr(schema, f"{op.options_type}T")(**fields)
+
+
+def _options_number(op: Op | None) -> int:
+    from ai_edge_litert.schema_py_generated import BuiltinOptions
+
+    return int(getattr(BuiltinOptions, op.options_type)) if op is not None else 0
+
+
+def _code(kind: str, version: int) -> Any:
+    """An operator code; numbers above 127 stand in the newer of the two fields alone."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    number = int(getattr(schema.BuiltinOperator, kind))
+    return schema.OperatorCodeT(
+        deprecatedBuiltinCode=min(number, 127), builtinCode=number, version=version
+    )

@@ -1,0 +1,102 @@
+"""One batched float pass over the calibration images: what each channel of an activation spans."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from calibration_data.errors import InvalidInputError
+from quantize.activations import Range
+from quantize.execute import forward
+from quantize.graph import Graph
+
+
+@dataclass(frozen=True)
+class Extremes:
+    """Smallest and largest value of each channel (last axis) of one activation.
+
+    Attributes:
+        low: float32 ``[channels]``.
+        high: float32 ``[channels]``.
+    """
+
+    low: np.ndarray = field(repr=False)
+    high: np.ndarray = field(repr=False)
+
+    def joined(self, other: Extremes) -> Extremes:
+        """Those of both sets of images; shards of a set give what the whole would."""
+        return Extremes(np.minimum(self.low, other.low), np.maximum(self.high, other.high))
+
+    def scaled(self, factors: np.ndarray) -> Extremes:
+        """Those of the activation with each channel multiplied by a factor above zero."""
+        return Extremes(self.low * factors, self.high * factors)
+
+    @property
+    def reach(self) -> np.ndarray:
+        """Largest magnitude of each channel."""
+        return np.asarray(np.maximum(np.abs(self.low), np.abs(self.high)))
+
+    @property
+    def range(self) -> Range:
+        """Of the whole tensor."""
+        return Range(float(self.low.min()), float(self.high.max()))
+
+
+def extremes(graph: Graph, batches: Iterable[np.ndarray]) -> Iterator[dict[str, Extremes]]:
+    """Run the float graph over the images and tell what every activation spans in each batch.
+
+    Args:
+        graph: canonical.
+        batches: float32 ``[batch, height, width, 3]``.
+
+    Yields:
+        Extremes by activation, the input included.
+
+    Raises:
+        InvalidInputError: an activation with NaN or infinity; names it.
+    """
+    step = _step(graph)
+    for images in batches:
+        spans = {
+            name: Extremes(np.asarray(low), np.asarray(high))
+            for name, (low, high) in step(images).items()
+        }
+        for name, span in spans.items():
+            if not (np.isfinite(span.low).all() and np.isfinite(span.high).all()):
+                raise InvalidInputError(
+                    "activations of the float network are finite numbers",
+                    received=f"NaN or infinity in {name}",
+                    remedy="check the weights, and that the preprocessing is that of the training",
+                )
+        yield spans
+
+
+def joined(
+    first: Mapping[str, Extremes] | None, second: Mapping[str, Extremes]
+) -> dict[str, Extremes]:
+    """Extremes of both sets of images; None stands for no image."""
+    if first is None:
+        return dict(second)
+    return {name: span.joined(second[name]) for name, span in first.items()}
+
+
+def _step(graph: Graph) -> Callable[[Any], Mapping[str, tuple[Any, Any]]]:
+    """The graph and its reductions, compiled once for each size of a batch."""
+    import tensorflow as tf
+
+    @tf.function(reduce_retracing=False)  # type: ignore[untyped-decorator]
+    def step(images: Any) -> dict[str, tuple[Any, Any]]:
+        spans: dict[str, tuple[Any, Any]] = {}
+
+        def seen(name: str, value: Any) -> Any:
+            axes = list(range(len(value.shape) - 1))
+            spans[name] = (tf.reduce_min(value, axes), tf.reduce_max(value, axes))
+            return value
+
+        forward(graph, images, seen)
+        return spans
+
+    return lambda images: step(tf.constant(images))

@@ -1,0 +1,301 @@
+"""From a canonical float graph and calibration images to a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from calibration_data.errors import InvalidInputError
+from calibration_data.preprocessing import Preprocessing
+from quantize.activations import activation_params
+from quantize.affine import QuantParams, symmetric_params
+from quantize.calibrate import Extremes, extremes, joined
+from quantize.equalize import equalized
+from quantize.execute import no_integer_form
+from quantize.graph import Graph, OpKind
+from quantize.layers import LayerSettings
+from quantize.plan import IntegerConstant, QuantizationPlan, digest
+from quantize.recipes import Granularity, Optimization, WeightRange
+from quantize.reconstruct import BATCH, Lockstep
+
+MEMORY_BYTES = 2 * 1024**3
+"""What the activations of all images that a layer is rounded on may take."""
+
+LARGEST_DISAGREEMENT = 0.25
+"""Two halves of the calibration images whose ranges differ by more, on average over the
+activations and relative to the larger one, are too few or of two kinds."""
+
+ELEMENTWISE = (OpKind.ADD, OpKind.SUB, OpKind.MUL)
+
+
+@dataclass(frozen=True)
+class CalibrationImages:
+    """Representative data for the engine.
+
+    Attributes:
+        count: of images.
+        batches: float32 ``[batch, height, width, 3]``, from the start at each call.
+    """
+
+    count: int
+    batches: Callable[[], Iterable[np.ndarray]]
+
+
+@dataclass(frozen=True)
+class Effort:
+    """What a level of optimization takes.
+
+    Attributes:
+        images: on which layers are rounded, at most.
+        positions: see ``moments``.
+        sweeps: see ``LayerSettings``.
+        narrowings: likewise.
+    """
+
+    images: int
+    positions: int
+    sweeps: int
+    narrowings: tuple[float, ...] = (1.0,)
+
+
+EFFORTS: Mapping[Optimization, Effort] = {
+    Optimization.FAST: Effort(images=24, positions=400, sweeps=1),
+    Optimization.DEFAULT: Effort(images=64, positions=800, sweeps=2),
+    Optimization.BEST: Effort(images=256, positions=2000, sweeps=3, narrowings=(1.0, 0.92)),
+}
+
+
+@dataclass(frozen=True)
+class PlanRequest:
+    """What a plan is to be.
+
+    Attributes:
+        granularity: scales of a convolution weight.
+        weight_range: see WeightRange.
+        optimization: see Optimization.
+        float_ops: names of operators that stay in float32.
+    """
+
+    granularity: Granularity = Granularity.PER_CHANNEL
+    weight_range: WeightRange = WeightRange.SATURATION_SAFE
+    optimization: Optimization = Optimization.DEFAULT
+    float_ops: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class PlannedNetwork:
+    """A graph with the plan that was made for it."""
+
+    graph: Graph
+    plan: QuantizationPlan
+
+
+def make_plan(
+    graph: Graph,
+    images: CalibrationImages,
+    contract: Preprocessing | None,
+    request: PlanRequest,
+    advance: Callable[[int], None] = lambda _: None,
+) -> QuantizationPlan:
+    """Decide every integer of a network.
+
+    Args:
+        graph: canonical.
+        images: to calibrate on.
+        contract: of the input; None when unknown.
+        request: what to make.
+        advance: told of images (in the float pass), then of operators that are done.
+
+    Raises:
+        UnsupportedError: an operator without an integer form; names it.
+        InvalidInputError: no image, images of another size, or NaN in images, weights or
+            activations.
+    """
+    _check(graph)
+    effort = EFFORTS[request.optimization]
+    most = max(2, MEMORY_BYTES // _bytes_an_image(graph))
+    seen = _measured(graph, images, min(effort.images, most), advance)
+    scaled, after = equalized(graph, seen.spans)
+    ranges = {name: span.range for name, span in after.items()}
+    params = activation_params(scaled, ranges, contract)
+    params = _in_integers(scaled, params, request.float_ops)
+    settings = LayerSettings(
+        request.granularity,
+        request.weight_range,
+        sweeps=effort.sweeps,
+        narrowings=effort.narrowings,
+        refit=True,
+    )
+    lockstep = Lockstep(scaled, params, settings, effort.positions, frozenset(request.float_ops))
+    constants = lockstep.run(seen.kept, advance)
+    constants |= _elementwise_constants(scaled, params, request.float_ops)
+    return QuantizationPlan(
+        graph=digest(graph),
+        activations=params,
+        constants=constants,
+        granularity=request.granularity,
+        weight_range=request.weight_range,
+        float_ops=request.float_ops,
+        settings={
+            "optimization": request.optimization.value,
+            "calibration_images": images.count,
+            "rounding_images": len(seen.kept),
+            "positions": effort.positions,
+            "sweeps": effort.sweeps,
+            "narrowings": list(effort.narrowings),
+        },
+        notes=tuple(_notes(seen)),
+    )
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What the float pass leaves.
+
+    Attributes:
+        spans: of all images.
+        apart: mean relative difference of the ranges of two halves; None for one batch.
+        kept: images to round on, spread evenly over the set.
+    """
+
+    spans: dict[str, Extremes]
+    apart: float | None
+    kept: np.ndarray
+
+
+def _measured(
+    graph: Graph, images: CalibrationImages, keep: int, advance: Callable[[int], None]
+) -> _Seen:
+    wanted = frozenset(
+        np.linspace(0, images.count - 1, min(keep, images.count)).round().astype(int)
+    )
+    kept: list[np.ndarray] = []
+    done = 0
+
+    def watched() -> Iterator[np.ndarray]:
+        nonlocal done
+        for batch in _checked(images.batches(), graph.tensors[graph.input].shape[1:]):
+            for start in range(0, len(batch), BATCH):
+                part = batch[start : start + BATCH]
+                kept.extend(part[i] for i in range(len(part)) if done + i in wanted)
+                done += len(part)
+                yield part
+                advance(len(part))
+
+    halves: list[dict[str, Extremes] | None] = [None, None]
+    for number, spans in enumerate(extremes(graph, watched())):
+        halves[number % 2] = joined(halves[number % 2], spans)
+    if halves[0] is None:
+        raise InvalidInputError(
+            "ranges are measured on calibration images",
+            received="an empty set",
+            remedy="give a calibration set with images",
+        )
+    if halves[1] is None:
+        return _Seen(halves[0], None, np.stack(kept))
+    apart = _disagreement(halves[0], halves[1])
+    return _Seen(joined(halves[0], halves[1]), apart, np.stack(kept))
+
+
+def _disagreement(first: Mapping[str, Extremes], second: Mapping[str, Extremes]) -> float:
+    """Mean over activations of how far the ends of two ranges are apart, of the wider one."""
+    gaps = []
+    for name, span in first.items():
+        a, b = span.range, second[name].range
+        widest = max(a.high - a.low, b.high - b.low)
+        if widest > 0:
+            gaps.append((abs(a.low - b.low) + abs(a.high - b.high)) / widest)
+    return float(np.mean(gaps)) if gaps else 0.0
+
+
+def _check(graph: Graph) -> None:
+    for op in graph.ops:
+        if op.kind not in frozenset(OpKind):
+            raise no_integer_form(op)
+        if op.is_weighted and not graph.is_constant(op.inputs[1]):
+            raise no_integer_form(op)
+        if op.is_weighted and not np.isfinite(graph.weight(op)).all():
+            raise InvalidInputError(
+                "weights are finite numbers",
+                received=f"NaN or infinity in {op.inputs[1]}",
+                remedy="check the training that made them",
+            )
+
+
+def _checked(batches: Iterable[np.ndarray], shape: tuple[int, ...]) -> Iterator[np.ndarray]:
+    for images in batches:
+        if images.shape[1:] != shape:
+            raise InvalidInputError(
+                f"calibration images have the size of the network's input, {list(shape)}",
+                received=str(list(images.shape[1:])),
+                remedy="apply the preprocessing contract to the images",
+            )
+        if not np.isfinite(images).all():
+            raise InvalidInputError(
+                "calibration images hold finite numbers",
+                received="NaN or infinity in a batch",
+                remedy="check the mean and std of the preprocessing contract",
+            )
+        yield images
+
+
+def _bytes_an_image(graph: Graph) -> int:
+    """Bytes of one image's activations in both networks while the largest operator runs."""
+    sizes = {name: int(np.prod(graph.tensors[name].shape)) for name in graph.activations}
+    largest = max(sum(sizes.get(n, 0) for n in (*op.inputs, *op.outputs)) for op in graph.ops)
+    return 5 * largest
+
+
+def _in_integers(
+    graph: Graph, params: Mapping[str, QuantParams], float_ops: tuple[str, ...]
+) -> dict[str, QuantParams]:
+    """Parameters of the activations that some integer operator gives or reads."""
+    floats = frozenset(float_ops)
+    unknown = floats - {op.name for op in graph.ops}
+    if unknown:
+        raise InvalidInputError(
+            "operators that stay in float32 are named by their results",
+            received=", ".join(sorted(unknown)),
+            remedy="take the names from 'edgequant sensitivity' or 'edgequant plan show'",
+        )
+
+    def needed(name: str) -> bool:
+        producer = graph.producers.get(name)
+        around = [*graph.readers[name], *([producer] if producer else [])]
+        return any(op.name not in floats for op in around)
+
+    return {name: value for name, value in params.items() if needed(name)}
+
+
+def _elementwise_constants(
+    graph: Graph, params: Mapping[str, QuantParams], float_ops: tuple[str, ...]
+) -> dict[str, IntegerConstant]:
+    """Stored operands of additions and products, one scale each."""
+    found: dict[str, IntegerConstant] = {}
+    for op in graph.ops:
+        if op.kind not in ELEMENTWISE or op.name in float_ops or op.name not in params:
+            continue
+        for name in op.inputs:
+            if graph.is_constant(name):
+                value = graph.value(name)
+                of_value = symmetric_params(float(np.abs(value).max(initial=0.0)))
+                found[name] = IntegerConstant(of_value, of_value.quantize(value))
+    return found
+
+
+def _notes(seen: _Seen) -> Iterator[str]:
+    if seen.apart is not None and seen.apart > LARGEST_DISAGREEMENT:
+        yield (
+            f"two halves of the calibration images differ by {100 * seen.apart:.0f} % in their "
+            f"ranges, more than {100 * LARGEST_DISAGREEMENT:.0f} %: give more images, of all kinds"
+        )
+    still = {
+        name: int(np.count_nonzero(span.low == span.high)) for name, span in seen.spans.items()
+    }
+    dead = {name: count for name, count in still.items() if count}
+    if dead:
+        shown = ", ".join(f"{name} ({count})" for name, count in list(dead.items())[:3])
+        more = f" and {len(dead) - 3} more activations" if len(dead) > 3 else ""
+        yield f"channels that never change on the calibration images: {shown}{more}"

@@ -1,0 +1,158 @@
+"""The quantization plan: which integers a network becomes, as one plain value.
+
+Everything that the int8 files of a network share is here: parameters of activations and weights,
+integer weights and biases. TFLite and ONNX files are renderings of it. A plan is stored as one
+archive (NumPy's .npz) with equal bytes for equal plans.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from calibration_data.errors import InvalidInputError
+from quantize.affine import QuantParams
+from quantize.graph import Graph
+from quantize.recipes import Granularity, WeightRange
+
+FORMAT = "edgequant plan 1"
+SUFFIX = ".plan"
+
+
+@dataclass(frozen=True)
+class IntegerConstant:
+    """A stored tensor in integers.
+
+    Attributes:
+        params: its scales.
+        integers: int8 (weights and constants of elementwise operators) or int32 (biases), of the
+            shape that the graph's tensor has.
+    """
+
+    params: QuantParams
+    integers: np.ndarray = field(repr=False)
+
+    def to_float(self) -> np.ndarray:
+        """The float32 numbers that the integers stand for."""
+        return self.params.dequantize(self.integers)
+
+
+@dataclass(frozen=True)
+class QuantizationPlan:
+    """What a graph becomes.
+
+    Attributes:
+        graph: digest of the canonical float graph that the plan is of.
+        activations: parameters by tensor name; a tensor without is float32.
+        constants: integers by tensor name.
+        granularity: scales a convolution weight has.
+        weight_range: whether neighbouring weights are held to what x86 without VNNI can add.
+        float_ops: names of the operators that stay in float32.
+        settings: how it was made, as plain values for the reader.
+        notes: what the user must know of it, a sentence each.
+    """
+
+    graph: str
+    activations: Mapping[str, QuantParams]
+    constants: Mapping[str, IntegerConstant]
+    granularity: Granularity
+    weight_range: WeightRange
+    float_ops: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def check_graph(self, graph: Graph) -> None:
+        """Refuse another graph than the one that the plan was made for.
+
+        Raises:
+            InvalidInputError: another structure or other float weights.
+        """
+        found = digest(graph)
+        if found != self.graph:
+            raise InvalidInputError(
+                "a plan is applied to the network that it was made for",
+                received=f"a network with the digest {found[:12]} and a plan for {self.graph[:12]}",
+                remedy="give that network, with the same weights, or make a new plan",
+            )
+
+    def save(self, path: Path) -> None:
+        """Write the archive at ``path``; equal plans give equal bytes."""
+        header = {
+            "format": FORMAT,
+            "graph": self.graph,
+            "granularity": self.granularity.value,
+            "weight_range": self.weight_range.value,
+            "float_ops": list(self.float_ops),
+            "settings": dict(self.settings),
+            "notes": list(self.notes),
+            "activations": {name: p.to_dict() for name, p in sorted(self.activations.items())},
+            "constants": {name: c.params.to_dict() for name, c in sorted(self.constants.items())},
+        }
+        text = json.dumps(header, sort_keys=True, separators=(",", ":"))
+        arrays: dict[str, Any] = {
+            f"i.{number}": self.constants[name].integers
+            for number, name in enumerate(sorted(self.constants))
+        }
+        arrays["header"] = np.frombuffer(text.encode(), np.uint8)
+        with path.open("wb") as handle:
+            np.savez_compressed(handle, **arrays)
+
+    @classmethod
+    def load(cls, path: Path) -> QuantizationPlan:
+        """Read an archive back.
+
+        Raises:
+            InvalidInputError: no such file, another format, or a damaged one.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                header = json.loads(archive["header"].tobytes())
+                if header["format"] != FORMAT:
+                    raise ValueError(f"its format is {header['format']!r}")
+                constants = {
+                    name: IntegerConstant(QuantParams.from_dict(params), archive[f"i.{number}"])
+                    for number, (name, params) in enumerate(sorted(header["constants"].items()))
+                }
+            return cls(
+                graph=header["graph"],
+                activations={
+                    name: QuantParams.from_dict(params)
+                    for name, params in header["activations"].items()
+                },
+                constants=constants,
+                granularity=Granularity(header["granularity"]),
+                weight_range=WeightRange(header["weight_range"]),
+                float_ops=tuple(header["float_ops"]),
+                settings=header["settings"],
+                notes=tuple(header["notes"]),
+            )
+        except (OSError, ValueError, KeyError, TypeError, EOFError, *_DAMAGED) as error:
+            raise InvalidInputError(
+                f"a plan is an archive of the format {FORMAT!r}",
+                received=f"{path} ({type(error).__name__}: {error})",
+                remedy="make it again with edgequant quantize",
+            ) from error
+
+
+_DAMAGED = (zipfile.BadZipFile, zlib.error, NotImplementedError)
+
+
+def digest(graph: Graph) -> str:
+    """SHA-256 of a canonical graph: its structure and the bytes of its constants."""
+    found = hashlib.sha256()
+    for op in graph.ops:
+        found.update(repr((op.kind, op.inputs, op.outputs, sorted(op.options.items()))).encode())
+    for name in sorted(graph.tensors):
+        tensor = graph.tensors[name]
+        found.update(repr((name, tensor.shape)).encode())
+        if tensor.value is not None:
+            found.update(np.ascontiguousarray(tensor.value).tobytes())
+    return found.hexdigest()

@@ -1,0 +1,228 @@
+"""Second-order rounding: integers that keep a layer's output, not each weight, close.
+
+For a layer ``y = W x`` the error of integers ``Q`` with scale ``s`` is ``(W - sQ) H (W - sQ)^T``,
+with H the second moments of the inputs. Weights are rounded one input at a time, and what a
+rounding spoils is made good by the inputs still to come (optimal brain quantization, Frantar and
+Alistarh 2022, arXiv:2208.11580; in one order for all rows: GPTQ, Frantar et al. 2023,
+arXiv:2210.17323, section 3). Sweeps of coordinate descent over all integers follow, each the exact
+minimum along one of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from calibration_data.errors import InvalidInputError
+
+LIMIT = 127
+"""Largest magnitude of an int8 weight: symmetric, so that the zero point is 0."""
+
+PAIR_LIMIT = 128
+"""Largest sum of two neighbouring weights of one sign where products are added in 16 bits:
+VPMADDUBSW saturates at 32,767 (Intel SDM, volume 2), and 255 * 128 is 32,640."""
+
+_BLOCK = 64
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Rows to round that share their inputs, or have inputs of their own.
+
+    Attributes:
+        weight: float64 ``[rows, inputs]``.
+        moments: float64 ``[inputs, inputs]`` of all rows, or ``[rows, inputs, inputs]``; symmetric
+            and positive semidefinite.
+        neighbours: int64 ``[kinds, inputs]``, for each input another one whose weight may be
+            multiplied in one 16-bit pair with it, or -1; None where nothing saturates.
+    """
+
+    weight: np.ndarray = field(repr=False)
+    moments: np.ndarray = field(repr=False)
+    neighbours: np.ndarray | None = field(default=None, repr=False)
+
+    def error(self, weight: np.ndarray) -> np.ndarray:
+        """Mean square error of each row's output if ``weight`` took the layer's place."""
+        off = weight - self.weight
+        if self.moments.ndim == 3:
+            return np.asarray(np.einsum("ri,rij,rj->r", off, self.moments, off, optimize=True))
+        return np.asarray(np.einsum("ri,ri->r", off @ self.moments, off))
+
+
+def damped(moments: np.ndarray, share: float) -> np.ndarray:
+    """Moments with a share of their mean diagonal added to it, so that they can be inverted."""
+    size = moments.shape[-1]
+    mean = np.trace(moments, axis1=-2, axis2=-1) / size
+    added = mean * share + np.finfo(np.float64).tiny ** 0.5
+    return np.asarray(moments + np.eye(size) * np.asarray(added)[..., None, None])
+
+
+def rounded(
+    layer: Layer, scale: np.ndarray, *, damping: float = 0.005, sweeps: int = 3
+) -> np.ndarray:
+    """Integers for the weights of a layer.
+
+    Args:
+        layer: what to round.
+        scale: float64 ``[rows]``, above zero.
+        damping: share of the mean diagonal that is added to the moments.
+        sweeps: of coordinate descent, at most.
+
+    Returns:
+        float64 ``[rows, inputs]`` of whole numbers in [-127, 127].
+
+    Raises:
+        InvalidInputError: weights or moments with NaN or infinity.
+    """
+    if not (np.isfinite(layer.weight).all() and np.isfinite(layer.moments).all()):
+        raise InvalidInputError(
+            "weights and the activations that they meet are finite numbers",
+            received="NaN or infinity in a layer",
+            remedy="check the training that made them",
+        )
+    moments = damped(layer.moments, damping)
+    order = np.argsort(-np.einsum("...ii->...i", moments), axis=-1, kind="stable")
+    if moments.ndim == 3:
+        return _rounded_apart(layer, scale, moments, order, sweeps)
+    integers = _propagated(layer, scale, moments, order)
+    return _descended(layer, scale, moments, integers, sweeps)
+
+
+def _bounds(
+    integers: np.ndarray, column: int, neighbours: np.ndarray | None
+) -> tuple[np.ndarray | int, np.ndarray | int]:
+    """Smallest and largest integer that a column may hold beside its neighbours."""
+    if neighbours is None:
+        return -LIMIT, LIMIT
+    low = np.zeros(len(integers))
+    high = np.zeros(len(integers))
+    for other in neighbours[:, column]:
+        if other >= 0:
+            low = np.minimum(low, integers[:, other])
+            high = np.maximum(high, integers[:, other])
+    return np.maximum(-LIMIT, -PAIR_LIMIT - low), np.minimum(LIMIT, PAIR_LIMIT - high)
+
+
+def _propagated(
+    layer: Layer, scale: np.ndarray, moments: np.ndarray, order: np.ndarray
+) -> np.ndarray:
+    """One pass over the inputs; each rounding error is spread over the inputs that follow."""
+    work = layer.weight[:, order].copy()
+    inverse = np.linalg.inv(moments[np.ix_(order, order)])
+    spread = np.linalg.cholesky((inverse + inverse.T) / 2).T  # upper triangular
+    integers = np.zeros_like(work)  # in the layer's own order
+    inputs = work.shape[1]
+    for start in range(0, inputs, _BLOCK):
+        stop = min(inputs, start + _BLOCK)
+        errors = np.zeros((len(work), stop - start))
+        for j in range(start, stop):
+            low, high = _bounds(integers, int(order[j]), layer.neighbours)
+            chosen = np.clip(np.rint(work[:, j] / scale), low, high)
+            integers[:, order[j]] = chosen
+            error = (work[:, j] - chosen * scale) / spread[j, j]
+            errors[:, j - start] = error
+            work[:, j + 1 : stop] -= np.outer(error, spread[j, j + 1 : stop])
+        work[:, stop:] -= errors @ spread[start:stop, stop:]
+    return integers
+
+
+def _descended(
+    layer: Layer, scale: np.ndarray, moments: np.ndarray, integers: np.ndarray, sweeps: int
+) -> np.ndarray:
+    """Coordinate descent on the quadratic error, column by column."""
+    gradient = (integers * scale[:, None] - layer.weight) @ moments
+    diagonal = np.diag(moments)
+    for _ in range(sweeps):
+        changed = 0
+        for j in range(integers.shape[1]):
+            low, high = _bounds(integers, j, layer.neighbours)
+            wanted = integers[:, j] + np.rint(-gradient[:, j] / (diagonal[j] * scale))
+            step = np.clip(wanted, low, high) - integers[:, j]
+            rows = np.flatnonzero(step)
+            if len(rows):
+                integers[rows, j] += step[rows]
+                gradient[rows] += np.outer(step[rows] * scale[rows], moments[j])
+                changed += len(rows)
+        if not changed:
+            break
+    return integers
+
+
+def _rounded_apart(
+    layer: Layer, scale: np.ndarray, moments: np.ndarray, order: np.ndarray, sweeps: int
+) -> np.ndarray:
+    """The same for rows with inputs of their own (depthwise convolutions), all rows at once."""
+    work = np.take_along_axis(layer.weight, order, 1)
+    target = work.copy()
+    moments = np.take_along_axis(
+        np.take_along_axis(moments, order[:, :, None], 1), order[:, None, :], 2
+    )
+    spread = np.swapaxes(np.linalg.cholesky(np.linalg.inv(moments)), 1, 2)
+    integers = np.zeros_like(work)
+    for j in range(work.shape[1]):
+        integers[:, j] = np.clip(np.rint(work[:, j] / scale), -LIMIT, LIMIT)
+        error = (work[:, j] - integers[:, j] * scale) / spread[:, j, j]
+        work[:, j + 1 :] -= error[:, None] * spread[:, j, j + 1 :]
+    off = integers * scale[:, None] - target
+    for _ in range(sweeps):
+        changed = 0
+        for j in range(work.shape[1]):
+            slope = np.einsum("ri,ri->r", off, moments[:, :, j])
+            wanted = integers[:, j] + np.rint(-slope / (moments[:, j, j] * scale))
+            step = np.clip(wanted, -LIMIT, LIMIT) - integers[:, j]
+            integers[:, j] += step
+            off[:, j] += step * scale
+            changed += int(np.count_nonzero(step))
+        if not changed:
+            break
+    return np.take_along_axis(integers, np.argsort(order, axis=1, kind="stable"), 1)
+
+
+def neighbours(shape: tuple[int, ...]) -> np.ndarray:
+    """Inputs that x86 kernels may multiply in one 16-bit pair, for a weight OHWI or OI.
+
+    MLAS reduces over height, width and input channel in this order, in blocks of four from the
+    start (QgemmU8S8KernelAvx2), or over the channels of each position likewise (ConvSymKernelAvx2).
+    With an even number of channels both pair the channels 0 and 1, 2 and 3, and so on. With an odd
+    one every two neighbours count, and those in the order input channel, height, width too.
+
+    Args:
+        shape: of the weight, ``[out, height, width, in]`` or ``[out, in]``.
+
+    Returns:
+        int64 ``[kinds, inputs]``: the number of the other input, or -1.
+    """
+    inputs = int(np.prod(shape[1:]))
+    index = np.arange(inputs)
+    if shape[-1] % 2 == 0:
+        return index[None] ^ 1
+    orders = [index]
+    if len(shape) == 4 and shape[1] * shape[2] > 1:
+        orders.append(index.reshape(shape[1:]).transpose(2, 0, 1).reshape(-1))
+    rows = []
+    for order in orders:
+        before, after = np.full(inputs, -1), np.full(inputs, -1)
+        before[order[1:]], after[order[:-1]] = order[:-1], order[1:]
+        rows += [before, after]
+    return np.array(rows, np.int64)
+
+
+def pair_reach(weight: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    """Largest magnitude that two weights of one pair and one sign add up to.
+
+    Args:
+        weight: ``[rows, inputs]``.
+        pairs: from ``neighbours``.
+
+    Returns:
+        float64 ``[rows]``; a weight alone counts as a pair with zero.
+    """
+    worst = np.abs(weight).max(axis=1, initial=0.0).astype(np.float64)
+    for other in pairs:
+        known = other >= 0
+        for sign in (1.0, -1.0):
+            one, two = sign * weight[:, known], sign * weight[:, other[known]]
+            sums = np.maximum(one, 0) + np.maximum(two, 0)
+            worst = np.maximum(worst, sums.max(axis=1, initial=0.0))
+    return np.asarray(worst)
