@@ -129,13 +129,13 @@ def test_fully_connected(source, result, scale, fused, seed, biased, per_channel
     scales = tuple(scale * rng.uniform(0.01, 0.1, count))
     weights = QuantParams(scales, (0,) * count, axis=0 if per_channel else None)
     weight = rng.integers(-127, 128, (5, 7)).astype(np.int8)
-    inputs = [Slot((2, 7), params=source), constant(weight, weights)]
+    inputs = [Slot((300, 7), params=source), constant(weight, weights)]
     if biased:
         bias = rng.integers(-5000, 5000, 5).astype(np.int32)
         inputs.append(constant(bias, bias_params(source, weights)))
     options = ("FullyConnectedOptions", {"fusedActivationFunction": fused})
-    outputs = [Slot((2, 5), params=result)]
-    check("FULLY_CONNECTED", inputs, outputs, options, [values(rng, (2, 7))])
+    outputs = [Slot((300, 5), params=result)]
+    check("FULLY_CONNECTED", inputs, outputs, options, [values(rng, (300, 7))])
 
 
 @pytest.mark.parametrize("kind", ["ADD", "SUB", "MUL"])
