@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -35,7 +36,7 @@ def onnx_steps(path: Path) -> tuple[Step, ...]:
 
     Raises:
         InvalidInputError: no such file, or not an ONNX model.
-        UnsupportedError: a file without QuantizeLinear.
+        UnsupportedError: a file without QuantizeLinear, or with other types or scales than int8's.
     """
     graph = from_model(load(path))
     if not any(node.op_type == "QuantizeLinear" for node in graph.nodes):
@@ -109,7 +110,7 @@ class _Reading:
         stored = self.graph.constants.get(source.inputs[0])
         if stored is None:
             return None
-        return stored.astype(np.int64), self._params(source, IntType(stored.dtype.name))
+        return stored.astype(np.int64), self._params(source, _int_type(source, stored.dtype))
 
     def _quantized(self, name: str) -> tuple[str, QuantParams | None]:
         """The tensor with the integers of a result, and its parameters as int8."""
@@ -125,11 +126,26 @@ class _Reading:
 
     def _params(self, node: Node, dtype: IntType | None) -> QuantParams:
         constants = self.graph.constants
-        scale = np.atleast_1d(constants[node.inputs[1]]).astype(np.float64)
-        zero: np.ndarray | None = None
-        if len(node.inputs) > 2 and node.inputs[2]:
-            zero = np.atleast_1d(constants[node.inputs[2]])
-        kind = dtype or (IntType.UINT8 if zero is None else IntType(zero.dtype.name))
-        zeros = np.zeros(len(scale), np.int64) if zero is None else zero
-        axis = int(node.attributes.get("axis", 1)) if len(scale) > 1 else None
-        return QuantParams(tuple(scale.tolist()), tuple(zeros.tolist()), kind, axis)
+        stored = [constants.get(name) for name in node.inputs[1:3] if name]
+        scale, zero = (*stored, None)[:2]
+        kind = dtype or _int_type(node, np.dtype(np.uint8) if zero is None else zero.dtype)
+        if scale is None or any(value is None for value in stored):
+            raise _refused(node, "scales that are not stored")
+        scales = np.atleast_1d(scale).astype(np.float64)
+        zeros = np.zeros(len(scales), np.int64) if zero is None else np.atleast_1d(zero)
+        axis = int(node.attributes.get("axis", 1)) if len(scales) > 1 else None
+        return QuantParams(tuple(scales.tolist()), tuple(zeros.tolist()), kind, axis)
+
+
+def _int_type(node: Node, dtype: np.dtype[Any]) -> IntType:
+    if dtype.name not in {kind.value for kind in IntType}:
+        raise _refused(node, dtype.name)
+    return IntType(dtype.name)
+
+
+def _refused(node: Node, received: str) -> UnsupportedError:
+    return UnsupportedError(
+        "parity is that of stored 8-bit integers and biases in int32",
+        received=f"{node.op_type} {node.outputs[0]} with {received}",
+        remedy="give a file of the recipe onnx-int8",
+    )

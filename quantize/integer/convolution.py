@@ -21,16 +21,20 @@ _EXACT_IN_SINGLE = (1 << 24) // (255 * 128)
 
 
 def convolution(call: Call) -> tuple[np.ndarray, ...]:
-    """CONV_2D: input ``[n, h, w, c]``, weight ``[o, kh, kw, c]``, bias int32 ``[o]``."""
+    """CONV_2D: input ``[n, h, w, c]``, weight ``[o, kh, kw, c / groups]``, bias int32 ``[o]``."""
     weight = call.array(1)
     outputs, height, width, depth = weight.shape
     patches = _patches(call, height, width)
     n, rows, columns = patches.shape[:3]
-    if patches.shape[5] != depth:
-        raise call.refused("grouped weights")
-    taps = height * width * depth
-    sums = _product(patches.reshape(n * rows * columns, taps), weight.reshape(outputs, taps).T)
-    return (_finished(call, sums.reshape(n, rows, columns, outputs)),)
+    groups = patches.shape[5] // depth
+    taps, each = height * width * depth, outputs // groups
+    parts = []
+    for group in range(groups):
+        read = patches[..., group * depth : (group + 1) * depth]
+        kernels = weight[group * each : (group + 1) * each].reshape(each, taps)
+        parts.append(_product(read.reshape(n * rows * columns, taps), kernels.T))
+    sums = np.concatenate(parts, axis=1).reshape(n, rows, columns, outputs)
+    return (_finished(call, sums),)
 
 
 def depthwise(call: Call) -> tuple[np.ndarray, ...]:

@@ -110,6 +110,16 @@ def test_a_float_onnx_is_refused(model, twins, folder):
         compare_files(twins[0], path)
 
 
+def test_scales_that_are_not_stored_are_refused(twins, folder):
+    bare = onnx.load(str(twins[1]))
+    (scale,) = [t for t in bare.graph.initializer if t.name == "scores.s"]
+    bare.graph.initializer.remove(scale)
+    path = folder / "bare.onnx"
+    onnx.save(bare, str(path))
+    with pytest.raises(UnsupportedError, match="scales that are not stored"):
+        compare_files(twins[0], path)
+
+
 def test_every_runtime_is_compared_on_the_same_integers(twins):
     rows = {
         row.info.runtime: row for row in compare_outputs(*twins, on_the_grid(twins[0], images(4)))

@@ -61,13 +61,14 @@ def convolutions(draw, *, depthwise):
     size = (draw(st.integers(6, 9)), draw(st.integers(6, 9)))
     channels, outputs = draw(st.integers(1, 4)), draw(st.integers(1, 5))
     multiplier = draw(st.integers(1, 3))
-    if depthwise:
-        outputs = channels * multiplier
+    groups = 1 if depthwise else draw(st.integers(1, 3))
+    outputs = channels * multiplier if depthwise else outputs * groups
     axis = draw(st.sampled_from([None, 3 if depthwise else 0]))
     count = 1 if axis is None else outputs
     scales = tuple(rng.uniform(0.002, 0.02, count))
     weight_params = QuantParams(scales, (0,) * count, axis=axis if count > 1 else None)
     shape = (1, *kernel, outputs) if depthwise else (outputs, *kernel, channels)
+    channels *= groups  # the weights of a group count its own input channels
     weight = rng.integers(-127, 128, shape).astype(np.int8)
     source, result = draw(params()), draw(params())
     bias = rng.integers(-5000, 5000, outputs).astype(np.int32)
