@@ -172,6 +172,22 @@ def inspect(artifact: Path, tensors: bool, **values: Any) -> None:
         show_inspection(artifact, terminal, all_tensors=tensors)
 
 
+@cli.command()
+@click.argument("tflite", type=PATH)
+@click.argument("onnx", type=PATH)
+@click.option("--data", help="DATA to run both files on; random images unless given.")
+@click.option("--limit", type=click.IntRange(1), default=8, show_default=True, help="Images.")
+@click.option("--strict", is_flag=True, help="Exit with 1 if the integers differ.")
+@seed_option
+@common
+def parity(**values: Any) -> None:
+    """Compare an int8 .tflite and an int8 .onnx: integers, outputs, and where they first differ."""
+    with _terminal(values) as terminal:
+        from edgequant.parity_command import ParityRequest, parity_command
+
+        parity_command(ParityRequest(**values), terminal)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code."""
     if arguments is None:

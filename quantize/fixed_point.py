@@ -62,6 +62,20 @@ class Multiplier:
         high = doubling_high_mul(left, np.asarray(self.mantissa, np.int64))
         return rounding_divide_by_pot(high, np.maximum(-shift, 0))
 
+    def apply_once(self, values: np.ndarray) -> np.ndarray:
+        """MultiplyByQuantizedMultiplier with one rounding, ties up (TFLITE_SINGLE_ROUNDING; ruy).
+
+        Args:
+            values: integers within int32; channels last where there are several multipliers.
+
+        Returns:
+            int64, same shape.
+        """
+        right = 31 - np.asarray(self.shift, np.int64)
+        product = np.asarray(values, np.int64) * np.asarray(self.mantissa, np.int64)
+        rounded: np.ndarray = (product + (np.int64(1) << (right - 1))) >> right
+        return rounded
+
 
 def wrapped(values: np.ndarray) -> np.ndarray:
     """The low 32 bits as a signed number, which is what int32 arithmetic leaves.

@@ -5,10 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from calibration_data.datasets.base import open_dataset
 from calibration_data.errors import InvalidInputError, UnsupportedError
+from calibration_data.stream import stream
+from evaluation.parity_runs import on_the_grid, walk_litert
 from evaluation.session import runtime_for, runtimes
+from export.target import ExportRequest
 from export.tflite import TARGET
 from export.tflite_integers import read_integers
+from models.loading import ModelRequest, load
+from models.spec import model_spec
 from quantize.affine import QuantParams
 from quantize.recipes import IoType, recipe
 from tests.export.tflite_cases import build_short, images, request
@@ -25,8 +31,10 @@ def model():
     return build_short()
 
 
-@pytest.mark.parametrize("name", ["tflite-int8", "tflite-int8-per-tensor"])
-@pytest.mark.parametrize("io", IoType)
+@pytest.mark.parametrize(
+    ("name", "io"),
+    [*(("tflite-int8", io) for io in IoType), ("tflite-int8-per-tensor", IoType.INT8)],
+)
 def test_a_file_gives_the_bits_of_the_reference_kernels(model, folder, name, io):
     path = folder / f"{name}-{io.value}.tflite"
     TARGET.write(request(model, recipe(name).with_io(io)), path)
@@ -34,6 +42,20 @@ def test_a_file_gives_the_bits_of_the_reference_kernels(model, folder, name, io)
     expected = runtimes()["litert-reference"].open(path, 1).predict(images(4))
     assert found.dtype == np.float32
     assert np.array_equal(found, expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["tflite-int8", "tflite-int8-per-tensor"])
+def test_the_shipped_network_gives_every_tensor_of_the_reference_kernels(folder, name):
+    loaded = load(ModelRequest("mobilenet_v2_small"))
+    contract = model_spec("mobilenet_v2_small").preprocessing
+    batch = next(stream(open_dataset("fashion_mnist:calibration"), contract, batch_size=40)).images
+    path = folder / f"shipped-{name}.tflite"
+    asked = ExportRequest(loaded.model, recipe(name), contract, lambda: iter([batch]))
+    TARGET.write(asked, path)
+    walk = walk_litert(path, on_the_grid(path, batch))
+    assert len(walk.rows) == 64
+    assert walk.first is None
 
 
 def test_a_float_file_is_refused(model, folder):

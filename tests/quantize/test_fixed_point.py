@@ -35,6 +35,13 @@ def test_a_product_is_within_one_of_the_real_one(real, value):
     assert abs(found - real * value) <= 1.0 + abs(real * value) * 2.0**-30
 
 
+@given(st.floats(1e-9, 1.0), st.integers(-(2**24), 2**24))
+def test_one_rounding_is_that_of_the_product(real, value):
+    multiplier = Multiplier.of(real)
+    exact = Fraction(value * multiplier.mantissa[0]) * Fraction(2) ** (multiplier.shift[0] - 31)
+    assert int(multiplier.apply_once(np.asarray([value]))[0]) == ties_up(exact)
+
+
 @given(st.lists(st.floats(1e-9, 2.0**20), min_size=1, max_size=5))
 def test_mantissas_have_31_bits(reals):
     multiplier = Multiplier.of(np.asarray(reals))

@@ -61,13 +61,14 @@ def convolutions(draw, *, depthwise):
     size = (draw(st.integers(6, 9)), draw(st.integers(6, 9)))
     channels, outputs = draw(st.integers(1, 4)), draw(st.integers(1, 5))
     multiplier = draw(st.integers(1, 3))
-    if depthwise:
-        outputs = channels * multiplier
+    groups = 1 if depthwise else draw(st.integers(1, 3))
+    outputs = channels * multiplier if depthwise else outputs * groups
     axis = draw(st.sampled_from([None, 3 if depthwise else 0]))
     count = 1 if axis is None else outputs
     scales = tuple(rng.uniform(0.002, 0.02, count))
     weight_params = QuantParams(scales, (0,) * count, axis=axis if count > 1 else None)
     shape = (1, *kernel, outputs) if depthwise else (outputs, *kernel, channels)
+    channels *= groups  # the weights of a group count its own input channels
     weight = rng.integers(-127, 128, shape).astype(np.int8)
     source, result = draw(params()), draw(params())
     bias = rng.integers(-5000, 5000, outputs).astype(np.int32)
@@ -129,13 +130,13 @@ def test_fully_connected(source, result, scale, fused, seed, biased, per_channel
     scales = tuple(scale * rng.uniform(0.01, 0.1, count))
     weights = QuantParams(scales, (0,) * count, axis=0 if per_channel else None)
     weight = rng.integers(-127, 128, (5, 7)).astype(np.int8)
-    inputs = [Slot((2, 7), params=source), constant(weight, weights)]
+    inputs = [Slot((300, 7), params=source), constant(weight, weights)]
     if biased:
         bias = rng.integers(-5000, 5000, 5).astype(np.int32)
         inputs.append(constant(bias, bias_params(source, weights)))
     options = ("FullyConnectedOptions", {"fusedActivationFunction": fused})
-    outputs = [Slot((2, 5), params=result)]
-    check("FULLY_CONNECTED", inputs, outputs, options, [values(rng, (2, 7))])
+    outputs = [Slot((300, 5), params=result)]
+    check("FULLY_CONNECTED", inputs, outputs, options, [values(rng, (300, 7))])
 
 
 @pytest.mark.parametrize("kind", ["ADD", "SUB", "MUL"])
