@@ -127,6 +127,7 @@ def _show_runs(
             "kernels": row.info.kernels,
             **_distance(row.distance),
             "same answers": f"{100 * row.answers:.2f} %",
+            "as XNNPACK": f"{100 * row.as_xnnpack:.2f} %",
         }
         for row in outputs
     ]

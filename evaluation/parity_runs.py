@@ -56,12 +56,14 @@ class OutputRow:
         file: its name.
         distance: in steps of the .tflite's output.
         answers: share of images with the same top-1.
+        as_xnnpack: share of outputs that equal XNNPACK's, which rounds otherwise than BASE.
     """
 
     info: RuntimeInfo
     file: str
     distance: StepDistance
     answers: float
+    as_xnnpack: float
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -72,6 +74,7 @@ class OutputRow:
             "file": self.file,
             **self.distance.to_dict(),
             "same_answers": self.answers,
+            "equal_to_xnnpack": self.as_xnnpack,
         }
 
 
@@ -163,6 +166,7 @@ def compare_outputs(tflite: Path, onnx: Path, images: np.ndarray) -> tuple[Outpu
             remedy="give an int8 file",
         )
     base = runtimes()[BASE].open(tflite, 1).predict(images)
+    xnnpack = _steps(runtimes()["litert-xnnpack"].open(tflite, 1).predict(images), params)
     rows = []
     for name, path in (
         ("oracle", tflite),
@@ -172,9 +176,11 @@ def compare_outputs(tflite: Path, onnx: Path, images: np.ndarray) -> tuple[Outpu
     ):
         session = runtimes()[name].open(path, 1)
         found = session.predict(images)
-        distance = StepDistance.between(_steps(base, params), _steps(found, params))
+        steps = _steps(found, params)
+        distance = StepDistance.between(_steps(base, params), steps)
         answers = float((base.argmax(axis=1) == found.argmax(axis=1)).mean())
-        rows.append(OutputRow(session.info, path.name, distance, answers))
+        equal = float((steps == xnnpack).mean())
+        rows.append(OutputRow(session.info, path.name, distance, answers, equal))
     return tuple(rows)
 
 

@@ -30,6 +30,9 @@ class StepKind(StrEnum):
     MULTIPLICATION = "multiplication"
     MEAN = "mean"
     POOL = "max pool"
+    DIFFERENCE = "difference"
+    ACTIVATION = "activation"
+    CONCATENATION = "concatenation"
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,10 @@ _KINDS: dict[str, StepKind] = {
     OpKind.MEAN: StepKind.MEAN,
     OpKind.AVERAGE_POOL: StepKind.MEAN,
     OpKind.MAX_POOL: StepKind.POOL,
+    OpKind.SUB: StepKind.DIFFERENCE,
+    OpKind.LOGISTIC: StepKind.ACTIVATION,
+    OpKind.HARD_SWISH: StepKind.ACTIVATION,
+    OpKind.CONCATENATION: StepKind.CONCATENATION,
 }
 
 
@@ -106,7 +113,8 @@ def _step(model: IntegerModel, op: Op) -> Step:
     integers, params = _weight(op, weight)
     return Step(
         _KINDS[op.kind],
-        short_name(result.name),
+        # A name without a path is a layer's own, which may end in a number.
+        short_name(result.name) if "/" in result.name else result.name,
         result.name,
         as_int8(result.params),
         integers,

@@ -26,6 +26,10 @@ _KINDS = {
     "ReduceMean": StepKind.MEAN,
     "AveragePool": StepKind.MEAN,
     "MaxPool": StepKind.POOL,
+    "Sub": StepKind.DIFFERENCE,
+    "Sigmoid": StepKind.ACTIVATION,
+    "HardSwish": StepKind.ACTIVATION,
+    "Concat": StepKind.CONCATENATION,
 }
 _PASSED = ("Relu", "Clip", "Transpose", "Reshape", "Flatten", "Squeeze")
 """Operators between a result and its QuantizeLinear."""

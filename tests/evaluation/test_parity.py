@@ -126,6 +126,8 @@ def test_every_runtime_is_compared_on_the_same_integers(twins):
     }
     assert set(rows) == {"oracle", "litert-xnnpack", "onnxruntime", "onnxruntime-precise"}
     assert rows["oracle"].distance == StepDistance(0, 0.0, 1.0)
+    assert rows["litert-xnnpack"].as_xnnpack == 1.0
+    assert rows["oracle"].as_xnnpack == rows["litert-xnnpack"].distance.equal
     assert (
         rows["onnxruntime-precise"].distance.largest <= 4
     )  # rounds in float, and so not as TFLite
