@@ -16,6 +16,8 @@ from quantize.equalize import equalized
 from quantize.execute import no_integer_form
 from quantize.graph import Graph, OpKind
 from quantize.layers import LayerSettings
+from quantize.narrowing import narrowed
+from quantize.pairing import paired
 from quantize.plan import IntegerConstant, QuantizationPlan, digest
 from quantize.recipes import Granularity, Optimization, WeightRange
 from quantize.reconstruct import BATCH, Lockstep
@@ -52,18 +54,22 @@ class Effort:
         positions: see ``moments``.
         sweeps: see ``LayerSettings``.
         narrowings: likewise.
+        judges: images that judge narrower ranges of activations; 0 keeps the calibrated ones.
     """
 
     images: int
     positions: int
     sweeps: int
     narrowings: tuple[float, ...] = (1.0,)
+    judges: int = 0
 
 
 EFFORTS: Mapping[Optimization, Effort] = {
     Optimization.FAST: Effort(images=24, positions=400, sweeps=1),
     Optimization.DEFAULT: Effort(images=64, positions=800, sweeps=2),
-    Optimization.BEST: Effort(images=256, positions=2000, sweeps=3, narrowings=(1.0, 0.92)),
+    Optimization.BEST: Effort(
+        images=256, positions=2000, sweeps=3, narrowings=(1.0, 0.92), judges=32
+    ),
 }
 
 
@@ -117,8 +123,14 @@ def make_plan(
     effort = EFFORTS[request.optimization]
     most = max(2, MEMORY_BYTES // _bytes_an_image(graph))
     seen = _measured(graph, images, min(effort.images, most), advance)
-    scaled, after = equalized(graph, seen.spans)
+    scaled, after = equalized(graph, seen.spans, request.granularity)
+    if request.weight_range is WeightRange.SATURATION_SAFE:
+        scaled, after = paired(scaled, after)
     ranges = {name: span.range for name, span in after.items()}
+    if effort.judges:
+        ranges = narrowed(
+            scaled, ranges, seen.kept[:: len(seen.kept) // effort.judges or 1], advance
+        )
     params = activation_params(scaled, ranges, contract)
     params = _in_integers(scaled, params, request.float_ops)
     settings = LayerSettings(
@@ -145,6 +157,7 @@ def make_plan(
             "positions": effort.positions,
             "sweeps": effort.sweeps,
             "narrowings": list(effort.narrowings),
+            "judges": effort.judges,
         },
         notes=tuple(_notes(seen)),
     )
