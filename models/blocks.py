@@ -32,9 +32,28 @@ class Activation(StrEnum):
     HARD_SWISH = "hard_swish"
 
 
+class Bottleneck(StrEnum):
+    """What follows the projection of an inverted residual (Sandler et al. 2018, figure 6a)."""
+
+    LINEAR = "linear"
+    """Nothing: the paper's choice, since a rectifier loses information in few channels."""
+    NON_LINEAR = "non_linear"
+    """The activation of the block."""
+
+
+class Shortcut(StrEnum):
+    """What the shortcuts of inverted residuals join (Sandler et al. 2018, figure 6b)."""
+
+    BOTTLENECKS = "bottlenecks"
+    """The narrow ends: the paper's choice."""
+    EXPANSIONS = "expansions"
+    """The wide middles of neighbouring blocks."""
+    NONE = "none"
+
+
 @dataclass(frozen=True)
 class Stage:
-    """One row of a table of stages (Sandler et al. 2018, table 2).
+    """One row of a table of inverted residuals (Sandler et al. 2018, table 2).
 
     Attributes:
         expansion: ``t``, channels of the expansion over channels of the input.

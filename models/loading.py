@@ -130,6 +130,8 @@ def load(request: ModelRequest) -> LoadedModel:
     else:
         spec = request.spec()
         model = build_with_weights(spec, request.weights or spec.weights)
+        if spec.deployed is not None:
+            model = spec.deployed(model)
     size, classes = _checked_shapes(model, request.reference)
     _refuse_non_finite(model, request.reference)
     return LoadedModel(request.name, model, size, classes, spec)
