@@ -30,25 +30,26 @@ class HalvesStage:
     """One stage of table 5; its first unit halves the resolution.
 
     Attributes:
-        channels: of its output by published width.
+        channels: of its output, by published width.
         repeats: number of units.
     """
 
-    channels: dict[float, int]
+    channels: tuple[tuple[float, int], ...]
     repeats: int
 
     def at(self, alpha: float) -> int:
         """Channels at a width: the published ones, else those of width 1.0 in proportion."""
-        return self.channels.get(alpha) or max(2, round(self.channels[1.0] * alpha / 2) * 2)
+        published = dict(self.channels)
+        return published.get(alpha) or max(2, round(published[1.0] * alpha / 2) * 2)
 
 
 STAGES = (
-    # channels by width, n                                   resolution at 224
-    HalvesStage({0.5: 48, 1.0: 116, 1.5: 176, 2.0: 244}, 4),  # 28
-    HalvesStage({0.5: 96, 1.0: 232, 1.5: 352, 2.0: 488}, 8),  # 14
-    HalvesStage({0.5: 192, 1.0: 464, 1.5: 704, 2.0: 976}, 4),  # 7
+    # channels by width, n                                           resolution at 224
+    HalvesStage(((0.5, 48), (1.0, 116), (1.5, 176), (2.0, 244)), 4),  # 28
+    HalvesStage(((0.5, 96), (1.0, 232), (1.5, 352), (2.0, 488)), 8),  # 14
+    HalvesStage(((0.5, 192), (1.0, 464), (1.5, 704), (2.0, 976)), 4),  # 7
 )
-"""Table 5 of the paper, with the numbers of the authors' code at width 0.5."""
+"""Table 5 of the paper."""
 
 
 def build(spec: ModelSpec) -> keras.Model:

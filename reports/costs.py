@@ -80,17 +80,20 @@ def plot(name: str, points: list[Point], path: Path) -> None:
 
     # A figure of its own, not pyplot's: nothing global, and no display is looked for.
     with rc_context({"svg.hashsalt": "edgequant"}):
-        figure = Figure(figsize=(10, 4), layout="constrained")
+        figure = Figure(figsize=(11, 4.5), layout="constrained")
         left, right = figure.subplots(1, 2)
-        for alpha in sorted({point.alpha for point in points}):
+        alphas = sorted({point.alpha for point in points})
+        for number, alpha in enumerate(alphas):
             line = sorted((p for p in points if p.alpha == alpha), key=lambda p: p.size)
             sizes = [point.size for point in line]
-            label = f"{alpha:g} ({line[0].params / 1e6:.2f} M params)"
-            left.plot(sizes, [p.macs / 1e6 for p in line], marker="o", label=label)
-            right.plot(sizes, [p.peak_bytes / 1000 for p in line], marker="o")
+            label = f"{alpha:g} ({line[0].params / 1e6:.2f} M)"
+            # Widths that cost the same lie on each other: smaller marks leave those below in sight.
+            style = {"marker": "o", "markersize": 10 - 7 * number / len(alphas)}
+            left.plot(sizes, [p.macs / 1e6 for p in line], label=label, **style)
+            right.plot(sizes, [p.peak_bytes / 1000 for p in line], **style)
         _finish(left, "multiply-adds, millions", sorted({p.size for p in points}))
         _finish(right, "peak activation memory, kB", sorted({p.size for p in points}))
-        left.legend(title="width", fontsize="small")
+        figure.legend(title="width (params)", loc="outside right upper", fontsize="small")
         figure.suptitle(name)
         # No date and no version in it, so that a second run gives the same bytes.
         metadata = {"Date": None} if path.suffix == ".svg" else {"Software": None}
@@ -102,4 +105,7 @@ def _finish(axes: Axes, label: str, sizes: list[int]) -> None:
     axes.set_ylabel(label)
     axes.set_xticks(sizes)
     axes.set_yscale("log")
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("{x:g}")
+    axes.tick_params(axis="y", which="minor", labelsize="x-small")
     axes.grid(visible=True, which="both", alpha=0.3)
