@@ -28,7 +28,7 @@ RECIPES := tflite-float32 tflite-float16 tflite-dynamic tflite-int8 tflite-int8-
 	onnx-int8-full-range
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quantize compare train test test-slow lint format conformance bench docs lock clean $(RECIPES)
+.PHONY: help setup quantize compare train test test-slow lint format conformance bench costs docs lock clean $(RECIPES)
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -77,6 +77,9 @@ conformance: $(READY) ## write the conformance table (tests/conformance/referenc
 
 bench: $(READY) ## write benchmarks/results/*.csv
 	$(BIN)/python -m benchmarks $(ARGS)
+
+costs: $(READY) ## count every registered network again (models/costs.csv)
+	$(BIN)/python -m models.cost_table
 
 docs: $(READY) ## write the generated parts of the docs again
 	$(BIN)/python -m edgequant.docs
