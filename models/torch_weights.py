@@ -19,7 +19,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
@@ -102,12 +102,13 @@ def read_torch_weights(path: Path) -> dict[str, np.ndarray]:
             reaches beyond its storage, or a pickle that names anything to run.
     """
     try:
-        with path.open("rb") as file:
-            if zipfile.is_zipfile(file):
-                with zipfile.ZipFile(file) as archive:
-                    return _read_archive(archive)
-            file.seek(0)
-            return _read_legacy(file, path.stat().st_size)
+        # In memory, where a length that a damaged pickle announces allocates nothing.
+        file = io.BytesIO(path.read_bytes())
+        if zipfile.is_zipfile(file):
+            with zipfile.ZipFile(file) as archive:
+                return _read_archive(archive)
+        file.seek(0)
+        return _read_legacy(file)
     except _DAMAGED as error:
         raise InvalidInputError(
             "PyTorch weights are a state dict of plain tensors, whole and without code",
@@ -139,7 +140,7 @@ def _stored(archive: zipfile.ZipFile, name: str) -> bytes:
     return archive.read(name)
 
 
-def _read_legacy(file: IO[bytes], size: int) -> dict[str, np.ndarray]:
+def _read_legacy(file: io.BytesIO) -> dict[str, np.ndarray]:
     magic, protocol, system = (_Machine(file).run() for _ in range(3))
     if (magic, protocol) != (_LEGACY_MAGIC, _LEGACY_PROTOCOL):
         raise _RefusedError("it does not begin as torch.save begins")
@@ -155,9 +156,10 @@ def _read_legacy(file: IO[bytes], size: int) -> dict[str, np.ndarray]:
         storage = by_key[key]
         count = int.from_bytes(file.read(8), "little", signed=True)
         length = storage.count * np.dtype(storage.dtype).itemsize
-        if count != storage.count or length > size - file.tell():
+        content = file.read(length)
+        if count != storage.count or len(content) != length:
             raise _RefusedError(f"storage {key} is cut short or has another length than announced")
-        values[storage] = np.frombuffer(file.read(length), storage.dtype)
+        values[storage] = np.frombuffer(content, storage.dtype)
     if file.read(1):
         raise _RefusedError("something follows its last storage")
     return _views(tensors, values)
@@ -207,7 +209,7 @@ def _view(tensor: _Tensor, values: np.ndarray) -> np.ndarray:
 class _Machine:
     """Interprets one pickle of plain values, dicts, tuples, lists and tensor views."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: io.BytesIO) -> None:
         self._file = file
         self._stack: list[Any] = []
         self._memo: dict[int, Any] = {}
