@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import permutations
+from itertools import pairwise, permutations
 
 import pytest
 from hypothesis import given
@@ -73,7 +73,7 @@ def test_a_chain_takes_its_largest_pair_of_neighbours(sizes: list[int]) -> None:
     chain = graph(
         *(((i,), i + 1) for i in range(len(sizes) - 1)), sizes=sizes, outputs=(len(sizes) - 1,)
     )
-    pairs = [a + b for a, b in zip(sizes, sizes[1:], strict=False)]
+    pairs = [a + b for a, b in pairwise(sizes)]
     assert peak_memory(chain).elements == operator_peak(chain) == max(pairs)
 
 
