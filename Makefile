@@ -72,7 +72,7 @@ format: $(READY) ## let ruff format the code
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-conformance: $(READY) ## write the conformance table (tests/conformance/reference.csv) anew
+conformance: $(READY) ## write the conformance tables (tests/conformance/*.csv) anew
 	$(BIN)/python -m tests.conformance.table
 
 bench: $(READY) ## write benchmarks/results/*.csv

@@ -108,14 +108,22 @@ class ModelSpec:
         )
 
 
-def model_specs() -> dict[str, ModelSpec]:
-    """All registered networks by name: each module of ``models`` may define ``SPECS``."""
+def model_families() -> dict[str, tuple[ModelSpec, ...]]:
+    """The registered networks by family: each module of ``models`` may define ``SPECS``."""
     package = import_module("models")
-    specs: dict[str, ModelSpec] = {}
+    families: dict[str, tuple[ModelSpec, ...]] = {}
     for module in pkgutil.iter_modules(package.__path__):
-        if module.ispkg:
-            continue
-        for spec in getattr(import_module(f"models.{module.name}"), "SPECS", ()):
+        if not module.ispkg:
+            specs = getattr(import_module(f"models.{module.name}"), "SPECS", ())
+            families |= {module.name: specs} if specs else {}
+    return families
+
+
+def model_specs() -> dict[str, ModelSpec]:
+    """All registered networks by name."""
+    specs: dict[str, ModelSpec] = {}
+    for family in model_families().values():
+        for spec in family:
             if spec.name in specs:
                 raise ValueError(f"two networks are named {spec.name}")
             specs[spec.name] = spec
