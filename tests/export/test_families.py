@@ -14,7 +14,7 @@ import pytest
 from evaluation.session import runtimes
 from export.target import ExportRequest, export_targets
 from models.spec import ModelSpec, model_spec
-from quantize.recipes import recipe
+from quantize.recipes import BatchAxis, Layout, recipe
 from tests.export.tflite_cases import CONTRACT, calibration, images, randomized, sqnr_db
 
 
@@ -99,6 +99,21 @@ def test_every_family_is_exported(
     if recipe_name == "tflite-float32":
         found = export_targets()["tflite"].inspect(path).operators
         assert {operator.name: operator.count for operator in found} == OPERATORS[name]
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("layout", Layout)
+def test_an_onnx_file_transposes_nothing_but_its_image_and_its_shuffles(
+    name: str, layout: Layout, tmp_path: Path
+) -> None:
+    chosen = replace(recipe("onnx-float32"), layout=layout, batch=BatchAxis.NAMED)
+    path = tmp_path / "network.onnx"
+    export_targets()["onnx"].write(ExportRequest(_model(name), chosen, CONTRACT), path)
+    found = {o.name: o.count for o in export_targets()["onnx"].inspect(path).operators}
+    image = 1 if layout is Layout.NHWC else 0
+    assert found.get("Transpose", 0) - image == OPERATORS[name].get("TRANSPOSE", 0)
+    expected = np.asarray(_model(name)(images(), training=False))
+    assert sqnr_db(expected, _answers(path, "onnxruntime")) > 100
 
 
 @pytest.mark.parametrize("name", NETWORKS)
