@@ -1,6 +1,7 @@
 """The conformance table: model x recipe x runtime, measured against the float Keras model.
 
-``python -m tests.conformance.table`` (``make conformance``) writes both tables anew:
+``python -m tests.conformance.table`` (``make conformance``) writes both tables anew, or one
+(``reference`` or ``full_size``):
 ``reference.csv``, of small variants, which the tests repeat, and ``full_size.csv``, of every
 network as it is registered, which takes long.
 """
@@ -201,9 +202,10 @@ def read_table(path: Path) -> dict[tuple[str, str, str], Cell]:
 
 
 def main() -> None:
-    """Measure every cell and write both tables."""
-    _write(REFERENCE, full_size=False)
-    _write(FULL_SIZE, full_size=True)
+    """Measure every cell and write both tables, or the one whose name is given."""
+    for path in (REFERENCE, FULL_SIZE):
+        if path.stem in (sys.argv[1:] or (REFERENCE.stem, FULL_SIZE.stem)):
+            _write(path, full_size=path is FULL_SIZE)
 
 
 def _write(path: Path, *, full_size: bool) -> None:
