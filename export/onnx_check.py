@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from calibration_data.errors import InvalidInputError, UnsupportedError
 from export.onnx_graph import WEIGHTED, Graph, Node
+from export.onnx_shuffle import deals
 from export.onnx_weights import FULL_BOUND, PAIR_BOUND, must_not_saturate, pair_sums
 from quantize.recipes import Granularity, Layout, Precision
 
@@ -35,7 +36,8 @@ def check_graph(graph: Graph, recipe: Recipe) -> None:
     }
     faults = check[recipe.precision](graph, recipe)
     if recipe.layout is Layout.NCHW:
-        faults += [f"Transpose {n.outputs[0]}" for n in graph.nodes if n.op_type == "Transpose"]
+        transposes = [node for node in graph.nodes if node.op_type == "Transpose"]
+        faults += [f"Transpose {n.outputs[0]}" for n in transposes if not deals(n)]
     if faults:
         raise UnsupportedError(
             f"a file of the recipe {recipe.name} must be {recipe.precision.value} throughout",

@@ -19,7 +19,7 @@ from models.mobileone import BranchedStage, Branches, squeeze_excitation
 from models.reparameterization import plain_form
 from models.spec import ModelSpec, model_spec
 from models.weights import build_with_weights
-from tests.models.networks import randomize, scores
+from tests.models.networks import randomize, scores, settle
 
 NAMES = ("mobileone_s0", "mobileone_s1", "mobileone_s4")
 
@@ -38,11 +38,7 @@ def spec_of(name: str, **changes: Any) -> ModelSpec:
 def settled(model: keras.Model, size: int) -> keras.Model:
     """Random weights, and batch norms that have seen images, so that values stay near 1."""
     randomize(model)
-    norms = [x for x in model.layers if isinstance(x, layers.BatchNormalization)]
-    for layer in norms:
-        layer.momentum = 0.0
-    images = np.random.default_rng(1).uniform(-1, 1, (16, size, size, 3)).astype(np.float32)
-    model(images, training=True)
+    settle(model, np.random.default_rng(1).uniform(-1, 1, (16, size, size, 3)).astype(np.float32))
     return model
 
 
