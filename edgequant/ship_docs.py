@@ -7,18 +7,23 @@ from typing import Any
 
 from calibration_data.manifest import sha256_of
 
+_HOW = """\
+Each folder has what one platform needs. `labels.txt` names the outputs in their order; `vectors/`
+has inputs and the outputs to expect (.bin, little endian; the .json says type, shape and which
+runtime computed them). `edgequant verify .` checks all of it again with the runtimes that are
+installed."""
+_LIMITS = """\
+Accuracy is not measured here: `edgequant evaluate FILE --data DATA` does that, and
+`edgequant quantize --data DATA` compares with the float network. Outputs are scores of the classes
+in labels.txt and of nothing else: an image of something else gets one of them too."""
+
 
 def shipping_guide(manifest: dict[str, Any], sections: list[str]) -> str:
     """SHIPPING.md: a section a platform, each with what was proven."""
     lines = [
         f"# Shipping {manifest['model']}",
         "",
-        (
-            "Each folder has what one platform needs. `labels.txt` names the outputs in their order; "
-            "`vectors/` has inputs and the outputs to expect (.bin, little endian; the .json says "
-            "type, shape and which runtime computed them). `edgequant verify .` checks all of it again with "
-            "the runtimes that are installed."
-        ),
+        _HOW,
     ]
     for (name, values), section in zip(manifest["targets"].items(), sections, strict=True):
         lines += ["", f"## {values['title']}: `{name}/`", "", section, ""]
@@ -70,11 +75,6 @@ def model_card(manifest: dict[str, Any], folder: Path) -> str:
             )
     lines += [
         "",
-        (
-            "Accuracy is not measured here: `edgequant evaluate FILE --data DATA` does that, and "
-            "`edgequant quantize --data DATA` compares with the float network. Outputs are scores of "
-            "the classes listed in labels.txt and nothing else; an image of something else gets one "
-            "of them too."
-        ),
+        _LIMITS,
     ]
     return "\n".join(lines) + "\n"

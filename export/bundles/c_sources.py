@@ -179,8 +179,10 @@ def operators_header(name: str, operators: tuple[str, ...]) -> str:
         "// Registers the operators that the model uses, and no other.",
         "inline TfLiteStatus RegisterModelOps(ModelOpResolver& resolver) {",
     ]
-    for op in operators:
-        lines.append(f"  if (resolver.{RESOLVER_METHODS[op]}() != kTfLiteOk) return kTfLiteError;")
+    lines += [
+        f"  if (resolver.{RESOLVER_METHODS[op]}() != kTfLiteOk) return kTfLiteError;"
+        for op in operators
+    ]
     lines += ["  return kTfLiteOk;", "}"]
     includes = ["tensorflow/lite/micro/micro_mutable_op_resolver.h"]
     return _header("model_ops.h", includes, lines, name, quoted=True)

@@ -30,6 +30,9 @@ DEFAULT_ACCELERATORS = (
     "ethos-u55-32", "ethos-u55-64", "ethos-u55-128", "ethos-u55-256", "ethos-u65-512",
     "ethos-u85-256",
 )  # fmt: skip
+_HOW = """\
+A compiled file is one custom operator (and what fell back), for TFLite Micro with Arm's Ethos-U
+kernel and driver; input and output are those of the microcontroller target."""
 _COLUMNS = {
     "accelerator": "configuration",
     "system": "system",
@@ -149,11 +152,7 @@ def _guide(request: BundleRequest, _folder: Path, figures: Figures) -> str:
             "",
             table(rows),
             "",
-            (
-                "A compiled file is one custom operator (and what fell back), in TFLite Micro with "
-                "Arm's Ethos-U kernel and driver; input and output are those of the microcontroller "
-                "target."
-            ),
+            _HOW,
             "",
             "```cpp",
             f"// model_data: the bytes of {name}, alignas(16)",

@@ -124,7 +124,7 @@ def _budgets(folder: Path, figures: Figures) -> tuple[Budget, ...]:
 def _guide(request: BundleRequest, _folder: Path, figures: Figures) -> str:
     arena, space = arena_of(figures), c.identifier(request.name)
     size = request.files[ROLE].stat().st_size
-    memory = (
+    memory = f"The model takes {size:,} bytes of flash. " + (
         "The arena was not measured: see `model_arena.h`."
         if arena is None
         else f"The arena takes {arena.size:,} bytes of RAM ({arena.head:,} head, {arena.tail:,} "
@@ -132,12 +132,9 @@ def _guide(request: BundleRequest, _folder: Path, figures: Figures) -> str:
     )
     order = "BGR" if request.contract.channels is ChannelOrder.BGR else "RGB"
     lines = [
-        (
-            f"Add the .cc and .h files to a project that has TFLite Micro. The model takes {size:,} "
-            f"bytes of flash. {memory} `FillInput` turns RGB pixels into the int8 tensor ({order} "
-            "inside) by a table made from the contract; `model_ops.h` registers just the operators "
-            "used."
-        ),
+        f"Add the .cc and .h files to a project that has TFLite Micro. {memory}",
+        f"`FillInput` turns RGB pixels into the int8 tensor ({order} inside) by a table made from",
+        "the contract; `model_ops.h` registers just the operators used.",
         "",
         "```cpp",
         '#include "model_contract.h"',
