@@ -11,8 +11,6 @@ from typing import Any
 from edgequant.terminal import Terminal
 from evaluation.proofs.proof import ProofRequest, ProofResult, Verdict, proofs
 
-_MARKS = {Verdict.PROVEN: "proven", Verdict.FAILED: "FAILED", Verdict.NOT_RUN: "not run"}
-
 
 @dataclass(frozen=True)
 class Proven:
@@ -24,11 +22,12 @@ class Proven:
     @property
     def figures(self) -> Mapping[str, Any]:
         """Figures of a proof that came out well; none of another."""
-        return self.result.figures if self.result.verdict is Verdict.PROVEN else {}
+        good = self.result.verdict in (Verdict.PROVEN, Verdict.WITHIN_A_STEP)
+        return self.result.figures if good else {}
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for the manifest, without paths of scratch files."""
-        figures = _without(self.result.figures, "compiled")
+        """Plain values for the manifest."""
+        figures = _public(self.result.figures)
         return {
             "name": self.name,
             "verdict": self.result.verdict.value,
@@ -70,12 +69,15 @@ def show_proofs(target: str, results: list[Proven], terminal: Terminal) -> None:
     """One line a proof."""
     terminal.say(f"{target}:")
     for proven in results:
-        terminal.say(f"  {_MARKS[proven.result.verdict]}: {proven.result.sentence}")
+        verdict = proven.result.verdict.value
+        shown = verdict.upper() if proven.result.verdict is Verdict.FAILED else verdict
+        terminal.say(f"  {shown}: {proven.result.sentence}")
 
 
-def _without(values: Any, key: str) -> Any:
+def _public(values: Any) -> Any:
+    """Without what is only for the run: names that begin with an underscore."""
     if isinstance(values, Mapping):
-        return {k: _without(v, key) for k, v in values.items() if k != key}
+        return {k: _public(v) for k, v in values.items() if not k.startswith("_")}
     if isinstance(values, list):
-        return [_without(v, key) for v in values]
+        return [_public(v) for v in values]
     return values

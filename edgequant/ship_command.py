@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from edgequant.pipeline import (
 from edgequant.proving import Proven, prove, show_proofs
 from edgequant.requests import QuantizeRequest
 from edgequant.ship_docs import model_card, shipping_guide
-from edgequant.ship_gates import Gates, check_gates
+from edgequant.ship_gates import Gates, check_applicable, check_gates
 from edgequant.terminal import Terminal
 from evaluation.machine import PACKAGES
 from evaluation.vectors import make_vectors
@@ -45,6 +46,8 @@ from export.bundles.target import (
 from export.fold_contract import fold, is_one_pair_rgb
 
 _PROBABILITY_TOLERANCE = 1e-3
+_RUNTIMES = ("mediapipe", "tflite_micro", "ethosu")
+"""Modules of the platforms' runtimes: with one more installed, a bundle can be proven further."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,7 @@ class _Made:
 def ship_command(request: ShipRequest, terminal: Terminal) -> None:
     """Write the bundle, prove it, and check the gates."""
     targets = [ship_target(name) for name in dict.fromkeys(request.targets)]
+    check_applicable(request.gates, request.targets)
     recipes = tuple(file.recipe for target in targets for file in target.files)
     base = replace(request.base, recipes=recipes)
     inputs = open_inputs(base)
@@ -121,6 +125,7 @@ def _key(request: ShipRequest, base: QuantizeRequest, inputs: Inputs) -> str:
             "accelerators": request.accelerators,
             "runtimes": {name: str(path) for name, path in request.runtimes.items()},
             "versions": versions(PACKAGES),
+            "installed": [name for name in _RUNTIMES if find_spec(name)],
         }
     )
 

@@ -46,6 +46,25 @@ class Gates:
     max_sram: int | None = None
 
 
+def check_applicable(gates: Gates, targets: tuple[str, ...]) -> None:
+    """Refuse a limit that no target has a figure for, before any work.
+
+    Raises:
+        InvalidInputError: names the option.
+    """
+    for option, value, holders in (
+        ("--max-flash", gates.max_flash, ("microcontroller", "ethos-u")),
+        ("--max-sram", gates.max_sram, ("microcontroller", "ethos-u")),
+        ("--min-npu", gates.min_npu, ("ethos-u",)),
+    ):
+        if value is not None and not set(holders) & set(targets):
+            raise InvalidInputError(
+                f"{option} is about {' and '.join(holders)}",
+                received=f"--for {','.join(targets)}",
+                remedy=f"add {holders[0]} to --for, or leave {option} out",
+            )
+
+
 def check_gates(gates: Gates, folder: Path, manifest: dict[str, Any]) -> None:
     """Check a written bundle; it stands whatever comes of it.
 
@@ -72,12 +91,6 @@ def check_gates(gates: Gates, folder: Path, manifest: dict[str, Any]) -> None:
 def _check_budget(part: str, limit: int | None, budgets: list[dict[str, Any]]) -> None:
     if limit is None:
         return
-    if not budgets:
-        raise InvalidInputError(
-            f"--max-{part} is about microcontrollers and NPUs",
-            received="a bundle for neither",
-            remedy="give --for microcontroller or ethos-u, or leave the limit out",
-        )
     for budget in budgets:
         if budget[part] is None:
             raise _unmeasured(f"--max-{part}", budget["what"])
@@ -92,12 +105,6 @@ def _check_budget(part: str, limit: int | None, budgets: list[dict[str, Any]]) -
 def _check_npu(least: float, targets: dict[str, Any]) -> None:
     proofs = [p for p in targets.get("ethos-u", {}).get("proofs", []) if p["name"] == "vela"]
     rows = [row for proof in proofs for row in proof["figures"].get("rows", [])]
-    if not proofs:
-        raise InvalidInputError(
-            "--min-npu is about Ethos-U",
-            received="a bundle without it",
-            remedy="give --for ethos-u, or leave the limit out",
-        )
     if not rows:
         raise _unmeasured("--min-npu", "ethos-u")
     for row in rows:

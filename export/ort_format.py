@@ -52,6 +52,9 @@ class Usability:
 def write_ort(model: Path, folder: Path) -> tuple[Path, Path]:
     """Convert an .onnx to .ort for Arm, and list operators with types for a reduced build.
 
+    ONNX Runtime writes the table of kernels in the .ort in an order that differs from run to run,
+    so the bytes do; the configuration's do not.
+
     Args:
         model: the .onnx.
         folder: where the two files go.

@@ -31,6 +31,9 @@ class Verdict(StrEnum):
     """What came of a proof."""
 
     PROVEN = "proven"
+    WITHIN_A_STEP = "within a step"
+    """The same labels, and outputs of which some differ by one integer: kernels round in other
+    ways. The sentence says how many."""
     FAILED = "failed"
     NOT_RUN = "not run"
     """The runtime is not there; nothing is known."""
@@ -43,7 +46,7 @@ class ProofResult:
     Attributes:
         verdict: see Verdict.
         sentence: what was compared, with the figures; or why it was not.
-        figures: plain values for the manifest.
+        figures: plain values for the manifest, which leaves out names that begin with "_".
     """
 
     verdict: Verdict

@@ -11,7 +11,7 @@ from evaluation.proofs.proof import (
     not_run,
     run_worker,
 )
-from export.bundles.microcontroller import ARENA, ROLE, model_file
+from export.bundles.microcontroller import ARENA, ROLE, RUN, model_file
 from export.bundles.target import VECTORS, read_vectors
 
 _RUNTIME = "tflite-micro"
@@ -36,7 +36,12 @@ def measure_arena(request: ProofRequest) -> ProofResult:
 
 
 def run(request: ProofRequest) -> ProofResult:
-    """Every test vector through TFLite Micro; every output must be the one to expect."""
+    """Every test vector through TFLite Micro, against the outputs of LiteRT's reference kernels.
+
+    The two are built from the same kernels, but for how some of them round: on a network of three
+    layers a FULLY_CONNECTED gave one output in 36 that was one step off. ``_outputs`` in the figures
+    are TFLite Micro's own.
+    """
     import numpy as np
 
     vectors = read_vectors(request.folder / VECTORS, ROLE)
@@ -58,13 +63,21 @@ def run(request: ProofRequest) -> ProofResult:
     if got.shape != vectors.outputs.shape:
         return failed(f"TFLite Micro {version} gives outputs of shape {list(got.shape)}")
     steps = np.abs(got.astype(np.int32) - vectors.outputs.astype(np.int32))
-    figures = {"version": version, "images": len(got), "largest_step": int(steps.max())}
+    figures = {
+        "version": version,
+        "images": len(got),
+        "largest_step": int(steps.max()),
+        "_outputs": got.tolist(),
+    }
     if steps.any():
-        return failed(
+        sentence = (
             f"TFLite Micro {version} differs from {vectors.runtime} in {int((steps > 0).sum())} of "
-            f"{steps.size} outputs, by up to {int(steps.max())} steps",
-            **figures,
+            f"{steps.size} outputs, by up to {int(steps.max())}"
         )
+        best = got == got.max(axis=1, keepdims=True)
+        same = all(row[e.argmax()] for row, e in zip(best, vectors.outputs, strict=True))
+        verdict = Verdict.WITHIN_A_STEP if same and steps.max() == 1 else Verdict.FAILED
+        return ProofResult(verdict, sentence, figures)
     sentence = (
         f"TFLite Micro {version} equals {vectors.runtime} bit for bit on {len(got)} images "
         f"({steps.size} outputs)"
@@ -72,4 +85,4 @@ def run(request: ProofRequest) -> ProofResult:
     return ProofResult(Verdict.PROVEN, sentence, figures)
 
 
-PROOFS = (Proof(ARENA, _RUNTIME, measure_arena), Proof("tflite-micro", _RUNTIME, run))
+PROOFS = (Proof(ARENA, _RUNTIME, measure_arena), Proof(RUN, _RUNTIME, run))

@@ -21,7 +21,7 @@ from export.bundles.ethos_u import REPORT, VELA, compiled_name, model_file
 def run(request: ProofRequest) -> ProofResult:
     """Compile, and where compiled files are there already, compare the bytes.
 
-    The figures have one row a configuration under ``rows``; ``compiled`` in them is the path of a
+    The figures have one row a configuration under ``rows``; ``_compiled`` in them is the path of a
     file in the scratch folder.
     """
     listed = json.loads((request.folder / "accelerators.json").read_text(encoding="utf-8"))
@@ -63,7 +63,7 @@ def run(request: ProofRequest) -> ProofResult:
 
 
 def _path(row: dict[str, str]) -> Path:
-    return Path(row["compiled"])
+    return Path(row["_compiled"])
 
 
 PROOFS = (Proof(VELA, VELA, run),)

@@ -14,6 +14,15 @@ if TYPE_CHECKING:
     import numpy as np
 
 _A_LINE = 16
+_KEYWORDS = frozenset(
+    "alignas alignof and asm auto bool break case catch char class compl const constexpr continue "
+    "decltype default delete do double else enum explicit export extern false float for friend "
+    "goto if inline int long main mutable namespace new noexcept not nullptr operator or private "
+    "protected public register return short signed sizeof static std struct switch template this "
+    "throw tflite true try typedef typeid typename union unsigned using virtual void volatile "
+    "while xor".split()
+)
+"""Of C++17, and names that a namespace of ours may not take."""
 RESOLVER_METHODS = {
     # Source: tensorflow/lite/micro/micro_mutable_op_resolver.h of tflite-micro.
     "ABS": "AddAbs", "ADD": "AddAdd", "ADD_N": "AddAddN", "ARG_MAX": "AddArgMax",
@@ -70,9 +79,10 @@ class Ends:
 
 
 def identifier(name: str) -> str:
-    """A name as a C identifier."""
+    """A name as a C++ identifier that is no keyword."""
     cleaned = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_").lower()
-    return cleaned if cleaned and not cleaned[0].isdigit() else f"model_{cleaned}"
+    usable = cleaned and not cleaned[0].isdigit() and cleaned not in _KEYWORDS
+    return cleaned if usable else f"model_{cleaned}"
 
 
 def model_header(name: str) -> str:
@@ -239,7 +249,7 @@ def vectors_header(name: str, count: int) -> str:
     return _header("model_vectors.h", ["model_contract.h"], lines, name, quoted=True)
 
 
-def vectors_source(name: str, pixels: np.ndarray, scores: np.ndarray) -> str:
+def vectors_source(name: str, pixels: np.ndarray, scores: Iterable[Iterable[int]]) -> str:
     """``model_vectors.cc``.
 
     Args:

@@ -116,10 +116,10 @@ def _finish(request: BundleRequest, folder: Path, figures: Figures) -> None:
     if not rows:
         return
     for row in rows:
-        shutil.move(row["compiled"], folder / compiled_name(request.name, row["accelerator"]))
+        shutil.move(row["_compiled"], folder / compiled_name(request.name, row["accelerator"]))
     values = {
         "version": figures[VELA]["version"],
-        "rows": [{k: v for k, v in row.items() if k != "compiled"} for row in rows],
+        "rows": [{k: v for k, v in row.items() if not k.startswith("_")} for row in rows],
     }
     (folder / REPORT).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
     text = io.StringIO()

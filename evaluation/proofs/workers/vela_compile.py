@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def compile_for(request: dict[str, Any], accelerator: str) -> dict[str, Any]:
-    """One row of the table; the compiled file is at ``compiled``."""
+    """One row of the table; the compiled file is at ``_compiled``."""
     output = Path(request["output"]) / accelerator
     command = [
         sys.executable, "-I", "-m", "ethosu.vela", request["model"],
@@ -52,7 +52,7 @@ def compile_for(request: dict[str, Any], accelerator: str) -> dict[str, Any]:
         raise RuntimeError(f"vela for {accelerator}: {last[0]}")
     with summaries[0].open(newline="", encoding="utf-8") as handle:
         summary = next(csv.DictReader(handle))
-    return {"accelerator": accelerator, "compiled": str(compiled[0]), **figures(summary, log)}
+    return {"accelerator": accelerator, "_compiled": str(compiled[0]), **figures(summary, log)}
 
 
 def figures(summary: dict[str, str], log: str) -> dict[str, Any]:
