@@ -38,9 +38,8 @@ def measure_arena(request: ProofRequest) -> ProofResult:
 def run(request: ProofRequest) -> ProofResult:
     """Every test vector through TFLite Micro, against the outputs of LiteRT's reference kernels.
 
-    The two are built from the same kernels, but for how some of them round: on a network of three
-    layers a FULLY_CONNECTED gave one output in 36 that was one step off. ``_outputs`` in the figures
-    are TFLite Micro's own.
+    The two are built from the same kernels, but for how some of them round: FULLY_CONNECTED may
+    give an output that is one step off. ``_outputs`` in the figures are TFLite Micro's own.
     """
     import numpy as np
 

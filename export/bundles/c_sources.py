@@ -15,13 +15,17 @@ if TYPE_CHECKING:
 
 _A_LINE = 16
 _KEYWORDS = frozenset(
-    "alignas alignof and asm auto bool break case catch char class compl const constexpr continue "
-    "decltype default delete do double else enum explicit export extern false float for friend "
-    "goto if inline int long main mutable namespace new noexcept not nullptr operator or private "
-    "protected public register return short signed sizeof static std struct switch template this "
-    "throw tflite true try typedef typeid typename union unsigned using virtual void volatile "
-    "while xor".split()
-)
+    (
+        "alignas", "alignof", "and", "asm", "auto", "bool", "break", "case", "catch", "char",
+        "class", "compl", "const", "constexpr", "continue", "decltype", "default", "delete",
+        "do", "double", "else", "enum", "explicit", "export", "extern", "false", "float", "for",
+        "friend", "goto", "if", "inline", "int", "long", "main", "mutable", "namespace", "new",
+        "noexcept", "not", "nullptr", "operator", "or", "private", "protected", "public",
+        "register", "return", "short", "signed", "sizeof", "static", "std", "struct", "switch",
+        "template", "this", "throw", "tflite", "true", "try", "typedef", "typeid", "typename",
+        "union", "unsigned", "using", "virtual", "void", "volatile", "while", "xor",
+    )
+)  # fmt: skip
 """Of C++17, and names that a namespace of ours may not take."""
 RESOLVER_METHODS = {
     # Source: tensorflow/lite/micro/micro_mutable_op_resolver.h of tflite-micro.

@@ -133,8 +133,9 @@ def test_vela_lines_become_figures() -> None:
     )
     summary = {
         "system_config": "S", "memory_mode": "M", "core_clock": "500000000.0",
-        "cycles_total": "702380", "inferences_per_second": "711.86", "sram_memory_used": "66.078125",
-        "off_chip_flash_memory_used": "509.328125", "on_chip_flash_memory_used": "0.0",
+        "cycles_total": "702380", "inferences_per_second": "711.86",
+        "sram_memory_used": "66.078125",
+        "off_chip_flash_memory_used": "509.328125", "on_chip_flash_memory_used": "0",
         "dram_memory_used": "0.0",
     }  # fmt: skip
     row = figures(summary, log)
