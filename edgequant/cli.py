@@ -161,13 +161,24 @@ def train(**values: Any) -> None:
 @cli.command()
 @click.argument("artifact", type=PATH)
 @click.option("--tensors", is_flag=True, help="List every tensor with its scale and zero point.")
+@click.option(
+    "--for",
+    "target",
+    type=click.Choice(["edge-tpu", "gpu", "nnapi", "coreml"]),
+    help="Name what this delegate or accelerator would leave to the CPU.",
+)
 @common
-def inspect(artifact: Path, tensors: bool, **values: Any) -> None:
+def inspect(artifact: Path, tensors: bool, target: str | None, **values: Any) -> None:
     """Take a .tflite or .onnx apart: operators, types, scales, ends, size by part."""
     with _terminal(values) as terminal:
         from edgequant.listing import show_inspection
 
-        show_inspection(artifact, terminal, all_tensors=tensors)
+        if target is None:
+            show_inspection(artifact, terminal, all_tensors=tensors)
+        else:
+            from edgequant.delegate_command import show_delegate
+
+            show_delegate(artifact, target, terminal)
 
 
 @cli.command()

@@ -21,7 +21,7 @@ _TIMEOUT = 600
 _CHECKED = re.compile(r"Checking (NNAPI|CoreML \w+)$", re.MULTILINE)
 _PARTITIONS = re.compile(r"(\d+) partitions? with a total of (\d+)/(\d+) nodes")
 _UNSUPPORTED = re.compile(r"Unsupported ops: (\S+)")
-_ANSWER = re.compile(r"as is: (YES|NO)")
+_ANSWER = re.compile(r"as is: (YES|NO|MAYBE)")
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Usability:
 
     Attributes:
         provider: ``NNAPI``, ``CoreML NeuralNetwork``, ``CoreML MLProgram``.
-        answer: ``yes`` or ``no``: whether the model should perform well as it is.
+        answer: ``yes``, ``no`` or ``maybe``: whether the model should perform well as it is.
         partitions: parts of the graph that it would take.
         nodes: nodes in them.
         all_nodes: nodes of the graph.
