@@ -12,7 +12,8 @@ from typing import Any
 
 from calibration_data.errors import InvalidInputError
 from calibration_data.preprocessing import Preprocessing
-from export.bundles.microcontroller import ends_of
+from export.bundles import c_sources as c
+from export.bundles.microcontroller import ends_of, pixel_table
 from export.bundles.target import VECTORS, Budget, BundleRequest, Figures, ShipFile, ShipTarget
 from export.tflite_graph import read_flat_model
 from quantize.recipes import IoType, recipe
@@ -32,7 +33,7 @@ DEFAULT_ACCELERATORS = (
 )  # fmt: skip
 _HOW = """\
 A compiled file is one custom operator (and what fell back), for TFLite Micro with Arm's Ethos-U
-kernel and driver; input and output are those of the microcontroller target."""
+kernel and driver; `model_contract.h` has scales, labels and what to do to a pixel."""
 _COLUMNS = {
     "accelerator": "configuration",
     "system": "system",
@@ -104,7 +105,15 @@ def _check(_: Preprocessing) -> None:
 
 
 def _write(request: BundleRequest, folder: Path) -> None:
-    ends_of(read_flat_model(request.files[ROLE]).subgraphs[0])
+    ends = ends_of(read_flat_model(request.files[ROLE]).subgraphs[0])
+    sources = {
+        "model_contract.h": c.contract_header(request.name, request.contract, ends),
+        "model_contract.cc": c.contract_source(
+            request.name, request.contract, pixel_table(request.contract, ends)
+        ),
+    }
+    for file, text in sources.items():
+        (folder / file).write_text(text, encoding="ascii")
     shutil.copyfile(request.files[ROLE], folder / f"{request.name}-int8.tflite")
     request.vectors[ROLE].write(folder / VECTORS, ROLE)
     values = {"accelerators": list(request.accelerators)}
@@ -155,6 +164,7 @@ def _guide(request: BundleRequest, _folder: Path, figures: Figures) -> str:
             _HOW,
             "",
             "```cpp",
+            '#include "model_contract.h"  // FillInput, Best',
             f"// model_data: the bytes of {name}, alignas(16)",
             f"tflite::MicroMutableOpResolver<{1 + len(_cpu_operators(rows[0]))}> resolver;",
             "resolver.AddEthosU();",
@@ -171,10 +181,8 @@ def _guide(request: BundleRequest, _folder: Path, figures: Figures) -> str:
 
 
 def _cpu_operators(row: Mapping[str, Any]) -> list[str]:
-    from export.bundles.c_sources import RESOLVER_METHODS
-
     names = {op["operator"] for op in row["fallbacks"]}
-    return sorted(RESOLVER_METHODS.get(name, f"Add{name.title()}") for name in names)
+    return sorted(c.RESOLVER_METHODS.get(name, f"Add{name.title()}") for name in names)
 
 
 BUNDLE = ShipTarget(
