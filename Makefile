@@ -28,7 +28,7 @@ RECIPES := tflite-float32 tflite-float16 tflite-dynamic tflite-int8 tflite-int8-
 	onnx-int8-full-range
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quantize compare train ship ship-runtimes test test-slow test-ship lint format \
+.PHONY: help setup quantize compare train ship ship-runtimes test test-slow test-ship verify-arm64 lint format \
 	conformance bench docs lock clean $(RECIPES)
 
 help: ## list the targets
@@ -79,6 +79,19 @@ ship-runtimes: .venv-ship-android/.ready .venv-ship-micro/.ready .venv-ship-etho
 
 ship: $(READY) ## write a bundle of MODEL= for the platforms FOR=, proven by what ship-runtimes installed
 	$(EDGEQUANT) ship --for $(FOR) $(OPTIONS) $(SHIP_RUNTIMES)
+
+# LiteRT 2.2 and later end with a segmentation fault under qemu-user 7.2.
+ARM64 := .venv-ship-arm64
+LITERT_ARM64 ?= 2.1.2
+NUMPY_ARM64 ?= 2.4.6
+BUNDLE ?= artifacts/$(MODEL)-ship
+
+$(ARM64)/.ready:
+	evaluation/proofs/workers/arm64_root.sh $(ARM64) "$(PYTHON) -m pip --disable-pip-version-check" $(LITERT_ARM64) $(NUMPY_ARM64)
+	@touch $@
+
+verify-arm64: $(READY) $(ARM64)/.ready ## run BUNDLE='s Android files on aarch64 (needs apt-get and qemu-user)
+	$(EDGEQUANT) verify $(BUNDLE) --runtime litert-arm64=$(ARM64)/python $(SHIP_RUNTIMES)
 
 test: $(READY) ## run the fast tests
 	$(BIN)/python -m pytest -n 2 -m "not slow and not ship" $(ARGS)

@@ -132,5 +132,5 @@ BUNDLE = ShipTarget(
     write=_write,
     finish=_finish,
     guide=_guide,
-    proofs=("litert", "mediapipe"),
+    proofs=("litert", "mediapipe", "litert-arm64"),
 )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import platform
 import shutil
+import sys
 import zipfile
 from pathlib import Path
 
@@ -127,6 +129,22 @@ def test_verify_runs_the_files_and_not_just_the_hashes(run: Run, copy: Path) -> 
     outcome = run("verify", copy)
     assert outcome.code == 1
     assert "litert-reference" in outcome.err
+
+
+def test_another_machines_litert_is_compared_in_steps(run: Run, bundle: Path) -> None:
+    """With this interpreter in place of an aarch64 one: the same kernels give the same integers."""
+    outcome = run("verify", bundle, "--runtime", f"litert-arm64={sys.executable}", "--json")
+    assert outcome.code == 0, outcome.err
+    proofs = {proof["name"]: proof for proof in outcome.json["proofs"]["android"]}
+    proof = proofs["litert-arm64"]
+    assert proof["verdict"] == "proven", proof["sentence"]
+    assert proof["figures"]["int8, XNNPACK"]["differing"] == 0
+    assert proof["figures"]["int8, XNNPACK"]["machine"] == platform.machine()
+    assert set(proof["figures"]) == {
+        f"{role}, {kernels}"
+        for role in ("int8", "float16")
+        for kernels in ("XNNPACK", "reference kernels")
+    }
 
 
 def test_what_is_no_bundle_is_refused(run: Run, tmp_path: Path) -> None:
