@@ -29,6 +29,7 @@ from edgequant.pipeline import (
 )
 from edgequant.proving import Proven, prove, show_proofs
 from edgequant.requests import QuantizeRequest
+from edgequant.ship_accuracy import accuracy
 from edgequant.ship_docs import model_card, shipping_guide
 from edgequant.ship_gates import Gates, check_applicable, check_gates
 from edgequant.terminal import Terminal
@@ -164,13 +165,18 @@ class _Builder:
         write_labels(contract, folder)
         shown, sections = {}, []
         with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+            files: dict[str, tuple[Path, Preprocessing]] = {}
             for target in targets:
                 bundle, made = self._bundle(target, pixels, Path(scratch))
+                files |= {
+                    f"{target.name}/{role}": (one.path, one.contract) for role, one in made.items()
+                }
                 place = folder / target.name
                 place.mkdir()
                 values, section = self._deliver(target, bundle, made, place)
                 shown[target.name] = values
                 sections.append(section)
+            measured = self._accuracy(files)
         manifest = {
             "bundle": 1,
             "model": self._prepared.loaded.name,
@@ -179,6 +185,7 @@ class _Builder:
             "vectors": {"data": self._source().name, "images": len(pixels)},
             "versions": versions(PACKAGES),
             "key": self._key,
+            "accuracy": measured,
             "targets": shown,
         }
         write_text(folder / "SHIPPING.md", shipping_guide(manifest, sections))
@@ -272,6 +279,14 @@ class _Builder:
             self._folded = Prepared(loaded, folded.contract, calibration)
             self._how = folded.how
         return self._folded, self._how
+
+    def _accuracy(self, files: dict[str, tuple[Path, Preprocessing]]) -> dict[str, Any]:
+        """Measured on --data, if that was given: the calibration images are no measure."""
+        if self._request.data is None:
+            return {"reason": "no --data was given"}
+        seed = self._base.calibration.seed
+        with self._terminal.progress("accuracy", None):
+            return accuracy(self._prepared, files, self._source(), seed)
 
     def _source(self) -> Dataset:
         calibration = self._inputs.calibration

@@ -13,9 +13,8 @@ has inputs and the outputs to expect (.bin, little endian; the .json says type, 
 runtime computed them). `edgequant verify .` checks all of it again with the runtimes that are
 installed."""
 _LIMITS = """\
-Accuracy is not measured here: `edgequant evaluate FILE --data DATA` does that, and
-`edgequant quantize --data DATA` compares with the float network. Outputs are scores of the classes
-in labels.txt and of nothing else: an image of something else gets one of them too."""
+Outputs are scores of the classes in labels.txt and of nothing else: an image of something else gets
+one of them too."""
 
 
 def shipping_guide(manifest: dict[str, Any], sections: list[str]) -> str:
@@ -73,8 +72,17 @@ def model_card(manifest: dict[str, Any], folder: Path) -> str:
                 f"| {target}/{path.name} | {file['recipe']['name']}, {file['recipe']['io']} | "
                 f"{images} | {path.stat().st_size:,} | `{sha256_of(path)}` |"
             )
-    lines += [
-        "",
-        _LIMITS,
-    ]
+    lines += ["", "## Accuracy", "", *_accuracy(manifest["accuracy"]), "", _LIMITS]
     return "\n".join(lines) + "\n"
+
+
+def _accuracy(values: dict[str, Any]) -> list[str]:
+    if "reason" in values:
+        return [f"Not measured: {values['reason']}."]
+    lines = ["| file | runtime | top-1 % | as float % |", "|---|---|---:|---:|"]
+    lines += [
+        f"| {row['file']} | {row['runtime']} | {row['top1']:.2f} | {row['as_float']:.2f} |"
+        for row in values["rows"]
+    ]
+    note = f"n = {values['images']:,} images of {values['data']}, drawn at random."
+    return [*lines, "", f"{note} `edgequant evaluate` measures all of them, with an interval."]

@@ -75,6 +75,19 @@ def test_what_could_not_be_proven_is_said(bundle: Path) -> None:
     assert "#error" in arena
 
 
+def test_the_card_has_files_contract_and_accuracy(bundle: Path) -> None:
+    card = (bundle / "MODEL_CARD.md").read_text()
+    manifest = json.loads((bundle / "bundle.json").read_text())
+    rows = manifest["accuracy"]["rows"]
+    assert [row["file"] for row in rows][:2] == ["float model", "android/int8"]
+    assert len(rows) == 6
+    assert all(row["as_float"] >= 75 for row in rows)
+    assert f"n = {manifest['accuracy']['images']} images" in card
+    assert "| mean | [127.5, 127.5, 127.5] |" in card
+    digest = hashlib.sha256((bundle / "android/mine-int8.tflite").read_bytes()).hexdigest()
+    assert digest in card
+
+
 def test_the_zip_is_the_folder(bundle: Path) -> None:
     with zipfile.ZipFile(bundle.with_name("mine.zip")) as archive:
         packed = {info.filename: archive.read(info) for info in archive.infolist()}
