@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from calibration_data.errors import InvalidInputError
 from calibration_data.preprocessing import Preprocessing
+from evaluation.litert_child import run_file, tflite_inputs
 from evaluation.session import runtime_for
-from evaluation.sessions.litert import LiteRTSession
 from export.bundles.target import Vectors
 
 if TYPE_CHECKING:
@@ -30,21 +30,31 @@ def make_vectors(
         runtime_name: registered runtime.
 
     Raises:
-        InvalidInputError: outputs that are not finite.
+        InvalidInputError: a file that the runtime cannot run, or outputs that are not finite.
     """
     import numpy as np
 
-    session = runtime_for(path, runtime_name).open(path, 1)
-    info = session.info
-    if isinstance(session, LiteRTSession):
-        inputs, outputs = session.raw(pixels, contract)
+    if path.suffix == ".tflite":
+        inputs = tflite_inputs(path, pixels, contract)
+        run = run_file(path, inputs, runtime_name)
+        if run.outputs is None:
+            raise InvalidInputError(
+                f"a file that ships runs in {runtime_name}",
+                received=f"{path.name}, on which it fails ({run.error or run.missing})",
+                remedy="use trained weights and representative calibration images: scales that no "
+                "multiplier can hold end the kernels",
+            )
+        outputs, runtime = run.outputs, run.runtime
     else:
+        session = runtime_for(path, runtime_name).open(path, 1)
         inputs = contract.normalize(pixels)
         outputs = session.predict(inputs)
+        info = session.info
+        runtime = f"{info.runtime} {info.version} ({info.kernels})"
     if outputs.dtype == np.float32 and not np.isfinite(outputs).all():
         raise InvalidInputError(
             "a file that ships gives finite scores",
             received=f"NaN or infinity from {path.name}",
             remedy="look at the weights, and at the preprocessing contract",
         )
-    return Vectors(inputs, outputs, f"{info.runtime} {info.version} ({info.kernels})")
+    return Vectors(inputs, outputs, runtime)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from evaluation.litert_child import RESOLVERS, run_file
 from evaluation.proofs.proof import (
     Proof,
     ProofRequest,
@@ -9,13 +10,11 @@ from evaluation.proofs.proof import (
     Verdict,
     failed,
     not_run,
-    run_worker,
 )
 from export.bundles.android import ROLES
 from export.bundles.target import VECTORS, read_vectors
 
 ARM64 = "litert-arm64"
-_RESOLVERS = {"XNNPACK": "BUILTIN", "reference kernels": "BUILTIN_REF"}
 
 
 def run(request: ProofRequest) -> ProofResult:
@@ -28,49 +27,37 @@ def run(request: ProofRequest) -> ProofResult:
         return not_run("LiteRT on aarch64", "make verify-arm64 runs it under qemu-user")
     sentences, figures = [], {}
     for role in ROLES:
-        for kernels, resolver in _RESOLVERS.items():
-            result = _compare(request, role, kernels, resolver)
+        for runtime in RESOLVERS:
+            result = _compare(request, role, runtime)
             if result.verdict is not Verdict.PROVEN:
                 return result
             sentences.append(result.sentence)
-            figures[f"{role}, {kernels}"] = result.figures
+            figures[f"{role}, {runtime}"] = result.figures
     return ProofResult(Verdict.PROVEN, "; ".join(sentences), figures)
 
 
-def _compare(request: ProofRequest, role: str, kernels: str, resolver: str) -> ProofResult:
+def _compare(request: ProofRequest, role: str, runtime: str) -> ProofResult:
     import numpy as np
 
     model = next(iter(sorted(request.folder.glob(f"*-{role}.tflite"))))
     vectors = read_vectors(request.folder / VECTORS, role)
-    outputs = request.scratch / "outputs.bin"
-    values = {
-        "model": str(model),
-        "resolver": resolver,
-        "inputs": str(request.folder / VECTORS / f"{role}.inputs.bin"),
-        "dtype": vectors.inputs.dtype.name,
-        "shape": list(vectors.inputs.shape),
-        "outputs": str(outputs),
-    }
-    reply = run_worker("litert_run", request, values)
-    if reply.missing:
-        return not_run(f"{reply.missing} in {request.runtime}", "make verify-arm64")
-    if reply.error:
-        return failed(f"LiteRT does not run {model.name} with {kernels}: {reply.error}")
-    got = np.frombuffer(outputs.read_bytes(), vectors.outputs.dtype)
-    got = got.reshape(vectors.outputs.shape)
+    done = run_file(model, vectors.inputs, runtime, request.runtime)
+    if done.missing:
+        return not_run(f"{done.missing} in {request.runtime}", "make verify-arm64")
+    if done.outputs is None:
+        return failed(f"LiteRT does not run {model.name} with {runtime}: {done.error}")
+    got = done.outputs
     difference = np.abs(got.astype(np.float64) - vectors.outputs.astype(np.float64))
     best = got == got.max(axis=1, keepdims=True)
     same = [bool(row[e.argmax()]) for row, e in zip(best, vectors.outputs, strict=True)]
-    who = f"LiteRT {reply.values['version']} on {reply.values['machine']} with {kernels}"
     unit = "steps" if got.dtype.kind in "iu" else "in score"
     sentence = (
-        f"{who} gives {model.name} the label of {vectors.runtime} for {sum(same)} of {len(same)} "
-        f"images; {int((difference > 0).sum())} of {difference.size} outputs differ, by up to "
-        f"{difference.max():.3g} {unit}"
+        f"{done.runtime} gives {model.name} the label of {vectors.runtime} for {sum(same)} of "
+        f"{len(same)} images; {int((difference > 0).sum())} of {difference.size} outputs "
+        f"differ, by up to {difference.max():.3g} {unit}"
     )
     figures = {
-        "machine": reply.values["machine"],
-        "version": reply.values["version"],
+        "runtime": done.runtime,
         "differing": int((difference > 0).sum()),
         "outputs": difference.size,
         "largest_difference": float(difference.max()),

@@ -151,12 +151,12 @@ def test_another_machines_litert_is_compared_in_steps(run: Run, bundle: Path) ->
     proofs = {proof["name"]: proof for proof in outcome.json["proofs"]["android"]}
     proof = proofs["litert-arm64"]
     assert proof["verdict"] == "proven", proof["sentence"]
-    assert proof["figures"]["int8, XNNPACK"]["differing"] == 0
-    assert proof["figures"]["int8, XNNPACK"]["machine"] == platform.machine()
+    assert proof["figures"]["int8, litert-xnnpack"]["differing"] == 0
+    assert platform.machine() in proof["figures"]["int8, litert-xnnpack"]["runtime"]
     assert set(proof["figures"]) == {
         f"{role}, {kernels}"
         for role in ("int8", "float16")
-        for kernels in ("XNNPACK", "reference kernels")
+        for kernels in ("litert-xnnpack", "litert-reference")
     }
 
 
@@ -289,3 +289,17 @@ def test_a_contract_that_android_cannot_express_is_refused(
 )
 def test_sizes(text: str, size: int) -> None:
     assert size_in_bytes("--max-sram", text) == size
+
+
+def test_a_network_that_kills_the_reference_kernels_is_an_error_of_one_sentence(
+    run: Run, tmp_path: Path
+) -> None:
+    outcome = run(
+        "ship", "--model", "mobilenet_v2", "--weights", "random", "--size", 64,
+        "--calibration", "fashion_mnist:calibration", "--samples", 4, "--vectors", 1,
+        "--for", "microcontroller", "--output", tmp_path / "out",
+    )  # fmt: skip
+    assert outcome.code == 2
+    assert "a file that ships runs in litert-reference" in outcome.err
+    assert "signal 6" in outcome.err
+    assert list(tmp_path.iterdir()) == []

@@ -42,7 +42,12 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
         interpreter.invoke()
         rows.append(interpreter.get_tensor(scores["index"])[0].copy())
     Path(request["outputs"]).write_bytes(np.stack(rows).tobytes())
-    return {"version": version("ai-edge-litert"), "machine": platform.machine()}
+    return {
+        "version": version("ai-edge-litert"),
+        "machine": platform.machine(),
+        "dtype": rows[0].dtype.name,
+        "output_shape": [len(rows), len(rows[0])],
+    }
 
 
 if __name__ == "__main__":
