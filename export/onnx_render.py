@@ -156,7 +156,9 @@ class Rendering:
         return self.add("Clip", [value, *ends], f"{value}.clip")
 
     def requantize(self, tensor: str, value: str, output: str) -> str:
-        """A quantizer and a dequantizer behind a float value."""
+        """A quantizer and a dequantizer behind a float value; itself where the plan has none."""
+        if tensor not in self.plan.activations:
+            return value
         params = self.plan.activations[tensor].as_type(IntType.UINT8)
         scale = self.constant(f"{tensor}.s", np.array(params.scale[0], np.float32))
         zero = self.constant(f"{tensor}.z", np.array(params.zero_point[0], np.uint8))

@@ -73,17 +73,18 @@ class Lockstep:
         name = op.inputs[0]
         count = len(self.exact[name])
         first, second = (
-            moments(op, self.graph, self._pairs(name, start, count), self.positions)
-            for start in (0, BATCH)
+            moments(op, self.graph, self._pairs(name, half, count), self.positions)
+            for half in (0, 1)
         )
         solved = solve(op, self.graph, source, (first, second), self.settings)
         self.constants[op.inputs[1]] = solved.weight
         self.constants[op.inputs[2]] = solved.bias
 
-    def _pairs(self, name: str, start: int, count: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Every other batch, from the first or from the second."""
-        for first in range(start, count, 2 * BATCH):
-            part = slice(first, first + BATCH)
+    def _pairs(self, name: str, half: int, count: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Every other batch, from the first or from the second; one image alone is in both."""
+        size = min(BATCH, -(-count // 2))  # of few images, two batches
+        for first in range(half * size if count > 1 else 0, count, 2 * size):
+            part = slice(first, first + size)
             yield self._exact(name, part), self._quantized(name, part)
 
     def _step(self, op: Op, count: int) -> None:
