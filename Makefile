@@ -17,6 +17,10 @@ ARGS ?=
 CALIBRATION ?=
 PREPROCESSING ?=
 OUTPUT ?=
+# For bench-accuracy: files, names or folders, and modules of benchmarks/peers (all when empty).
+MODELS ?=
+PEERS ?=
+SLOW ?=
 
 OPTIONS = --model $(MODEL) --data $(DATA) \
 	$(if $(CALIBRATION),--calibration $(CALIBRATION)) \
@@ -28,7 +32,7 @@ RECIPES := tflite-float32 tflite-float16 tflite-dynamic tflite-int8 tflite-int8-
 	onnx-int8-full-range
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quantize compare train test test-slow lint format conformance bench docs lock clean $(RECIPES)
+.PHONY: help setup quantize compare train test test-slow lint format conformance bench peers bench-accuracy costs docs lock clean $(RECIPES)
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,18 +76,29 @@ format: $(READY) ## let ruff format the code
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-conformance: $(READY) ## write the conformance table (tests/conformance/reference.csv) anew
+conformance: $(READY) ## write the conformance tables (tests/conformance/*.csv) anew
 	$(BIN)/python -m tests.conformance.table
 
 bench: $(READY) ## write benchmarks/results/*.csv
 	$(BIN)/python -m benchmarks $(ARGS)
+
+peers: $(READY) ## make an environment in .peers for each other quantizer that we compare with
+	PYTHON=$(PYTHON) $(BIN)/python -m benchmarks.accuracy.environments $(PEERS)
+
+bench-accuracy: $(READY) ## measure ours and other quantizers (PEERS=) on MODELS= in one run
+	$(BIN)/python -m benchmarks.accuracy $(if $(MODELS),--models $(MODELS)) \
+		$(if $(CALIBRATION),--calibration $(CALIBRATION) --data $(DATA)) \
+		$(if $(PEERS),--peers $(PEERS)) $(if $(SLOW),--effort slow) $(ARGS)
+
+costs: $(READY) ## count every registered network again (models/costs.csv)
+	$(BIN)/python -m models.cost_table
 
 docs: $(READY) ## write the generated parts of the docs again
 	$(BIN)/python -m edgequant.docs
 
 lock: ## resolve the newest versions into requirements.lock (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-		--no-annotate --no-header --upgrade --extra dev pyproject.toml -o requirements.lock
+		--no-annotate --no-header --upgrade --extra dev --extra weights pyproject.toml -o requirements.lock
 
 clean: ## delete what was made, the environment included
-	rm -rf $(VENV) artifacts .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .peers artifacts .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -21,7 +21,7 @@ def main(names: list[str]) -> None:
     found = [
         module.name
         for module in pkgutil.iter_modules(benchmarks.__path__)
-        if module.name not in ("__main__", "record")
+        if module.name not in ("__main__", "record") and not module.ispkg
     ]
     for name in names or found:
         try:

@@ -170,6 +170,37 @@ def train(**values: Any) -> None:
 
 
 @cli.command()
+@model_options
+@click.option(
+    "--bytes",
+    "element_bytes",
+    type=click.IntRange(1, 8),
+    default=1,
+    show_default=True,
+    help="Of one activation: 1 for int8, 2 for float16, 4 for float32.",
+)
+@click.option(
+    "--split",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Compute the inner tensor of each inverted residual in so many groups.",
+)
+@click.option("--layers", is_flag=True, help="Show every layer.")
+@click.option("--grid", is_flag=True, help="Count all --alphas and --sizes; write CSV and plots.")
+@click.option("--alphas", default="0.35,0.5,0.75,1,1.3,1.4", show_default=True, help="Of the grid.")
+@click.option("--sizes", default="96,128,160,192,224", show_default=True, help="Of the grid.")
+@click.option("--output", type=PATH, help="Folder of the grid; artifacts/MODEL-cost unless given.")
+@common
+def cost(**values: Any) -> None:
+    """Count params, multiply-adds and peak activation memory, by layer or over a grid."""
+    with _terminal(values) as terminal:
+        from edgequant.cost_command import run
+
+        run(model_request(values), values, terminal)
+
+
+@cli.command()
 @click.argument("artifact", type=PATH)
 @click.option("--tensors", is_flag=True, help="List every tensor with its scale and zero point.")
 @common

@@ -24,6 +24,7 @@ from models.spec import model_specs
 from models.weights import known_weights
 from quantize.recipes import RECIPES
 from reports import tables
+from reports.accuracy import accuracy_tables
 
 HOME = Path(__file__).resolve().parent.parent
 PAGES = (Path("README.md"), Path("docs/commands.md"), Path("docs/benchmarks.md"))
@@ -119,6 +120,13 @@ def _figures(name: str) -> str:
     return "\n".join([*lines, "", f"n = {counts}; {where}; {last['date']}."])
 
 
+def _accuracy(_: str) -> str:
+    """Every quantizer on every network, as ``make bench-accuracy`` measured them."""
+    path = HOME / _RESULTS / "accuracy.csv"
+    with path.open(newline="", encoding="utf-8") as handle:
+        return f"\n{accuracy_tables(csv.DictReader(handle))}\n"
+
+
 _PARTS: dict[str, Callable[[str], str]] = {
     "recipes": _recipes,
     "models": _models,
@@ -127,6 +135,7 @@ _PARTS: dict[str, Callable[[str], str]] = {
     "commands": _commands,
     "results": _results,
     "figures": _figures,
+    "accuracy": _accuracy,
 }
 
 

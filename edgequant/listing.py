@@ -10,6 +10,7 @@ from edgequant.terminal import Terminal
 from evaluation.session import runtimes
 from export.inspection import Inspection, TensorInfo
 from export.target import export_targets, target_of
+from models.cost_table import ListedCost, listed_costs
 from models.spec import model_specs
 from models.weights import known_weights
 from quantize.recipes import RECIPES
@@ -65,19 +66,34 @@ def _tensor_row(tensor: TensorInfo) -> dict[str, Any]:
 
 
 def _models() -> list[dict[str, Any]]:
+    costs = listed_costs()
     return [
         {
             "name": spec.name,
+            **_cost_cells(costs.get(spec.name)),
             "input": "x".join(str(size) for size in spec.input_shape),
             "classes": spec.classes,
-            "alpha": spec.alpha,
-            "activation": spec.activation.value,
             "weights": ", ".join(known_weights(spec)),
-            "summary": spec.summary,
             "source": spec.source,
+            "changes": ", ".join(f"--{knob}" for knob in ("size", "classes", *spec.knobs)),
+            "activation": spec.activation.value,
+            "alpha": spec.alpha,
+            "summary": spec.summary,
         }
         for spec in model_specs().values()
     ]
+
+
+def _cost_cells(cost: ListedCost | None) -> dict[str, Any]:
+    """Millions of params and multiply-adds; bytes of int8 weights and, for one image, of values."""
+    if cost is None:  # a network that was just added, before 'make costs'
+        return dict.fromkeys(("params M", "MACs M", "int8 MB", "RAM kB"), "-")
+    return {
+        "params M": round(cost.params / 1e6, 2),
+        "MACs M": round(cost.macs / 1e6, 1),
+        "int8 MB": round(cost.params / 1e6, 1),
+        "RAM kB": round(cost.peak_elements / 1e3),
+    }
 
 
 def _recipes() -> list[dict[str, Any]]:

@@ -46,6 +46,16 @@ spec_options = _together(
         type=click.Choice(["relu6", "relu", "swish", "hard_swish"]),
         help="Non-linearity of a registered model.",
     ),
+    click.option(
+        "--bottleneck",
+        type=click.Choice(["linear", "non_linear"]),
+        help="Narrow ends of inverted residuals, for studies.",
+    ),
+    click.option(
+        "--shortcut",
+        type=click.Choice(["bottlenecks", "expansions", "none"]),
+        help="What the shortcuts of inverted residuals join, for studies.",
+    ),
 )
 
 model_options = _together(
@@ -125,10 +135,12 @@ measure_options = _together(
 
 def model_request(values: dict[str, Any]) -> ModelRequest:
     """Take the options of ``model_options`` out of ``values``."""
-    from models.blocks import Activation
+    from models.blocks import Activation, Bottleneck, Shortcut
     from models.loading import ModelRequest
 
-    activation = values.pop("activation")
+    activation, bottleneck, shortcut = (
+        values.pop(name) for name in ("activation", "bottleneck", "shortcut")
+    )
     return ModelRequest(
         reference=values.pop("model"),
         weights=values.pop("weights", None),
@@ -136,6 +148,8 @@ def model_request(values: dict[str, Any]) -> ModelRequest:
         size=values.pop("size"),
         classes=values.pop("classes"),
         activation=None if activation is None else Activation(activation),
+        bottleneck=None if bottleneck is None else Bottleneck(bottleneck),
+        shortcut=None if shortcut is None else Shortcut(shortcut),
         trust_lambda=values.pop("trust_lambda", False),
     )
 

@@ -23,7 +23,7 @@ from quantize.graph import Graph
 from quantize.mixed_precision import Noise, growing
 from quantize.recipes import Optimization, Recipe
 from quantize.sensitivity import LabelledImages, Sensitivity, sensitivity
-from quantize.simulate import float_share, simulated, with_floats
+from quantize.simulate import float_share, simulated
 
 MOST_JUDGED = 1000
 JUDGED_BYTES = 256 * 1024**2
@@ -173,35 +173,34 @@ class Repairer:
         for level in levels:
             tried = replace(request, optimization=level)
             planned = self._plan(tried, advance)
-            steps.append(self._step(tried, planned))
+            steps.append(self._judge.step(tried, planned))
             if steps[-1].drop <= self.max_drop:
                 return self._repair(steps, steps[-1])
-        return self._with_floats(steps, tried, planned, advance)
+        return self._with_floats(steps, tried, advance)
 
     def _with_floats(
-        self,
-        steps: list[Step],
-        request: PlanRequest,
-        planned: PlannedNetwork,
-        advance: Callable[[int], None],
+        self, steps: list[Step], request: PlanRequest, advance: Callable[[int], None]
     ) -> Repair:
-        """Leave ever more operators in float32; each set is tried in the plan that is there."""
+        """Leave operators in float32, the costly first: 1, 2, 4, ... sets, then between two."""
         graph, contract = self.planner.graph, self.planner.contract
         prepared = settled(graph, self._halves.fitting, contract, request, advance)
         ranking = sensitivity(prepared, request, self._ranked, advance)
-        noise = Noise.of(ranking)
-        for floats in growing(prepared.graph, noise, frozenset(request.float_ops)):
-            if float_share(graph, floats) > self.most_float:
-                break
-            quick = with_floats(planned, prepared.graph, floats)
-            if self._judge.step(request, quick).drop > self.max_drop:
-                continue
-            ordered = tuple(op.name for op in graph.ops if op.name in floats)
+        sets = [
+            floats
+            for floats in growing(prepared.graph, Noise.of(ranking), frozenset(request.float_ops))
+            if float_share(graph, floats) <= self.most_float
+        ]
+
+        def holds(number: int) -> bool:
+            ordered = tuple(op.name for op in graph.ops if op.name in sets[number])
             tried = replace(request, float_ops=ordered)
-            steps.append(self._step(tried, self._plan(tried, advance)))
-            if steps[-1].drop <= self.max_drop:
-                return self._repair(steps, steps[-1], ranking)
-        return self._repair(steps, min(steps, key=lambda step: step.drop), ranking)
+            steps.append(self._judge.step(tried, self._plan(tried, advance)))
+            return steps[-1].drop <= self.max_drop
+
+        if (least := first_that_holds(len(sets), holds)) is None:
+            return self._repair(steps, min(steps, key=lambda step: step.drop), ranking)
+        chosen = next(s for s in steps if frozenset(s.float_ops) == sets[least])
+        return self._repair(steps, chosen, ranking)
 
     def _repair(
         self, steps: list[Step], chosen: Step, ranking: Sensitivity | None = None
@@ -214,9 +213,6 @@ class Repairer:
         graph, contract = self.planner.graph, self.planner.contract
         plan = make_plan(graph, self._halves.fitting, contract, request, advance)
         return PlannedNetwork(plan.network(graph), plan)
-
-    def _step(self, request: PlanRequest, planned: PlannedNetwork) -> Step:
-        return self._judge.step(request, planned)
 
     @property
     def _calibration(self) -> CalibrationSet:
@@ -237,6 +233,27 @@ class Repairer:
     @cached_property
     def _judge(self) -> Judge:
         return Judge.of(self.planner.graph, self._halves.judged)
+
+
+def first_that_holds(count: int, holds: Callable[[int], bool]) -> int | None:
+    """The first of ``count`` ever better things that holds; None when the last does not.
+
+    Looked for at 0, 1, 3, 7, ... and then between the last two, so that few are tried.
+    """
+    failed, number = -1, 0
+    while number < count and not holds(number):
+        if number == count - 1:
+            return None
+        failed, number = number, min(2 * number + 1, count - 1)
+    if number >= count:
+        return None
+    while number - failed > 1:
+        middle = (failed + number) // 2
+        if holds(middle):
+            number = middle
+        else:
+            failed = middle
+    return number
 
 
 @dataclass(frozen=True)

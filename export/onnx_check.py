@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from calibration_data.errors import InvalidInputError, UnsupportedError
 from export.onnx_graph import WEIGHTED, Graph, Node
+from export.onnx_shuffle import deals
 from export.onnx_weights import FULL_BOUND, must_not_saturate, pair_sums
 from quantize.recipes import Granularity, Layout, Precision
 from quantize.rounding import PAIR_LIMIT
@@ -41,7 +42,8 @@ def check_graph(graph: Graph, recipe: Recipe, float_ops: frozenset[str] = frozen
     }
     faults = check[recipe.precision](graph, recipe, float_ops)
     if recipe.layout is Layout.NCHW:
-        faults += [f"Transpose {n.outputs[0]}" for n in graph.nodes if n.op_type == "Transpose"]
+        transposes = [node for node in graph.nodes if node.op_type == "Transpose"]
+        faults += [f"Transpose {n.outputs[0]}" for n in transposes if not deals(n)]
     if faults:
         raise UnsupportedError(
             f"a file of the recipe {recipe.name} must be {recipe.precision.value} throughout",

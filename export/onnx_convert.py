@@ -51,17 +51,16 @@ def float_graph(model: keras.Model, layout: Layout) -> Graph:
     channels_first(graph, layout)
     clean(graph, batch)
     result = named(graph, _layer_names(model))
-    _check_equal(result, layout, function)
+    _check_equal(result, layout, model, tuple(function.inputs[0].shape))
     return result
 
 
-def _check_equal(graph: Graph, layout: Layout, function: Any) -> None:
+def _check_equal(graph: Graph, layout: Layout, model: keras.Model, shape: tuple[int, ...]) -> None:
     """Refuse a graph that does not compute what the model does."""
     import numpy as np
 
-    shape = tuple(function.inputs[0].shape)
     images = np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
-    expected = np.asarray(_only(function(image=images)))
+    expected = np.asarray(_only(model(images, training=False)))
     found = run_model(to_model(graph), images, layout)
     if not np.isfinite(expected).all():
         raise InvalidInputError(
@@ -126,7 +125,8 @@ def _traced(model: keras.Model, size: tuple[int, int]) -> Any:
             return model(image, training=False)
 
         try:
-            return network.get_concrete_function()
+            with _inlined():
+                return network.get_concrete_function()
         except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
             problem = error
     raise UnsupportedError(
@@ -134,6 +134,23 @@ def _traced(model: keras.Model, size: tuple[int, int]) -> Any:
         received=f"{model.name}, which says: {_first_line(problem)}",
         remedy="rebuild it with a free batch",
     ) from problem
+
+
+@contextmanager
+def _inlined() -> Iterator[None]:
+    """Trace functions inside functions as if they were written out.
+
+    Keras puts a grouped convolution into a function of its own, compiled by XLA, since TensorFlow's
+    CPU kernels have none; tf2onnx knows no such call.
+    """
+    import tensorflow as tf
+
+    before = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(True)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(before)
 
 
 def _to_onnx(function: Any, name: str) -> onnx.ModelProto:

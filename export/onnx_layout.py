@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from calibration_data.errors import UnsupportedError
 from export.onnx_graph import Graph, Node
+from export.onnx_shuffle import SHUFFLE, channels_first_shuffle, deals, with_shuffles
 from quantize.recipes import Layout
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ def channels_first(graph: Graph, layout: Layout) -> None:
     if layout is Layout.NHWC:
         twins.emit(Node("Transpose", [name], [twins.first[name]], {"perm": TO_NCHW}))
         twins.last.add(name)
+    graph.nodes = with_shuffles(graph, twins.shapes)
     for node in graph.nodes:
         _rewrite(node, twins)
     twins.as_nhwc(graph.output[0])
@@ -94,10 +96,13 @@ def channels_first(graph: Graph, layout: Layout) -> None:
     if layout is Layout.NHWC:
         return
     graph.input = (twins.first[name], (axes[0], axes[3], axes[1], axes[2]))
-    stray = [node.outputs[0] for node in graph.nodes if node.op_type == "Transpose"]
+    stray = [
+        node.outputs[0] for node in graph.nodes if node.op_type == "Transpose" and not deals(node)
+    ]
     if stray:
         raise UnsupportedError(
-            "an NCHW file has no Transpose, so each operator must have a channels-first form",
+            "an NCHW file has no Transpose but those of channel shuffles, so each operator must "
+            "have a channels-first form",
             received=f"a network that needs NHWC at {', '.join(stray[:3])}",
             remedy="use the layout nhwc for it",
         )
@@ -110,6 +115,9 @@ def _rewrite(node: Node, twins: _Twins) -> None:
     elif node.op_type in ELEMENTWISE and _all_have_twins(node, twins):
         inputs = [_elementwise_input(name, twins) for name in node.inputs]
         twins.twin(node, inputs, node.attributes)
+    elif node.op_type == SHUFFLE and not twins.is_last(source):
+        for part in node.attributes["parts"]:
+            _rewrite(part, twins)
     elif not _special(node, source, twins):
         inputs = [twins.as_nhwc(name) for name in node.inputs]
         twins.emit(Node(node.op_type, inputs, node.outputs, node.attributes, node.name))
@@ -153,8 +161,38 @@ def _special(node: Node, source: str, twins: _Twins) -> bool:
         "ReduceMax": _reduce,
         "Squeeze": _flatten_one_pixel,
         "Reshape": _reshape,
+        "Concat": _concat,
+        "Split": _split,
+        SHUFFLE: _shuffle,
     }.get(node.op_type)
     return rewriter is not None and rewriter(node, source, twins)
+
+
+def _shuffle(node: Node, source: str, twins: _Twins) -> bool:
+    output = f"{node.outputs[0]}:nchw"
+    for part in channels_first_shuffle(node, twins.first[source], twins.graph, output):
+        twins.emit(part)
+    twins.first[node.outputs[0]] = output
+    return True
+
+
+def _concat(node: Node, _: str, twins: _Twins) -> bool:
+    """Joined along the channels, which come second; other axes are left to NHWC."""
+    if node.attributes["axis"] % 4 != 3 or not all(twins.is_last(name) for name in node.inputs):
+        return False
+    twins.twin(node, [twins.first[name] for name in node.inputs], {"axis": 1})
+    return True
+
+
+def _split(node: Node, source: str, twins: _Twins) -> bool:
+    """Cut along the channels, which come second; other axes are left to NHWC."""
+    if node.attributes.get("axis", 0) % 4 != 3:
+        return False
+    outputs = [f"{name}:nchw" for name in node.outputs]
+    inputs = [twins.first[source], *node.inputs[1:]]
+    twins.emit(Node("Split", inputs, outputs, {"axis": 1}, node.name))
+    twins.first.update(zip(node.outputs, outputs, strict=True))
+    return True
 
 
 def _pad(node: Node, source: str, twins: _Twins) -> bool:

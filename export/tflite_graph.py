@@ -158,6 +158,7 @@ class _Reader:
         # its size. This bounds the work and the memory that a damaged or hostile file can ask for.
         self.left = 2 * len(data)
         self.quantization_bytes = 0
+        self.places: set[int] = set()
         self.names_bytes = 0
 
     def model(self) -> FlatModel:
@@ -294,7 +295,11 @@ class _Reader:
             return (), (), 0
         scale = tuple(self._vector(values.ScaleAsNumpy()))
         zero_point = tuple(self._vector(values.ZeroPointAsNumpy()))
-        self.quantization_bytes += 4 * len(scale) + 8 * len(zero_point)
+        for vector in (values.ScaleAsNumpy(), values.ZeroPointAsNumpy()):
+            if not isinstance(vector, int):  # tensors may share one
+                place = int(vector.__array_interface__["data"][0])
+                self.quantization_bytes += 0 if place in self.places else vector.nbytes
+                self.places.add(place)
         return scale, zero_point, values.QuantizedDimension()
 
 

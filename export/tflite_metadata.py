@@ -14,6 +14,7 @@ from export.tflite_graph import read_flat_model
 
 if TYPE_CHECKING:
     import flatbuffers
+    import numpy as np
 
 BUFFER_ALIGNMENT = 16
 """Bytes; ``force_align`` of ``Buffer.data`` in schema.fbs."""
@@ -49,6 +50,12 @@ def finish(content: bytes, card: ArtifactCard) -> bytes:
         _AlignedBuffer(b"" if buffer.data is None else bytes(buffer.data))
         for buffer in [*model.buffers, BufferT(data=text.encode())]
     ]
+    _share_buffers(model)
+    shared: dict[tuple[str, bytes], int] = {}
+    for graph in model.subgraphs:
+        for tensor in graph.tensors:
+            if tensor.quantization is not None:
+                tensor.quantization = _SharedQuantization.of(tensor.quantization, shared)
     return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 
 
@@ -88,6 +95,80 @@ class _AlignedBuffer:
         if position is not None:
             schema.BufferAddData(builder, position)
         return int(schema.BufferEnd(builder))
+
+
+def _share_buffers(model: Any) -> None:
+    """Let equal constants (shapes, axes, biases of zeros) be one buffer; the first stays empty."""
+    first: dict[bytes, int] = {}
+    kept: list[Any] = model.buffers[:1]
+    number = [0]
+    for buffer in model.buffers[1:]:
+        if buffer.data not in first:
+            first[buffer.data] = len(kept)
+            kept.append(buffer)
+        number.append(first[buffer.data])
+    for graph in model.subgraphs:
+        for tensor in graph.tensors:
+            tensor.buffer = number[tensor.buffer]
+    for entry in model.metadata:
+        entry.buffer = number[entry.buffer]
+    model.buffers = kept
+
+
+@dataclass(frozen=True)
+class _SharedQuantization:
+    """Scales and zero points whose equal vectors are written once.
+
+    Zero points are 64-bit, one a channel, and all zero in weights and biases: written for each
+    tensor they are a twentieth of a small network's file.
+
+    Attributes:
+        scale: float32.
+        zero_point: int64.
+        axis: of the scales.
+        shared: where a vector of this type and content already is, filled as the file is packed.
+    """
+
+    scale: np.ndarray
+    zero_point: np.ndarray
+    axis: int
+    shared: dict[tuple[str, bytes], int]
+
+    @classmethod
+    def of(cls, quantization: Any, shared: dict[tuple[str, bytes], int]) -> _SharedQuantization:
+        """From an object of the schema; minima and maxima, which no runtime reads, are left out."""
+        import numpy as np
+
+        scale = [] if quantization.scale is None else quantization.scale
+        zero_point = [] if quantization.zeroPoint is None else quantization.zeroPoint
+        return cls(
+            np.asarray(scale, np.float32),
+            np.asarray(zero_point, np.int64),
+            int(quantization.quantizedDimension),
+            shared,
+        )
+
+    def Pack(self, builder: flatbuffers.Builder) -> int:  # noqa: N802 - the name the packer calls
+        from ai_edge_litert import schema_py_generated as schema
+
+        scale = self._vector(builder, self.scale)
+        zero_point = self._vector(builder, self.zero_point)
+        schema.QuantizationParametersStart(builder)
+        if scale is not None:
+            schema.QuantizationParametersAddScale(builder, scale)
+        if zero_point is not None:
+            schema.QuantizationParametersAddZeroPoint(builder, zero_point)
+        if self.axis:
+            schema.QuantizationParametersAddQuantizedDimension(builder, self.axis)
+        return int(schema.QuantizationParametersEnd(builder))
+
+    def _vector(self, builder: flatbuffers.Builder, values: np.ndarray) -> int | None:
+        if not values.size:
+            return None
+        key = (values.dtype.str, values.tobytes())
+        if key not in self.shared:
+            self.shared[key] = int(builder.CreateNumpyVector(values))
+        return self.shared[key]
 
 
 def _shorten_names(subgraphs: list[Any]) -> None:

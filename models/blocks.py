@@ -32,29 +32,73 @@ class Activation(StrEnum):
     HARD_SWISH = "hard_swish"
 
 
+class Bottleneck(StrEnum):
+    """What follows the projection of an inverted residual (Sandler et al. 2018, figure 6a)."""
+
+    LINEAR = "linear"
+    """Nothing: the paper's choice, since a rectifier loses information in few channels."""
+    NON_LINEAR = "non_linear"
+    """The activation of the block."""
+
+
+class Shortcut(StrEnum):
+    """What the shortcuts of inverted residuals join (Sandler et al. 2018, figure 6b)."""
+
+    BOTTLENECKS = "bottlenecks"
+    """The narrow ends: the paper's choice."""
+    EXPANSIONS = "expansions"
+    """The wide middles of neighbouring blocks."""
+    NONE = "none"
+
+
+@dataclass(frozen=True)
+class Style:
+    """What all blocks of one network have in common.
+
+    Attributes:
+        activation: non-linearity after expansion and depthwise convolution.
+        momentum: of the batch norms.
+        bottleneck: whether the activation also follows the projection.
+        shortcut: what the shortcuts join.
+        bn: ending of the names of batch norms.
+        act: ending of the names of activations.
+    """
+
+    activation: Activation = Activation.RELU6
+    momentum: float = 0.99
+    bottleneck: Bottleneck = Bottleneck.LINEAR
+    shortcut: Shortcut = Shortcut.BOTTLENECKS
+    bn: str = "_bn"
+    act: str = "_relu"
+
+
 @dataclass(frozen=True)
 class Stage:
-    """One row of a table of stages (Sandler et al. 2018, table 2).
+    """One row of a table of inverted residuals (Sandler et al. 2018, table 2).
 
     Attributes:
         expansion: ``t``, channels of the expansion over channels of the input.
         channels: ``c``, output channels at width 1.0.
         repeats: ``n``, number of blocks.
         stride: ``s``, stride of the first block; the others have stride 1.
+        kernel: side of the depthwise kernels.
 
     Raises:
-        InvalidInputError: a value below 1, or a stride other than 1 and 2.
+        InvalidInputError: a value below 1, a stride other than 1 and 2, or an even kernel.
     """
 
     expansion: int
     channels: int
     repeats: int
     stride: int
+    kernel: int = 3
 
     def __post_init__(self) -> None:
-        if min(self.expansion, self.channels, self.repeats) < 1 or self.stride not in (1, 2):
+        counts = (self.expansion, self.channels, self.repeats, self.kernel)
+        if min(counts) < 1 or self.stride not in (1, 2) or self.kernel % 2 == 0:
             raise InvalidInputError(
-                "a stage needs expansion, channels and repeats of at least 1 and stride 1 or 2",
+                "a stage needs expansion, channels and repeats of at least 1, stride 1 or 2 and "
+                "an odd kernel",
                 received=repr(self),
                 remedy="correct the table of stages",
             )
@@ -103,48 +147,109 @@ def conv_bn(
     return batch_norm(momentum, bn)(x)
 
 
+def depthwise_bn(
+    x: Any, kernel: int, stride: int, *, momentum: float, conv: str, bn: str, padding: str = "same"
+) -> Any:
+    """Depthwise convolution without bias, then batch norm.
+
+    ``[b, h, w, c] -> [b, h/stride, w/stride, c]``.
+    """
+    import keras
+
+    x = keras.layers.DepthwiseConv2D(
+        kernel, strides=stride, padding=padding, use_bias=False, name=conv
+    )(x)
+    return batch_norm(momentum, bn)(x)
+
+
+def squeeze_excite(x: Any, squeezed: int, prefix: str) -> Any:
+    """Weigh each channel by what all channels are on average (Hu et al. 2018).
+
+    With ReLU and the hard sigmoid of MobileNetV3 (Howard et al. 2019, sections 5.2 and 5.3), two
+    convolutions of 1x1 with bias: ``[b, h, w, c] -> [b, 1, 1, squeezed] -> [b, h, w, c]``.
+    """
+    import keras
+
+    prefix = f"{prefix}squeeze_excite_"
+    weight = keras.layers.GlobalAveragePooling2D(keepdims=True, name=f"{prefix}avg_pool")(x)
+    weight = keras.layers.Conv2D(squeezed, 1, name=f"{prefix}conv")(weight)
+    weight = keras.layers.ReLU(name=f"{prefix}relu")(weight)  # [b, 1, 1, squeezed]
+    weight = keras.layers.Conv2D(x.shape[-1], 1, name=f"{prefix}conv_1")(weight)
+    weight = keras.layers.Activation("hard_sigmoid", name=f"{prefix}hard_sigmoid")(weight)
+    return keras.layers.Multiply(name=f"{prefix}mul")([x, weight])
+
+
+def convolutional_classifier(x: Any, classes: int, activation: str, *, conv: str, end: str) -> Any:
+    """Classifier as a 1x1 convolution on pooled features: ``[b, 1, 1, c] -> [b, classes]``."""
+    import keras
+
+    x = keras.layers.Conv2D(classes, 1, name=conv)(x)
+    x = keras.layers.Flatten(name=f"{end}_flatten")(x)
+    return keras.layers.Activation(activation, name=end)(x)
+
+
+@dataclass(frozen=True)
+class Residual:
+    """Where a chain of inverted residuals stands.
+
+    Attributes:
+        narrow: output of the last block, ``[b, h, w, filters]``.
+        wide: its depthwise output before squeeze and excitation, ``[b, h, w, inner]``; None
+            before the first block.
+    """
+
+    narrow: Any
+    wide: Any = None
+
+
 def inverted_residual(
-    x: Any,
+    chain: Residual,
     *,
     filters: int,
-    expansion: int,
-    stride: int,
-    activation: Activation,
-    momentum: float,
+    inner: int,
+    style: Style,
     prefix: str,
-) -> Any:
-    """Inverted residual with a linear bottleneck (Sandler et al. 2018, figure 3d and table 1).
+    kernel: int = 3,
+    stride: int = 1,
+    squeezed: int = 0,
+) -> Residual:
+    """Inverted residual (Sandler et al. 2018, figure 3d and table 1).
 
-    Expansion 1x1, depthwise 3x3, linear projection 1x1; the shortcut joins two bottlenecks of
-    one shape: ``[b, h, w, c] -> [b, h/stride, w/stride, filters]``. With ``expansion`` 1 there
-    is no expansion layer.
+    Expansion 1x1 to ``inner`` channels, depthwise, squeeze and excitation when ``squeezed`` is
+    above 0 (Howard et al. 2019, figure 4), projection 1x1:
+    ``[b, h, w, c] -> [b, h/stride, w/stride, filters]``. With ``inner`` of as many channels as the
+    input there is no expansion layer.
+
+    Shortcuts join what has one shape: the two bottlenecks of a block, or, with
+    ``Shortcut.EXPANSIONS``, the wide middle of the block before and this one's expansion ahead of
+    its activation, which is the order of a classical residual block.
 
     ``padding="same"`` equals keras.applications' zero padding followed by a valid convolution
     for every size (a test holds that), and saves a PAD operator in the exported file.
     """
     import keras
 
-    channels = x.shape[-1]
-    inner = x  # [b, h, w, c]
-    if expansion > 1:
-        inner = conv_bn(
-            inner,
-            expansion * channels,
-            1,
-            1,
-            momentum=momentum,
-            conv=f"{prefix}expand",
-            bn=f"{prefix}expand_BN",
-        )
-        inner = activation_layer(activation, f"{prefix}expand_relu")(inner)  # [b, h, w, t*c]
-    inner = keras.layers.DepthwiseConv2D(
-        3, strides=stride, padding="same", use_bias=False, name=f"{prefix}depthwise"
-    )(inner)
-    inner = batch_norm(momentum, f"{prefix}depthwise_BN")(inner)
-    inner = activation_layer(activation, f"{prefix}depthwise_relu")(inner)  # [b, h/s, w/s, t*c]
-    inner = conv_bn(
-        inner, filters, 1, 1, momentum=momentum, conv=f"{prefix}project", bn=f"{prefix}project_BN"
-    )  # [b, h/s, w/s, filters]
-    if stride == 1 and channels == filters:
-        return keras.layers.Add(name=f"{prefix}add")([x, inner])
-    return inner
+    x = chain.narrow  # [b, h, w, c]
+    wide, momentum = x, style.momentum
+    if inner != x.shape[-1]:
+        names = {"conv": f"{prefix}expand", "bn": f"{prefix}expand{style.bn}"}
+        wide = conv_bn(x, inner, 1, 1, momentum=momentum, **names)
+        before = chain.wide
+        if (
+            style.shortcut is Shortcut.EXPANSIONS
+            and before is not None
+            and before.shape == wide.shape
+        ):
+            wide = keras.layers.Add(name=f"{prefix}expand_add")([before, wide])
+        wide = activation_layer(style.activation, f"{prefix}expand{style.act}")(wide)
+    names = {"conv": f"{prefix}depthwise", "bn": f"{prefix}depthwise{style.bn}"}
+    wide = depthwise_bn(wide, kernel, stride, momentum=momentum, **names)
+    wide = activation_layer(style.activation, f"{prefix}depthwise{style.act}")(wide)
+    excited = squeeze_excite(wide, squeezed, prefix) if squeezed else wide  # [b, h/s, w/s, inner]
+    names = {"conv": f"{prefix}project", "bn": f"{prefix}project{style.bn}"}
+    narrow = conv_bn(excited, filters, 1, 1, momentum=momentum, **names)  # [b, h/s, w/s, filters]
+    if style.bottleneck is Bottleneck.NON_LINEAR:
+        narrow = activation_layer(style.activation, f"{prefix}project{style.act}")(narrow)
+    if style.shortcut is Shortcut.BOTTLENECKS and stride == 1 and filters == x.shape[-1]:
+        narrow = keras.layers.Add(name=f"{prefix}add")([x, narrow])
+    return Residual(narrow, wide)

@@ -11,9 +11,9 @@ import numpy as np
 
 from calibration_data.errors import InvalidInputError
 from calibration_data.manifest import sha256_of
-from models.blocks import Activation
+from models.blocks import Activation, Bottleneck, Shortcut
 from models.files import MODEL_SUFFIXES, load_keras_file, not_one_input
-from models.spec import ModelSpec, model_spec, model_specs
+from models.spec import Knob, ModelSpec, model_spec, model_specs
 from models.weights import build_with_weights, checkpoint_path
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ class ModelRequest:
         size: side of the square input in place of the registered one.
         classes: number of outputs in place of the registered one.
         activation: non-linearity in place of the registered one.
+        bottleneck: linear or not, in place of the registered one.
+        shortcut: what shortcuts join, in place of the registered one.
         trust_lambda: run the code of Lambda layers in the file.
     """
 
@@ -40,6 +42,8 @@ class ModelRequest:
     size: int | None = None
     classes: int | None = None
     activation: Activation | None = None
+    bottleneck: Bottleneck | None = None
+    shortcut: Shortcut | None = None
     trust_lambda: bool = False
 
     @property
@@ -59,25 +63,34 @@ class ModelRequest:
             parts.append(str(self.size))
         if self.activation is not None:
             parts.append(self.activation.value)
+        if self.bottleneck is not None:
+            parts.append(f"{self.bottleneck.value}_bottleneck")
+        if self.shortcut is not None:
+            parts.append(f"shortcut_{self.shortcut.value}")
         return "_".join(parts)
 
     def spec(self) -> ModelSpec:
         """The registered network with the user's changes.
 
         Raises:
-            InvalidInputError: a path, an unknown name, or a value that no network can have.
+            InvalidInputError: a path, an unknown name, a value that no network can have, or a
+                change that this family does not know.
         """
         spec = model_spec(self.reference)
+        changes = {knob: getattr(self, knob) for knob in Knob if getattr(self, knob) is not None}
+        if foreign := [f"--{knob}" for knob in changes if knob not in spec.knobs]:
+            known = ", ".join(f"--{option}" for option in ("size", "classes", *spec.knobs))
+            raise InvalidInputError(
+                f"{spec.name} takes {known}",
+                received=", ".join(foreign),
+                remedy="leave it out, or choose another model",
+            )
         if self.size is not None:
             spec = spec.resized(self.size)
         if self.classes is not None and self.classes != spec.classes:
             contract = spec.preprocessing.with_labels(())
             spec = replace(spec, classes=self.classes, preprocessing=contract)
-        return replace(
-            spec,
-            alpha=spec.alpha if self.alpha is None else self.alpha,
-            activation=self.activation or spec.activation,
-        )
+        return replace(spec, **changes)
 
     def digest(self) -> str:
         """A hash that changes when architecture or weights do; no SDK is loaded for it."""
@@ -118,7 +131,7 @@ def load(request: ModelRequest) -> LoadedModel:
             or output, a free spatial size, other than 3 channels, or NaN or Inf in weights.
     """
     if request.is_file:
-        own = ("weights", "alpha", "size", "classes", "activation")
+        own = ("weights", "size", "classes", *Knob)
         if given := [f"--{name}" for name in own if getattr(request, name) is not None]:
             raise InvalidInputError(
                 f"--{', --'.join(own)} go with a registered model; a file has its own",
@@ -130,6 +143,8 @@ def load(request: ModelRequest) -> LoadedModel:
     else:
         spec = request.spec()
         model = build_with_weights(spec, request.weights or spec.weights)
+        if spec.deployed is not None:
+            model = spec.deployed(model)
     size, classes = _checked_shapes(model, request.reference)
     _refuse_non_finite(model, request.reference)
     return LoadedModel(request.name, model, size, classes, spec)

@@ -11,8 +11,16 @@ from typing import TYPE_CHECKING
 
 from calibration_data.labels import FASHION_MNIST_LABELS, imagenet_labels
 from calibration_data.preprocessing import Crop, Preprocessing
-from models.blocks import Stage, activation_layer, conv_bn, inverted_residual, make_divisible
-from models.spec import ModelSpec
+from models.blocks import (
+    Residual,
+    Stage,
+    Style,
+    activation_layer,
+    conv_bn,
+    inverted_residual,
+    make_divisible,
+)
+from models.spec import Knob, ModelSpec
 
 if TYPE_CHECKING:
     import keras
@@ -61,22 +69,23 @@ def build(spec: ModelSpec) -> keras.Model:
         bn="bn_Conv1",
     )
     x = activation_layer(spec.activation, "Conv1_relu")(x)
-    block = 0
+    style = Style(spec.activation, momentum, spec.bottleneck, spec.shortcut, bn="_BN")
+    chain, block = Residual(x), 0
     for stage in spec.stages:
         for repeat in range(stage.repeats):
-            x = inverted_residual(
-                x,
+            chain = inverted_residual(
+                chain,
                 filters=make_divisible(int(stage.channels * spec.alpha)),
-                expansion=stage.expansion,
-                stride=stage.stride if repeat == 0 else 1,
-                activation=spec.activation,
-                momentum=momentum,
+                inner=stage.expansion * chain.narrow.shape[-1],
+                style=style,
                 prefix=f"block_{block}_" if block else "expanded_conv_",
+                kernel=stage.kernel,
+                stride=stage.stride if repeat == 0 else 1,
             )
             block += 1
     # The paper, section 5: a width below 1 is not applied to the last convolution.
     head = make_divisible(HEAD_CHANNELS * spec.alpha) if spec.alpha > 1 else HEAD_CHANNELS
-    x = conv_bn(x, head, 1, 1, momentum=momentum, conv="Conv_1", bn="Conv_1_bn")
+    x = conv_bn(chain.narrow, head, 1, 1, momentum=momentum, conv="Conv_1", bn="Conv_1_bn")
     x = activation_layer(spec.activation, "out_relu")(x)
     x = keras.layers.GlobalAveragePooling2D(name="global_average_pooling2d")(x)  # [b, head]
     outputs = keras.layers.Dense(
@@ -98,6 +107,7 @@ def keras_imagenet(spec: ModelSpec) -> keras.Model:
 
 
 _PAPER = "Sandler et al. 2018, arXiv:1801.04381"
+_KNOBS = (Knob.ALPHA, Knob.ACTIVATION, Knob.BOTTLENECK, Knob.SHORTCUT)
 
 SPECS = (
     ModelSpec(
@@ -109,6 +119,7 @@ SPECS = (
             size=(224, 224), resize_short_side=256, labels=imagenet_labels()
         ),
         stages=STAGES,
+        knobs=_KNOBS,
         classifier_activation="softmax",
         weights="imagenet",
         pretrained=keras_imagenet,
@@ -120,6 +131,7 @@ SPECS = (
         build=build,
         preprocessing=Preprocessing(size=(32, 32), crop=Crop.PAD, labels=FASHION_MNIST_LABELS),
         stages=SMALL_IMAGE_STAGES,
+        knobs=_KNOBS,
         alpha=0.35,
         classes=10,
         stem_stride=1,

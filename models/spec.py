@@ -5,20 +5,33 @@ from __future__ import annotations
 import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from calibration_data.errors import InvalidInputError
 from calibration_data.preprocessing import Preprocessing
-from models.blocks import Activation, Stage
+from models.blocks import Activation, Bottleneck, Shortcut
 
 if TYPE_CHECKING:
     import keras
 
 
+class Knob(StrEnum):
+    """What a user may change in a network of a family; every family takes size and classes."""
+
+    ALPHA = "alpha"
+    ACTIVATION = "activation"
+    BOTTLENECK = "bottleneck"
+    SHORTCUT = "shortcut"
+
+
 @dataclass(frozen=True)
 class ModelSpec:
     """A network that can be built.
+
+    Fields that every family reads stand here; what only one family knows is in the rows of
+    ``stages`` and in ``details``, records that the family's module defines and its ``build`` reads.
 
     Attributes:
         name: registered name.
@@ -26,14 +39,21 @@ class ModelSpec:
         source: paper or repository that defines it.
         build: spec -> Keras model with random weights.
         preprocessing: contract of its weights; its ``size`` is the input size.
-        stages: table of stages.
+        stages: table of stages, in the family's own frozen record.
+        details: what else shapes the family's networks, a frozen record of its own; None where
+            there is nothing.
+        knobs: what may be changed in place of the registered values.
         alpha: width multiplier.
         classes: number of outputs.
         activation: non-linearity between convolutions.
+        bottleneck: whether the narrow ends of inverted residuals are linear.
+        shortcut: what the shortcuts of inverted residuals join.
         stem_stride: stride of the first convolution; 1 for small images.
         classifier_activation: ``linear`` (logits) or ``softmax``.
         weights: name of the weights that are used unless others are asked for.
-        pretrained: the same network from keras.applications with its ImageNet weights.
+        pretrained: the same network with the ImageNet weights that others publish.
+        deployed: network as trained -> network of equal outputs that is quantized, for families
+            that are trained in a larger form; None where the two are one.
 
     Raises:
         InvalidInputError: a width, size or class count that no network can have.
@@ -44,14 +64,19 @@ class ModelSpec:
     source: str
     build: Callable[[ModelSpec], keras.Model] = field(repr=False)
     preprocessing: Preprocessing
-    stages: tuple[Stage, ...]
+    stages: tuple[Any, ...]
+    details: Any = None
+    knobs: tuple[Knob, ...] = (Knob.ALPHA, Knob.ACTIVATION)
     alpha: float = 1.0
     classes: int = 1000
     activation: Activation = Activation.RELU6
+    bottleneck: Bottleneck = Bottleneck.LINEAR
+    shortcut: Shortcut = Shortcut.BOTTLENECKS
     stem_stride: int = 2
     classifier_activation: str = "linear"
     weights: str = "random"
     pretrained: Callable[[ModelSpec], keras.Model] | None = field(default=None, repr=False)
+    deployed: Callable[[keras.Model], keras.Model] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if not 0 < self.alpha <= 8:
@@ -83,14 +108,22 @@ class ModelSpec:
         )
 
 
-def model_specs() -> dict[str, ModelSpec]:
-    """All registered networks by name: each module of ``models`` may define ``SPECS``."""
+def model_families() -> dict[str, tuple[ModelSpec, ...]]:
+    """The registered networks by family: each module of ``models`` may define ``SPECS``."""
     package = import_module("models")
-    specs: dict[str, ModelSpec] = {}
+    families: dict[str, tuple[ModelSpec, ...]] = {}
     for module in pkgutil.iter_modules(package.__path__):
-        if module.ispkg:
-            continue
-        for spec in getattr(import_module(f"models.{module.name}"), "SPECS", ()):
+        if not module.ispkg:
+            specs = getattr(import_module(f"models.{module.name}"), "SPECS", ())
+            families |= {module.name: specs} if specs else {}
+    return families
+
+
+def model_specs() -> dict[str, ModelSpec]:
+    """All registered networks by name."""
+    specs: dict[str, ModelSpec] = {}
+    for family in model_families().values():
+        for spec in family:
             if spec.name in specs:
                 raise ValueError(f"two networks are named {spec.name}")
             specs[spec.name] = spec

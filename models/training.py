@@ -23,7 +23,7 @@ from calibration_data.contract import align_labels, complete_labels
 from calibration_data.datasets.base import Dataset, SplitRole
 from calibration_data.errors import InvalidInputError
 from calibration_data.stream import converted
-from models.spec import ModelSpec, model_specs
+from models.spec import Knob, ModelSpec, model_specs
 from models.training_state import TrainingState
 
 if TYPE_CHECKING:
@@ -337,13 +337,21 @@ def _written(
     )
 
 
-def _run_key(spec: ModelSpec, dataset: Dataset, recipe: TrainingRecipe) -> dict[str, Any]:
+def _network(spec: ModelSpec) -> dict[str, Any]:
     return {
         "model": spec.name,
         "alpha": spec.alpha,
         "size": list(spec.preprocessing.size),
         "classes": spec.classes,
         "activation": spec.activation.value,
+        "bottleneck": spec.bottleneck.value,
+        "shortcut": spec.shortcut.value,
+    }
+
+
+def _run_key(spec: ModelSpec, dataset: Dataset, recipe: TrainingRecipe) -> dict[str, Any]:
+    return {
+        **_network(spec),
         "data": dataset.name,
         "images": len(dataset),
         "recipe": asdict(recipe),
@@ -355,10 +363,9 @@ def _command(spec: ModelSpec, dataset: Dataset, recipe: TrainingRecipe) -> str:
     words = ["edgequant", "train", "--model", spec.name, "--data", dataset.name]
     registered = model_specs().get(spec.name, spec)
     for option, value, usual in (
-        ("alpha", spec.alpha, registered.alpha),
         ("size", spec.preprocessing.size[0], registered.preprocessing.size[0]),
         ("classes", spec.classes, registered.classes),
-        ("activation", spec.activation.value, registered.activation.value),
+        *((knob.value, getattr(spec, knob), getattr(registered, knob)) for knob in Knob),
         *((name, getattr(recipe, name), getattr(TrainingRecipe(), name)) for name in _OPTIONS),
     ):
         if value != usual:
@@ -373,11 +380,7 @@ def _card(
     import tensorflow as tf
 
     return {
-        "model": spec.name,
-        "alpha": spec.alpha,
-        "size": list(spec.preprocessing.size),
-        "classes": spec.classes,
-        "activation": spec.activation.value,
+        **_network(spec),
         "labels": list(spec.preprocessing.labels),
         "source": spec.source,
         "command": _command(spec, dataset, recipe),

@@ -46,8 +46,9 @@ def build_with_weights(spec: ModelSpec, weights: str) -> keras.Model:
 
     Args:
         spec: the network.
-        weights: name of a shipped checkpoint; ``imagenet`` (Keras's own download and cache);
-            ``random`` or ``random:SEED``; or the path of a .weights.h5, .h5 or .keras file.
+        weights: name of a shipped checkpoint; ``imagenet`` (Keras's own download and cache, or an
+            installed package of weights); ``random`` or ``random:SEED``; or the path of a
+            .weights.h5, .h5 or .keras file.
 
     Raises:
         InvalidInputError: no such weights, or weights of another network.
@@ -86,7 +87,7 @@ def _with_random_weights(spec: ModelSpec, weights: str) -> keras.Model:
 def _with_keras_weights(spec: ModelSpec) -> keras.Model:
     if spec.pretrained is None:
         raise InvalidInputError(
-            "ImageNet weights exist for networks that keras.applications has",
+            "ImageNet weights exist for networks that 'edgequant list models' says it of",
             received=spec.name,
             remedy=f"use one of {', '.join((*shipped_weights(spec), 'random'))}, or a file",
         )

@@ -63,6 +63,11 @@ def tied(graph: Graph) -> dict[str, str]:
     return {name: root(name) for name in parent}
 
 
+def known_a_priori(op: Op) -> bool:
+    """Whether an operator's result has a range that no image can change."""
+    return op.kind in FIXED or op.kind == OpKind.RELU6 or bool(np.isfinite(op.fused.limits[1]))
+
+
 def bounded(op: Op, seen: Range) -> Range:
     """A range within what the fused activation lets through; that of ReLU6 is known a priori."""
     low, high = op.fused.limits

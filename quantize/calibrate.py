@@ -34,6 +34,10 @@ class Extremes:
         """Those of the activation with each channel multiplied by a factor above zero."""
         return Extremes(self.low * factors, self.high * factors)
 
+    def moved(self, offsets: np.ndarray) -> Extremes:
+        """Those of the activation with a number added to each channel."""
+        return Extremes(self.low + offsets, self.high + offsets)
+
     @property
     def reach(self) -> np.ndarray:
         """Largest magnitude of each channel."""

@@ -16,7 +16,9 @@ from quantize.equalize import equalized
 from quantize.execute import no_integer_form
 from quantize.graph import Graph, OpKind
 from quantize.layers import LayerSettings
+from quantize.narrowing import narrowed
 from quantize.observe import observed_ranges
+from quantize.pairing import paired
 from quantize.plan import IntegerConstant, QuantizationPlan, digest
 from quantize.recipes import Granularity, Optimization, RangeMethod, WeightRange
 from quantize.reconstruct import BATCH, Lockstep
@@ -53,18 +55,22 @@ class Effort:
         positions: see ``moments``.
         sweeps: see ``LayerSettings``.
         narrowings: likewise.
+        judges: images that judge narrower ranges of activations; 0 keeps the calibrated ones.
     """
 
     images: int
     positions: int
     sweeps: int
     narrowings: tuple[float, ...] = (1.0,)
+    judges: int = 0
 
 
 EFFORTS: Mapping[Optimization, Effort] = {
     Optimization.FAST: Effort(images=24, positions=400, sweeps=1),
     Optimization.DEFAULT: Effort(images=64, positions=800, sweeps=2),
-    Optimization.BEST: Effort(images=256, positions=2000, sweeps=3, narrowings=(1.0, 0.92)),
+    Optimization.BEST: Effort(
+        images=256, positions=2000, sweeps=3, narrowings=(1.0, 0.92), judges=32
+    ),
 }
 
 
@@ -121,7 +127,7 @@ def make_plan(
     effort = EFFORTS[request.optimization]
     lockstep = Lockstep(
         scaled,
-        in_integers(scaled, params, request.float_ops),
+        _in_integers(scaled, params, request.float_ops),
         layer_settings(request),
         effort.positions,
         frozenset(request.float_ops),
@@ -145,6 +151,7 @@ def make_plan(
             "positions": effort.positions,
             "sweeps": effort.sweeps,
             "narrowings": list(effort.narrowings),
+            "judges": effort.judges,
         },
         notes=prepared.notes,
     )
@@ -179,11 +186,16 @@ def settled(
     effort = EFFORTS[request.optimization]
     most = max(2, MEMORY_BYTES // _bytes_an_image(graph))
     seen = _measured(graph, images, min(effort.images, most), advance)
-    scaled, after = equalized(graph, seen.spans)
+    scaled, after = equalized(graph, seen.spans, request.granularity)
+    if request.weight_range is WeightRange.SATURATION_SAFE:
+        scaled, after = paired(scaled, after)
     ranges = {name: span.range for name, span in after.items()}
     if request.ranges is not RangeMethod.MIN_MAX:
         shape = graph.tensors[graph.input].shape[1:]
         ranges |= observed_ranges(scaled, _checked(images.batches(), shape), request.ranges)
+    elif effort.judges:
+        judges = seen.kept[:: len(seen.kept) // effort.judges or 1]
+        ranges = narrowed(scaled, ranges, judges, advance)
     params = activation_params(scaled, ranges, contract)
     return Settled(scaled, params, seen.kept, tuple(_notes(seen)))
 
@@ -298,7 +310,7 @@ def _bytes_an_image(graph: Graph) -> int:
     return 5 * largest
 
 
-def in_integers(
+def _in_integers(
     graph: Graph, params: Mapping[str, QuantParams], float_ops: tuple[str, ...]
 ) -> dict[str, QuantParams]:
     """Parameters of the activations that some integer operator gives or reads."""

@@ -52,12 +52,16 @@ class Moments:
     @property
     def covariance(self) -> np.ndarray:
         """Of the quantized inputs; the bias takes care of their mean."""
+        if self.count < 2:  # nothing but rounding would be left
+            return np.zeros_like(self.own)
         mean, _ = self.means
         return np.asarray(self.own / self.count - mean[..., :, None] * mean[..., None, :])
 
     @property
     def cross_covariance(self) -> np.ndarray:
         """Of float inputs (rows) with quantized inputs (columns)."""
+        if self.count < 2:
+            return np.zeros_like(self.cross)
         quantized, exact = self.means
         joint = exact[..., :, None] * quantized[..., None, :]
         return np.asarray(self.cross / self.count - joint)

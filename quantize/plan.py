@@ -126,7 +126,7 @@ class QuantizationPlan:
             InvalidInputError: no such file, another format, or a damaged one.
         """
         try:
-            with np.load(path, allow_pickle=False) as archive:
+            with path.open("rb") as handle, np.load(handle, allow_pickle=False) as archive:
                 header = json.loads(archive["header"].tobytes())
                 if header["format"] != FORMAT:
                     raise ValueError(f"its format is {header['format']!r}")

@@ -7,15 +7,13 @@ those of an int8 file but for the rounding of single sums: fast enough to compar
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from quantize.engine import PlannedNetwork, in_integers
+from quantize.engine import PlannedNetwork
 from quantize.execute import dequantized, quantized, run
 from quantize.graph import Graph, Op, OpKind
-from quantize.plan import QuantizationPlan
 
 
 def simulated(planned: PlannedNetwork, images: np.ndarray) -> np.ndarray:
@@ -28,26 +26,6 @@ def simulated(planned: PlannedNetwork, images: np.ndarray) -> np.ndarray:
         return value if params is None else dequantized(quantized(value, params), params)
 
     return run(planned.graph.with_values(values), images, seen)
-
-
-def with_floats(planned: PlannedNetwork, equalized: Graph, names: Iterable[str]) -> PlannedNetwork:
-    """A plan with more operators in float32, without deciding the others anew.
-
-    Args:
-        planned: the plan.
-        equalized: the graph that it was decided on.
-        names: of the operators; those that the plan has in float32 stay there.
-    """
-    plan = planned.plan
-    floats = tuple(op.name for op in equalized.ops if op.name in {*names, *plan.float_ops})
-    read = {n for op in equalized.ops if op.name not in floats for n in op.inputs}
-    changed: QuantizationPlan = replace(
-        plan,
-        activations=in_integers(equalized, plan.activations, floats),
-        constants={n: c for n, c in plan.constants.items() if n in read},
-        float_ops=floats,
-    )
-    return PlannedNetwork(equalized, changed)
 
 
 def multiply_adds(graph: Graph, op: Op) -> int:

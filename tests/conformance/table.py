@@ -1,12 +1,15 @@
 """The conformance table: model x recipe x runtime, measured against the float Keras model.
 
-``python -m tests.conformance.table`` (``make conformance``) writes ``reference.csv`` anew.
+``python -m tests.conformance.table`` (``make conformance``) writes both tables anew:
+``reference.csv``, of small variants, which the tests repeat, and ``full_size.csv``, of every
+network as it is registered, which takes long.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -32,13 +35,19 @@ from evaluation.sessions.keras_model import KerasSession
 from models.loading import ModelRequest
 from models.spec import ModelSpec, model_specs
 from models.weights import build_with_weights, shipped_weights
-from quantize.recipes import RECIPES, Recipe, WeightRange
+from quantize.recipes import RECIPES, Recipe, WeightRange, recipe
 
 if TYPE_CHECKING:
     import keras
 
 REFERENCE = Path(__file__).with_name("reference.csv")
+FULL_SIZE = Path(__file__).with_name("full_size.csv")
 LARGEST_SIZE = 64
+LARGEST_WIDTH = 0.35
+ESSENTIAL = ("tflite-float32", "tflite-float16", "tflite-int8", "onnx-float32", "onnx-int8")
+"""Recipes that every network is held to, in the default runtimes."""
+EVERY_RECIPE = ("mobilenet_v2", "mobilenet_v2_small")
+"""Networks that are held to every recipe in every runtime."""
 SAMPLES = 32
 IMAGES = 200
 
@@ -67,15 +76,37 @@ class Cell:
         return self.model, self.recipe, self.runtime
 
 
-def model_request(spec: ModelSpec, folder: Path) -> ModelRequest:
-    """The shipped weights where there are any, else random ones in a small variant."""
+@dataclass(frozen=True)
+class Walk:
+    """What is written and run of a model.
+
+    Attributes:
+        recipes: to write.
+        every_runtime: run each file in every runtime that takes it, not in the default one alone.
+        full_size: the network as it is registered, not a small variant.
+    """
+
+    recipes: tuple[Recipe, ...]
+    every_runtime: bool = False
+    full_size: bool = False
+
+
+def walk_of(model: str, *, full_size: bool = False) -> Walk:
+    """The rows of a model in the reference, or in the table of full size."""
+    if model in EVERY_RECIPE and not full_size:
+        return Walk(RECIPES, every_runtime=True)
+    return Walk(tuple(recipe(name) for name in ESSENTIAL), full_size=full_size)
+
+
+def model_request(spec: ModelSpec, folder: Path, *, full_size: bool = False) -> ModelRequest:
+    """The shipped weights where there are any, else random ones, usually in a small variant."""
     shipped = shipped_weights(spec)
     if shipped:
         return ModelRequest(spec.name, weights=shipped[0])
-    size = min(spec.input_shape[0], LARGEST_SIZE)
-    request = ModelRequest(
-        spec.name, weights="random:1", size=size, classes=10, alpha=min(spec.alpha, 0.35)
-    )
+    request = ModelRequest(spec.name, weights="random:1")
+    if not full_size:
+        size = min(spec.input_shape[0], LARGEST_SIZE)
+        request = replace(request, size=size, classes=10, alpha=min(spec.alpha, LARGEST_WIDTH))
     path = folder / f"{spec.name}.weights.h5"
     _settled(request.spec()).save_weights(path)
     return replace(request, weights=str(path))
@@ -96,25 +127,27 @@ def _settled(spec: ModelSpec) -> keras.Model:
     return model
 
 
-def cells(spec: ModelSpec, folder: Path) -> list[Cell]:
-    """Write every recipe of a model and run it in every runtime that takes it."""
+def cells(spec: ModelSpec, folder: Path, walk: Walk) -> list[Cell]:
+    """Write the recipes of a walk and run each in the runtimes that take it."""
     request = QuantizeRequest(
-        model_request(spec, folder),
+        model_request(spec, folder, full_size=walk.full_size),
         # Images of the shipped set fit any contract once they are stretched to its size.
         ContractRequest(crop=None if shipped_weights(spec) else Crop.STRETCH),
-        RECIPES,
+        walk.recipes,
         CalibrationRequest("fashion_mnist:calibration", SAMPLES),
         folder,
     )
     prepared = prepare(request, open_inputs(request))
     keras_session = KerasSession(prepared.loaded.model)
     sessions: dict[str, partial[Session]] = {"keras": partial(_same, keras_session)}
-    for recipe in RECIPES:
-        artifact = write_artifact(request, recipe, prepared, "", lambda _: None)
+    for chosen in walk.recipes:
+        artifact = write_artifact(request, chosen, prepared, "", lambda _: None)
         for runtime in runtimes().values():
-            if artifact.path.suffix in runtime.suffixes and _portable(recipe, runtime.name):
+            wanted = walk.every_runtime or runtime.default
+            takes = artifact.path.suffix in runtime.suffixes and _portable(chosen, runtime.name)
+            if wanted and takes:
                 opener = partial(runtime.open, artifact.path, 1)
-                sessions[f"{recipe.name} {runtime.name}"] = opener
+                sessions[f"{chosen.name} {runtime.name}"] = opener
     return list(_measured(spec.name, sessions, prepared.contract))
 
 
@@ -122,9 +155,9 @@ def _same(session: Session) -> Session:
     return session
 
 
-def _portable(recipe: Recipe, runtime: str) -> bool:
+def _portable(chosen: Recipe, runtime: str) -> bool:
     """Full-range ONNX files give other answers on x86 without VNNI, unless in precise mode."""
-    full = recipe.target == "onnx" and recipe.weight_range is WeightRange.FULL
+    full = chosen.target == "onnx" and chosen.weight_range is WeightRange.FULL
     if runtime == "oracle":  # takes int8 files alone, and gives the bits of litert-reference
         return False
     return not full or runtime == "onnxruntime-precise"
@@ -137,10 +170,10 @@ def _measured(
     for name, outputs in results.outputs.items():
         if name != "keras":
             metrics = evaluate(Scores(outputs, results.labels, results.outputs["keras"]))
-            recipe, runtime = name.split()
+            written, runtime = name.split()
             assert metrics.sqnr_db is not None
             assert metrics.agreement is not None
-            yield Cell(model, recipe, runtime, metrics.sqnr_db, metrics.agreement)
+            yield Cell(model, written, runtime, metrics.sqnr_db, metrics.agreement)
 
 
 def image_count(contract: Preprocessing) -> int:
@@ -153,9 +186,9 @@ def _images(contract: Preprocessing) -> Dataset:
     return replace(dataset, class_names=())
 
 
-def read_reference() -> dict[tuple[str, str, str], Cell]:
-    """The committed table."""
-    with REFERENCE.open(newline="", encoding="utf-8") as handle:
+def read_table(path: Path) -> dict[tuple[str, str, str], Cell]:
+    """A committed table."""
+    with path.open(newline="", encoding="utf-8") as handle:
         rows = [
             Cell(
                 row["model"],
@@ -170,15 +203,21 @@ def read_reference() -> dict[tuple[str, str, str], Cell]:
 
 
 def main() -> None:
-    """Measure every cell and write the reference."""
+    """Measure every cell and write both tables."""
+    _write(REFERENCE, full_size=False)
+    _write(FULL_SIZE, full_size=True)
+
+
+def _write(path: Path, *, full_size: bool) -> None:
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(("model", "recipe", "runtime", "sqnr_db", "agreement"))
     with tempfile.TemporaryDirectory() as folder:
         for spec in model_specs().values():
-            for cell in cells(spec, Path(folder)):
+            sys.stderr.write(f"{path.stem}: {spec.name}\n")
+            for cell in cells(spec, Path(folder), walk_of(spec.name, full_size=full_size)):
                 writer.writerow((*cell.key, f"{cell.sqnr_db:.2f}", f"{cell.agreement:.2f}"))
-    write_whole(REFERENCE, lambda path: path.write_text(table.getvalue(), encoding="utf-8"))
+    write_whole(path, lambda new: new.write_text(table.getvalue(), encoding="utf-8"))
 
 
 if __name__ == "__main__":

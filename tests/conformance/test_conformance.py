@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from evaluation.session import runtimes
-from models.spec import model_specs
+from models.spec import model_families, model_specs
 from quantize.recipes import RECIPES
-from tests.conformance.table import cells, image_count, read_reference
+from tests.conformance.table import (
+    ESSENTIAL,
+    FULL_SIZE,
+    REFERENCE,
+    Walk,
+    cells,
+    image_count,
+    read_table,
+    walk_of,
+)
+
+FAST_MODELS = {
+    "mobilenet_v2": "mobilenet_v2_small",
+    "mobilenet_v3": "mobilenet_v3_small",
+    "shufflenet_v1": "shufflenet_v1_g3",
+}
+"""Which network of a family the fast tests take, where it is not the first."""
+FAST_RECIPES = ("tflite-float32", "tflite-int8", "onnx-int8")
 
 SQNR_TOLERANCE_DB = 1.5
 """Kernels differ from CPU to CPU by their order of summation."""
@@ -17,25 +35,56 @@ AGREEMENT_IMAGES = 4
 """So many answers may change; a network with random weights decides by little."""
 EXACT_DB = 60.0
 """Above this the outputs are float rounding apart, and how far apart says nothing."""
+FLOAT16_DB = 20.0
+ALIVE_DB = 0.0
+"""Below this an output has more noise than signal."""
 
 
-@pytest.mark.parametrize("model", model_specs())
-def test_every_recipe_in_every_runtime_is_as_far_from_float_as_before(
-    model: str, tmp_path: Path
-) -> None:
-    reference = read_reference()
-    found = {cell.key: cell for cell in cells(model_specs()[model], tmp_path)}
-    known = {key for key in reference if key[0] == model}
-    assert set(found) == known, "run make conformance and review the difference"
+def _assert_as_before(model: str, walk: Walk, folder: Path) -> set[tuple[str, str, str]]:
+    """Measure a walk and compare its cells with the reference."""
+    reference = read_table(REFERENCE)
+    found = {cell.key: cell for cell in cells(model_specs()[model], folder, walk)}
+    assert set(found) <= set(reference), "run make conformance and review the difference"
     agreement = 100 * AGREEMENT_IMAGES / image_count(model_specs()[model].preprocessing)
     for key, cell in found.items():
         expected = reference[key]
         if min(cell.sqnr_db, expected.sqnr_db) < EXACT_DB:
             assert cell.sqnr_db == pytest.approx(expected.sqnr_db, abs=SQNR_TOLERANCE_DB), key
         assert cell.agreement == pytest.approx(expected.agreement, abs=agreement), key
+    return set(found)
+
+
+@pytest.mark.parametrize("family", model_families())
+def test_a_network_of_each_family_is_as_far_from_float_as_before(
+    family: str, tmp_path: Path
+) -> None:
+    model = FAST_MODELS.get(family, model_families()[family][0].name)
+    walk = replace(walk_of(model), every_runtime=False)
+    recipes = tuple(recipe for recipe in walk.recipes if recipe.name in FAST_RECIPES)
+    found = _assert_as_before(model, replace(walk, recipes=recipes), tmp_path)
+    assert len(found) == len(FAST_RECIPES)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", model_specs())
+def test_every_cell_of_the_table_is_as_far_from_float_as_before(model: str, tmp_path: Path) -> None:
+    found = _assert_as_before(model, walk_of(model), tmp_path)
+    assert found == {key for key in read_table(REFERENCE) if key[0] == model}
+
+
+@pytest.mark.parametrize("path", [REFERENCE, FULL_SIZE], ids=lambda path: path.stem)
+@pytest.mark.parametrize("model", model_specs())
+def test_every_network_is_in_both_tables_and_keeps_its_answers(model: str, path: Path) -> None:
+    rows = {key[1]: cell for key, cell in read_table(path).items() if key[0] == model}
+    assert set(ESSENTIAL) <= set(rows), "run make conformance"
+    for name in ("tflite-float32", "onnx-float32"):
+        assert rows[name].sqnr_db > EXACT_DB
+        assert rows[name].agreement == 100
+    assert rows["tflite-float16"].sqnr_db > FLOAT16_DB
+    assert min(rows[name].sqnr_db for name in ESSENTIAL) > ALIVE_DB
 
 
 def test_every_recipe_and_every_artifact_runtime_is_in_the_table() -> None:
-    reference = read_reference()
+    reference = read_table(REFERENCE)
     assert {key[1] for key in reference} == {recipe.name for recipe in RECIPES}
     assert {key[2] for key in reference} == set(runtimes()) - {"keras", "oracle"}

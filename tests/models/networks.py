@@ -38,6 +38,30 @@ def randomize(model: keras.Model, seed: int = 0) -> None:
             )
 
 
+def settle(model: keras.Model, images: np.ndarray) -> None:
+    """Give the batch norms the statistics of these images, so that answers depend on the image.
+
+    With other statistics, a deep network of random weights answers every image alike.
+    """
+    norms = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
+    momenta = [layer.momentum for layer in norms]
+    for layer in norms:
+        layer.momentum = 0.0
+    model(images, training=True)
+    for layer, momentum in zip(norms, momenta, strict=True):
+        layer.momentum = momentum
+
+
+def counted_without_batch_norms(model: keras.Model) -> int:
+    """Weights as the tables of tensorflow/models count them."""
+    return sum(
+        int(np.prod(weight.shape))
+        for layer in model.layers
+        if not isinstance(layer, keras.layers.BatchNormalization)
+        for weight in layer.weights
+    )
+
+
 def classifier(size: int = 8, channels: int = 3, classes: int = 4) -> keras.Model:
     """A user's own small model."""
     keras.utils.set_random_seed(1)

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from calibration_data.errors import InvalidInputError
-from models.blocks import Activation
+from models.blocks import Activation, Bottleneck, Shortcut
 from models.loading import ModelRequest, load
-from models.spec import model_specs
+from models.spec import Knob, model_specs
 from tests.models.networks import classifier, scores
 
 SMALL = ModelRequest("mobilenet_v2_small", weights="random")
@@ -39,6 +39,10 @@ def test_a_registered_name_is_no_file(name: str) -> None:
             replace(SMALL, alpha=1.0, size=48, activation=Activation.SWISH),
             "mobilenet_v2_small_1_48_swish",
         ),
+        (
+            replace(SMALL, bottleneck=Bottleneck.NON_LINEAR, shortcut=Shortcut.NONE),
+            "mobilenet_v2_small_non_linear_bottleneck_shortcut_none",
+        ),
     ],
 )
 def test_names_for_files_and_reports(request_: ModelRequest, name: str) -> None:
@@ -50,6 +54,35 @@ def test_changes_go_into_the_spec() -> None:
     assert (spec.alpha, spec.classes, spec.activation) == (0.5, 3, Activation.RELU)
     assert spec.input_shape == (48, 48, 3)
     assert spec.preprocessing.labels == ()
+
+
+def test_studies_go_into_the_spec_and_change_the_network() -> None:
+    request = replace(
+        SMALL, bottleneck=Bottleneck.NON_LINEAR, shortcut=Shortcut.EXPANSIONS, alpha=0.1
+    )
+    spec = request.spec()
+    assert (spec.bottleneck, spec.shortcut) == (Bottleneck.NON_LINEAR, Shortcut.EXPANSIONS)
+    names = [layer.name for layer in load(request).model.layers]
+    assert "block_1_project_relu" in names
+    assert "block_3_expand_add" in names
+    assert "block_3_add" not in names
+
+
+@pytest.mark.parametrize("knob", Knob)
+def test_a_change_that_a_family_does_not_know_is_refused(knob: Knob) -> None:
+    values = {
+        Knob.ALPHA: 0.5,
+        Knob.ACTIVATION: Activation.RELU,
+        Knob.BOTTLENECK: Bottleneck.LINEAR,
+        Knob.SHORTCUT: Shortcut.NONE,
+    }
+    for name, spec in model_specs().items():
+        request = ModelRequest(name, **{knob.value: values[knob]})
+        if knob in spec.knobs:
+            assert getattr(request.spec(), knob) == values[knob]
+        else:
+            with pytest.raises(InvalidInputError, match=rf"{name} takes --size, .*--{knob}: leave"):
+                request.spec()
 
 
 @pytest.mark.parametrize("changes", [{"alpha": 0.0}, {"size": 0}, {"classes": 0}])
@@ -67,6 +100,7 @@ def test_a_digest_changes_with_everything_that_shapes_the_model(tmp_path: Path) 
         replace(SMALL, size=48),
         replace(SMALL, classes=3),
         replace(SMALL, activation=Activation.RELU),
+        replace(SMALL, bottleneck=Bottleneck.NON_LINEAR),
         replace(SMALL, weights="random:1"),
         replace(SMALL, weights=str(weights)),
         ModelRequest("mobilenet_v2", weights="random"),
@@ -75,7 +109,7 @@ def test_a_digest_changes_with_everything_that_shapes_the_model(tmp_path: Path) 
     assert len(set(digests)) == len(digests)
     assert [request.digest() for request in requests] == digests
     weights.write_bytes(b"2")
-    assert requests[6].digest() != digests[6]
+    assert requests[7].digest() != digests[7]
 
 
 def test_a_digest_of_a_file_or_folder_is_of_what_it_holds(tmp_path: Path) -> None:
@@ -116,6 +150,7 @@ def test_a_users_model_is_loaded_as_it_is(tmp_path: Path) -> None:
         {"size": 8},
         {"classes": 4},
         {"activation": Activation.RELU},
+        {"shortcut": Shortcut.NONE},
     ],
 )
 def test_changes_to_a_users_model_are_refused(changes: dict[str, Any], tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -15,7 +16,7 @@ from quantize.graph import OpKind
 from quantize.mixed_precision import Noise, growing
 from quantize.recipes import Optimization
 from quantize.sensitivity import INPUT_KIND, LabelledImages, sensitivity, solved_alone
-from quantize.simulate import float_share, simulated, with_floats
+from quantize.simulate import float_share, simulated
 from tests.quantize.graphs import Builder, bottlenecks, calibration, images, sqnr_db
 
 REQUEST = PlanRequest(optimization=Optimization.FAST)
@@ -90,7 +91,8 @@ def test_a_bad_layer_comes_first_and_goes_to_float_first() -> None:
     assert order[0] == {"project_2"}
     plan = make_plan(bad, calibration(), None, REQUEST)
     before = PlannedNetwork(plan.network(bad), plan)
-    after = with_floats(before, decided.graph, order[0])
+    mixed = make_plan(bad, calibration(), None, replace(REQUEST, float_ops=tuple(order[0])))
+    after = PlannedNetwork(mixed.network(bad), mixed)
     exact = run(bad, JUDGED)
     gain = sqnr_db(exact, simulated(after, JUDGED)) - sqnr_db(exact, simulated(before, JUDGED))
     assert gain > 6

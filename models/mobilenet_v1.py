@@ -1,0 +1,136 @@
+"""MobileNetV1: depthwise separable convolutions.
+
+Source: Howard et al. 2017, "MobileNets: Efficient Convolutional Neural Networks for Mobile Vision
+Applications", https://arxiv.org/abs/1704.04861, table 1; width and resolution multipliers,
+section 3.3 and 3.4. Layer names, channel rounding and padding follow keras.applications.MobileNet,
+whose weights load here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from calibration_data.errors import InvalidInputError
+from calibration_data.labels import imagenet_labels
+from calibration_data.preprocessing import Preprocessing
+from models.blocks import activation_layer, conv_bn, convolutional_classifier, depthwise_bn
+from models.spec import ModelSpec
+
+if TYPE_CHECKING:
+    import keras
+
+STEM_CHANNELS = 32
+MOMENTUM = 0.99
+
+
+@dataclass(frozen=True)
+class Separable:
+    """Rows of depthwise separable convolutions: 3x3 depthwise, then 1x1.
+
+    Attributes:
+        channels: output channels at width 1.0.
+        repeats: number of blocks.
+        stride: of the first block's depthwise convolution; the others have stride 1.
+
+    Raises:
+        InvalidInputError: a value below 1, or a stride other than 1 and 2.
+    """
+
+    channels: int
+    repeats: int
+    stride: int
+
+    def __post_init__(self) -> None:
+        if min(self.channels, self.repeats) < 1 or self.stride not in (1, 2):
+            raise InvalidInputError(
+                "separable blocks need channels and repeats of at least 1 and stride 1 or 2",
+                received=repr(self),
+                remedy="correct the table of stages",
+            )
+
+
+STAGES = (
+    # c, n, s            resolution at 224
+    Separable(64, 1, 1),  # 112
+    Separable(128, 2, 2),  # 56
+    Separable(256, 2, 2),  # 28
+    Separable(512, 6, 2),  # 14
+    Separable(1024, 2, 2),  # 7
+)
+"""Table 1 of the paper, whose last stride of 2 is a slip: the size stays 7x7 there."""
+
+
+def build(spec: ModelSpec) -> keras.Model:
+    """Build the network with random weights: ``[batch, h, w, 3] -> [batch, classes]``."""
+    import keras
+
+    inputs = keras.Input(spec.input_shape)
+    x = conv_bn(
+        inputs,
+        _channels(STEM_CHANNELS, spec.alpha),
+        3,
+        spec.stem_stride,
+        momentum=MOMENTUM,
+        conv="conv1",
+        bn="conv1_bn",
+    )
+    x = activation_layer(spec.activation, "conv1_relu")(x)
+    block = 1
+    for stage in spec.stages:
+        for repeat in range(stage.repeats):
+            stride = stage.stride if repeat == 0 else 1
+            x = _separable(x, _channels(stage.channels, spec.alpha), stride, spec, block)
+            block += 1
+    x = keras.layers.GlobalAveragePooling2D(keepdims=True, name="global_average_pooling2d")(x)
+    outputs = convolutional_classifier(
+        x, spec.classes, spec.classifier_activation, conv="conv_preds", end="predictions"
+    )
+    return keras.Model(inputs, outputs, name=spec.name)
+
+
+def _separable(x: Any, filters: int, stride: int, spec: ModelSpec, block: int) -> Any:
+    """``[b, h, w, c] -> [b, h/stride, w/stride, filters]``."""
+    # keras.applications pads strided blocks by one row and column at the end, whatever the size.
+    # An odd size never reaches them, so that a valid convolution gives the same without a PAD
+    # operator; a single row is too small for one.
+    padding = "valid" if stride == 2 and x.shape[1] % 2 and x.shape[1] > 1 else "same"
+    dw, pw = f"conv_dw_{block}", f"conv_pw_{block}"
+    x = depthwise_bn(x, 3, stride, momentum=MOMENTUM, conv=dw, bn=f"{dw}_bn", padding=padding)
+    x = activation_layer(spec.activation, f"{dw}_relu")(x)
+    x = conv_bn(x, filters, 1, 1, momentum=MOMENTUM, conv=pw, bn=f"{pw}_bn")
+    return activation_layer(spec.activation, f"{pw}_relu")(x)
+
+
+def _channels(channels: int, alpha: float) -> int:
+    # Cut off, not rounded to a multiple of 8, as in keras.applications.
+    return max(1, int(channels * alpha))
+
+
+def keras_imagenet(spec: ModelSpec) -> keras.Model:
+    """keras.applications' network with its ImageNet weights, downloaded and cached by Keras."""
+    import keras
+
+    return keras.applications.MobileNet(
+        input_shape=spec.input_shape,
+        alpha=spec.alpha,
+        classifier_activation=spec.classifier_activation,
+        weights="imagenet",
+    )
+
+
+SPECS = (
+    ModelSpec(
+        name="mobilenet_v1",
+        summary="MobileNetV1 1.0/224, ImageNet; any --alpha and --size",
+        source="Howard et al. 2017, arXiv:1704.04861",
+        build=build,
+        preprocessing=Preprocessing(
+            size=(224, 224), resize_short_side=256, labels=imagenet_labels()
+        ),
+        stages=STAGES,
+        classifier_activation="softmax",
+        weights="imagenet",
+        pretrained=keras_imagenet,
+    ),
+)

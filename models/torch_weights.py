@@ -1,0 +1,364 @@
+"""Reads the tensors of a PyTorch checkpoint without PyTorch and without running anything of it.
+
+``torch.save`` writes pickles, and a pickle is a program: unpickling runs whatever it names. Here a
+small interpreter of our own walks the instructions that ``pickletools`` decodes. It has no import:
+the names a pickle mentions are compared with a short list, and two of them mean something (an
+ordered dict and a view of a storage). Everything else is refused before it has an effect.
+
+Layouts: the archive that torch.save writes since 1.6 (a zip with data.pkl and data/KEY), and the
+file before that (five pickles, then each storage as int64 count and raw values). Source:
+pytorch/pytorch, torch/serialization.py, and the opcodes of PEP 307 in CPython's pickletools.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import pickletools
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from calibration_data.downloads import first_line
+from calibration_data.errors import InvalidInputError
+
+_LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
+_LEGACY_PROTOCOL = 1001
+_MOST_DIMENSIONS = 32
+
+_STORAGES = {
+    "torch DoubleStorage": "<f8",
+    "torch FloatStorage": "<f4",
+    "torch HalfStorage": "<f2",
+    "torch LongStorage": "<i8",
+    "torch IntStorage": "<i4",
+    "torch ShortStorage": "<i2",
+    "torch CharStorage": "<i1",
+    "torch ByteStorage": "<u1",
+    "torch BoolStorage": "?",
+}
+"""Storage classes by what a pickle calls them, with the layout of their values."""
+_DICT = "collections OrderedDict"
+_TENSOR = "torch._utils _rebuild_tensor_v2"
+
+
+_DAMAGED = (
+    OSError,
+    EOFError,
+    ValueError,
+    LookupError,
+    OverflowError,
+    RuntimeError,  # an archive with a password
+    zipfile.BadZipFile,
+)
+"""What damaged files raise, in the reader and in the modules it stands on."""
+
+
+class _RefusedError(ValueError):
+    """Something that a checkpoint of plain tensors does not hold."""
+
+
+@dataclass(frozen=True)
+class _Name:
+    """A name that a pickle mentions: a text, never an object of that name."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class _Storage:
+    key: str
+    dtype: str
+    count: int
+
+
+@dataclass(frozen=True)
+class _Tensor:
+    storage: _Storage
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+
+class _Mark:
+    """Where a group of values begins on the stack."""
+
+
+def read_torch_weights(path: Path) -> dict[str, np.ndarray]:
+    """Read the tensors of a state dict that ``torch.save`` wrote.
+
+    Args:
+        path: a .pth or .pt file of either layout, little-endian.
+
+    Returns:
+        Arrays by name, in the file's order, with the shapes and dtypes that PyTorch would show.
+
+    Raises:
+        InvalidInputError: anything but a dict of tensors, a damaged or cut file, a tensor that
+            reaches beyond its storage, or a pickle that names anything to run.
+    """
+    try:
+        # In memory, where a length that a damaged pickle announces allocates nothing.
+        file = io.BytesIO(path.read_bytes())
+        if zipfile.is_zipfile(file):
+            with zipfile.ZipFile(file) as archive:
+                return _read_archive(archive)
+        file.seek(0)
+        return _read_legacy(file)
+    except _DAMAGED as error:
+        raise InvalidInputError(
+            "PyTorch weights are a state dict of plain tensors, whole and without code",
+            received=f"{path} ({first_line(error)})",
+            remedy="save model.state_dict() with torch.save again, or fetch the file again",
+        ) from error
+
+
+def _read_archive(archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
+    pickles = [name for name in archive.namelist() if name.endswith("/data.pkl")]
+    if len(pickles) != 1:
+        raise _RefusedError(f"{len(pickles)} files data.pkl in it")
+    root = pickles[0].removesuffix("data.pkl")
+    order = f"{root}byteorder"
+    if order in archive.namelist() and archive.read(order) != b"little":
+        raise _RefusedError("its values are not little-endian")
+    tensors = _tensors_of(_Machine(io.BytesIO(_stored(archive, pickles[0]))).run())
+    values = {
+        storage: np.frombuffer(_stored(archive, f"{root}data/{storage.key}"), storage.dtype)
+        for storage in {tensor.storage for tensor in tensors.values()}
+    }
+    return _views(tensors, values)
+
+
+def _stored(archive: zipfile.ZipFile, name: str) -> bytes:
+    # PyTorch stores; a compressed part could unpack to more than memory holds.
+    if archive.getinfo(name).compress_type != zipfile.ZIP_STORED:
+        raise _RefusedError(f"{name} is compressed")
+    return archive.read(name)
+
+
+def _read_legacy(file: io.BytesIO) -> dict[str, np.ndarray]:
+    magic, protocol, system = (_Machine(file).run() for _ in range(3))
+    if (magic, protocol) != (_LEGACY_MAGIC, _LEGACY_PROTOCOL):
+        raise _RefusedError("it does not begin as torch.save begins")
+    if not isinstance(system, dict) or system.get("little_endian") is not True:
+        raise _RefusedError("its values are not little-endian")
+    tensors = _tensors_of(_Machine(file).run())
+    keys = _Machine(file).run()
+    by_key = {tensor.storage.key: tensor.storage for tensor in tensors.values()}
+    if not isinstance(keys, list) or sorted(map(str, keys)) != sorted(by_key):
+        raise _RefusedError("its list of storages is not that of its tensors")
+    values = {}
+    for key in keys:
+        storage = by_key[key]
+        count = int.from_bytes(file.read(8), "little", signed=True)
+        length = storage.count * np.dtype(storage.dtype).itemsize
+        content = file.read(length)
+        if count != storage.count or len(content) != length:
+            raise _RefusedError(f"storage {key} is cut short or has another length than announced")
+        values[storage] = np.frombuffer(content, storage.dtype)
+    if file.read(1):
+        raise _RefusedError("something follows its last storage")
+    return _views(tensors, values)
+
+
+def _tensors_of(state: Any) -> dict[str, _Tensor]:
+    if not isinstance(state, dict) or not state:
+        raise _RefusedError("it is no dict of tensors")
+    for name, value in state.items():
+        if not isinstance(name, str) or not isinstance(value, _Tensor):
+            raise _RefusedError(f"{str(name)[:80]} is no tensor")
+    sizes = {tensor.storage.key: tensor.storage for tensor in state.values()}
+    if any(sizes[tensor.storage.key] != tensor.storage for tensor in state.values()):
+        raise _RefusedError("one storage is described in two ways")
+    return state
+
+
+def _views(
+    tensors: dict[str, _Tensor], values: dict[_Storage, np.ndarray]
+) -> dict[str, np.ndarray]:
+    for storage, stored in values.items():
+        if stored.size != storage.count:
+            raise _RefusedError(f"storage {storage.key} has another length than announced")
+    return {name: _view(tensor, values[tensor.storage]) for name, tensor in tensors.items()}
+
+
+def _view(tensor: _Tensor, values: np.ndarray) -> np.ndarray:
+    """A copy of what a tensor shows of its storage, all of it within the storage."""
+    shape, strides = tensor.shape, tensor.strides
+    if len(shape) != len(strides) or len(shape) > _MOST_DIMENSIONS:
+        raise _RefusedError("a tensor has as many strides as dimensions")
+    if min((tensor.offset, *shape, *strides), default=0) < 0:
+        raise _RefusedError("a tensor has a negative offset, size or stride")
+    count = math.prod(shape)
+    last = tensor.offset + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
+    # A stride of 0 repeats values, so that a small storage could fill all memory.
+    if count > values.size or (count and last >= values.size):
+        raise _RefusedError("a tensor reaches beyond its storage")
+    if not count:
+        return np.zeros(shape, values.dtype)
+    size = values.itemsize
+    return np.lib.stride_tricks.as_strided(
+        values[tensor.offset :], shape, [stride * size for stride in strides], writeable=False
+    ).copy()
+
+
+class _Machine:
+    """Interprets one pickle of plain values, dicts, tuples, lists and tensor views."""
+
+    def __init__(self, file: io.BytesIO) -> None:
+        self._file = file
+        self._stack: list[Any] = []
+        self._memo: dict[int, Any] = {}
+
+    def run(self) -> Any:
+        """Interpret up to STOP and give what is left; the file stands behind it."""
+        for opcode, argument, _ in pickletools.genops(self._file):
+            name = opcode.name
+            if name in _LITERALS:
+                self._stack.append(_LITERALS[name] if argument is None else argument)
+            elif name in _ACTIONS:
+                _ACTIONS[name](self, argument)
+            elif name not in ("PROTO", "FRAME", "STOP"):
+                raise _RefusedError(f"the pickle instruction {name}")
+        (result,) = self._stack
+        return result
+
+    def _pop(self) -> Any:
+        return self._stack.pop()
+
+    def _group(self) -> list[Any]:
+        """Pop the values above the last mark."""
+        for start in reversed(range(len(self._stack))):
+            if isinstance(self._stack[start], _Mark):
+                group = self._stack[start + 1 :]
+                del self._stack[start:]
+                return group
+        raise _RefusedError("a group without a beginning")
+
+    def mark(self, _: Any) -> None:
+        self._stack.append(_Mark())
+
+    def put(self, index: int) -> None:
+        self._memo[index] = self._stack[-1]
+
+    def memoize(self, _: Any) -> None:
+        self._memo[len(self._memo)] = self._stack[-1]
+
+    def get(self, index: int) -> None:
+        self._stack.append(self._memo[index])
+
+    def tuple_of(self, count: int) -> None:
+        values = tuple(self._pop() for _ in range(count))
+        self._stack.append(values[::-1])
+
+    def tuple_of_group(self, _: Any) -> None:
+        self._stack.append(tuple(self._group()))
+
+    def empty_dict(self, _: Any) -> None:
+        self._stack.append({})
+
+    def empty_list(self, _: Any) -> None:
+        self._stack.append([])
+
+    def append(self, _: Any) -> None:
+        self._extend([self._pop()])
+
+    def append_group(self, _: Any) -> None:
+        self._extend(self._group())
+
+    def _extend(self, values: list[Any]) -> None:
+        if not isinstance(self._stack[-1], list):
+            raise _RefusedError("a value added to something that is no list")
+        self._stack[-1].extend(values)
+
+    def set_item(self, _: Any) -> None:
+        value, key = self._pop(), self._pop()
+        self._set([key, value])
+
+    def set_group(self, _: Any) -> None:
+        self._set(self._group())
+
+    def _set(self, values: list[Any]) -> None:
+        target = self._stack[-1]
+        if not isinstance(target, dict) or len(values) % 2:
+            raise _RefusedError("an entry of something that is no dict")
+        for key, value in zip(values[::2], values[1::2], strict=True):
+            if not isinstance(key, str | int):
+                raise _RefusedError("a key that is neither text nor number")
+            target[key] = value
+
+    def name(self, text: str) -> None:
+        if text not in (_DICT, _TENSOR) and text not in _STORAGES:
+            raise _RefusedError(f"it names {text[:80]}")
+        self._stack.append(_Name(text))
+
+    def stack_name(self, _: Any) -> None:
+        name, module = self._pop(), self._pop()
+        self.name(f"{module} {name}")
+
+    def storage(self, _: Any) -> None:
+        match self._pop():
+            case ("storage", _Name(kind), str(key), str(), int(count), *rest) if (
+                kind in _STORAGES and count >= 0 and rest in ([], [None])
+            ):
+                self._stack.append(_Storage(key, _STORAGES[kind], count))
+            case _:
+                raise _RefusedError("a storage of another kind")
+
+    def call(self, _: Any) -> None:
+        arguments, called = self._pop(), self._pop()
+        match called, arguments:
+            case _Name(text), () if text == _DICT:
+                self._stack.append({})
+            case (
+                _Name(text),
+                (_Storage() as storage, int(offset), tuple(shape), tuple(strides), *_),
+            ) if text == _TENSOR and all(type(x) is int for x in (*shape, *strides)):
+                self._stack.append(_Tensor(storage, offset, shape, strides))
+            case _:
+                raise _RefusedError("a call of something else than a dict or a tensor")
+
+    def build(self, _: Any) -> None:
+        """State of an object: PyTorch keeps version numbers in that of its dict."""
+        self._pop()
+        if not isinstance(self._stack[-1], dict):
+            raise _RefusedError("the state of something that is no dict")
+
+
+_LITERALS: dict[str, Any] = {
+    "NONE": None,
+    "NEWTRUE": True,
+    "NEWFALSE": False,
+    "EMPTY_TUPLE": (),
+    **dict.fromkeys(("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT")),
+    **dict.fromkeys(("BINUNICODE", "SHORT_BINUNICODE")),
+}
+"""Instructions that push a value: a fixed one, or their argument."""
+
+_ACTIONS: dict[str, Callable[[_Machine, Any], None]] = {
+    "MARK": _Machine.mark,
+    "BINPUT": _Machine.put,
+    "LONG_BINPUT": _Machine.put,
+    "MEMOIZE": _Machine.memoize,
+    "BINGET": _Machine.get,
+    "LONG_BINGET": _Machine.get,
+    "TUPLE": _Machine.tuple_of_group,
+    "TUPLE1": lambda machine, _: machine.tuple_of(1),
+    "TUPLE2": lambda machine, _: machine.tuple_of(2),
+    "TUPLE3": lambda machine, _: machine.tuple_of(3),
+    "EMPTY_DICT": _Machine.empty_dict,
+    "EMPTY_LIST": _Machine.empty_list,
+    "APPEND": _Machine.append,
+    "APPENDS": _Machine.append_group,
+    "SETITEM": _Machine.set_item,
+    "SETITEMS": _Machine.set_group,
+    "GLOBAL": _Machine.name,
+    "STACK_GLOBAL": _Machine.stack_name,
+    "BINPERSID": _Machine.storage,
+    "REDUCE": _Machine.call,
+    "BUILD": _Machine.build,
+}

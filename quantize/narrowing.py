@@ -1,0 +1,100 @@
+"""Narrower ranges of activations, where the scores tell that clipping costs less than coarse steps.
+
+The error of a tensor itself does not tell: in MobileNetV2 the range that leaves one residual branch
+with the least square error makes the scores 12 dB worse. So each activation alone is quantized with
+each candidate, and the rest of the float network is run to its scores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from quantize.activations import Range, known_a_priori, tied
+from quantize.affine import params_from_range
+from quantize.execute import constants, dequantized, quantized, run_op, schedule
+from quantize.graph import Graph, Op
+
+SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
+"""Of the calibrated range, to choose from."""
+
+GAIN_DB = 0.2
+"""A narrower range must gain so much, since few images judge it."""
+
+
+def narrowed(
+    graph: Graph,
+    ranges: Mapping[str, Range],
+    images: np.ndarray,
+    advance: Callable[[int], None] = lambda _: None,
+) -> dict[str, Range]:
+    """Choose a range for every activation that has one of its own.
+
+    Args:
+        graph: canonical, equalized.
+        ranges: as calibration saw them, by activation.
+        images: float32 ``[images, height, width, 3]``; all activations that live at one time are
+            held for them.
+        advance: told of each operator that is done.
+
+    Returns:
+        Ranges by activation, none of them wider.
+    """
+    import tensorflow as tf
+
+    roots = tied(graph)
+    groups = {root: [n for n in roots if roots[n] == root] for root in roots.values()}
+    order = list(schedule(graph))
+    chosen = dict(ranges)
+    values: dict[str, Any] = {graph.input: tf.constant(images)}
+    exact = _scores(graph, order, values)
+    for place, (op, spent) in enumerate(order):
+        results = run_op(op, graph, constants(graph, op, values))
+        values.update(zip(op.outputs, results, strict=True))
+        for name in spent:
+            del values[name]
+        for name in op.outputs:
+            if len(groups[roots[name]]) == 1 and not known_a_priori(op) and name in values:
+                rest = order[place + 1 :]
+                chosen[name] = _choose(graph, rest, values, name, ranges[name], exact)
+        advance(1)
+    return chosen
+
+
+def _choose(
+    graph: Graph,
+    rest: list[tuple[Op, tuple[str, ...]]],
+    values: Mapping[str, Any],
+    name: str,
+    seen: Range,
+    exact: np.ndarray,
+) -> Range:
+    best, least = seen, np.inf
+    worse = 0
+    for share in SHARES:
+        tried = Range(seen.low * share, seen.high * share)
+        params = params_from_range(tried.low, tried.high)
+        rounded = dequantized(quantized(values[name], params), params)
+        error = float(np.square(_scores(graph, rest, {**values, name: rounded}) - exact).sum())
+        needed = 10 ** (-GAIN_DB / 10) if np.isfinite(least) else 1.0
+        if error < least * needed:
+            best, least, worse = tried, error, 0
+        else:
+            worse += 1
+            if worse == 2:
+                break
+    return best
+
+
+def _scores(
+    graph: Graph, ops: list[tuple[Op, tuple[str, ...]]], values: Mapping[str, Any]
+) -> np.ndarray:
+    """Run the operators that are left."""
+    live = dict(values)
+    for op, spent in ops:
+        live.update(zip(op.outputs, run_op(op, graph, constants(graph, op, live)), strict=True))
+        for name in spent:
+            live.pop(name, None)
+    return np.asarray(live[graph.output], np.float64)

@@ -1,0 +1,111 @@
+"""Costs of networks as sentences, CSV and plot."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import asdict, dataclass, fields
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from calibration_data.atomic import write_whole
+from models.cost import Cost
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+@dataclass(frozen=True)
+class Point:
+    """Cost of one width and size.
+
+    Attributes:
+        alpha: width multiplier.
+        size: side of the square input.
+        params: weights that stay after batch norms are folded.
+        macs: multiply-adds for one image.
+        peak_bytes: least activation memory.
+    """
+
+    alpha: float
+    size: int
+    params: int
+    macs: int
+    peak_bytes: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
+def totals(cost: Cost, element_bytes: int) -> list[str]:
+    """What a network costs, a sentence a quantity."""
+    peak = cost.peak * element_bytes
+    where = max(cost.layers, key=lambda layer: layer.live)
+    bound = "least" if cost.exact else "at most (too many orders to search), with this one's"
+    params = (
+        f"{cost.params:,}, of which {cost.norm_params:,} in batch norms; "
+        f"{cost.folded_params:,} once these are folded"
+    )
+    memory = (
+        f"{peak:,} bytes of activations at {element_bytes} a value, {bound} peak, "
+        f"while {where.name} runs"
+    )
+    return [f"params  {params}", f"MACs    {cost.macs:,}", f"memory  {memory}"]
+
+
+def grid_csv(points: list[Point]) -> str:
+    """A grid as CSV, one row a width and size."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([field.name for field in fields(Point)])
+    writer.writerows(point.to_dict().values() for point in points)
+    return text.getvalue()
+
+
+def plot(name: str, points: list[Point], path: Path) -> None:
+    """Draw multiply-adds and peak memory over the input size, a line for each width.
+
+    Args:
+        name: of the network, for the title.
+        points: at least one.
+        path: a .svg or a .png; equal points give equal bytes.
+
+    Raises:
+        InvalidInputError: the folder cannot be written.
+    """
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    # A figure of its own, not pyplot's: nothing global, and no display is looked for.
+    with rc_context({"svg.hashsalt": "edgequant"}):
+        figure = Figure(figsize=(11, 4.5), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        alphas = sorted({point.alpha for point in points})
+        for number, alpha in enumerate(alphas):
+            line = sorted((p for p in points if p.alpha == alpha), key=lambda p: p.size)
+            sizes = [point.size for point in line]
+            label = f"{alpha:g} ({line[0].params / 1e6:.2f} M)"
+            # Widths that cost the same lie on each other: smaller marks leave those below in sight.
+            style = {"marker": "o", "markersize": 10 - 7 * number / len(alphas)}
+            left.plot(sizes, [p.macs / 1e6 for p in line], label=label, **style)
+            right.plot(sizes, [p.peak_bytes / 1000 for p in line], **style)
+        _finish(left, "multiply-adds, millions", sorted({p.size for p in points}))
+        _finish(right, "peak activation memory, kB", sorted({p.size for p in points}))
+        figure.legend(title="width (params)", loc="outside right upper", fontsize="small")
+        figure.suptitle(name)
+        # No date and no version in it, so that a second run gives the same bytes.
+        metadata = {"Date": None} if path.suffix == ".svg" else {"Software": None}
+        write_whole(path, partial(figure.savefig, metadata=metadata))
+
+
+def _finish(axes: Axes, label: str, sizes: list[int]) -> None:
+    axes.set_xlabel("side of the input, pixels")
+    axes.set_ylabel(label)
+    axes.set_xticks(sizes)
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("{x:g}")
+    axes.tick_params(axis="y", which="minor", labelsize="x-small")
+    axes.grid(visible=True, which="both", alpha=0.3)
