@@ -52,16 +52,17 @@ class Moments:
     @property
     def covariance(self) -> np.ndarray:
         """Of the quantized inputs; the bias takes care of their mean."""
-        if self.count < 2:  # nothing but rounding would be left
-            return np.zeros_like(self.own)
         mean, _ = self.means
-        return np.asarray(self.own / self.count - mean[..., :, None] * mean[..., None, :])
+        found = np.asarray(self.own / self.count - mean[..., :, None] * mean[..., None, :])
+        if self.count < found.shape[-1]:  # of low rank: no rounding may make it indefinite
+            power = np.trace(self.own, axis1=-2, axis2=-1) / self.count
+            floor = np.asarray(power * float(np.finfo(np.float32).eps))
+            found = found + np.eye(found.shape[-1]) * floor[..., None, None]
+        return found
 
     @property
     def cross_covariance(self) -> np.ndarray:
         """Of float inputs (rows) with quantized inputs (columns)."""
-        if self.count < 2:
-            return np.zeros_like(self.cross)
         quantized, exact = self.means
         joint = exact[..., :, None] * quantized[..., None, :]
         return np.asarray(self.cross / self.count - joint)
