@@ -165,6 +165,22 @@ class Rendering:
         integers = self.add("QuantizeLinear", [value, scale, zero], f"{output}.q")
         return self.add("DequantizeLinear", [integers, scale, zero], output)
 
+    def shielded(self, op: Op, value: str) -> str:
+        """Keep ONNX Runtime from quantizing the weights of an operator that stays in float.
+
+        Its optimizer WeightBiasQuantization gives every convolution and Gemm that reads a
+        dequantizer int8 weights with one scale; not behind a Clip, and this one lets everything
+        through that the dequantizer gives.
+        """
+        params = self.plan.activations.get(op.inputs[0])
+        if params is None or op.name not in self.plan.float_ops:
+            return value
+        ends = [
+            self.constant(f"{op.name}.{side}", np.array(end, np.float32))
+            for side, end in zip(("low", "high"), params.real_range, strict=True)
+        ]
+        return self.add("Clip", [value, *ends], f"{op.name}.in.float")
+
     def stored(self, tensor: str, role: str, op: Op, order: tuple[int, ...] | None) -> str:
         """A constant: dequantized where the plan has integers for it, else float."""
         decided = self.plan.constants.get(tensor)

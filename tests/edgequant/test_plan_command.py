@@ -25,11 +25,11 @@ def test_show_prints_every_tensor(run: Run, plan: Path) -> None:
     assert shown.code == 0, shown.err
     values = run("plan", "show", plan, "--json").json
     names = {row["tensor"] for row in values["tensors"]}
-    assert {"image", "scores", "conv2d.weight"} <= names
+    assert {"image", "scores", "re_lu", "re_lu.weight"} <= names
     assert all(name in shown.out for name in names)
     assert values["granularity"] == "per-channel"
     assert values["settings"]["calibration_images"] == 12
-    (weight,) = (row for row in values["tensors"] if row["tensor"] == "conv2d.weight")
+    (weight,) = (row for row in values["tensors"] if row["tensor"] == "re_lu.weight")
     assert weight["scales"] == "40, axis 0"
 
 
@@ -41,7 +41,7 @@ def test_diff_tells_equal_plans_from_others(
     assert "the same parameters and integers" in same.out
     made = run(
         "quantize", "--model", tiny_keras, "--recipe", "onnx-int8", "--calibration",
-        f"{photos}:train", "--output", tmp_path, "--ranges", "percentile", "--keep-float", "conv2d",
+        f"{photos}:train", "--output", tmp_path, "--ranges", "percentile", "--keep-float", "re_lu",
         "--json",
     )  # fmt: skip
     assert made.code == 0, made.err
@@ -51,7 +51,7 @@ def test_diff_tells_equal_plans_from_others(
     assert not found.json["same"]
     parts = {(row["name"], row["part"]) for row in found.json["differences"]}
     assert ("", "float ops") in parts
-    assert ("conv2d.weight", "tensor") in parts
+    assert ("re_lu.weight", "tensor") in parts
     assert "differences" in run("plan", "diff", plan, other).err
 
 
@@ -102,14 +102,14 @@ def test_sensitivity_ranks_layers_in_three_files(
     )  # fmt: skip
     report = run(*base, "--json").json
     assert report["n"] == 6  # half of the calibration images
-    assert {row["name"] for row in report["rows"]} >= {"image", "conv2d", "scores"}
+    assert {row["name"] for row in report["rows"]} >= {"image", "re_lu", "scores"}
     with (tmp_path / "mine-sensitivity.csv").open(newline="") as handle:
         rows = list(csv.DictReader(handle))
     assert [row["name"] for row in rows] == [row["name"] for row in report["rows"]]
     assert (tmp_path / "mine-sensitivity.png").read_bytes().startswith(b"\x89PNG")
     first = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     shown = run(*base)
-    assert "conv2d" in shown.out
+    assert "re_lu" in shown.out
     assert first == {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     refused = run(*base, "--recipe", "onnx-dynamic")
     assert refused.code == 2

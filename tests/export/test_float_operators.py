@@ -96,6 +96,24 @@ def test_an_integer_operator_that_was_to_stay_in_float_is_refused() -> None:
         check_graph(graph, recipe("onnx-int8"), frozenset({"project_1", "stem"}))
 
 
+@pytest.mark.parametrize("names", [("stem",), tuple(op.name for op in GRAPH.ops)])
+def test_the_runtime_does_not_quantize_the_weights_of_a_float_operator(
+    names: tuple[str, ...], tmp_path: Path
+) -> None:
+    """One large filter would take the scale of all the others, if they had a common one."""
+    weight = GRAPH.value("stem.weight").copy()
+    weight[0] *= 1000
+    graph, pictures = GRAPH.with_values({"stem.weight": weight}), images(6, seed=8)
+    request = PlanRequest(optimization=Optimization.FAST, float_ops=names)
+    plan = make_plan(graph, calibration(), None, request)
+    network = PlannedNetwork(plan.network(graph), plan)
+    model = to_model(render_onnx(network.graph, plan, Layout.NHWC))
+    expected = simulated(network, pictures)
+    assert sqnr_db(expected, run_model(model, pictures, Layout.NHWC)) > 25
+    write_tflite(tmp_path / "a.tflite", network, IoType.INT8)
+    assert sqnr_db(expected, predict(tmp_path / "a.tflite", pictures)) > 25
+
+
 def test_float_operators_keep_their_float_weights(tmp_path: Path) -> None:
     network = planned(("project_1",))
     graph = render_onnx(network.graph, network.plan, Layout.NHWC)
