@@ -32,7 +32,8 @@ RECIPES := tflite-float32 tflite-float16 tflite-dynamic tflite-int8 tflite-int8-
 	onnx-int8-full-range
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quantize compare train test test-slow lint format conformance bench peers bench-accuracy costs docs lock clean $(RECIPES)
+.PHONY: help setup quantize compare train ship ship-runtimes test test-slow test-ship verify-arm64 lint format \
+	conformance bench peers bench-accuracy costs docs lock clean $(RECIPES)
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,11 +61,50 @@ compare: $(READY) ## measure Keras float and every recipe on the same tensors
 train: $(READY) ## train MODEL= on TRAIN_DATA=; goes on where a killed run was
 	$(EDGEQUANT) train --model $(MODEL) --data $(TRAIN_DATA) $(ARGS)
 
+# The platforms' runtimes, each in an environment of its own: they need not agree with ours.
+FOR ?= android,microcontroller,ethos-u,onnx-mobile
+SHIP_NODE := .venv-ship-onnx-mobile
+SHIP_RUNTIMES = $(foreach pair,mediapipe=android tflite-micro=micro vela=ethos-u,$(call \
+	found,$(firstword $(subst =, ,$(pair))),.venv-ship-$(lastword $(subst =, ,$(pair)))/bin/python)) \
+	$(call found,onnxruntime-node,$(SHIP_NODE))
+found = $(if $(wildcard $(2)),--runtime $(1)=$(2))
+
+.venv-ship-%/.ready: pyproject.toml
+	$(PYTHON) -m venv --without-pip .venv-ship-$*
+	$(PYTHON) -m pip --python .venv-ship-$*/bin/python --quiet --disable-pip-version-check install numpy \
+		$$($(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["$*"])')
+	@touch $@
+
+$(SHIP_NODE)/.ready:
+	npm install --prefix $(SHIP_NODE) --ignore-scripts --no-audit --no-fund --silent onnxruntime-node@1.30
+	@touch $@
+
+ship-runtimes: .venv-ship-android/.ready .venv-ship-micro/.ready .venv-ship-ethos-u/.ready $(SHIP_NODE)/.ready ## install the platforms' runtimes, each beside .venv (needs npm)
+
+ship: $(READY) ## write a bundle of MODEL= for the platforms FOR=, proven by what ship-runtimes installed
+	$(EDGEQUANT) ship --for $(FOR) $(OPTIONS) $(SHIP_RUNTIMES)
+
+# LiteRT 2.2 and later end with a segmentation fault under qemu-user 7.2.
+ARM64 := .venv-ship-arm64
+LITERT_ARM64 ?= 2.1.2
+NUMPY_ARM64 ?= 2.4.6
+BUNDLE ?= artifacts/$(MODEL)-ship
+
+$(ARM64)/.ready:
+	evaluation/proofs/workers/arm64_root.sh $(ARM64) "$(PYTHON) -m pip --disable-pip-version-check" $(LITERT_ARM64) $(NUMPY_ARM64)
+	@touch $@
+
+verify-arm64: $(READY) $(ARM64)/.ready ## run BUNDLE='s Android files on aarch64 (needs apt-get and qemu-user)
+	$(EDGEQUANT) verify $(BUNDLE) --runtime litert-arm64=$(ARM64)/python $(SHIP_RUNTIMES)
+
 test: $(READY) ## run the fast tests
-	$(BIN)/python -m pytest -n 2 -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest -n 2 -m "not slow and not ship" $(ARGS)
 
 test-slow: $(READY) ## run the slow tests too
-	$(BIN)/python -m pytest -n 2 $(ARGS)
+	$(BIN)/python -m pytest -n 2 -m "not ship" $(ARGS)
+
+test-ship: $(READY) ship-runtimes ## prove a bundle with the platforms' runtimes (needs npm)
+	$(BIN)/python -m pytest -m ship $(ARGS)
 
 lint: $(READY) ## ruff, mypy --strict and the import rules
 	$(BIN)/ruff check .
@@ -101,4 +141,4 @@ lock: ## resolve the newest versions into requirements.lock (needs uv)
 		--no-annotate --no-header --upgrade --extra dev --extra weights pyproject.toml -o requirements.lock
 
 clean: ## delete what was made, the environment included
-	rm -rf $(VENV) .peers artifacts .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-ship-* .peers artifacts .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -31,6 +31,7 @@ from edgequant.options import (
     spec_options,
     trust_option,
 )
+from edgequant.ship_options import runtime_option, ship_options
 from edgequant.terminal import open_terminal
 from quantize.recipes import RECIPES
 
@@ -203,13 +204,56 @@ def cost(**values: Any) -> None:
 @cli.command()
 @click.argument("artifact", type=PATH)
 @click.option("--tensors", is_flag=True, help="List every tensor with its scale and zero point.")
+@click.option(
+    "--for",
+    "target",
+    type=click.Choice(["edge-tpu", "gpu", "nnapi", "coreml"]),
+    help="Name what this delegate or accelerator would leave to the CPU.",
+)
 @common
-def inspect(artifact: Path, tensors: bool, **values: Any) -> None:
+def inspect(artifact: Path, tensors: bool, target: str | None, **values: Any) -> None:
     """Take a .tflite or .onnx apart: operators, types, scales, ends, size by part."""
     with _terminal(values) as terminal:
         from edgequant.listing import show_inspection
 
-        show_inspection(artifact, terminal, all_tensors=tensors)
+        if target is None:
+            show_inspection(artifact, terminal, all_tensors=tensors)
+        else:
+            from edgequant.delegate_command import show_delegate
+
+            show_delegate(artifact, target, terminal)
+
+
+@cli.command()
+@model_options
+@contract_options
+@click.option("--for", "targets", required=True, help="Platforms, with commas: see the README.")
+@calibration_options
+@click.option("--data", help="DATA to draw test vectors from; calibration images unless given.")
+@ship_options
+@click.option("--output", type=PATH, help="Folder; artifacts/MODEL-ship unless given.")
+@click.option("--force", is_flag=True, help="Replace a bundle that is already there.")
+@common
+def ship(**values: Any) -> None:
+    """Write one bundle (folder and .zip) for several platforms, proven by their runtimes."""
+    with _terminal(values) as terminal:
+        from edgequant.ship_command import ship_command
+        from edgequant.ship_options import ship_request
+
+        ship_command(ship_request(values), terminal)
+
+
+@cli.command()
+@click.argument("bundle", type=PATH)
+@runtime_option
+@common
+def verify(bundle: Path, **values: Any) -> None:
+    """Check a bundle again: hashes, and every platform whose runtime is installed."""
+    with _terminal(values) as terminal:
+        from edgequant.verify_command import verify_command
+        from evaluation.proofs.proof import runtime_paths
+
+        verify_command(bundle, runtime_paths(values["runtimes"]), terminal)
 
 
 @cli.command()

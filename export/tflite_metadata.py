@@ -46,9 +46,28 @@ def finish(content: bytes, card: ArtifactCard) -> bytes:
         *(model.metadata or []),
         MetadataT(name=CARD_KEY, buffer=len(model.buffers)),
     ]
+    model.buffers.append(BufferT(data=text.encode()))
+    return packed(model)
+
+
+def with_metadata(content: bytes, name: str, entry: bytes) -> bytes:
+    """Add a named metadata buffer to a .tflite file without an appended zip."""
+    from ai_edge_litert.schema_py_generated import BufferT, MetadataT
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
+    model.metadata = [*(model.metadata or []), MetadataT(name=name, buffer=len(model.buffers))]
+    model.buffers.append(BufferT(data=entry))
+    return packed(model)
+
+
+def packed(model: Any) -> bytes:
+    """Bytes of a ``ModelT`` with its buffers aligned; equal models give equal bytes."""
+    from ai_edge_litert.tools import flatbuffer_utils
+
     model.buffers = [
         _AlignedBuffer(b"" if buffer.data is None else bytes(buffer.data))
-        for buffer in [*model.buffers, BufferT(data=text.encode())]
+        for buffer in model.buffers
     ]
     _share_buffers(model)
     shared: dict[tuple[str, bytes], int] = {}

@@ -24,6 +24,10 @@ _PASSING = frozenset(
 """Operators that keep every channel in its place."""
 
 
+MOST_ROWS = 256
+"""Rows of the readers that judge an order; of more, evenly spread ones do."""
+
+
 @dataclass(frozen=True)
 class Bundle:
     """Activations whose channels stand in one order.
@@ -157,6 +161,7 @@ def _order(weights: list[np.ndarray]) -> np.ndarray:
         share = weight / widest.reshape(-1, *([1] * (weight.ndim - 1)))
         shares.append(np.moveaxis(share, -1, 0).reshape(weight.shape[-1], -1))
     columns = np.concatenate(shares, axis=1).astype(np.float32)  # [channels, rows]
+    columns = columns[:, :: -(-columns.shape[1] // MOST_ROWS)]
     up, down = np.maximum(columns, 0), np.maximum(-columns, 0)
     demand = np.square(up).sum(axis=1) + np.square(down).sum(axis=1)
     free = np.ones(len(columns), bool)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from calibration_data.errors import InvalidInputError
+from calibration_data.preprocessing import Preprocessing
 from evaluation.session import Runtime, RuntimeInfo
 from evaluation.sessions.tensor_io import ImageInput, Quantization, joined_scores, require_one
 
@@ -71,6 +72,35 @@ class LiteRTSession:
             self._invoke()
             results.append(self._read()[:wanted])
         return joined_scores(results, self._source)
+
+    def raw(self, pixels: np.ndarray, contract: Preprocessing) -> tuple[np.ndarray, np.ndarray]:
+        """What the file itself takes and gives, without its scales.
+
+        Args:
+            pixels: uint8 ``[n, height, width, 3]``, RGB; a uint8 input takes them as they are.
+            contract: what to do to them for an input of another type.
+
+        Returns:
+            Inputs ``[n, height, width, 3]`` and outputs ``[n, classes]`` in the file's types.
+        """
+        if self._quantization is not None and self._quantization.dtype == "uint8":
+            inputs = pixels
+        else:
+            inputs = contract.normalize(pixels)
+            if self._quantization is not None:
+                inputs = self._quantization.quantize(inputs)
+        return inputs, self.run_raw(inputs)
+
+    def run_raw(self, inputs: np.ndarray) -> np.ndarray:
+        """Outputs ``[n, classes]`` of inputs ``[n, ...]``, both in the file's types."""
+        import numpy as np
+
+        rows = []
+        for image in inputs:
+            self._interpreter.set_tensor(self._input, image[None])
+            self._invoke()
+            rows.append(self._interpreter.get_tensor(self._output)[0].copy())
+        return np.stack(rows)
 
     def timed_call(self, image: np.ndarray) -> Callable[[], object]:
         """See Session.timed_call; quantizing the input is outside the clock."""

@@ -1,6 +1,7 @@
 """The conformance table: model x recipe x runtime, measured against the float Keras model.
 
-``python -m tests.conformance.table`` (``make conformance``) writes both tables anew:
+``python -m tests.conformance.table`` (``make conformance``) writes both tables anew, or one
+(``reference`` or ``full_size``):
 ``reference.csv``, of small variants, which the tests repeat, and ``full_size.csv``, of every
 network as it is registered, which takes long.
 """
@@ -203,21 +204,33 @@ def read_table(path: Path) -> dict[tuple[str, str, str], Cell]:
 
 
 def main() -> None:
-    """Measure every cell and write both tables."""
-    _write(REFERENCE, full_size=False)
-    _write(FULL_SIZE, full_size=True)
+    """Measure every cell and write both tables, or the one whose name is given."""
+    for path in (REFERENCE, FULL_SIZE):
+        if path.stem in (sys.argv[1:] or (REFERENCE.stem, FULL_SIZE.stem)):
+            _write(path, full_size=path is FULL_SIZE)
 
 
 def _write(path: Path, *, full_size: bool) -> None:
+    """Measure model by model; each is written when it is done, and the others keep their rows."""
+    known = read_table(path) if path.is_file() else {}
+    rows = {key: cell for key, cell in known.items() if key[0] in model_specs()}
+    for spec in model_specs().values():
+        sys.stderr.write(f"{path.stem}: {spec.name}\n")
+        with tempfile.TemporaryDirectory() as folder:
+            found = cells(spec, Path(folder), walk_of(spec.name, full_size=full_size))
+        rows = {key: cell for key, cell in rows.items() if key[0] != spec.name}
+        rows |= {cell.key: cell for cell in found}
+        text = _csv(sorted(rows.values(), key=lambda cell: cell.model))
+        write_whole(path, partial(Path.write_text, data=text, encoding="utf-8"))
+
+
+def _csv(rows: list[Cell]) -> str:
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(("model", "recipe", "runtime", "sqnr_db", "agreement"))
-    with tempfile.TemporaryDirectory() as folder:
-        for spec in model_specs().values():
-            sys.stderr.write(f"{path.stem}: {spec.name}\n")
-            for cell in cells(spec, Path(folder), walk_of(spec.name, full_size=full_size)):
-                writer.writerow((*cell.key, f"{cell.sqnr_db:.2f}", f"{cell.agreement:.2f}"))
-    write_whole(path, lambda new: new.write_text(table.getvalue(), encoding="utf-8"))
+    for cell in rows:
+        writer.writerow((*cell.key, f"{cell.sqnr_db:.2f}", f"{cell.agreement:.2f}"))
+    return table.getvalue()
 
 
 if __name__ == "__main__":

@@ -170,8 +170,10 @@ def test_weight_ranges_and_scales(written):
             rows = weight if node.op_type == "Conv" else weight.T
             rows = np.moveaxis(rows, 1, -1).reshape(len(rows), -1)
             positive, negative = np.maximum(rows, 0), np.maximum(-rows, 0)
+            step = 2 if weight.shape[1] % 2 == 0 or node.op_type == "Gemm" else 1
             for part in (positive, negative):
-                assert 255 * (part[:, 1:] + part[:, :-1]).max() <= np.iinfo(np.int16).max
+                sums = (part[:, :-1] + part[:, 1:])[:, ::step]
+                assert 255 * sums.max() <= np.iinfo(np.int16).max
             assert np.abs(weight).max() > 64, "half the range would be lost without need"
         else:
             assert np.abs(weight).max() == 127

@@ -52,16 +52,6 @@ def settle(model: keras.Model, images: np.ndarray) -> None:
         layer.momentum = momentum
 
 
-def counted_without_batch_norms(model: keras.Model) -> int:
-    """Weights as the tables of tensorflow/models count them."""
-    return sum(
-        int(np.prod(weight.shape))
-        for layer in model.layers
-        if not isinstance(layer, keras.layers.BatchNormalization)
-        for weight in layer.weights
-    )
-
-
 def classifier(size: int = 8, channels: int = 3, classes: int = 4) -> keras.Model:
     """A user's own small model."""
     keras.utils.set_random_seed(1)

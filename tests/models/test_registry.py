@@ -13,16 +13,25 @@ import pytest
 from calibration_data.errors import InvalidInputError
 from calibration_data.preprocessing import Crop, Preprocessing
 from models.blocks import Activation
-from models.spec import ModelSpec, model_spec, model_specs
+from models.spec import Knob, ModelSpec, model_families, model_spec, model_specs
 from models.weights import build_with_weights, checkpoint_folder, checkpoint_path, shipped_weights
 from tests.models.networks import randomize, scores, tiny_spec
 
 SPECS = list(model_specs().values())
 NAMED = pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
+FIRST = {family[0].name for family in model_families().values()} | {"mobilenet_v2_small"}
+BUILT = pytest.mark.parametrize(
+    "spec",
+    [
+        pytest.param(spec, id=name, marks=() if name in FIRST else pytest.mark.slow)
+        for name, spec in model_specs().items()
+    ],
+)
+"""Every network; the fast tests build the first of each family."""
 CHECKPOINTS = [(spec, weights) for spec in SPECS for weights in shipped_weights(spec)]
 
 
-@NAMED
+@BUILT
 def test_a_registered_network_builds_as_its_spec_says(spec: ModelSpec) -> None:
     model = build_with_weights(spec, "random")
     assert model.name == spec.name
@@ -36,8 +45,17 @@ def test_a_registered_network_builds_as_its_spec_says(spec: ModelSpec) -> None:
     assert "\n" not in spec.summary
 
 
-@NAMED
-@pytest.mark.parametrize("activation", Activation)
+@pytest.mark.parametrize(
+    ("spec", "activation"),
+    [
+        pytest.param(spec, activation, marks=() if quick else pytest.mark.slow)
+        for spec in SPECS
+        if Knob.ACTIVATION in spec.knobs
+        for activation in Activation
+        for quick in [spec.name in FIRST and activation is Activation.HARD_SWISH]
+    ],
+    ids=lambda value: getattr(value, "name", str(value)),
+)
 def test_every_activation_builds(spec: ModelSpec, activation: Activation) -> None:
     changed = replace(spec.resized(32), activation=activation, alpha=0.35)
     model = changed.build(changed)

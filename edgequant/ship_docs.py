@@ -1,0 +1,88 @@
+"""The pages of a bundle: how to load it, and what the model is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from calibration_data.manifest import sha256_of
+
+_HOW = """\
+Each folder has what one platform needs. `labels.txt` names the outputs in their order; `vectors/`
+has inputs and the outputs to expect (.bin, little endian; the .json says type, shape and which
+runtime computed them). `edgequant verify .` checks all of it again with the runtimes that are
+installed."""
+_LIMITS = """\
+Outputs are scores of the classes in labels.txt and of nothing else: an image of something else gets
+one of them too."""
+
+
+def shipping_guide(manifest: dict[str, Any], sections: list[str]) -> str:
+    """SHIPPING.md: a section a platform, each with what was proven."""
+    lines = [
+        f"# Shipping {manifest['model']}",
+        "",
+        _HOW,
+    ]
+    for (name, values), section in zip(manifest["targets"].items(), sections, strict=True):
+        lines += ["", f"## {values['title']}: `{name}/`", "", section, ""]
+        for role, file in values["files"].items():
+            if file["folded"]:
+                lines.append(f"- {role}: {file['folded']}.")
+        for proof in values["proofs"]:
+            lines.append(f"- {proof['verdict']}: {proof['sentence']}")
+    return "\n".join(lines) + "\n"
+
+
+def model_card(manifest: dict[str, Any], folder: Path) -> str:
+    """MODEL_CARD.md: contract, calibration, files and what is not known."""
+    contract = manifest["preprocessing"]
+    labels = contract.get("labels", [])
+    lines = [
+        f"# {manifest['model']}",
+        "",
+        f"Classifies an RGB image into {len(labels)} classes. SHIPPING.md says how to load it.",
+        "",
+        "| | |",
+        "|---|---|",
+        f"| model, sha256 | `{manifest['model_sha256']}` |",
+        *(f"| {key} | {value} |" for key, value in contract.items() if key != "labels"),
+        (
+            f"| test vectors | {manifest['vectors']['images']} images of "
+            f"{manifest['vectors']['data']} |"
+        ),
+        *(f"| {name} | {version} |" for name, version in manifest["versions"].items()),
+        "",
+        "## Files",
+        "",
+        "| file | recipe | calibrated on | bytes | sha256 |",
+        "|---|---|---|---:|---|",
+    ]
+    for target, values in manifest["targets"].items():
+        for role, file in values["files"].items():
+            path = next(
+                p for p in sorted((folder / target).iterdir())
+                if p.suffix in (".tflite", ".onnx") and p.stem.endswith(role)
+            )  # fmt: skip
+            calibration = file["calibration"]
+            images = (
+                "-" if calibration is None else f"{calibration['images']} of {calibration['data']}"
+            )
+            lines.append(
+                f"| {target}/{path.name} | {file['recipe']['name']}, {file['recipe']['io']} | "
+                f"{images} | {path.stat().st_size:,} | `{sha256_of(path)}` |"
+            )
+    lines += ["", "## Accuracy", "", *_accuracy(manifest["accuracy"]), "", _LIMITS]
+    return "\n".join(lines) + "\n"
+
+
+def _accuracy(values: dict[str, Any]) -> list[str]:
+    if "reason" in values:
+        return [f"Not measured: {values['reason']}."]
+    lines = ["| file | runtime | top-1 % | as float % |", "|---|---|---:|---:|"]
+    lines += [
+        f"| {row['file']} | {row['runtime']} | {row['top1']:.2f} | {row['as_float']:.2f} |"
+        for row in values["rows"]
+    ]
+    note = f"n = {values['images']:,} images of {values['data']}, drawn at random."
+    return [*lines, "", f"{note} `edgequant evaluate` measures all of them, with an interval."]

@@ -1,0 +1,127 @@
+"""Limits that a bundle must keep: flash, SRAM and the share on the NPU."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from calibration_data.errors import EdgequantError, GateFailedError, InvalidInputError
+
+_UNITS = {"": 1, "k": 1024, "m": 1024**2}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([km]?)(?:i?b)?", re.IGNORECASE)
+
+
+def size_in_bytes(option: str, text: str | None) -> int | None:
+    """A number of bytes from ``256K``, ``1M`` or ``300000``; K and M count 1024, as linkers do.
+
+    Raises:
+        InvalidInputError: no such size.
+    """
+    if text is None:
+        return None
+    match = _SIZE.fullmatch(text.strip())
+    if not match or float(match[1]) <= 0:
+        raise InvalidInputError(
+            f"{option} takes a size above zero, such as 256K or 1M",
+            received=text or "an empty text",
+            remedy="write a number, with K or M behind it",
+        )
+    return int(float(match[1]) * _UNITS[match[2].lower()])
+
+
+@dataclass(frozen=True)
+class Gates:
+    """Limits; None for none.
+
+    Attributes:
+        min_npu: percent of the operators on the NPU, for every configuration.
+        max_flash: bytes, of every target that has them.
+        max_sram: likewise.
+    """
+
+    min_npu: float | None = None
+    max_flash: int | None = None
+    max_sram: int | None = None
+
+
+def check_applicable(gates: Gates, targets: tuple[str, ...]) -> None:
+    """Refuse a limit that no target has a figure for, before any work.
+
+    Raises:
+        InvalidInputError: names the option.
+    """
+    for option, value, holders in (
+        ("--max-flash", gates.max_flash, ("microcontroller", "ethos-u")),
+        ("--max-sram", gates.max_sram, ("microcontroller", "ethos-u")),
+        ("--min-npu", gates.min_npu, ("ethos-u",)),
+    ):
+        if value is not None and not set(holders) & set(targets):
+            raise InvalidInputError(
+                f"{option} is about {' and '.join(holders)}",
+                received=f"--for {','.join(targets)}",
+                remedy=f"add {holders[0]} to --for, or leave {option} out",
+            )
+
+
+def check_gates(gates: Gates, folder: Path, manifest: dict[str, Any]) -> None:
+    """Check a written bundle; it stands whatever comes of it.
+
+    Raises:
+        GateFailedError: a limit that is not kept, a proof that failed, or a limit on something
+            that could not be measured.
+    """
+    targets = manifest["targets"]
+    for name, values in targets.items():
+        for proof in values["proofs"]:
+            if proof["verdict"] == "failed":
+                raise GateFailedError(
+                    "a bundle is proven by the platforms' runtimes",
+                    received=f"{name}: {proof['sentence']}",
+                    remedy=f"look at {folder} before it ships",
+                )
+    budgets = [budget for values in targets.values() for budget in values["budgets"]]
+    _check_budget("flash", gates.max_flash, budgets)
+    _check_budget("sram", gates.max_sram, budgets)
+    if gates.min_npu is not None:
+        _check_npu(gates.min_npu, targets)
+
+
+def _check_budget(part: str, limit: int | None, budgets: list[dict[str, Any]]) -> None:
+    if limit is None:
+        return
+    for budget in budgets:
+        if budget[part] is None:
+            raise _unmeasured(f"--max-{part}", budget["what"])
+        if budget[part] > limit:
+            raise GateFailedError(
+                f"{budget['what']} takes at most {limit:,} bytes of {part} (--max-{part})",
+                received=f"{budget[part]:,}",
+                remedy="take a smaller network (--alpha, --size), or a larger chip",
+            )
+
+
+def _check_npu(least: float, targets: dict[str, Any]) -> None:
+    proofs = [p for p in targets.get("ethos-u", {}).get("proofs", []) if p["name"] == "vela"]
+    rows = [row for proof in proofs for row in proof["figures"].get("rows", [])]
+    if not rows:
+        raise _unmeasured("--min-npu", "ethos-u")
+    for row in rows:
+        if row["npu_percent"] < least:
+            left = "; ".join(f"{o['operator']}: {o['reason']}" for o in row["fallbacks"])
+            raise GateFailedError(
+                f"at least {least:g} % of the operators run on {row['accelerator']} (--min-npu)",
+                received=f"{row['npu_percent']:g} %"
+                + (f", on the CPU {left.rstrip('.')}" if left else ""),
+                remedy="replace these layers, or lower the limit",
+            )
+
+
+def _unmeasured(option: str, what: str) -> EdgequantError:
+    extra = "ethos-u" if "ethos" in what else "micro"
+    return GateFailedError(
+        f"{option} is held against a measurement",
+        received=f"{what} not measured, for its runtime is missing",
+        remedy=f"pip install 'edgequant[{extra}]', or give --runtime",
+    )

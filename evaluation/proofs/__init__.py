@@ -1,0 +1,1 @@
+"""Does the platform's own runtime agree? One runtime a file."""

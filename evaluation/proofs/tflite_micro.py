@@ -1,0 +1,87 @@
+"""TFLite Micro itself: the arena it takes, and its outputs bit for bit."""
+
+from __future__ import annotations
+
+from evaluation.proofs.proof import (
+    Proof,
+    ProofRequest,
+    ProofResult,
+    Verdict,
+    failed,
+    not_run,
+    run_worker,
+)
+from export.bundles.microcontroller import ARENA, ROLE, RUN, model_file
+from export.bundles.target import VECTORS, read_vectors
+
+_RUNTIME = "tflite-micro"
+_REMEDY = "pip install --pre 'edgequant[micro]'"
+
+
+def measure_arena(request: ProofRequest) -> ProofResult:
+    """Bytes of the arena's head and tail, and the size with which inference was seen to run."""
+    values = {"task": "arena", "model": str(model_file(request.folder))}
+    reply = run_worker("tflite_micro_run", request, values)
+    if reply.missing:
+        return not_run(_RUNTIME, _REMEDY)
+    if reply.error:
+        return failed(f"TFLite Micro does not run the file: {reply.error}")
+    figures = {key: reply.values[key] for key in ("version", "pointer_bits", "arena_bytes")}
+    figures |= {key: reply.values[key] for key in ("head_bytes", "tail_bytes")}
+    sentence = (
+        f"TFLite Micro {figures['version']} runs in an arena of {figures['arena_bytes']:,} bytes "
+        f"({figures['head_bytes']:,} head, {figures['tail_bytes']:,} tail)"
+    )
+    return ProofResult(Verdict.PROVEN, sentence, figures)
+
+
+def run(request: ProofRequest) -> ProofResult:
+    """Every test vector through TFLite Micro, against the outputs of LiteRT's reference kernels.
+
+    The two are built from the same kernels, but for how some of them round: FULLY_CONNECTED may
+    give an output that is one step off. ``_outputs`` in the figures are TFLite Micro's own.
+    """
+    import numpy as np
+
+    vectors = read_vectors(request.folder / VECTORS, ROLE)
+    outputs = request.scratch / "outputs.bin"
+    values = {
+        "task": "run",
+        "model": str(model_file(request.folder)),
+        "inputs": str(request.folder / VECTORS / f"{ROLE}.inputs.bin"),
+        "shape": list(vectors.inputs.shape),
+        "outputs": str(outputs),
+    }
+    reply = run_worker("tflite_micro_run", request, values)
+    if reply.missing:
+        return not_run(_RUNTIME, _REMEDY)
+    if reply.error:
+        return failed(f"TFLite Micro does not run the file: {reply.error}")
+    got = np.frombuffer(outputs.read_bytes(), np.int8).reshape(reply.values["shape"])
+    version = reply.values["version"]
+    if got.shape != vectors.outputs.shape:
+        return failed(f"TFLite Micro {version} gives outputs of shape {list(got.shape)}")
+    steps = np.abs(got.astype(np.int32) - vectors.outputs.astype(np.int32))
+    figures = {
+        "version": version,
+        "images": len(got),
+        "largest_step": int(steps.max()),
+        "_outputs": got.tolist(),
+    }
+    if steps.any():
+        sentence = (
+            f"TFLite Micro {version} differs from {vectors.runtime} in {int((steps > 0).sum())} of "
+            f"{steps.size} outputs, by up to {int(steps.max())}"
+        )
+        best = got == got.max(axis=1, keepdims=True)
+        same = all(row[e.argmax()] for row, e in zip(best, vectors.outputs, strict=True))
+        verdict = Verdict.WITHIN_A_STEP if same and steps.max() == 1 else Verdict.FAILED
+        return ProofResult(verdict, sentence, figures)
+    sentence = (
+        f"TFLite Micro {version} equals {vectors.runtime} bit for bit on {len(got)} images "
+        f"({steps.size} outputs)"
+    )
+    return ProofResult(Verdict.PROVEN, sentence, figures)
+
+
+PROOFS = (Proof(ARENA, _RUNTIME, measure_arena), Proof(RUN, _RUNTIME, run))

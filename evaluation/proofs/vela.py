@@ -1,0 +1,69 @@
+"""Arm's Vela: compiles the file for every configuration, and says what it left to the CPU."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from calibration_data.manifest import sha256_of
+from evaluation.proofs.proof import (
+    Proof,
+    ProofRequest,
+    ProofResult,
+    Verdict,
+    failed,
+    not_run,
+    run_worker,
+)
+from export.bundles.ethos_u import REPORT, VELA, compiled_name, model_file
+
+
+def run(request: ProofRequest) -> ProofResult:
+    """Compile, and where compiled files are there already, compare the bytes.
+
+    The figures have one row a configuration under ``rows``; ``_compiled`` in them is the path of a
+    file in the scratch folder.
+    """
+    listed = json.loads((request.folder / "accelerators.json").read_text(encoding="utf-8"))
+    model = model_file(request.folder)
+    values = {
+        "model": str(model),
+        "output": str(request.scratch),
+        "accelerators": listed["accelerators"],
+    }
+    reply = run_worker("vela_compile", request, values)
+    if reply.missing:
+        return not_run("ethos-u-vela", "pip install 'edgequant[ethos-u]'")
+    if reply.error:
+        return failed(reply.error)
+    version, rows = reply.values["version"], reply.values["rows"]
+    least = min(row["npu_percent"] for row in rows)
+    sentence = (
+        f"Vela {version} compiles {model.name} for {len(rows)} configurations, at least {least:g} "
+        "% of the operators on the NPU"
+    )
+    figures = {"version": version, "rows": rows}
+    if (request.folder / REPORT).is_file():
+        stored = json.loads((request.folder / REPORT).read_text(encoding="utf-8"))
+        name = model.stem.removesuffix("-int8")
+        others = [
+            row["accelerator"]
+            for row in rows
+            if sha256_of(request.folder / compiled_name(name, row["accelerator"]))
+            != sha256_of(_path(row))
+        ]
+        if others and stored["version"] == version:
+            return failed(f"Vela {version} gives other bytes for {', '.join(others)}", **figures)
+        sentence += (
+            f"; the bundle's files are of Vela {stored['version']}"
+            if others
+            else ", to the bytes in the bundle"
+        )
+    return ProofResult(Verdict.PROVEN, sentence, figures)
+
+
+def _path(row: dict[str, str]) -> Path:
+    return Path(row["_compiled"])
+
+
+PROOFS = (Proof(VELA, VELA, run),)

@@ -1,0 +1,49 @@
+"""Runs in an interpreter that has ai-edge-litert, such as an aarch64 one under qemu-user."""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+
+def main() -> None:
+    """``python litert_run.py REQUEST REPLY``."""
+    asked, answered = Path(sys.argv[1]), Path(sys.argv[2])
+    request = json.loads(asked.read_text(encoding="utf-8"))
+    try:
+        reply = run(request)
+    except ImportError as error:
+        reply = {"missing": error.name or str(error)}
+    except (RuntimeError, ValueError) as error:
+        reply = {"error": " ".join(str(error).split())}
+    answered.write_text(json.dumps(reply), encoding="utf-8")
+
+
+def run(request: dict[str, Any]) -> dict[str, Any]:
+    """Outputs of every vector, in the file's own type, written as they are to ``outputs``."""
+    import numpy as np
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    interpreter = Interpreter(
+        request["model"],
+        num_threads=1,
+        experimental_op_resolver_type=OpResolverType[request["resolver"]],
+    )
+    interpreter.allocate_tensors()
+    image, scores = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+    inputs = np.frombuffer(Path(request["inputs"]).read_bytes(), request["dtype"])
+    rows = []
+    for vector in inputs.reshape(request["shape"]):
+        interpreter.set_tensor(image["index"], vector[None])
+        interpreter.invoke()
+        rows.append(interpreter.get_tensor(scores["index"])[0].copy())
+    Path(request["outputs"]).write_bytes(np.stack(rows).tobytes())
+    return {"version": version("ai-edge-litert"), "machine": platform.machine()}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""Runs in an interpreter that has ethos-u-vela: compiles a file for each configuration."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+_COUNT = re.compile(r"^(CPU|NPU) operators = (\d+)", re.MULTILINE)
+_FALLBACK = re.compile(
+    r"^Warning[^\n]*?operator: (\w+), ofm: '([^']*)'\nReason: (.*?)(?=\n\n|\nWarning|\Z)",
+    re.MULTILINE | re.DOTALL,
+)
+_KIB = 1024
+
+
+def main() -> None:
+    """``python vela_compile.py REQUEST REPLY``."""
+    asked, answered = Path(sys.argv[1]), Path(sys.argv[2])
+    request = json.loads(asked.read_text(encoding="utf-8"))
+    try:
+        installed = version("ethos-u-vela")
+    except PackageNotFoundError:
+        reply: dict[str, Any] = {"missing": "ethos-u-vela"}
+    else:
+        try:
+            rows = [compile_for(request, name) for name in request["accelerators"]]
+            reply = {"version": installed, "rows": rows}
+        except RuntimeError as error:
+            reply = {"error": str(error)}
+    answered.write_text(json.dumps(reply), encoding="utf-8")
+
+
+def compile_for(request: dict[str, Any], accelerator: str) -> dict[str, Any]:
+    """One row of the table; the compiled file is at ``_compiled``."""
+    output = Path(request["output"]) / accelerator
+    command = [
+        sys.executable, "-I", "-m", "ethosu.vela", request["model"],
+        "--accelerator-config", accelerator, "--output-dir", str(output), "--show-cpu-operations",
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    log = f"{done.stdout}\n{done.stderr}"
+    summaries = sorted(output.glob("*_summary_*.csv"))
+    compiled = sorted(output.glob("*_vela.tflite"))
+    if done.returncode or not summaries or not compiled:
+        last = log.strip().splitlines()[-1:] or ["no message"]
+        raise RuntimeError(f"vela for {accelerator}: {last[0]}")
+    with summaries[0].open(newline="", encoding="utf-8") as handle:
+        summary = next(csv.DictReader(handle))
+    return {"accelerator": accelerator, "_compiled": str(compiled[0]), **figures(summary, log)}
+
+
+def figures(summary: dict[str, str], log: str) -> dict[str, Any]:
+    """Figures of Vela's CSV and of what it printed."""
+    counts = {unit: int(count) for unit, count in _COUNT.findall(log)}
+    npu, cpu = counts.get("NPU", 0), counts.get("CPU", 0)
+    off_chip = ("off_chip_flash_memory_used", "on_chip_flash_memory_used", "dram_memory_used")
+    return {
+        "system": summary["system_config"],
+        "memory_mode": summary["memory_mode"],
+        "clock_mhz": round(float(summary["core_clock"]) / 1e6),
+        "cycles": round(float(summary["cycles_total"])),
+        "inferences_per_second": round(float(summary["inferences_per_second"]), 1),
+        "sram_bytes": round(float(summary["sram_memory_used"]) * _KIB),
+        "flash_bytes": round(sum(float(summary[key]) for key in off_chip) * _KIB),
+        "npu_operators": npu,
+        "cpu_operators": cpu,
+        "npu_percent": round(100 * npu / max(npu + cpu, 1), 1),
+        "fallbacks": [
+            {"operator": operator, "tensor": tensor, "reason": "; ".join(reason.split("\n"))}
+            for operator, tensor, reason in _FALLBACK.findall(log)
+        ],
+    }
+
+
+if __name__ == "__main__":
+    main()

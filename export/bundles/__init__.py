@@ -1,0 +1,1 @@
+"""For which platform? One ship target a file."""

@@ -1,0 +1,371 @@
+"""C++ sources for TFLite Micro: the model as an array, the contract, the operators, the vectors."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from calibration_data.errors import UnsupportedError
+from calibration_data.preprocessing import ChannelOrder, Preprocessing
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_A_LINE = 16
+_KEYWORDS = frozenset(
+    (
+        "alignas", "alignof", "and", "asm", "auto", "bool", "break", "case", "catch", "char",
+        "class", "compl", "const", "constexpr", "continue", "decltype", "default", "delete",
+        "do", "double", "else", "enum", "explicit", "export", "extern", "false", "float", "for",
+        "friend", "goto", "if", "inline", "int", "long", "main", "mutable", "namespace", "new",
+        "noexcept", "not", "nullptr", "operator", "or", "private", "protected", "public",
+        "register", "return", "short", "signed", "sizeof", "static", "std", "struct", "switch",
+        "template", "this", "throw", "tflite", "true", "try", "typedef", "typeid", "typename",
+        "union", "unsigned", "using", "virtual", "void", "volatile", "while", "xor",
+    )
+)  # fmt: skip
+"""Of C++17, and names that a namespace of ours may not take."""
+RESOLVER_METHODS = {
+    # Source: tensorflow/lite/micro/micro_mutable_op_resolver.h of tflite-micro.
+    "ABS": "AddAbs", "ADD": "AddAdd", "ADD_N": "AddAddN", "ARG_MAX": "AddArgMax",
+    "ARG_MIN": "AddArgMin", "AVERAGE_POOL_2D": "AddAveragePool2D",
+    "BATCH_MATMUL": "AddBatchMatMul", "BATCH_TO_SPACE_ND": "AddBatchToSpaceNd",
+    "BROADCAST_ARGS": "AddBroadcastArgs", "BROADCAST_TO": "AddBroadcastTo", "CAST": "AddCast",
+    "CEIL": "AddCeil", "CONCATENATION": "AddConcatenation", "CONV_2D": "AddConv2D",
+    "COS": "AddCos", "CUMSUM": "AddCumSum", "DEPTH_TO_SPACE": "AddDepthToSpace",
+    "DEPTHWISE_CONV_2D": "AddDepthwiseConv2D", "DEQUANTIZE": "AddDequantize", "DIV": "AddDiv",
+    "ELU": "AddElu", "EQUAL": "AddEqual", "EXP": "AddExp", "EXPAND_DIMS": "AddExpandDims",
+    "FILL": "AddFill", "FLOOR": "AddFloor", "FLOOR_DIV": "AddFloorDiv",
+    "FLOOR_MOD": "AddFloorMod", "FULLY_CONNECTED": "AddFullyConnected", "GATHER": "AddGather",
+    "GATHER_ND": "AddGatherNd", "GREATER": "AddGreater", "GREATER_EQUAL": "AddGreaterEqual",
+    "HARD_SWISH": "AddHardSwish", "L2_NORMALIZATION": "AddL2Normalization",
+    "L2_POOL_2D": "AddL2Pool2D", "LEAKY_RELU": "AddLeakyRelu", "LESS": "AddLess",
+    "LESS_EQUAL": "AddLessEqual", "LOG": "AddLog", "LOG_SOFTMAX": "AddLogSoftmax",
+    "LOGICAL_AND": "AddLogicalAnd", "LOGICAL_NOT": "AddLogicalNot", "LOGICAL_OR": "AddLogicalOr",
+    "LOGISTIC": "AddLogistic", "MAX_POOL_2D": "AddMaxPool2D", "MAXIMUM": "AddMaximum",
+    "MEAN": "AddMean", "MINIMUM": "AddMinimum", "MIRROR_PAD": "AddMirrorPad", "MUL": "AddMul",
+    "NEG": "AddNeg", "NOT_EQUAL": "AddNotEqual", "PACK": "AddPack", "PAD": "AddPad",
+    "PADV2": "AddPadV2", "PRELU": "AddPrelu", "QUANTIZE": "AddQuantize",
+    "REDUCE_MAX": "AddReduceMax", "REDUCE_MIN": "AddReduceMin", "RELU": "AddRelu",
+    "RELU6": "AddRelu6", "RESHAPE": "AddReshape", "RESIZE_BILINEAR": "AddResizeBilinear",
+    "RESIZE_NEAREST_NEIGHBOR": "AddResizeNearestNeighbor", "REVERSE_V2": "AddReverseV2",
+    "ROUND": "AddRound", "RSQRT": "AddRsqrt", "SELECT_V2": "AddSelectV2", "SHAPE": "AddShape",
+    "SIN": "AddSin", "SLICE": "AddSlice", "SOFTMAX": "AddSoftmax",
+    "SPACE_TO_BATCH_ND": "AddSpaceToBatchNd", "SPACE_TO_DEPTH": "AddSpaceToDepth",
+    "SPLIT": "AddSplit", "SPLIT_V": "AddSplitV", "SQRT": "AddSqrt", "SQUARE": "AddSquare",
+    "SQUARED_DIFFERENCE": "AddSquaredDifference", "SQUEEZE": "AddSqueeze",
+    "STRIDED_SLICE": "AddStridedSlice", "SUB": "AddSub", "SUM": "AddSum", "TANH": "AddTanh",
+    "TRANSPOSE": "AddTranspose", "TRANSPOSE_CONV": "AddTransposeConv", "UNPACK": "AddUnpack",
+    "ZEROS_LIKE": "AddZerosLike",
+}  # fmt: skip
+"""Member of MicroMutableOpResolver that registers a TFLite builtin."""
+
+
+@dataclass(frozen=True)
+class Ends:
+    """Scales of the int8 input and output.
+
+    Attributes:
+        input_scale: of the input.
+        input_zero_point: likewise.
+        output_scale: of the output.
+        output_zero_point: likewise.
+        classes: number of outputs.
+    """
+
+    input_scale: float
+    input_zero_point: int
+    output_scale: float
+    output_zero_point: int
+    classes: int
+
+
+def identifier(name: str) -> str:
+    """A name as a C++ identifier that is no keyword."""
+    cleaned = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_").lower()
+    usable = cleaned and not cleaned[0].isdigit() and cleaned not in _KEYWORDS
+    return cleaned if usable else f"model_{cleaned}"
+
+
+def model_header(name: str) -> str:
+    """``model_data.h``."""
+    return _header(
+        "model_data.h",
+        ["cstddef", "cstdint"],
+        [
+            "// The .tflite file, aligned as FlatBuffers and the kernels want it.",
+            "extern const unsigned char kModelData[];",
+            "extern const std::size_t kModelDataSize;",
+        ],
+        name,
+    )
+
+
+def model_source(name: str, content: bytes) -> str:
+    """``model_data.cc``: the bytes of the file."""
+    return _source(
+        "model_data.h",
+        [
+            "alignas(16) const unsigned char kModelData[] = {",
+            *_numbers(f"0x{byte:02x}" for byte in content),
+            "};",
+            f"const std::size_t kModelDataSize = {len(content)};",
+        ],
+        name,
+    )
+
+
+def contract_header(name: str, contract: Preprocessing, ends: Ends) -> str:
+    """``model_contract.h``: sizes, scales and what to do to a pixel."""
+    height, width = contract.size
+    lines = [
+        f"inline constexpr int kImageHeight = {height};",
+        f"inline constexpr int kImageWidth = {width};",
+        "inline constexpr int kImageChannels = 3;",
+        "inline constexpr int kImageSize = kImageHeight * kImageWidth * kImageChannels;",
+        f"inline constexpr int kClasses = {ends.classes};",
+        "// real = scale * (integer - zero point)",
+        f"inline constexpr float kInputScale = {ends.input_scale!r}f;",
+        f"inline constexpr int kInputZeroPoint = {ends.input_zero_point};",
+        f"inline constexpr float kOutputScale = {ends.output_scale!r}f;",
+        f"inline constexpr int kOutputZeroPoint = {ends.output_zero_point};",
+        f"// The network was trained on (pixel - mean) / std, channels {contract.channels.value}.",
+        f"inline constexpr float kMean[3] = {{{_floats(contract.mean)}}};",
+        f"inline constexpr float kStd[3] = {{{_floats(contract.std)}}};",
+        "extern const char* const kLabels[kClasses];",
+        "// int8 input of each pixel value, by channel of the tensor.",
+        "extern const std::int8_t kPixelToInput[3][256];",
+        "",
+        "// Turns RGB pixels [height][width][3] into the input tensor.",
+        "inline void FillInput(const std::uint8_t* rgb, std::int8_t* input) {",
+        "  for (int i = 0; i < kImageSize; i += 3) {",
+        "    for (int c = 0; c < 3; ++c) {",
+        f"      input[i + c] = kPixelToInput[c][rgb[i + {_channel(contract)}]];",
+        "    }",
+        "  }",
+        "}",
+        "",
+        "// Index of the largest score; the first of equals.",
+        "inline int Best(const std::int8_t* scores) {",
+        "  int best = 0;",
+        "  for (int i = 1; i < kClasses; ++i) {",
+        "    if (scores[i] > scores[best]) best = i;",
+        "  }",
+        "  return best;",
+        "}",
+    ]
+    return _header("model_contract.h", ["cstdint"], lines, name)
+
+
+def contract_source(name: str, contract: Preprocessing, table: np.ndarray) -> str:
+    """``model_contract.cc``.
+
+    Args:
+        name: of the model.
+        contract: for the labels.
+        table: int8 ``[3, 256]``, input of each pixel value by channel of the tensor.
+    """
+    lines = ["const char* const kLabels[kClasses] = {"]
+    lines += [f"    {_c_string(label)}," for label in contract.labels]
+    lines += ["};", "const std::int8_t kPixelToInput[3][256] = {"]
+    for channel in table:
+        lines += ["    {", *_numbers((str(int(v)) for v in channel), "        "), "    },"]
+    return _source("model_contract.h", [*lines, "};"], name)
+
+
+def operators_header(name: str, operators: tuple[str, ...]) -> str:
+    """``model_ops.h``: a resolver with exactly the operators of the file.
+
+    Raises:
+        UnsupportedError: an operator that TFLite Micro does not register.
+    """
+    if unknown := [op for op in operators if op not in RESOLVER_METHODS]:
+        raise UnsupportedError(
+            "TFLite Micro has a kernel for every operator of the file",
+            received=", ".join(unknown),
+            remedy="replace these layers",
+        )
+    lines = [
+        f"using ModelOpResolver = tflite::MicroMutableOpResolver<{len(operators)}>;",
+        "",
+        "// Registers the operators that the model uses, and no other.",
+        "inline TfLiteStatus RegisterModelOps(ModelOpResolver& resolver) {",
+    ]
+    lines += [
+        f"  if (resolver.{RESOLVER_METHODS[op]}() != kTfLiteOk) return kTfLiteError;"
+        for op in operators
+    ]
+    lines += ["  return kTfLiteOk;", "}"]
+    includes = ["tensorflow/lite/micro/micro_mutable_op_resolver.h"]
+    return _header("model_ops.h", includes, lines, name, quoted=True)
+
+
+def arena_header(name: str, arena: ArenaFigures | None) -> str:
+    """``model_arena.h``: the measured size, or what to do without one."""
+    if arena is None:
+        lines = [
+            "// Not measured when this file was written: the tflite-micro package was missing.",
+            "// Start with all the RAM there is, and call MicroInterpreter::arena_used_bytes().",
+            "#ifndef MODEL_TENSOR_ARENA_SIZE",
+            '#error "define MODEL_TENSOR_ARENA_SIZE: the arena was not measured"',
+            "#endif",
+            "inline constexpr std::size_t kTensorArenaSize = MODEL_TENSOR_ARENA_SIZE;",
+        ]
+    else:
+        lines = [
+            f"// Measured by TFLite Micro {arena.version} on a host with {arena.pointer_bits}-bit",
+            "// pointers; structures in the tail are smaller where pointers have 32 bits.",
+            f"inline constexpr std::size_t kTensorArenaSize = {arena.size};",
+            f"inline constexpr std::size_t kArenaHead = {arena.head};  // activations, scratch",
+            f"inline constexpr std::size_t kArenaTail = {arena.tail};  // tensors, kernels' data",
+        ]
+    return _header("model_arena.h", ["cstddef"], lines, name)
+
+
+@dataclass(frozen=True)
+class ArenaFigures:
+    """The arena as it was measured, in bytes.
+
+    Attributes:
+        size: with which the model was seen to run.
+        head: non-persistent part: activations and scratch buffers.
+        tail: persistent part: tensor structs and kernels' data.
+        version: of the tflite-micro package.
+        pointer_bits: of the host that measured.
+    """
+
+    size: int
+    head: int
+    tail: int
+    version: str
+    pointer_bits: int
+
+
+def vectors_header(name: str, count: int) -> str:
+    """``model_vectors.h``."""
+    lines = [
+        f"inline constexpr int kVectors = {count};",
+        "extern const std::uint8_t kVectorPixels[kVectors][kImageSize];  // RGB",
+        "extern const std::int8_t kVectorScores[kVectors][kClasses];     // to expect, bit for bit",
+    ]
+    return _header("model_vectors.h", ["model_contract.h"], lines, name, quoted=True)
+
+
+def vectors_source(name: str, pixels: np.ndarray, scores: Iterable[Iterable[int]]) -> str:
+    """``model_vectors.cc``.
+
+    Args:
+        name: of the model.
+        pixels: uint8 ``[n, height, width, 3]``, RGB.
+        scores: int8 ``[n, classes]``.
+    """
+    lines = ["const std::uint8_t kVectorPixels[kVectors][kImageSize] = {"]
+    for image in pixels:
+        numbers = (str(int(v)) for v in image.reshape(-1))
+        lines += ["    {", *_numbers(numbers, "        "), "    },"]
+    lines += ["};", "const std::int8_t kVectorScores[kVectors][kClasses] = {"]
+    lines += [f"    {{{', '.join(str(int(v)) for v in row)}}}," for row in scores]
+    return _source("model_vectors.h", [*lines, "};"], name)
+
+
+def runner_source(name: str) -> str:
+    """``model_runner.cc``: set-up, one inference and the self-test."""
+    return _source("model_runner.h", _RUNNER.splitlines(), name, _RUNNER_INCLUDES)
+
+
+def runner_header(name: str) -> str:
+    """``model_runner.h``."""
+    lines = [
+        "// Allocates the tensors in an arena of kTensorArenaSize bytes; once, before the rest.",
+        "bool SetUp();",
+        "// Index of the best class of RGB pixels [height][width][3]; -1 when inference fails.",
+        "int Classify(const std::uint8_t* rgb);",
+        "// Whether every test vector gives its scores bit for bit.",
+        "bool SelfTest();",
+    ]
+    return _header("model_runner.h", ["cstdint"], lines, name)
+
+
+_RUNNER_INCLUDES = (
+    "model_arena.h",
+    "model_contract.h",
+    "model_data.h",
+    "model_ops.h",
+    "model_vectors.h",
+    "tensorflow/lite/micro/micro_interpreter.h",
+    "tensorflow/lite/schema/schema_generated.h",
+)
+_RUNNER = """\
+namespace {
+alignas(16) std::uint8_t arena[kTensorArenaSize];
+tflite::MicroInterpreter* interpreter = nullptr;
+}  // namespace
+
+bool SetUp() {
+  static ModelOpResolver resolver;
+  if (RegisterModelOps(resolver) != kTfLiteOk) return false;
+  static tflite::MicroInterpreter instance(tflite::GetModel(kModelData), resolver, arena,
+                                           kTensorArenaSize);
+  if (instance.AllocateTensors() != kTfLiteOk) return false;
+  interpreter = &instance;
+  return true;
+}
+
+int Classify(const std::uint8_t* rgb) {
+  FillInput(rgb, interpreter->input(0)->data.int8);
+  if (interpreter->Invoke() != kTfLiteOk) return -1;
+  return Best(interpreter->output(0)->data.int8);
+}
+
+bool SelfTest() {
+  for (int v = 0; v < kVectors; ++v) {
+    if (Classify(kVectorPixels[v]) < 0) return false;
+    const std::int8_t* scores = interpreter->output(0)->data.int8;
+    for (int i = 0; i < kClasses; ++i) {
+      if (scores[i] != kVectorScores[v][i]) return false;
+    }
+  }
+  return true;
+}"""
+
+
+def _channel(contract: Preprocessing) -> str:
+    return "2 - c" if contract.channels is ChannelOrder.BGR else "c"
+
+
+def _floats(values: tuple[float, ...]) -> str:
+    return ", ".join(f"{float(v)!r}f" for v in values)
+
+
+def _c_string(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("?", "\\?")
+    return f'"{escaped}"'
+
+
+def _numbers(values: Iterable[str], indent: str = "    ") -> list[str]:
+    items = list(values)
+    rows = (items[i : i + _A_LINE] for i in range(0, len(items), _A_LINE))
+    return [f"{indent}{', '.join(row)}," for row in rows]
+
+
+def _header(
+    file: str, includes: list[str], lines: list[str], name: str, *, quoted: bool = False
+) -> str:
+    guard = f"EDGEQUANT_{identifier(name)}_{file}".upper().replace(".", "_") + "_"
+    marks = ('"', '"') if quoted else ("<", ">")
+    head = [f"#ifndef {guard}", f"#define {guard}", ""]
+    head += [f"#include {marks[0]}{include}{marks[1]}" for include in includes]
+    body = [*head, "", *_inside(name, lines), "", f"#endif  // {guard}"]
+    return "\n".join(body) + "\n"
+
+
+def _source(own: str, lines: list[str], name: str, includes: Iterable[str] = ()) -> str:
+    head = [f'#include "{own}"', "", *(f'#include "{include}"' for include in includes)]
+    return "\n".join([*head, "", *_inside(name, lines)]) + "\n"
+
+
+def _inside(name: str, lines: list[str]) -> list[str]:
+    space = identifier(name)
+    return [f"namespace {space} {{", "", *lines, "", f"}}  // namespace {space}"]

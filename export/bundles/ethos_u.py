@@ -1,0 +1,200 @@
+"""Arm Ethos-U NPUs: an int8 file compiled by Vela for each configuration."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from calibration_data.errors import InvalidInputError
+from calibration_data.preprocessing import Preprocessing
+from export.bundles import c_sources as c
+from export.bundles.microcontroller import ends_of, pixel_table
+from export.bundles.target import VECTORS, Budget, BundleRequest, Figures, ShipFile, ShipTarget
+from export.tflite_graph import read_flat_model
+from quantize.recipes import IoType, recipe
+
+ROLE = "int8"
+VELA = "vela"
+REPORT = "performance.json"
+ACCELERATORS = (
+    "ethos-u55-32", "ethos-u55-64", "ethos-u55-128", "ethos-u55-256", "ethos-u65-256",
+    "ethos-u65-512", "ethos-u85-128", "ethos-u85-256", "ethos-u85-512", "ethos-u85-1024",
+    "ethos-u85-2048",
+)  # fmt: skip
+"""Configurations that Vela 5.2 knows (its --accelerator-config)."""
+DEFAULT_ACCELERATORS = (
+    "ethos-u55-32", "ethos-u55-64", "ethos-u55-128", "ethos-u55-256", "ethos-u65-512",
+    "ethos-u85-256",
+)  # fmt: skip
+_HOW = """\
+A compiled file is one custom operator (and what fell back), for TFLite Micro with Arm's Ethos-U
+kernel and driver; `model_contract.h` has scales, labels and what to do to a pixel."""
+_COLUMNS = {
+    "accelerator": "configuration",
+    "system": "system",
+    "memory_mode": "memory mode",
+    "clock_mhz": "clock MHz",
+    "cycles": "cycles",
+    "inferences_per_second": "inferences/s",
+    "sram_bytes": "SRAM bytes",
+    "flash_bytes": "flash or DRAM bytes",
+    "npu_percent": "on the NPU %",
+}
+
+
+def accelerators(text: str | None) -> tuple[str, ...]:
+    """Configurations from a text with commas.
+
+    Raises:
+        InvalidInputError: one that Vela does not know.
+    """
+    names = DEFAULT_ACCELERATORS if text is None else tuple(n.strip() for n in text.split(","))
+    if unknown := [name for name in names if name not in ACCELERATORS]:
+        raise InvalidInputError(
+            f"--accelerators are of {', '.join(ACCELERATORS)}",
+            received=unknown[0] or "an empty name",
+            remedy="give some of these, with commas",
+        )
+    return names
+
+
+def model_file(folder: Path) -> Path:
+    """The file before compilation, in this target's folder."""
+    return next(
+        (p for p in sorted(folder.glob("*.tflite")) if not p.stem.endswith("_vela")),
+        folder / "model.tflite",
+    )
+
+
+def compiled_name(name: str, accelerator: str) -> str:
+    """Name of a compiled file."""
+    return f"{name}-int8-{accelerator}_vela.tflite"
+
+
+def rows_of(figures: Figures) -> list[Mapping[str, Any]]:
+    """One row a configuration; none when Vela did not run."""
+    return list(figures.get(VELA, {}).get("rows", []))
+
+
+def table(rows: list[Mapping[str, Any]]) -> str:
+    """The rows as a Markdown table, and under it what falls back to the CPU."""
+    keys = list(_COLUMNS)
+    numeric = {"cycles", "sram_bytes", "flash_bytes"}
+    lines = [
+        f"| {' | '.join(_COLUMNS.values())} |",
+        f"|{'|'.join('---:' if k in numeric else '---' for k in keys)}|",
+    ]
+    for row in rows:
+        cells = [f"{row[k]:,}" if k in numeric else str(row[k]) for k in keys]
+        lines.append(f"| {' | '.join(cells)} |")
+    for row in rows:
+        lines += [
+            f"- {row['accelerator']}: {op['operator']} `{op['tensor']}` on the CPU: {op['reason']}"
+            for op in row["fallbacks"]
+        ]
+    return "\n".join(lines)
+
+
+def _check(_: Preprocessing) -> None:
+    """As on a microcontroller: the firmware computes with the contract's own numbers."""
+
+
+def _write(request: BundleRequest, folder: Path) -> None:
+    ends = ends_of(read_flat_model(request.files[ROLE]).subgraphs[0])
+    sources = {
+        "model_contract.h": c.contract_header(request.name, request.contract, ends),
+        "model_contract.cc": c.contract_source(
+            request.name, request.contract, pixel_table(request.contract, ends)
+        ),
+    }
+    for file, text in sources.items():
+        (folder / file).write_text(text, encoding="ascii")
+    shutil.copyfile(request.files[ROLE], folder / f"{request.name}-int8.tflite")
+    request.vectors[ROLE].write(folder / VECTORS, ROLE)
+    values = {"accelerators": list(request.accelerators)}
+    (folder / "accelerators.json").write_text(json.dumps(values) + "\n", encoding="utf-8")
+
+
+def _finish(request: BundleRequest, folder: Path, figures: Figures) -> None:
+    rows = rows_of(figures)
+    if not rows:
+        return
+    for row in rows:
+        shutil.move(row["_compiled"], folder / compiled_name(request.name, row["accelerator"]))
+    values = {
+        "version": figures[VELA]["version"],
+        "rows": [{k: v for k, v in row.items() if not k.startswith("_")} for row in rows],
+    }
+    (folder / REPORT).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(_COLUMNS), extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    (folder / "performance.csv").write_text(text.getvalue(), encoding="utf-8")
+
+
+def _budgets(_folder: Path, figures: Figures) -> tuple[Budget, ...]:
+    rows = rows_of(figures)
+    if not rows:
+        return (Budget("ethos-u", None, None),)
+    return tuple(
+        Budget(str(row["accelerator"]), row["flash_bytes"], row["sram_bytes"]) for row in rows
+    )
+
+
+def _guide(request: BundleRequest, _folder: Path, figures: Figures) -> str:
+    rows = rows_of(figures)
+    if not rows:
+        return (
+            "Vela was not there, so nothing is compiled yet: `pip install ethos-u-vela`, then "
+            f"`vela {request.name}-int8.tflite --accelerator-config ethos-u55-128`."
+        )
+    name = compiled_name(request.name, str(rows[0]["accelerator"]))
+    return "\n".join(
+        [
+            f"Estimates of Vela {figures[VELA]['version']}, not measurements on silicon:",
+            "",
+            table(rows),
+            "",
+            _HOW,
+            "",
+            "```cpp",
+            '#include "model_contract.h"  // FillInput, Best',
+            f"// model_data: the bytes of {name}, alignas(16)",
+            f"tflite::MicroMutableOpResolver<{1 + len(_cpu_operators(rows[0]))}> resolver;",
+            "resolver.AddEthosU();",
+            *(f"resolver.{method}();" for method in _cpu_operators(rows[0])),
+            "tflite::MicroInterpreter interpreter(tflite::GetModel(model_data), resolver,",
+            "                                     arena, sizeof(arena));",
+            "if (interpreter.AllocateTensors() != kTfLiteOk) return 1;",
+            "FillInput(rgb, interpreter.input(0)->data.int8);",
+            "if (interpreter.Invoke() != kTfLiteOk) return 1;",
+            "const int best = Best(interpreter.output(0)->data.int8);",
+            "```",
+        ]
+    )
+
+
+def _cpu_operators(row: Mapping[str, Any]) -> list[str]:
+    names = {op["operator"] for op in row["fallbacks"]}
+    return sorted(c.RESOLVER_METHODS.get(name, f"Add{name.title()}") for name in names)
+
+
+BUNDLE = ShipTarget(
+    name="ethos-u",
+    title="Arm Ethos-U (Vela)",
+    extra="ethos-u",
+    files=(ShipFile(ROLE, recipe("tflite-int8").with_io(IoType.INT8), "litert-reference"),),
+    check=_check,
+    write=_write,
+    finish=_finish,
+    guide=_guide,
+    measurements=(VELA,),
+    proofs=("litert", VELA),
+    budgets=_budgets,
+)

@@ -1,0 +1,45 @@
+"""Labels as a bundle carries them: one an output, unique, ASCII."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from calibration_data.errors import InvalidInputError
+from calibration_data.preprocessing import Preprocessing
+
+LABELS = "labels.txt"
+
+
+def check_labels(contract: Preprocessing, classes: int) -> None:
+    """Refuse labels that some platform of a bundle would show wrongly.
+
+    Count and duplicates are checked with the contract already; this is for contracts that came
+    another way too.
+
+    Raises:
+        InvalidInputError: no labels, another number than outputs, or a letter beyond ASCII.
+    """
+    if len(contract.labels) != classes:
+        raise InvalidInputError(
+            f"a bundle carries one label for each of the {classes} outputs",
+            received=f"{len(contract.labels)} labels",
+            remedy="give the list that the model was trained with: --labels FILE",
+        )
+    for label in contract.labels:
+        if not label.isascii() or not label.isprintable():
+            raise InvalidInputError(
+                "labels in a bundle are printable ASCII, since C sources and display drivers of "
+                "microcontrollers take nothing else",
+                received=ascii(label),
+                remedy="write keys in ASCII with --labels FILE, and translate in the application",
+            )
+
+
+def write_labels(contract: Preprocessing, folder: Path) -> None:
+    """Write labels.txt, one a line, in the order of the outputs."""
+    (folder / LABELS).write_bytes(labels_text(contract))
+
+
+def labels_text(contract: Preprocessing) -> bytes:
+    """The content of a label file."""
+    return ("\n".join(contract.labels) + "\n").encode("ascii")

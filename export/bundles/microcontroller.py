@@ -1,0 +1,174 @@
+"""Microcontrollers: TFLite Micro sources around an int8 file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from calibration_data.errors import UnsupportedError
+from calibration_data.preprocessing import ChannelOrder, Preprocessing
+from export.bundles import c_sources as c
+from export.bundles.target import VECTORS, Budget, BundleRequest, Figures, ShipFile, ShipTarget
+from export.tflite_graph import Subgraph, read_flat_model
+from quantize.recipes import IoType, recipe
+
+if TYPE_CHECKING:
+    import numpy as np
+
+ROLE = "int8"
+ARENA = "tflite-micro-arena"
+"""Name of the proof that measures the arena."""
+RUN = "tflite-micro"
+"""Name of the proof that runs the vectors."""
+_C_VECTORS = 2
+"""Vectors that go into the C++ sources; all of them are in vectors/."""
+
+
+def model_file(folder: Path) -> Path:
+    """The .tflite file of this target's folder."""
+    return next(iter(sorted(folder.glob("*.tflite"))), folder / "model.tflite")
+
+
+def pixel_table(contract: Preprocessing, ends: c.Ends) -> np.ndarray:
+    """int8 input of each pixel value: ``[3, 256]``, by channel of the tensor.
+
+    The contract in float32, then ``clamp(round(x / scale) + zero_point)`` with ties away from
+    zero: what our sessions do to an image.
+    """
+    import numpy as np
+
+    pixels = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
+    real = contract.normalize(pixels)
+    steps = (real / np.float32(ends.input_scale)).astype(np.float64)
+    rounded = np.trunc(steps + np.copysign(0.5, steps)) + ends.input_zero_point
+    table: np.ndarray = np.clip(rounded, -128, 127).astype(np.int8).T
+    return table
+
+
+def ends_of(graph: Subgraph) -> c.Ends:
+    """Scales of an int8 file's ends.
+
+    Raises:
+        UnsupportedError: ends that are not int8 with one scale.
+    """
+    image, scores = graph.tensors[graph.inputs[0]], graph.tensors[graph.outputs[0]]
+    for tensor in (image, scores):
+        if tensor.dtype != "int8" or len(tensor.scale) != 1:
+            raise UnsupportedError(
+                "TFLite Micro's kernels take int8 input and output with one scale",
+                received=f"{tensor.name} in {tensor.dtype}",
+                remedy="export it with --io int8",
+            )
+    return c.Ends(
+        float(image.scale[0]),
+        int(image.zero_point[0]),
+        float(scores.scale[0]),
+        int(scores.zero_point[0]),
+        int(scores.shape[-1] or 0),
+    )
+
+
+def _check(_: Preprocessing) -> None:
+    """The firmware computes with the contract's own numbers, whatever they are."""
+
+
+def _write(request: BundleRequest, folder: Path) -> None:
+    name, content = request.name, request.files[ROLE].read_bytes()
+    graph = read_flat_model(request.files[ROLE]).subgraphs[0]
+    ends = ends_of(graph)
+    operators = tuple(sorted({operator.name for operator in graph.operators}))
+    vectors = request.vectors[ROLE]
+    pixels = request.pixels[:_C_VECTORS]
+    sources = {
+        "model_data.h": c.model_header(name),
+        "model_data.cc": c.model_source(name, content),
+        "model_contract.h": c.contract_header(name, request.contract, ends),
+        "model_contract.cc": c.contract_source(
+            name, request.contract, pixel_table(request.contract, ends)
+        ),
+        "model_ops.h": c.operators_header(name, operators),
+        "model_vectors.h": c.vectors_header(name, len(pixels)),
+        "model_runner.h": c.runner_header(name),
+        "model_runner.cc": c.runner_source(name),
+    }
+    (folder / f"{name}-int8.tflite").write_bytes(content)
+    for file, text in sources.items():
+        (folder / file).write_text(text, encoding="ascii")
+    vectors.write(folder / VECTORS, ROLE)
+
+
+def arena_of(figures: Figures) -> c.ArenaFigures | None:
+    """The arena as it was measured; None when it was not."""
+    values = figures.get(ARENA)
+    if not values:
+        return None
+    return c.ArenaFigures(
+        size=values["arena_bytes"],
+        head=values["head_bytes"],
+        tail=values["tail_bytes"],
+        version=values["version"],
+        pointer_bits=values["pointer_bits"],
+    )
+
+
+def _finish(request: BundleRequest, folder: Path, figures: Figures) -> None:
+    text = c.arena_header(request.name, arena_of(figures))
+    (folder / "model_arena.h").write_text(text, encoding="ascii")
+    pixels = request.pixels[:_C_VECTORS]
+    # The device runs TFLite Micro, so its self-test expects what that gave, where it was there.
+    outputs = figures.get(RUN, {}).get("_outputs", request.vectors[ROLE].outputs)
+    source = c.vectors_source(request.name, pixels, outputs[: len(pixels)])
+    (folder / "model_vectors.cc").write_text(source, encoding="ascii")
+
+
+def _budgets(folder: Path, figures: Figures) -> tuple[Budget, ...]:
+    arena = arena_of(figures)
+    size = model_file(folder).stat().st_size
+    return (Budget("microcontroller", size, None if arena is None else arena.size),)
+
+
+def _guide(request: BundleRequest, _folder: Path, figures: Figures) -> str:
+    arena, space = arena_of(figures), c.identifier(request.name)
+    size = request.files[ROLE].stat().st_size
+    memory = f"The model takes {size:,} bytes of flash. " + (
+        "The arena was not measured: see `model_arena.h`."
+        if arena is None
+        else f"The arena takes {arena.size:,} bytes of RAM ({arena.head:,} head, {arena.tail:,} "
+        f"tail; measured with {arena.pointer_bits}-bit pointers)."
+    )
+    order = "BGR" if request.contract.channels is ChannelOrder.BGR else "RGB"
+    lines = [
+        f"Add the .cc and .h files to a project that has TFLite Micro. {memory}",
+        f"`FillInput` turns RGB pixels into the int8 tensor ({order} inside) by a table made from",
+        "the contract; `model_ops.h` registers just the operators used.",
+        "",
+        "```cpp",
+        '#include "model_contract.h"',
+        '#include "model_runner.h"',
+        "",
+        "int main() {",
+        f"  if (!{space}::SetUp() || !{space}::SelfTest()) return 1;",
+        f"  static std::uint8_t rgb[{space}::kImageSize];",
+        "  while (ReadCamera(rgb)) {  // yours",
+        f"    const int best = {space}::Classify(rgb);",
+        f"    if (best >= 0) Show({space}::kLabels[best]);  // yours",
+        "  }",
+        "}",
+        "```",
+    ]
+    return "\n".join(lines)
+
+
+BUNDLE = ShipTarget(
+    name="microcontroller",
+    title="Microcontrollers (TFLite Micro)",
+    extra="micro",
+    files=(ShipFile(ROLE, recipe("tflite-int8").with_io(IoType.INT8), "litert-reference"),),
+    check=_check,
+    write=_write,
+    finish=_finish,
+    guide=_guide,
+    measurements=(ARENA, RUN),
+    proofs=("litert", RUN, "cpp17", "arm-none-eabi"),
+    budgets=_budgets,
+)

@@ -1,0 +1,106 @@
+"""ONNX Runtime on phones and in Node: .onnx, .ort, and the list of operators for a small build."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+from calibration_data.preprocessing import ChannelOrder, Preprocessing
+from export.bundles.labels import write_labels
+from export.bundles.target import VECTORS, BundleRequest, Figures, ShipFile, ShipTarget
+from export.ort_format import mobile_usability, write_ort
+from quantize.recipes import recipe
+
+ROLE = "int8"
+REPORT = "mobile_usability.json"
+_HOW = """\
+`.onnx` is for any ONNX Runtime; `.ort` for its mobile packages; the `.config` is what
+`build.sh --include_ops_by_config` takes for a build with these operators and types alone."""
+
+
+def models(folder: Path) -> tuple[Path, ...]:
+    """The .onnx and the .ort in this target's folder."""
+    return tuple(sorted(p for p in folder.iterdir() if p.suffix in (".onnx", ".ort")))
+
+
+def _check(_: Preprocessing) -> None:
+    """The application computes with the contract's own numbers, whatever they are."""
+
+
+def _write(request: BundleRequest, folder: Path) -> None:
+    model = folder / f"{request.name}-int8.onnx"
+    shutil.copyfile(request.files[ROLE], model)
+    write_ort(model, folder)
+    answers = [answer.to_dict() for answer in mobile_usability(model)]
+    (folder / REPORT).write_text(json.dumps(answers, indent=2) + "\n", encoding="utf-8")
+    request.vectors[ROLE].write(folder / VECTORS, ROLE)
+    write_labels(request.contract, folder)
+
+
+def _finish(_request: BundleRequest, _folder: Path, _figures: Figures) -> None:
+    """Nothing here depends on a measurement."""
+
+
+def _guide(request: BundleRequest, folder: Path, _figures: Figures) -> str:
+    contract = request.contract
+    height, width = contract.size
+    answers = json.loads((folder / REPORT).read_text(encoding="utf-8"))
+    lines = [_HOW, "", "| provider | fit as it is | nodes taken | in parts | not taken |"]
+    lines.append("|---|---|---:|---:|---|")
+    lines += [
+        f"| {a['provider']} | {a['answer']} | {a['nodes']} of {a['all_nodes']} | "
+        f"{a['partitions']} | {', '.join(a['unsupported']) or '-'} |"
+        for a in answers
+    ]
+    order = "B, G, R" if contract.channels is ChannelOrder.BGR else "R, G, B"
+    lines += [
+        "",
+        (
+            f"The input `image` is float32 [1, {height}, {width}, 3], channels {order}, "
+            f"(pixel - mean) / std with mean {_list(contract.mean)} and std {_list(contract.std)}."
+        ),
+        "",
+        "```swift",
+        "// CocoaPods: onnxruntime-objc; pixels: [UInt8], height x width x 3",
+        "let mean: [Float] = [" + _list(contract.mean) + "]",
+        "let std: [Float] = [" + _list(contract.std) + "]",
+        "var image = pixels.enumerated().map { (Float($1) - mean[$0 % 3]) / std[$0 % 3] }",
+        "let data = NSMutableData(bytes: &image, length: image.count * 4)",
+        "let env = try ORTEnv(loggingLevel: .warning)",
+        f'let path = Bundle.main.path(forResource: "{request.name}-int8", ofType: "ort")!',
+        "let session = try ORTSession(env: env, modelPath: path, sessionOptions: nil)",
+        "let input = try ORTValue(tensorData: data, elementType: .float,",
+        f"                         shape: [1, {height}, {width}, 3])",
+        'let out = try session.run(withInputs: ["image": input], outputNames: ["scores"],',
+        "                          runOptions: nil)",
+        'let scores = try out["scores"]!.tensorData() as Data',
+        "```",
+        "",
+        "```python",
+        "import numpy as np, onnxruntime",
+        f"session = onnxruntime.InferenceSession('{request.name}-int8.onnx')",
+        f"image = (pixels[None].astype(np.float32) - np.float32([{_list(contract.mean)}]))",
+        f"image /= np.float32([{_list(contract.std)}])",
+        "scores = session.run(None, {'image': image.astype(np.float32)})[0][0]",
+        "print(open('labels.txt').read().splitlines()[scores.argmax()])",
+        "```",
+    ]
+    return "\n".join(lines)
+
+
+def _list(values: tuple[float, ...]) -> str:
+    return ", ".join(f"{value:g}" for value in values)
+
+
+BUNDLE = ShipTarget(
+    name="onnx-mobile",
+    title="ONNX Runtime (mobile, Node, desktop)",
+    extra="onnx-mobile",
+    files=(ShipFile(ROLE, recipe("onnx-int8"), "onnxruntime"),),
+    check=_check,
+    write=_write,
+    finish=_finish,
+    guide=_guide,
+    proofs=("onnxruntime", "onnxruntime-node"),
+)

@@ -1,0 +1,147 @@
+"""Put a contract that a platform cannot express into the first layer of the network.
+
+Platforms such as MediaPipe's tasks take RGB pixels with one mean and one standard deviation. With
+``y = (p - m) / s`` for a pixel ``p``, the tensor that the network was trained on is, channel by
+channel, ``x_c = gain_c * y + shift_c`` with ``gain_c = s / std_c`` and
+``shift_c = (m - mean_c) / std_c``. A convolution is linear, so the gain goes into its weights, and
+the shift into its bias - but only where every output sees the whole kernel: a zero that the
+convolution itself pads is a zero of ``x``, not of ``y``, and stands for the pixel ``mean_c``, which
+differs from channel to channel. A convolution that pads therefore gets
+``y_c + shift_c / gain_c``, an addition of its own in front of it, whose zeros are those of ``x``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from calibration_data.errors import UnsupportedError
+from calibration_data.preprocessing import ChannelOrder, Preprocessing
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+
+_PAIR = 128.0
+"""Mean and std after folding: a step of 1/128 and the zero point 128 hold them without rounding."""
+
+
+@dataclass(frozen=True)
+class Folded:
+    """A network that takes pixels with one pair.
+
+    Attributes:
+        model: the same function of a pixel as the original under its contract.
+        contract: RGB, one mean, one std; all else as before.
+        how: what was done, for the model card.
+    """
+
+    model: keras.Model
+    contract: Preprocessing
+    how: str
+
+
+def is_one_pair_rgb(contract: Preprocessing) -> bool:
+    """Whether a contract is RGB with one mean and one standard deviation."""
+    one_pair = len(set(contract.mean)) == 1 and len(set(contract.std)) == 1
+    return one_pair and contract.channels is ChannelOrder.RGB
+
+
+def fold(model: keras.Model, contract: Preprocessing) -> Folded:
+    """Rebuild a network so that one pair is enough.
+
+    Args:
+        model: functional or sequential, whose first layer is a Conv2D.
+        contract: as it was trained.
+
+    Raises:
+        UnsupportedError: a first layer that cannot take the contract; names it.
+    """
+    import numpy as np
+
+    first = _first_layer(model)
+    pair = replace(contract, channels=ChannelOrder.RGB, mean=(_PAIR,) * 3, std=(_PAIR,) * 3)
+    gain = _PAIR / np.array(contract.std, np.float64)
+    shift = (_PAIR - np.array(contract.mean, np.float64)) / np.array(contract.std, np.float64)
+    order = slice(None, None, -1 if contract.channels is ChannelOrder.BGR else 1)
+    kernel, bias = _split_weights(first)
+    offset = None
+    if _pads(first):
+        offset = (shift / gain)[order]
+        how = (
+            "std folded into the first convolution, mean added in front of it, because its zero "
+            "padding is the mean colour, which no constant pixel is"
+        )
+    else:
+        bias = bias + np.einsum("hwio,i->o", kernel, shift)
+        how = "mean and std folded into the first convolution"
+    kernel = (kernel * gain[None, None, :, None])[:, :, order]
+    if contract.channels is ChannelOrder.BGR:
+        how += ", channel order too"
+    weights = [kernel.astype(np.float32), bias.astype(np.float32)]
+    return Folded(_rebuilt(model, first, weights, offset), pair, how)
+
+
+def _first_layer(model: keras.Model) -> Any:
+    """The one Conv2D that reads the input."""
+    import keras
+
+    layers = getattr(model, "layers", None) or []
+    readers = [layer for layer in layers if not isinstance(layer, keras.layers.InputLayer)]
+    functional = isinstance(model, keras.Sequential) or hasattr(model, "operations")
+    if functional and readers and not isinstance(model, keras.Sequential):
+        source = model.inputs[0]
+        readers = [
+            layer
+            for layer in readers
+            if any(source is t for node in layer._inbound_nodes for t in node.input_tensors)
+        ]
+    else:
+        readers = readers[:1]
+    if len(readers) == 1 and type(readers[0]) is keras.layers.Conv2D:
+        layer = readers[0]
+        channels_last = layer.data_format == "channels_last"
+        if functional and layer.groups == 1 and channels_last and len(layer._inbound_nodes) == 1:
+            return layer
+    received = ", ".join(type(layer).__name__ for layer in readers) or type(model).__name__
+    raise UnsupportedError(
+        "this platform takes RGB with one mean and one std, and another contract is folded into a "
+        "Conv2D that reads the input",
+        received=f"{received} as the first layer",
+        remedy="train with one mean and std, or put the normalization into the model as a layer",
+    )
+
+
+def _pads(layer: Any) -> bool:
+    """Whether a Conv2D may put zeros around its input."""
+    return bool(layer.padding != "valid" and max(layer.kernel_size) > 1)
+
+
+def _split_weights(layer: Any) -> tuple[np.ndarray, np.ndarray]:
+    import numpy as np
+
+    kernel = np.asarray(layer.kernel, np.float64)
+    bias = np.asarray(layer.bias, np.float64) if layer.use_bias else np.zeros(kernel.shape[-1])
+    return kernel, bias
+
+
+def _rebuilt(
+    model: keras.Model, first: Any, weights: list[np.ndarray], offset: np.ndarray | None
+) -> keras.Model:
+    """The model with other weights in its first layer, and an addition in front if one is given."""
+    import keras
+
+    def clone(layer: Any) -> Any:
+        config = layer.get_config()
+        if layer is first:
+            config |= {"use_bias": True}
+        return type(layer).from_config(config)
+
+    copy = keras.models.clone_model(model, clone_function=clone)
+    for old, new in zip(model.layers, copy.layers, strict=True):
+        new.set_weights(weights if old is first else old.get_weights())
+    if offset is None:
+        return copy
+    image = keras.Input(model.inputs[0].shape[1:])
+    moved = keras.layers.Rescaling(1.0, [float(v) for v in offset], name="mean_shift")(image)
+    return keras.Model(image, copy(moved))

@@ -1,0 +1,132 @@
+"""ONNX Runtime's own file format, its list of operators, and its word on mobile providers.
+
+The tools are ONNX Runtime's (``onnxruntime.tools``), run in a child: they write to the process's
+log and keep global state.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from calibration_data.errors import UnsupportedError
+
+_CONFIG = ".required_operators_and_types.config"
+_TIMEOUT = 600
+_CHECKED = re.compile(r"Checking (NNAPI|CoreML \w+)$", re.MULTILINE)
+_PARTITIONS = re.compile(r"(\d+) partitions? with a total of (\d+)/(\d+) nodes")
+_UNSUPPORTED = re.compile(r"Unsupported ops: (\S+)")
+_ANSWER = re.compile(r"as is: (YES|NO|MAYBE)")
+
+
+@dataclass(frozen=True)
+class Usability:
+    """What ONNX Runtime's mobile usability check says of one execution provider.
+
+    Attributes:
+        provider: ``NNAPI``, ``CoreML NeuralNetwork``, ``CoreML MLProgram``.
+        answer: ``yes``, ``no`` or ``maybe``: whether the model should perform well as it is.
+        partitions: parts of the graph that it would take.
+        nodes: nodes in them.
+        all_nodes: nodes of the graph.
+        unsupported: operators that it would not take.
+    """
+
+    provider: str
+    answer: str
+    partitions: int
+    nodes: int
+    all_nodes: int
+    unsupported: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
+def write_ort(model: Path, folder: Path) -> tuple[Path, Path]:
+    """Convert an .onnx to .ort for Arm, and list operators with types for a reduced build.
+
+    ONNX Runtime writes the table of kernels in the .ort in an order that differs from run to run,
+    so the bytes do; the configuration's do not.
+
+    Args:
+        model: the .onnx.
+        folder: where the two files go.
+
+    Returns:
+        Paths of the .ort and of the configuration.
+
+    Raises:
+        UnsupportedError: ONNX Runtime's tool does not take the model.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        _tool(
+            "convert_onnx_models_to_ort", str(model), "--output_dir", scratch,
+            "--enable_type_reduction", "--optimization_style", "Fixed", "--target_platform", "arm",
+        )  # fmt: skip
+        ort, config = Path(scratch, f"{model.stem}.ort"), Path(scratch, f"{model.stem}{_CONFIG}")
+        written = folder / ort.name, folder / config.name
+        written[0].write_bytes(ort.read_bytes())
+        # Without the folder that it was made in: equal models give equal files.
+        text = config.read_text(encoding="utf-8").replace(f"{scratch}/", "")
+        written[1].write_text(text, encoding="utf-8")
+    return written
+
+
+def mobile_usability(model: Path) -> tuple[Usability, ...]:
+    """The mobile usability check's answers.
+
+    Raises:
+        UnsupportedError: the tool does not take the model, or says something unknown.
+    """
+    log = _tool("check_onnx_model_mobile_usability", "--log_level", "info", str(model))
+    parts = _CHECKED.split(log)[1:]
+    answers = tuple(
+        _answer(provider, text) for provider, text in zip(parts[::2], parts[1::2], strict=True)
+    )
+    if not answers:
+        raise _refused("check_onnx_model_mobile_usability", "no answer that can be read")
+    return answers
+
+
+def _answer(provider: str, text: str) -> Usability:
+    partitions, answer = _PARTITIONS.search(text), _ANSWER.search(text)
+    if partitions is None or answer is None:
+        raise _refused("check_onnx_model_mobile_usability", f"no answer for {provider}")
+    unsupported = _UNSUPPORTED.search(text)
+    return Usability(
+        provider,
+        answer=answer[1].lower(),
+        partitions=int(partitions[1]),
+        nodes=int(partitions[2]),
+        all_nodes=int(partitions[3]),
+        unsupported=tuple(unsupported[1].split(",")) if unsupported else (),
+    )
+
+
+def _tool(name: str, *arguments: str) -> str:
+    command = [sys.executable, "-I", "-m", f"onnxruntime.tools.{name}", *arguments]
+    try:
+        done = subprocess.run(  # noqa: S603 - a command of ours
+            command, capture_output=True, text=True, timeout=_TIMEOUT, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise _refused(name, f"no end within {_TIMEOUT} s") from error
+    log = f"{done.stdout}\n{done.stderr}"
+    if done.returncode:
+        raise _refused(name, (log.strip().splitlines() or ["no message"])[-1])
+    return log
+
+
+def _refused(tool: str, reason: str) -> UnsupportedError:
+    return UnsupportedError(
+        f"ONNX Runtime's {tool} takes the model",
+        received=reason,
+        remedy="look at the operators with edgequant inspect, or leave onnx-mobile out",
+    )
