@@ -18,6 +18,7 @@ from calibration_data.datasets.base import readings
 from calibration_data.manifest import sha256_of
 from calibration_data.preprocessing import Preprocessing
 from edgequant.rooms import ROOMS
+from quantize.plan import SUFFIX, QuantizationPlan
 from quantize.recipes import Recipe
 
 SUMS = "SHA256SUMS"
@@ -111,7 +112,12 @@ def find_artifact(path: Path, recipe: Recipe, key: str) -> Artifact | None:
 
 
 def deliver(
-    path: Path, recipe: Recipe, key: str, contract: Preprocessing, origin: dict[str, Any]
+    path: Path,
+    recipe: Recipe,
+    key: str,
+    contract: Preprocessing,
+    origin: dict[str, Any],
+    plan: QuantizationPlan | None = None,
 ) -> Artifact:
     """Write what goes with a new artifact.
 
@@ -121,6 +127,7 @@ def deliver(
         key: hash of what it was made from.
         contract: its preprocessing.
         origin: model, calibration and versions, for the record.
+        plan: that the file is a rendering of, to lie beside it; None without one.
     """
     artifact = Artifact(path, recipe, sha256_of(path), path.stat().st_size, key, unchanged=False)
     for old in own_files(path.parent, path.stem):
@@ -128,6 +135,8 @@ def deliver(
             old.unlink()
     if contract.labels:
         write_text(artifact.beside(_LABELS), "\n".join(contract.labels) + "\n")
+    if plan is not None:
+        write_whole(artifact.beside(SUFFIX), plan.save)
     record = {
         "artifact": path.name,
         "sha256": artifact.sha256,
@@ -141,6 +150,12 @@ def deliver(
     write_json(artifact.beside(_RECORD), record)
     write_sums(path.parent, path.stem)
     return artifact
+
+
+def remarks_of(artifact: Artifact) -> tuple[str, ...]:
+    """What its record tells the user: notes of its plan, and what was repaired."""
+    record = read_json(artifact.beside(_RECORD))
+    return tuple(str(remark) for remark in record.get("remarks", ()))
 
 
 def own_files(folder: Path, stem: str) -> list[Path]:

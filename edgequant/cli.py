@@ -23,7 +23,10 @@ from edgequant.options import (
     measure_options,
     model_options,
     model_request,
+    names,
     optimize_option,
+    plan_options,
+    repair_option,
     seed_option,
     spec_options,
     trust_option,
@@ -71,15 +74,20 @@ def list_command(what: str, **values: Any) -> None:
 @click.option(
     "--batch", type=click.Choice(["one", "named"]), help="First axis of the input (ONNX)."
 )
-@optimize_option
+@plan_options
 @calibration_options
 @click.option("--data", help="DATA to measure float against quantized on; writes a report.")
 @measure_options
+@repair_option
 @click.option("--output", type=PATH, help="Folder; artifacts/MODEL-RECIPE unless given.")
 @click.option("--force", is_flag=True, help="Write again what is already there.")
 @common
 def quantize(**values: Any) -> None:
-    """Write quantized files of a model, with what they were made from."""
+    """Write quantized files of a model, with what they were made from.
+
+    With --max-drop, an int8 file that loses more on held-out calibration images is repaired: by
+    more work first, then with the fewest operators in float32.
+    """
     with _terminal(values) as terminal:
         from edgequant.commands import quantize_command
 
@@ -134,7 +142,8 @@ def compare(**values: Any) -> None:
         from edgequant.commands import compare_command
 
         values["recipes"] = values["recipes"] or ",".join(recipe.name for recipe in RECIPES)
-        values.update(io=None, layout=None, batch=None)
+        values.update(io=None, layout=None, batch=None, max_float_share=None)
+        values.update(ranges="min-max", keep_float=None)
         compare_command(_quantize_request(values, "compare"), terminal)
 
 
@@ -263,6 +272,71 @@ def parity(**values: Any) -> None:
         parity_command(ParityRequest(**values), terminal)
 
 
+@cli.command()
+@model_options
+@contract_options
+@click.option("--recipe", default="onnx-int8", show_default=True, help="Of an int8 file.")
+@plan_options
+@calibration_options
+@click.option(
+    "--limit", type=click.IntRange(1), default=64, show_default=True, help="Images to judge on."
+)
+@click.option("--output", type=PATH, help="Folder; artifacts/MODEL-sensitivity unless given.")
+@common
+def sensitivity(**values: Any) -> None:
+    """Rank layers by what is lost when each alone is quantized, weights and activations apart."""
+    with _terminal(values) as terminal:
+        from edgequant.sensitivity_command import sensitivity_command
+
+        values.update(recipes=values["recipe"], io=None, layout=None, batch=None, data=None)
+        values.update(max_drop=None, max_float_share=None, force=True)
+        sensitivity_command(_quantize_request(values, "sensitivity"), values["limit"], terminal)
+
+
+@cli.group()
+def plan() -> None:
+    """Print, compare and apply quantization plans (NAME.plan beside each planned int8 file)."""
+
+
+@plan.command()
+@click.argument("plan", type=PATH)
+@common
+def show(plan: Path, **values: Any) -> None:
+    """Print a plan: tensors with scales and zero points, settings, notes."""
+    with _terminal(values) as terminal:
+        from edgequant.plan_command import show_command
+
+        show_command(plan, terminal)
+
+
+@plan.command()
+@click.argument("first", type=PATH)
+@click.argument("second", type=PATH)
+@common
+def diff(first: Path, second: Path, **values: Any) -> None:
+    """Say tensor by tensor where two plans differ; exit with 1 if they do."""
+    with _terminal(values) as terminal:
+        from edgequant.plan_command import diff_command
+
+        diff_command(first, second, terminal)
+
+
+@plan.command()
+@click.argument("plan", type=PATH)
+@model_options
+@contract_options
+@click.option("--recipe", "recipes", required=True, help="One, or several with commas.")
+@click.option("--io", type=click.Choice(["int8", "uint8", "float32"]), help="Of a .tflite.")
+@click.option("--output", type=PATH, help="Folder; artifacts/MODEL-RECIPE unless given.")
+@common
+def apply(plan: Path, **values: Any) -> None:
+    """Write files of the network that a plan was made for, without calibration."""
+    with _terminal(values) as terminal:
+        from edgequant.plan_command import apply_command, apply_request
+
+        apply_command(apply_request(plan, values), terminal)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code."""
     if arguments is None:
@@ -322,7 +396,7 @@ def _quantize_request(values: dict[str, Any], suffix: str | None = None) -> Any:
     from dataclasses import replace
 
     from edgequant.requests import CalibrationRequest, QuantizeRequest
-    from quantize.recipes import BatchAxis, IoType, Layout, Optimization, recipe
+    from quantize.recipes import BatchAxis, IoType, Layout, Optimization, RangeMethod, recipe
 
     model = model_request(values)
     recipes = tuple(
@@ -331,6 +405,8 @@ def _quantize_request(values: dict[str, Any], suffix: str | None = None) -> Any:
             layout=Layout(values["layout"] or chosen.layout),
             batch=BatchAxis(values["batch"] or chosen.batch),
             optimization=Optimization(values["optimize"]),
+            ranges=RangeMethod(values["ranges"]),
+            float_ops=names(values["keep_float"]),
         )
         for chosen in (recipe(name.strip()) for name in values["recipes"].split(","))
     )
@@ -344,4 +420,5 @@ def _quantize_request(values: dict[str, Any], suffix: str | None = None) -> Any:
         measure=_measure_request(values) if values["data"] else None,
         max_drop=values["max_drop"],
         force=values["force"],
+        most_float=values["max_float_share"],
     )

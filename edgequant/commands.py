@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from edgequant.artifacts import (
     data_digest,
     key_of,
     read_json,
+    remarks_of,
     versions,
     write_json,
     write_sums,
@@ -57,8 +59,8 @@ def quantize_command(request: QuantizeRequest, terminal: Terminal) -> None:
                 report = _measure_artifact(artifact, prepared, request.measure, terminal)
             _show(report, terminal)
             reports.append(report)
-        _say_artifact(artifact, terminal)
-        rows.append({**_artifact_row(artifact), **({"report": report} if report else {})})
+        say_artifact(artifact, terminal)
+        rows.append({**artifact_row(artifact), **({"report": report} if report else {})})
     terminal.result({"artifacts": rows} if len(rows) > 1 else rows[0])
     check_gate(reports, request.max_drop)
 
@@ -112,8 +114,6 @@ def compare_command(request: QuantizeRequest, terminal: Terminal) -> None:
 
 def train_command(model: ModelRequest, values: dict[str, Any], terminal: Terminal) -> None:
     """Train a registered network on a training split."""
-    from dataclasses import replace
-
     from models.training import TrainingRecipe, train
 
     names = ("epochs", "batch_size", "learning_rate", "holdout", "seed")
@@ -157,8 +157,12 @@ def _compared(
     terminal: Terminal,
 ) -> tables.Document:
     dataset = open_measured(request, prepared.contract, prepared.loaded.classes)
-    candidates = [
+    files = [
         file_candidate(a.path, request.runtime, a.sha256, name=a.recipe.name) for a in artifacts
+    ]
+    candidates = [
+        replace(candidate, remarks=(*candidate.remarks, *remarks_of(artifact)))
+        for candidate, artifact in zip(files, artifacts, strict=True)
     ]
     reference = model_candidate(prepared.loaded)
     measurement = measure(candidates, reference, dataset, prepared.contract, request, terminal)
@@ -255,23 +259,28 @@ def _reference(request: ModelRequest, contract: Preprocessing) -> Candidate:
     return model_candidate(loaded)
 
 
-def _artifact_row(artifact: Artifact) -> dict[str, Any]:
+def artifact_row(artifact: Artifact) -> dict[str, Any]:
+    """An artifact as plain values for JSON."""
     return {
         "artifact": str(artifact.path),
         "recipe": artifact.recipe.name,
         "size_bytes": artifact.size_bytes,
         "sha256": artifact.sha256,
         "unchanged": artifact.unchanged,
+        "remarks": list(remarks_of(artifact)),
         "files": [str(path) for path in artifact.files()],
     }
 
 
-def _say_artifact(artifact: Artifact, terminal: Terminal) -> None:
+def say_artifact(artifact: Artifact, terminal: Terminal) -> None:
+    """Tell where an artifact and what goes with it are, and warn of what its plan notes."""
     state = "unchanged since the last run" if artifact.unchanged else "written"
     terminal.say(f"{artifact.recipe.name}: {state}")
     for path in artifact.files():
         terminal.say(f"  {path}")
     terminal.say(f"  sha256 {artifact.sha256}")
+    for remark in remarks_of(artifact):
+        terminal.note(f"{artifact.recipe.name}: {remark}")
 
 
 def _show(report: tables.Document, terminal: Terminal) -> None:

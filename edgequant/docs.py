@@ -75,7 +75,10 @@ def _runtimes(_: str) -> str:
 
 def _commands(_: str) -> str:
     parts = [_help([])]
-    parts += [_help([name]) for name in cli.commands]
+    for name, command in cli.commands.items():
+        parts.append(_help([name]))
+        if isinstance(command, click.Group):
+            parts += [_help([name, part]) for part in command.commands]
     return "\n\n".join(parts)
 
 
@@ -84,7 +87,8 @@ def _help(path: list[str]) -> str:
     context = click.Context(cli, info_name="edgequant", **cli.context_settings)
     command: click.Command = cli
     for name in path:
-        command = cli.commands[name]
+        assert isinstance(command, click.Group)
+        command = command.commands[name]
         context = click.Context(command, info_name=name, parent=context)
     context.terminal_width = 100
     title = " ".join(["edgequant", *path])

@@ -102,6 +102,30 @@ optimize_option = click.option(
     help="Work put into the integers of int8 files; converter leaves them to the SDKs.",
 )
 
+plan_options = _together(
+    optimize_option,
+    click.option(
+        "--ranges",
+        type=click.Choice(["min-max", "moving-average", "percentile", "entropy", "mse"]),
+        default="min-max",
+        show_default=True,
+        help="How activation ranges are read in planned int8 files.",
+    ),
+    click.option(
+        "--keep-float",
+        metavar="NAMES",
+        help="Operators that stay in float32, with commas; 'edgequant sensitivity' names them.",
+    ),
+)
+
+repair_option = click.option(
+    "--max-float-share",
+    type=click.FloatRange(0, 1),
+    default=0.5,
+    show_default=True,
+    help="Of the multiply-adds, that may go to float32 to keep --max-drop.",
+)
+
 measure_options = _together(
     click.option("--threads", type=click.IntRange(1), default=1, show_default=True),
     click.option("--limit", type=click.IntRange(1), help="Measure on so many images at most."),
@@ -163,3 +187,9 @@ def _numbers(option: str, text: str | None) -> tuple[float, ...] | None:
             received=text,
             remedy=f"write for instance {option} 127.5",
         ) from error
+
+
+def names(text: str | None) -> tuple[str, ...]:
+    """Names that were given with commas, in the order of the alphabet."""
+    parts = (text or "").split(",")
+    return tuple(sorted({part.strip() for part in parts if part.strip()}))

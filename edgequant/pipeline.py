@@ -25,6 +25,7 @@ from calibration_data.preprocessing import Preprocessing
 from calibration_data.splits import calibration_beside
 from edgequant.artifacts import Artifact, data_digest, deliver, find_artifact, key_of, versions
 from edgequant.planning import Planner
+from edgequant.repair import Repair, Repairer
 from edgequant.requests import QuantizeRequest
 from edgequant.terminal import Terminal
 from export.target import ExportRequest, export_targets
@@ -143,6 +144,7 @@ def artifact_key(request: QuantizeRequest, recipe: Recipe, inputs: Inputs) -> st
             "class_names": () if inputs.named is None else inputs.named.class_names,
             "recipe": recipe.to_dict(),
             "calibration": calibration,
+            "repair": (request.max_drop, request.most_float) if _repairs(request, recipe) else None,
             "versions": versions(target.packages),
         }
     )
@@ -160,8 +162,11 @@ def write_artifact(
     prepared: Prepared,
     key: str,
     advance: Callable[[int], None],
+    repair: Repair | None = None,
 ) -> Artifact:
-    """Export one recipe and deliver it with what goes with it."""
+    """Export one recipe, as repaired, and deliver it with what goes with it."""
+    if repair is not None:
+        recipe = repair.applied(recipe)
     target = export_targets()[recipe.target]
     calibration = prepared.calibration if recipe.needs_calibration else None
     planned = prepared.planner.planned(recipe, advance) if recipe.planned else None
@@ -186,8 +191,14 @@ def write_artifact(
             "seed": request.calibration.seed,
         },
         "versions": versions(target.packages),
+        "repair": None if repair is None else repair.to_dict(),
+        "remarks": [
+            *([] if planned is None else planned.plan.notes),
+            *([] if repair is None else repair.remarks()),
+        ],
     }
-    return deliver(path, recipe, key, prepared.contract, origin)
+    plan = None if planned is None else planned.plan
+    return deliver(path, recipe, key, prepared.contract, origin, plan)
 
 
 def quantize(
@@ -200,6 +211,7 @@ def quantize(
     """
     prepared: Prepared | None = None
     artifacts: list[Artifact] = []
+    repairer: Repairer | None = None
     for recipe in request.recipes:
         key = artifact_key(request, recipe, inputs)
         path = artifact_path(request, recipe)
@@ -208,10 +220,25 @@ def quantize(
             prepared = prepared or prepare_shown(request, inputs, terminal)
             images = prepared.calibration if recipe.needs_calibration else None
             total = None if images is None else len(images.dataset)
+            repair: Repair | None = None
+            if _repairs(request, recipe):
+                repairer = repairer or _repairer(request, prepared)
+                with terminal.progress(f"{recipe.name} on held-out images", None) as advance:
+                    repair = repairer.repaired(recipe, advance)
             with terminal.progress(recipe.name, total) as advance:
-                artifact = write_artifact(request, recipe, prepared, key, advance)
+                artifact = write_artifact(request, recipe, prepared, key, advance, repair)
         artifacts.append(artifact)
     return artifacts, prepared
+
+
+def _repairs(request: QuantizeRequest, recipe: Recipe) -> bool:
+    return request.repairs and recipe.planned
+
+
+def _repairer(request: QuantizeRequest, prepared: Prepared) -> Repairer:
+    assert request.max_drop is not None
+    assert request.most_float is not None
+    return Repairer(prepared.planner, prepared.loaded.classes, request.max_drop, request.most_float)
 
 
 def _silent(_: int) -> None:

@@ -63,8 +63,19 @@ class Planner:
             recipe: an int8 one.
             advance: told of images and operators that are done.
         """
-        request = PlanRequest(recipe.granularity, recipe.weight_range, recipe.optimization)
+        request = plan_request(recipe)
         if request not in self.made:
             plan = make_plan(self.graph, self.images, self.contract, request, advance)
-            self.made[request] = PlannedNetwork(self.graph, plan)
+            self.made[request] = PlannedNetwork(plan.network(self.graph), plan)
         return self.made[request]
+
+
+def plan_request(recipe: Recipe) -> PlanRequest:
+    """What an int8 recipe asks of the engine."""
+    return PlanRequest(
+        recipe.granularity,
+        recipe.weight_range,
+        recipe.optimization,
+        recipe.float_ops,
+        recipe.ranges,
+    )

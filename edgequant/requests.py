@@ -58,6 +58,8 @@ class QuantizeRequest:
         measure: also compare with the float model on these images.
         max_drop: gate, in points of top-1 lost; None for no gate.
         force: write again what is already there.
+        most_float: share of the multiply-adds that may stay in float32 to keep ``max_drop``;
+            None for a gate that repairs nothing.
     """
 
     model: ModelRequest
@@ -68,6 +70,12 @@ class QuantizeRequest:
     measure: MeasureRequest | None = None
     max_drop: float | None = None
     force: bool = False
+    most_float: float | None = None
+
+    @property
+    def repairs(self) -> bool:
+        """Whether the gate is to be met by another plan, if need be."""
+        return self.max_drop is not None and self.most_float is not None
 
     def folder(self, recipe: Recipe) -> Path:
         """Where the artifact of a recipe goes."""

@@ -22,20 +22,25 @@ QUANTIZED = WEIGHTED | {"Add", "GlobalAveragePool", "Mul"}
 """Operators that an int8 file must not compute in float."""
 
 
-def check_graph(graph: Graph, recipe: Recipe) -> None:
+def check_graph(graph: Graph, recipe: Recipe, float_ops: frozenset[str] = frozenset()) -> None:
     """Look for every operator and weight that is not as the recipe says.
+
+    Args:
+        graph: of the written file.
+        recipe: of the file.
+        float_ops: names of operators that an int8 file computes in float all the same.
 
     Raises:
         UnsupportedError: some are not; the message names them.
         InvalidInputError: a scale that is not a finite positive number.
     """
-    check: dict[Precision, Callable[[Graph, Recipe], list[str]]] = {
+    check: dict[Precision, Callable[[Graph, Recipe, frozenset[str]], list[str]]] = {
         Precision.FLOAT32: _float32_faults,
         Precision.FLOAT16: _float16_faults,
         Precision.DYNAMIC: _dynamic_faults,
         Precision.INT8: _int8_faults,
     }
-    faults = check[recipe.precision](graph, recipe)
+    faults = check[recipe.precision](graph, recipe, float_ops)
     if recipe.layout is Layout.NCHW:
         transposes = [node for node in graph.nodes if node.op_type == "Transpose"]
         faults += [f"Transpose {n.outputs[0]}" for n in transposes if not deals(n)]
@@ -47,15 +52,15 @@ def check_graph(graph: Graph, recipe: Recipe) -> None:
         )
 
 
-def _float32_faults(graph: Graph, _: Recipe) -> list[str]:
+def _float32_faults(graph: Graph, _: Recipe, __: frozenset[str]) -> list[str]:
     return [f"{n.op_type} {n.name}" for n in graph.nodes if "Quantize" in n.op_type]
 
 
-def _float16_faults(graph: Graph, _: Recipe) -> list[str]:
+def _float16_faults(graph: Graph, _: Recipe, __: frozenset[str]) -> list[str]:
     return [f"float32 {name}" for name, v in graph.constants.items() if v.dtype == "float32"]
 
 
-def _dynamic_faults(graph: Graph, _: Recipe) -> list[str]:
+def _dynamic_faults(graph: Graph, _: Recipe, __: frozenset[str]) -> list[str]:
     faults = [f"float {n.op_type} {n.name}" for n in graph.nodes if n.op_type in WEIGHTED]
     for node in graph.nodes:
         if node.op_type in ("ConvInteger", "MatMulInteger"):
@@ -65,7 +70,7 @@ def _dynamic_faults(graph: Graph, _: Recipe) -> list[str]:
     return faults
 
 
-def _int8_faults(graph: Graph, recipe: Recipe) -> list[str]:
+def _int8_faults(graph: Graph, recipe: Recipe, float_ops: frozenset[str]) -> list[str]:
     producers = graph.producers()
     readers: dict[str, list[Node]] = {}
     for node in graph.nodes:
@@ -76,6 +81,10 @@ def _int8_faults(graph: Graph, recipe: Recipe) -> list[str]:
         if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
             _check_scale(graph, node)
         if node.op_type not in QUANTIZED:
+            continue
+        if node.name in float_ops:
+            if node.op_type in WEIGHTED and node.inputs[1] not in graph.constants:
+                faults.append(f"{node.op_type} {node.name}, to stay in float, has integer weights")
             continue
         sources = [producers.get(name) for name in node.inputs if name]
         if any(source is None or source.op_type != "DequantizeLinear" for source in sources):

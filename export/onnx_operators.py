@@ -44,7 +44,7 @@ def _conv(r: Rendering, op: Op) -> None:
     depthwise = op.kind == OpKind.DEPTHWISE_CONV
     order = (3, 0, 1, 2) if depthwise else (0, 3, 1, 2)
     inputs = [
-        r.read(op, 0, channels_first=True),
+        r.shielded(op, r.read(op, 0, channels_first=True)),
         r.stored(op.inputs[1], "weight", op, order),
         r.stored(op.inputs[2], "bias", op, None),
     ]
@@ -61,7 +61,7 @@ def _dense(r: Rendering, op: Op) -> None:
         source = r.add("Reshape", [source, shape], f"{op.name}.in")
         source = r.requantize(op.inputs[0], source, f"{source}.dq")
     inputs = [
-        source,
+        r.shielded(op, source),
         r.stored(op.inputs[1], "weight", op, None),
         r.stored(op.inputs[2], "bias", op, None),
     ]

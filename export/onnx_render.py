@@ -156,12 +156,30 @@ class Rendering:
         return self.add("Clip", [value, *ends], f"{value}.clip")
 
     def requantize(self, tensor: str, value: str, output: str) -> str:
-        """A quantizer and a dequantizer behind a float value."""
+        """A quantizer and a dequantizer behind a float value; itself where the plan has none."""
+        if tensor not in self.plan.activations:
+            return value
         params = self.plan.activations[tensor].as_type(IntType.UINT8)
         scale = self.constant(f"{tensor}.s", np.array(params.scale[0], np.float32))
         zero = self.constant(f"{tensor}.z", np.array(params.zero_point[0], np.uint8))
         integers = self.add("QuantizeLinear", [value, scale, zero], f"{output}.q")
         return self.add("DequantizeLinear", [integers, scale, zero], output)
+
+    def shielded(self, op: Op, value: str) -> str:
+        """Keep ONNX Runtime from quantizing the weights of an operator that stays in float.
+
+        Its optimizer WeightBiasQuantization gives every convolution and Gemm that reads a
+        dequantizer int8 weights with one scale; not behind a Clip, and this one lets everything
+        through that the dequantizer gives.
+        """
+        params = self.plan.activations.get(op.inputs[0])
+        if params is None or op.name not in self.plan.float_ops:
+            return value
+        ends = [
+            self.constant(f"{op.name}.{side}", np.array(end, np.float32))
+            for side, end in zip(("low", "high"), params.real_range, strict=True)
+        ]
+        return self.add("Clip", [value, *ends], f"{op.name}.in.float")
 
     def stored(self, tensor: str, role: str, op: Op, order: tuple[int, ...] | None) -> str:
         """A constant: dequantized where the plan has integers for it, else float."""

@@ -117,7 +117,8 @@ def _check_file(path: Path, request: ExportRequest) -> None:
             remedy="report this model to the project",
         ) from error
     graph = from_model(model)
-    check_graph(graph, request.recipe)
+    kept = () if request.planned is None else request.planned.plan.float_ops
+    check_graph(graph, request.recipe, frozenset(kept))
     scores = run_model(model, _sample(request), request.recipe.layout)
     if scores.shape[1:] != graph.output[1][1:] or not np.isfinite(scores).all():
         raise InvalidInputError(

@@ -12,6 +12,7 @@ wrong numbers (tflite-micro pull 2602) and NNAPI refuses (LiteRT issue 3596).
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,7 +56,7 @@ def write(request: ExportRequest, path: Path) -> None:
     else:
         content = render(request.planned.graph, request.planned.plan, recipe.io)
     path.write_bytes(finish(content, ArtifactCard(request.preprocessing, recipe)))
-    check_file(path, recipe)
+    check_file(path, recipe, _float_kinds(request))
     check_outputs(path, image, expected, recipe)
 
 
@@ -94,6 +95,14 @@ def _refuse_what_tflite_has_not(recipe: Recipe) -> None:
             received=f"layout {recipe.layout.value}",
             remedy="use layout nhwc, or an onnx recipe",
         )
+
+
+def _float_kinds(request: ExportRequest) -> Counter[str]:
+    """How many operators of each kind the plan leaves in float32."""
+    if request.planned is None:
+        return Counter()
+    floats = frozenset(request.planned.plan.float_ops)
+    return Counter(op.kind for op in request.planned.graph.ops if op.name in floats)
 
 
 def _frozen(request: ExportRequest) -> Any:
@@ -257,7 +266,8 @@ def _sample(request: ExportRequest) -> np.ndarray:
     """One image for the check run: of the calibration set, or noise in the contract's range."""
     import numpy as np
 
-    if request.calibration is not None or request.recipe.needs_calibration:
+    needed = request.recipe.needs_calibration and request.planned is None
+    if request.calibration is not None or needed:
         return next(_images(request))
     low, high = request.preprocessing.value_range
     shape = (1, *request.preprocessing.size, 3)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,8 +42,14 @@ _WEIGHTS = {
 _CHANNEL_AXIS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3}
 
 
-def check_file(path: Path, recipe: Recipe) -> None:
+def check_file(path: Path, recipe: Recipe, floats: Mapping[str, int] | None = None) -> None:
     """Check types, scales and shapes in a written file.
+
+    Args:
+        path: of the file.
+        recipe: that it was written with.
+        floats: how many operators of each name a plan has left in float32; those must be there,
+            with a change of type around them, and no others.
 
     Raises:
         UnsupportedError: an operator, a weight tensor or an end has another type than the recipe
@@ -53,7 +59,8 @@ def check_file(path: Path, recipe: Recipe) -> None:
     model = read_flat_model(path)
     _check_scales(model)
     _check_ends(model.subgraphs[0], recipe)
-    faults = Counter(fault for graph in model.subgraphs for fault in _faults(graph, recipe))
+    kept = _kept(model, floats or {})
+    faults = Counter(fault for graph in model.subgraphs for fault in _faults(graph, recipe, kept))
     if recipe.precision is Precision.DYNAMIC and not faults and not _has_hybrid(model):
         faults.update(
             f"{operator.name} with fewer than {DYNAMIC_MIN_ELEMENTS} weights"
@@ -158,7 +165,7 @@ def _check_ends(graph: Subgraph, recipe: Recipe) -> None:
         )
 
 
-def _faults(graph: Subgraph, recipe: Recipe) -> Iterator[str]:
+def _faults(graph: Subgraph, recipe: Recipe, kept: frozenset[int]) -> Iterator[str]:
     """What one subgraph has that the recipe does not allow, in words."""
     stored = {
         operator.outputs[0]: operator.inputs[0]
@@ -166,6 +173,8 @@ def _faults(graph: Subgraph, recipe: Recipe) -> Iterator[str]:
         if operator.name == DEQUANTIZE and graph.tensors[operator.inputs[0]].constant
     }
     for operator in graph.operators:
+        if id(operator) in kept:
+            continue
         yield from _compute_faults(graph, operator, recipe)
         if operator.name in WEIGHTED:
             weights = graph.tensors[stored.get(operator.inputs[1], operator.inputs[1])]
@@ -176,6 +185,44 @@ def _faults(graph: Subgraph, recipe: Recipe) -> Iterator[str]:
             yield f"{len(tensor.scale)} scales for {tensor.name}"
         if recipe.precision is Precision.FLOAT16 and _is_float32_vector(tensor):
             yield f"constant {tensor.name} in float32"
+
+
+def _kept(model: FlatModel, floats: Mapping[str, int]) -> frozenset[int]:
+    """Identities of the operators that may be in float32, and of those that change types for them.
+
+    Raises:
+        UnsupportedError: other operators are in float32 than those that the plan leaves there.
+    """
+    if not floats:
+        return frozenset()
+    found = [
+        (graph, operator)
+        for graph in model.subgraphs
+        for operator in graph.operators
+        if operator.name not in (QUANTIZE, DEQUANTIZE) and graph.compute(operator) == "float32"
+    ]
+    counts = Counter(operator.name for _, operator in found)
+    if counts != Counter(dict(floats)):
+        raise UnsupportedError(
+            "a .tflite file computes in float32 what its plan leaves in float32",
+            received=f"{dict(counts)} where the plan has {dict(floats)}",
+            remedy="report this model to the project",
+        )
+    kept = {id(operator) for _, operator in found}
+    for graph in model.subgraphs:
+        ends = {
+            index
+            for owner, operator in found
+            if owner is graph
+            for index in (*operator.inputs, *operator.outputs)
+        }
+        kept.update(
+            id(operator)
+            for operator in graph.operators
+            if operator.name in (QUANTIZE, DEQUANTIZE)
+            and ends.intersection((*operator.inputs, *operator.outputs))
+        )
+    return frozenset(kept)
 
 
 def _compute_faults(graph: Subgraph, operator: GraphOperator, recipe: Recipe) -> Iterator[str]:

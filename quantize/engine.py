@@ -17,9 +17,10 @@ from quantize.execute import no_integer_form
 from quantize.graph import Graph, OpKind
 from quantize.layers import LayerSettings
 from quantize.narrowing import narrowed
+from quantize.observe import observed_ranges
 from quantize.pairing import paired
 from quantize.plan import IntegerConstant, QuantizationPlan, digest
-from quantize.recipes import Granularity, Optimization, WeightRange
+from quantize.recipes import Granularity, Optimization, RangeMethod, WeightRange
 from quantize.reconstruct import BATCH, Lockstep
 
 MEMORY_BYTES = 2 * 1024**3
@@ -82,17 +83,19 @@ class PlanRequest:
         weight_range: see WeightRange.
         optimization: see Optimization.
         float_ops: names of operators that stay in float32.
+        ranges: how the ranges of activations are read.
     """
 
     granularity: Granularity = Granularity.PER_CHANNEL
     weight_range: WeightRange = WeightRange.SATURATION_SAFE
     optimization: Optimization = Optimization.DEFAULT
     float_ops: tuple[str, ...] = ()
+    ranges: RangeMethod = RangeMethod.MIN_MAX
 
 
 @dataclass(frozen=True)
 class PlannedNetwork:
-    """A graph with the plan that was made for it."""
+    """A plan and its ``network``, what is to be rendered."""
 
     graph: Graph
     plan: QuantizationPlan
@@ -119,29 +122,18 @@ def make_plan(
         InvalidInputError: no image, images of another size, or NaN in images, weights or
             activations.
     """
-    _check(graph)
+    prepared = settled(graph, images, contract, request, advance)
+    scaled, params = prepared.graph, prepared.params
     effort = EFFORTS[request.optimization]
-    most = max(2, MEMORY_BYTES // _bytes_an_image(graph))
-    seen = _measured(graph, images, min(effort.images, most), advance)
-    scaled, after = equalized(graph, seen.spans, request.granularity)
-    if request.weight_range is WeightRange.SATURATION_SAFE:
-        scaled, after = paired(scaled, after)
-    ranges = {name: span.range for name, span in after.items()}
-    if effort.judges:
-        ranges = narrowed(
-            scaled, ranges, seen.kept[:: len(seen.kept) // effort.judges or 1], advance
-        )
-    params = activation_params(scaled, ranges, contract)
-    params = _in_integers(scaled, params, request.float_ops)
-    settings = LayerSettings(
-        request.granularity,
-        request.weight_range,
-        sweeps=effort.sweeps,
-        narrowings=effort.narrowings,
-        refit=True,
+    lockstep = Lockstep(
+        scaled,
+        _in_integers(scaled, params, request.float_ops),
+        layer_settings(request),
+        effort.positions,
+        frozenset(request.float_ops),
     )
-    lockstep = Lockstep(scaled, params, settings, effort.positions, frozenset(request.float_ops))
-    constants = lockstep.run(seen.kept, advance)
+    params = lockstep.params
+    constants = lockstep.run(prepared.kept, advance)
     constants |= _elementwise_constants(scaled, params, request.float_ops)
     return QuantizationPlan(
         graph=digest(graph),
@@ -150,16 +142,73 @@ def make_plan(
         granularity=request.granularity,
         weight_range=request.weight_range,
         float_ops=request.float_ops,
+        floats=_float_constants(graph, scaled, request.float_ops),
         settings={
             "optimization": request.optimization.value,
+            "ranges": request.ranges.value,
             "calibration_images": images.count,
-            "rounding_images": len(seen.kept),
+            "rounding_images": len(prepared.kept),
             "positions": effort.positions,
             "sweeps": effort.sweeps,
             "narrowings": list(effort.narrowings),
             "judges": effort.judges,
         },
-        notes=tuple(_notes(seen)),
+        notes=prepared.notes,
+    )
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What is decided before any weight is rounded.
+
+    Attributes:
+        graph: canonical, equalized.
+        params: of every activation.
+        kept: images to round on, spread evenly over the set.
+        notes: what the user must know, a sentence each.
+    """
+
+    graph: Graph
+    params: Mapping[str, QuantParams]
+    kept: np.ndarray
+    notes: tuple[str, ...]
+
+
+def settled(
+    graph: Graph,
+    images: CalibrationImages,
+    contract: Preprocessing | None,
+    request: PlanRequest,
+    advance: Callable[[int], None] = lambda _: None,
+) -> Settled:
+    """Measure ranges, equalize, and choose the parameters of activations; see ``make_plan``."""
+    _check(graph)
+    effort = EFFORTS[request.optimization]
+    most = max(2, MEMORY_BYTES // _bytes_an_image(graph))
+    seen = _measured(graph, images, min(effort.images, most), advance)
+    scaled, after = equalized(graph, seen.spans, request.granularity)
+    if request.weight_range is WeightRange.SATURATION_SAFE:
+        scaled, after = paired(scaled, after)
+    ranges = {name: span.range for name, span in after.items()}
+    if request.ranges is not RangeMethod.MIN_MAX:
+        shape = graph.tensors[graph.input].shape[1:]
+        ranges |= observed_ranges(scaled, _checked(images.batches(), shape), request.ranges)
+    elif effort.judges:
+        judges = seen.kept[:: len(seen.kept) // effort.judges or 1]
+        ranges = narrowed(scaled, ranges, judges, advance)
+    params = activation_params(scaled, ranges, contract)
+    return Settled(scaled, params, seen.kept, tuple(_notes(seen)))
+
+
+def layer_settings(request: PlanRequest) -> LayerSettings:
+    """How a request has its layers rounded."""
+    effort = EFFORTS[request.optimization]
+    return LayerSettings(
+        request.granularity,
+        request.weight_range,
+        sweeps=effort.sweeps,
+        narrowings=effort.narrowings,
+        refit=True,
     )
 
 
@@ -277,9 +326,22 @@ def _in_integers(
     def needed(name: str) -> bool:
         producer = graph.producers.get(name)
         around = [*graph.readers[name], *([producer] if producer else [])]
-        return any(op.name not in floats for op in around)
+        ends = (graph.input, graph.output)  # integers in any file whose ends are
+        return name in ends or any(op.name not in floats for op in around)
 
     return {name: value for name, value in params.items() if needed(name)}
+
+
+def _float_constants(
+    graph: Graph, scaled: Graph, float_ops: tuple[str, ...]
+) -> dict[str, np.ndarray]:
+    """Constants of float operators that equalization has changed."""
+    names = {name for op in graph.ops if op.name in float_ops for name in op.inputs}
+    return {
+        name: scaled.value(name)
+        for name in sorted(names)
+        if graph.is_constant(name) and scaled.value(name) is not graph.value(name)
+    }
 
 
 def _elementwise_constants(

@@ -12,6 +12,9 @@ from quantize.graph import Graph, Op, OpKind
 
 _PADDING = ("SAME", "VALID")
 
+SMALL_VARIANCE = 1e-3
+"""Share of the variances that must rise above single precision's rounding of the moments."""
+
 
 @dataclass(frozen=True)
 class Moments:
@@ -53,7 +56,14 @@ class Moments:
     def covariance(self) -> np.ndarray:
         """Of the quantized inputs; the bias takes care of their mean."""
         mean, _ = self.means
-        return np.asarray(self.own / self.count - mean[..., :, None] * mean[..., None, :])
+        found = np.asarray(self.own / self.count - mean[..., :, None] * mean[..., None, :])
+        # Where next to nothing varies, what rounding leaves could be indefinite.
+        size = found.shape[-1]
+        power = np.trace(self.own, axis1=-2, axis2=-1) / self.count
+        floor = np.asarray(power * float(np.finfo(np.float32).eps))
+        variance = np.trace(found, axis1=-2, axis2=-1) / size
+        added = np.where(variance * SMALL_VARIANCE < floor, floor, 0.0)
+        return np.asarray(found + np.eye(size) * added[..., None, None])
 
     @property
     def cross_covariance(self) -> np.ndarray:

@@ -56,6 +56,7 @@ class QuantizationPlan:
         granularity: scales a convolution weight has.
         weight_range: whether neighbouring weights are held to what x86 without VNNI can add.
         float_ops: names of the operators that stay in float32.
+        floats: their float32 constants, where equalization gave them others than the graph has.
         settings: how it was made, as plain values for the reader.
         notes: what the user must know of it, a sentence each.
     """
@@ -66,6 +67,7 @@ class QuantizationPlan:
     granularity: Granularity
     weight_range: WeightRange
     float_ops: tuple[str, ...] = ()
+    floats: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
     settings: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -83,6 +85,15 @@ class QuantizationPlan:
                 remedy="give that network, with the same weights, or make a new plan",
             )
 
+    def network(self, graph: Graph) -> Graph:
+        """The graph whose float operators fit the plan's integers: what is to be rendered.
+
+        Raises:
+            InvalidInputError: another graph; see ``check_graph``.
+        """
+        self.check_graph(graph)
+        return graph.with_values(self.floats)
+
     def save(self, path: Path) -> None:
         """Write the archive at ``path``; equal plans give equal bytes."""
         header = {
@@ -91,6 +102,7 @@ class QuantizationPlan:
             "granularity": self.granularity.value,
             "weight_range": self.weight_range.value,
             "float_ops": list(self.float_ops),
+            "floats": sorted(self.floats),
             "settings": dict(self.settings),
             "notes": list(self.notes),
             "activations": {name: p.to_dict() for name, p in sorted(self.activations.items())},
@@ -101,6 +113,7 @@ class QuantizationPlan:
             f"i.{number}": self.constants[name].integers
             for number, name in enumerate(sorted(self.constants))
         }
+        arrays |= {f"f.{number}": self.floats[n] for number, n in enumerate(sorted(self.floats))}
         arrays["header"] = np.frombuffer(text.encode(), np.uint8)
         with path.open("wb") as handle:
             np.savez_compressed(handle, **arrays)
@@ -113,7 +126,7 @@ class QuantizationPlan:
             InvalidInputError: no such file, another format, or a damaged one.
         """
         try:
-            with np.load(path, allow_pickle=False) as archive:
+            with path.open("rb") as handle, np.load(handle, allow_pickle=False) as archive:
                 header = json.loads(archive["header"].tobytes())
                 if header["format"] != FORMAT:
                     raise ValueError(f"its format is {header['format']!r}")
@@ -121,6 +134,7 @@ class QuantizationPlan:
                     name: IntegerConstant(QuantParams.from_dict(params), archive[f"i.{number}"])
                     for number, (name, params) in enumerate(sorted(header["constants"].items()))
                 }
+                floats = {n: archive[f"f.{number}"] for number, n in enumerate(header["floats"])}
             return cls(
                 graph=header["graph"],
                 activations={
@@ -131,6 +145,7 @@ class QuantizationPlan:
                 granularity=Granularity(header["granularity"]),
                 weight_range=WeightRange(header["weight_range"]),
                 float_ops=tuple(header["float_ops"]),
+                floats=floats,
                 settings=header["settings"],
                 notes=tuple(header["notes"]),
             )

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from calibration_data.atomic import write_whole
 from calibration_data.errors import InvalidInputError
 from quantize.graph import Fused
 from quantize.range_search import Histogram, least_divergence, least_error
+from quantize.recipes import RangeMethod
 
 BINS = 4096
 """At most; at least half of them lie between the smallest and the largest value."""
@@ -30,22 +30,6 @@ PERCENTILE = 99.99
 
 _FINEST = -60
 """Exponent of the finest bins."""
-
-
-class RangeMethod(StrEnum):
-    """How a range is read from what was observed."""
-
-    MIN_MAX = "min-max"
-    """Every value."""
-    MOVING_AVERAGE = "moving-average"
-    """Mean over the images of each image's ends (a moving average of weight 1/n: no order)."""
-    PERCENTILE = "percentile"
-    """All but the outermost values of each end."""
-    ENTROPY = "entropy"
-    """Least Kullback-Leibler divergence of the values from what 256 steps keep of them (Migacz
-    2017, 8-bit Inference with TensorRT), searched over both ends."""
-    MSE = "mse"
-    """Least mean squared error of 256 steps, searched over both ends."""
 
 
 @dataclass(frozen=True)

@@ -87,6 +87,22 @@ class Optimization(StrEnum):
     """Training with quantizers in the network, before the engine's own work."""
 
 
+class RangeMethod(StrEnum):
+    """How the range of an activation is read from what was observed."""
+
+    MIN_MAX = "min-max"
+    """Every value."""
+    MOVING_AVERAGE = "moving-average"
+    """Mean over the images of each image's ends (a moving average of weight 1/n: no order)."""
+    PERCENTILE = "percentile"
+    """All but the outermost values of each end."""
+    ENTROPY = "entropy"
+    """Least Kullback-Leibler divergence of the values from what 256 steps keep of them (Migacz
+    2017, 8-bit Inference with TensorRT), searched over both ends."""
+    MSE = "mse"
+    """Least mean squared error of 256 steps, searched over both ends."""
+
+
 @dataclass(frozen=True)
 class Recipe:
     """What to write.
@@ -102,9 +118,12 @@ class Recipe:
         batch: first axis of the input.
         weight_range: see WeightRange; of int8 recipes.
         optimization: likewise.
+        ranges: likewise.
+        float_ops: names of operators that stay in float32 in an int8 file.
 
     Raises:
-        UnsupportedError: integer input with float activations.
+        UnsupportedError: integer input with float activations, or ranges and float operators of
+            a recipe that the engine does not plan.
     """
 
     name: str
@@ -117,6 +136,8 @@ class Recipe:
     batch: BatchAxis = BatchAxis.ONE
     weight_range: WeightRange = WeightRange.SATURATION_SAFE
     optimization: Optimization = Optimization.DEFAULT
+    ranges: RangeMethod = RangeMethod.MIN_MAX
+    float_ops: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.io is not IoType.FLOAT32 and self.precision is not Precision.INT8:
@@ -124,6 +145,16 @@ class Recipe:
                 f"integer input and output need int8 activations, which {self.name} has not",
                 received=f"--io {self.io.value}",
                 remedy="use --io float32, or an int8 recipe",
+            )
+        if self.planned:
+            return
+        asked = ["--keep-float"] if self.float_ops else []
+        asked += ["--ranges"] if self.ranges is not RangeMethod.MIN_MAX else []
+        if asked:
+            raise UnsupportedError(
+                "ranges and float operators are chosen in int8 recipes that the engine plans",
+                received=f"{' and '.join(asked)} with {self.name}, {self.optimization.value}",
+                remedy="use an int8 recipe without --optimize converter",
             )
 
     @property
@@ -152,6 +183,8 @@ class Recipe:
             "batch": self.batch.value,
             "weight_range": self.weight_range.value,
             "optimization": self.optimization.value,
+            "ranges": self.ranges.value,
+            "float_ops": list(self.float_ops),
         }
 
     @classmethod
@@ -164,6 +197,8 @@ class Recipe:
             batch=BatchAxis(values["batch"]),
             weight_range=WeightRange(values["weight_range"]),
             optimization=Optimization(values.get("optimization", "converter")),
+            ranges=RangeMethod(values.get("ranges", "min-max")),
+            float_ops=tuple(values.get("float_ops", ())),
         )
 
 

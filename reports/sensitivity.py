@@ -1,0 +1,115 @@
+"""The ranking of layers as screen table, CSV and plot; all are renderings of one JSON document."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from quantize.sensitivity import Sensitivity
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+Document = dict[str, Any]
+
+CSV_FIELDS = (
+    "rank", "name", "kind", "multiply_adds",
+    "weights_sqnr_db", "weights_drop", "weights_agreement",
+    "activations_sqnr_db", "activations_drop", "activations_agreement",
+)  # fmt: skip
+_PARTS = ("weights", "activations")
+_PLOTTED = 40
+
+
+def document(ranking: Sensitivity, **more: Any) -> Document:
+    """Everything that was measured, as plain values; the most sensitive layer first."""
+    rows = [{"rank": i, **row.to_dict()} for i, row in enumerate(ranking.layers, 1)]
+    return {**more, "n": ranking.images, "top1": ranking.top1, "rows": rows}
+
+
+def conditions(report: Document) -> list[str]:
+    """What the figures rest on, line by line."""
+    n = f"n = {report['n']:,} images of {report['data']} that nothing was decided on"
+    alone = (
+        "Each part alone in integers, all the rest in float32; activations are a layer's results"
+    )
+    how = f"Recipe {report['recipe']}, --optimize {report['optimization']}"
+    return [
+        f"{n}; float top-1 {report['top1']:.2f} %.",
+        f"{alone}. Ranked by the noise of both on the outputs.",
+        f"{how}; float arithmetic on the integers, no runtime's kernels.",
+    ]
+
+
+def screen_table(report: Document, most: int) -> Table:
+    """A table for the terminal, of the first ``most`` rows."""
+    from rich import box
+    from rich.table import Table
+
+    total = sum(row["multiply_adds"] for row in report["rows"]) or 1
+    table = Table(box=box.SIMPLE_HEAD)
+    for head in ("rank", "layer", "operator"):
+        table.add_column(head, no_wrap=True, justify="right" if head == "rank" else "left")
+    for head in (
+        "weights dB", "drop, points", "activations dB", "drop, points", "multiply-adds %",
+    ):  # fmt: skip
+        table.add_column(head, no_wrap=True, justify="right")
+    for row in report["rows"][:most]:
+        cells = [cell for part in _PARTS for cell in _cells(row[part])]
+        share = f"{100 * row['multiply_adds'] / total:.1f}" if row["multiply_adds"] else "-"
+        table.add_row(str(row["rank"]), row["name"], row["kind"], *cells, share)
+    return table
+
+
+def _cells(effect: dict[str, Any] | None) -> tuple[str, str]:
+    if effect is None:
+        return "-", "-"
+    sqnr = effect["sqnr_db"]
+    return "inf" if sqnr is None else f"{sqnr:.1f}", f"{effect['drop']:+.2f}"
+
+
+def csv_table(report: Document) -> str:
+    """The rows as CSV with a header line; empty where a layer has no such part."""
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, CSV_FIELDS, lineterminator="\n", restval="")
+    writer.writeheader()
+    for row in report["rows"]:
+        flat = {name: row[name] for name in CSV_FIELDS[:4]}
+        for part in _PARTS:
+            for name, value in (row[part] or {}).items():
+                flat[f"{part}_{name}"] = "" if value is None else round(value, 4)
+        writer.writerow(flat)
+    return buffer.getvalue()
+
+
+def plot(report: Document, path: Path) -> None:
+    """Draw the most sensitive layers: SQNR of weights and of activations, the worst on top.
+
+    Args:
+        report: from ``document``.
+        path: of the PNG; equal reports give equal bytes with one version of matplotlib.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    rows = report["rows"][:_PLOTTED]
+    figure = Figure(figsize=(8, 1.2 + 0.22 * len(rows)), layout="constrained")
+    canvas = FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    for part, marker in zip(_PARTS, ("o", "s"), strict=True):
+        points = [
+            (row[part]["sqnr_db"], place)
+            for place, row in enumerate(rows)
+            if row[part] is not None and row[part]["sqnr_db"] is not None
+        ]
+        axes.plot([p[0] for p in points], [p[1] for p in points], marker, label=part)
+    axes.set_yticks(range(len(rows)), [row["name"] for row in rows], fontsize=7)
+    axes.invert_yaxis()
+    axes.set_xlabel("SQNR of the outputs with this part alone in integers, dB")
+    axes.set_title(f"{report['model']}, {report['recipe']}, n = {report['n']}", fontsize=9)
+    axes.grid(axis="x", alpha=0.3)
+    axes.legend()
+    with path.open("wb") as handle:
+        canvas.print_png(handle, metadata={"Software": None})
