@@ -24,6 +24,8 @@ from edgequant.options import (
     model_options,
     model_request,
     optimize_option,
+    qat_options,
+    qat_settings,
     seed_option,
     spec_options,
     trust_option,
@@ -71,6 +73,7 @@ def list_command(what: str, **values: Any) -> None:
     "--batch", type=click.Choice(["one", "named"]), help="First axis of the input (ONNX)."
 )
 @optimize_option
+@qat_options
 @calibration_options
 @click.option("--data", help="DATA to measure float against quantized on; writes a report.")
 @measure_options
@@ -121,6 +124,7 @@ def evaluate(**values: Any) -> None:
 @contract_options
 @click.option("--recipes", help=f"With commas; all unless given: {_RECIPE_NAMES}.")
 @optimize_option
+@qat_options
 @calibration_options
 @click.option("--data", required=True, help="DATA to measure on.")
 @measure_options
@@ -269,4 +273,5 @@ def _quantize_request(values: dict[str, Any], suffix: str | None = None) -> Any:
         measure=_measure_request(values) if values["data"] else None,
         max_drop=values["max_drop"],
         force=values["force"],
+        qat=qat_settings(values),
     )

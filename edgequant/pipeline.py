@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,8 @@ from edgequant.requests import QuantizeRequest
 from edgequant.terminal import Terminal
 from export.target import ExportRequest, export_targets
 from models.loading import LoadedModel, load
-from quantize.recipes import Recipe
+from quantize.qat_exchange import QatSettings
+from quantize.recipes import Optimization, Recipe
 
 MOST_SAMPLES = 1000
 """Calibration images drawn from a larger set unless the user asks for another number."""
@@ -63,11 +64,12 @@ class Prepared:
     loaded: LoadedModel
     contract: Preprocessing
     calibration: CalibrationSet | None
+    qat: QatSettings = field(default_factory=QatSettings)
 
     @cached_property
     def planner(self) -> Planner:
         """Makes each plan once, whatever the number of files that render it."""
-        return Planner(self.loaded.model, self.contract, self.calibration)
+        return Planner(self.loaded.model, self.contract, self.calibration, self.qat)
 
 
 def open_inputs(request: QuantizeRequest) -> Inputs:
@@ -119,7 +121,7 @@ def prepare(request: QuantizeRequest, inputs: Inputs) -> Prepared:
         _refuse_non_finite_activations(loaded, calibration)
     if inputs.measured is not None:
         align_labels(inputs.measured, contract, loaded.classes)  # refused before, not after
-    return Prepared(loaded, contract, calibration)
+    return Prepared(loaded, contract, calibration, request.qat)
 
 
 def prepare_shown(request: QuantizeRequest, inputs: Inputs, terminal: Terminal) -> Prepared:
@@ -143,6 +145,7 @@ def artifact_key(request: QuantizeRequest, recipe: Recipe, inputs: Inputs) -> st
             "class_names": () if inputs.named is None else inputs.named.class_names,
             "recipe": recipe.to_dict(),
             "calibration": calibration,
+            "qat": asdict(request.qat) if _is_trained(recipe) else None,
             "versions": versions(target.packages),
         }
     )
@@ -208,10 +211,16 @@ def quantize(
             prepared = prepared or prepare_shown(request, inputs, terminal)
             images = prepared.calibration if recipe.needs_calibration else None
             total = None if images is None else len(images.dataset)
+            if total is not None and _is_trained(recipe):
+                total *= 1 + request.qat.epochs
             with terminal.progress(recipe.name, total) as advance:
                 artifact = write_artifact(request, recipe, prepared, key, advance)
         artifacts.append(artifact)
     return artifacts, prepared
+
+
+def _is_trained(recipe: Recipe) -> bool:
+    return recipe.planned and recipe.optimization is Optimization.QAT
 
 
 def _silent(_: int) -> None:

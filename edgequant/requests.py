@@ -7,6 +7,7 @@ from pathlib import Path
 
 from calibration_data.contract import ContractRequest
 from models.loading import ModelRequest
+from quantize.qat_exchange import QatSettings
 from quantize.recipes import Recipe
 
 
@@ -58,6 +59,7 @@ class QuantizeRequest:
         measure: also compare with the float model on these images.
         max_drop: gate, in points of top-1 lost; None for no gate.
         force: write again what is already there.
+        qat: how recipes with training are trained.
     """
 
     model: ModelRequest
@@ -68,6 +70,7 @@ class QuantizeRequest:
     measure: MeasureRequest | None = None
     max_drop: float | None = None
     force: bool = False
+    qat: QatSettings = field(default_factory=QatSettings)
 
     def folder(self, recipe: Recipe) -> Path:
         """Where the artifact of a recipe goes."""

@@ -65,6 +65,7 @@ EFFORTS: Mapping[Optimization, Effort] = {
     Optimization.DEFAULT: Effort(images=64, positions=800, sweeps=2),
     Optimization.BEST: Effort(images=256, positions=2000, sweeps=3, narrowings=(1.0, 0.92)),
 }
+EFFORTS = {**EFFORTS, Optimization.QAT: EFFORTS[Optimization.BEST]}  # training starts from it
 
 
 @dataclass(frozen=True)
