@@ -26,6 +26,8 @@ from edgequant.options import (
     names,
     optimize_option,
     plan_options,
+    qat_options,
+    qat_settings,
     repair_option,
     seed_option,
     spec_options,
@@ -75,6 +77,7 @@ def list_command(what: str, **values: Any) -> None:
     "--batch", type=click.Choice(["one", "named"]), help="First axis of the input (ONNX)."
 )
 @plan_options
+@qat_options
 @calibration_options
 @click.option("--data", help="DATA to measure float against quantized on; writes a report.")
 @measure_options
@@ -130,6 +133,7 @@ def evaluate(**values: Any) -> None:
 @contract_options
 @click.option("--recipes", help=f"With commas; all unless given: {_RECIPE_NAMES}.")
 @optimize_option
+@qat_options
 @calibration_options
 @click.option("--data", required=True, help="DATA to measure on.")
 @measure_options
@@ -421,4 +425,5 @@ def _quantize_request(values: dict[str, Any], suffix: str | None = None) -> Any:
         max_drop=values["max_drop"],
         force=values["force"],
         most_float=values["max_float_share"],
+        qat=qat_settings(values),
     )

@@ -11,6 +11,7 @@ import click
 if TYPE_CHECKING:
     from calibration_data.contract import ContractRequest
     from models.loading import ModelRequest
+    from quantize.qat_exchange import QatSettings
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 PATH = click.Path(path_type=Path)
@@ -101,6 +102,14 @@ optimize_option = click.option(
     show_default=True,
     help="Work put into the integers of int8 files; converter leaves them to the SDKs.",
 )
+qat_options = _together(
+    click.option("--qat-epochs", type=click.IntRange(1), help="Of --optimize qat; 5 unless given."),
+    click.option(
+        "--qat-learning-rate",
+        type=float,
+        help="Of --optimize qat, in steps of the integer weights; 0.02 unless given.",
+    ),
+)
 
 plan_options = _together(
     optimize_option,
@@ -152,6 +161,22 @@ def model_request(values: dict[str, Any]) -> ModelRequest:
         shortcut=None if shortcut is None else Shortcut(shortcut),
         trust_lambda=values.pop("trust_lambda", False),
     )
+
+
+def qat_settings(values: dict[str, Any]) -> QatSettings:
+    """Take the options of ``qat_options`` out of ``values``."""
+    from calibration_data.errors import InvalidInputError
+    from quantize.qat_exchange import QatSettings
+
+    names = ("epochs", "learning_rate")
+    given = {n: v for n in names if (v := values.pop(f"qat_{n}")) is not None}
+    if given and values["optimize"] != "qat":
+        raise InvalidInputError(
+            "--qat-epochs and --qat-learning-rate go with --optimize qat",
+            received=f"--optimize {values['optimize']}",
+            remedy="add --optimize qat, or leave them out",
+        )
+    return QatSettings(**given, seed=values["seed"])
 
 
 def contract_request(values: dict[str, Any]) -> ContractRequest:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,8 @@ from edgequant.requests import QuantizeRequest
 from edgequant.terminal import Terminal
 from export.target import ExportRequest, export_targets
 from models.loading import LoadedModel, load
-from quantize.recipes import Recipe
+from quantize.qat_exchange import QatSettings
+from quantize.recipes import Optimization, Recipe
 
 MOST_SAMPLES = 1000
 """Calibration images drawn from a larger set unless the user asks for another number."""
@@ -64,11 +65,12 @@ class Prepared:
     loaded: LoadedModel
     contract: Preprocessing
     calibration: CalibrationSet | None
+    qat: QatSettings = field(default_factory=QatSettings)
 
     @cached_property
     def planner(self) -> Planner:
         """Makes each plan once, whatever the number of files that render it."""
-        return Planner(self.loaded.model, self.contract, self.calibration)
+        return Planner(self.loaded.model, self.contract, self.calibration, self.qat)
 
 
 def open_inputs(request: QuantizeRequest) -> Inputs:
@@ -120,7 +122,7 @@ def prepare(request: QuantizeRequest, inputs: Inputs) -> Prepared:
         _refuse_non_finite_activations(loaded, calibration)
     if inputs.measured is not None:
         align_labels(inputs.measured, contract, loaded.classes)  # refused before, not after
-    return Prepared(loaded, contract, calibration)
+    return Prepared(loaded, contract, calibration, request.qat)
 
 
 def prepare_shown(request: QuantizeRequest, inputs: Inputs, terminal: Terminal) -> Prepared:
@@ -145,6 +147,7 @@ def artifact_key(request: QuantizeRequest, recipe: Recipe, inputs: Inputs) -> st
             "recipe": recipe.to_dict(),
             "calibration": calibration,
             "repair": (request.max_drop, request.most_float) if _repairs(request, recipe) else None,
+            "qat": asdict(request.qat) if _is_trained(recipe) else None,
             "versions": versions(target.packages),
         }
     )
@@ -225,6 +228,8 @@ def quantize(
                 repairer = repairer or _repairer(request, prepared)
                 with terminal.progress(f"{recipe.name} on held-out images", None) as advance:
                     repair = repairer.repaired(recipe, advance)
+            if total is not None and _is_trained(recipe):
+                total *= 1 + request.qat.epochs
             with terminal.progress(recipe.name, total) as advance:
                 artifact = write_artifact(request, recipe, prepared, key, advance, repair)
         artifacts.append(artifact)
@@ -239,6 +244,10 @@ def _repairer(request: QuantizeRequest, prepared: Prepared) -> Repairer:
     assert request.max_drop is not None
     assert request.most_float is not None
     return Repairer(prepared.planner, prepared.loaded.classes, request.max_drop, request.most_float)
+
+
+def _is_trained(recipe: Recipe) -> bool:
+    return recipe.planned and recipe.optimization is Optimization.QAT
 
 
 def _silent(_: int) -> None:

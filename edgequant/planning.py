@@ -12,7 +12,8 @@ from calibration_data.errors import InvalidInputError
 from calibration_data.preprocessing import Preprocessing
 from quantize.engine import CalibrationImages, PlannedNetwork, PlanRequest, make_plan
 from quantize.graph import Graph
-from quantize.recipes import Recipe
+from quantize.qat import QatSettings, trained_plan
+from quantize.recipes import Optimization, Recipe
 
 if TYPE_CHECKING:
     import keras
@@ -26,12 +27,14 @@ class Planner:
         model: one image in, one score a class out.
         contract: of its input.
         calibration: representative images; None where no recipe needs any.
+        qat: of plans that are trained.
         made: plans by what was asked for.
     """
 
     model: keras.Model = field(repr=False)
     contract: Preprocessing
     calibration: CalibrationSet | None
+    qat: QatSettings = field(default_factory=QatSettings)
     made: dict[PlanRequest, PlannedNetwork] = field(default_factory=dict, repr=False)
 
     @cached_property
@@ -66,6 +69,8 @@ class Planner:
         request = plan_request(recipe)
         if request not in self.made:
             plan = make_plan(self.graph, self.images, self.contract, request, advance)
+            if request.optimization is Optimization.QAT:
+                plan = trained_plan(self.graph, plan, self.images, self.qat, advance)
             self.made[request] = PlannedNetwork(plan.network(self.graph), plan)
         return self.made[request]
 

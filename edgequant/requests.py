@@ -7,6 +7,7 @@ from pathlib import Path
 
 from calibration_data.contract import ContractRequest
 from models.loading import ModelRequest
+from quantize.qat_exchange import QatSettings
 from quantize.recipes import Recipe
 
 
@@ -60,6 +61,7 @@ class QuantizeRequest:
         force: write again what is already there.
         most_float: share of the multiply-adds that may stay in float32 to keep ``max_drop``;
             None for a gate that repairs nothing.
+        qat: how recipes with training are trained.
     """
 
     model: ModelRequest
@@ -71,6 +73,7 @@ class QuantizeRequest:
     max_drop: float | None = None
     force: bool = False
     most_float: float | None = None
+    qat: QatSettings = field(default_factory=QatSettings)
 
     @property
     def repairs(self) -> bool:

@@ -72,6 +72,7 @@ EFFORTS: Mapping[Optimization, Effort] = {
         images=256, positions=2000, sweeps=3, narrowings=(1.0, 0.92), judges=32
     ),
 }
+EFFORTS = {**EFFORTS, Optimization.QAT: EFFORTS[Optimization.BEST]}  # training starts from it
 
 
 @dataclass(frozen=True)
