@@ -24,8 +24,12 @@ if TYPE_CHECKING:
 TRACED_BATCH = 5
 """Any number that is unlikely to be a size in a network."""
 
-MAX_CONVERSION_ERROR = 1e-3
-"""Largest difference between Keras and ONNX in float32, of the largest output."""
+MAX_CONVERSION_ERROR = 1e-2
+"""Largest difference between Keras and ONNX in float32, of the largest output.
+
+Deep networks with random weights lose digits to another order of summation (MobileOne S4: 1.8e-3);
+lost weights or a wrong layout change the outputs altogether.
+"""
 
 
 def float_graph(model: keras.Model, layout: Layout) -> Graph:

@@ -56,7 +56,9 @@ def narrowed(
         for name in spent:
             del values[name]
         for name in op.outputs:
-            if len(groups[roots[name]]) == 1 and not known_a_priori(op) and name in values:
+            if len(groups[roots[name]]) > 1 or name == graph.output:
+                continue  # the largest scores are the ones that matter
+            if not known_a_priori(op) and name in values:
                 rest = order[place + 1 :]
                 chosen[name] = _choose(graph, rest, values, name, ranges[name], exact)
         advance(1)
