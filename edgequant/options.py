@@ -103,11 +103,11 @@ optimize_option = click.option(
     help="Work put into the integers of int8 files; converter leaves them to the SDKs.",
 )
 qat_options = _together(
-    click.option("--qat-epochs", type=click.IntRange(1), help="Of --optimize qat; 5 unless given."),
+    click.option("--qat-epochs", type=click.IntRange(1), help="Of --optimize qat; 6 unless given."),
     click.option(
         "--qat-learning-rate",
         type=float,
-        help="Of --optimize qat, in steps of the integer weights; 0.02 unless given.",
+        help="Of --optimize qat, in steps of the integer weights; 0.01 unless given.",
     ),
 )
 

@@ -43,8 +43,8 @@ class QatSettings:
         InvalidInputError: no epoch, no image, or a learning rate that is not above 0.
     """
 
-    epochs: int = 5
-    learning_rate: float = 0.02
+    epochs: int = 6
+    learning_rate: float = 0.01
     batch: int = 32
     seed: int = 0
 
