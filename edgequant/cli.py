@@ -33,8 +33,9 @@ from edgequant.options import (
     spec_options,
     trust_option,
 )
+from edgequant.plan_cli import plan
 from edgequant.ship_options import runtime_option, ship_options
-from edgequant.terminal import open_terminal
+from edgequant.terminal import terminal_of
 from quantize.recipes import RECIPES
 
 _EX_SOFTWARE = 70
@@ -57,7 +58,7 @@ def cli() -> None:
 @common
 def list_command(what: str, **values: Any) -> None:
     """List what is registered: models, recipes, datasets, runtimes or targets."""
-    with _terminal(values) as terminal:
+    with terminal_of(values) as terminal:
         from edgequant.listing import show
 
         show(what, terminal)
@@ -91,7 +92,7 @@ def quantize(**values: Any) -> None:
     With --max-drop, an int8 file that loses more on held-out calibration images is repaired: by
     more work first, then with the fewest operators in float32.
     """
-    with _terminal(values) as terminal:
+    with terminal_of(values) as terminal:
         from edgequant.commands import quantize_command
 
         quantize_command(_quantize_request(values), terminal)
@@ -109,7 +110,7 @@ def quantize(**values: Any) -> None:
 @common
 def evaluate(**values: Any) -> None:
     """Measure a .tflite, .onnx or .keras: accuracy, drop against a reference, latency."""
-    with _terminal(values) as terminal:
+    with terminal_of(values) as terminal:
         from edgequant.commands import evaluate_command
         from edgequant.requests import EvaluateRequest
         from models.loading import ModelRequest
@@ -142,7 +143,7 @@ def evaluate(**values: Any) -> None:
 @common
 def compare(**values: Any) -> None:
     """Measure Keras float and every recipe on the same tensors, in one table."""
-    with _terminal(values) as terminal:
+    with terminal_of(values) as terminal:
         from edgequant.commands import compare_command
 
         values["recipes"] = values["recipes"] or ",".join(recipe.name for recipe in RECIPES)
@@ -168,7 +169,7 @@ def compare(**values: Any) -> None:
 @common
 def train(**values: Any) -> None:
     """Train a registered network; a run that was killed goes on where it was."""
-    with _terminal(values) as terminal:
+    with terminal_of(values) as terminal:
         from edgequant.commands import train_command
 
         train_command(model_request(values), values, terminal)
@@ -199,7 +200,7 @@ def train(**values: Any) -> None:
 @common
 def cost(**values: Any) -> None:
     """Count params, multiply-adds and peak activation memory, by layer or over a grid."""
-    with _terminal(values) as terminal:
+    with terminal_of(values) as terminal:
         from edgequant.cost_command import run
 
         run(model_request(values), values, terminal)
@@ -217,7 +218,7 @@ def cost(**values: Any) -> None:
 @common
 def inspect(artifact: Path, tensors: bool, target: str | None, **values: Any) -> None:
     """Take a .tflite or .onnx apart: operators, types, scales, ends, size by part."""
-    with _terminal(values) as terminal:
+    with terminal_of(values) as terminal:
         from edgequant.listing import show_inspection
 
         if target is None:
@@ -240,7 +241,7 @@ def inspect(artifact: Path, tensors: bool, target: str | None, **values: Any) ->
 @common
 def ship(**values: Any) -> None:
     """Write one bundle (folder and .zip) for several platforms, proven by their runtimes."""
-    with _terminal(values) as terminal:
+    with terminal_of(values) as terminal:
         from edgequant.ship_command import ship_command
         from edgequant.ship_options import ship_request
 
@@ -253,7 +254,7 @@ def ship(**values: Any) -> None:
 @common
 def verify(bundle: Path, **values: Any) -> None:
     """Check a bundle again: hashes, and every platform whose runtime is installed."""
-    with _terminal(values) as terminal:
+    with terminal_of(values) as terminal:
         from edgequant.verify_command import verify_command
         from evaluation.proofs.proof import runtime_paths
 
@@ -270,7 +271,7 @@ def verify(bundle: Path, **values: Any) -> None:
 @common
 def parity(**values: Any) -> None:
     """Compare an int8 .tflite and an int8 .onnx: integers, outputs, and where they first differ."""
-    with _terminal(values) as terminal:
+    with terminal_of(values) as terminal:
         from edgequant.parity_command import ParityRequest, parity_command
 
         parity_command(ParityRequest(**values), terminal)
@@ -289,7 +290,7 @@ def parity(**values: Any) -> None:
 @common
 def sensitivity(**values: Any) -> None:
     """Rank layers by what is lost when each alone is quantized, weights and activations apart."""
-    with _terminal(values) as terminal:
+    with terminal_of(values) as terminal:
         from edgequant.sensitivity_command import sensitivity_command
 
         values.update(recipes=values["recipe"], io=None, layout=None, batch=None, data=None)
@@ -297,48 +298,7 @@ def sensitivity(**values: Any) -> None:
         sensitivity_command(_quantize_request(values, "sensitivity"), values["limit"], terminal)
 
 
-@cli.group()
-def plan() -> None:
-    """Print, compare and apply quantization plans (NAME.plan beside each planned int8 file)."""
-
-
-@plan.command()
-@click.argument("plan", type=PATH)
-@common
-def show(plan: Path, **values: Any) -> None:
-    """Print a plan: tensors with scales and zero points, settings, notes."""
-    with _terminal(values) as terminal:
-        from edgequant.plan_command import show_command
-
-        show_command(plan, terminal)
-
-
-@plan.command()
-@click.argument("first", type=PATH)
-@click.argument("second", type=PATH)
-@common
-def diff(first: Path, second: Path, **values: Any) -> None:
-    """Say tensor by tensor where two plans differ; exit with 1 if they do."""
-    with _terminal(values) as terminal:
-        from edgequant.plan_command import diff_command
-
-        diff_command(first, second, terminal)
-
-
-@plan.command()
-@click.argument("plan", type=PATH)
-@model_options
-@contract_options
-@click.option("--recipe", "recipes", required=True, help="One, or several with commas.")
-@click.option("--io", type=click.Choice(["int8", "uint8", "float32"]), help="Of a .tflite.")
-@click.option("--output", type=PATH, help="Folder; artifacts/MODEL-RECIPE unless given.")
-@common
-def apply(plan: Path, **values: Any) -> None:
-    """Write files of the network that a plan was made for, without calibration."""
-    with _terminal(values) as terminal:
-        from edgequant.plan_command import apply_command, apply_request
-
-        apply_command(apply_request(plan, values), terminal)
+cli.add_command(plan)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -378,10 +338,6 @@ def _fail(message: str, code: int, arguments: list[str]) -> None:
         traceback.print_exc()
     click.echo(f"edgequant: {message}", err=True)
     sys.exit(code)
-
-
-def _terminal(values: dict[str, Any]) -> Any:
-    return open_terminal(machine_readable=values.pop("as_json"), debug=values.pop("debug"))
 
 
 def _measure_request(values: dict[str, Any]) -> Any:

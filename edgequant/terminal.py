@@ -12,7 +12,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -142,3 +142,8 @@ def open_terminal(*, machine_readable: bool, debug: bool) -> Iterator[Terminal]:
             os.close(descriptor)
         out.close()
         err.close()
+
+
+def terminal_of(values: dict[str, Any]) -> AbstractContextManager[Terminal]:
+    """The terminal that the options of a command ask for; takes them out of ``values``."""
+    return open_terminal(machine_readable=values.pop("as_json"), debug=values.pop("debug"))
