@@ -169,7 +169,7 @@ def qat_settings(values: dict[str, Any]) -> QatSettings:
     from quantize.qat_exchange import QatSettings
 
     names = ("epochs", "learning_rate")
-    given = {n: v for n in names if (v := values.pop(f"qat_{n}")) is not None}
+    given = {n: v for n in names if (v := values.pop(f"qat_{n}", None)) is not None}
     if given and values["optimize"] != "qat":
         raise InvalidInputError(
             "--qat-epochs and --qat-learning-rate go with --optimize qat",

@@ -104,13 +104,31 @@ def _bounds(
     return np.maximum(-LIMIT, -PAIR_LIMIT - low), np.minimum(LIMIT, PAIR_LIMIT - high)
 
 
+def _spread(moments: np.ndarray) -> np.ndarray:
+    """Upper triangular factor of the inverse: how an error goes to the inputs that follow.
+
+    Inputs that hardly ever change leave moments that float64 cannot tell from singular ones; these
+    are damped until they can be inverted.
+    """
+    for share in (0.0, 1e-6, 1e-4, 1e-2):
+        held = damped(moments, share) if share else moments
+        try:
+            inverse = np.linalg.inv(held)
+            symmetric = (inverse + np.swapaxes(inverse, -1, -2)) / 2
+            return np.asarray(np.swapaxes(np.linalg.cholesky(symmetric), -1, -2))
+        except np.linalg.LinAlgError:
+            continue
+    # Errors stay where they arise: rounding to the nearest.
+    diagonal = np.sqrt(1 / np.maximum(np.einsum("...ii->...i", moments), np.finfo(float).tiny))
+    return np.asarray(diagonal[..., None] * np.eye(moments.shape[-1]))
+
+
 def _propagated(
     layer: Layer, scale: np.ndarray, moments: np.ndarray, order: np.ndarray
 ) -> np.ndarray:
     """One pass over the inputs; each rounding error is spread over the inputs that follow."""
     work = layer.weight[:, order].copy()
-    inverse = np.linalg.inv(moments[np.ix_(order, order)])
-    spread = np.linalg.cholesky((inverse + inverse.T) / 2).T  # upper triangular
+    spread = _spread(moments[np.ix_(order, order)])
     integers = np.zeros_like(work)  # in the layer's own order
     inputs = work.shape[1]
     for start in range(0, inputs, _BLOCK):
@@ -158,7 +176,7 @@ def _rounded_apart(
     moments = np.take_along_axis(
         np.take_along_axis(moments, order[:, :, None], 1), order[:, None, :], 2
     )
-    spread = np.swapaxes(np.linalg.cholesky(np.linalg.inv(moments)), 1, 2)
+    spread = _spread(moments)
     integers = np.zeros_like(work)
     for j in range(work.shape[1]):
         integers[:, j] = np.clip(np.rint(work[:, j] / scale), -LIMIT, LIMIT)
