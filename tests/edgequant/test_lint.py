@@ -6,17 +6,28 @@ from pathlib import Path
 
 import numpy as np
 
+from models.loading import ModelRequest, load
 from tests.edgequant.conftest import Run
 
 
-def test_a_clean_file_exits_with_0_and_shows_every_figure(
-    run: Run, tiny_int8: Path, photos: Path
-) -> None:
+def test_a_clean_file_exits_with_0_and_shows_every_figure(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "shipped.keras"
+    load(ModelRequest("mobilenet_v2_small")).model.save(path)
+    arguments = ("lint", path, "--data", "fashion_mnist:test", "--crop", "pad", "--limit", "40")
+    outcome = run(*arguments, "--json")
+    assert outcome.code == 0, outcome.err
+    assert (outcome.json["images"], outcome.json["findings"]) == (40, 0)
+    assert outcome.json["contract_assumed"] is True
+    shift = next(c for c in outcome.json["checks"] if c["check"] == "label-shift")
+    assert shift["figures"]["top1"] > 80
+
+
+def test_an_untrained_int8_file_is_constant(run: Run, tiny_int8: Path, photos: Path) -> None:
     outcome = run("lint", tiny_int8, "--data", f"{photos}:test", "--json")
+    assert outcome.code == 1
     states = {c["check"]: c["state"] for c in outcome.json["checks"]}
+    assert states["constant-output"] == "found"
     assert states["silent-float"] == states["dynamic-shape"] == "clean"
-    assert outcome.json["images"] == 18
-    assert outcome.code == (1 if outcome.json["findings"] else 0)
 
 
 def test_a_fault_exits_with_1_and_its_name(run: Run, tiny_keras: Path, photos: Path) -> None:

@@ -71,11 +71,12 @@ def only(made: Subject, name: str) -> dict[str, float]:
     return found[name].outcome.figures
 
 
-class TestTheShippedNetwork:
-    @pytest.fixture(scope="class")
-    def made(self) -> Subject:
-        return subject(wrapped())
+@pytest.fixture(scope="module")
+def made() -> Subject:
+    return subject(wrapped())
 
+
+class TestTheShippedNetwork:
     def test_has_no_fault_and_its_logits_are_noted(self, made):
         checked = {f.check.name: f.outcome for f in lint(made)}
         assert not faults(lint(made))
@@ -174,14 +175,18 @@ def colour_network(path: Path, size: int | None) -> Path:
         helper.make_node("GlobalAveragePool", ["image"], ["mean"]),
         helper.make_node("Flatten", ["mean"], ["flat"]),
         helper.make_node("Gather", ["flat", "order"], ["sorted"], axis=1),
-        helper.make_node("Softmax", ["sorted"], ["scores"], axis=1),
+        helper.make_node("Mul", ["sorted", "ten"], ["logits"]),
+        helper.make_node("Softmax", ["logits"], ["scores"], axis=1),
     ]
     graph = helper.make_graph(
         nodes,
         "colours",
         [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, size, size])],
         [helper.make_tensor_value_info("scores", TensorProto.FLOAT, [1, 3])],
-        [helper.make_tensor("order", TensorProto.INT64, [3], [2, 1, 0])],
+        [
+            helper.make_tensor("order", TensorProto.INT64, [3], [2, 1, 0]),
+            helper.make_tensor("ten", TensorProto.FLOAT, [], [10.0]),
+        ],
     )
     save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
     return path
