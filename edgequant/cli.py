@@ -301,6 +301,31 @@ def sensitivity(**values: Any) -> None:
 cli.add_command(plan)
 
 
+@cli.command()
+@click.argument("model", type=PATH)
+@click.option("--data", required=True, help="DATA with labelled images to measure on.")
+@click.option("--limit", type=click.IntRange(1), default=200, show_default=True, help="Images.")
+@click.option(
+    "--scores",
+    type=click.Choice(["any", "probabilities"]),
+    default="any",
+    show_default=True,
+    help="What the outputs are to be; probabilities makes a missing softmax a fault.",
+)
+@seed_option
+@contract_options
+@trust_option
+@common
+def lint(**values: Any) -> None:
+    """Say what is wrong with a foreign .tflite, .onnx or .keras; exit with 1 if anything is."""
+    with terminal_of(values) as terminal:
+        from edgequant.lint_command import LintRequest, lint_command
+        from evaluation.lint.subject import ScoreKind
+
+        contract, scores = contract_request(values), ScoreKind(values.pop("scores"))
+        lint_command(LintRequest(contract=contract, scores=scores, **values), terminal)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code."""
     if arguments is None:

@@ -19,6 +19,7 @@ from calibration_data.stream import cores, stream
 from edgequant.requests import MeasureRequest
 from edgequant.terminal import Terminal
 from evaluation.latency import ClockPlan, latency
+from evaluation.lint.silent_float import FLOAT_ENDS
 from evaluation.machine import Machine, this_machine
 from evaluation.metrics import evaluate
 from evaluation.result import Evaluation, Measurement, Subject
@@ -31,10 +32,6 @@ from export.target import target_of
 from models.loading import LoadedModel
 from quantize.recipes import Precision, Recipe, WeightRange
 
-_FLOAT_ENDS = (
-    "QUANTIZE", "DEQUANTIZE", "QuantizeLinear", "DequantizeLinear", "Transpose", "Reshape",
-    "Flatten", "Squeeze",
-)  # fmt: skip
 LATENCY_PLAN = ClockPlan(warmup=10, repeats=300, seconds=3.0)
 
 
@@ -111,7 +108,7 @@ def _float_remark(inspection: Inspection) -> str:
     floats = [
         f"{operator.count} {operator.name}"
         for operator in inspection.operators
-        if operator.compute.startswith("float") and operator.name not in _FLOAT_ENDS
+        if operator.compute.startswith("float") and operator.name not in FLOAT_ENDS
     ]
     return f"computes in float: {', '.join(floats)}" if floats else ""
 

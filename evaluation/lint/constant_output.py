@@ -1,0 +1,39 @@
+"""The network gives every image the same answer."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from evaluation.lint.check import LintCheck, Outcome, State, clean, found
+from evaluation.lint.subject import Subject
+
+_FEW = 1e-4
+_LEAST = 10
+_TINY = 1e-30
+
+
+def run(subject: Subject) -> Outcome:
+    """Spread of the outputs over the images, and how many different answers there are.
+
+    The spread is the largest standard deviation of an output over the images, against the
+    largest output. Constant is a spread under 1e-4, or one answer to labels of several classes;
+    both under the preprocessing that the file does best with.
+    """
+    trial = subject.measured.answers
+    classes = len(np.unique(trial.labels))
+    if len(trial.labels) < _LEAST or classes < 2:
+        return Outcome(State.NOT_MEASURED, f"needs {_LEAST} images of two classes")
+    largest = max(float(np.abs(trial.outputs).max()), _TINY)
+    spread = float(trial.outputs.std(axis=0).max()) / largest
+    answers = len(np.unique(trial.outputs.argmax(axis=1)))
+    sentence = (
+        f"{answers} different answers to {len(trial.labels)} images of {classes} classes; outputs "
+        f"spread by {spread:.2g} of the largest"
+    )
+    figures = {"answers": answers, "classes": classes, "relative_spread": spread}
+    if answers == 1 or spread < _FEW:
+        return found(sentence, "export again from the trained weights", **figures)
+    return clean(sentence, **figures)
+
+
+CHECK = LintCheck("constant-output", "the same output whatever the image", run, order=30)

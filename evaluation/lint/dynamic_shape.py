@@ -1,0 +1,36 @@
+"""Sizes that are known only when the file runs: delegates and accelerators refuse them."""
+
+from __future__ import annotations
+
+from evaluation.lint.check import LintCheck, Outcome, clean, found
+from evaluation.lint.subject import Subject
+
+_AXES = ("batch", "height", "width", "channels")
+_SHAPING = ("SHAPE", "PACK", "STRIDED_SLICE", "Shape", "Gather", "Concat", "Unsqueeze", "Slice")
+"""What computes sizes, once SHAPE or Shape is there."""
+
+
+def run(subject: Subject) -> Outcome:
+    """Free axes of the input, and operators that work on sizes at run time.
+
+    A free batch alone is no fault: LiteRT and ONNX Runtime fix it when they load the file.
+    """
+    shape = subject.shape
+    names = _AXES if len(shape) == 4 and shape[1] != 3 else ("batch", "channels", *_AXES[1:3])
+    free = [name for name, size in zip(names, shape, strict=False) if size is None]
+    operators = () if subject.inspection is None else subject.inspection.operators
+    shaping = {o.name: o.count for o in operators if o.name in _SHAPING}
+    asks = shaping.get("SHAPE", 0) + shaping.get("Shape", 0)
+    figures = {"free_axes": len(free), "shape_operators": asks}
+    sentence = f"input {[size if size is not None else 'free' for size in shape]}"
+    if asks:
+        listed = ", ".join(f"{count} {name}" for name, count in shaping.items())
+        sentence += f"; sizes are computed at run time by {listed}"
+    if not asks and set(free) <= {"batch"}:
+        return clean(sentence, **figures)
+    return found(sentence, "export the network with one fixed input shape", **figures)
+
+
+CHECK = LintCheck(
+    "dynamic-shape", "sizes that are known at run time only", run, needs_images=False, order=41
+)

@@ -1,0 +1,143 @@
+"""How many values of an integer file's activations stand at the ends of their ranges."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from calibration_data.errors import InvalidInputError
+from evaluation.sessions.tensor_io import ImageInput, Quantization
+from export.inspection import Inspection, TensorInfo
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_NATURAL = (0.0, 1.0, 6.0)
+"""Where activations end by themselves: ReLU, softmax and sigmoid, ReLU6."""
+
+
+@dataclass(frozen=True)
+class _Range:
+    """An integer activation whose ends are limits of calibration.
+
+    Attributes:
+        name: of the tensor.
+        limits: integers that stand for something beyond them.
+    """
+
+    name: str
+    limits: tuple[int, ...]
+
+
+def ranges(inspection: Inspection, data: tuple[float, float]) -> tuple[_Range, ...]:
+    """Activations of 8 bits with an end that neither the operator nor the data set.
+
+    The outputs are left out: their few values make no share.
+
+    Args:
+        inspection: of the file.
+        data: least and largest value of a preprocessed image.
+    """
+    ends = {t.name for t in inspection.inputs}
+    left_out = {t.name for t in inspection.outputs}
+    found = []
+    for tensor in inspection.tensors:
+        natural = data if tensor.name in ends else (*_NATURAL, *data)
+        limits = () if tensor.name in left_out else _limits(tensor, natural)
+        if limits:
+            found.append(_Range(tensor.name, limits))
+    return tuple(found)
+
+
+def saturation(
+    path: Path, wanted: tuple[_Range, ...], tensors: np.ndarray
+) -> tuple[tuple[str, ...], np.ndarray]:
+    """Run images and count values at the ends.
+
+    Args:
+        path: a .tflite (LiteRT's reference kernels) or .onnx (ONNX Runtime, unoptimized).
+        wanted: see ``ranges``; at least one.
+        tensors: float32 ``[n, height, width, 3]``, preprocessed.
+
+    Returns:
+        Names of ``t`` activations, and float64 ``[n, t]``: shares of values at an end.
+
+    Raises:
+        InvalidInputError: no integer activation whose range calibration set.
+    """
+    import numpy as np
+
+    if not wanted:
+        raise InvalidInputError(
+            "saturation is of 8-bit activations",
+            received=f"{path.name}, which has none",
+            remedy="give an int8 file",
+        )
+    run = _litert if path.suffix == ".tflite" else _onnxruntime
+    rows = [
+        [float(np.isin(values, r.limits).mean()) for r, values in zip(wanted, image, strict=True)]
+        for image in run(path, tensors, wanted)
+    ]
+    return tuple(r.name for r in wanted), np.array(rows)
+
+
+def _limits(tensor: TensorInfo, natural: tuple[float, ...]) -> tuple[int, ...]:
+    import numpy as np
+
+    if tensor.constant or tensor.dtype not in ("int8", "uint8") or len(tensor.scale) != 1:
+        return ()
+    scale, zero = tensor.scale[0], tensor.zero_point[0]
+    info = np.iinfo(tensor.dtype)
+    ends = (int(info.min), int(info.max))
+    return tuple(end for end in ends if all(abs(scale * (end - zero) - n) > scale for n in natural))
+
+
+def _litert(
+    path: Path, tensors: np.ndarray, wanted: tuple[_Range, ...]
+) -> Iterator[list[np.ndarray]]:
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    interpreter: Any = Interpreter(
+        str(path),
+        experimental_op_resolver_type=OpResolverType.BUILTIN_REF,
+        experimental_preserve_all_tensors=True,
+    )
+    interpreter.allocate_tensors()
+    details = interpreter.get_input_details()[0]
+    indices = {d["name"]: d["index"] for d in interpreter.get_tensor_details()}
+    scales, zeros = (details["quantization_parameters"][k] for k in ("scales", "zero_points"))
+    image = ImageInput.from_shape([1, *details["shape"].tolist()[1:]], path.name)
+    for number in range(len(tensors)):
+        value = image.arranged(tensors[number : number + 1])
+        if len(scales):
+            dtype = details["dtype"].__name__
+            value = Quantization(float(scales[0]), int(zeros[0]), dtype).quantize(value)
+        interpreter.set_tensor(details["index"], value)
+        interpreter.invoke()
+        yield [interpreter.get_tensor(indices[r.name]) for r in wanted]
+
+
+def _onnxruntime(
+    path: Path, tensors: np.ndarray, wanted: tuple[_Range, ...]
+) -> Iterator[list[np.ndarray]]:
+    import onnxruntime
+    from onnx import load
+
+    model = load(path)
+    given = {output.name for output in model.graph.output}
+    for row in wanted:
+        if row.name not in given:
+            model.graph.output.add().name = row.name
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    (entry,) = session.get_inputs()
+    image = ImageInput.from_shape([1, *entry.shape[1:]], path.name)
+    for number in range(len(tensors)):
+        value = image.arranged(tensors[number : number + 1])
+        yield session.run([r.name for r in wanted], {entry.name: value})

@@ -1,0 +1,68 @@
+"""Scores that are no probabilities, or that went through softmax twice."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from evaluation.lint.check import LintCheck, Outcome, State, clean, found
+from evaluation.lint.subject import ScoreKind, Subject
+
+_SUM = 0.02
+_INNER = 0.05
+
+
+def run(subject: Subject) -> Outcome:
+    """Sums of the outputs; and the scores that a last softmax would have been given.
+
+    Probabilities are not negative and sum to 1 (within 0.02, and half a step an output in integer
+    files). ``softmax(q)`` is undone by ``q = log p + c``; if ``q`` is itself a distribution,
+    which ``c = (1 - sum log p) / classes`` makes sum to 1, then its values are all within [0, 1].
+    The scores of a trained network reach far beyond: they are that only after another softmax.
+    An untrained network's may be as flat, so ``q`` must favour a class and be right. Scores that
+    are no probabilities are a fault where probabilities are asked for, and noted elsewhere.
+    """
+    trial = subject.measured.answers
+    outputs = trial.outputs.astype(np.float64)
+    classes = outputs.shape[1]
+    sums = outputs.sum(axis=1)
+    slack = _SUM + classes * _step(subject) / 2
+    figures = {"least_sum": float(sums.min()), "largest_sum": float(sums.max())}
+    sentence = f"outputs sum to {sums.min():.3f} to {sums.max():.3f}"
+    if outputs.min() < -slack or np.abs(sums - 1).max() > slack:
+        sentence += f", the least of them is {outputs.min():.3g}"
+        if subject.scores is ScoreKind.ANY:
+            return Outcome(State.NOTED, f"{sentence}: no probabilities", figures)
+        return found(sentence, "end the network in softmax, or apply it yourself", **figures)
+    highest = float(outputs.max(axis=1).mean())
+    limit = math.e / (math.e + classes - 1)
+    figures.update(mean_highest=highest, limit_of_doubled=limit, top1=trial.accuracy())
+    sentence += f", the highest is {highest:.3f} on average and top-1 {trial.accuracy():.1f} %"
+    if _doubled(outputs) and trial.accuracy() > 100 * highest:
+        sentence += f" (softmax of probabilities reaches {limit:.3f} at most)"
+        return found(sentence, "take the last softmax away", **figures)
+    return clean(sentence, **figures)
+
+
+def _doubled(outputs: np.ndarray) -> bool:
+    """Whether undoing a softmax gives distributions that favour a class.
+
+    Args:
+        outputs: float ``[n, classes]``, distributions.
+    """
+    if outputs.min() <= 0:
+        return False
+    logs = np.log(outputs)
+    inner = logs + (1 - logs.sum(axis=1, keepdims=True)) / outputs.shape[1]
+    favoured = float(inner.max(axis=1).mean()) > 2 / outputs.shape[1]
+    return favoured and bool(inner.min() >= -_INNER and inner.max() <= 1 + _INNER)
+
+
+def _step(subject: Subject) -> float:
+    """Step of an integer output; 0 for floats."""
+    outputs = () if subject.inspection is None else subject.inspection.outputs
+    return outputs[0].scale[0] if outputs and outputs[0].scale else 0.0
+
+
+CHECK = LintCheck("softmax", "softmax missing or doubled", run, order=31)

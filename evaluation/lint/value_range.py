@@ -1,0 +1,35 @@
+"""The numbers have another range than the network was trained on: [0, 1] against [-1, 1]."""
+
+from __future__ import annotations
+
+from evaluation.lint.check import LintCheck, Outcome, clean, found
+from evaluation.lint.hypotheses import Kind
+from evaluation.lint.subject import Subject
+
+
+def run(subject: Subject) -> Outcome:
+    """Accuracy under every other range, against that under the stated one."""
+    evidence = subject.measured
+    best, stated = evidence.best, evidence.stated
+    other = max(
+        (t for t in evidence.trials if t.hypothesis.kind is Kind.RANGE), key=lambda t: t.accuracy()
+    )
+    figures = {"stated_top1": stated.accuracy(), "other_top1": other.accuracy()}
+    sentence = (
+        f"top-1 {other.accuracy():.1f} % on {other.hypothesis.name}, {stated.accuracy():.1f} % on "
+        f"the stated numbers"
+    )
+    if best.hypothesis.kind is not Kind.RANGE:
+        return clean(sentence, **figures)
+    contract = best.hypothesis.contract
+    remedy = f"state mean = {_text(contract.mean)} and std = {_text(contract.std)}"
+    return found(sentence, remedy, **figures)
+
+
+def _text(values: tuple[float, ...]) -> str:
+    if len(set(values)) == 1:
+        return f"{values[0]:g}"
+    return f"[{', '.join(f'{v:g}' for v in values)}]"
+
+
+CHECK = LintCheck("value-range", "[0, 1] against [-1, 1], or another mean", run, order=11)
