@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from calibration_data.errors import GateFailedError, InvalidInputError
-from edgequant.terminal import Terminal
+from edgequant.terminal import Terminal, plain_table
 from evaluation.parity import IntegerParity, compare_files
 from evaluation.parity_runs import (
     BASE,
@@ -112,7 +112,7 @@ def _show_integers(integers: IntegerParity, terminal: Terminal) -> None:
         return
     terminal.say(f"{len(integers.differences)} differences in {what}; .tflite against .onnx:")
     rows = [difference.to_dict() for difference in integers.differences[:_SHOWN]]
-    terminal.table(_table(rows, ("step", "part", "detail")))
+    terminal.table(plain_table(rows, ("step", "part", "detail")))
     if len(integers.differences) > _SHOWN:
         terminal.say(f"and {len(integers.differences) - _SHOWN} more (--json lists all)")
 
@@ -131,7 +131,7 @@ def _show_runs(
         }
         for row in outputs
     ]
-    terminal.table(_table(rows, tuple(rows[0])))
+    terminal.table(plain_table(rows, tuple(rows[0])))
     for walk in walks:
         names = " and ".join(walk.runtimes)
         if walk.first is None:
@@ -169,15 +169,3 @@ def _document(
         "outputs": [row.to_dict() for row in outputs],
         "layers": [walk.to_dict() for walk in walks],
     }
-
-
-def _table(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> Any:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD)
-    for column in columns:
-        table.add_column(column, no_wrap=True)
-    for row in rows:
-        table.add_row(*(str(row[column]) for column in columns))
-    return table

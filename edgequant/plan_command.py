@@ -13,7 +13,7 @@ from calibration_data.manifest import sha256_of
 from edgequant.artifacts import deliver, key_of, versions
 from edgequant.commands import artifact_row, say_artifact
 from edgequant.planning import Planner
-from edgequant.terminal import Terminal
+from edgequant.terminal import Terminal, plain_table
 from export.target import ExportRequest, export_targets
 from models.loading import LoadedModel, ModelRequest, load
 from quantize.affine import QuantParams
@@ -31,7 +31,7 @@ def show_command(path: Path, terminal: Terminal) -> None:
     """Print what a plan holds."""
     plan = QuantizationPlan.load(path)
     rows = _tensors(plan)
-    terminal.table(_table(rows, ("tensor", "what", "type", "scales", "scale", "zero point")))
+    terminal.table(plain_table(rows, ("tensor", "what", "type", "scales", "scale", "zero point")))
     terminal.say(f"graph         {plan.graph}")
     terminal.say(f"granularity   {plan.granularity.value}, weights {plan.weight_range.value}")
     terminal.say(f"in float32    {', '.join(plan.float_ops) or 'nothing'}")
@@ -65,7 +65,7 @@ def diff_command(first: Path, second: Path, terminal: Terminal) -> None:
     if not found:
         terminal.say("the same parameters and integers in both plans")
     else:
-        terminal.table(_table(rows[:_SHOWN], ("name", "part", "detail")))
+        terminal.table(plain_table(rows[:_SHOWN], ("name", "part", "detail")))
         if len(rows) > _SHOWN:
             terminal.say(f"and {len(rows) - _SHOWN} more (--json lists all)")
     terminal.result(
@@ -196,15 +196,3 @@ def _row(name: str, what: str, params: QuantParams) -> dict[str, Any]:
         "scale": f"{low:.6g}" if low == high else f"{low:.4g} to {high:.4g}",
         "zero point": str(zeros[0]) if len(zeros) == 1 else f"{zeros[0]} to {zeros[-1]}",
     }
-
-
-def _table(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> Any:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD)
-    for column in columns:
-        table.add_column(column, no_wrap=True)
-    for row in rows:
-        table.add_row(*(str(row[column]) for column in columns))
-    return table

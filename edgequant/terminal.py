@@ -147,3 +147,16 @@ def open_terminal(*, machine_readable: bool, debug: bool) -> Iterator[Terminal]:
 def terminal_of(values: dict[str, Any]) -> AbstractContextManager[Terminal]:
     """The terminal that the options of a command ask for; takes them out of ``values``."""
     return open_terminal(machine_readable=values.pop("as_json"), debug=values.pop("debug"))
+
+
+def plain_table(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> Any:
+    """A table of some columns of rows, for ``Terminal.table``."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD)
+    for column in columns:
+        table.add_column(column, no_wrap=True)
+    for row in rows:
+        table.add_row(*(str(row[column]) for column in columns))
+    return table
