@@ -32,7 +32,7 @@ RECIPES := tflite-float32 tflite-float16 tflite-dynamic tflite-int8 tflite-int8-
 	onnx-int8-full-range
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quantize compare train ship ship-runtimes test test-slow test-ship verify-arm64 lint format \
+.PHONY: help setup quantize compare train ship ship-runtimes test test-slow test-ship test-browser verify-arm64 lint format \
 	conformance bench peers bench-accuracy costs docs lock clean $(RECIPES)
 
 help: ## list the targets
@@ -98,13 +98,16 @@ verify-arm64: $(READY) $(ARM64)/.ready ## run BUNDLE='s Android files on aarch64
 	$(EDGEQUANT) verify $(BUNDLE) --runtime litert-arm64=$(ARM64)/python $(SHIP_RUNTIMES)
 
 test: $(READY) ## run the fast tests
-	$(BIN)/python -m pytest -n 2 -m "not slow and not ship" $(ARGS)
+	$(BIN)/python -m pytest -n 2 -m "not slow and not ship and not browser" $(ARGS)
 
 test-slow: $(READY) ## run the slow tests too
-	$(BIN)/python -m pytest -n 2 -m "not ship" $(ARGS)
+	$(BIN)/python -m pytest -n 2 -m "not ship and not browser" $(ARGS)
 
 test-ship: $(READY) ship-runtimes ## prove a bundle with the platforms' runtimes (needs npm)
 	$(BIN)/python -m pytest -m ship $(ARGS)
+
+test-browser: $(READY) ## open the pages in headless Chromium (needs chromium and chromium-driver)
+	$(BIN)/python -m pytest -m browser $(ARGS)
 
 lint: $(READY) ## ruff, mypy --strict and the import rules
 	$(BIN)/ruff check .
