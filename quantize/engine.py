@@ -11,7 +11,7 @@ from calibration_data.errors import InvalidInputError
 from calibration_data.preprocessing import Preprocessing
 from quantize.activations import activation_params
 from quantize.affine import QuantParams, symmetric_params
-from quantize.calibrate import Extremes, extremes, joined
+from quantize.calibrate import BATCH, Extremes, extremes, joined
 from quantize.equalize import equalized
 from quantize.execute import no_integer_form
 from quantize.graph import Graph, OpKind
@@ -19,9 +19,10 @@ from quantize.layers import LayerSettings
 from quantize.narrowing import narrowed
 from quantize.observe import observed_ranges
 from quantize.pairing import paired
+from quantize.parallel import one_blas_thread
 from quantize.plan import IntegerConstant, QuantizationPlan, digest
 from quantize.recipes import Granularity, Optimization, RangeMethod, WeightRange
-from quantize.reconstruct import BATCH, Lockstep
+from quantize.reconstruct import Lockstep
 
 MEMORY_BYTES = 2 * 1024**3
 """What the activations of all images that a layer is rounded on may take."""
@@ -56,6 +57,7 @@ class Effort:
         sweeps: see ``LayerSettings``.
         narrowings: likewise.
         judges: images that judge narrower ranges of activations; 0 keeps the calibrated ones.
+        ranged: images whose activations give the ranges, at most; of more, evenly spread ones.
     """
 
     images: int
@@ -63,11 +65,12 @@ class Effort:
     sweeps: int
     narrowings: tuple[float, ...] = (1.0,)
     judges: int = 0
+    ranged: int = 10**9
 
 
 EFFORTS: Mapping[Optimization, Effort] = {
-    Optimization.FAST: Effort(images=24, positions=400, sweeps=1),
-    Optimization.DEFAULT: Effort(images=64, positions=800, sweeps=2),
+    Optimization.FAST: Effort(images=16, positions=300, sweeps=0, ranged=100),
+    Optimization.DEFAULT: Effort(images=24, positions=800, sweeps=1),
     Optimization.BEST: Effort(
         images=256, positions=2000, sweeps=3, narrowings=(1.0, 0.92), judges=32
     ),
@@ -134,7 +137,8 @@ def make_plan(
         frozenset(request.float_ops),
     )
     params = lockstep.params
-    constants = lockstep.run(prepared.kept, advance)
+    with one_blas_thread():
+        constants = lockstep.run(prepared.kept, advance)
     constants |= _elementwise_constants(scaled, params, request.float_ops)
     return QuantizationPlan(
         graph=digest(graph),
@@ -153,6 +157,7 @@ def make_plan(
             "sweeps": effort.sweeps,
             "narrowings": list(effort.narrowings),
             "judges": effort.judges,
+            "range_images": min(effort.ranged, images.count),
         },
         notes=prepared.notes,
     )
@@ -186,7 +191,7 @@ def settled(
     _check(graph)
     effort = EFFORTS[request.optimization]
     most = max(2, MEMORY_BYTES // _bytes_an_image(graph))
-    seen = _measured(graph, images, min(effort.images, most), advance)
+    seen = _measured(graph, images, min(effort.images, most), effort.ranged, advance)
     scaled, after = equalized(graph, seen.spans, request.granularity)
     if request.weight_range is WeightRange.SATURATION_SAFE:
         scaled, after = paired(scaled, after)
@@ -229,11 +234,14 @@ class _Seen:
 
 
 def _measured(
-    graph: Graph, images: CalibrationImages, keep: int, advance: Callable[[int], None]
+    graph: Graph,
+    images: CalibrationImages,
+    keep: int,
+    ranged: int,
+    advance: Callable[[int], None],
 ) -> _Seen:
-    wanted = frozenset(
-        np.linspace(0, images.count - 1, min(keep, images.count)).round().astype(int)
-    )
+    wanted = _spread(images.count, keep)
+    looked_at = _spread(images.count, max(ranged, keep))
     kept: list[np.ndarray] = []
     done = 0
 
@@ -243,8 +251,10 @@ def _measured(
             for start in range(0, len(batch), BATCH):
                 part = batch[start : start + BATCH]
                 kept.extend(part[i] for i in range(len(part)) if done + i in wanted)
+                chosen = [i for i in range(len(part)) if done + i in looked_at]
                 done += len(part)
-                yield part
+                if chosen:
+                    yield part[chosen] if len(chosen) < len(part) else part
                 advance(len(part))
 
     halves: list[dict[str, Extremes] | None] = [None, None]
@@ -260,6 +270,11 @@ def _measured(
         return _Seen(halves[0], None, np.stack(kept))
     apart = _disagreement(halves[0], halves[1])
     return _Seen(joined(halves[0], halves[1]), apart, np.stack(kept))
+
+
+def _spread(count: int, most: int) -> frozenset[int]:
+    """Numbers of so many images, evenly spread over the set."""
+    return frozenset(np.linspace(0, count - 1, min(most, count)).round().astype(int).tolist())
 
 
 def _disagreement(first: Mapping[str, Extremes], second: Mapping[str, Extremes]) -> float:

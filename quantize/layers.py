@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -10,15 +9,17 @@ import numpy as np
 from quantize.affine import QuantParams, bias_params, quantize_bias, widened_for_bias
 from quantize.graph import Graph, Op, OpKind
 from quantize.moments import Moments
+from quantize.parallel import in_parallel
 from quantize.plan import IntegerConstant
 from quantize.recipes import Granularity, WeightRange
 from quantize.rounding import LIMIT, Layer, damped, neighbours, pair_reach, rounded
+from quantize.rows import Rows
 
 SMALLEST_RELATIVE_SCALE = 2.0**-24
 """Scale of a channel relative to the widest channel's, below which float32 cannot tell."""
 
-RIDGES = (1e-3, 1e-2, 1e-1, 1.0)
-"""Shares of the mean variance that a refit may be held to the float weight with."""
+RIDGE = 1e-2
+"""Share of the mean variance that a refit is held to the float weight with."""
 
 
 @dataclass(frozen=True)
@@ -40,55 +41,6 @@ class LayerSettings:
     sweeps: int = 3
     narrowings: tuple[float, ...] = (1.0,)
     refit: bool = False
-
-
-@dataclass(frozen=True)
-class Rows:
-    """A weight as rows of inputs, and back.
-
-    Attributes:
-        op: weighted operator.
-        shape: of its weight.
-        groups: of a grouped convolution; 1 otherwise.
-    """
-
-    op: Op
-    shape: tuple[int, ...]
-    groups: int = 1
-
-    @classmethod
-    def of(cls, op: Op, graph: Graph) -> Rows:
-        """The layout of an operator of a graph."""
-        shape = graph.weight(op).shape
-        if op.kind != OpKind.CONV:
-            return cls(op, shape)
-        return cls(op, shape, graph.tensors[op.inputs[0]].shape[-1] // shape[-1])
-
-    def to_rows(self, weight: np.ndarray) -> np.ndarray:
-        """``[channels, inputs]``, float64."""
-        if self.op.kind == OpKind.DEPTHWISE_CONV:
-            return np.asarray(weight.reshape(-1, weight.shape[-1]).T, np.float64)
-        return np.asarray(weight.reshape(weight.shape[0], -1), np.float64)
-
-    def from_rows(self, rows: np.ndarray) -> np.ndarray:
-        """The weight's own shape and order of axes."""
-        if self.op.kind == OpKind.DEPTHWISE_CONV:
-            return rows.T.reshape(self.shape)
-        return rows.reshape(self.shape)
-
-    def parts(self) -> Iterator[tuple[slice, np.ndarray | None]]:
-        """Rows that share inputs, with the numbers of these among the operator's windows.
-
-        None stands for all of them, in their order.
-        """
-        if self.groups == 1:
-            yield slice(None), None
-            return
-        out, height, width, each = self.shape
-        index = np.arange(height * width * each * self.groups).reshape(height, width, -1)
-        for group in range(self.groups):
-            rows = slice(group * out // self.groups, (group + 1) * out // self.groups)
-            yield rows, index[:, :, group * each : (group + 1) * each].reshape(-1)
 
 
 @dataclass(frozen=True)
@@ -155,7 +107,8 @@ def solve(
 
 
 def _chosen(half: Moments, index: np.ndarray | None, part: slice) -> tuple[np.ndarray, np.ndarray]:
-    return _select(half.covariance, index, part), _select(half.cross_covariance, index, part)
+    pull = half.pull[part]
+    return _select(half.covariance, index, part), pull if index is None else pull[:, index]
 
 
 def _select(moments: np.ndarray, index: np.ndarray | None, part: slice) -> np.ndarray:
@@ -185,58 +138,53 @@ def _neighbours(rows: Rows, settings: LayerSettings) -> np.ndarray | None:
 def _refit(weight: np.ndarray, halves: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
     """The weight that gives the float outputs from the quantized inputs, as far as they tell.
 
-    Ridge regression towards the float weight; each half of the images judges what the other one
-    fitted, and without a gain the float weight stays.
+    Least squares, held to the float weight by a small ridge. Each half of the images judges, row by
+    row, how much of the step that the other half fitted is worth taking (from nothing to all).
     """
-    best, least = None, 0.0
-    for ridge in RIDGES:
-        gain = 0.0
-        for fitting, judging in (halves, halves[::-1]):
-            step = _step(weight, *fitting, ridge)
-            gain += _gain(weight, step, *judging)
-        if gain < least:
-            best, least = ridge, gain
-    if best is None:
-        return weight
-    own, cross = ((a + b) / 2 for a, b in zip(*halves, strict=True))
-    return np.asarray(weight + _step(weight, own, cross, best))
+    steps = list(in_parallel(_step, halves))
+    needed = np.zeros((2, len(weight)))
+    for step, (own, pull) in zip(steps, halves[::-1], strict=True):
+        needed += _terms(step, own, pull)
+    linear, quadratic = needed
+    share = np.clip(linear / np.maximum(quadratic, np.finfo(np.float64).tiny), 0.0, 1.0)
+    return np.asarray(weight + share[:, None] * (steps[0] + steps[1]) / 2)
 
 
-def _step(weight: np.ndarray, own: np.ndarray, cross: np.ndarray, ridge: float) -> np.ndarray:
-    held = damped(own, ridge)
+def _step(half: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    own, pull = half
+    held = damped(own, RIDGE)
     if own.ndim == 3:
-        pull = np.einsum("ri,rij->rj", weight, cross - own)
         return np.asarray(np.linalg.solve(held, pull[:, :, None])[:, :, 0])
-    return np.asarray(np.linalg.solve(held, (weight @ (cross - own)).T).T)
+    return np.asarray(np.linalg.solve(held, pull.T).T)
 
 
-def _gain(weight: np.ndarray, step: np.ndarray, own: np.ndarray, cross: np.ndarray) -> float:
-    """Change of the mean square error when ``step`` is added to the weight."""
+def _terms(step: np.ndarray, own: np.ndarray, pull: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Row by row, the two terms of what a share of a step gains.
+
+    It is twice the share times the first one, less the share's square times the second.
+    """
     form = "ri,rij->rj" if own.ndim == 3 else "ri,ij->rj"
-    quadratic = np.einsum(form, step, own, optimize=True)
-    linear = np.einsum(form, weight, own - cross, optimize=True)
-    return float(((quadratic + 2 * linear) * step).sum())
+    across = np.einsum(form, step, own, optimize=True)
+    return (pull * step).sum(axis=1), (across * step).sum(axis=1)
 
 
 def _best(
     op: Op, target: np.ndarray, layers: list[tuple[slice, Layer]], settings: LayerSettings
 ) -> tuple[np.ndarray, np.ndarray]:
     """Scales, and integers, with the least error among the candidates."""
-    best_scale = np.zeros(len(target))
-    best = np.zeros_like(target)
-    least = np.full(len(target), np.inf)
-    for scale in _candidates(op, target, layers, settings):
-        integers, error = np.empty_like(target), np.empty(len(target))
-        for part, layer in layers:
-            found = rounded(layer, scale[part], damping=settings.damping, sweeps=settings.sweeps)
-            integers[part] = found
-            error[part] = layer.error(found * scale[part][:, None])
-        better = error < least if _per_channel(op, settings) else error.sum() < least.sum()
-        better = np.broadcast_to(better, error.shape)
-        least = np.where(better, error, least)
-        best_scale = np.where(better, scale, best_scale)
-        best = np.where(better[:, None], integers, best)
-    return best_scale, best
+    scales = np.stack(_candidates(op, target, layers, settings))  # [candidates, channels]
+    integers = np.empty((len(scales), *target.shape))
+    errors = np.empty(scales.shape)
+    for part, layer in layers:
+        many = layer.repeated(len(scales))
+        scale = scales[:, part].reshape(-1)
+        found = rounded(many, scale, damping=settings.damping, sweeps=settings.sweeps)
+        integers[:, part] = found.reshape(len(scales), -1, found.shape[1])
+        errors[:, part] = many.error(found * scale[:, None]).reshape(len(scales), -1)
+    if not _per_channel(op, settings):
+        errors = np.broadcast_to(errors.sum(axis=1, keepdims=True), errors.shape)
+    best, channels = errors.argmin(axis=0), np.arange(len(target))
+    return scales[best, channels], integers[best, channels]
 
 
 def _per_channel(op: Op, settings: LayerSettings) -> bool:
@@ -246,7 +194,7 @@ def _per_channel(op: Op, settings: LayerSettings) -> bool:
 
 def _candidates(
     op: Op, target: np.ndarray, layers: list[tuple[slice, Layer]], settings: LayerSettings
-) -> Iterable[np.ndarray]:
+) -> list[np.ndarray]:
     """Scales to try, float64 ``[channels]``, each exactly a float32."""
     reach = np.abs(target).max(axis=1)
     widest = float(reach.max(initial=0.0)) or float(LIMIT)

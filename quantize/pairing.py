@@ -162,20 +162,36 @@ def _order(weights: list[np.ndarray]) -> np.ndarray:
         shares.append(np.moveaxis(share, -1, 0).reshape(weight.shape[-1], -1))
     columns = np.concatenate(shares, axis=1).astype(np.float32)  # [channels, rows]
     columns = columns[:, :: -(-columns.shape[1] // MOST_ROWS)]
-    up, down = np.maximum(columns, 0), np.maximum(-columns, 0)
-    demand = np.square(up).sum(axis=1) + np.square(down).sum(axis=1)
-    free = np.ones(len(columns), bool)
+    sides = np.concatenate([np.maximum(columns, 0), np.maximum(-columns, 0)], axis=1)
+    return _matched(sides)
+
+
+def _matched(shares: np.ndarray) -> np.ndarray:
+    """Greedy pairs by the squares of what two shares exceed 1 by.
+
+    Args:
+        shares: float32 ``[channels, rows]``, 0 to 1. One of two that exceed 1 is above a half;
+            few are, and no others are looked at.
+    """
+    demand = np.square(shares).sum(axis=1)
+    by_row = np.ascontiguousarray(shares.T)  # [rows, channels]
+    rows, channels = np.nonzero(by_row > 0.5)
+    large = by_row[rows, channels]
+    free = np.ones(len(shares), bool)
     order: list[int] = []
     for first in np.argsort(-demand, kind="stable"):
         if not free[first]:
             continue
         free[first] = False
-        others = np.flatnonzero(free)
-        over = np.maximum(up[others] + up[first] - 1, 0)
-        cost = np.square(over).sum(axis=1)
-        np.maximum(down[others] + down[first] - 1, 0, out=over)
-        cost += np.square(over).sum(axis=1)
-        partner = int(others[np.argmin(cost)])
+        own = by_row[:, first]
+        tall = np.flatnonzero(own > 0.5)
+        over = np.maximum(by_row[tall] + (own[tall, None] - 1), 0)
+        cost = np.square(over, out=over).sum(axis=0)
+        rest = np.where(own > 0.5, 0, own)[rows] + large - 1
+        np.maximum(rest, 0, out=rest)
+        cost += np.bincount(channels, np.square(rest, out=rest), len(shares))
+        cost[~free] = np.inf
+        partner = int(np.argmin(cost))
         free[partner] = False
         order += [int(first), partner]
     return np.array(order, np.int64)

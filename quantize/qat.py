@@ -21,12 +21,12 @@ from calibration_data.errors import InvalidInputError
 from quantize.affine import quantize_bias
 from quantize.engine import CalibrationImages
 from quantize.graph import Graph, Op, OpKind
-from quantize.layers import Rows
 from quantize.plan import IntegerConstant, QuantizationPlan
 from quantize.qat_child import PROGRESS
 from quantize.qat_exchange import QatSettings, Trained, read_error, read_result, write_job
 from quantize.recipes import WeightRange
 from quantize.rounding import neighbours
+from quantize.rows import Rows
 
 __all__ = ["QatSettings", "trained_plan"]
 

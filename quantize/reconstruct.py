@@ -6,25 +6,36 @@ outputs of the float one, so later layers make good what earlier ones lost.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from quantize.affine import QuantParams
-from quantize.execute import dequantized, quantized, run_op, schedule
-from quantize.graph import Graph, Op
+from quantize.execute import dequantized, prepared, quantized, run_op, schedule
+from quantize.graph import Graph, Op, OpKind
 from quantize.layers import LayerSettings, solve
-from quantize.moments import moments
+from quantize.moments import Moments, moments
+from quantize.parallel import in_parallel
 from quantize.plan import IntegerConstant
 
-BATCH = 16
+CHUNK_BYTES = 24 * 1024**2
+"""Of an activation's float32 values in one chunk of images: what fits fast memory, and what glibc
+takes from its heap without asking the system each time (32 MiB at most)."""
+
+LARGEST_CHUNK = 16
+
+DEPTHWISE_POSITIONS = 6000
+"""Of all images together: a depthwise channel has few inputs, of which this many tell enough."""
+
+DEPTHWISE_SHARE = 8
+"""Of an image's positions at least one in so many is looked at, however many images there are."""
 
 
 @dataclass
 class Lockstep:
-    """Both networks on the same images.
+    """Both networks on the same images, in chunks of images.
 
     Attributes:
         graph: canonical, equalized.
@@ -32,7 +43,7 @@ class Lockstep:
         settings: of the layers.
         positions: see ``moments``.
         float_ops: names of operators that keep their float weights.
-        exact: activations of the float network that are still to be read.
+        exact: activations of the float network that are still to be read, a tensor a chunk.
         integers: those of the quantized network; float32 where there are no parameters.
         constants: what has been decided.
     """
@@ -42,8 +53,8 @@ class Lockstep:
     settings: LayerSettings
     positions: int
     float_ops: frozenset[str] = frozenset()
-    exact: dict[str, np.ndarray] = field(default_factory=dict)
-    integers: dict[str, np.ndarray] = field(default_factory=dict)
+    exact: dict[str, list[Any]] = field(default_factory=dict)
+    integers: dict[str, list[Any]] = field(default_factory=dict)
     constants: dict[str, IntegerConstant] = field(default_factory=dict)
 
     def run(
@@ -58,82 +69,94 @@ class Lockstep:
         Returns:
             Integers by tensor name.
         """
-        self.exact = {self.graph.input: images}
-        self.integers = {self.graph.input: self._stored(self.graph.input, images)}
+        import tensorflow as tf
+
+        chunks = [tf.constant(part) for part in np.array_split(images, self._chunks(len(images)))]
+        self.exact = {self.graph.input: chunks}
+        self.integers = {self.graph.input: [self._stored(self.graph.input, x) for x in chunks]}
         for op, spent in schedule(self.graph):
             if op.is_weighted and op.name not in self.float_ops:
-                self._solve(op, self.params[op.inputs[0]])
-            self._step(op, len(images))
+                self._solve(op)
+            self._step(op)
             for name in spent:
                 del self.exact[name], self.integers[name]
             advance(1)
         return self.constants
 
-    def _solve(self, op: Op, source: QuantParams) -> None:
-        name = op.inputs[0]
-        count = len(self.exact[name])
-        first, second = (
-            moments(op, self.graph, self._pairs(name, half, count), self.positions)
-            for half in (0, 1)
-        )
-        solved = solve(op, self.graph, source, (first, second), self.settings)
+    def _chunks(self, count: int) -> int:
+        """How many: even, so that every other one makes a half; one image alone is in both."""
+        largest = 4 * max(int(np.prod(self.graph.tensors[n].shape)) for n in self.graph.activations)
+        size = min(LARGEST_CHUNK, max(1, CHUNK_BYTES // largest))
+        return min(count, 2 * -(-count // (2 * size)))
+
+    def _solve(self, op: Op) -> None:
+        source = self.params[op.inputs[0]]
+        halves = self._half(op, 0, source), self._half(op, 1, source)
+        solved = solve(op, self.graph, source, halves, self.settings)
         self.constants[op.inputs[1]] = solved.weight
         self.constants[op.inputs[2]] = solved.bias
 
-    def _pairs(self, name: str, half: int, count: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Every other batch, from the first or from the second; one image alone is in both."""
-        size = min(BATCH, -(-count // 2))  # of few images, two batches
-        for first in range(half * size if count > 1 else 0, count, 2 * size):
-            part = slice(first, first + size)
-            yield self._exact(name, part), self._quantized(name, part)
+    def _half(self, op: Op, half: int, source: QuantParams) -> Moments:
+        name = op.inputs[0]
+        pairs = list(zip(self.exact[name], self.integers[name], strict=True))
+        chosen = pairs[half::2] or pairs
+        positions = self.positions
+        if op.kind == OpKind.DEPTHWISE_CONV:
+            images = sum(int(exact.shape[0]) for exact, _ in pairs)
+            enough = -(-DEPTHWISE_POSITIONS // images)
+            positions = min(positions, max(enough, positions // DEPTHWISE_SHARE))
+        return moments(op, self.graph, chosen, positions, source)
 
-    def _step(self, op: Op, count: int) -> None:
+    def _step(self, op: Op) -> None:
         """Compute an operator in both networks."""
-        exact: dict[str, list[np.ndarray]] = {name: [] for name in op.outputs}
-        integers: dict[str, list[np.ndarray]] = {name: [] for name in op.outputs}
-        for first in range(0, count, BATCH):
-            part = slice(first, first + BATCH)
-            results = run_op(
-                op, self.graph, [self._operand(n, part, self._exact) for n in op.inputs]
-            )
-            for name, value in zip(op.outputs, results, strict=True):
-                exact[name].append(_compact(op, np.asarray(value)))
-            results = run_op(
-                op, self.graph, [self._operand(n, part, self._quantized) for n in op.inputs]
-            )
-            for name, value in zip(op.outputs, results, strict=True):
-                integers[name].append(self._stored(name, value))
-        for name in op.outputs:
-            self.exact[name] = np.concatenate(exact[name])
-            self.integers[name] = np.concatenate(integers[name])
+        exact = prepared(self.graph, op)
+        decided = prepared(self.graph, op, self._decided)
 
-    def _operand(self, name: str, part: slice, read: Callable[[str, slice], np.ndarray]) -> Any:
-        if not name:
-            return None
-        if not self.graph.is_constant(name):
-            return read(name, part)
-        decided = self.constants.get(name)
-        if read == self._quantized and decided is not None:
-            return decided.to_float()
-        return self.graph.value(name)
+        def both(chunk: int) -> tuple[list[Any], list[Any]]:
+            wanted = run_op(op, self.graph, self._reads(op, exact, chunk, self._exact))
+            found = run_op(op, self.graph, self._reads(op, decided, chunk, self._quantized))
+            stored = [self._stored(n, v) for n, v in zip(op.outputs, found, strict=True)]
+            return [_compact(op, value) for value in wanted], stored
 
-    def _exact(self, name: str, part: slice) -> np.ndarray:
-        return np.asarray(self.exact[name][part], np.float32)
+        chunks = len(next(iter(self.exact.values())))
+        results = list(in_parallel(both, range(chunks)))
+        for place, name in enumerate(op.outputs):
+            self.exact[name] = [kept[place] for kept, _ in results]
+            self.integers[name] = [stored[place] for _, stored in results]
 
-    def _quantized(self, name: str, part: slice) -> np.ndarray:
+    def _reads(
+        self, op: Op, stored: Mapping[str, Any], chunk: int, read: Callable[[str, int], Any]
+    ) -> list[Any]:
+        return [
+            None if not name else stored[name] if name in stored else read(name, chunk)
+            for name in op.inputs
+        ]
+
+    def _decided(self, name: str) -> np.ndarray:
+        known = self.constants.get(name)
+        return self.graph.value(name) if known is None else known.to_float()
+
+    def _exact(self, name: str, chunk: int) -> Any:
+        import tensorflow as tf
+
+        return tf.cast(self.exact[name][chunk], tf.float32)
+
+    def _quantized(self, name: str, chunk: int) -> Any:
         params = self.params.get(name)
-        stored = self.integers[name][part]
-        return stored if params is None else np.asarray(dequantized(stored, params))
+        stored = self.integers[name][chunk]
+        return stored if params is None else dequantized(stored, params)
 
-    def _stored(self, name: str, values: Any) -> np.ndarray:
+    def _stored(self, name: str, values: Any) -> Any:
         params = self.params.get(name)
-        return np.asarray(values if params is None else quantized(values, params))
+        return values if params is None else quantized(values, params)
 
 
-def _compact(op: Op, values: np.ndarray) -> np.ndarray:
+def _compact(op: Op, values: Any) -> Any:
     """Half precision for bounded activations, which are the large ones.
 
     Its step is 2 ** -8 at most below 6, a sixth of the integers' own.
     """
+    import tensorflow as tf
+
     bounded = np.isfinite(op.fused.limits[1])
-    return values.astype(np.float16) if bounded else values
+    return tf.cast(values, tf.float16) if bounded else values

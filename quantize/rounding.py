@@ -42,6 +42,15 @@ class Layer:
     moments: np.ndarray = field(repr=False)
     neighbours: np.ndarray | None = field(default=None, repr=False)
 
+    def repeated(self, times: int) -> Layer:
+        """The rows several times over, one copy after another."""
+        apart = self.moments.ndim == 3
+        return Layer(
+            np.tile(self.weight, (times, 1)),
+            np.tile(self.moments, (times, 1, 1)) if apart else self.moments,
+            self.neighbours,
+        )
+
     def error(self, weight: np.ndarray) -> np.ndarray:
         """Mean square error of each row's output if ``weight`` took the layer's place."""
         off = weight - self.weight
@@ -86,82 +95,117 @@ def rounded(
     if moments.ndim == 3:
         return _rounded_apart(layer, scale, moments, order, sweeps)
     integers = _propagated(layer, scale, moments, order)
-    return _descended(layer, scale, moments, integers, sweeps)
+    return np.ascontiguousarray(_descended(layer, scale, moments, integers, sweeps).T)
 
 
 def _bounds(
-    integers: np.ndarray, column: int, neighbours: np.ndarray | None
+    integers: np.ndarray, column: int, others: list[np.ndarray] | None
 ) -> tuple[np.ndarray | int, np.ndarray | int]:
-    """Smallest and largest integer that a column may hold beside its neighbours."""
-    if neighbours is None:
+    """Smallest and largest integer that an input may hold beside its neighbours.
+
+    ``integers`` is ``[inputs, rows]``, and ``others`` has the neighbours of each input.
+    """
+    if others is None:
         return -LIMIT, LIMIT
-    low = np.zeros(len(integers))
-    high = np.zeros(len(integers))
-    for other in neighbours[:, column]:
-        if other >= 0:
-            low = np.minimum(low, integers[:, other])
-            high = np.maximum(high, integers[:, other])
+    beside = integers[others[column]]
+    low = np.minimum(beside.min(axis=0, initial=0.0), 0.0)
+    high = np.maximum(beside.max(axis=0, initial=0.0), 0.0)
     return np.maximum(-LIMIT, -PAIR_LIMIT - low), np.minimum(LIMIT, PAIR_LIMIT - high)
+
+
+def _others(layer: Layer) -> list[np.ndarray] | None:
+    """The neighbours of each input."""
+    if layer.neighbours is None:
+        return None
+    return [np.unique(column[column >= 0]) for column in layer.neighbours.T]
 
 
 def _spread(moments: np.ndarray) -> np.ndarray:
     """Upper triangular factor of the inverse: how an error goes to the inputs that follow.
 
-    Inputs that hardly ever change leave moments that float64 cannot tell from singular ones; these
-    are damped until they can be inverted.
+    With ``H = R R^T`` and R upper triangular, it is the inverse of R. Inputs that hardly ever
+    change leave moments that float64 cannot tell from singular ones; these are damped until they
+    can be factored.
     """
     for share in (0.0, 1e-6, 1e-4, 1e-2):
         held = damped(moments, share) if share else moments
         try:
-            inverse = np.linalg.inv(held)
-            symmetric = (inverse + np.swapaxes(inverse, -1, -2)) / 2
-            return np.asarray(np.swapaxes(np.linalg.cholesky(symmetric), -1, -2))
+            lower = np.linalg.cholesky(held[..., ::-1, ::-1])
         except np.linalg.LinAlgError:
             continue
+        return _inverse(np.ascontiguousarray(lower[..., ::-1, ::-1]))
     # Errors stay where they arise: rounding to the nearest.
     diagonal = np.sqrt(1 / np.maximum(np.einsum("...ii->...i", moments), np.finfo(float).tiny))
     return np.asarray(diagonal[..., None] * np.eye(moments.shape[-1]))
 
 
+def _inverse(upper: np.ndarray) -> np.ndarray:
+    """Of one or many upper triangular matrices with a diagonal above zero."""
+    if upper.ndim == 3:
+        return np.linalg.inv(upper)
+    from scipy.linalg.lapack import dtrtri
+
+    inverse, _ = dtrtri(upper)
+    return np.asarray(inverse)
+
+
 def _propagated(
     layer: Layer, scale: np.ndarray, moments: np.ndarray, order: np.ndarray
 ) -> np.ndarray:
-    """One pass over the inputs; each rounding error is spread over the inputs that follow."""
-    work = layer.weight[:, order].copy()
+    """One pass over the inputs; each rounding error is spread over the inputs that follow.
+
+    Returns:
+        ``[inputs, rows]``, in the layer's own order.
+    """
+    work = np.ascontiguousarray(layer.weight[:, order].T)  # an input's weights lie together
     spread = _spread(moments[np.ix_(order, order)])
-    integers = np.zeros_like(work)  # in the layer's own order
-    inputs = work.shape[1]
+    others = _others(layer)
+    integers = np.zeros_like(work)
+    inputs = len(work)
     for start in range(0, inputs, _BLOCK):
         stop = min(inputs, start + _BLOCK)
-        errors = np.zeros((len(work), stop - start))
+        errors = np.empty((stop - start, work.shape[1]))
         for j in range(start, stop):
-            low, high = _bounds(integers, int(order[j]), layer.neighbours)
-            chosen = np.clip(np.rint(work[:, j] / scale), low, high)
-            integers[:, order[j]] = chosen
-            error = (work[:, j] - chosen * scale) / spread[j, j]
-            errors[:, j - start] = error
-            work[:, j + 1 : stop] -= np.outer(error, spread[j, j + 1 : stop])
-        work[:, stop:] -= errors @ spread[start:stop, stop:]
+            low, high = _bounds(integers, int(order[j]), others)
+            chosen = np.clip(np.rint(work[j] / scale), low, high)
+            integers[order[j]] = chosen
+            error = (work[j] - chosen * scale) / spread[j, j]
+            errors[j - start] = error
+            work[j + 1 : stop] -= spread[j, j + 1 : stop, None] * error
+        work[stop:] -= spread[start:stop, stop:].T @ errors
     return integers
 
 
 def _descended(
     layer: Layer, scale: np.ndarray, moments: np.ndarray, integers: np.ndarray, sweeps: int
 ) -> np.ndarray:
-    """Coordinate descent on the quadratic error, column by column."""
-    gradient = (integers * scale[:, None] - layer.weight) @ moments
+    """Coordinate descent on the quadratic error, input by input; ``[inputs, rows]``.
+
+    Inside a block of inputs the gradient follows every step; the rest of it follows once a block,
+    in one product of matrices.
+    """
+    gradient = moments @ (integers * scale - layer.weight.T)
     diagonal = np.diag(moments)
+    others = _others(layer)
+    inputs = len(integers)
     for _ in range(sweeps):
-        changed = 0
-        for j in range(integers.shape[1]):
-            low, high = _bounds(integers, j, layer.neighbours)
-            wanted = integers[:, j] + np.rint(-gradient[:, j] / (diagonal[j] * scale))
-            step = np.clip(wanted, low, high) - integers[:, j]
-            rows = np.flatnonzero(step)
-            if len(rows):
-                integers[rows, j] += step[rows]
-                gradient[rows] += np.outer(step[rows] * scale[rows], moments[j])
-                changed += len(rows)
+        changed = False
+        for start in range(0, inputs, _BLOCK):
+            stop = min(inputs, start + _BLOCK)
+            near = gradient[start:stop]
+            moved = np.zeros_like(near)
+            for j in range(start, stop):
+                low, high = _bounds(integers, j, others)
+                wanted = integers[j] - np.rint(near[j - start] / (diagonal[j] * scale))
+                step = np.clip(wanted, low, high) - integers[j]
+                if step.any():
+                    integers[j] += step
+                    moved[j - start] = step * scale
+                    near += moments[start:stop, j, None] * moved[j - start]
+            if moved.any():
+                changed = True
+                gradient[:start] += moments[:start, start:stop] @ moved
+                gradient[stop:] += moments[stop:, start:stop] @ moved
         if not changed:
             break
     return integers

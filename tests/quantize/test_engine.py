@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from calibration_data.errors import InvalidInputError, UnsupportedError
+from quantize.affine import QuantParams
 from quantize.calibrate import extremes
 from quantize.engine import CalibrationImages, PlannedNetwork, PlanRequest, make_plan, settled
 from quantize.execute import run
@@ -194,8 +195,45 @@ def test_moments_of_shards_add_up() -> None:
         whole = moments(op, graph, pairs, 9)
         shards = moments(op, graph, pairs[:1], 9).joined(moments(op, graph, pairs[1:], 9))
         assert whole.count == shards.count
-        for name in ("own", "cross", "quantized", "exact"):
-            np.testing.assert_allclose(getattr(whole, name), getattr(shards, name), rtol=1e-12)
+        for name in ("own", "lost", "missed", "quantized", "exact"):
+            found = getattr(whole, name)
+            rounding = 1e-6 * np.abs(found).max()  # products are sums of float32
+            np.testing.assert_allclose(found, getattr(shards, name), atol=rounding)
+
+
+def test_moments_are_those_of_the_integers_numbers() -> None:
+    """Integers with a zero point, padded and sampled, count as the numbers they stand for."""
+    graph, params = bottlenecks(0), QuantParams((0.02,), (-7,))
+    rng = np.random.default_rng(2)
+    for op in graph.weighted:
+        shape = graph.tensors[op.inputs[0]].shape[1:]
+        exact = rng.normal(size=(4, *shape)).astype(np.float32)
+        integers = rng.integers(-128, 128, (4, *shape)).astype(np.int8)
+        numbers = params.dequantize(integers)
+        found = moments(op, graph, [(exact, integers)], 9, params)
+        wanted = moments(op, graph, [(exact, numbers)], 9)
+        assert found.count == wanted.count
+        for name in ("own", "lost", "missed", "quantized", "exact"):
+            value = getattr(wanted, name)
+            rounding = 1e-6 * np.abs(value).max()
+            np.testing.assert_allclose(getattr(found, name), value, atol=rounding)
+
+
+def test_the_pull_is_what_least_squares_needs() -> None:
+    """With all positions, weight + pull / covariance gives the float outputs best."""
+    graph = bottlenecks(0)
+    rng = np.random.default_rng(3)
+    op = next(op for op in graph.weighted if op.name == "expand_1")
+    shape = graph.tensors[op.inputs[0]].shape[1:]
+    exact = rng.normal(size=(16, *shape)).astype(np.float32)
+    noisy = (exact + 0.3 * np.roll(exact, 1, axis=-1)).astype(np.float32)
+    found = moments(op, graph, [(exact, noisy)], 10**6)
+    weight = graph.weight(op).reshape(graph.weight(op).shape[0], -1).astype(np.float64)
+    fitted = weight + np.linalg.solve(found.covariance, found.pull.T).T
+    reads, wanted = (x.reshape(-1, shape[-1]).astype(np.float64) for x in (noisy, exact))
+    centred = [x - x.mean(axis=0) for x in (reads, wanted @ weight.T)]
+    best = np.linalg.lstsq(*centred, rcond=None)[0].T
+    np.testing.assert_allclose(fitted, best, atol=1e-4 * np.abs(best).max())
 
 
 @pytest.mark.parametrize("weight_range", list(WeightRange))

@@ -1,0 +1,51 @@
+"""The same work on many batches at once, in threads: TensorFlow and NumPy let go of Python's lock.
+
+TensorFlow computes many operators of a small batch on one core, whatever threads it is given.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from typing import Any, TypeVar
+
+from calibration_data.stream import cores
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def one_blas_thread() -> AbstractContextManager[Any]:
+    """While it is entered, a product of matrices takes one core.
+
+    The cores are taken by ``in_parallel``; BLAS threads that wait for a core taken by others spin,
+    and take several times as long as one alone.
+    """
+    import scipy.linalg  # noqa: F401 - has a BLAS of its own, which must be there to be told
+    from threadpoolctl import threadpool_limits
+
+    limits: AbstractContextManager[Any] = threadpool_limits(1, user_api="blas")
+    return limits
+
+
+def in_parallel(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """Results in the order of the items, whatever thread was first.
+
+    Args:
+        work: called for each item, on as many cores as this process may use.
+        items: read no further ahead than the cores need.
+
+    Yields:
+        What ``work`` gives.
+    """
+    count = cores()
+    waiting: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(count) as pool:
+        for item in items:
+            waiting.append(pool.submit(work, item))
+            if len(waiting) > count:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

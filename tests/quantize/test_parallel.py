@@ -1,0 +1,77 @@
+"""Threads change who computes, never what comes out or in which order."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from calibration_data.stream import cores
+from quantize.pairing import _matched
+from quantize.parallel import in_parallel, one_blas_thread
+
+
+def test_results_come_in_the_order_of_the_items() -> None:
+    def slow_first(item: int) -> int:
+        time.sleep(0.02 if item == 0 else 0)
+        return item * item
+
+    assert list(in_parallel(slow_first, range(20))) == [i * i for i in range(20)]
+
+
+def test_items_are_read_no_further_than_the_cores_need() -> None:
+    read = 0
+
+    def items() -> Iterator[int]:
+        nonlocal read
+        for number in range(100):
+            read = number + 1
+            yield number
+
+    results = in_parallel(lambda item: item, items())
+    assert next(results) == 0
+    assert read <= cores() + 1
+    results.close()  # type: ignore[attr-defined]
+
+
+def test_an_error_of_one_item_reaches_the_caller() -> None:
+    def picky(item: int) -> int:
+        if item == 3:
+            raise ValueError("three")
+        return item
+
+    with pytest.raises(ValueError, match="three"):
+        list(in_parallel(picky, range(5)))
+
+
+def test_blas_has_one_thread_inside_and_its_own_number_again_outside() -> None:
+    from threadpoolctl import threadpool_info
+
+    def threads() -> set[int]:
+        return {lib["num_threads"] for lib in threadpool_info() if lib["user_api"] == "blas"}
+
+    import scipy.linalg  # noqa: F401
+
+    before = threads()
+    with one_blas_thread():
+        assert threads() == {1}
+    assert threads() == before
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_pairs_are_the_greedy_ones(seed: int) -> None:
+    """The sparse search finds the pairs of the plain one."""
+    shares = np.random.default_rng(seed).random((12, 40)).astype(np.float32) ** 3
+    free = list(np.argsort(-np.square(shares).sum(axis=1), kind="stable"))
+    wanted = []
+    while free:
+        first = free.pop(0)
+        costs = [
+            np.square(np.maximum(shares[first] + shares[o] - 1, 0)).sum() for o in sorted(free)
+        ]
+        partner = sorted(free)[int(np.argmin(costs))]
+        free.remove(partner)
+        wanted += [first, partner]
+    assert _matched(shares).tolist() == wanted
