@@ -35,6 +35,7 @@ def show_command(path: Path, terminal: Terminal) -> None:
     terminal.say(f"graph         {plan.graph}")
     terminal.say(f"granularity   {plan.granularity.value}, weights {plan.weight_range.value}")
     terminal.say(f"in float32    {', '.join(plan.float_ops) or 'nothing'}")
+    terminal.say(f"in int16x8    {', '.join(plan.wide_ops) or 'nothing'}")
     for name, value in plan.settings.items():
         terminal.say(f"{name:<20} {value}")
     for note in plan.notes:
@@ -47,6 +48,7 @@ def show_command(path: Path, terminal: Terminal) -> None:
             "granularity": plan.granularity.value,
             "weight_range": plan.weight_range.value,
             "float_ops": list(plan.float_ops),
+            "wide_ops": list(plan.wide_ops),
             "settings": dict(plan.settings),
             "notes": list(plan.notes),
             "tensors": rows,
@@ -151,6 +153,7 @@ def _checked(recipe: Recipe, plan: QuantizationPlan) -> Recipe:
         optimization=Optimization(plan.settings.get("optimization", recipe.optimization)),
         ranges=RangeMethod(plan.settings.get("ranges", recipe.ranges)),
         float_ops=plan.float_ops,
+        wide_ops=plan.wide_ops,
     )
 
 

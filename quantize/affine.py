@@ -33,6 +33,7 @@ class IntType(StrEnum):
     UINT8 = "uint8"
     INT16 = "int16"
     INT32 = "int32"
+    INT64 = "int64"
 
     @property
     def limits(self) -> tuple[int, int]:

@@ -33,8 +33,8 @@ class IntegerConstant:
 
     Attributes:
         params: its scales.
-        integers: int8 (weights and constants of elementwise operators) or int32 (biases), of the
-            shape that the graph's tensor has.
+        integers: int8 (weights and constants of elementwise operators), int32 (biases) or int64
+            (biases of operators in int16x8), of the shape that the graph's tensor has.
     """
 
     params: QuantParams
@@ -56,6 +56,7 @@ class QuantizationPlan:
         granularity: scales a convolution weight has.
         weight_range: whether neighbouring weights are held to what x86 without VNNI can add.
         float_ops: names of the operators that stay in float32.
+        wide_ops: names of the operators in int16x8; see ``quantize.widening``.
         floats: their float32 constants, where equalization gave them others than the graph has.
         settings: how it was made, as plain values for the reader.
         notes: what the user must know of it, a sentence each.
@@ -67,6 +68,7 @@ class QuantizationPlan:
     granularity: Granularity
     weight_range: WeightRange
     float_ops: tuple[str, ...] = ()
+    wide_ops: tuple[str, ...] = ()
     floats: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
     settings: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -102,6 +104,7 @@ class QuantizationPlan:
             "granularity": self.granularity.value,
             "weight_range": self.weight_range.value,
             "float_ops": list(self.float_ops),
+            "wide_ops": list(self.wide_ops),
             "floats": sorted(self.floats),
             "settings": dict(self.settings),
             "notes": list(self.notes),
@@ -145,6 +148,7 @@ class QuantizationPlan:
                 granularity=Granularity(header["granularity"]),
                 weight_range=WeightRange(header["weight_range"]),
                 float_ops=tuple(header["float_ops"]),
+                wide_ops=tuple(header.get("wide_ops", ())),
                 floats=floats,
                 settings=header["settings"],
                 notes=tuple(header["notes"]),
