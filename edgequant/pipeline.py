@@ -20,7 +20,7 @@ from calibration_data.contract import (
 )
 from calibration_data.datasets.base import Dataset, open_dataset
 from calibration_data.errors import InvalidInputError
-from calibration_data.overlap import refuse_shared_images
+from calibration_data.overlap import refuse_equal_images, refuse_shared_images
 from calibration_data.preprocessing import Preprocessing
 from calibration_data.splits import calibration_beside
 from edgequant.artifacts import Artifact, data_digest, deliver, find_artifact, key_of, versions
@@ -118,6 +118,7 @@ def prepare(request: QuantizeRequest, inputs: Inputs) -> Prepared:
         if samples is None and len(inputs.calibration) > MOST_SAMPLES:
             samples = MOST_SAMPLES
         calibration = CalibrationSet.draw(inputs.calibration, contract, samples, asked.seed)
+        refuse_equal_images(calibration.dataset)
         if inputs.measured is not None:
             refuse_shared_images(calibration.dataset, inputs.measured)
         _refuse_non_finite_activations(loaded, calibration)

@@ -19,6 +19,7 @@ from models.loading import LoadedModel, ModelRequest, load
 from quantize.affine import QuantParams
 from quantize.engine import PlannedNetwork
 from quantize.plan import QuantizationPlan
+from quantize.plan_check import check_fits
 from quantize.plan_diff import differences
 from quantize.recipes import IoType, Optimization, RangeMethod, Recipe
 from quantize.recipes import recipe as recipe_of
@@ -127,6 +128,8 @@ def apply_command(request: ApplyRequest, terminal: Terminal) -> None:
         contract = resolve_contract(request.contract, own=own, model_path=path, size=loaded.size)
         contract = complete_labels(contract, loaded.classes, None)
         graph = Planner(loaded.model, contract, None).graph
+        plan.check_graph(graph)
+        check_fits(plan, graph)
         planned = PlannedNetwork(plan.network(graph), plan)
     rows = []
     for recipe in recipes:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from calibration_data.errors import InvalidInputError
 from edgequant.options import contract_request, model_request, names, qat_settings
 from edgequant.requests import (
     CalibrationRequest,
@@ -36,6 +37,12 @@ def quantize_request(values: dict[str, Any], suffix: str | None = None) -> Quant
     """
     model = model_request(values)
     recipes = tuple(_recipe(values, name.strip()) for name in values["recipes"].split(","))
+    if values["optimize"] == Optimization.QAT and not any(r.planned for r in recipes):
+        raise InvalidInputError(
+            "training with quantizers is for int8 recipes",
+            received=f"--optimize qat with {', '.join(r.name for r in recipes)}",
+            remedy="add an int8 recipe, or leave --optimize out",
+        )
     ending = suffix or "+".join(r.name for r in recipes)
     return QuantizeRequest(
         model=model,

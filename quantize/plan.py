@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from calibration_data.errors import InvalidInputError
+from calibration_data.errors import EdgequantError, InvalidInputError
 from quantize.affine import QuantParams
 from quantize.graph import Graph
-from quantize.recipes import Granularity, WeightRange
+from quantize.recipes import Granularity, Optimization, RangeMethod, WeightRange
 
 FORMAT = "edgequant plan 1"
 SUFFIX = ".plan"
@@ -133,6 +133,7 @@ class QuantizationPlan:
                 header = json.loads(archive["header"].tobytes())
                 if header["format"] != FORMAT:
                     raise ValueError(f"its format is {header['format']!r}")
+                _check_header(header)
                 constants = {
                     name: IntegerConstant(QuantParams.from_dict(params), archive[f"i.{number}"])
                     for number, (name, params) in enumerate(sorted(header["constants"].items()))
@@ -153,15 +154,61 @@ class QuantizationPlan:
                 settings=header["settings"],
                 notes=tuple(header["notes"]),
             )
-        except (OSError, ValueError, KeyError, TypeError, EOFError, *_DAMAGED) as error:
+        except (OSError, EdgequantError, *_DAMAGED) as error:
             raise InvalidInputError(
                 f"a plan is an archive of the format {FORMAT!r}",
-                received=f"{path} ({type(error).__name__}: {error})",
+                received=f"{path} ({_why(error)})",
                 remedy="make it again with edgequant quantize",
             ) from error
 
 
-_DAMAGED = (zipfile.BadZipFile, zlib.error, NotImplementedError)
+_DAMAGED = (
+    AttributeError,
+    EOFError,
+    KeyError,
+    MemoryError,
+    NotImplementedError,
+    OverflowError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What reading a damaged, edited or hostile archive raises."""
+
+_TABLES = ("activations", "constants", "settings")
+_LISTS = ("float_ops", "floats", "notes")
+
+
+def _check_header(header: Mapping[str, Any]) -> None:
+    """Raise a member of ``_DAMAGED`` where the header is no table of what a plan has."""
+    wrong = [name for name in _TABLES if not isinstance(header[name], dict)]
+    for name in (*_LISTS, "wide_ops"):
+        values = header[name] if name in _LISTS else header.get(name, [])
+        if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+            wrong.append(name)
+    if not isinstance(header["graph"], str):
+        wrong.append("graph")
+    if wrong:
+        raise TypeError(f"{', '.join(wrong)} of another form")
+    Optimization(header["settings"].get("optimization", Optimization.DEFAULT))
+    RangeMethod(header["settings"].get("ranges", RangeMethod.MIN_MAX))
+
+
+def _why(error: BaseException) -> str:
+    """What is wrong with an archive, in a few words."""
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    if isinstance(error, EdgequantError):
+        return error.received
+    if isinstance(error, EOFError | RecursionError | MemoryError | zipfile.BadZipFile):
+        return "damaged, or something else"
+    if isinstance(error, KeyError):
+        return f"without {error}"
+    if "pickle" in str(error):
+        return "something else"
+    return str(error)
 
 
 def digest(graph: Graph) -> str:
