@@ -1,4 +1,4 @@
-"""Telling whether the images to calibrate on are also those to measure on."""
+"""Telling equal images: to calibrate on and to measure on, or all of a set."""
 
 from __future__ import annotations
 
@@ -35,6 +35,22 @@ def refuse_shared_images(calibration: Dataset, measured: Dataset) -> None:
             received=f"{shared} images that are both in {calibration.name} and {measured.name}",
             remedy="take the calibration images from the training split",
         )
+
+
+def refuse_equal_images(calibration: Dataset) -> None:
+    """Raise InvalidInputError if all images are one and the same: they show no range.
+
+    Reads on until two differ, which is the second image as a rule.
+    """
+    first = np.asarray(calibration.decode(0))
+    for index in range(1, len(calibration)):
+        if not np.array_equal(first, np.asarray(calibration.decode(index))):
+            return
+    raise InvalidInputError(
+        "calibration images differ from each other",
+        received=f"{len(calibration)} equal ones in {calibration.name}",
+        remedy="give representative images of all classes",
+    )
 
 
 def _size(dataset: Dataset, index: int) -> int:

@@ -23,15 +23,14 @@ from edgequant.options import (
     measure_options,
     model_options,
     model_request,
-    names,
     optimize_option,
     plan_options,
     qat_options,
-    qat_settings,
-    repair_option,
+    repair_options,
     seed_option,
     spec_options,
     trust_option,
+    wide_option,
 )
 from edgequant.plan_cli import plan
 from edgequant.ship_options import runtime_option, ship_options
@@ -78,11 +77,12 @@ def list_command(what: str, **values: Any) -> None:
     "--batch", type=click.Choice(["one", "named"]), help="First axis of the input (ONNX)."
 )
 @plan_options
+@wide_option
 @qat_options
 @calibration_options
 @click.option("--data", help="DATA to measure float against quantized on; writes a report.")
 @measure_options
-@repair_option
+@repair_options
 @click.option("--output", type=PATH, help="Folder; artifacts/MODEL-RECIPE unless given.")
 @click.option("--force", is_flag=True, help="Write again what is already there.")
 @common
@@ -90,12 +90,13 @@ def quantize(**values: Any) -> None:
     """Write quantized files of a model, with what they were made from.
 
     With --max-drop, an int8 file that loses more on held-out calibration images is repaired: by
-    more work first, then with the fewest operators in float32.
+    more work first, then with the fewest operators in float32 or int16.
     """
     with terminal_of(values) as terminal:
         from edgequant.commands import quantize_command
+        from edgequant.request_options import quantize_request
 
-        quantize_command(_quantize_request(values), terminal)
+        quantize_command(quantize_request(values), terminal)
 
 
 @cli.command()
@@ -112,21 +113,9 @@ def evaluate(**values: Any) -> None:
     """Measure a .tflite, .onnx or .keras: accuracy, drop against a reference, latency."""
     with terminal_of(values) as terminal:
         from edgequant.commands import evaluate_command
-        from edgequant.requests import EvaluateRequest
-        from models.loading import ModelRequest
+        from edgequant.request_options import evaluate_request
 
-        reference = values["reference"]
-        request = EvaluateRequest(
-            artifact=values["artifact"],
-            measure=_measure_request(values),
-            reference=None
-            if reference is None
-            else ModelRequest(reference, trust_lambda=values["trust_lambda"]),
-            contract=contract_request(values),
-            max_drop=values["max_drop"],
-            trust_lambda=values["trust_lambda"],
-        )
-        evaluate_command(request, terminal)
+        evaluate_command(evaluate_request(values), terminal)
 
 
 @cli.command()
@@ -145,11 +134,9 @@ def compare(**values: Any) -> None:
     """Measure Keras float and every recipe on the same tensors, in one table."""
     with terminal_of(values) as terminal:
         from edgequant.commands import compare_command
+        from edgequant.request_options import compare_request
 
-        values["recipes"] = values["recipes"] or ",".join(recipe.name for recipe in RECIPES)
-        values.update(io=None, layout=None, batch=None, max_float_share=None)
-        values.update(ranges="min-max", keep_float=None)
-        compare_command(_quantize_request(values, "compare"), terminal)
+        compare_command(compare_request(values), terminal)
 
 
 @cli.command()
@@ -291,11 +278,10 @@ def parity(**values: Any) -> None:
 def sensitivity(**values: Any) -> None:
     """Rank layers by what is lost when each alone is quantized, weights and activations apart."""
     with terminal_of(values) as terminal:
+        from edgequant.request_options import sensitivity_request
         from edgequant.sensitivity_command import sensitivity_command
 
-        values.update(recipes=values["recipe"], io=None, layout=None, batch=None, data=None)
-        values.update(max_drop=None, max_float_share=None, force=True)
-        sensitivity_command(_quantize_request(values, "sensitivity"), values["limit"], terminal)
+        sensitivity_command(sensitivity_request(values), values["limit"], terminal)
 
 
 cli.add_command(plan)
@@ -363,48 +349,3 @@ def _fail(message: str, code: int, arguments: list[str]) -> None:
         traceback.print_exc()
     click.echo(f"edgequant: {message}", err=True)
     sys.exit(code)
-
-
-def _measure_request(values: dict[str, Any]) -> Any:
-    from edgequant.requests import MeasureRequest
-
-    return MeasureRequest(
-        data=values["data"],
-        runtime=values.get("runtime"),
-        threads=values["threads"],
-        limit=values["limit"],
-        seed=values["seed"],
-    )
-
-
-def _quantize_request(values: dict[str, Any], suffix: str | None = None) -> Any:
-    from dataclasses import replace
-
-    from edgequant.requests import CalibrationRequest, QuantizeRequest
-    from quantize.recipes import BatchAxis, IoType, Layout, Optimization, RangeMethod, recipe
-
-    model = model_request(values)
-    recipes = tuple(
-        replace(
-            chosen.with_io(IoType(values["io"]) if values["io"] else None),
-            layout=Layout(values["layout"] or chosen.layout),
-            batch=BatchAxis(values["batch"] or chosen.batch),
-            optimization=Optimization(values["optimize"]),
-            ranges=RangeMethod(values["ranges"]),
-            float_ops=names(values["keep_float"]),
-        )
-        for chosen in (recipe(name.strip()) for name in values["recipes"].split(","))
-    )
-    ending = suffix or "+".join(r.name for r in recipes)
-    return QuantizeRequest(
-        model=model,
-        contract=contract_request(values),
-        recipes=recipes,
-        calibration=CalibrationRequest(values["calibration"], values["samples"], values["seed"]),
-        output=values["output"] or Path("artifacts") / f"{model.name}-{ending}",
-        measure=_measure_request(values) if values["data"] else None,
-        max_drop=values["max_drop"],
-        force=values["force"],
-        most_float=values["max_float_share"],
-        qat=qat_settings(values),
-    )

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from calibration_data.errors import InvalidInputError
 from edgequant.artifacts import write_text
-from edgequant.terminal import Terminal
+from edgequant.terminal import Terminal, plain_table
 from models.bottlenecks import split_expansions
 from models.cost import Cost, cost_of, spec_cost
 from models.loading import ModelRequest, load
 from models.spec import Knob
 from reports import costs
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 Number = TypeVar("Number", int, float)
 
@@ -158,42 +155,30 @@ def _split_in(ways: int) -> str:
     return "" if ways == 1 else f" with inner tensors in {ways} groups"
 
 
-def _layer_table(cost: Cost, element_bytes: int) -> Table:
+def _layer_table(cost: Cost, element_bytes: int) -> Any:
     rows = [
-        (
-            layer.name,
-            layer.kind,
-            "x".join(map(str, layer.shape)),
-            f"{layer.params:,}",
-            f"{layer.macs:,}",
-            f"{layer.live * element_bytes:,}",
-        )
+        {
+            "layer": layer.name,
+            "kind": layer.kind,
+            "output": "x".join(map(str, layer.shape)),
+            "params": f"{layer.params:,}",
+            "MACs": f"{layer.macs:,}",
+            "live bytes": f"{layer.live * element_bytes:,}",
+        }
         for layer in cost.layers
     ]
-    return _table(("layer", "kind", "output", "params", "MACs", "live bytes"), rows, words=3)
+    return plain_table(rows, right=("params", "MACs", "live bytes"))
 
 
-def _grid_table(points: list[costs.Point]) -> Table:
+def _grid_table(points: list[costs.Point]) -> Any:
     rows = [
-        (
-            f"{point.alpha:g}",
-            str(point.size),
-            f"{point.params / 1e6:.2f}",
-            f"{point.macs / 1e6:.1f}",
-            f"{point.peak_bytes / 1000:,.0f}",
-        )
+        {
+            "alpha": f"{point.alpha:g}",
+            "size": str(point.size),
+            "params, M": f"{point.params / 1e6:.2f}",
+            "MACs, M": f"{point.macs / 1e6:.1f}",
+            "peak, kB": f"{point.peak_bytes / 1000:,.0f}",
+        }
         for point in points
     ]
-    return _table(("alpha", "size", "params, M", "MACs, M", "peak, kB"), rows, words=0)
-
-
-def _table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]], words: int) -> Any:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD)
-    for number, head in enumerate(heads):
-        table.add_column(head, justify="left" if number < words else "right", no_wrap=True)
-    for row in rows:
-        table.add_row(*row)
-    return table
+    return plain_table(rows, right=tuple(rows[0]))

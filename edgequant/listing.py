@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from calibration_data.datasets.base import dataset_kinds
-from edgequant.terminal import Terminal
+from edgequant.terminal import Terminal, plain_table
 from evaluation.session import runtimes
 from export.inspection import Inspection, TensorInfo
 from export.target import export_targets, target_of
@@ -19,7 +19,7 @@ from quantize.recipes import RECIPES
 def show(what: str, terminal: Terminal) -> None:
     """List a registry as table or JSON."""
     rows = _ROWS[what]()
-    terminal.table(_table(rows))
+    terminal.table(plain_table(rows))
     terminal.result({what: rows})
 
 
@@ -32,18 +32,18 @@ def show_inspection(path: Path, terminal: Terminal, *, all_tensors: bool) -> Non
         for end, tensors in (("input", inspection.inputs), ("output", inspection.outputs))
         for tensor in tensors
     ]
-    terminal.table(_table(ends))
+    terminal.table(plain_table(ends))
     terminal.table(
-        _table(
+        plain_table(
             [
                 {"operator": o.name, "computes in": o.compute, "count": o.count}
                 for o in inspection.operators
             ]
         )
     )
-    terminal.table(_table(_size_rows(inspection)))
+    terminal.table(plain_table(_size_rows(inspection)))
     if all_tensors:
-        terminal.table(_table([_tensor_row(tensor) for tensor in inspection.tensors]))
+        terminal.table(plain_table([_tensor_row(tensor) for tensor in inspection.tensors]))
     terminal.result(inspection.to_dict())
 
 
@@ -146,16 +146,3 @@ _ROWS = {
     "runtimes": _runtimes,
     "targets": _targets,
 }
-
-
-def _table(rows: list[dict[str, Any]]) -> Any:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD)
-    for column in rows[0] if rows else ("nothing",):
-        numeric = all(isinstance(row[column], int | float) for row in rows)
-        table.add_column(column, justify="right" if numeric else "left", no_wrap=True)
-    for row in rows:
-        table.add_row(*(str(value) for value in row.values()))
-    return table

@@ -127,12 +127,27 @@ plan_options = _together(
     ),
 )
 
-repair_option = click.option(
-    "--max-float-share",
-    type=click.FloatRange(0, 1),
-    default=0.5,
-    show_default=True,
-    help="Of the multiply-adds, that may go to float32 to keep --max-drop.",
+wide_option = click.option(
+    "--keep-int16",
+    metavar="NAMES",
+    help="Operators with int8 weights and int16 activations in a .tflite, with commas.",
+)
+
+repair_options = _together(
+    click.option(
+        "--max-float-share",
+        type=click.FloatRange(0, 1),
+        default=0.5,
+        show_default=True,
+        help="Of the multiply-adds, that may leave int8 to keep --max-drop.",
+    ),
+    click.option(
+        "--repair-with",
+        type=click.Choice(["float32", "int16"]),
+        default="float32",
+        show_default=True,
+        help="What they leave it for; int16 activations, in a .tflite, keep the file in integers.",
+    ),
 )
 
 measure_options = _together(

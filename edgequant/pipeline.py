@@ -20,18 +20,19 @@ from calibration_data.contract import (
 )
 from calibration_data.datasets.base import Dataset, open_dataset
 from calibration_data.errors import InvalidInputError
-from calibration_data.overlap import refuse_shared_images
+from calibration_data.overlap import refuse_equal_images, refuse_shared_images
 from calibration_data.preprocessing import Preprocessing
 from calibration_data.splits import calibration_beside
 from edgequant.artifacts import Artifact, data_digest, deliver, find_artifact, key_of, versions
 from edgequant.planning import Planner
-from edgequant.repair import Repair, Repairer
+from edgequant.repair import Limits, Repair, Repairer
 from edgequant.requests import QuantizeRequest
 from edgequant.terminal import Terminal
 from export.target import ExportRequest, export_targets
 from models.loading import LoadedModel, load
 from quantize.qat_exchange import QatSettings
 from quantize.recipes import Optimization, Recipe
+from quantize.widening import widened
 
 MOST_SAMPLES = 1000
 """Calibration images drawn from a larger set unless the user asks for another number."""
@@ -117,6 +118,7 @@ def prepare(request: QuantizeRequest, inputs: Inputs) -> Prepared:
         if samples is None and len(inputs.calibration) > MOST_SAMPLES:
             samples = MOST_SAMPLES
         calibration = CalibrationSet.draw(inputs.calibration, contract, samples, asked.seed)
+        refuse_equal_images(calibration.dataset)
         if inputs.measured is not None:
             refuse_shared_images(calibration.dataset, inputs.measured)
         _refuse_non_finite_activations(loaded, calibration)
@@ -146,7 +148,7 @@ def artifact_key(request: QuantizeRequest, recipe: Recipe, inputs: Inputs) -> st
             "class_names": () if inputs.named is None else inputs.named.class_names,
             "recipe": recipe.to_dict(),
             "calibration": calibration,
-            "repair": (request.max_drop, request.most_float) if _repairs(request, recipe) else None,
+            "repair": _repair_key(request) if _repairs(request, recipe) else None,
             "qat": asdict(request.qat) if _is_trained(recipe) else None,
             "versions": versions(target.packages),
         }
@@ -172,7 +174,9 @@ def write_artifact(
         recipe = repair.applied(recipe)
     target = export_targets()[recipe.target]
     calibration = prepared.calibration if recipe.needs_calibration else None
-    planned = prepared.planner.planned(recipe, advance) if recipe.planned else None
+    planned = None
+    if recipe.planned:
+        planned = widened(prepared.planner.planned(recipe, advance), recipe.wide_ops)
     watch = advance if planned is None else _silent
     export = ExportRequest(
         prepared.loaded.model,
@@ -243,7 +247,12 @@ def _repairs(request: QuantizeRequest, recipe: Recipe) -> bool:
 def _repairer(request: QuantizeRequest, prepared: Prepared) -> Repairer:
     assert request.max_drop is not None
     assert request.most_float is not None
-    return Repairer(prepared.planner, prepared.loaded.classes, request.max_drop, request.most_float)
+    limits = Limits(request.max_drop, request.most_float, request.repair_with)
+    return Repairer(prepared.planner, prepared.loaded.classes, limits)
+
+
+def _repair_key(request: QuantizeRequest) -> tuple[Any, ...]:
+    return request.max_drop, request.most_float, request.repair_with.value
 
 
 def _is_trained(recipe: Recipe) -> bool:

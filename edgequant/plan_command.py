@@ -19,6 +19,7 @@ from models.loading import LoadedModel, ModelRequest, load
 from quantize.affine import QuantParams
 from quantize.engine import PlannedNetwork
 from quantize.plan import QuantizationPlan
+from quantize.plan_check import check_fits
 from quantize.plan_diff import differences
 from quantize.recipes import IoType, Optimization, RangeMethod, Recipe
 from quantize.recipes import recipe as recipe_of
@@ -35,6 +36,7 @@ def show_command(path: Path, terminal: Terminal) -> None:
     terminal.say(f"graph         {plan.graph}")
     terminal.say(f"granularity   {plan.granularity.value}, weights {plan.weight_range.value}")
     terminal.say(f"in float32    {', '.join(plan.float_ops) or 'nothing'}")
+    terminal.say(f"in int16x8    {', '.join(plan.wide_ops) or 'nothing'}")
     for name, value in plan.settings.items():
         terminal.say(f"{name:<20} {value}")
     for note in plan.notes:
@@ -47,6 +49,7 @@ def show_command(path: Path, terminal: Terminal) -> None:
             "granularity": plan.granularity.value,
             "weight_range": plan.weight_range.value,
             "float_ops": list(plan.float_ops),
+            "wide_ops": list(plan.wide_ops),
             "settings": dict(plan.settings),
             "notes": list(plan.notes),
             "tensors": rows,
@@ -125,6 +128,8 @@ def apply_command(request: ApplyRequest, terminal: Terminal) -> None:
         contract = resolve_contract(request.contract, own=own, model_path=path, size=loaded.size)
         contract = complete_labels(contract, loaded.classes, None)
         graph = Planner(loaded.model, contract, None).graph
+        plan.check_graph(graph)
+        check_fits(plan, graph)
         planned = PlannedNetwork(plan.network(graph), plan)
     rows = []
     for recipe in recipes:
@@ -151,6 +156,7 @@ def _checked(recipe: Recipe, plan: QuantizationPlan) -> Recipe:
         optimization=Optimization(plan.settings.get("optimization", recipe.optimization)),
         ranges=RangeMethod(plan.settings.get("ranges", recipe.ranges)),
         float_ops=plan.float_ops,
+        wide_ops=plan.wide_ops,
     )
 
 

@@ -1,13 +1,13 @@
 """A plan that keeps ``--max-drop``, found on held-out calibration images.
 
 First more work goes into the integers, then the operators whose integers cost most stay in
-float32, the fewest that do. Half of the calibration images decide, the other half judges; the gate
-itself is judged once, on images that took no part.
+float32, or get int16 activations, the fewest that do. Half of the calibration images decide, the
+other half judges; the gate itself is judged once, on images that took no part.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -21,9 +21,10 @@ from quantize.engine import PlannedNetwork, PlanRequest, make_plan, settled
 from quantize.execute import run
 from quantize.graph import Graph
 from quantize.mixed_precision import Noise, growing
-from quantize.recipes import Optimization, Recipe
+from quantize.recipes import Optimization, Recipe, RepairType
 from quantize.sensitivity import LabelledImages, Sensitivity, sensitivity
 from quantize.simulate import float_share, simulated
+from quantize.widening import can_be_wide, widened
 
 MOST_JUDGED = 1000
 JUDGED_BYTES = 256 * 1024**2
@@ -39,12 +40,14 @@ class Step:
     Attributes:
         optimization: work put into it.
         float_ops: operators in float32.
+        wide_ops: operators in int16x8.
         drop: float minus plan on the held-out images, in points of top-1.
         agreement: percent of them with the same answer.
     """
 
     optimization: Optimization
     float_ops: tuple[str, ...]
+    wide_ops: tuple[str, ...]
     drop: float
     agreement: float
 
@@ -53,6 +56,7 @@ class Step:
         return {
             "optimization": self.optimization.value,
             "float_ops": list(self.float_ops),
+            "wide_ops": list(self.wide_ops),
             "drop": self.drop,
             "agreement": self.agreement,
         }
@@ -67,7 +71,7 @@ class Repair:
         images: that judged.
         steps: plans that were tried, in order; the first is what was asked for.
         chosen: the plan to take.
-        share: of the multiply-adds that it leaves in float32.
+        share: of the multiply-adds that it leaves in float32 and int16.
         ranking: of the layers; None where it was not needed.
     """
 
@@ -86,7 +90,10 @@ class Repair:
     def applied(self, recipe: Recipe) -> Recipe:
         """The recipe of the chosen plan; the recipe itself where nothing was to repair."""
         return replace(
-            recipe, optimization=self.chosen.optimization, float_ops=self.chosen.float_ops
+            recipe,
+            optimization=self.chosen.optimization,
+            float_ops=self.chosen.float_ops,
+            wide_ops=self.chosen.wide_ops,
         )
 
     def remarks(self) -> list[str]:
@@ -96,10 +103,14 @@ class Repair:
         said = []
         if chosen != first:
             what = [f"--optimize {chosen.optimization.value}"]
-            if added := [name for name in chosen.float_ops if name not in first.float_ops]:
-                kept = ", ".join(f"{name}{self._why(name)}" for name in added)
-                share = f"{100 * self.share:.1f} % of the multiply-adds"
-                what.append(f"kept in float32 ({share}) {kept}")
+            for kind, before, after in (
+                ("float32", first.float_ops, chosen.float_ops),
+                ("int16x8", first.wide_ops, chosen.wide_ops),
+            ):
+                if added := [name for name in after if name not in before]:
+                    kept = ", ".join(f"{name}{self._why(name)}" for name in added)
+                    share = f"{100 * self.share:.1f} % of the multiply-adds"
+                    what.append(f"kept in {kind} ({share}) {kept}")
             said.append(
                 f"repaired for --max-drop {self.limit:g}: {'; '.join(what)}; the drop {where} went "
                 f"from {first.drop:.2f} to {chosen.drop:.2f} points"
@@ -136,6 +147,29 @@ class Repair:
         }
 
 
+@dataclass(frozen=True)
+class Limits:
+    """What a repair has to keep.
+
+    Attributes:
+        max_drop: points of top-1 that may be lost.
+        most: share of the multiply-adds that may leave int8.
+        type: what for.
+    """
+
+    max_drop: float
+    most: float
+    type: RepairType = RepairType.FLOAT32
+
+
+@dataclass(frozen=True)
+class _Tried:
+    """What a plan was asked to be: ``wide`` are the operators in int16x8."""
+
+    request: PlanRequest
+    wide: tuple[str, ...] = ()
+
+
 @dataclass
 class Repairer:
     """Finds plans of one model.
@@ -143,16 +177,16 @@ class Repairer:
     Attributes:
         planner: with the model and its calibration set.
         classes: outputs of the model.
-        max_drop: points of top-1 that may be lost.
-        most_float: share of the multiply-adds that may stay in float32.
+        limits: to keep.
         made: by what was asked for.
+        plans: the last one in int8; sets of operators in int16x8 share it.
     """
 
     planner: Planner
     classes: int
-    max_drop: float
-    most_float: float
-    made: dict[PlanRequest, Repair] = field(default_factory=dict, repr=False)
+    limits: Limits
+    made: dict[_Tried, Repair] = field(default_factory=dict, repr=False)
+    plans: dict[PlanRequest, PlannedNetwork] = field(default_factory=dict, repr=False)
 
     def repaired(self, recipe: Recipe, advance: Callable[[int], None]) -> Repair:
         """The plan to take for a recipe.
@@ -161,58 +195,76 @@ class Repairer:
             recipe: an int8 one that the engine plans.
             advance: told of images and operators that are done.
         """
-        request = plan_request(recipe)
-        if request not in self.made:
-            self.made[request] = self._search(request, advance)
-        return self.made[request]
+        asked = _Tried(plan_request(recipe), recipe.wide_ops)
+        if asked not in self.made:
+            self.made[asked] = self._search(asked, advance)
+        return self.made[asked]
 
-    def _search(self, request: PlanRequest, advance: Callable[[int], None]) -> Repair:
+    def _search(self, asked: _Tried, advance: Callable[[int], None]) -> Repair:
         steps: list[Step] = []
-        start = _LEVELS.index(request.optimization) if request.optimization in _LEVELS else None
-        levels = (request.optimization,) if start is None else _LEVELS[start:]
-        for level in levels:
-            tried = replace(request, optimization=level)
-            planned = self._plan(tried, advance)
-            steps.append(self._judge.step(tried, planned))
-            if steps[-1].drop <= self.max_drop:
+        first = asked.request.optimization
+        for level in _LEVELS[_LEVELS.index(first) :] if first in _LEVELS else (first,):
+            tried = replace(asked, request=replace(asked.request, optimization=level))
+            steps.append(self._step(tried, advance))
+            if steps[-1].drop <= self.limits.max_drop:
                 return self._repair(steps, steps[-1])
-        return self._with_floats(steps, tried, advance)
+        return self._with_others(steps, tried, advance)
 
-    def _with_floats(
-        self, steps: list[Step], request: PlanRequest, advance: Callable[[int], None]
+    def _with_others(
+        self, steps: list[Step], asked: _Tried, advance: Callable[[int], None]
     ) -> Repair:
-        """Leave operators in float32, the costly first: 1, 2, 4, ... sets, then between two."""
-        graph, contract = self.planner.graph, self.planner.contract
-        prepared = settled(graph, self._halves.fitting, contract, request, advance)
+        """Take operators out of int8, the costly first: 1, 2, 4, ... sets, then between two."""
+        graph, request = self.planner.graph, asked.request
+        prepared = settled(graph, self._halves.fitting, self.planner.contract, request, advance)
         ranking = sensitivity(prepared, request, self._ranked, advance)
         sets = [
-            floats
-            for floats in growing(prepared.graph, Noise.of(ranking), frozenset(request.float_ops))
-            if float_share(graph, floats) <= self.most_float
+            names
+            for names in self._growing(prepared.graph, Noise.of(ranking), asked)
+            if float_share(graph, names) <= self.limits.most
         ]
+        tried: dict[int, Step] = {}
 
         def holds(number: int) -> bool:
             ordered = tuple(op.name for op in graph.ops if op.name in sets[number])
-            tried = replace(request, float_ops=ordered)
-            steps.append(self._judge.step(tried, self._plan(tried, advance)))
-            return steps[-1].drop <= self.max_drop
+            tried[number] = self._step(self._moved(asked, ordered), advance)
+            steps.append(tried[number])
+            return tried[number].drop <= self.limits.max_drop
 
         if (least := first_that_holds(len(sets), holds)) is None:
             return self._repair(steps, min(steps, key=lambda step: step.drop), ranking)
-        chosen = next(s for s in steps if frozenset(s.float_ops) == sets[least])
-        return self._repair(steps, chosen, ranking)
+        return self._repair(steps, tried[least], ranking)
+
+    def _growing(self, graph: Graph, noise: Noise, asked: _Tried) -> Iterator[frozenset[str]]:
+        if self.limits.type is RepairType.FLOAT32:
+            able = frozenset(op.name for op in graph.ops if op.name not in asked.wide)
+            return growing(graph, noise, frozenset(asked.request.float_ops), able)
+        floats = asked.request.float_ops
+        able = frozenset(
+            op.name for op in graph.ops if can_be_wide(graph, op) and op.name not in floats
+        )
+        return growing(graph, noise.of_activations(), frozenset(asked.wide), able)
+
+    def _moved(self, asked: _Tried, names: tuple[str, ...]) -> _Tried:
+        if self.limits.type is RepairType.INT16:
+            return replace(asked, wide=names)
+        return replace(asked, request=replace(asked.request, float_ops=names))
+
+    def _step(self, tried: _Tried, advance: Callable[[int], None]) -> Step:
+        return self._judge.step(tried.request, self._plan(tried, advance))
 
     def _repair(
         self, steps: list[Step], chosen: Step, ranking: Sensitivity | None = None
     ) -> Repair:
-        share = float_share(self.planner.graph, chosen.float_ops)
+        share = float_share(self.planner.graph, (*chosen.float_ops, *chosen.wide_ops))
         images = len(self._judge.images)
-        return Repair(self.max_drop, images, tuple(steps), chosen, share, ranking)
+        return Repair(self.limits.max_drop, images, tuple(steps), chosen, share, ranking)
 
-    def _plan(self, request: PlanRequest, advance: Callable[[int], None]) -> PlannedNetwork:
-        graph, contract = self.planner.graph, self.planner.contract
-        plan = make_plan(graph, self._halves.fitting, contract, request, advance)
-        return PlannedNetwork(plan.network(graph), plan)
+    def _plan(self, tried: _Tried, advance: Callable[[int], None]) -> PlannedNetwork:
+        if tried.request not in self.plans:
+            graph, contract = self.planner.graph, self.planner.contract
+            plan = make_plan(graph, self._halves.fitting, contract, tried.request, advance)
+            self.plans = {tried.request: PlannedNetwork(plan.network(graph), plan)}
+        return widened(self.plans[tried.request], tried.wide)
 
     @property
     def _calibration(self) -> CalibrationSet:
@@ -294,6 +346,7 @@ class Judge:
         return Step(
             optimization=request.optimization,
             float_ops=request.float_ops,
+            wide_ops=planned.plan.wide_ops,
             drop=100 * lost / len(found),
             agreement=100 * float((found == said).mean()),
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 from calibration_data.contract import ContractRequest
 from models.loading import ModelRequest
 from quantize.qat_exchange import QatSettings
-from quantize.recipes import Recipe
+from quantize.recipes import Recipe, RepairType, no_wide_onnx
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,13 @@ class QuantizeRequest:
         measure: also compare with the float model on these images.
         max_drop: gate, in points of top-1 lost; None for no gate.
         force: write again what is already there.
-        most_float: share of the multiply-adds that may stay in float32 to keep ``max_drop``;
-            None for a gate that repairs nothing.
+        most_float: share of the multiply-adds that may leave int8 to keep ``max_drop``; None for a
+            gate that repairs nothing.
+        repair_with: what they leave it for.
         qat: how recipes with training are trained.
+
+    Raises:
+        UnsupportedError: a repair with int16 activations of an .onnx.
     """
 
     model: ModelRequest
@@ -73,7 +77,14 @@ class QuantizeRequest:
     max_drop: float | None = None
     force: bool = False
     most_float: float | None = None
+    repair_with: RepairType = RepairType.FLOAT32
     qat: QatSettings = field(default_factory=QatSettings)
+
+    def __post_init__(self) -> None:
+        for recipe in self.recipes:
+            planned = self.repairs and recipe.planned
+            if planned and self.repair_with is RepairType.INT16 and recipe.target != "tflite":
+                raise no_wide_onnx(recipe.name)
 
     @property
     def repairs(self) -> bool:

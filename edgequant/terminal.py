@@ -11,10 +11,10 @@ import os
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -149,14 +149,25 @@ def terminal_of(values: dict[str, Any]) -> AbstractContextManager[Terminal]:
     return open_terminal(machine_readable=values.pop("as_json"), debug=values.pop("debug"))
 
 
-def plain_table(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> Any:
-    """A table of some columns of rows, for ``Terminal.table``."""
+def plain_table(
+    rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = (), right: Collection[str] = ()
+) -> Any:
+    """A table of rows, for ``Terminal.table``.
+
+    Args:
+        rows: values by column.
+        columns: to show; all unless given.
+        right: columns of figures that were formatted; those of numbers are found.
+    """
     from rich import box
     from rich.table import Table
 
+    columns = columns or (tuple(rows[0]) if rows else ("nothing",))
     table = Table(box=box.SIMPLE_HEAD)
     for column in columns:
-        table.add_column(column, no_wrap=True)
+        numbers = bool(rows) and all(isinstance(row[column], int | float) for row in rows)
+        justify: Literal["left", "right"] = "right" if numbers or column in right else "left"
+        table.add_column(column, justify=justify, no_wrap=True)
     for row in rows:
         table.add_row(*(str(row[column]) for column in columns))
     return table

@@ -22,7 +22,7 @@ from quantize.execute import no_integer_form
 from quantize.graph import Fused, Op, OpKind
 from quantize.graph import Graph as Canonical
 from quantize.plan import QuantizationPlan
-from quantize.recipes import Layout
+from quantize.recipes import Layout, no_wide_onnx
 
 
 def render(graph: Canonical, plan: QuantizationPlan, layout: Layout) -> Graph:
@@ -37,8 +37,10 @@ def render(graph: Canonical, plan: QuantizationPlan, layout: Layout) -> Graph:
         The graph ``image -> scores``, float32 at its ends, with a free batch.
 
     Raises:
-        UnsupportedError: an operator without a form in ONNX; names it.
+        UnsupportedError: an operator without a form in ONNX, or in int16x8; names it.
     """
+    if plan.wide_ops:
+        raise no_wide_onnx(f"an .onnx file: {', '.join(plan.wide_ops)}")
     return Rendering(graph, plan).whole(layout)
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from calibration_data.errors import InvalidInputError
 from export.onnx_graph import WEIGHTED, Graph, Node
+from quantize.affine import weight_reach
 from quantize.recipes import Granularity, WeightRange
 from quantize.rounding import neighbours, pair_reach
 
@@ -14,9 +15,6 @@ if TYPE_CHECKING:
 
 FULL_BOUND = 127
 """Largest magnitude of an int8 weight: symmetric, so that the zero point is 0."""
-
-SMALLEST_RELATIVE_SCALE = 2.0**-24
-"""Scale of a channel relative to the widest channel's, below which float32 cannot tell."""
 
 
 def is_depthwise(node: Node, weight: np.ndarray) -> bool:
@@ -74,9 +72,7 @@ def weight_scales(
     The reach is ``max |w|``. Where 16-bit sums must not saturate it is the largest sum of
     neighbours, which holds every weight and leaves one step for the rounding of both.
 
-    A channel of zeros, or of weights too small to matter, has no scale of its own: it gets one
-    that leaves its bias, whose step is the product of the scales of input and weight, fine
-    enough to be stored in 32 bits.
+    See ``weight_reach`` for channels of zeros.
 
     Args:
         node: that reads the weight.
@@ -104,11 +100,9 @@ def weight_scales(
         axis = channel_axis(node)
         others = tuple(i for i in range(weight.ndim) if i != axis)
         channel = np.abs(np.float64(weight)).max(axis=others)
-    widest = float(channel.max(initial=0.0)) or float(FULL_BOUND)
-    if granularity is Granularity.PER_TENSOR:
-        return np.array([widest / FULL_BOUND], np.float32)
-    channel = np.where(channel == 0, widest, np.maximum(channel, widest * SMALLEST_RELATIVE_SCALE))
-    return np.asarray(channel / FULL_BOUND, np.float32)
+    per_channel = granularity is Granularity.PER_CHANNEL
+    reach = weight_reach(channel, per_channel=per_channel)
+    return np.asarray(reach / FULL_BOUND, np.float32)[: None if per_channel else 1]
 
 
 def weighted_nodes(graph: Graph) -> list[tuple[Node, np.ndarray]]:

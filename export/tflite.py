@@ -56,7 +56,7 @@ def write(request: ExportRequest, path: Path) -> None:
     else:
         content = render(request.planned.graph, request.planned.plan, recipe.io)
     path.write_bytes(finish(content, ArtifactCard(request.preprocessing, recipe)))
-    check_file(path, recipe, _float_kinds(request))
+    check_file(path, recipe, _other_kinds(request))
     check_outputs(path, image, expected, recipe)
 
 
@@ -97,12 +97,14 @@ def _refuse_what_tflite_has_not(recipe: Recipe) -> None:
         )
 
 
-def _float_kinds(request: ExportRequest) -> Counter[str]:
-    """How many operators of each kind the plan leaves in float32."""
+def _other_kinds(request: ExportRequest) -> Counter[tuple[str, str]]:
+    """How many operators of each kind the plan has in other types than int8."""
     if request.planned is None:
         return Counter()
-    floats = frozenset(request.planned.plan.float_ops)
-    return Counter(op.kind for op in request.planned.graph.ops if op.name in floats)
+    plan, ops = request.planned.plan, request.planned.graph.ops
+    types = dict.fromkeys(plan.float_ops, "float32")
+    types |= dict.fromkeys(plan.wide_ops, "int16")
+    return Counter((types[op.name], str(op.kind)) for op in ops if op.name in types)
 
 
 def _frozen(request: ExportRequest) -> Any:

@@ -42,13 +42,17 @@ _WEIGHTS = {
 _CHANNEL_AXIS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3}
 
 
-def check_file(path: Path, recipe: Recipe, floats: Mapping[str, int] | None = None) -> None:
+Kinds = Mapping[tuple[str, str], int]
+"""How many operators there are of each type that they compute in and each name."""
+
+
+def check_file(path: Path, recipe: Recipe, others: Kinds | None = None) -> None:
     """Check types, scales and shapes in a written file.
 
     Args:
         path: of the file.
         recipe: that it was written with.
-        floats: how many operators of each name a plan has left in float32; those must be there,
+        others: operators that a plan has in other types than the recipe's; those must be there,
             with a change of type around them, and no others.
 
     Raises:
@@ -59,7 +63,7 @@ def check_file(path: Path, recipe: Recipe, floats: Mapping[str, int] | None = No
     model = read_flat_model(path)
     _check_scales(model)
     _check_ends(model.subgraphs[0], recipe)
-    kept = _kept(model, floats or {})
+    kept = _kept(model, others or {})
     faults = Counter(fault for graph in model.subgraphs for fault in _faults(graph, recipe, kept))
     if recipe.precision is Precision.DYNAMIC and not faults and not _has_hybrid(model):
         faults.update(
@@ -187,25 +191,26 @@ def _faults(graph: Subgraph, recipe: Recipe, kept: frozenset[int]) -> Iterator[s
             yield f"constant {tensor.name} in float32"
 
 
-def _kept(model: FlatModel, floats: Mapping[str, int]) -> frozenset[int]:
-    """Identities of the operators that may be in float32, and of those that change types for them.
+def _kept(model: FlatModel, others: Kinds) -> frozenset[int]:
+    """Identities of the operators of other types, and of those that change types for them.
 
     Raises:
-        UnsupportedError: other operators are in float32 than those that the plan leaves there.
+        UnsupportedError: other operators are in these types than those that the plan has there.
     """
-    if not floats:
+    if not others:
         return frozenset()
+    types = {dtype for dtype, _ in others}
     found = [
         (graph, operator)
         for graph in model.subgraphs
         for operator in graph.operators
-        if operator.name not in (QUANTIZE, DEQUANTIZE) and graph.compute(operator) == "float32"
+        if operator.name not in (QUANTIZE, DEQUANTIZE) and graph.compute(operator) in types
     ]
-    counts = Counter(operator.name for _, operator in found)
-    if counts != Counter(dict(floats)):
+    counts = Counter((graph.compute(operator), operator.name) for graph, operator in found)
+    if counts != Counter(dict(others)):
         raise UnsupportedError(
-            "a .tflite file computes in float32 what its plan leaves in float32",
-            received=f"{dict(counts)} where the plan has {dict(floats)}",
+            "a .tflite file computes in float32 and int16 what its plan has there",
+            received=f"{_words(counts)} where the plan has {_words(others)}",
             remedy="report this model to the project",
         )
     kept = {id(operator) for _, operator in found}
@@ -223,6 +228,10 @@ def _kept(model: FlatModel, floats: Mapping[str, int]) -> frozenset[int]:
             and ends.intersection((*operator.inputs, *operator.outputs))
         )
     return frozenset(kept)
+
+
+def _words(kinds: Kinds) -> str:
+    return ", ".join(f"{n} {name} in {dtype}" for (dtype, name), n in kinds.items())
 
 
 def _compute_faults(graph: Subgraph, operator: GraphOperator, recipe: Recipe) -> Iterator[str]:

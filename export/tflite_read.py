@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from calibration_data.errors import UnsupportedError
 from export.tflite_metadata import INPUT_NAME, OUTPUT_NAME
-from quantize.graph import WEIGHTED, Graph, Op, Tensor
+from quantize.graph import WEIGHTED, Graph, Op, OpKind, Tensor
 
+ELEMENTWISE = (OpKind.ADD, OpKind.SUB, OpKind.MUL)
 _ROLES = {1: "weight", 2: "bias"}
 
 
@@ -19,8 +20,10 @@ def canonical_graph(content: bytes) -> Graph:
     """Read the converter's float32 file.
 
     Activations are named after their operator's first layer, constants after their reader; the ends
-    are ``image`` and ``scores``. A weighted operator without a bias gets one of zeros, so that
-    corrections have a place.
+    are ``image`` and ``scores``. Each weighted operator has a weight and a bias of its own, a bias
+    of zeros where the file has none: the file stores equal ones once, and integers of two
+    operators differ. A reshape that only drops the batch of one before an addition or a product is
+    left out, since it would not hold for other batches.
 
     Args:
         content: a whole float32 .tflite of one subgraph, one input and one output.
@@ -59,7 +62,7 @@ class _Reading:
             tensors[names[index]] = Tensor(names[index], shape, value)
         ops = [self._op(operator, names, tensors) for operator in source.operators]
         graph = Graph(tuple(ops), tensors, INPUT_NAME, OUTPUT_NAME)
-        return graph.pruned(ops)
+        return _with_batch(graph.pruned(ops))
 
     def _op(self, operator: Any, names: dict[int, str], tensors: dict[str, Tensor]) -> Op:
         code = self.model.operatorCodes[operator.opcodeIndex]
@@ -67,11 +70,8 @@ class _Reading:
         inputs = [names[int(i)] if i >= 0 else "" for i in operator.inputs]
         outputs = tuple(names[int(i)] for i in operator.outputs)
         kind = builtin_name(code)
-        if kind in WEIGHTED and (len(inputs) < 3 or not inputs[2]):
-            bias = f"{outputs[0]}.bias"
-            channels = tensors[inputs[1]].shape[3 if kind == "DEPTHWISE_CONV_2D" else 0]
-            tensors[bias] = Tensor(bias, (channels,), np.zeros(channels, np.float32))
-            inputs = [*inputs[:2], bias]
+        if kind in WEIGHTED:
+            inputs = _own_constants(kind, inputs, outputs[0], tensors)
         return Op(
             kind=kind,
             inputs=tuple(inputs),
@@ -118,6 +118,54 @@ class _Reading:
         for index in range(len(graph.tensors)):
             name(index, f"unused_{index}")
         return names
+
+
+def _own_constants(
+    kind: str, inputs: list[str], result: str, tensors: dict[str, Tensor]
+) -> list[str]:
+    """Inputs of a weighted operator with constants that no other operator reads."""
+    own = inputs[:2]
+    weight = tensors[inputs[1]]
+    if weight.value is not None:
+        own[1] = f"{result}.weight"
+        tensors[own[1]] = Tensor(own[1], weight.shape, weight.value)
+    channels = weight.shape[3 if kind == OpKind.DEPTHWISE_CONV else 0]
+    bias = tensors[inputs[2]] if len(inputs) > 2 and inputs[2] else None
+    if bias is not None and bias.value is None:
+        return [*own, inputs[2]]
+    value = np.zeros(channels, np.float32) if bias is None else bias.value
+    name = f"{result}.bias"
+    tensors[name] = Tensor(name, (channels,), value)
+    return [*own, name]
+
+
+def _with_batch(graph: Graph) -> Graph:
+    """The graph without reshapes that drop the batch of one before an elementwise operator."""
+    kept: list[Op] = []
+    dropped: dict[str, str] = {}
+    for op in graph.ops:
+        if op.kind == OpKind.RESHAPE and _drops_batch(graph, op):
+            dropped[op.name] = dropped.get(op.inputs[0], op.inputs[0])
+        else:
+            inputs = tuple(dropped.get(name, name) for name in op.inputs)
+            kept.append(replace(op, inputs=inputs) if inputs != op.inputs else op)
+    return graph.pruned(kept) if dropped else graph
+
+
+def _drops_batch(graph: Graph, op: Op) -> bool:
+    before, after = (graph.tensors[name].shape for name in (op.inputs[0], op.name))
+    readers = graph.readers[op.name]
+    return (
+        before[:1] == (1,)
+        and before[len(before) - len(after) :] == after
+        and len(after) < len(before)
+        and set(before[: len(before) - len(after)]) == {1}
+        and op.name != graph.output
+        and all(
+            reader.kind in ELEMENTWISE and len(graph.tensors[reader.name].shape) == len(before)
+            for reader in readers
+        )
+    )
 
 
 _DTYPES: dict[int, Any] = {0: np.float32, 2: np.int32, 4: np.int64}

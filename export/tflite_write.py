@@ -17,8 +17,21 @@ from quantize.affine import IntType, QuantParams
 from quantize.graph import Graph, Op, OpKind
 from quantize.plan import QuantizationPlan
 from quantize.recipes import IoType
+from quantize.widening import wide_params
 
 SCHEMA_VERSION = 3
+
+_WIDE_VERSIONS = {
+    OpKind.CONV: 4,
+    OpKind.DEPTHWISE_CONV: 5,
+    OpKind.DENSE: 7,
+    OpKind.SUB: 5,
+    OpKind.TRANSPOSE: 5,
+    OpKind.SPLIT: 4,
+    OpKind.RESHAPE: 1,
+    OpKind.STRIDED_SLICE: 1,
+}
+"""Likewise on int16; 3 where it is not named."""
 
 _VERSIONS = {
     OpKind.CONV: 3,
@@ -30,7 +43,7 @@ _VERSIONS = {
 }
 """Version of an operator on int8; 2 where it is not named (lite/tools/versioning/op_version.cc)."""
 
-_TYPES = {"float32": 0, "int32": 2, "uint8": 3, "int64": 4, "int8": 9}
+_TYPES = {"float32": 0, "int32": 2, "uint8": 3, "int64": 4, "int16": 7, "int8": 9}
 """``TensorType`` of the schema by NumPy's names."""
 
 
@@ -114,34 +127,46 @@ class _Writing:
         return end
 
     def _write(self, op: Op) -> None:
-        integer = op.name not in self.plan.float_ops
-        inputs = tuple(self._operand(name, integer) for name in op.inputs)
-        outputs = tuple(self._result(name, integer) for name in op.outputs)
-        self._operator(op.kind, inputs, outputs, op, integer)
+        dtype = self._computed_in(op)
+        inputs = tuple(self._operand(name, dtype) for name in op.inputs)
+        outputs = tuple(self._result(name, dtype) for name in op.outputs)
+        self._operator(op.kind, inputs, outputs, op, dtype)
         for name, index in zip(op.outputs, outputs, strict=True):
-            if not integer and name in self.plan.activations:
+            params = self.plan.activations.get(name)
+            if params is not None and params.dtype.value != dtype:
                 self._operator("QUANTIZE", (index,), (self._activation(name),))
 
-    def _operand(self, name: str, integer: bool) -> int:
+    def _computed_in(self, op: Op) -> str:
+        if op.name in self.plan.float_ops:
+            return "float32"
+        return "int16" if op.name in self.plan.wide_ops else "int8"
+
+    def _operand(self, name: str, dtype: str) -> int:
         if not name:
             return -1
         if self.graph.is_constant(name):
-            return self._constant(name, integer)
-        wanted = "int8" if integer else "float32"
-        if (name, wanted) not in self.index:  # computed in the other type
-            params = self.plan.activations[name]
-            real = self._tensor(f"{name}_float32", self.graph.tensors[name].shape, "float32", None)
-            self.index[name, "float32"] = real
-            self._operator("DEQUANTIZE", (self.index[name, params.dtype.value],), (real,))
-        return self.index[name, wanted]
+            return self._constant(name, integer=dtype != "float32")
+        if (name, dtype) not in self.index:  # computed in another type
+            before = self.index[name, self.plan.activations[name].dtype.value]
+            after = self._in_type(name, dtype)
+            kind = "DEQUANTIZE" if dtype == "float32" else "QUANTIZE"
+            self._operator(kind, (before,), (after,), dtype=dtype)
+        return self.index[name, dtype]
 
-    def _result(self, name: str, integer: bool) -> int:
-        if integer:
+    def _result(self, name: str, dtype: str) -> int:
+        params = self.plan.activations.get(name)
+        if params is not None and params.dtype.value == dtype:
             return self._activation(name)
-        suffix = "_float32" if name in self.plan.activations else ""
+        return self._in_type(name, dtype)
+
+    def _in_type(self, name: str, dtype: str) -> int:
+        """A tensor for an activation in another type than the plan has for it."""
+        params = self.plan.activations.get(name)
+        suffix = "" if params is None else f"_{dtype}"
+        wide = wide_params(params) if params is not None and dtype == "int16" else None
         shape = self.graph.tensors[name].shape
-        self.index[name, "float32"] = self._tensor(f"{name}{suffix}", shape, "float32", None)
-        return self.index[name, "float32"]
+        self.index[name, dtype] = self._tensor(f"{name}{suffix}", shape, dtype, wide)
+        return self.index[name, dtype]
 
     def _activation(self, name: str, suffix: str = "") -> int:
         params = self.plan.activations[name]
@@ -151,7 +176,7 @@ class _Writing:
         )
         return self.index[name, params.dtype.value]
 
-    def _constant(self, name: str, integer: bool) -> int:
+    def _constant(self, name: str, *, integer: bool) -> int:
         decided = self.plan.constants.get(name) if integer else None
         value = self.graph.value(name) if decided is None else decided.integers
         key = (name, str(value.dtype))
@@ -200,14 +225,14 @@ class _Writing:
         inputs: tuple[int, ...],
         outputs: tuple[int, ...],
         op: Op | None = None,
-        integer: bool = True,
+        dtype: str = "int8",
     ) -> None:
         from ai_edge_litert import schema_py_generated as schema
 
-        version = op.version if op is not None and not integer else _version(kind)
+        version = op.version if op is not None and dtype == "float32" else _version(kind, dtype)
         if (kind, version) not in self.codes:
             self.codes.append((kind, version))
-        options = None if op is None else _options(op)
+        options = None if op is None else _options(op, dtype)
         self.operators.append(
             schema.OperatorT(
                 opcodeIndex=self.codes.index((kind, version)),
@@ -225,11 +250,13 @@ def _end_type(io: IoType, params: QuantParams) -> tuple[str, QuantParams | None]
     return io.value, params.as_type(IntType(io.value))
 
 
-def _version(kind: str) -> int:
+def _version(kind: str, dtype: str) -> int:
+    if dtype == "int16":
+        return 2 if kind == "QUANTIZE" else _WIDE_VERSIONS.get(OpKind(kind), 3)
     return _VERSIONS.get(kind, 2)
 
 
-def _options(op: Op) -> Any:
+def _options(op: Op, dtype: str) -> Any:
     """The options table of an operator, as an object of the schema."""
     from ai_edge_litert import schema_py_generated as schema
 
@@ -238,6 +265,8 @@ def _options(op: Op) -> Any:
     fields: Mapping[str, Any] = {
         key: list(value) if isinstance(value, tuple) else value for key, value in op.options.items()
     }
+    if dtype == "int16" and "potScaleInt16" in fields:  # scales are no powers of two
+        fields = {**fields, "potScaleInt16": False}
     return getattr(schema, f"{op.options_type}T")(**fields)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from calibration_data.preprocessing import Preprocessing
 from quantize.affine import QuantParams, params_from_range
 from quantize.graph import SAME_SCALE, Graph, Op, OpKind
+from quantize.groups import Groups
 
 FIXED = {
     OpKind.LOGISTIC: QuantParams((1 / 256,), (-128,)),
@@ -48,19 +49,13 @@ def tied(graph: Graph) -> dict[str, str]:
     Source and result of pooling, padding and moving operators have the same parameters; so have the
     parts of a concatenation and the whole.
     """
-    parent = {name: name for name in graph.activations}
-
-    def root(name: str) -> str:
-        while parent[name] != name:
-            name = parent[name]
-        return name
-
+    groups = Groups(graph.activations)
     for op in graph.ops:
         if op.kind in SAME_SCALE or op.kind == OpKind.CONCATENATION:
             names = [n for n in (*op.inputs, *op.outputs) if n and not graph.is_constant(n)]
             for name in names[1:]:
-                parent[root(name)] = root(names[0])
-    return {name: root(name) for name in parent}
+                groups.join(names[0], name)
+    return {name: groups.root(name) for name in graph.activations}
 
 
 def known_a_priori(op: Op) -> bool:

@@ -22,6 +22,9 @@ SMALLEST_SPAN = 1e-6
 """Ranges below are widened to it, so that a constant zero has a scale (the converter's own bound,
 ``ExpandVerySmallRange`` in tensorflow/compiler/mlir/lite/quantization)."""
 
+SMALLEST_RELATIVE_SCALE = 2.0**-24
+"""Scale of a channel relative to the widest channel's, below which float32 cannot tell."""
+
 BIAS_LIMIT = 2**30
 """Largest magnitude of a stored bias: half of int32, so that the sum of products fits beside it."""
 
@@ -33,6 +36,7 @@ class IntType(StrEnum):
     UINT8 = "uint8"
     INT16 = "int16"
     INT32 = "int32"
+    INT64 = "int64"
 
     @property
     def limits(self) -> tuple[int, int]:
@@ -251,6 +255,27 @@ def symmetric_params(
         )
     scales = np.maximum(ends, SMALLEST_SPAN) / top
     return QuantParams(tuple(scales.tolist()), (0,) * len(scales), dtype, axis)
+
+
+def weight_reach(channels: np.ndarray, *, per_channel: bool) -> np.ndarray:
+    """What the largest integer of each channel of a weight stands for.
+
+    A channel of zeros, or of weights too small to matter, has no scale of its own: it gets one that
+    leaves its bias, whose step is the product of the scales of input and weight, fine enough to be
+    stored in 32 bits.
+
+    Args:
+        channels: largest magnitude in each, float64 ``[channels]``.
+        per_channel: one scale a channel, or one for all.
+
+    Returns:
+        float64 ``[channels]``, above zero; all 127 where every weight is 0.
+    """
+    widest = float(channels.max(initial=0.0)) or 127.0
+    if not per_channel:
+        return np.full_like(channels, widest)
+    live = np.maximum(channels, widest * SMALLEST_RELATIVE_SCALE)
+    return np.where(channels == 0, widest, live)
 
 
 def weight_params(weight: np.ndarray, *, axis: int | None, bits: int = 8) -> QuantParams:

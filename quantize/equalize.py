@@ -19,6 +19,7 @@ import numpy as np
 
 from quantize.calibrate import Extremes
 from quantize.graph import Fused, Graph, Op, OpKind
+from quantize.groups import Groups
 from quantize.recipes import Granularity
 
 SMALLEST_FACTOR = 2.0**-14
@@ -52,22 +53,13 @@ class Stream:
 
 def streams(graph: Graph) -> tuple[Stream, ...]:
     """Every group of activations whose channels may be scaled without a change of the function."""
-    parent = {name: name for name in graph.activations}
-
-    def root(name: str) -> str:
-        while parent[name] != name:
-            name = parent[name]
-        return name
-
+    groups = Groups(graph.activations)
     for op in graph.ops:
         if _joins(op):
             for name in op.inputs:
                 if not graph.is_constant(name):
-                    parent[root(name)] = root(op.name)
-    members: dict[str, list[str]] = {}
-    for name in graph.activations:
-        members.setdefault(root(name), []).append(name)
-    found = (_stream(graph, tuple(names)) for names in members.values())
+                    groups.join(op.name, name)
+    found = (_stream(graph, tuple(names)) for names in groups.sets().values())
     return tuple(stream for stream in found if stream is not None)
 
 

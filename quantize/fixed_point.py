@@ -76,6 +76,22 @@ class Multiplier:
         rounded: np.ndarray = (product + (np.int64(1) << (right - 1))) >> right
         return rounded
 
+    def apply_wide(self, values: np.ndarray) -> np.ndarray:
+        """MultiplyByQuantizedMultiplier of int64 sums: 15 bits of mantissa, one rounding, ties up.
+
+        Args:
+            values: integers within 48 bits; channels last where there are several multipliers.
+
+        Returns:
+            int64, same shape.
+        """
+        mantissa = np.asarray(self.mantissa, np.int64)
+        reduced = np.where(mantissa < 0x7FFF0000, (mantissa + (1 << 15)) >> 16, 0x7FFF)
+        right = 15 - np.asarray(self.shift, np.int64)
+        product = np.asarray(values, np.int64) * reduced
+        rounded: np.ndarray = (product + (np.int64(1) << (right - 1))) >> right
+        return rounded
+
 
 def wrapped(values: np.ndarray) -> np.ndarray:
     """The low 32 bits as a signed number, which is what int32 arithmetic leaves.

@@ -6,7 +6,13 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from quantize.affine import QuantParams, bias_params, quantize_bias, widened_for_bias
+from quantize.affine import (
+    QuantParams,
+    bias_params,
+    quantize_bias,
+    weight_reach,
+    widened_for_bias,
+)
 from quantize.graph import Graph, Op, OpKind
 from quantize.moments import Moments
 from quantize.parallel import in_parallel
@@ -14,9 +20,6 @@ from quantize.plan import IntegerConstant
 from quantize.recipes import Granularity, WeightRange
 from quantize.rounding import LIMIT, Layer, damped, neighbours, pair_reach, rounded
 from quantize.rows import Rows
-
-SMALLEST_RELATIVE_SCALE = 2.0**-24
-"""Scale of a channel relative to the widest channel's, below which float32 cannot tell."""
 
 RIDGE = 1e-2
 """Share of the mean variance that a refit is held to the float weight with."""
@@ -196,12 +199,7 @@ def _candidates(
     op: Op, target: np.ndarray, layers: list[tuple[slice, Layer]], settings: LayerSettings
 ) -> list[np.ndarray]:
     """Scales to try, float64 ``[channels]``, each exactly a float32."""
-    reach = np.abs(target).max(axis=1)
-    widest = float(reach.max(initial=0.0)) or float(LIMIT)
-    if _per_channel(op, settings):
-        reach = np.where(reach == 0, widest, np.maximum(reach, widest * SMALLEST_RELATIVE_SCALE))
-    else:
-        reach = np.full_like(reach, widest)
+    reach = weight_reach(np.abs(target).max(axis=1), per_channel=_per_channel(op, settings))
     factors = [np.full_like(reach, factor) for factor in settings.narrowings]
     pairs = layers[0][1].neighbours
     if pairs is not None:

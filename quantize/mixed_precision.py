@@ -1,8 +1,9 @@
-"""Which operators to leave in float32: the fewest that take most of the noise away.
+"""Which operators to leave in float32 or int16x8: the fewest that take most noise away.
 
 Errors of single layers are small and nearly independent, so their noise adds up. The weights of an
 operator in float32 add none; an activation adds none when its producer and all its readers are in
-float32, for then nothing rounds it.
+float32, for then nothing rounds it. In int16x8 the noise of weights stays, and that of such an
+activation is as good as gone.
 """
 
 from __future__ import annotations
@@ -34,6 +35,10 @@ class Noise:
             {row.name: row.activations.noise for row in ranking.layers if row.activations},
         )
 
+    def of_activations(self) -> Noise:
+        """What int16 activations can take away: all but the noise of the weights."""
+        return Noise({}, self.activations)
+
     def left(self, graph: Graph, floats: frozenset[str]) -> float:
         """Of a network whose operators ``floats`` are in float32."""
         total = sum(noise for name, noise in self.weights.items() if name not in floats)
@@ -53,19 +58,24 @@ def _around(graph: Graph, name: str) -> frozenset[str]:
     return frozenset({name} | readers)
 
 
-def growing(graph: Graph, noise: Noise, first: frozenset[str]) -> Iterator[frozenset[str]]:
-    """Ever larger sets of operators in float32, each step taking the most noise an operator.
+def growing(
+    graph: Graph, noise: Noise, first: frozenset[str], able: frozenset[str] | None = None
+) -> Iterator[frozenset[str]]:
+    """Ever larger sets of operators out of int8, each step taking the most noise an operator.
 
     Args:
         graph: canonical.
         noise: measured.
-        first: operators that are in float32 from the start; not given again.
+        first: operators that are there from the start; not given again.
+        able: operators that have such a form; None for all.
 
     Yields:
         Sets, until nothing more is to be gained.
     """
     candidates = [frozenset({name}) for name in noise.weights]
     candidates += [around for n in noise.activations if "" not in (around := _around(graph, n))]
+    if able is not None:
+        candidates = [candidate for candidate in candidates if candidate <= able | first]
     floats = first
     while True:
         now = noise.left(graph, floats)

@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from calibration_data.errors import InvalidInputError
+from calibration_data.errors import EdgequantError, InvalidInputError
 from quantize.affine import QuantParams
 from quantize.graph import Graph
-from quantize.recipes import Granularity, WeightRange
+from quantize.recipes import Granularity, Optimization, RangeMethod, WeightRange
 
 FORMAT = "edgequant plan 1"
 SUFFIX = ".plan"
@@ -33,8 +33,8 @@ class IntegerConstant:
 
     Attributes:
         params: its scales.
-        integers: int8 (weights and constants of elementwise operators) or int32 (biases), of the
-            shape that the graph's tensor has.
+        integers: int8 (weights and constants of elementwise operators), int32 (biases) or int64
+            (biases of operators in int16x8), of the shape that the graph's tensor has.
     """
 
     params: QuantParams
@@ -56,6 +56,7 @@ class QuantizationPlan:
         granularity: scales a convolution weight has.
         weight_range: whether neighbouring weights are held to what x86 without VNNI can add.
         float_ops: names of the operators that stay in float32.
+        wide_ops: names of the operators in int16x8; see ``quantize.widening``.
         floats: their float32 constants, where equalization gave them others than the graph has.
         settings: how it was made, as plain values for the reader.
         notes: what the user must know of it, a sentence each.
@@ -67,6 +68,7 @@ class QuantizationPlan:
     granularity: Granularity
     weight_range: WeightRange
     float_ops: tuple[str, ...] = ()
+    wide_ops: tuple[str, ...] = ()
     floats: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
     settings: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -102,6 +104,7 @@ class QuantizationPlan:
             "granularity": self.granularity.value,
             "weight_range": self.weight_range.value,
             "float_ops": list(self.float_ops),
+            "wide_ops": list(self.wide_ops),
             "floats": sorted(self.floats),
             "settings": dict(self.settings),
             "notes": list(self.notes),
@@ -130,6 +133,7 @@ class QuantizationPlan:
                 header = json.loads(archive["header"].tobytes())
                 if header["format"] != FORMAT:
                     raise ValueError(f"its format is {header['format']!r}")
+                _check_header(header)
                 constants = {
                     name: IntegerConstant(QuantParams.from_dict(params), archive[f"i.{number}"])
                     for number, (name, params) in enumerate(sorted(header["constants"].items()))
@@ -145,19 +149,66 @@ class QuantizationPlan:
                 granularity=Granularity(header["granularity"]),
                 weight_range=WeightRange(header["weight_range"]),
                 float_ops=tuple(header["float_ops"]),
+                wide_ops=tuple(header.get("wide_ops", ())),
                 floats=floats,
                 settings=header["settings"],
                 notes=tuple(header["notes"]),
             )
-        except (OSError, ValueError, KeyError, TypeError, EOFError, *_DAMAGED) as error:
+        except (OSError, EdgequantError, *_DAMAGED) as error:
             raise InvalidInputError(
                 f"a plan is an archive of the format {FORMAT!r}",
-                received=f"{path} ({type(error).__name__}: {error})",
+                received=f"{path} ({_why(error)})",
                 remedy="make it again with edgequant quantize",
             ) from error
 
 
-_DAMAGED = (zipfile.BadZipFile, zlib.error, NotImplementedError)
+_DAMAGED = (
+    AttributeError,
+    EOFError,
+    KeyError,
+    MemoryError,
+    NotImplementedError,
+    OverflowError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What reading a damaged, edited or hostile archive raises."""
+
+_TABLES = ("activations", "constants", "settings")
+_LISTS = ("float_ops", "floats", "notes")
+
+
+def _check_header(header: Mapping[str, Any]) -> None:
+    """Raise a member of ``_DAMAGED`` where the header is no table of what a plan has."""
+    wrong = [name for name in _TABLES if not isinstance(header[name], dict)]
+    for name in (*_LISTS, "wide_ops"):
+        values = header[name] if name in _LISTS else header.get(name, [])
+        if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+            wrong.append(name)
+    if not isinstance(header["graph"], str):
+        wrong.append("graph")
+    if wrong:
+        raise TypeError(f"{', '.join(wrong)} of another form")
+    Optimization(header["settings"].get("optimization", Optimization.DEFAULT))
+    RangeMethod(header["settings"].get("ranges", RangeMethod.MIN_MAX))
+
+
+def _why(error: BaseException) -> str:
+    """What is wrong with an archive, in a few words."""
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    if isinstance(error, EdgequantError):
+        return error.received
+    if isinstance(error, EOFError | RecursionError | MemoryError | zipfile.BadZipFile):
+        return "damaged, or something else"
+    if isinstance(error, KeyError):
+        return f"without {error}"
+    if "pickle" in str(error):
+        return "something else"
+    return str(error)
 
 
 def digest(graph: Graph) -> str:

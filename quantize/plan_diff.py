@@ -42,7 +42,7 @@ def differences(first: QuantizationPlan, second: QuantizationPlan) -> tuple[Plan
 
 
 def _whole(first: QuantizationPlan, second: QuantizationPlan) -> Iterator[PlanDifference]:
-    for part in ("graph", "granularity", "weight_range", "float_ops"):
+    for part in ("graph", "granularity", "weight_range", "float_ops", "wide_ops"):
         one, two = getattr(first, part), getattr(second, part)
         if one != two:
             yield PlanDifference("", part.replace("_", " "), f"{_short(one)} and {_short(two)}")

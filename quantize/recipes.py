@@ -87,6 +87,14 @@ class Optimization(StrEnum):
     """Training with quantizers in the network, before the engine's own work."""
 
 
+class RepairType(StrEnum):
+    """What operators leave int8 for, to keep a gate."""
+
+    FLOAT32 = "float32"
+    INT16 = "int16"
+    """int16 activations and int8 weights: in a .tflite, for hardware without float."""
+
+
 class RangeMethod(StrEnum):
     """How the range of an activation is read from what was observed."""
 
@@ -120,10 +128,11 @@ class Recipe:
         optimization: likewise.
         ranges: likewise.
         float_ops: names of operators that stay in float32 in an int8 file.
+        wide_ops: names of operators with int16 activations in an int8 .tflite.
 
     Raises:
-        UnsupportedError: integer input with float activations, or ranges and float operators of
-            a recipe that the engine does not plan.
+        UnsupportedError: integer input with float activations, int16 activations in ONNX, or ranges
+            and operators of other types in a recipe that the engine does not plan.
     """
 
     name: str
@@ -138,6 +147,7 @@ class Recipe:
     optimization: Optimization = Optimization.DEFAULT
     ranges: RangeMethod = RangeMethod.MIN_MAX
     float_ops: tuple[str, ...] = ()
+    wide_ops: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.io is not IoType.FLOAT32 and self.precision is not Precision.INT8:
@@ -146,13 +156,17 @@ class Recipe:
                 received=f"--io {self.io.value}",
                 remedy="use --io float32, or an int8 recipe",
             )
+        if self.wide_ops and self.target != "tflite":
+            raise no_wide_onnx(self.name)
         if self.planned:
             return
         asked = ["--keep-float"] if self.float_ops else []
+        asked += ["--keep-int16"] if self.wide_ops else []
         asked += ["--ranges"] if self.ranges is not RangeMethod.MIN_MAX else []
         if asked:
             raise UnsupportedError(
-                "ranges and float operators are chosen in int8 recipes that the engine plans",
+                "ranges, and operators of other types, are chosen in int8 recipes that the engine"
+                " plans",
                 received=f"{' and '.join(asked)} with {self.name}, {self.optimization.value}",
                 remedy="use an int8 recipe without --optimize converter",
             )
@@ -185,6 +199,7 @@ class Recipe:
             "optimization": self.optimization.value,
             "ranges": self.ranges.value,
             "float_ops": list(self.float_ops),
+            "wide_ops": list(self.wide_ops),
         }
 
     @classmethod
@@ -199,7 +214,17 @@ class Recipe:
             optimization=Optimization(values.get("optimization", "converter")),
             ranges=RangeMethod(values.get("ranges", "min-max")),
             float_ops=tuple(values.get("float_ops", ())),
+            wide_ops=tuple(values.get("wide_ops", ())),
         )
+
+
+def no_wide_onnx(name: str) -> UnsupportedError:
+    """The error for int16 activations in an .onnx: ONNX Runtime's CPU kernels have none."""
+    return UnsupportedError(
+        "int16 activations are for .tflite files, since ONNX Runtime computes them in float32",
+        received=f"operators in int16x8 with {name}",
+        remedy="keep them in float32 there, or use tflite-int8",
+    )
 
 
 RECIPES: tuple[Recipe, ...] = (

@@ -133,9 +133,15 @@ def sensitivity(
         advance: told of operators that are rounded, then of images.
 
     Raises:
-        InvalidInputError: no image to judge on.
+        InvalidInputError: no image to judge on, or float operators that there are not.
     """
     graph = settled.graph
+    if unknown := set(request.float_ops) - {op.name for op in graph.ops}:
+        raise InvalidInputError(
+            "operators that stay in float32 are named by their results",
+            received=", ".join(sorted(unknown)),
+            remedy="take the names from 'edgequant sensitivity' without --keep-float",
+        )
     solved = solved_alone(settled, request, advance)
     changes = list(_changes(graph, settled, solved, frozenset(request.float_ops)))
     tally = {change.key: _Tally() for change in changes}

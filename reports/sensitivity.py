@@ -37,7 +37,7 @@ def conditions(report: Document) -> list[str]:
     )
     how = f"Recipe {report['recipe']}, --optimize {report['optimization']}"
     return [
-        f"{n}; float top-1 {report['top1']:.2f} %.",
+        f"{n}; float top-1 {report['top1']:.2f} %; one image is {100 / report['n']:.2f} points.",
         f"{alone}. Ranked by the noise of both on the outputs.",
         f"{how}; float arithmetic on the integers, no runtime's kernels.",
     ]

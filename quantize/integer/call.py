@@ -59,10 +59,16 @@ class Call:
             raise self.refused("a result without scales")
         return params
 
-    def centred(self, position: int = 0) -> np.ndarray:
-        """An 8-bit input less its zero point, int64."""
+    @property
+    def is_wide(self) -> bool:
+        """Whether the first input has 16 bits."""
+        return self.source().dtype is IntType.INT16
+
+    def centred(self, position: int = 0, *, wide: bool = False) -> np.ndarray:
+        """An 8-bit input less its zero point, int64; with ``wide`` a 16-bit one as well."""
         params = self.source(position)
-        if params.dtype not in (IntType.INT8, IntType.UINT8):
+        allowed = (IntType.INT8, IntType.UINT8, *((IntType.INT16,) if wide else ()))
+        if params.dtype not in allowed:
             raise self.refused(f"{params.dtype.value} input")
         return self.array(position).astype(np.int64) - params.zero_point[0]
 
@@ -82,7 +88,7 @@ class Call:
     def refused(self, received: str) -> UnsupportedError:
         """The error for an operator in a form that has no integer kernel here."""
         return UnsupportedError(
-            f"the integer interpreter runs int8 {self.op.kind} alone",
+            f"the integer interpreter has {self.op.kind} in its usual forms alone",
             received=f"{self.op.name} with {received}",
             remedy="run the file in litert-reference",
         )

@@ -1,4 +1,6 @@
-"""Convolutions and matrix products: sums of int8 products, a bias, one multiplier a channel.
+"""Convolutions and matrix products: sums of products, a bias, one multiplier a channel.
+
+Weights are int8; inputs are int8, or int16 with sums of 64 bits.
 
 Source: ConvPerChannel, DepthwiseConvPerChannel and FullyConnected of tensorflow/lite/kernels/
 internal/reference/integer_ops, with the multipliers of PopulateConvolutionQuantizationParams in
@@ -21,7 +23,7 @@ _EXACT_IN_SINGLE = (1 << 24) // (255 * 128)
 
 
 def convolution(call: Call) -> tuple[np.ndarray, ...]:
-    """CONV_2D: input ``[n, h, w, c]``, weight ``[o, kh, kw, c / groups]``, bias int32 ``[o]``."""
+    """CONV_2D: input ``[n, h, w, c]``, weight ``[o, kh, kw, c / groups]``, bias ``[o]``."""
     weight = call.array(1)
     outputs, height, width, depth = weight.shape
     patches = _patches(call, height, width)
@@ -32,7 +34,7 @@ def convolution(call: Call) -> tuple[np.ndarray, ...]:
     for group in range(groups):
         read = patches[..., group * depth : (group + 1) * depth]
         kernels = weight[group * each : (group + 1) * each].reshape(each, taps)
-        parts.append(_product(read.reshape(n * rows * columns, taps), kernels.T))
+        parts.append(_product(call, read.reshape(n * rows * columns, taps), kernels.T))
     sums = np.concatenate(parts, axis=1).reshape(n, rows, columns, outputs)
     return (_finished(call, sums),)
 
@@ -53,12 +55,12 @@ def depthwise(call: Call) -> tuple[np.ndarray, ...]:
 
 
 def dense(call: Call) -> tuple[np.ndarray, ...]:
-    """FULLY_CONNECTED: input ``[..., c]``, weight ``[o, c]``, bias int32 ``[o]``."""
+    """FULLY_CONNECTED: input ``[..., c]``, weight ``[o, c]``, bias ``[o]``."""
     weight = call.array(1)
-    rows = call.centred().reshape(-1, weight.shape[1])
-    sums = _product(rows, weight.T)
-    # LiteRT rounds here once, and in convolutions twice.
-    values = call.stored(_multiplier(call).apply_once(_biased(call, sums)))
+    rows = call.centred(wide=True).reshape(-1, weight.shape[1])
+    sums = _biased(call, _product(call, rows, weight.T))
+    # LiteRT rounds here once, with all bits of the multiplier, and otherwise in convolutions.
+    values = call.stored(_multiplier(call).apply_once(sums))
     return (values.reshape(call.shapes[0]),)
 
 
@@ -67,7 +69,7 @@ def _patches(call: Call, height: int, width: int) -> np.ndarray:
     options = call.options
     down, across = options["dilationHFactor"], options["dilationWFactor"]
     step_h, step_w = options["strideH"], options["strideW"]
-    values = call.centred()
+    values = call.centred(wide=True)
     same = options["padding"] == _SAME
     extent_h, extent_w = (height - 1) * down + 1, (width - 1) * across + 1
     rows, top, bottom = spread_of(values.shape[1], extent_h, step_h, same=same)
@@ -79,15 +81,17 @@ def _patches(call: Call, height: int, width: int) -> np.ndarray:
     return patches
 
 
-def _product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+def _product(call: Call, left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """Exact matrix product of small integers, by BLAS: int64."""
-    kind = np.dtype(np.float32 if left.shape[1] <= _EXACT_IN_SINGLE else np.float64)
+    single = not call.is_wide and left.shape[1] <= _EXACT_IN_SINGLE
+    kind = np.dtype(np.float32 if single else np.float64)
     product: np.ndarray = left.astype(kind) @ right.astype(kind)
     return product.astype(np.int64)
 
 
 def _finished(call: Call, sums: np.ndarray) -> np.ndarray:
-    return call.stored(_multiplier(call).apply(_biased(call, sums)))
+    multiplier, biased = _multiplier(call), _biased(call, sums)
+    return call.stored(multiplier.apply_wide(biased) if call.is_wide else multiplier.apply(biased))
 
 
 def _biased(call: Call, sums: np.ndarray) -> np.ndarray:

@@ -18,6 +18,9 @@ from quantize.integer.call import Call, rescaling
 _LEFT_SHIFT = 20
 """Bits that 8-bit summands are moved up by before they are rescaled."""
 
+_LEFT_SHIFT_WIDE = 15
+"""Likewise, of 16-bit summands."""
+
 
 def add(call: Call) -> tuple[np.ndarray, ...]:
     """ADD, with broadcasting."""
@@ -51,10 +54,10 @@ def rectify(call: Call) -> tuple[np.ndarray, ...]:
 
 
 def quantize(call: Call) -> tuple[np.ndarray, ...]:
-    """QUANTIZE: of floats, or from one scale or 8-bit type to another."""
+    """QUANTIZE: of floats, or from one scale or type to another."""
     if call.sources[0] is None:
         return (call.result.quantize(call.array(0)),)
-    return (call.stored(rescaling(call).apply(call.centred())),)
+    return (call.stored(rescaling(call).apply(call.centred(wide=True))),)
 
 
 def dequantize(call: Call) -> tuple[np.ndarray, ...]:
@@ -67,8 +70,9 @@ def _sum(call: Call, *, sign: int) -> np.ndarray:
         np.float64(params.scale[0]) for params in (call.source(), call.source(1), call.result)
     )
     twice = 2.0 * max(first, second)
-    left = Multiplier.of(first / twice).apply(call.centred() << _LEFT_SHIFT)
+    up = _LEFT_SHIFT_WIDE if call.is_wide else _LEFT_SHIFT
+    left = Multiplier.of(first / twice).apply(call.centred(wide=True) << up)
     right = Multiplier.of(second / twice)
     right = replace(right, mantissa=(sign * right.mantissa[0],))
-    total = left + right.apply(call.centred(1) << _LEFT_SHIFT)
-    return call.stored(Multiplier.of(twice / (2.0**_LEFT_SHIFT * result)).apply(total))
+    total = left + right.apply(call.centred(1, wide=True) << up)
+    return call.stored(Multiplier.of(twice / (2.0**up * result)).apply(total))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -107,6 +108,44 @@ def test_arrays_of_the_wrong_shape(
         "--calibration", tmp_path / "a.npz", "--output", tmp_path / "o",
     )  # fmt: skip
     assert_refused(outcome, tmp_path / "o", "a.npz")
+
+
+def test_images_that_are_all_equal(run: Run, tiny_keras: Path, tmp_path: Path) -> None:
+    from PIL import Image
+
+    for name in "abc":
+        (tmp_path / "d" / name).mkdir(parents=True)
+        Image.new("RGB", (30, 30), (9, 99, 199)).save(tmp_path / "d" / name / "0.png")
+    outcome = run(
+        "quantize", "--model", tiny_keras, "--recipe", "tflite-int8",
+        "--calibration", tmp_path / "d", "--output", tmp_path / "o",
+    )  # fmt: skip
+    assert_refused(outcome, tmp_path / "o", "differ from each other", "3 equal ones")
+
+
+def test_halves_that_disagree_are_told_with_the_figure(
+    run: Run, tiny_keras: Path, tmp_path: Path
+) -> None:
+    pictures = np.random.default_rng(0).integers(0, 256, (32, 24, 24, 3)).astype(np.uint8)
+    pictures[16:] = pictures[16:] // 16 + 120
+    np.savez(tmp_path / "two.npz", images=pictures, labels=np.arange(32) % 3)
+    outcome = run(
+        "quantize", "--model", tiny_keras, "--recipe", "tflite-int8", "--optimize", "fast",
+        "--calibration", tmp_path / "two.npz", "--output", tmp_path / "o",
+    )  # fmt: skip
+    assert outcome.code == 0
+    assert re.search(r"halves of the calibration images differ by \d\d %", outcome.err)
+
+
+def test_float_operators_that_there_are_not(
+    run: Run, tiny_keras: Path, photos: Path, tmp_path: Path
+) -> None:
+    for command in ("quantize", "sensitivity"):
+        outcome = run(
+            command, "--model", tiny_keras, "--recipe", "onnx-int8", "--keep-float", "nobody",
+            "--calibration", f"{photos}:train", "--output", tmp_path / "o",
+        )  # fmt: skip
+        assert_refused(outcome, tmp_path / "o", "nobody")
 
 
 def _saved(path: Path, build: str) -> Path:

@@ -11,7 +11,7 @@ import numpy as np
 
 from quantize.affine import QuantParams
 
-_TYPES = {"float32": 0, "int32": 2, "uint8": 3, "int8": 9}
+_TYPES = {"float32": 0, "int32": 2, "uint8": 3, "int64": 4, "int16": 7, "int8": 9}
 
 
 @dataclass(frozen=True)
