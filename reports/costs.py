@@ -82,22 +82,27 @@ def plot(name: str, points: list[Point], path: Path) -> None:
     with rc_context({"svg.hashsalt": "edgequant"}):
         figure = Figure(figsize=(11, 4.5), layout="constrained")
         left, right = figure.subplots(1, 2)
-        alphas = sorted({point.alpha for point in points})
-        for number, alpha in enumerate(alphas):
-            line = sorted((p for p in points if p.alpha == alpha), key=lambda p: p.size)
-            sizes = [point.size for point in line]
-            label = f"{alpha:g} ({line[0].params / 1e6:.2f} M)"
-            # Widths that cost the same lie on each other: smaller marks leave those below in sight.
-            style = {"marker": "o", "markersize": 10 - 7 * number / len(alphas)}
-            left.plot(sizes, [p.macs / 1e6 for p in line], label=label, **style)
-            right.plot(sizes, [p.peak_bytes / 1000 for p in line], **style)
-        _finish(left, "multiply-adds, millions", sorted({p.size for p in points}))
-        _finish(right, "peak activation memory, kB", sorted({p.size for p in points}))
-        figure.legend(title="width (params)", loc="outside right upper", fontsize="small")
+        draw_grid(left, right, points)
         figure.suptitle(name)
         # No date and no version in it, so that a second run gives the same bytes.
         metadata = {"Date": None} if path.suffix == ".svg" else {"Software": None}
         write_whole(path, partial(figure.savefig, metadata=metadata))
+
+
+def draw_grid(left: Axes, right: Axes, points: list[Point]) -> None:
+    """Draw a line for each width: multiply-adds to the left, peak memory to the right."""
+    alphas = sorted({point.alpha for point in points})
+    for number, alpha in enumerate(alphas):
+        line = sorted((p for p in points if p.alpha == alpha), key=lambda p: p.size)
+        sizes = [point.size for point in line]
+        label = f"{alpha:g} ({line[0].params / 1e6:.2f} M)"
+        # Widths that cost the same lie on each other: smaller marks leave those below in sight.
+        style: dict[str, Any] = {"marker": "o", "markersize": 10 - 7 * number / len(alphas)}
+        left.plot(sizes, [p.macs / 1e6 for p in line], label=label, **style)
+        right.plot(sizes, [p.peak_bytes / 1000 for p in line], **style)
+    _finish(left, "multiply-adds, millions", sorted({p.size for p in points}))
+    _finish(right, "peak activation memory, kB", sorted({p.size for p in points}))
+    left.figure.legend(title="width (params)", loc="outside right upper", fontsize="small")
 
 
 def _finish(axes: Axes, label: str, sizes: list[int]) -> None:
