@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,11 @@ _CONTENTS_FROM = 3
 
 def render(page: Page) -> str:
     """One self-contained HTML document; equal pages give equal texts."""
+    return _template().render(page=page, sections=_sections(page), contents=_contents(page))
+
+
+@cache
+def _template() -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -40,8 +46,7 @@ def render(page: Page) -> str:
         inline=inline, blocks=list_blocks, cell=as_cell, order=order, picture=picture
     )
     environment.tests["number"] = lambda column: column.kind is Kind.NUMBER
-    template = environment.get_template("page.html")
-    return template.render(page=page, sections=_sections(page), contents=_contents(page))
+    return environment.get_template("page.html")
 
 
 def write_page(page: Page, path: Path) -> None:

@@ -11,7 +11,6 @@ from reports.page import Cell, Column, Facts, Kind, Page, Part, Prose, Section, 
 Manifest = dict[str, Any]
 
 _VERDICTS = ("proven", "within a step", "failed", "not run")
-_TRACES = ("vectors/", "pixels/")
 
 
 @dataclass(frozen=True)
@@ -128,7 +127,7 @@ def _target(name: str, values: dict[str, Any], files: Sequence[Shipped]) -> Sect
         parts.append(
             Prose(f"`pip install 'edgequant[{values['extra']}]'` brings what proves it further.")
         )
-    return Section(f"{values['title']}", tuple(parts))
+    return Section(values["title"], tuple(parts))
 
 
 def _calibration(values: dict[str, Any] | None) -> str:
