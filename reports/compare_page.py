@@ -287,7 +287,7 @@ def _thumb(flip: dict[str, Any], png: bytes) -> Thumb:
     return Thumb(
         png,
         f"{flip['before']} \N{RIGHTWARDS ARROW} {flip['after']}",
-        (f"{what}; it is {flip['label']}", f"lead {flip['margin']:.3g}, {flip['name']}"),
+        (f"{what}; it is {flip['label']}", f"lead {flip['margin']:.2g}, {flip['name']}"),
     )
 
 
@@ -332,7 +332,7 @@ def _conditions(report: Document) -> Section:
     if timed is not None:
         how = f"{timed['threads']} thread(s), {timed['pinning']}, {timed['warmup']} warm-up runs"
         items.append(("Latency", f"of one image: {how}; Keras uses TensorFlow's own threads"))
-    items += [(which, ", ".join(names)) for which, names in tables.kernels(rows).items()]
+    items += [("Kernels", f"{what}: {', '.join(r)}") for what, r in tables.kernels(rows).items()]
     flags = "flags unknown"
     if machine["flags"] is not None:
         flags = ", ".join(machine["flags"]) or "no flags of interest"
@@ -342,7 +342,7 @@ def _conditions(report: Document) -> Section:
         ("Python", machine["python"]),
         ("Packages", ", ".join(f"{n} {v}" for n, v in machine["packages"].items())),
     ]
-    items += [(f"Note on {', '.join(names)}", text) for text, names in _remarks(rows).items()]
+    items += [("Note", f"{text}: {', '.join(names)}") for text, names in _remarks(rows).items()]
     return Section("What the figures rest on", (Facts(tuple(items)),))
 
 

@@ -69,7 +69,7 @@ def grid_page(report: Document, generated: str, data: tuple[tuple[str, str], ...
     )
     caption = (
         f"Work and activation memory ({_type(report)}) over the side of the input, a line a "
-        "width; both scales are logarithmic."
+        "width; the upright scales are logarithmic."
     )
     columns = tuple(
         Column(title, Kind.NUMBER)
@@ -104,20 +104,20 @@ def _timeline(report: Document) -> Figure:
     top = max(range(len(live)), key=live.__getitem__)
 
     def draw(axes: Axes) -> None:
-        edges = [place - 0.5 for place in range(len(live) + 1)]
+        edges = [place + 0.5 for place in range(len(live) + 1)]
         axes.stairs(live, edges, fill=True, color=SERIES[0], alpha=0.28)
         axes.stairs(live, edges, color=SERIES[0], linewidth=1.3, baseline=None)
         axes.stairs(live[top : top + 1], edges[top : top + 2], fill=True, color=SERIES[1])
         left = top < len(live) / 2
         axes.annotate(
             f"{plain(steps[top]['name'])}, {live[top]:,.4g} kB",
-            (top, live[top]),
+            (top + 1, live[top]),
             xytext=(7 if left else -7, 4),
             textcoords="offset points",
             ha="left" if left else "right",
             color=INK,
         )
-        axes.set_xlim(-0.5, len(live) - 0.5)
+        axes.set_xlim(0.5, len(live) + 0.5)
         axes.set_ylim(0, 1.12 * live[top])
         axes.grid(visible=False, axis="x")
         axes.set_xlabel("operator, in the order of execution")

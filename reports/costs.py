@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from calibration_data.atomic import write_whole
 from models.cost import Cost
+from reports.figures import log_ticks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -100,17 +101,16 @@ def draw_grid(left: Axes, right: Axes, points: list[Point]) -> None:
         style: dict[str, Any] = {"marker": "o", "markersize": 10 - 7 * number / len(alphas)}
         left.plot(sizes, [p.macs / 1e6 for p in line], label=label, **style)
         right.plot(sizes, [p.peak_bytes / 1000 for p in line], **style)
-    _finish(left, "multiply-adds, millions", sorted({p.size for p in points}))
-    _finish(right, "peak activation memory, kB", sorted({p.size for p in points}))
+    sizes = sorted({p.size for p in points})
+    _finish(left, "multiply-adds, millions", sizes, [p.macs / 1e6 for p in points])
+    _finish(right, "peak activation memory, kB", sizes, [p.peak_bytes / 1000 for p in points])
     left.figure.legend(title="width (params)", loc="outside right upper", fontsize="small")
 
 
-def _finish(axes: Axes, label: str, sizes: list[int]) -> None:
+def _finish(axes: Axes, label: str, sizes: list[int], values: list[float]) -> None:
     axes.set_xlabel("side of the input, pixels")
     axes.set_ylabel(label)
     axes.set_xticks(sizes)
     axes.set_yscale("log")
-    axes.yaxis.set_major_formatter("{x:g}")
-    axes.yaxis.set_minor_formatter("{x:g}")
-    axes.tick_params(axis="y", which="minor", labelsize="x-small")
-    axes.grid(visible=True, which="both", alpha=0.3)
+    log_ticks(axes.yaxis, values)
+    axes.grid(visible=True, alpha=0.3)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from reports.figures import MUTED, PAPER, SERIES, panels
+from reports.figures import MUTED, PAPER, SERIES, log_ticks, panels
 from reports.naming import Named, name_points
 
 if TYPE_CHECKING:
@@ -111,16 +111,6 @@ def _draw(axes: Axes, title: str, points: Sequence[Point]) -> None:
             label=label,
             zorder=3,
         )
-    _log_ticks(axes, [p.cost for p in points])
+    log_ticks(axes.xaxis, [p.cost for p in points])
     axes.margins(x=0.12, y=0.12)
     axes.set_xlabel(title)
-
-
-def _log_ticks(axes: Axes, costs: Sequence[float]) -> None:
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    decades = max(costs) / max(min(costs), 1e-9)
-    subs = (1.0, 2.0, 5.0) if decades > 8 else (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0)
-    axes.xaxis.set_major_locator(LogLocator(subs=subs))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))

@@ -143,7 +143,9 @@ def _table(report: Document) -> Table:
         )
         for row in report["rows"]
     )
-    return Table("Click a title to sort by it.", tuple(columns), rows)
+    return Table(
+        "Ranked by the noise of both parts on the outputs, the worst first.", tuple(columns), rows
+    )
 
 
 def _effect(effect: Row | None) -> tuple[Cell, Cell]:
