@@ -62,7 +62,7 @@ def page(
         *(_target(name, values, files) for name, values in manifest["targets"].items()),
         Section("Limits", (_gates(gates),)),
         Section("Accuracy", (_accuracy(manifest["accuracy"]),)),
-        Section("All files", (_all_files(files),)),
+        Section("Beside the platforms", (_shared_files(manifest, files),)),
         _conditions(manifest),
     ]
     title = f"{manifest['model']}: what ships, and what is proven"
@@ -123,10 +123,6 @@ def _target(name: str, values: dict[str, Any], files: Sequence[Shipped]) -> Sect
         parts.append(_budgets(values["budgets"]))
     own = [file for file in files if file.path.startswith(f"{name}/")]
     parts.append(_files(f"The folder `{name}/`; test vectors lie in `vectors/`.", own))
-    if values.get("extra"):
-        parts.append(
-            Prose(f"`pip install 'edgequant[{values['extra']}]'` brings what proves it further.")
-        )
     return Section(values["title"], tuple(parts))
 
 
@@ -175,8 +171,11 @@ def _accuracy(values: dict[str, Any]) -> Part:
     return Table(caption, columns, rows)
 
 
-def _all_files(files: Sequence[Shipped]) -> Table:
-    return _files("Everything in the bundle; `sha256sum --check SHA256SUMS` checks it.", files)
+def _shared_files(manifest: Manifest, files: Sequence[Shipped]) -> Table:
+    folders = tuple(f"{name}/" for name in manifest["targets"])
+    shared = [file for file in files if not file.path.startswith(folders)]
+    caption = "Files for all platforms; `sha256sum --check SHA256SUMS` checks the whole bundle."
+    return _files(caption, shared)
 
 
 def _files(caption: str, files: Sequence[Shipped]) -> Table:
