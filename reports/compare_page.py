@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from reports import tables
@@ -33,6 +34,8 @@ MOST_PICTURES = 240
 """On the page; recipes with many changed answers show fewer of them."""
 _HEADLINE = ("tflite-int8", "onnx-int8")
 _CLASSES = 40
+_FAR = 20.0
+"""Points below the best at which a file would squeeze all others together in the figure."""
 _NOTES = {
     "top-1 %": "right answers",
     "top-5 %": "right answer among the five best scores",
@@ -91,7 +94,7 @@ def lead(report: Document) -> str:
         else f"gains **{-row['drop']:.2f} points**"
     )
     sure = (
-        "The interval holds zero: these images do not show a loss."
+        f"No loss is shown, and one of up to {high:.2f} points is not ruled out."
         if low <= 0 <= high
         else "The interval lies above zero: the loss is real."
         if low > 0
@@ -147,10 +150,12 @@ def _times(ratio: float, better: str, worse: str) -> str:
 
 def _trade(report: Document) -> list[Section]:
     """Accuracy against size and against latency."""
-    sizes = [_point(row, row["size_bytes"] / 1000) for row in report["rows"] if row["size_bytes"]]
+    least = max(row["top1"] for row in report["rows"]) - _FAR
+    near = [row for row in report["rows"] if row["top1"] >= least]
+    sizes = [_point(row, row["size_bytes"] / 1000) for row in near if row["size_bytes"]]
     times = [
         _point(row, row["latency_ms"]["p50"])
-        for row in report["rows"]
+        for row in near
         if row["latency_ms"] and row["latency_ms"]["p50"] > 0
     ]
     groups = [("size of the file, kB", sizes), ("latency of one image, p50 ms", times)]
@@ -163,6 +168,9 @@ def _trade(report: Document) -> list[Section]:
         "both; vertical lines are the intervals of the drop, paired with float, so differences "
         "within them are not shown by these images."
     )
+    far = [row["name"] for row in report["rows"] if row["top1"] < least]
+    if far:
+        caption += f" Not drawn, for they are right on less than {least:.0f} %: {_enumerated(far)}."
     return [Section("Accuracy against size and speed", (Figure(caption, alt, pareto(groups)),))]
 
 
@@ -287,8 +295,13 @@ def _thumb(flip: dict[str, Any], png: bytes) -> Thumb:
     return Thumb(
         png,
         f"{flip['before']} \N{RIGHTWARDS ARROW} {flip['after']}",
-        (f"{what}; it is {flip['label']}", f"lead {flip['margin']:.2g}, {flip['name']}"),
+        (f"{what}; it is {flip['label']}", f"lead {flip['margin']:.2g}, {_short(flip['name'])}"),
     )
+
+
+def _short(name: str) -> str:
+    """The last two parts of a path: where pictures lie is nobody's business on a page."""
+    return "/".join(PurePath(name).parts[-2:])
 
 
 def _by_class(report: Document) -> list[Section]:

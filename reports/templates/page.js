@@ -38,6 +38,14 @@
     }
   }
 
+  // A box that scrolls can be reached by keyboard; one that does not is no stop on the way.
+  const fitted = new ResizeObserver((changes) => {
+    for (const { target } of changes) {
+      target.tabIndex = target.scrollWidth > target.clientWidth ? 0 : -1;
+    }
+  });
+  for (const box of document.querySelectorAll(".scroll")) fitted.observe(box);
+
   // The theme lasts as long as the page: nothing is stored.
   const toggle = document.getElementById("theme");
   const prefersDark = window.matchMedia("(prefers-color-scheme: dark)");

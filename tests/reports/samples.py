@@ -127,7 +127,7 @@ def _flip(number: int) -> dict[str, Any]:
     after = ("shirt", "coat", HOSTILE)[number % 3]
     return {
         "image": number,
-        "name": f"image {number}",
+        "name": f"/home/somebody/photos/image {number}.png",
         "label": ("shirt", "bag", "coat")[number % 3],
         "before": "bag",
         "after": after,

@@ -179,6 +179,19 @@ def test_only_tables_and_figures_scroll_sideways(browser: Browser, path: Path, w
     assert cut == []
 
 
+def test_what_scrolls_can_be_reached_by_keyboard(browser: Browser, pages: dict[str, Path]) -> None:
+    stops = (
+        "return new Promise((done) => requestAnimationFrame(() => setTimeout(() => done("
+        "Array.from(document.querySelectorAll('.scroll'), (e) => "
+        "[e.scrollWidth > e.clientWidth, e.tabIndex])))))"
+    )
+    for width, some in ((1280, False), (390, True)):
+        browser.show(pages["compare"], width=width)
+        boxes = browser.run(stops)
+        assert any(scrolls for scrolls, _ in boxes) is some
+        assert all(place == (0 if scrolls else -1) for scrolls, place in boxes)
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_texts_stand_out_from_what_is_behind_them(
     browser: Browser, path: Path, scheme: str

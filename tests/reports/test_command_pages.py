@@ -45,7 +45,8 @@ def test_the_lead_says_what_int8_costs_and_gains(report: dict[str, Any]) -> None
     assert compare_page.lead(report) == (
         f"`tflite-int8` costs **{int8['drop']:+.2f} points** of top-1 [{low:+.2f}, {high:+.2f}] "
         f"on 10,000 images; it is **{smaller:.1f} times** smaller and **{faster:.1f} times** "
-        "faster than `tflite-float32`. The interval holds zero: these images do not show a loss."
+        f"faster than `tflite-float32`. No loss is shown, and one of up to {high:.2f} points is "
+        "not ruled out."
     )
 
 
@@ -54,7 +55,7 @@ def test_the_lead_says_what_int8_costs_and_gains(report: dict[str, Any]) -> None
     [
         ((2.0, 1.0, 3.0), ("costs **+2.00 points**", "the loss is real")),
         ((-2.0, -3.0, -1.0), ("gains **2.00 points**", "the gain is real")),
-        ((-0.5, -3.0, 1.0), ("gains **0.50 points**", "holds zero")),
+        ((-0.5, -3.0, 1.0), ("gains **0.50 points**", "No loss is shown")),
     ],
 )
 def test_the_lead_is_as_sure_as_the_interval(
@@ -71,6 +72,15 @@ def test_a_slower_file_is_called_slower(report: dict[str, Any]) -> None:
     full = next(row for row in changed["rows"] if row["name"] == "tflite-float32")
     row["latency_ms"]["p50"] = 2 * full["latency_ms"]["p50"]
     assert "smaller and 2.0 times slower than" in compare_page.lead(changed)
+
+
+def test_a_collapsed_file_is_named_and_does_not_squeeze_the_others(report: dict[str, Any]) -> None:
+    changed = copy.deepcopy(report)
+    row = next(row for row in changed["rows"] if row["name"] == "tflite-int8-per-tensor")
+    row["top1"] -= 40
+    figure = compare_page.page(changed, {}, "edgequant compare").sections[0].parts[0]
+    assert "less than 74 %: `tflite-int8-per-tensor`." in figure.caption
+    assert "tflite-int8-per-tensor" not in figure.svg
 
 
 def test_without_int8_the_smallest_file_is_spoken_of(report: dict[str, Any]) -> None:
@@ -106,6 +116,7 @@ def test_galleries_begin_with_the_row_of_the_lead(report: dict[str, Any]) -> Non
     assert [thumb.lines[0] for thumb in first] == [
         "won; it is shirt", "lost; it is bag", "wrong both times; it is coat",
     ]  # fmt: skip
+    assert first[0].lines[1] == "lead 1, photos/image 0.png"
     del pictures[0]
     fewer = galleries_of(compare_page.page(report, pictures, "edgequant compare"))
     assert len(fewer[0].items) == len(galleries[0].items) - 1
