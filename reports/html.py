@@ -1,0 +1,186 @@
+"""A page as one HTML document that needs nothing but itself."""
+
+from __future__ import annotations
+
+import base64
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup, escape
+
+from calibration_data.atomic import write_whole
+from reports.page import Cell, Column, Figure, Gallery, Kind, Page, Part, Prose, Thumb
+from reports.svg import prefixed
+
+_TEMPLATES = Path(__file__).parent / "templates"
+_MARKS = re.compile(r"`([^`]+)`|\*\*(.+?)\*\*|\[([^\]]+)\]\(([^)\s]+)\)")
+_SAFE_LINK = re.compile(r"(?:#|https?://|[^:/?#]+(?:[/?#]|$))")
+_NUMBER = re.compile(r"[+-]?(?:\d[\d,]*\.?\d*|\.\d+)(?:e[+-]?\d+)?", re.IGNORECASE)
+_SVG_WIDTH = re.compile(r'<svg\b[^>]*?\swidth="(\d+)')
+_PNG_SIZE = slice(16, 24)
+_CONTENTS_FROM = 3
+
+
+def render(page: Page) -> str:
+    """One self-contained HTML document; equal pages give equal texts."""
+    return _template().render(page=page, sections=_sections(page), contents=_contents(page))
+
+
+@cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters.update(
+        inline=inline, blocks=list_blocks, cell=as_cell, order=order, picture=picture
+    )
+    environment.tests["number"] = lambda column: column.kind is Kind.NUMBER
+    return environment.get_template("page.html")
+
+
+def write_page(page: Page, path: Path) -> None:
+    """Write the document; it appears whole or not at all.
+
+    Raises:
+        InvalidInputError: the folder cannot be written.
+    """
+    text = render(page)
+    write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
+
+
+def slug(title: str) -> str:
+    """Id of a section: its title in small letters, with hyphens for all but letters and digits."""
+    return re.sub(r"[^\w]+", "-", title.lower()).strip("-") or "section"
+
+
+def inline(text: str) -> Markup:
+    """`code`, **bold** and [links](#x) of a text as HTML; all else is escaped.
+
+    A link leads to a place of the page, to a file beside it or to a web page; one with another
+    scheme, such as ``javascript:``, stays text.
+    """
+    parts: list[Markup | str] = []
+    end = 0
+    for found in _MARKS.finditer(text):
+        parts += [escape(text[end : found.start()]), _marked(found)]
+        end = found.end()
+    return Markup().join([*parts, escape(text[end:])])
+
+
+def _marked(found: re.Match[str]) -> Markup:
+    code, bold, label, target = found.groups()
+    if code is not None:
+        return Markup("<code>{}</code>").format(code)
+    if bold is not None:
+        return Markup("<strong>{}</strong>").format(inline(bold))
+    if _SAFE_LINK.match(target):
+        return Markup('<a href="{}">{}</a>').format(target, inline(label))
+    return escape(found[0])
+
+
+@dataclass(frozen=True)
+class Block:
+    """A paragraph (one line) or a list (its lines)."""
+
+    is_list: bool
+    lines: tuple[str, ...]
+
+
+def list_blocks(prose: Prose) -> list[Block]:
+    """Paragraphs and lists of a text."""
+    blocks = []
+    for paragraph in re.split(r"\n\s*\n", prose.text.strip()):
+        lines = [line.strip() for line in paragraph.splitlines()]
+        if lines and all(line.startswith("- ") for line in lines):
+            blocks.append(Block(is_list=True, lines=tuple(line[2:] for line in lines)))
+        elif lines:
+            blocks.append(Block(is_list=False, lines=(" ".join(lines),)))
+    return blocks
+
+
+def as_cell(cell: Cell | str) -> Cell:
+    """A text as a cell."""
+    return cell if isinstance(cell, Cell) else Cell(cell)
+
+
+def order(cell: Cell, column: Column) -> str:
+    """What a cell sorts by, where that is not its text; empty for a number that is missing."""
+    if cell.value is not None:
+        return _number(cell.value)
+    if column.kind is Kind.TEXT:
+        return ""
+    found = _NUMBER.match(cell.text.strip().replace("\N{MINUS SIGN}", "-"))
+    return _number(float(found[0].replace(",", ""))) if found else ""
+
+
+def _number(value: float) -> str:
+    """A number as JavaScript reads it; empty for NaN, which has no place in an order."""
+    if math.isnan(value):
+        return ""
+    return repr(float(value)).replace("inf", "Infinity")
+
+
+def picture(thumb: Thumb) -> dict[str, Any]:
+    """Source and size in pixels of a picture."""
+    size = thumb.png[_PNG_SIZE]
+    return {
+        "source": "data:image/png;base64," + base64.b64encode(thumb.png).decode("ascii"),
+        "width": int.from_bytes(size[:4]),
+        "height": int.from_bytes(size[4:]),
+    }
+
+
+def _contents(page: Page) -> bool:
+    """Whether a page is long enough for a table of contents."""
+    return len(page.sections) >= _CONTENTS_FROM
+
+
+def _sections(page: Page) -> list[dict[str, Any]]:
+    """Sections with ids of their own, and their parts with the kind that the template draws."""
+    ids: dict[str, int] = {}
+    sections = []
+    number = iter(range(1, 1_000_000))
+    for section in page.sections:
+        name = slug(section.title)
+        ids[name] = ids.get(name, 0) + 1
+        anchor = name if ids[name] == 1 else f"{name}-{ids[name]}"
+        parts = list(_parts(section.parts, number))
+        sections.append({"id": anchor, "title": section.title, "parts": parts})
+    return sections
+
+
+def _parts(parts: tuple[Part, ...], number: Iterator[int]) -> Iterator[dict[str, Any]]:
+    """Of several galleries in a section, the first is open and the others are folded."""
+    first = next((part for part in parts if isinstance(part, Gallery)), None)
+    for part in parts:
+        kind = type(part).__name__.lower()
+        place = next(number)
+        drawing, width = Markup(), ""
+        if isinstance(part, Figure):
+            width = _natural_width(part)
+            drawing = Markup(prefixed(part.svg, f"p{place}-"))  # noqa: S704 - of reports.figures
+        yield {
+            "kind": kind,
+            "part": part,
+            "number": place,
+            "drawing": drawing,
+            "width": width,
+            "open": part is first,
+        }
+
+
+def _natural_width(figure: Figure) -> str:
+    """Pixels at which its letters have the size that they were drawn with."""
+    found = _SVG_WIDTH.search(figure.svg)
+    return found[1] if found else "640"
