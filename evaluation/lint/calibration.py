@@ -13,18 +13,19 @@ from evaluation.lint.saturation import Range, ranges, saturation
 from evaluation.lint.subject import Subject
 
 _IMAGES = 60
-CLIPPED = 1e-4
+CLIPPED = 2e-4
 """Share of clipped values, on average over activations and classes, that is a fault.
 
-Chosen on calibration images alone. The 1,000 of Fashion-MNIST were halved within each class; ranges
-(least and largest value of each activation of mobilenet_v2_small, as TensorFlow's converter takes
-them) were set on images of the first half, and the share was taken on 25 images a class of the
-second. Ranges of the 50 images of one class left 0.00014 to 0.00156 outside; those of 50 images
-drawn at random 0.00007 at most (90 drawings). The share in the worst activation alone, which decided
-before, overlaps (one class from 0.0025 on, drawings up to 0.0045): single images move it. With 20
-images to calibrate on, chance and one class overlap in every statistic: a few images are a fault
-too. Then measured once, on 60 test images: 10 of 10 one-class files found, and false alarms for 1
-of 60 drawings of 50 images, none of 40 of 100 images and none of 40 of 200.
+Chosen on calibration images alone. The 1,000 of Fashion-MNIST were halved within each class. Ranges
+(least and largest value of each activation of mobilenet_v2_small) were set on images of the first
+half, and the share was taken on the second: 0.00048 to 0.00156 for the 50 images of one class, but
+0.00014 for trousers, which span nearly what all classes do; 0.00007 at most for 50 images drawn at
+random (90 drawings). Files of TensorFlow's converter gave a drawing 0.00013 and trousers 0.00005,
+so these two cannot be told apart, and the limit lies between drawings and the other nine classes.
+The share in the worst activation, which decided before, separates no better and turns on single
+images. With 20 images to calibrate on, chance and one class overlap: too few are a fault as well.
+Measured then on 60 test images, with ranges set as above: 9 of 10 classes found; false alarms in 1
+of 60 drawings of 50 images, in none of 40 of 100 images and in none of 40 of 200.
 """
 
 
