@@ -8,6 +8,8 @@ statistic is taken on images of the second half, where its limit was chosen, and
 from __future__ import annotations
 
 import tempfile
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -98,4 +100,5 @@ def _convert(model: Any, pixels: np.ndarray, contract: Preprocessing, path: Path
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     tensors = contract.normalize(pixels)
     converter.representative_dataset = lambda: ([image[None]] for image in tensors)
-    path.write_bytes(converter.convert())
+    with redirect_stdout(StringIO()):  # it lists every variable
+        path.write_bytes(converter.convert())

@@ -194,6 +194,9 @@ def test_a_second_run_is_unchanged_and_force_repeats_byte_for_byte(
     assert ship(*command).code == 0
     first = out.with_name("out.zip").read_bytes()
     assert "unchanged since the last run" in ship(*command).out
+    out.with_name("out.zip").unlink()  # as a kill before the last step leaves it
+    assert "unchanged since the last run" in ship(*command).out
+    assert out.with_name("out.zip").read_bytes() == first
     changed = ship(run, tiny_keras, photos, out, "--for", "android")
     assert changed.code == 2
     assert "--force" in changed.err
