@@ -69,17 +69,29 @@ SHIP_RUNTIMES = $(foreach pair,mediapipe=android tflite-micro=micro vela=ethos-u
 	$(call found,onnxruntime-node,$(SHIP_NODE))
 found = $(if $(wildcard $(2)),--runtime $(1)=$(2))
 
+# Versions of npm's packages; those of Python's are in pyproject.toml.
+ORT_NODE := 1.30.0
+KOTLIN := 2.4.20
+SHIP_KOTLIN := .venv-ship-kotlin
+
 .venv-ship-%/.ready: pyproject.toml
 	$(PYTHON) -m venv --without-pip .venv-ship-$*
-	$(PYTHON) -m pip --python .venv-ship-$*/bin/python --quiet --disable-pip-version-check install numpy \
-		$$($(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["$*"])')
+	$(PYTHON) -m pip --python .venv-ship-$*/bin/python --quiet --disable-pip-version-check install \
+		$$($(PYTHON) -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb")); print("numpy>=2,<3", *{**p["project"]["optional-dependencies"], **p["dependency-groups"]}["$*"])')
 	@touch $@
 
-$(SHIP_NODE)/.ready:
-	npm install --prefix $(SHIP_NODE) --ignore-scripts --no-audit --no-fund --silent onnxruntime-node@1.30
-	@touch $@
+# Node, and Java for Kotlin's compiler, are not everywhere: what needs them is then said to be not proven.
+$(SHIP_NODE)/.ready: Makefile
+	@if command -v npm >/dev/null; then \
+		npm install --prefix $(SHIP_NODE) --ignore-scripts --no-audit --no-fund --silent onnxruntime-node@$(ORT_NODE) && touch $@; \
+	else echo "npm is not installed: onnxruntime-node cannot be proven here"; fi
 
-ship-runtimes: .venv-ship-android/.ready .venv-ship-micro/.ready .venv-ship-ethos-u/.ready $(SHIP_NODE)/.ready ## install the platforms' runtimes, each beside .venv (needs npm)
+$(SHIP_KOTLIN)/.ready: Makefile
+	@if command -v npm >/dev/null && command -v java >/dev/null; then \
+		npm install --prefix $(SHIP_KOTLIN) --ignore-scripts --no-audit --no-fund --silent kotlin-compiler@$(KOTLIN) && touch $@; \
+	else echo "npm or java is not installed: the Kotlin lines are parsed and not compiled"; fi
+
+ship-runtimes: .venv-ship-android/.ready .venv-ship-micro/.ready .venv-ship-ethos-u/.ready $(SHIP_NODE)/.ready ## install the platforms' runtimes, each beside .venv (npm for Node's)
 
 ship: $(READY) ## write a bundle of MODEL= for the platforms FOR=, proven by what ship-runtimes installed
 	$(EDGEQUANT) ship --for $(FOR) $(OPTIONS) $(SHIP_RUNTIMES)
@@ -103,7 +115,7 @@ test: $(READY) ## run the fast tests
 test-slow: $(READY) ## run the slow tests too
 	$(BIN)/python -m pytest -n 2 -m "not ship and not browser" $(ARGS)
 
-test-ship: $(READY) ship-runtimes ## prove a bundle with the platforms' runtimes (needs npm)
+test-ship: $(READY) ship-runtimes .venv-ship-snippets/.ready $(SHIP_KOTLIN)/.ready ## prove a bundle with the platforms' runtimes
 	$(BIN)/python -m pytest -m ship $(ARGS)
 
 test-browser: $(READY) ## open the pages in headless Chromium (needs chromium and chromium-driver)

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from calibration_data.errors import InvalidInputError
 
-_PREFIX = ".writing-"
+PREFIX = ".writing-"
+"""Of temporary folders, before the process that writes there."""
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
@@ -25,8 +26,8 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _clear_leftovers(path.parent)
-        scratch = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=path.parent))
+        clear_leftovers(path.parent)
+        scratch = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=path.parent))
     except OSError as error:
         raise _unwritable(path, error) from error
     try:
@@ -41,10 +42,10 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _clear_leftovers(folder: Path) -> None:
+def clear_leftovers(folder: Path) -> None:
     """Delete what processes that were killed while writing have left."""
-    for scratch in folder.glob(f"{_PREFIX}*"):
-        owner = scratch.name.removeprefix(_PREFIX).partition("-")[0]
+    for scratch in folder.glob(f"{PREFIX}*"):
+        owner = scratch.name.removeprefix(PREFIX).partition("-")[0]
         if owner.isdecimal() and not _is_running(int(owner)):
             shutil.rmtree(scratch, ignore_errors=True)
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from calibration_data.atomic import write_whole
+from calibration_data.atomic import PREFIX, clear_leftovers, write_whole
 from calibration_data.errors import InvalidInputError
 from calibration_data.manifest import sha256_of
 from edgequant.artifacts import SUMS, read_json, write_text
@@ -75,7 +75,8 @@ def write_bundle(folder: Path, build: Callable[[Path], None]) -> None:
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f".writing-{os.getpid()}-", dir=folder.parent))
+        clear_leftovers(folder.parent)
+        scratch = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=folder.parent))
     except OSError as error:
         raise _unwritable(folder, error) from error
     try:
@@ -85,14 +86,41 @@ def write_bundle(folder: Path, build: Callable[[Path], None]) -> None:
         write_sums(fresh)
         packed = scratch / zip_path(folder).name
         pack(fresh, packed)
+        # A zip that is there is always that of the folder, wherever a kill comes.
+        zip_path(folder).unlink(missing_ok=True)
         if folder.exists():
-            folder.rename(scratch / "old")
+            folder.rename(_aside(folder))
         fresh.rename(folder)
         packed.replace(zip_path(folder))
+        recover(folder)
     except OSError as error:
         raise _unwritable(folder, error) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def recover(folder: Path) -> None:
+    """Finish what a process that was killed while it replaced a bundle has left half done.
+
+    The older bundle comes back where the new one had not taken its place yet, and goes where it
+    had.
+
+    Raises:
+        InvalidInputError: the folder beside the bundle cannot be written.
+    """
+    aside = _aside(folder)
+    try:
+        if aside.is_dir() and os.path.lexists(folder):
+            shutil.rmtree(aside)
+        elif aside.is_dir():
+            aside.rename(folder)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+
+
+def _aside(folder: Path) -> Path:
+    """Where an older bundle waits while the new one takes its place."""
+    return folder.with_name(f".replaced-{folder.name}")
 
 
 def bundle_files(folder: Path) -> list[Path]:

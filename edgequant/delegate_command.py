@@ -29,7 +29,8 @@ def show_delegate(path: Path, name: str, terminal: Terminal) -> None:
         terminal.say(f"  {refusal.count} {refusal.operator}: {refusal.reason}")
     for remark in report.remarks:
         terminal.say(f"  {remark}")
-    terminal.say(f"  table: {report.source}")
+    for source in report.sources:
+        terminal.say(f"  source: {source}")
     terminal.result({"file": str(path), **report.to_dict()})
 
 

@@ -17,7 +17,15 @@ from calibration_data.errors import InvalidInputError
 from calibration_data.preprocessing import Preprocessing
 from calibration_data.stream import converted
 from edgequant.artifacts import data_digest, key_of, read_json, versions, write_json, write_text
-from edgequant.bundle import MANIFEST, changed_files, refuse_occupied, write_bundle, zip_path
+from edgequant.bundle import (
+    MANIFEST,
+    changed_files,
+    pack,
+    recover,
+    refuse_occupied,
+    write_bundle,
+    zip_path,
+)
 from edgequant.pipeline import (
     Inputs,
     Prepared,
@@ -97,7 +105,10 @@ def ship_command(request: ShipRequest, terminal: Terminal) -> None:
     base = replace(request.base, recipes=recipes)
     inputs = open_inputs(base)
     key = _key(request, base, inputs)
+    recover(request.output)
     if not request.force and _is_current(request.output, key):
+        if not zip_path(request.output).exists():
+            pack(request.output, zip_path(request.output))
         terminal.say("unchanged since the last run:")
     else:
         refuse_occupied(request.output, force=request.force)
@@ -140,8 +151,7 @@ def _key(request: ShipRequest, base: QuantizeRequest, inputs: Inputs) -> str:
 
 
 def _is_current(folder: Path, key: str) -> bool:
-    whole = read_json(folder / MANIFEST).get("key") == key and zip_path(folder).is_file()
-    return whole and not changed_files(folder)
+    return read_json(folder / MANIFEST).get("key") == key and not changed_files(folder)
 
 
 class _Builder:

@@ -13,12 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from calibration_data.errors import InvalidInputError
-from export.inspection import TensorInfo
-from export.tflite_graph import FlatModel, GraphOperator, Subgraph, read_flat_model
+from export.tflite_graph import QUANTIZE, FlatModel, GraphOperator, Subgraph, read_flat_model
 
-_QUANTIZED = frozenset({"int8", "uint8"})
 _FLOAT = frozenset({"float32", "float16"})
-_MOST_SOFTMAX = 16_000
 
 
 @dataclass(frozen=True)
@@ -43,7 +40,7 @@ class DelegateReport:
     Attributes:
         device: registered name.
         title: of the device.
-        source: where the table comes from.
+        sources: where the rows that were looked at come from.
         taken: number of operators that it may take.
         operators: number of all.
         refused: the others, by reason.
@@ -52,7 +49,7 @@ class DelegateReport:
 
     device: str
     title: str
-    source: str
+    sources: tuple[str, ...]
     taken: int
     operators: int
     refused: tuple[Refusal, ...]
@@ -68,29 +65,55 @@ Rule = Callable[[Subgraph, GraphOperator], str | None]
 
 
 @dataclass(frozen=True)
+class Row:
+    """One operator that a device takes.
+
+    Attributes:
+        operator: TFLite's builtin name.
+        source: where that is said: page or file, its version, and the place in it.
+        types: of the activations; None for those of the device.
+        newest: version of the operator up to which it is taken; None where the source has none.
+        rules: reasons against it, from the same source.
+    """
+
+    operator: str
+    source: str
+    types: frozenset[str] | None = None
+    newest: int | None = None
+    rules: tuple[Rule, ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True)
 class Device:
-    """A table row set: which operators, in which types, under which rules.
+    """A table of operators.
 
     Attributes:
         name: as in ``--for``.
         title: for people.
-        source: of the table.
-        operators: TFLite builtin names that it takes.
-        types: of the activations that it takes.
-        rules: further reasons against an operator.
-        float_only: operators that it takes in float alone.
+        types: of the activations that it takes, unless a row says otherwise.
+        rows: one an operator.
+        rules: reasons against any operator.
+        rule_sources: where they are said, one each.
         one_partition: the compiler cuts the graph once: what comes after the first operator that
             it leaves runs on the CPU too.
     """
 
     name: str
     title: str
-    source: str
-    operators: frozenset[str]
     types: frozenset[str]
+    rows: tuple[Row, ...] = field(repr=False)
     rules: tuple[Rule, ...] = field(default=(), repr=False)
-    float_only: frozenset[str] = frozenset()
+    rule_sources: tuple[str, ...] = field(default=(), repr=False)
     one_partition: bool = False
+
+    def row(self, operator: str) -> Row | None:
+        """The operator's row; None where the table has none."""
+        return next((row for row in self.rows if row.operator == operator), None)
+
+    def sources(self, operators: set[str]) -> tuple[str, ...]:
+        """Where it is said of these operators, of all when none of them is in the table."""
+        told = [row.source for row in self.rows if row.operator in operators]
+        return tuple(dict.fromkeys([*(told or (row.source for row in self.rows))]))
 
 
 def lint(path: Path, device: Device) -> DelegateReport:
@@ -103,8 +126,11 @@ def lint(path: Path, device: Device) -> DelegateReport:
     graph = model.subgraphs[0]
     reasons = [_reason(graph, operator, device) for operator in graph.operators]
     remarks = _remarks(model, device, reasons)
-    if device.one_partition and any(reasons):
-        first = next(i for i, reason in enumerate(reasons) if reason)
+    # A float input's QUANTIZE stays on the CPU and cuts nothing, as the compiler's logs show
+    # (github.com/system-software-lab/nrf20, convert/quantize/README.md, compiler 15).
+    start = int(bool(reasons) and graph.operators[0].name == QUANTIZE)
+    if device.one_partition and any(reasons[start:]):
+        first = next(i for i in range(start, len(reasons)) if reasons[i])
         after = f"comes after {graph.operators[first].name}, and the compiler cuts the graph once"
         reasons = [reason or (after if i > first else None) for i, reason in enumerate(reasons)]
     counts = Counter(
@@ -116,7 +142,7 @@ def lint(path: Path, device: Device) -> DelegateReport:
     return DelegateReport(
         device=device.name,
         title=device.title,
-        source=device.source,
+        sources=device.sources({operator.name for operator in graph.operators}),
         taken=sum(reason is None for reason in reasons),
         operators=len(reasons),
         refused=refused,
@@ -143,18 +169,21 @@ def device(name: str) -> Device:
 
 
 def _reason(graph: Subgraph, operator: GraphOperator, device: Device) -> str | None:
-    if operator.name not in device.operators:
+    row = device.row(operator.name)
+    if row is None:
         return "is not in the table of operators"
     ends = [graph.tensors[i] for i in (*operator.inputs, *operator.outputs) if i >= 0]
     for tensor in ends:
         if None in tensor.shape:
             return "has a shape that is not fixed"
     types = {t.dtype for t in ends if not t.constant}
-    if others := sorted(types - device.types - {"int32", "bool"}):
-        return f"computes in {', '.join(others)}"
-    if operator.name in device.float_only and types & _QUANTIZED:
-        return f"is taken in float only, and computes in {', '.join(sorted(types & _QUANTIZED))}"
-    return next((why for rule in device.rules if (why := rule(graph, operator))), None)
+    taken = device.types if row.types is None else row.types
+    if others := sorted(types - taken):
+        return f"computes in {', '.join(others)}, taken in {', '.join(sorted(taken))}"
+    if row.newest is not None and operator.version > row.newest:
+        return f"is of version {operator.version}, taken up to {row.newest}"
+    rules = (*row.rules, *device.rules)
+    return next((why for rule in rules if (why := rule(graph, operator))), None)
 
 
 def _remarks(model: FlatModel, device: Device, reasons: list[str | None]) -> tuple[str, ...]:
@@ -168,90 +197,3 @@ def _remarks(model: FlatModel, device: Device, reasons: list[str | None]) -> tup
     if reasons and reasons[0]:
         remarks.append("the first operator already stays on the CPU")
     return tuple(remarks)
-
-
-# Rules. Shapes are NHWC, the batch first.
-
-
-def fully_connected_is_a_vector(graph: Subgraph, operator: GraphOperator) -> str | None:
-    """The Edge TPU's FULLY_CONNECTED has a one-dimensional output."""
-    if operator.name != "FULLY_CONNECTED":
-        return None
-    shape = graph.tensors[operator.outputs[0]].shape
-    return None if _elements(shape[:-1]) == 1 else f"has an output {list(shape)}, not a vector"
-
-
-def softmax_is_a_vector(graph: Subgraph, operator: GraphOperator) -> str | None:
-    """The Edge TPU's SOFTMAX takes a vector of at most 16,000 elements."""
-    if operator.name != "SOFTMAX":
-        return None
-    shape = graph.tensors[operator.inputs[0]].shape
-    fits = _elements(shape[:-1]) == 1 and (shape[-1] or 0) <= _MOST_SOFTMAX
-    return None if fits else f"is over {list(shape)}, not a vector of at most {_MOST_SOFTMAX:,}"
-
-
-def three_dimensions(graph: Subgraph, operator: GraphOperator) -> str | None:
-    """The Edge TPU's tensors have three dimensions larger than one, the innermost."""
-    for index in (*operator.inputs, *operator.outputs):
-        tensor = graph.tensors[index] if index >= 0 else None
-        if tensor is not None and not tensor.constant and _elements(tensor.shape[:-3]) > 1:
-            return f"has a tensor {list(tensor.shape)}, with more than three dimensions above one"
-    return None
-
-
-def rank_at_most_four(graph: Subgraph, operator: GraphOperator) -> str | None:
-    """NNAPI's and the GPU delegate's tensors have at most four axes."""
-    for index in (*operator.inputs, *operator.outputs):
-        if index >= 0 and len(graph.tensors[index].shape) > 4:
-            return f"has a tensor of rank {len(graph.tensors[index].shape)}, above four"
-    return None
-
-
-def depth_multiplier_is_one(graph: Subgraph, operator: GraphOperator) -> str | None:
-    """The GPU delegate takes a depth multiplier on one-channel inputs only."""
-    if operator.name != "DEPTHWISE_CONV_2D":
-        return None
-    inside = graph.tensors[operator.inputs[0]].shape[-1] or 1
-    outside = graph.tensors[operator.outputs[0]].shape[-1] or 1
-    if outside == inside or inside == 1:
-        return None
-    return f"has a depth multiplier of {outside // inside} on {inside} channels"
-
-
-def weights_are_constant(graph: Subgraph, operator: GraphOperator) -> str | None:
-    """Core ML's convolutions and matrix products have constant weights."""
-    if operator.name not in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"):
-        return None
-    weights = graph.tensors[operator.inputs[1]]
-    return None if weights.constant or _from_constant(graph, weights) else "has computed weights"
-
-
-def fully_connected_is_per_tensor(graph: Subgraph, operator: GraphOperator) -> str | None:
-    """NNAPI's FULLY_CONNECTED has one scale for its weights."""
-    weights = graph.weights(operator) if operator.name == "FULLY_CONNECTED" else None
-    if weights is None or len(weights.scale) <= 1:
-        return None
-    return f"has {len(weights.scale)} weight scales, one a channel"
-
-
-def dequantize_is_eight_bit(graph: Subgraph, operator: GraphOperator) -> str | None:
-    """The GPU delegate dequantizes 8-bit integers and float16, not int16."""
-    if operator.name != "DEQUANTIZE":
-        return None
-    kind = graph.tensors[operator.inputs[0]].dtype
-    return f"is from {kind}" if kind == "int16" else None
-
-
-def _from_constant(graph: Subgraph, tensor: TensorInfo) -> bool:
-    """Whether a tensor is a stored one behind a DEQUANTIZE, as in float16 files."""
-    for operator in graph.operators:
-        if any(graph.tensors[i] is tensor for i in operator.outputs):
-            return operator.name == "DEQUANTIZE" and graph.tensors[operator.inputs[0]].constant
-    return False
-
-
-def _elements(shape: tuple[int | None, ...]) -> int:
-    product = 1
-    for size in shape:
-        product *= size or 1
-    return product

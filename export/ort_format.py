@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from calibration_data.errors import UnsupportedError
+from export.ort_canonical import canonical_ort
 
 _CONFIG = ".required_operators_and_types.config"
 _TIMEOUT = 600
@@ -52,8 +53,7 @@ class Usability:
 def write_ort(model: Path, folder: Path) -> tuple[Path, Path]:
     """Convert an .onnx to .ort for Arm, and list operators with types for a reduced build.
 
-    ONNX Runtime writes the table of kernels in the .ort in an order that differs from run to run,
-    so the bytes do; the configuration's do not.
+    The bytes repeat: see ``export/ort_canonical.py``.
 
     Args:
         model: the .onnx.
@@ -72,7 +72,7 @@ def write_ort(model: Path, folder: Path) -> tuple[Path, Path]:
         )  # fmt: skip
         ort, config = Path(scratch, f"{model.stem}.ort"), Path(scratch, f"{model.stem}{_CONFIG}")
         written = folder / ort.name, folder / config.name
-        written[0].write_bytes(ort.read_bytes())
+        written[0].write_bytes(canonical_ort(ort.read_bytes()))
         # Without the folder that it was made in: equal models give equal files.
         text = config.read_text(encoding="utf-8").replace(f"{scratch}/", "")
         written[1].write_text(text, encoding="utf-8")

@@ -47,11 +47,15 @@ class GraphOperator:
         name: builtin name, or the custom code.
         inputs: indexes of tensors; -1 for an optional one that is absent.
         outputs: likewise.
+        version: of the operator, from 1 on: which of its forms a kernel must know.
+        fused: activation inside a pool or a concatenation; NONE for other operators.
     """
 
     name: str
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
+    version: int = 1
+    fused: str = "NONE"
 
 
 @dataclass(frozen=True)
@@ -203,7 +207,8 @@ class _Reader:
         self._spend(value.nbytes)
         return list(value.tolist())
 
-    def _operator_codes(self) -> list[str]:
+    def _operator_codes(self) -> list[tuple[str, int]]:
+        """Name and version of each code."""
         names = _builtin_operators()
         codes = []
         for i in range(self._count(self.root.OperatorCodesLength())):
@@ -211,7 +216,8 @@ class _Reader:
             # Codes above 127 did not fit the first field; the larger of the two counts.
             builtin = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
             custom = self._text(code.CustomCode())
-            codes.append(custom if names[builtin] == "CUSTOM" and custom else names[builtin])
+            name = custom if names[builtin] == "CUSTOM" and custom else names[builtin]
+            codes.append((name, int(code.Version())))
         return codes
 
     def _buffers(self) -> list[memoryview]:
@@ -238,7 +244,11 @@ class _Reader:
         return entries
 
     def _subgraph(
-        self, graph: Any, codes: list[str], buffers: list[memoryview], used: set[int]
+        self,
+        graph: Any,
+        codes: list[tuple[str, int]],
+        buffers: list[memoryview],
+        used: set[int],
     ) -> Subgraph:
         tensors = tuple(
             self._tensor(graph.Tensors(i), buffers, used)
@@ -252,14 +262,17 @@ class _Reader:
         outputs = self._indexes(graph.OutputsAsNumpy(), 0, len(tensors))
         return Subgraph(tensors, operators, inputs, outputs)
 
-    def _operator(self, operator: Any, codes: list[str], tensors: int) -> GraphOperator:
+    def _operator(self, operator: Any, codes: list[tuple[str, int]], tensors: int) -> GraphOperator:
         code = operator.OpcodeIndex()
         if not 0 <= code < len(codes):
             raise ValueError("an operator of no known code")
+        name, version = codes[code]
         return GraphOperator(
-            codes[code],
+            name,
             self._indexes(operator.InputsAsNumpy(), -1, tensors),
             self._indexes(operator.OutputsAsNumpy(), 0, tensors),
+            version,
+            _fused(name, operator.BuiltinOptions()),
         )
 
     def _indexes(self, value: np.ndarray | int, low: int, high: int) -> tuple[int, ...]:
@@ -301,6 +314,30 @@ class _Reader:
                 self.quantization_bytes += 0 if place in self.places else vector.nbytes
                 self.places.add(place)
         return scale, zero_point, values.QuantizedDimension()
+
+
+def _fused(name: str, table: Any) -> str:
+    """The activation in the options of a pool or a concatenation."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    kinds = {
+        "AVERAGE_POOL_2D": schema.Pool2DOptions,
+        "MAX_POOL_2D": schema.Pool2DOptions,
+        "CONCATENATION": schema.ConcatenationOptions,
+    }
+    if name not in kinds or table is None:
+        return "NONE"
+    options = kinds[name]()
+    options.Init(table.Bytes, table.Pos)
+    return _activations()[options.FusedActivationFunction()]
+
+
+@cache
+def _activations() -> dict[int, str]:
+    from ai_edge_litert.schema_py_generated import ActivationFunctionType
+
+    values = vars(ActivationFunctionType).items()
+    return {code: name for name, code in values if isinstance(code, int)}
 
 
 @cache

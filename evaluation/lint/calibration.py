@@ -2,52 +2,108 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
+
 import numpy as np
 
+from calibration_data.preprocessing import Preprocessing
 from evaluation.lint.check import LintCheck, Outcome, State, clean, found
-from evaluation.lint.saturation import ranges, saturation
+from evaluation.lint.saturation import Range, ranges, saturation
 from evaluation.lint.subject import Subject
 
 _IMAGES = 60
-CLIPPED = 0.02
-"""Share of clipped values of one activation, on average over images of a class, that is a fault."""
+CLIPPED = 2e-4
+"""Share of clipped values, on average over activations and classes, that is a fault.
+
+Chosen on calibration images alone. The 1,000 of Fashion-MNIST were halved within each class. Ranges
+(least and largest value of each activation of mobilenet_v2_small) were set on images of the first
+half, and the share was taken on the second: 0.00048 to 0.00156 for the 50 images of one class, but
+0.00014 for trousers, which span nearly what all classes do; 0.00007 at most for 50 images drawn at
+random (90 drawings). Files of TensorFlow's converter gave a drawing 0.00013 and trousers 0.00005,
+so these two cannot be told apart, and the limit lies between drawings and the other nine classes.
+The share in the worst activation, which decided before, separates no better and turns on single
+images. With 20 images to calibrate on, chance and one class overlap: too few are a fault as well.
+Measured then on 60 test images, with ranges set as above: 9 of 10 classes found; false alarms in 1
+of 60 drawings of 50 images, in none of 40 of 100 images and in none of 40 of 200.
+"""
+
+
+@dataclass(frozen=True, eq=False)
+class Shares:
+    """Clipped values of a file.
+
+    Attributes:
+        names: of ``t`` activations.
+        classes: that the images are of, int64 ``[c]``.
+        by_class: float64 ``[c, t]``, share of values at an end, on average over the class.
+        images: how many were run.
+    """
+
+    names: tuple[str, ...]
+    classes: np.ndarray
+    by_class: np.ndarray
+    images: int
+
+
+def shares_by_class(
+    path: Path,
+    wanted: tuple[Range, ...],
+    contract: Preprocessing,
+    pixels: np.ndarray,
+    labels: np.ndarray,
+) -> Shares:
+    """Run up to 60 images, as many of each class as that allows.
+
+    Args:
+        path: of an integer file.
+        wanted: see ``ranges``.
+        contract: that the file wants.
+        pixels: uint8 ``[n, height, width, 3]``, RGB.
+        labels: int64 ``[n]``.
+    """
+    chosen = _balanced(labels)
+    names, shares = saturation(path, wanted, contract.normalize(pixels[chosen]))
+    classes = np.unique(labels[chosen])
+    by_class = np.array([shares[labels[chosen] == c].mean(axis=0) for c in classes])
+    return Shares(names, classes, by_class, len(chosen))
 
 
 def run(subject: Subject) -> Outcome:
-    """Share of an activation's values at the ends of its range, by class of the image.
+    """Share of the activations' values at the ends of their ranges, by class of the image.
 
-    Ranges that were set on the data leave few values outside, whatever the class. The worst
-    activation tells, for the class that it clips most and the one that it clips least.
+    Ranges that were set on the data leave few values outside, whatever the class. The mean over
+    activations and classes decides; the sentence names the worst activation, the class that it
+    clips most and the class that clips least.
     """
     inspection = subject.inspection
     contract = subject.measured.answers.hypothesis.contract
     wanted = () if inspection is None else ranges(inspection, contract.value_range)
     if not wanted:
         return Outcome(State.NOT_MEASURED, "no 8-bit activation has a range of its own")
-    chosen = _balanced(subject.labels)
-    tensors = contract.normalize(subject.pixels[chosen])
-    names, shares = saturation(subject.path, wanted, tensors)
-    labels = subject.labels[chosen]
-    classes = np.unique(labels)
-    by_class = np.array([shares[labels == c].mean(axis=0) for c in classes])  # [classes, t]
+    shares = shares_by_class(subject.path, wanted, contract, subject.pixels, subject.labels)
+    classes, by_class = shares.classes, shares.by_class
     worst = int(by_class.max(axis=0).argmax())
     column = by_class[:, worst]
     most, least = int(column.argmax()), int(by_class.sum(axis=1).argmin())
     figures = {
-        "images": len(chosen),
+        "images": shares.images,
+        "clipped": 100 * float(by_class.mean()),
         "most_clipped": 100 * float(column[most]),
         "least_clipped": 100 * float(column[least]),
         "most_clipped_class": int(classes[most]),
         "least_clipped_class": int(classes[least]),
     }
     sentence = (
-        f"{_short(names[worst])} clips {100 * column[most]:.2f} % of its values on images of class "
-        f"{classes[most]} and {100 * column[least]:.2f} % on class {classes[least]} "
-        f"({len(chosen)} images)"
+        f"{100 * by_class.mean():.3f} % of the activations' values are clipped; "
+        f"{_short(shares.names[worst])} clips {100 * column[most]:.2f} % of its values on images "
+        f"of class {classes[most]} and {100 * column[least]:.2f} % on class {classes[least]} "
+        f"({shares.images} images)"
     )
-    if column[most] < CLIPPED:
+    if by_class.mean() < CLIPPED:
         return clean(sentence, **figures)
-    return found(sentence, "calibrate on images of every class, preprocessed alike", **figures)
+    remedy = "calibrate on more images, of every class, preprocessed alike"
+    return found(sentence, remedy, **figures)
 
 
 def _short(name: str) -> str:

@@ -19,7 +19,7 @@ _NATURAL = (0.0, 1.0, 6.0)
 
 
 @dataclass(frozen=True)
-class _Range:
+class Range:
     """An integer activation whose ends are limits of calibration.
 
     Attributes:
@@ -31,7 +31,7 @@ class _Range:
     limits: tuple[int, ...]
 
 
-def ranges(inspection: Inspection, data: tuple[float, float]) -> tuple[_Range, ...]:
+def ranges(inspection: Inspection, data: tuple[float, float]) -> tuple[Range, ...]:
     """Activations of 8 bits with an end that neither the operator nor the data set.
 
     The outputs are left out: their few values make no share.
@@ -47,12 +47,12 @@ def ranges(inspection: Inspection, data: tuple[float, float]) -> tuple[_Range, .
         natural = data if tensor.name in ends else (*_NATURAL, *data)
         limits = () if tensor.name in left_out else _limits(tensor, natural)
         if limits:
-            found.append(_Range(tensor.name, limits))
+            found.append(Range(tensor.name, limits))
     return tuple(found)
 
 
 def saturation(
-    path: Path, wanted: tuple[_Range, ...], tensors: np.ndarray
+    path: Path, wanted: tuple[Range, ...], tensors: np.ndarray
 ) -> tuple[tuple[str, ...], np.ndarray]:
     """Run images and count values at the ends.
 
@@ -95,7 +95,7 @@ def _limits(tensor: TensorInfo, natural: tuple[float, ...]) -> tuple[int, ...]:
 
 
 def _litert(
-    path: Path, tensors: np.ndarray, wanted: tuple[_Range, ...]
+    path: Path, tensors: np.ndarray, wanted: tuple[Range, ...]
 ) -> Iterator[list[np.ndarray]]:
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
@@ -120,7 +120,7 @@ def _litert(
 
 
 def _onnxruntime(
-    path: Path, tensors: np.ndarray, wanted: tuple[_Range, ...]
+    path: Path, tensors: np.ndarray, wanted: tuple[Range, ...]
 ) -> Iterator[list[np.ndarray]]:
     import onnxruntime
     from onnx import load

@@ -76,6 +76,7 @@ def run(request: ProofRequest) -> ProofResult:
         best = got == got.max(axis=1, keepdims=True)
         same = all(row[e.argmax()] for row, e in zip(best, vectors.outputs, strict=True))
         verdict = Verdict.WITHIN_A_STEP if same and steps.max() == 1 else Verdict.FAILED
+        sentence += ", with the same labels" if same else ", and in labels"
         return ProofResult(verdict, sentence, figures)
     sentence = (
         f"TFLite Micro {version} equals {vectors.runtime} bit for bit on {len(got)} images "

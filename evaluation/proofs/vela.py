@@ -38,9 +38,10 @@ def run(request: ProofRequest) -> ProofResult:
         return failed(reply.error)
     version, rows = reply.values["version"], reply.values["rows"]
     least = min(row["npu_percent"] for row in rows)
+    many = f"{len(rows)} configurations" if len(rows) > 1 else rows[0]["accelerator"]
     sentence = (
-        f"Vela {version} compiles {model.name} for {len(rows)} configurations, at least {least:g} "
-        "% of the operators on the NPU"
+        f"Vela {version} compiles {model.name} for {many}, at least {least:g} % of the operators "
+        "on the NPU"
     )
     figures = {"version": version, "rows": rows}
     if (request.folder / REPORT).is_file():

@@ -72,10 +72,16 @@ def figures(summary: dict[str, str], log: str) -> dict[str, Any]:
         "cpu_operators": cpu,
         "npu_percent": round(100 * npu / max(npu + cpu, 1), 1),
         "fallbacks": [
-            {"operator": operator, "tensor": tensor, "reason": "; ".join(reason.split("\n"))}
+            {"operator": operator, "tensor": tensor, "reason": one_line(reason)}
             for operator, tensor, reason in _FALLBACK.findall(log)
         ],
     }
+
+
+def one_line(reason: str) -> str:
+    """Vela's reason, a list over several lines, as a part of a sentence."""
+    parts = [line.strip().lstrip("- ").rstrip(".;") for line in reason.splitlines()]
+    return "; ".join(part for part in parts if part).replace(":;", ":")
 
 
 if __name__ == "__main__":
