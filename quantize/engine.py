@@ -29,7 +29,7 @@ MEMORY_BYTES = 2 * 1024**3
 
 LARGEST_DISAGREEMENT = 0.25
 """Two halves of the calibration images whose ranges differ by more, on average over the
-activations and relative to the larger one, are too few or of two kinds."""
+activations and relative to both together, are too few or of two kinds."""
 
 ELEMENTWISE = (OpKind.ADD, OpKind.SUB, OpKind.MUL)
 
@@ -278,13 +278,14 @@ def _spread(count: int, most: int) -> frozenset[int]:
 
 
 def _disagreement(first: Mapping[str, Extremes], second: Mapping[str, Extremes]) -> float:
-    """Mean over activations of how far the ends of two ranges are apart, of the wider one."""
+    """Mean over activations of the share of both ranges together that only one of them covers."""
     gaps = []
     for name, span in first.items():
         a, b = span.range, second[name].range
-        widest = max(a.high - a.low, b.high - b.low)
-        if widest > 0:
-            gaps.append((abs(a.low - b.low) + abs(a.high - b.high)) / widest)
+        union = max(a.high, b.high) - min(a.low, b.low)
+        shared = max(0.0, min(a.high, b.high) - max(a.low, b.low))
+        if union > 0:
+            gaps.append(1 - shared / union)
     return float(np.mean(gaps)) if gaps else 0.0
 
 
@@ -388,5 +389,6 @@ def _notes(seen: _Seen) -> Iterator[str]:
     dead = {name: count for name, count in still.items() if count}
     if dead:
         shown = ", ".join(f"{name} ({count})" for name, count in list(dead.items())[:3])
-        more = f" and {len(dead) - 3} more activations" if len(dead) > 3 else ""
+        others = len(dead) - 3
+        more = f" and {others} more activation{'s' * (others > 1)}" if others > 0 else ""
         yield f"channels that never change on the calibration images: {shown}{more}"
