@@ -66,7 +66,7 @@ def code_digest() -> str:
     home = Path(__file__).resolve().parent.parent
     whole = hashlib.sha256()
     for room in ("edgequant", *ROOMS):
-        for path in sorted((home / room).rglob("*.py")):
+        for path in sorted([*(home / room).rglob("*.py"), *(home / room).glob("templates/*")]):
             whole.update(path.read_bytes())
     return whole.hexdigest()
 

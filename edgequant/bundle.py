@@ -41,16 +41,21 @@ def zip_path(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}.zip")
 
 
+def page_path(folder: Path) -> Path:
+    """Where the page of a bundle is: beside the folder, under its name."""
+    return folder.with_name(f"{folder.name}.html")
+
+
 def refuse_occupied(folder: Path, *, force: bool) -> None:
     """Refuse to write where something is; with ``force`` a bundle of ours may be replaced.
 
     Raises:
         InvalidInputError: a folder or file that is in the way; nothing of it is touched.
     """
-    for path in (folder, zip_path(folder)):
+    for path in (folder, zip_path(folder), page_path(folder)):
         if not os.path.lexists(path):
             continue
-        ours = (path.is_dir() and read_json(path / MANIFEST)) or path.suffix == ".zip"
+        ours = (path.is_dir() and read_json(path / MANIFEST)) or path.suffix in (".zip", ".html")
         if force and ours:
             continue
         raise InvalidInputError(

@@ -193,10 +193,13 @@ def train(**values: Any) -> None:
     help="Compute the inner tensor of each inverted residual in so many groups.",
 )
 @click.option("--layers", is_flag=True, help="Show every layer.")
-@click.option("--grid", is_flag=True, help="Count all --alphas and --sizes; write CSV and plots.")
+@click.option("--html", is_flag=True, help="Write a page with every layer, and its JSON.")
+@click.option(
+    "--grid", is_flag=True, help="Count all --alphas and --sizes; write CSV, plots, page."
+)
 @click.option("--alphas", default="0.35,0.5,0.75,1,1.3,1.4", show_default=True, help="Of the grid.")
 @click.option("--sizes", default="96,128,160,192,224", show_default=True, help="Of the grid.")
-@click.option("--output", type=PATH, help="Folder of the grid; artifacts/MODEL-cost unless given.")
+@click.option("--output", type=PATH, help="Folder; artifacts/MODEL-cost unless given.")
 @common
 def cost(**values: Any) -> None:
     """Count params, multiply-adds and peak activation memory, by layer or over a grid."""

@@ -22,6 +22,7 @@ from edgequant.artifacts import (
     write_sums,
     write_text,
 )
+from edgequant.compare_pages import write_compare_page
 from edgequant.measuring import (
     Candidate,
     check_gate,
@@ -95,7 +96,7 @@ def compare_command(request: QuantizeRequest, terminal: Terminal) -> None:
     key = key_of({"of": [_report_key(artifact, request.measure) for artifact in artifacts]})
     stored = stem.parent / f"{stem.name}.json"
     report = None if request.force else _stored(stored, key)
-    unchanged = report is not None
+    unchanged = report is not None and stored.with_suffix(".html").is_file()
     if report is None:
         prepared = prepared or prepare_shown(request, inputs, terminal)
         report = _compared(artifacts, prepared, request.measure, key, terminal)
@@ -103,11 +104,15 @@ def compare_command(request: QuantizeRequest, terminal: Terminal) -> None:
         write_text(stored.with_suffix(".md"), tables.markdown_report(title, report))
         write_text(stored.with_suffix(".csv"), tables.csv_table(report))
         write_json(stored, report)
+    if not unchanged:
+        prepared = prepared or prepare_shown(request, inputs, terminal)
+        write_compare_page(report, prepared, request.measure, stored)
         write_sums(request.output, stem.name)
     _show(report, terminal)
     terminal.say("unchanged since the last run:" if unchanged else "written:")
     for ending in (".md", ".json", ".csv"):
         terminal.say(f"  {stored.with_suffix(ending)}")
+    terminal.say(f"page  {stored.with_suffix('.html')}")
     terminal.result(report)
     check_gate([report], request.max_drop)
 

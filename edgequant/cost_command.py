@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from calibration_data.errors import InvalidInputError
-from edgequant.artifacts import write_text
+from edgequant.artifacts import write_json, write_text
+from edgequant.invocation import command_line
 from edgequant.terminal import Terminal
 from models.bottlenecks import split_expansions
 from models.cost import Cost, cost_of, spec_cost
 from models.loading import ModelRequest, load
 from models.spec import Knob
 from reports import costs
+from reports.cost_page import grid_page, layers_page
+from reports.html import write_page
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -31,12 +34,14 @@ class CostRequest:
         element_bytes: bytes of one activation: 1 for int8, 2 for float16, 4 for float32.
         ways: groups that the inner tensors of inverted residuals are split into; 1 for none.
         layers: also show every layer.
+        pages: folder of a page and its JSON; None for none.
     """
 
     model: ModelRequest
     element_bytes: int = 1
     ways: int = 1
     layers: bool = False
+    pages: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -60,13 +65,20 @@ class GridRequest:
 
 def run(model: ModelRequest, values: dict[str, Any], terminal: Terminal) -> None:
     """Count one network, or a grid where ``values`` ask for it."""
+    output = values["output"] or Path("artifacts") / f"{model.name}-cost"
     if not values["grid"]:
-        request = CostRequest(model, values["element_bytes"], values["split"], values["layers"])
+        request = CostRequest(
+            model,
+            values["element_bytes"],
+            values["split"],
+            values["layers"],
+            output if values["html"] else None,
+        )
         cost_command(request, terminal)
         return
-    if values["split"] != 1 or values["layers"]:
+    if values["split"] != 1 or values["layers"] or values["html"]:
         raise InvalidInputError(
-            "--split and --layers are of one network",
+            "--split, --layers and --html are of one network; a grid always has its page",
             received="one of them with --grid",
             remedy="leave it out, or leave --grid out",
         )
@@ -75,7 +87,7 @@ def run(model: ModelRequest, values: dict[str, Any], terminal: Terminal) -> None
         alphas=_numbers("--alphas", values["alphas"], float),
         sizes=_numbers("--sizes", values["sizes"], int),
         element_bytes=values["element_bytes"],
-        output=values["output"] or Path("artifacts") / f"{model.reference}-cost",
+        output=output,
     )
     grid_command(grid, terminal)
 
@@ -100,11 +112,20 @@ def cost_command(request: CostRequest, terminal: Terminal) -> None:
         terminal.table(_layer_table(cost, request.element_bytes))
     for line in costs.totals(cost, request.element_bytes):
         terminal.say(f"  {line}")
-    terminal.result({"model": request.model.name, **cost.to_dict(request.element_bytes)})
+    name = f"{request.model.name}{_split_in(request.ways)}"
+    report = {"model": request.model.name, **cost.to_dict(request.element_bytes)}
+    if request.pages is not None:
+        stem = request.pages / f"{request.model.name}-cost"
+        write_json(stem.with_name(f"{stem.name}.json"), report)
+        path = stem.with_name(f"{stem.name}.html")
+        data = (("JSON", f"{stem.name}.json"),)
+        write_page(layers_page({**report, "model": name}, command_line(), data), path)
+        terminal.say(f"page  {path}")
+    terminal.result(report)
 
 
 def grid_command(request: GridRequest, terminal: Terminal) -> None:
-    """Count a registered network at every width and size; write table and plot."""
+    """Count a registered network at every width and size; write table, plot and page."""
     name = request.model.reference
     if request.model.is_file:
         raise InvalidInputError(
@@ -129,22 +150,24 @@ def grid_command(request: GridRequest, terminal: Terminal) -> None:
                 points.append(costs.Point(alpha, size, cost.folded_params, cost.macs, peak))
                 advance(1)
     stem = request.output / f"{name}-grid"
+    report = {
+        "model": name,
+        "element_bytes": request.element_bytes,
+        "grid": [point.to_dict() for point in points],
+    }
     write_text(stem.with_suffix(".csv"), costs.grid_csv(points))
     for suffix in (".svg", ".png"):
         costs.plot(name, points, stem.with_suffix(suffix))
+    data = (("CSV", f"{stem.name}.csv"), ("plot", f"{stem.name}.png"))
+    write_page(grid_page(report, command_line(), data), stem.with_suffix(".html"))
     terminal.table(_grid_table(points))
     terminal.say("written:")
     for suffix in (".csv", ".svg", ".png"):
         terminal.say(f"  {stem.with_suffix(suffix)}")
-    terminal.result(
-        {
-            "model": name,
-            "element_bytes": request.element_bytes,
-            "grid": [point.to_dict() for point in points],
-            "csv": str(stem.with_suffix(".csv")),
-            "plot": str(stem.with_suffix(".svg")),
-        }
-    )
+    terminal.say(f"page  {stem.with_suffix('.html')}")
+    files = {"csv": ".csv", "plot": ".svg", "page": ".html"}
+    named = {what: str(stem.with_suffix(suffix)) for what, suffix in files.items()}
+    terminal.result({**report, **named})
 
 
 def _counted(request: CostRequest) -> Cost:

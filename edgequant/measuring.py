@@ -18,6 +18,7 @@ from calibration_data.preprocessing import Preprocessing
 from calibration_data.stream import cores, stream
 from edgequant.requests import MeasureRequest
 from edgequant.terminal import Terminal
+from evaluation.flips import flips
 from evaluation.latency import ClockPlan, latency
 from evaluation.lint.silent_float import FLOAT_ENDS
 from evaluation.machine import Machine, this_machine
@@ -165,6 +166,7 @@ def measure(
                     evaluate(scores),
                     timed,
                     candidate.remarks,
+                    () if compared is None else flips(scores, dataset.describe),
                 )
             )
             advance(1)

@@ -6,6 +6,7 @@ from calibration_data.atomic import write_whole
 from calibration_data.errors import InvalidInputError
 from edgequant.artifacts import write_json, write_text
 from edgequant.heldout import halves
+from edgequant.invocation import command_line
 from edgequant.pipeline import open_inputs, prepare_shown
 from edgequant.planning import plan_request
 from edgequant.requests import QuantizeRequest
@@ -13,6 +14,8 @@ from edgequant.terminal import Terminal
 from quantize.engine import settled
 from quantize.sensitivity import sensitivity
 from reports import sensitivity as report_of
+from reports.html import write_page
+from reports.sensitivity_page import page
 
 SHOWN = 30
 """Rows on the screen; all of them are in the files."""
@@ -50,7 +53,7 @@ def sensitivity_command(request: QuantizeRequest, limit: int, terminal: Terminal
         data=prepared.calibration.dataset.name,
     )
     stem = request.output / f"{request.model.name}-sensitivity"
-    json_path, csv_path, plot_path = (stem.parent / f"{stem.name}{e}" for e in _ENDINGS)
+    json_path, csv_path, plot_path, html_path = (stem.parent / f"{stem.name}{e}" for e in _ENDINGS)
     write_json(json_path, report)
     write_text(csv_path, report_of.csv_table(report))
     write_whole(plot_path, lambda part: report_of.plot(report, part))
@@ -61,7 +64,10 @@ def sensitivity_command(request: QuantizeRequest, limit: int, terminal: Terminal
         terminal.say(f"and {len(ranking.layers) - SHOWN} layers that lose less")
     for path in (json_path, csv_path, plot_path):
         terminal.say(f"  {path}")
+    data = (("JSON", json_path.name), ("CSV", csv_path.name))
+    write_page(page(report, command_line(), data), html_path)
+    terminal.say(f"page  {html_path}")
     terminal.result(report)
 
 
-_ENDINGS = (".json", ".csv", ".png")
+_ENDINGS = (".json", ".csv", ".png", ".html")

@@ -32,6 +32,7 @@ from edgequant.requests import QuantizeRequest
 from edgequant.ship_accuracy import accuracy
 from edgequant.ship_docs import model_card, shipping_guide
 from edgequant.ship_gates import Gates, check_applicable, check_gates
+from edgequant.ship_pages import write_ship_page
 from edgequant.terminal import Terminal
 from evaluation.machine import PACKAGES
 from evaluation.vectors import make_vectors
@@ -109,10 +110,17 @@ def ship_command(request: ShipRequest, terminal: Terminal) -> None:
         terminal.say("written:")
     manifest = read_json(request.output / MANIFEST)
     terminal.say(f"  {request.output}\n  {zip_path(request.output)}")
+    path = write_ship_page(request.output, manifest, request.gates)
+    terminal.say(f"page  {path}")
     for name, values in manifest["targets"].items():
         show_proofs(name, [Proven.from_dict(proof) for proof in values["proofs"]], terminal)
     terminal.result(
-        {"bundle": str(request.output), "zip": str(zip_path(request.output)), **manifest}
+        {
+            "bundle": str(request.output),
+            "zip": str(zip_path(request.output)),
+            "page": str(path),
+            **manifest,
+        }
     )
     check_gates(request.gates, request.output, manifest)
 

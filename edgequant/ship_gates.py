@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,28 @@ def check_gates(gates: Gates, folder: Path, manifest: dict[str, Any]) -> None:
     _check_budget("sram", gates.max_sram, budgets)
     if gates.min_npu is not None:
         _check_npu(gates.min_npu, targets)
+
+
+def outcomes(gates: Gates, manifest: dict[str, Any]) -> list[tuple[str, str]]:
+    """Each limit that was set, as an option, with ``kept`` or the sentence that says why not."""
+    targets = manifest["targets"]
+    budgets = [budget for values in targets.values() for budget in values["budgets"]]
+    checks: list[tuple[str, float | None, Callable[[], None]]] = [
+        ("--max-flash", gates.max_flash, lambda: _check_budget("flash", gates.max_flash, budgets)),
+        ("--max-sram", gates.max_sram, lambda: _check_budget("sram", gates.max_sram, budgets)),
+        ("--min-npu", gates.min_npu, lambda: _check_npu(gates.min_npu or 0, targets)),
+    ]
+    told = []
+    for option, value, check in checks:
+        if value is None:
+            continue
+        try:
+            check()
+        except GateFailedError as error:
+            told.append((f"{option} {value:,}", str(error)))
+        else:
+            told.append((f"{option} {value:,}", "kept"))
+    return told
 
 
 def _check_budget(part: str, limit: int | None, budgets: list[dict[str, Any]]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from evaluation.flips import Flip
 from evaluation.latency import Latency
 from evaluation.machine import Machine
 from evaluation.metrics import Metrics
@@ -39,6 +40,7 @@ class Evaluation:
         metrics: accuracy, and likeness to the reference when there was one.
         latency: of one image; None when not measured.
         remarks: what the reader must know (kernels that saturate, labels that were inferred).
+        flipped: some images whose answer changed, see ``evaluation.flips``.
     """
 
     subject: Subject
@@ -47,12 +49,13 @@ class Evaluation:
     metrics: Metrics
     latency: Latency | None = None
     remarks: tuple[str, ...] = ()
+    flipped: tuple[Flip, ...] = ()
 
     def to_dict(self, labels: tuple[str, ...] = ()) -> dict[str, Any]:
         """Plain values for JSON; percentages and points are of 100, times in milliseconds.
 
         Args:
-            labels: names for the per-class rows.
+            labels: names of the classes.
         """
         metrics, drop = self.metrics, self.metrics.drop
         values: dict[str, Any] = {
@@ -87,6 +90,7 @@ class Evaluation:
                     "wrong_to_other_wrong": drop.wrong_to_other_wrong,
                     "changed": drop.changed,
                 },
+                "flipped": [flip.to_dict(labels) for flip in self.flipped],
             }
         values["latency_ms"] = None if self.latency is None else _latency(self.latency)
         values["per_class"] = [

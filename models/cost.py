@@ -30,6 +30,7 @@ class LayerCost:
         params: weights, those of its batch norm included.
         macs: multiply-adds.
         live: elements that are live while it runs, in the order of least peak.
+        step: its place in that order, from 0.
     """
 
     name: str
@@ -38,6 +39,7 @@ class LayerCost:
     params: int
     macs: int
     live: int
+    step: int
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ class Cost:
                     "params": layer.params,
                     "macs": layer.macs,
                     "live_bytes": layer.live * element_bytes,
+                    "step": layer.step,
                 }
                 for layer in self.layers
             ],
@@ -100,6 +103,7 @@ def cost_of(model: keras.Model) -> Cost:
     """
     graph = graph_of(model)
     peak = peak_memory(graph)
+    steps = {position: step for step, position in enumerate(peak.order)}
     layers = tuple(
         LayerCost(
             operator.name,
@@ -108,8 +112,9 @@ def cost_of(model: keras.Model) -> Cost:
             operator.params,
             operator.macs,
             live,
+            steps[position],
         )
-        for operator, live in zip(graph.operators, peak.live, strict=True)
+        for position, (operator, live) in enumerate(zip(graph.operators, peak.live, strict=True))
     )
     return Cost(
         layers,

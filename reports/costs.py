@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from calibration_data.atomic import write_whole
 from models.cost import Cost
+from reports.figures import log_ticks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -82,30 +83,34 @@ def plot(name: str, points: list[Point], path: Path) -> None:
     with rc_context({"svg.hashsalt": "edgequant"}):
         figure = Figure(figsize=(11, 4.5), layout="constrained")
         left, right = figure.subplots(1, 2)
-        alphas = sorted({point.alpha for point in points})
-        for number, alpha in enumerate(alphas):
-            line = sorted((p for p in points if p.alpha == alpha), key=lambda p: p.size)
-            sizes = [point.size for point in line]
-            label = f"{alpha:g} ({line[0].params / 1e6:.2f} M)"
-            # Widths that cost the same lie on each other: smaller marks leave those below in sight.
-            style = {"marker": "o", "markersize": 10 - 7 * number / len(alphas)}
-            left.plot(sizes, [p.macs / 1e6 for p in line], label=label, **style)
-            right.plot(sizes, [p.peak_bytes / 1000 for p in line], **style)
-        _finish(left, "multiply-adds, millions", sorted({p.size for p in points}))
-        _finish(right, "peak activation memory, kB", sorted({p.size for p in points}))
-        figure.legend(title="width (params)", loc="outside right upper", fontsize="small")
+        draw_grid(left, right, points)
         figure.suptitle(name)
         # No date and no version in it, so that a second run gives the same bytes.
         metadata = {"Date": None} if path.suffix == ".svg" else {"Software": None}
         write_whole(path, partial(figure.savefig, metadata=metadata))
 
 
-def _finish(axes: Axes, label: str, sizes: list[int]) -> None:
+def draw_grid(left: Axes, right: Axes, points: list[Point]) -> None:
+    """Draw a line for each width: multiply-adds to the left, peak memory to the right."""
+    alphas = sorted({point.alpha for point in points})
+    for number, alpha in enumerate(alphas):
+        line = sorted((p for p in points if p.alpha == alpha), key=lambda p: p.size)
+        sizes = [point.size for point in line]
+        label = f"{alpha:g} ({line[0].params / 1e6:.2f} M)"
+        # Widths that cost the same lie on each other: smaller marks leave those below in sight.
+        style: dict[str, Any] = {"marker": "o", "markersize": 10 - 7 * number / len(alphas)}
+        left.plot(sizes, [p.macs / 1e6 for p in line], label=label, **style)
+        right.plot(sizes, [p.peak_bytes / 1000 for p in line], **style)
+    sizes = sorted({p.size for p in points})
+    _finish(left, "multiply-adds, millions", sizes, [p.macs / 1e6 for p in points])
+    _finish(right, "peak activation memory, kB", sizes, [p.peak_bytes / 1000 for p in points])
+    left.figure.legend(title="width (params)", loc="outside right upper", fontsize="small")
+
+
+def _finish(axes: Axes, label: str, sizes: list[int], values: list[float]) -> None:
     axes.set_xlabel("side of the input, pixels")
     axes.set_ylabel(label)
     axes.set_xticks(sizes)
     axes.set_yscale("log")
-    axes.yaxis.set_major_formatter("{x:g}")
-    axes.yaxis.set_minor_formatter("{x:g}")
-    axes.tick_params(axis="y", which="minor", labelsize="x-small")
-    axes.grid(visible=True, which="both", alpha=0.3)
+    log_ticks(axes.yaxis, values)
+    axes.grid(visible=True, alpha=0.3)

@@ -15,6 +15,7 @@ from reports.svg import clean
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 SERIES = ("#0068a8", "#c2500a", "#007a5c", "#a3478a", "#8a6400", "#5b62c9", "#b3304f", "#5c6670")
@@ -42,6 +43,7 @@ _VARIABLES = {
 }
 
 Size = tuple[float, float]
+_WIDE = 8
 
 
 def svg(draw: Callable[[Axes], None], size: Size = (7.0, 4.0)) -> str:
@@ -82,6 +84,22 @@ def panels(draw: Callable[[Sequence[Axes]], None], rows: int, columns: int, size
 def plain(text: str) -> str:
     """A text that matplotlib draws as it is: a dollar sign begins no formula."""
     return text.replace("$", r"\$")
+
+
+def log_ticks(axis: Axis, values: Sequence[float]) -> None:
+    """Label a logarithmic axis with plain numbers that have room beside one another.
+
+    Args:
+        axis: ``axes.xaxis`` or ``axes.yaxis``, its scale set already.
+        values: what is drawn, above zero; the less they span, the more numbers.
+    """
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    span = max(values) / min(values)
+    steps = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0) if span < _WIDE else (1.0, 2.0, 5.0)
+    axis.set_major_locator(LogLocator(subs=steps))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _text(figure: Figure) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +15,25 @@ import jinja2
 from markupsafe import Markup, escape
 
 from calibration_data.atomic import write_whole
-from reports.page import Cell, Column, Figure, Kind, Page, Part, Prose, Thumb
+from reports.page import Cell, Column, Figure, Gallery, Kind, Page, Part, Prose, Thumb
 from reports.svg import prefixed
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _MARKS = re.compile(r"`([^`]+)`|\*\*(.+?)\*\*|\[([^\]]+)\]\(([^)\s]+)\)")
 _SAFE_LINK = re.compile(r"(?:#|https?://|[^:/?#]+(?:[/?#]|$))")
 _NUMBER = re.compile(r"[+-]?(?:\d[\d,]*\.?\d*|\.\d+)(?:e[+-]?\d+)?", re.IGNORECASE)
+_SVG_WIDTH = re.compile(r'<svg\b[^>]*?\swidth="(\d+)')
 _PNG_SIZE = slice(16, 24)
 _CONTENTS_FROM = 3
 
 
 def render(page: Page) -> str:
     """One self-contained HTML document; equal pages give equal texts."""
+    return _template().render(page=page, sections=_sections(page), contents=_contents(page))
+
+
+@cache
+def _template() -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -38,8 +46,7 @@ def render(page: Page) -> str:
         inline=inline, blocks=list_blocks, cell=as_cell, order=order, picture=picture
     )
     environment.tests["number"] = lambda column: column.kind is Kind.NUMBER
-    template = environment.get_template("page.html")
-    return template.render(page=page, sections=_sections(page), contents=_contents(page))
+    return environment.get_template("page.html")
 
 
 def write_page(page: Page, path: Path) -> None:
@@ -110,11 +117,18 @@ def as_cell(cell: Cell | str) -> Cell:
 def order(cell: Cell, column: Column) -> str:
     """What a cell sorts by, where that is not its text; empty for a number that is missing."""
     if cell.value is not None:
-        return repr(float(cell.value))
+        return _number(cell.value)
     if column.kind is Kind.TEXT:
         return ""
     found = _NUMBER.match(cell.text.strip().replace("\N{MINUS SIGN}", "-"))
-    return repr(float(found[0].replace(",", ""))) if found else ""
+    return _number(float(found[0].replace(",", ""))) if found else ""
+
+
+def _number(value: float) -> str:
+    """A number as JavaScript reads it; empty for NaN, which has no place in an order."""
+    if math.isnan(value):
+        return ""
+    return repr(float(value)).replace("inf", "Infinity")
 
 
 def picture(thumb: Thumb) -> dict[str, Any]:
@@ -147,10 +161,26 @@ def _sections(page: Page) -> list[dict[str, Any]]:
 
 
 def _parts(parts: tuple[Part, ...], number: Iterator[int]) -> Iterator[dict[str, Any]]:
+    """Of several galleries in a section, the first is open and the others are folded."""
+    first = next((part for part in parts if isinstance(part, Gallery)), None)
     for part in parts:
         kind = type(part).__name__.lower()
         place = next(number)
-        drawing = Markup()
+        drawing, width = Markup(), ""
         if isinstance(part, Figure):
+            width = _natural_width(part)
             drawing = Markup(prefixed(part.svg, f"p{place}-"))  # noqa: S704 - of reports.figures
-        yield {"kind": kind, "part": part, "number": place, "drawing": drawing}
+        yield {
+            "kind": kind,
+            "part": part,
+            "number": place,
+            "drawing": drawing,
+            "width": width,
+            "open": part is first,
+        }
+
+
+def _natural_width(figure: Figure) -> str:
+    """Pixels at which its letters have the size that they were drawn with."""
+    found = _SVG_WIDTH.search(figure.svg)
+    return found[1] if found else "640"

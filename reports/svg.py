@@ -6,6 +6,9 @@ import re
 from collections.abc import Iterator, Mapping
 from xml.etree import ElementTree as ET
 
+HALO = "halo"
+"""Id (``set_gid``) of texts that get a rim of the page's colour, to be read upon lines."""
+
 _REFERENCE = re.compile(r"(url\(#|^#)([^)\s]+)")
 _LONG_NUMBER = re.compile(r"-?\d+\.\d{3,}")
 _MEASURES = {"cx", "cy", "d", "height", "points", "r", "width", "x", "x1", "x2", "y", "y1", "y2"}
@@ -17,8 +20,8 @@ def clean(text: str, colors: Mapping[str, str]) -> str:
     """Take a figure out of its file.
 
     What belongs to a file goes: prologue, namespaces, metadata and the style sheet, which would
-    hold for the whole page. Ids that nothing refers to go too, the others become short. Lengths
-    are rounded to hundredths of a point, and letters are those of the page.
+    hold for the whole page. Ids that nothing refers to go too, the others become short;
+    HALO becomes a class. Lengths are rounded to hundredths of a point, and letters are the page's.
 
     Args:
         text: the file.
@@ -82,10 +85,11 @@ def _shorten_ids(root: ET.Element) -> None:
     short: dict[str, str] = {}
     for element, name, value in _attributes(root):
         if name == "id":
+            del element.attrib[name]
             if value in used:
                 element.set(name, short.setdefault(value, f"a{len(short)}"))
-            else:
-                del element.attrib[name]
+            elif value == HALO:
+                element.set("class", HALO)
     for element, name, value in _attributes(root):
         if name != "id":
             element.set(name, _REFERENCE.sub(lambda m: m[1] + short.get(m[2], m[2]), value))

@@ -152,19 +152,20 @@ def conditions(report: Document) -> list[str]:
             f"Latency of one image: {timed['threads']} thread(s), {timed['pinning']}, after "
             f"{timed['warmup']} warm-up runs; Keras uses TensorFlow's own threads."
         )
-    lines.append(f"Kernels: {_kernels(rows)}.")
+    ran = "; ".join(f"{name} ({', '.join(run)})" for name, run in kernels(rows).items())
+    lines.append(f"Kernels: {ran}.")
     lines.append(describe_machine(report["machine"]))
     remarks = {f"{row['name']}: {remark}." for row in rows for remark in row["remarks"]}
     return [*lines, *sorted(remarks)]
 
 
-def _kernels(rows: list[Row]) -> str:
+def kernels(rows: list[Row]) -> dict[str, list[str]]:
     """Which kernels ran which rows."""
     names: dict[str, list[str]] = {}
     for row in rows:
-        kernels = f"{row['runtime']} {row['runtime_version']}, {row['kernels']}"
-        names.setdefault(kernels, []).append(row["name"])
-    return "; ".join(f"{kernels} ({', '.join(run)})" for kernels, run in names.items())
+        what = f"{row['runtime']} {row['runtime_version']}, {row['kernels']}"
+        names.setdefault(what, []).append(row["name"])
+    return names
 
 
 def describe_machine(machine: dict[str, Any]) -> str:

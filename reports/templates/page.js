@@ -53,6 +53,11 @@
     label();
   });
   prefersDark.addEventListener("change", label);
+  // What is folded away on the screen is on the paper.
+  window.addEventListener("beforeprint", () => {
+    for (const folded of document.querySelectorAll("details")) folded.open = true;
+  });
+
   toggle.hidden = false;
   label();
 })();

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,19 @@ def test_a_network_is_counted_layer_by_layer(run: Run) -> None:
     assert report["peak_bytes"] == 2 * 61_440
     assert sum(layer["macs"] for layer in report["layers"]) == report["macs"] == 11_731_200
     assert max(layer["live_bytes"] for layer in report["layers"]) == report["peak_bytes"]
+
+
+def test_a_page_of_a_network_has_its_order_and_its_command(run: Run, tmp_path: Path) -> None:
+    asked = ("cost", *SMALL, "--split", 3, "--html", "--output", tmp_path)
+    shown = run(*asked)
+    assert shown.code == 0, shown.err
+    page = tmp_path / "mobilenet_v2_small-cost.html"
+    assert f"page  {page}\n" in shown.out
+    text = page.read_text(encoding="utf-8")
+    assert "block_1_depthwise" in text
+    assert f"edgequant cost --model mobilenet_v2_small --split 3 --html --output {tmp_path}" in text
+    report = json.loads(page.with_suffix(".json").read_text(encoding="utf-8"))
+    assert sorted(layer["step"] for layer in report["layers"]) == list(range(len(report["layers"])))
 
 
 def test_splitting_lowers_the_peak_and_no_multiply_adds(run: Run) -> None:
@@ -42,15 +56,16 @@ def test_a_grid_is_written_as_table_and_plot_with_the_same_bytes(run: Run, tmp_p
         (0.1, 16), (0.1, 32), (0.2, 16), (0.2, 32),
     ]  # fmt: skip
     written = sorted(path.name for path in (tmp_path / "a").iterdir())
-    assert written == [f"mobilenet_v2_small-grid.{end}" for end in ("csv", "png", "svg")]
+    assert written == [f"mobilenet_v2_small-grid.{end}" for end in ("csv", "html", "png", "svg")]
     for name in written:
-        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+        one, two = ((tmp_path / folder / name).read_text("latin1") for folder in "ab")
+        assert one.replace(f"{tmp_path}/a", "") == two.replace(f"{tmp_path}/b", ""), name
     with (tmp_path / "a" / written[0]).open(newline="", encoding="utf-8") as handle:
         rows = list(csv.DictReader(handle))
     assert [int(row["peak_bytes"]) for row in rows] == [p["peak_bytes"] for p in report["grid"]]
     # Multiply-adds of all but the classifier go with the area.
     assert 3.5 < int(rows[1]["macs"]) / int(rows[0]["macs"]) <= 4
-    assert (tmp_path / "a" / written[2]).read_text(encoding="utf-8").startswith("<?xml")
+    assert (tmp_path / "a" / written[3]).read_text(encoding="utf-8").startswith("<?xml")
 
 
 @pytest.mark.parametrize(
@@ -59,6 +74,7 @@ def test_a_grid_is_written_as_table_and_plot_with_the_same_bytes(run: Run, tmp_p
         (("--model", "no.keras", "--grid"), "of a registered model; received no.keras"),
         ((*SMALL, "--grid", "--size", 32), "sizes from --sizes; received --alpha or --size"),
         ((*SMALL, "--grid", "--split", 2), "are of one network"),
+        ((*SMALL, "--grid", "--html"), "a grid always has its page"),
         ((*SMALL, "--grid", "--sizes", "a,b"), "--sizes takes numbers with commas"),
         ((*SMALL, "--split", 99), "at most 16 groups of inner channels; received 99"),
     ],

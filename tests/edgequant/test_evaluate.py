@@ -127,8 +127,18 @@ def test_compare_writes_one_matrix(
     table = list(csv.DictReader((tmp_path / "mine-compare.csv").read_text().splitlines()))
     assert [row["name"] for row in table] == [row["name"] for row in rows]
     assert "| onnx-int8 |" in (tmp_path / "mine-compare.md").read_text()
+    page = (tmp_path / "mine-compare.html").read_text(encoding="utf-8")
+    changed = {f["image"] for row in rows for f in row.get("flipped", ())}
+    assert page.count("<img ") >= len(changed)
+    assert "mine-compare.html" in (tmp_path / "SHA256SUMS").read_text()
+    for row in rows[1:]:
+        assert len(row["flipped"]) == row["flips"]["changed"]
+        assert all(str(photos) in flip["name"] for flip in row["flipped"])
     again = run(*arguments)
     assert again.json == outcome.json, "nothing changed, so the stored report is shown"
+    (tmp_path / "mine-compare.html").unlink()
+    assert run(*arguments[:-1]).out.splitlines()[-1] == f"page  {tmp_path}/mine-compare.html"
+    assert (tmp_path / "mine-compare.html").read_text(encoding="utf-8") == page
 
 
 def test_inspect_tells_types_and_sizes(run: Run, tiny_int8: Path) -> None:

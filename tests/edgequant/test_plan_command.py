@@ -93,7 +93,7 @@ def test_apply_refuses_another_network_another_recipe_and_a_damaged_plan(
     assert not output.exists()
 
 
-def test_sensitivity_ranks_layers_in_three_files(
+def test_sensitivity_ranks_layers_in_files_and_on_a_page(
     run: Run, tiny_keras: Path, photos: Path, tmp_path: Path
 ) -> None:
     base = (
@@ -107,6 +107,7 @@ def test_sensitivity_ranks_layers_in_three_files(
         rows = list(csv.DictReader(handle))
     assert [row["name"] for row in rows] == [row["name"] for row in report["rows"]]
     assert (tmp_path / "mine-sensitivity.png").read_bytes().startswith(b"\x89PNG")
+    assert "re_lu" in (tmp_path / "mine-sensitivity.html").read_text(encoding="utf-8")
     first = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     shown = run(*base)
     assert "re_lu" in shown.out

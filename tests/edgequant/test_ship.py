@@ -193,7 +193,11 @@ def test_a_second_run_is_unchanged_and_force_repeats_byte_for_byte(
     command = (run, tiny_keras, photos, out, "--for", "android,microcontroller")
     assert ship(*command).code == 0
     first = out.with_name("out.zip").read_bytes()
+    page = out.with_name("out.html")
+    assert hashlib.sha256((out / "labels.txt").read_bytes()).hexdigest() in page.read_text()
     assert "unchanged since the last run" in ship(*command).out
+    assert ship(*command, "--max-flash", "1K").code == 1
+    assert "--max-flash 1,024" in page.read_text()
     changed = ship(run, tiny_keras, photos, out, "--for", "android")
     assert changed.code == 2
     assert "--force" in changed.err

@@ -16,6 +16,7 @@ from models.cost import cost_of, spec_cost
 from models.cost_table import ListedCost, counted, listed_costs, table
 from models.files import load_keras_file
 from models.keras_graph import graph_of, unfused_graph
+from models.memory import peak_memory
 from models.spec import model_spec, model_specs
 from tests.models.networks import classifier, tiny_spec
 
@@ -148,6 +149,12 @@ def test_memory_in_bytes_is_elements_times_their_size() -> None:
     cost = cost_of(classifier())
     assert cost.to_dict(4)["peak_bytes"] == 4 * cost.peak
     assert cost.to_dict(2)["layers"][0]["live_bytes"] == 2 * cost.layers[0].live
+
+
+def test_steps_are_places_in_the_order_of_least_peak() -> None:
+    cost = cost_of(classifier())
+    peak = peak_memory(graph_of(classifier()))
+    assert [cost.layers[position].step for position in peak.order] == list(range(len(peak.order)))
 
 
 def test_every_registered_network_is_in_the_table() -> None:

@@ -1,0 +1,116 @@
+"""Accuracy against what it costs: the front of files that no other file beats at both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from reports.figures import MUTED, PAPER, SERIES, log_ticks, panels
+from reports.naming import Named, name_points
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+FORMATS = {".tflite": ("TFLite", SERIES[0], "o"), ".onnx": ("ONNX", SERIES[1], "s")}
+OTHER_FORMAT = ("Keras", SERIES[2], "D")
+
+
+@dataclass(frozen=True)
+class Point:
+    """A file.
+
+    Attributes:
+        name: to write beside it.
+        suffix: of the file, which gives colour and shape.
+        cost: what it costs; less is better.
+        top1: percent; more is better.
+        low: where the interval of ``top1`` ends, likewise; paired with the float network.
+        high: its other end.
+    """
+
+    name: str
+    suffix: str
+    cost: float
+    top1: float
+    low: float
+    high: float
+
+
+def front(points: Sequence[Point]) -> list[Point]:
+    """The points that no other beats: none costs no more and is no worse, and better at one.
+
+    Points that are equal at both stay together.
+    """
+    kept = [
+        p
+        for p in points
+        if not any(
+            o.cost <= p.cost and o.top1 >= p.top1 and (o.cost, o.top1) != (p.cost, p.top1)
+            for o in points
+        )
+    ]
+    return sorted(kept, key=lambda p: (p.cost, -p.top1, p.name))
+
+
+def pareto(groups: Sequence[tuple[str, Sequence[Point]]]) -> str:
+    """Draw top-1 over each cost, side by side, with the front's files named.
+
+    Args:
+        groups: what is costly, with its unit, and the files; at least one file each.
+
+    Returns:
+        An ``<svg>`` element.
+    """
+
+    def draw(axes: Sequence[Axes]) -> None:
+        for place, (one, (title, points)) in enumerate(zip(axes, groups, strict=True)):
+            _draw(one, title, points)
+            one.set_ylabel("" if place else "top-1, %")
+        shown: dict[str, Any] = {}
+        for one in axes:
+            for handle, label in zip(*one.get_legend_handles_labels(), strict=True):
+                shown.setdefault(label, handle)
+        axes[0].figure.legend(
+            list(shown.values()), list(shown), loc="outside upper left", ncols=len(shown)
+        )
+        for one, (_, points) in zip(axes, groups, strict=True):
+            best = front(points)
+            rest = [(p.cost, p.top1) for p in points if p not in best]
+            name_points(one, [Named(p.cost, p.top1, p.name) for p in best], rest)
+
+    return panels(draw, 1, len(groups), (5.0 * len(groups), 4.3))
+
+
+def _draw(axes: Axes, title: str, points: Sequence[Point]) -> None:
+    axes.set_xscale("log")
+    best = front(points)
+    xs = [p.cost for p in best]
+    axes.step(
+        [*xs, 1.25 * max(p.cost for p in points)],
+        [*(p.top1 for p in best), best[-1].top1],
+        where="post",
+        color=MUTED,
+        linewidth=1,
+        linestyle=(0, (4, 2)),
+        label="front",
+        zorder=1,
+    )
+    for point in points:
+        label, color, marker = FORMATS.get(point.suffix, OTHER_FORMAT)
+        axes.vlines(point.cost, point.low, point.high, color=color, alpha=0.35, linewidth=1.2)
+        axes.plot(
+            point.cost,
+            point.top1,
+            marker,
+            color=color,
+            markersize=7 if point in best else 5,
+            markeredgecolor=PAPER,
+            markeredgewidth=0.8,
+            linestyle="none",
+            label=label,
+            zorder=3,
+        )
+    log_ticks(axes.xaxis, [p.cost for p in points])
+    axes.margins(x=0.12, y=0.12)
+    axes.set_xlabel(title)
