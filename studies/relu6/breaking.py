@@ -32,10 +32,13 @@ from studies.relu6.simulated import (
     with_rounded_weights,
 )
 
-IMAGES = 2500
+IMAGES = 1000
 """Test images of this part."""
 
-OUTLIERS = (4.0, 16.0, 64.0, 256.0)
+OBSERVED = 200
+"""Calibration images of the broken networks."""
+
+OUTLIERS = (4.0, 32.0, 256.0)
 """Factors on one channel of every free activation."""
 
 SPREADS = (1.0, 2.0, 3.0)
@@ -163,10 +166,9 @@ def measure(network: Network) -> list[Measured]:
     rows = list(_bad_image(bench))
     activation = network.variant.kind.activation
     if activation in (Activation.RELU, Activation.RELU6):
-        scopes = tuple(Scope) if activation is Activation.RELU else (Scope.LINEAR,)
-        for scope in scopes:
-            rows += _rescaled(bench, scope)
-            rows += _half(bench, scope)
+        scope = Scope.ALL if activation is Activation.RELU else Scope.LINEAR
+        rows += _rescaled(bench, scope)
+        rows += _half(bench, scope)
     if activation is not Activation.RELU6:
         rows += _capped(bench)
     return rows
@@ -174,10 +176,11 @@ def measure(network: Network) -> list[Measured]:
 
 def _rescaled(bench: _Bench, scope: Scope) -> Iterator[Measured]:
     graph, seed = bench.network.graph, bench.network.variant.seed
-    cases = [("outlier", f, with_outliers(graph, scope, f, seed)) for f in OUTLIERS]
+    cases: list[tuple[str, float, Graph]] = [("outlier", 1.0, graph), ("spread", 0.0, graph)]
+    cases += [("outlier", f, with_outliers(graph, scope, f, seed)) for f in OUTLIERS]
     cases += [("spread", s, with_spread(graph, scope, s, seed)) for s in SPREADS]
-    for what, strength, broken in (("outlier", 1.0, graph), ("spread", 0.0, graph), *cases):
-        states = observed(broken, bench.network.images.calibration)
+    for what, strength, broken in cases:
+        states = observed(broken, bench.network.images.calibration[:OBSERVED])
         for granularity in Granularity:
             subject = Subject(
                 bench.network.variant.kind.name,
@@ -195,9 +198,10 @@ def _rescaled(bench: _Bench, scope: Scope) -> Iterator[Measured]:
             after = {name: (span.range.low, span.range.high) for name, span in spans.items()}
             repaired = replace(subject, repair="equalization")
             yield bench.row(repaired, bench.int8(mended, granularity, after))
-            found = ranges_of(broken, states, Ranges.PERCENTILE)
-            clipped = replace(subject, ranges=Ranges.PERCENTILE.value, repair="percentile")
-            yield bench.row(clipped, bench.int8(broken, granularity, found))
+            if granularity is Granularity.PER_CHANNEL:
+                found = ranges_of(broken, states, Ranges.PERCENTILE)
+                clipped = replace(subject, ranges=Ranges.PERCENTILE.value, repair="percentile")
+                yield bench.row(clipped, bench.int8(broken, granularity, found))
 
 
 def _half(bench: _Bench, scope: Scope) -> Iterator[Measured]:

@@ -16,7 +16,7 @@ from studies.relu6.grid import INT8_BITS
 from studies.relu6.layers import Ranges, Role, grids, roles
 from studies.relu6.measured import Measured, Subject, measured
 from studies.relu6.network import Network
-from studies.relu6.simulated import batches, rounding, scores, with_rounded_weights
+from studies.relu6.simulated import Simulator, batches, scores, with_rounded_weights
 
 if TYPE_CHECKING:
     import keras
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 COUNTS = (1, 3, 10, 30, 100, 300, 1000)
 DRAWS = 3
 """Sets of each size; one of all the images."""
-IMAGES = 2500
+IMAGES = 1500
 """Test images of this part."""
 SIGMAS = 6.0
 """Standard deviations that a range without images reaches on either side (Nagel et al. 2019,
@@ -77,14 +77,14 @@ def measure(network: Network) -> list[Measured]:
     """int8 with ranges from 0 to 1,000 images, three draws each, weights per channel."""
     images = network.images.some(IMAGES)
     reference = scores(network.graph, images.test, None)
-    rounded = with_rounded_weights(network.graph, Granularity.PER_CHANNEL)
+    simulator = Simulator(with_rounded_weights(network.graph, Granularity.PER_CHANNEL))
     ends = ends_of(network.graph, images.calibration)
     behind = known(network.graph)
     rows = []
 
     def row(count: int, method: Ranges, found: dict[str, tuple[float, float]]) -> None:
         chosen = grids(network.graph, found, INT8_BITS, images.contract)
-        given = scores(rounded, images.test, rounding(chosen))
+        given = simulator.scores(images.test, chosen)
         subject = Subject(
             network.variant.kind.name,
             "calibration",

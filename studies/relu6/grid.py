@@ -153,7 +153,8 @@ def noise_of(values: np.ndarray, grid: Grid) -> Noise:
 
 
 def decibels(signal: float, noise: float) -> float:
-    """``10 log10(signal / noise)``; infinity without noise, minus infinity without signal."""
+    """``10 log10(signal / noise)``; infinity without noise, minus infinity beside nothing else."""
     if noise == 0:
         return math.inf
-    return -math.inf if signal == 0 else 10 * math.log10(signal / noise)
+    ratio = signal / noise
+    return 10 * math.log10(ratio) if ratio > 0 else -math.inf

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -103,8 +104,9 @@ def measured(
     finite = np.isfinite(scores).all(axis=1)
     answers = np.where(finite, np.where(finite[:, None], scores, 0).argmax(axis=1), -1)
     expected = reference.argmax(axis=1)
-    noise = np.square(reference.astype(np.float64) - scores).sum() if finite.all() else np.inf
-    found = decibels(float(np.square(reference.astype(np.float64)).sum()), float(noise))
+    exact = reference.astype(np.float64)
+    noise = float(np.square(exact - scores).sum()) if finite.all() else math.inf
+    found = decibels(float(np.square(exact).sum()), noise)
     return Measured(
         subject,
         seed,

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from quantize.affine import weight_params
-from quantize.execute import run
+from quantize.execute import forward, run
 from quantize.graph import Graph, Op, OpKind
 from quantize.ranges import RangeObserver, RangeState
 from quantize.recipes import Granularity
@@ -51,6 +51,56 @@ def with_rounded_weights(graph: Graph, granularity: Granularity) -> Graph:
         params = weight_params(weight, axis=weight_axis(op, granularity), bits=WEIGHT_BITS)
         values[op.inputs[1]] = params.dequantize(params.quantize(weight))
     return graph.with_values(values)
+
+
+class Simulator:
+    """A network that is run with many sets of grids, four times as fast as by ``scores``.
+
+    TensorFlow traces it once for each choice of activations.
+
+    Args:
+        graph: whose weights are rounded already.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+        self._traced: dict[tuple[str, ...], Callable[[Any, Any], Any]] = {}
+
+    def scores(self, images: np.ndarray, grids: Mapping[str, Grid]) -> np.ndarray:
+        """``scores`` with ``rounding(grids)``: ``[n, h, w, 3] -> [n, classes]``."""
+        import tensorflow as tf
+
+        names = tuple(grids)
+        if names not in self._traced:
+            self._traced[names] = self._trace(names)
+        rows = [[1 / grid.scale, grid.first, grid.last, grid.scale] for grid in grids.values()]
+        table = tf.constant(np.asarray(rows, np.float32))
+        step = self._traced[names]
+        parts = [np.asarray(step(tf.constant(part), table)) for part in batches(images)]
+        return np.concatenate(parts)
+
+    def _trace(self, names: tuple[str, ...]) -> Callable[[Any, Any], Any]:
+        import tensorflow as tf
+
+        places = {name: place for place, name in enumerate(names)}
+
+        def step(images: Any, table: Any) -> Any:
+            def seen(name: str, value: Any) -> Any:
+                if name not in places:
+                    return value
+                inverse, first, last, scale = tf.unstack(table[places[name]])
+                return tf.clip_by_value(tf.round(value * inverse), first, last) * scale
+
+            return forward(self._graph, images, seen)
+
+        shape = self._graph.tensors[self._graph.input].shape[1:]
+        return tf.function(  # type: ignore[no-any-return]
+            step,
+            input_signature=[
+                tf.TensorSpec((None, *shape), tf.float32),
+                tf.TensorSpec((len(names), 4), tf.float32),
+            ],
+        )
 
 
 def rounding(grids: Mapping[str, Grid]) -> Callable[[str, Any], Any]:

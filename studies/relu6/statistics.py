@@ -44,16 +44,17 @@ def over_seeds_and_images(values: np.ndarray) -> Estimate:
     (both hold the variance of what is left, so the interval errs on the wide side).
 
     Args:
-        values: ``[seeds, images]``; of an accuracy 0 and 100, of a drop -100, 0 and 100.
+        values: ``[seeds, images]``; of an accuracy 0 and 100, of a drop -100, 0 and 100. With one
+            seed the interval is over images alone.
 
     Raises:
-        ValueError: fewer than two seeds or images.
+        ValueError: no seed, or fewer than two images.
     """
     seeds, images = values.shape
-    if seeds < 2 or images < 2:
-        raise ValueError(f"an interval needs two seeds and two images, not {values.shape}")
+    if seeds < 1 or images < 2:
+        raise ValueError(f"an interval needs a seed and two images, not {values.shape}")
     mean = float(values.mean())
-    among_seeds = half_width(values.mean(axis=1))
+    among_seeds = half_width(values.mean(axis=1)) if seeds > 1 else 0.0
     spread = float(values.mean(axis=0).std(ddof=1)) / math.sqrt(images)
     among_images = _normal() * spread
     half = math.hypot(among_seeds, among_images)

@@ -18,7 +18,7 @@ from studies.relu6.measured import MOST_DB
 from studies.relu6.network import Network
 from studies.relu6.simulated import batches, rounding, with_rounded_weights
 
-IMAGES = 500
+IMAGES = 250
 """Test images on which the losses are measured."""
 
 WIDTHS = (8, 4)
