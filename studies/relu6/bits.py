@@ -23,6 +23,7 @@ from studies.relu6.simulated import (
 )
 
 FILE = "file in LiteRT"
+ENGINE = "engine"
 
 ENGINE_IMAGES = 200
 """Calibration images that the engine of this project gets."""
@@ -101,7 +102,7 @@ def _engine(network: Network) -> Measured:
     given, _ = files.planned_scores(planned.graph, planned.plan, images.test)
     subject = Subject(
         network.variant.kind.name,
-        "engine",
+        ENGINE,
         Granularity.PER_CHANNEL.value,
         Ranges.FIXED.value,
         INT8_BITS,

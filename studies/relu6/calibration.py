@@ -146,7 +146,7 @@ def without_images(model: keras.Model, graph: Graph) -> dict[str, tuple[float, f
         if role[op.name] is Role.SCORES:
             continue
         if op.kind == OpKind.ADD:
-            one, two = (moments[name] for name in op.inputs)
+            one, two = (_operand(graph, name, moments, found) for name in op.inputs)
             both = np.sqrt(np.square(one.deviation) + np.square(two.deviation))
             moments[op.name] = _Moments(one.mean + two.mean, both)
         if op.name in moments:
@@ -159,6 +159,19 @@ def without_images(model: keras.Model, graph: Graph) -> dict[str, tuple[float, f
         elif role[op.name] is Role.POOLED:
             found[op.name] = found[op.inputs[0]]
     return found
+
+
+def _operand(
+    graph: Graph,
+    name: str,
+    moments: Mapping[str, _Moments],
+    found: Mapping[str, tuple[float, float]],
+) -> _Moments:
+    """Moments of an addition's operand; behind a non-linearity those that have its range."""
+    if name in moments and graph.producers[name].fused is Fused.NONE:
+        return moments[name]
+    low, high = found[name]
+    return _Moments(np.asarray((low + high) / 2), np.asarray((high - low) / (2 * SIGMAS)))
 
 
 def _reached(found: Mapping[str, tuple[float, float]], names: tuple[str, ...]) -> float:

@@ -69,7 +69,7 @@ def load(spec: ModelSpec, folder: Path, name: str) -> keras.Model:
     path = path_of(folder, name)
     model = spec.build(spec)
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as stored:
             values = [stored[key].astype(np.float32) for key in sorted(stored.files)]
         model.set_weights(values)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from studies.relu6.bits import ENGINE
 from studies.relu6.layers import BITS
 from studies.relu6.lookup import (
     ACTIVATION_KINDS,
@@ -30,6 +31,7 @@ from studies.relu6.lookup import (
 )
 from studies.relu6.measured import MOST_DB
 from studies.relu6.results import ContrastRow, Results
+from studies.relu6.summing import BEFORE_ENGINE
 
 COLLAPSE = 10.0
 """Percentage points that are called a collapse."""
@@ -181,8 +183,8 @@ def files(results: Results) -> str:
         for w in (PER_CHANNEL, PER_TENSOR)
     }
     (kind, weights), most = max(apart.items(), key=lambda item: item[1])
-    plain = {k: look.file(k, PER_CHANNEL) for k in ACTIVATION_KINDS}
-    engine = {k: look.file(k, PER_CHANNEL, "engine") for k in ACTIVATION_KINDS}
+    plain = {k: look.file(k, PER_CHANNEL, BEFORE_ENGINE) for k in ACTIVATION_KINDS}
+    engine = {k: look.file(k, PER_CHANNEL, ENGINE) for k in ACTIVATION_KINDS}
     gains = [f"{NAMES[k]} {plain[k].sqnr:.1f} to {engine[k].sqnr:.1f} dB" for k in ACTIVATION_KINDS]
     return (
         f"The same integers in real .tflite files, run by LiteRT, give top-1 within "

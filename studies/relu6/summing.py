@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from studies.relu6.bits import ENGINE, FILE
 from studies.relu6.half import BinadeRow, HalfRow
 from studies.relu6.layers import Ranges
 from studies.relu6.measured import MOST_DB, Measured, Subject, contrast, summaries
@@ -19,6 +20,9 @@ from studies.relu6.why import HistogramRow, LayerRow, SpreadRow
 
 SHOWN_SEED = 1
 """Of the networks whose single layers are kept."""
+
+BEFORE_ENGINE = "before the engine"
+"""What plain files are called that stand beside the engine's."""
 
 USUAL = Kind().name
 """The kind that the others are compared with: the paper's."""
@@ -61,7 +65,7 @@ def results_of(rows: Rows) -> Results:
     """Put the rows of all networks together."""
     return Results(
         networks=tuple(_networks(rows)),
-        drops=_drop_rows(rows.bits),
+        drops=_drop_rows([*rows.bits, *_before_engine(rows.bits)]),
         contrasts=tuple(_contrasts(rows.bits)),
         noise=tuple(_noise(rows.layers)),
         layers=tuple(row for row in rows.layers if row.seed == SHOWN_SEED),
@@ -77,6 +81,17 @@ def results_of(rows: Rows) -> Results:
 
 def _drop_rows(rows: Iterable[Measured]) -> tuple[DropRow, ...]:
     return tuple(DropRow.of(summary) for summary in summaries(rows))
+
+
+def _before_engine(rows: list[Measured]) -> Iterator[Measured]:
+    """The plain files of the networks that the engine was shown on."""
+    shown = {(r.subject.kind, r.seed, r.subject.weights) for r in rows if r.subject.what == ENGINE}
+    for row in rows:
+        subject = row.subject
+        if (subject.what, subject.runtime) == ("int8", FILE) and (
+            (subject.kind, row.seed, subject.weights) in shown
+        ):
+            yield replace(row, subject=replace(subject, what=BEFORE_ENGINE))
 
 
 def _networks(rows: Rows) -> Iterator[NetworkRow]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from reports.page import Cell, Column, Kind, Table
+from studies.relu6.bits import ENGINE
 from studies.relu6.layers import BITS, Role
 from studies.relu6.lookup import (
     ABLATION_KINDS,
@@ -99,7 +100,7 @@ def files(results: Results) -> Table:
                 NAMES[kind],
                 "int8, this engine",
                 Cell("-"),
-                *_file_cells(look.file(kind, PER_CHANNEL, "engine")),
+                *_file_cells(look.file(kind, PER_CHANNEL, ENGINE)),
             )
         )
         simulated = look.drop(kind, 16, "float16", "float16", what="float16")
