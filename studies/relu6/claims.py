@@ -51,26 +51,38 @@ def summary(results: Results) -> str:
     """The answers to the three claims, a paragraph each."""
     look = Lookup(results)
     worst = max(OTHERS, key=lambda kind: look.drop(kind).drop)
-    low = look.drop(worst, 4)
-    return "\n\n".join(
-        [
-            (
-                f"**Is ReLU6 robust in low precision?** At 8 bits everything is: with weights per "
-                f"channel and ranges from smallest to largest value, ReLU6 loses "
-                f"{dropped(look.drop(USUAL))} points and {NAMES[worst]}, which loses most of the "
-                f"others, {dropped(look.drop(worst))}. At 4 bits it is the ranges that decide: "
-                f"{sentence(verdict_at(look, worst, 4, MIN_MAX))} {percentile_clause(look, 4)}"
-            ),
-            (
-                f"**Did an unbounded activation make int8 collapse?** {swish_clause(look)} "
-                f"At 4 bits {NAMES[worst]} loses {dropped(low)} points with ranges from smallest "
-                f"to largest value, {size_of(low.drop)}."
-            ),
-            (
-                f"**Does ReLU on few channels destroy information?** {spiral_clause(results)} "
-                f"{ablation_clause(look)}"
-            ),
-        ]
+    steepest = max(OTHERS, key=lambda kind: look.drop(kind, 4).drop)
+    low = look.drop(steepest, 4)
+    small = max(look.drop(kind).drop for kind in ACTIVATION_KINDS) < NOTABLE
+    first = "every activation here is" if small else "not every activation is"
+    robust = (
+        f"**Is ReLU6 robust in low precision?** At 8 bits {first}: with weights per channel and "
+        f"ranges from smallest to largest value, ReLU6 loses {dropped(look.drop(USUAL))} points "
+        f"of top-1 and {NAMES[worst]}, which loses most of the others, "
+        f"{dropped(look.drop(worst))}. At 4 bits {verdict_at(look, steepest, 4, MIN_MAX)}. "
+        f"{percentile_clause(look, 4)}"
+    )
+    collapse = (
+        f"**Did an unbounded activation make int8 collapse?** {swish_clause(look)} "
+        f"At 4 bits {NAMES[steepest]} loses {dropped(low)} points with ranges from smallest to "
+        f"largest value, {size_of(low.drop)}. {bad_image_clause(look)}"
+    )
+    information = (
+        f"**Does ReLU on few channels destroy information?** {spiral_clause(results)} "
+        f"{ablation_clause(look)}"
+    )
+    return "\n\n".join([robust, collapse, information])
+
+
+def bad_image_clause(look: Lookup) -> str:
+    """One calibration image that was not normalized: who loses what at 8 bits."""
+    rows = {k: look.broken(k, "bad image", 1.0, ranges=MIN_MAX) for k in ACTIVATION_KINDS}
+    worst = max(rows, key=lambda kind: rows[kind].drop)
+    least = min(rows, key=lambda kind: rows[kind].drop)
+    return (
+        f"At 8 bits one calibration image whose pixels were not normalized is "
+        f"{size_of(rows[worst].drop)} for {NAMES[worst]}, {dropped(rows[worst])} points, and "
+        f"{size_of(rows[least].drop)} for {NAMES[least]}, {dropped(rows[least])}."
     )
 
 
@@ -126,7 +138,7 @@ def _cost(row: ContrastRow) -> str:
         return f"costs {by} points of accuracy"
     if row.high < 0:
         return f"gains {by} points of accuracy"
-    return f"shows no difference ({within(-row.more, -row.high, -row.low)} points)"
+    return f"shows no difference: {within(-row.more, -row.high, -row.low)} points"
 
 
 def accuracy(results: Results) -> str:
@@ -158,9 +170,14 @@ def bits(results: Results) -> str:
         f"ReLU6 with its fixed [0, 6] loses {dropped(fixed)} points at 4 bits, {word} than the "
         f"{dropped(seen)} with the range that calibration saw: "
         + (
-            "few activations of this network come near 6, so the fixed range wastes steps."
+            "the fixed range is the wider one, and its steps the coarser."
             if fixed.drop > seen.drop
             else "calibration adds nothing to the bound."
+        )
+        + (
+            " The intervals overlap."
+            if max(fixed.drop_low, seen.drop_low) <= min(fixed.drop_high, seen.drop_high)
+            else ""
         )
     )
     for kind in ("swish", "hard_swish"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from reports.page import Facts, Figure, Page, Part, Prose, Section
 from studies.relu6 import charts, claims, tables
-from studies.relu6.lookup import ACTIVATION_KINDS, NAMES, USUAL, Lookup, dropped
+from studies.relu6.lookup import ACTIVATION_KINDS, NAMES, Lookup, dropped
 from studies.relu6.networks import ALPHA, SIZE, STEM_STRIDE
 from studies.relu6.results import TYPES, Results
 from studies.relu6.statistics import METHOD
@@ -89,6 +89,7 @@ def page_of(results: Results, facts: tuple[tuple[str, str], ...] = ()) -> Page:
             Section("Collapses on purpose, and repairs", _part_three(results)),
             Section("Information and ReLU", _part_four(results)),
             Section("Where ReLU6 costs accuracy or does not help", _part_five(results)),
+            Section("Every simulated setting", (tables.ladder(results),)),
             Section("How it was measured", (Facts((*_facts(results), *facts)),)),
         ),
         COMMAND,
@@ -101,11 +102,12 @@ def lead(results: Results) -> str:
     look = Lookup(results)
     eight = max(ACTIVATION_KINDS, key=lambda kind: look.drop(kind).drop)
     four = min(ACTIVATION_KINDS, key=lambda kind: look.drop(kind, 4).drop)
+    most = max(ACTIVATION_KINDS, key=lambda kind: look.drop(kind, 4).drop)
     return (
         f"At 8 bits no activation loses more than {dropped(look.drop(eight))} points of top-1 "
         f"({NAMES[eight]}). At 4 bits {NAMES[four]} loses least, {dropped(look.drop(four, 4))} "
-        f"points, and {NAMES[USUAL]} {dropped(look.drop(USUAL, 4))}: the way ranges are found "
-        f"matters more than the bound."
+        f"points, and {NAMES[most]} most, {dropped(look.drop(most, 4))}. "
+        f"{claims.bad_image_clause(look)}"
     )
 
 
@@ -128,7 +130,6 @@ def _part_one(results: Results) -> tuple[Part, ...]:
         Prose(claims.bits(results)),
         Prose(claims.files(results)),
         tables.files(results),
-        tables.ladder(results),
     )
 
 
@@ -159,9 +160,8 @@ def _part_two(results: Results) -> tuple[Part, ...]:
 def _part_three(results: Results) -> tuple[Part, ...]:
     return (
         Prose(
-            "What makes int8 collapse is not the name of the activation but channels of unequal "
-            "width in one tensor. Powers of two moved from one layer's weights to the next "
-            "change nothing in float:"
+            "A channel can be widened and the weights that read it narrowed by the same power of "
+            "two: float does not change, but the channel's range becomes that of its tensor."
         ),
         Prose(claims.breaking(results)),
         _figure("breaking", results),

@@ -16,7 +16,7 @@ from studies.relu6.statistics import half_width
 DIMENSIONS = (2, 3, 5, 15, 30)
 POINTS = 400
 TURNS = 2.5
-SEEDS = 200
+SEEDS = 50
 """Random matrices for each number of dimensions."""
 
 
