@@ -35,7 +35,7 @@ from edgequant.options import (
 )
 from edgequant.plan_cli import plan
 from edgequant.ship_options import runtime_option, ship_options
-from edgequant.study_command import study
+from edgequant.study_cli import study
 from edgequant.terminal import terminal_of
 from quantize.recipes import RECIPES
 

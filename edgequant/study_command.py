@@ -5,37 +5,10 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import click
 
 from calibration_data.datasets.base import open_dataset
 from edgequant.artifacts import write_json
-from edgequant.options import PATH, common
-from edgequant.terminal import Terminal, terminal_of
-
-
-@click.group()
-def study() -> None:
-    """Answer a question with this project's own measurements, and write a page about it."""
-
-
-@study.command()
-@click.option("--output", type=PATH, default=Path("artifacts/relu6"), show_default=True)
-@click.option("--retrain", is_flag=True, help="Train the networks again (hours), then measure.")
-@click.option(
-    "--data",
-    default="keras/fashion_mnist:train",
-    show_default=True,
-    help="Training split, with --retrain.",
-)
-@click.option("--test-images", type=click.IntRange(50), help="How many to measure on, at most.")
-@click.option("--update", is_flag=True, help="Also write the CSV files that the docs are made of.")
-@common
-def relu6(**values: Any) -> None:
-    """Why does ReLU6 quantize well? Measured on eighteen small networks that are shipped."""
-    with terminal_of(values) as terminal:
-        relu6_command(Relu6Request(**values), terminal)
+from edgequant.terminal import Terminal
 
 
 @dataclass(frozen=True)

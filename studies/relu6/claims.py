@@ -138,7 +138,7 @@ def _cost(row: ContrastRow) -> str:
         return f"costs {by} points of accuracy"
     if row.high < 0:
         return f"gains {by} points of accuracy"
-    return f"shows no difference: {within(-row.more, -row.high, -row.low)} points"
+    return f"shows no certain difference: {within(-row.more, -row.high, -row.low)} points"
 
 
 def accuracy(results: Results) -> str:
@@ -323,6 +323,8 @@ def breaking(results: Results) -> str:
         f"One calibration image whose pixels were not normalized makes heavy tails of another "
         f"kind. The drops: {'; '.join(bad)} points."
     )
+    if look.broken(USUAL, "bad image", 1.0, ranges=MIN_MAX).drop < NOTABLE:
+        tail += " Behind the first ReLU6 that image is no larger than any other."
     return "\n".join([head, "", *(f"- {line}" for line in lines), "", tail])
 
 

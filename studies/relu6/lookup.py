@@ -158,7 +158,7 @@ def verdict(row: ContrastRow, subject: str, other: str) -> str:
     if row.high < 0:
         return f"{subject} loses {by} points less than {other}"
     return (
-        f"between {subject} and {other} no difference shows "
+        f"between {subject} and {other} no difference is certain "
         f"({within(row.more, row.low, row.high)} points)"
     )
 
