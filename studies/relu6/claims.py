@@ -324,7 +324,7 @@ def breaking(results: Results) -> str:
         f"kind. The drops: {'; '.join(bad)} points."
     )
     if look.broken(USUAL, "bad image", 1.0, ranges=MIN_MAX).drop < NOTABLE:
-        tail += " Behind the first ReLU6 that image is no larger than any other."
+        tail += " Behind the first ReLU6 nothing of that image is above 6."
     return "\n".join([head, "", *(f"- {line}" for line in lines), "", tail])
 
 

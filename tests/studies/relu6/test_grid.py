@@ -83,5 +83,5 @@ def test_decibels_have_their_ends() -> None:
 @given(st.floats(2.0**-24, 60000.0, width=32))
 def test_spacing_is_that_of_float16(value: float) -> None:
     nearest = np.float16(value)
-    below = nearest if nearest <= value else np.nextafter(nearest, np.float16(0))
+    below = nearest if float(nearest) <= value else np.nextafter(nearest, np.float16(0))
     assert spacing(np.asarray(value)) == float(np.spacing(below)) or below == 0
