@@ -21,6 +21,8 @@ OUTPUT ?=
 MODELS ?=
 PEERS ?=
 SLOW ?=
+# For relu6-study: anything trains its networks again.
+RETRAIN ?=
 
 OPTIONS = --model $(MODEL) --data $(DATA) \
 	$(if $(CALIBRATION),--calibration $(CALIBRATION)) \
@@ -33,7 +35,7 @@ RECIPES := tflite-float32 tflite-float16 tflite-dynamic tflite-int8 tflite-int8-
 
 .DEFAULT_GOAL := help
 .PHONY: help setup quantize compare train ship ship-runtimes test test-slow test-ship test-browser verify-arm64 lint format \
-	conformance bench peers bench-accuracy costs docs lock clean $(RECIPES)
+	conformance bench peers bench-accuracy relu6-study costs docs lock clean $(RECIPES)
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -144,6 +146,9 @@ bench-accuracy: $(READY) ## measure ours and other quantizers (PEERS=) on MODELS
 	$(BIN)/python -m benchmarks.accuracy $(if $(MODELS),--models $(MODELS)) \
 		$(if $(CALIBRATION),--calibration $(CALIBRATION) --data $(DATA)) \
 		$(if $(PEERS),--peers $(PEERS)) $(if $(SLOW),--effort slow) $(ARGS)
+
+relu6-study: $(READY) ## measure why ReLU6 quantizes well (RETRAIN=1 trains its networks again, for hours)
+	$(EDGEQUANT) study relu6 $(if $(RETRAIN),--retrain --data $(TRAIN_DATA)) $(ARGS)
 
 costs: $(READY) ## count every registered network again (models/costs.csv)
 	$(BIN)/python -m models.cost_table

@@ -34,6 +34,7 @@ from edgequant.options import (
 )
 from edgequant.plan_cli import plan
 from edgequant.ship_options import runtime_option, ship_options
+from edgequant.study_cli import study
 from edgequant.terminal import terminal_of
 from quantize.recipes import RECIPES
 
@@ -288,6 +289,7 @@ def sensitivity(**values: Any) -> None:
 
 
 cli.add_command(plan)
+cli.add_command(study)
 
 
 @cli.command()

@@ -25,9 +25,15 @@ from models.weights import known_weights
 from quantize.recipes import RECIPES
 from reports import tables
 from reports.accuracy import accuracy_tables
+from studies.relu6 import docs as relu6
 
 HOME = Path(__file__).resolve().parent.parent
-PAGES = (Path("README.md"), Path("docs/commands.md"), Path("docs/benchmarks.md"))
+PAGES = (
+    Path("README.md"),
+    Path("docs/commands.md"),
+    Path("docs/benchmarks.md"),
+    Path("docs/why-relu6.md"),
+)
 _RESULTS = Path("benchmarks/results")
 _PART = re.compile(r"(<!-- generated: ([\w ./-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -136,6 +142,7 @@ _PARTS: dict[str, Callable[[str], str]] = {
     "results": _results,
     "figures": _figures,
     "accuracy": _accuracy,
+    "relu6": relu6.part,
 }
 
 

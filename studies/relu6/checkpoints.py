@@ -1,0 +1,99 @@
+"""Trained networks as small files: convolution kernels in float16, the rest in float32.
+
+The network of the study is what the file holds, so nothing is lost that is measured.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from calibration_data.atomic import write_whole
+from calibration_data.errors import InvalidInputError
+from models.spec import ModelSpec
+
+if TYPE_CHECKING:
+    import keras
+
+
+def shipped() -> Path:
+    """Where the checkpoints of the repository lie."""
+    return Path(str(files("studies"))) / "relu6" / "checkpoints"
+
+
+def path_of(folder: Path, name: str) -> Path:
+    """Where the checkpoint of a network is, whether or not it exists."""
+    return folder / f"{name}.npz"
+
+
+def save(model: keras.Model, card: dict[str, Any], folder: Path, name: str) -> Path:
+    """Write a checkpoint and its card; each appears whole or not at all.
+
+    Args:
+        model: trained, without optimizer.
+        card: how it was trained, plain values for JSON.
+        folder: where.
+        name: of the network.
+
+    Raises:
+        InvalidInputError: a kernel that float16 does not hold, or a folder that is not writable.
+    """
+    arrays: dict[str, Any] = {}
+    for number, value in enumerate(model.get_weights()):
+        if value.ndim > 1 and not np.isfinite(value.astype(np.float16)).all():
+            raise InvalidInputError(
+                "kernels of a checkpoint fit float16",
+                received=f"{name} with up to {np.abs(value).max():g}",
+                remedy="train with more weight decay",
+            )
+        arrays[f"w{number:03d}"] = value.astype(np.float16) if value.ndim > 1 else value
+    path = path_of(folder, name)
+    write_whole(path, lambda part: np.savez_compressed(part, **arrays))
+    text = json.dumps(card, indent=2) + "\n"
+    beside = path.with_suffix(".json")
+    write_whole(beside, lambda part: part.write_text(text, encoding="utf-8"))
+    return path
+
+
+def load(spec: ModelSpec, folder: Path, name: str) -> keras.Model:
+    """Build a network with the weights of its checkpoint.
+
+    Raises:
+        InvalidInputError: no such checkpoint, a damaged one, or one of another network.
+    """
+    path = path_of(folder, name)
+    model = spec.build(spec)
+    try:
+        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as stored:
+            values = [stored[key].astype(np.float32) for key in sorted(stored.files)]
+        model.set_weights(values)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise InvalidInputError(
+            "a network of the study has a checkpoint",
+            received=f"{path} ({type(error).__name__})",
+            remedy="restore it from the repository, or train again with RETRAIN=1",
+        ) from error
+    return model
+
+
+def card(folder: Path, name: str) -> dict[str, Any]:
+    """What is said of a checkpoint beside it.
+
+    Raises:
+        InvalidInputError: no card, or a damaged one.
+    """
+    path = path_of(folder, name).with_suffix(".json")
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InvalidInputError(
+            "a checkpoint has a card beside it",
+            received=f"{path} ({type(error).__name__})",
+            remedy="restore it from the repository, or train again with RETRAIN=1",
+        ) from error
+    return found

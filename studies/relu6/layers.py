@@ -1,0 +1,186 @@
+"""What each activation of a network is, and the grids that a setting gives them all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+import numpy as np
+
+from calibration_data.preprocessing import Preprocessing
+from models.blocks import Activation
+from quantize.activations import Range, input_params, tied
+from quantize.graph import Fused, Graph, OpKind
+from quantize.ranges import RangeState, known_range
+from quantize.recipes import RangeMethod
+from studies.relu6.grid import INT8_BITS, Grid, decibels, grid_of
+
+BITS = (8, 7, 6, 5, 4)
+"""Of activations; weights, image and scores keep 8."""
+
+PERCENTILES = (99.99, 99.9, 99.7, 99.0, 98.0)
+"""That ``best_percentile`` chooses from."""
+
+
+class Role(StrEnum):
+    """What an activation is to the non-linearities."""
+
+    IMAGE = "image"
+    ACTIVATED = "activated"
+    """Result of ReLU, ReLU6, swish or hard swish."""
+    BEFORE = "before"
+    """What swish and hard swish are computed from: a tensor of its own in an int8 file."""
+    GATE = "gate"
+    """The sigmoid inside swish."""
+    LINEAR = "linear"
+    """Bottlenecks and sums of them."""
+    POOLED = "pooled"
+    SCORES = "scores"
+
+
+class Ranges(StrEnum):
+    """How the ranges of activations are found."""
+
+    MIN_MAX = "min-max"
+    """Smallest and largest value in calibration."""
+    PERCENTILE = "percentile"
+    """What ``best_percentile`` leaves in at each end."""
+    FIXED = "fixed"
+    """[0, 6] behind ReLU6, known without an image; MIN_MAX elsewhere."""
+
+
+class Where(StrEnum):
+    """Which tensors are rounded to integers."""
+
+    EVERY = "every tensor"
+    """As int8 .tflite files have it."""
+    FUSED = "fused"
+    """Not what swish and hard swish are computed from, as if each were one operator with the
+    convolution, as it is where an accelerator looks the function up in a table."""
+
+
+_NON_LINEAR = (OpKind.HARD_SWISH, OpKind.MUL, OpKind.RELU, OpKind.RELU6)
+
+
+def roles(graph: Graph) -> dict[str, Role]:
+    """The role of every activation, by name."""
+    found: dict[str, Role] = {graph.input: Role.IMAGE}
+    for op in graph.ops:
+        readers = graph.readers[op.name]
+        if op.name == graph.output:
+            role = Role.SCORES
+        elif op.kind == OpKind.LOGISTIC:
+            role = Role.GATE
+        elif op.kind in _NON_LINEAR or op.fused is not Fused.NONE:
+            role = Role.ACTIVATED
+        elif op.kind in (OpKind.MEAN, OpKind.RESHAPE):
+            role = Role.POOLED
+        elif any(r.kind in (OpKind.LOGISTIC, OpKind.HARD_SWISH) for r in readers):
+            role = Role.BEFORE
+        else:
+            role = Role.LINEAR
+        found |= dict.fromkeys(op.outputs, role)
+    return found
+
+
+def grids(
+    graph: Graph,
+    ranges: Mapping[str, tuple[float, float]],
+    bits: int,
+    contract: Preprocessing,
+    where: Where = Where.EVERY,
+) -> dict[str, Grid]:
+    """The grid of every activation that is rounded.
+
+    Activations of one scale in TFLite share their ranges here too. The sigmoid has [0, 1), the
+    image one integer a pixel value.
+
+    Args:
+        graph: canonical.
+        ranges: by activation, at least of one of those that share; what has none stays float.
+        bits: of the activations; image and scores have 8.
+        contract: of the image.
+        where: see Where.
+    """
+    role = roles(graph)
+    roots = tied(graph)
+    joined: dict[str, tuple[float, float]] = {}
+    for name, (low, high) in ranges.items():
+        other = joined.get(roots[name], (low, high))
+        joined[roots[name]] = (min(low, other[0]), max(high, other[1]))
+    found: dict[str, Grid] = {}
+    for name in graph.activations:
+        if where is Where.FUSED and role[name] in (Role.BEFORE, Role.GATE):
+            continue
+        width = INT8_BITS if role[name] in (Role.IMAGE, Role.SCORES) else bits
+        if role[name] is Role.IMAGE:
+            params = input_params(Range(*contract.value_range), contract)
+            first = params.dtype.limits[0] - params.zero_point[0]
+            found[name] = Grid(params.scale[0], first, first + 2**width - 1)
+        elif role[name] is Role.GATE:
+            found[name] = Grid(2.0**-width, 0, 2**width - 1)
+        elif roots[name] in joined:
+            found[name] = grid_of(*joined[roots[name]], width)
+    return found
+
+
+def methods(activation: Activation) -> tuple[Ranges, ...]:
+    """The ways to find ranges: fixed ones exist behind ReLU6 only."""
+    return tuple(Ranges) if activation is Activation.RELU6 else (Ranges.MIN_MAX, Ranges.PERCENTILE)
+
+
+def ranges_of(
+    graph: Graph,
+    states: Mapping[str, RangeState],
+    ranges: Ranges = Ranges.MIN_MAX,
+    percentile: float = PERCENTILES[0],
+) -> dict[str, tuple[float, float]]:
+    """Ranges by activation, as calibration saw them; image and scores have MIN_MAX.
+
+    Args:
+        graph: canonical.
+        states: of all activations.
+        ranges: how they are read.
+        percentile: of the values that each end keeps; for PERCENTILE.
+    """
+    role = roles(graph)
+    found: dict[str, tuple[float, float]] = {}
+    for name, state in states.items():
+        producer = graph.producers.get(name)
+        known = None if producer is None else known_range(producer.fused)
+        if ranges is Ranges.PERCENTILE and role[name] not in (Role.IMAGE, Role.SCORES):
+            found[name] = state.range(RangeMethod.PERCENTILE, percentile=percentile)
+        elif ranges is Ranges.FIXED and known is not None:
+            found[name] = known
+        else:
+            found[name] = state.range(RangeMethod.MIN_MAX)
+    return found
+
+
+def best_percentile(
+    graph: Graph, states: Mapping[str, RangeState], bits: int, contract: Preprocessing
+) -> float:
+    """The percentile of the highest mean SQNR over the activations, on calibration histograms.
+
+    Args:
+        graph: canonical.
+        states: of all activations in calibration.
+        bits: of the activations.
+        contract: of the image.
+    """
+    chosen = [n for n, role in roles(graph).items() if role in (Role.ACTIVATED, Role.LINEAR)]
+
+    def quality(percentile: float) -> float:
+        ranges = ranges_of(graph, states, Ranges.PERCENTILE, percentile)
+        found = grids(graph, ranges, bits, contract)
+        return float(np.mean([_sqnr(states[name], found[name]) for name in chosen]))
+
+    return max(PERCENTILES, key=quality)
+
+
+def _sqnr(state: RangeState, grid: Grid) -> float:
+    values, counts = state.histogram.centres, state.histogram.counts.astype(np.float64)
+    # The bins about zero hold the many exact zeros of a rectifier, which lose nothing.
+    error = np.where(np.abs(values) < state.histogram.width, 0, values - grid.nearest(values))
+    noise = float(counts @ np.square(error))
+    return min(decibels(float(counts @ np.square(values)), noise), 100.0)

@@ -1,0 +1,59 @@
+"""A trained network of the study in all the forms that the measurements need."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from export.tflite import canonical
+from quantize.graph import Graph
+from quantize.ranges import RangeState
+from studies.relu6 import checkpoints
+from studies.relu6.data import Images
+from studies.relu6.networks import Variant
+from studies.relu6.simulated import observed, scores
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network, its float answers and what calibration saw of it.
+
+    Attributes:
+        variant: which.
+        model: in Keras.
+        graph: canonical.
+        images: that it is measured on.
+        scores: of the float network on the test images, ``[n, classes]``.
+        states: of every activation on the calibration images.
+    """
+
+    variant: Variant
+    model: keras.Model = field(repr=False)
+    graph: Graph = field(repr=False)
+    images: Images = field(repr=False)
+    scores: np.ndarray = field(repr=False)
+    states: dict[str, RangeState] = field(repr=False)
+
+
+def open_network(variant: Variant, folder: Path, images: Images) -> Network:
+    """Load a checkpoint and run it once on calibration and test images.
+
+    Raises:
+        InvalidInputError: no checkpoint of that network in the folder.
+    """
+    model = checkpoints.load(variant.spec(), folder, variant.name)
+    graph = canonical(model, images.contract)
+    return Network(
+        variant,
+        model,
+        graph,
+        images,
+        scores(graph, images.test, None),
+        observed(graph, images.calibration),
+    )

@@ -1,0 +1,146 @@
+"""Networks with rounded weights and activations, run in float arithmetic.
+
+Sums are not rounded, so the answers are those of an int8 file but for the rounding of single
+sums; ``studies.relu6.files`` measures by how much.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from quantize.affine import weight_params
+from quantize.execute import forward, run
+from quantize.graph import Graph, Op, OpKind
+from quantize.ranges import RangeObserver, RangeState
+from quantize.recipes import Granularity
+from studies.relu6.grid import Grid
+
+BATCH = 250
+SAMPLE = 2**17
+"""Values of an activation that one batch adds to its histogram, at most."""
+
+WEIGHT_BITS = 8
+
+
+def batches(images: np.ndarray, size: int = BATCH) -> Iterator[np.ndarray]:
+    """Float32 ``[n, h, w, 3]`` in parts of at most ``size`` images."""
+    for start in range(0, len(images), size):
+        yield images[start : start + size]
+
+
+def scores(graph: Graph, images: np.ndarray, seen: Callable[[str, Any], Any] | None) -> np.ndarray:
+    """Scores of any number of images: ``[n, h, w, 3] -> [n, classes]``."""
+    return np.concatenate([run(graph, part, seen) for part in batches(images)])
+
+
+def weight_axis(op: Op, granularity: Granularity) -> int | None:
+    """Axis of a weight's scales; dense layers have one scale in every .tflite file."""
+    if granularity is Granularity.PER_TENSOR or op.kind == OpKind.DENSE:
+        return None
+    return op.channel_axis
+
+
+def with_rounded_weights(graph: Graph, granularity: Granularity) -> Graph:
+    """The graph whose weights are the nearest of 8-bit integers; biases stay as they are."""
+    values = {}
+    for op in graph.weighted:
+        weight = graph.weight(op)
+        params = weight_params(weight, axis=weight_axis(op, granularity), bits=WEIGHT_BITS)
+        values[op.inputs[1]] = params.dequantize(params.quantize(weight))
+    return graph.with_values(values)
+
+
+class Simulator:
+    """A network that is run with many sets of grids, four times as fast as by ``scores``.
+
+    TensorFlow traces it once for each choice of activations.
+
+    Args:
+        graph: whose weights are rounded already.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+        self._traced: dict[tuple[str, ...], Callable[[Any, Any], Any]] = {}
+
+    def scores(self, images: np.ndarray, grids: Mapping[str, Grid]) -> np.ndarray:
+        """``scores`` with ``rounding(grids)``: ``[n, h, w, 3] -> [n, classes]``."""
+        import tensorflow as tf
+
+        names = tuple(grids)
+        if names not in self._traced:
+            self._traced[names] = self._trace(names)
+        rows = [[1 / grid.scale, grid.first, grid.last, grid.scale] for grid in grids.values()]
+        table = tf.constant(np.asarray(rows, np.float32))
+        step = self._traced[names]
+        parts = [np.asarray(step(tf.constant(part), table)) for part in batches(images)]
+        return np.concatenate(parts)
+
+    def _trace(self, names: tuple[str, ...]) -> Callable[[Any, Any], Any]:
+        import tensorflow as tf
+
+        places = {name: place for place, name in enumerate(names)}
+
+        def step(images: Any, table: Any) -> Any:
+            def seen(name: str, value: Any) -> Any:
+                if name not in places:
+                    return value
+                inverse, first, last, scale = tf.unstack(table[places[name]])
+                return tf.clip_by_value(tf.round(value * inverse), first, last) * scale
+
+            return forward(self._graph, images, seen)
+
+        shape = self._graph.tensors[self._graph.input].shape[1:]
+        return tf.function(  # type: ignore[no-any-return]
+            step,
+            input_signature=[
+                tf.TensorSpec((None, *shape), tf.float32),
+                tf.TensorSpec((len(names), 4), tf.float32),
+            ],
+        )
+
+
+def rounding(grids: Mapping[str, Grid]) -> Callable[[str, Any], Any]:
+    """What ``quantize.execute.forward`` is to be told: activations take the nearest numbers."""
+
+    def seen(name: str, value: Any) -> Any:
+        grid = grids.get(name)
+        return value if grid is None else grid.rounded(value)
+
+    return seen
+
+
+def in_half_precision(_: str, value: Any) -> Any:
+    """An activation as float16 keeps it: ties to even, infinity beyond 65,504."""
+    import tensorflow as tf
+
+    return tf.cast(tf.cast(value, tf.float16), tf.float32)
+
+
+def with_half_weights(graph: Graph) -> Graph:
+    """The graph whose weights and biases are float16 numbers."""
+    names = {name for op in graph.weighted for name in op.inputs[1:] if name}
+    return graph.with_values(
+        {name: graph.value(name).astype(np.float16).astype(np.float32) for name in names}
+    )
+
+
+def observed(graph: Graph, images: np.ndarray) -> dict[str, RangeState]:
+    """Histograms and ranges of every activation, as a stream of batches.
+
+    Args:
+        graph: canonical.
+        images: float32 ``[n, h, w, 3]``.
+    """
+    observers = {name: RangeObserver(name, sample=SAMPLE) for name in graph.activations}
+
+    def seen(name: str, value: Any) -> Any:
+        observers[name].update(np.asarray(value))
+        return value
+
+    for part in batches(images):
+        run(graph, part, seen)
+    return {name: observer.state for name, observer in observers.items()}

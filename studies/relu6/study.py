@@ -1,0 +1,171 @@
+"""The study from checkpoints to results, one network and one part at a time.
+
+Each step's rows are kept in a file under a key of what shaped them, so a run that was cut off goes
+on where it was, and a run after one retrained network measures that one again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+from calibration_data.atomic import write_whole
+from studies.relu6 import bits, breaking, calibration, checkpoints, half, spiral, why
+from studies.relu6.data import Images, open_images
+from studies.relu6.network import Network, open_network
+from studies.relu6.networks import ACTIVATIONS, SEEDS, Variant, variants
+from studies.relu6.results import Results
+from studies.relu6.summing import Rows, results_of
+
+FORMAT = 1
+"""Raised when a part measures something else than before."""
+
+
+TEST_IMAGES = 2500
+"""Of the 10,000, so that the whole study takes less than a quarter of an hour on two cores."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run of the study covers.
+
+    Attributes:
+        networks: in order.
+        checkpoints: folder that they lie in.
+        steps: folder for the rows of each step.
+        test: test images at most; None for all.
+        calibration: calibration images at most; None for all.
+        matrices: random matrices of the spiral.
+    """
+
+    networks: tuple[Variant, ...] = tuple(variants())
+    checkpoints: Path = field(default_factory=checkpoints.shipped)
+    steps: Path = Path("artifacts/relu6/steps")
+    test: int | None = TEST_IMAGES
+    calibration: int | None = None
+    matrices: int = spiral.SEEDS
+
+
+Step = Callable[[Network], Any]
+
+
+def _bits(network: Network) -> Any:
+    return [row.to_dict() for row in bits.measure(network)]
+
+
+def _why(network: Network) -> Any:
+    return {
+        "layers": [asdict(row) for row in why.measure(network)],
+        "spread": [asdict(row) for row in why.spread(network)],
+        "histograms": [
+            asdict(row) for row in why.histograms(network, why.shown_layers(network.graph))
+        ],
+    }
+
+
+def _half(network: Network) -> Any:
+    row, binades = half.measure(network)
+    return {"half": asdict(row), "binades": [asdict(b) for b in binades]}
+
+
+def _calibration(network: Network) -> Any:
+    return [row.to_dict() for row in calibration.measure(network)]
+
+
+def _breaking(network: Network) -> Any:
+    return [row.to_dict() for row in breaking.measure(network)]
+
+
+STEPS: dict[str, Step] = {
+    "bits": _bits,
+    "why": _why,
+    "half": _half,
+    "calibration": _calibration,
+    "breaking": _breaking,
+}
+"""The parts; the ablations go through the first one alone."""
+
+
+def steps_of(variant: Variant) -> tuple[str, ...]:
+    """The parts that a network is measured in."""
+    return tuple(STEPS) if variant.kind in ACTIVATIONS else ("bits",)
+
+
+def total_steps(plan: Plan) -> int:
+    """How often ``run`` says that a step is done."""
+    return sum(len(steps_of(variant)) for variant in plan.networks) + len(spiral.DIMENSIONS)
+
+
+def run(plan: Plan, advance: Callable[[int], None] = lambda _: None) -> Results:
+    """Measure everything that is not measured yet, and put it together.
+
+    Args:
+        plan: what to cover.
+        advance: told of each step that is done.
+
+    Raises:
+        InvalidInputError: a checkpoint that is missing or damaged.
+    """
+    images = _Lazy(plan)
+    rows = Rows()
+    for variant in plan.networks:
+        rows.add(variant, checkpoints.card(plan.checkpoints, variant.name))
+        for name, found in _steps(plan, variant, images):
+            rows.take(name, variant, found)
+            advance(1)
+    for dimensions in spiral.DIMENSIONS:
+        rows.spirals.append(spiral.measure(dimensions, plan.matrices))
+        advance(1)
+    return results_of(rows)
+
+
+@dataclass
+class _Lazy:
+    """Images, read when a step first needs them."""
+
+    plan: Plan
+
+    @cached_property
+    def images(self) -> Images:
+        return open_images(self.plan.test, self.plan.calibration)
+
+
+def _steps(plan: Plan, variant: Variant, lazy: _Lazy) -> Iterator[tuple[str, Any]]:
+    network: Network | None = None
+    for name in steps_of(variant):
+        key = _key(plan, variant, name)
+        path = plan.steps / f"{variant.name}-{name}.json"
+        found = _stored(path, key)
+        if found is None:
+            if network is None:
+                network = open_network(variant, plan.checkpoints, lazy.images)
+            found = STEPS[name](network)
+            text = json.dumps({"key": key, "rows": found}, allow_nan=False)
+            write_whole(path, partial(Path.write_text, data=text, encoding="utf-8"))
+        yield name, found
+
+
+def _key(plan: Plan, variant: Variant, name: str) -> str:
+    digest = hashlib.sha256(checkpoints.path_of(plan.checkpoints, variant.name).read_bytes())
+    digest.update(f"{FORMAT} {name} {plan.test} {plan.calibration}".encode())
+    return digest.hexdigest()
+
+
+def _stored(path: Path, key: str) -> Any:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return content["rows"] if content["key"] == key else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def available(folder: Path, seeds: Sequence[int] = SEEDS) -> tuple[Variant, ...]:
+    """The networks whose checkpoints lie in a folder, in their order."""
+    return tuple(
+        v for v in variants(seeds=tuple(seeds)) if checkpoints.path_of(folder, v.name).is_file()
+    )

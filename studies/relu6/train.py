@@ -1,0 +1,92 @@
+"""Training of the study's networks: one recipe for all of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from calibration_data.datasets.base import Dataset
+from models.training import TrainingRecipe, TrainingResult, train
+from studies.relu6 import checkpoints
+from studies.relu6.networks import Variant
+
+RECIPE = TrainingRecipe(
+    epochs=4,
+    batch_size=64,
+    learning_rate=0.05,
+    warmup_epochs=0.3,
+    ema_momentum=0.99,
+    shift=1,
+    erase=0.0,
+)
+"""The shipped network's recipe with half the batch and half the rate, for a short schedule."""
+
+
+def train_all(
+    networks: Iterable[Variant],
+    dataset: Dataset,
+    states: Path,
+    folder: Path,
+    *,
+    recipe: TrainingRecipe = RECIPE,
+    tell: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Train networks one after another and write their checkpoints.
+
+    A killed run goes on at the epoch where it was; a network with a checkpoint is done.
+
+    Args:
+        networks: in the order of training.
+        dataset: training split; its end is kept for development.
+        states: folder of unfinished runs and weights, a folder a network.
+        folder: of the checkpoints.
+        recipe: its seed is replaced by the network's.
+        tell: told a line an epoch and a line a network.
+    """
+    for variant in networks:
+        if checkpoints.path_of(folder, variant.name).is_file():
+            continue
+        result = _trained(variant, dataset, replace(recipe, seed=variant.seed), states, tell)
+        spec = variant.spec()
+        model = spec.build(spec)
+        model.load_weights(result.weights)
+        card = json.loads(result.card.read_text(encoding="utf-8"))
+        checkpoints.save(model, card_of(variant, card), folder, variant.name)
+        tell(f"{variant.name}: development top-1 {result.development_accuracy:.2f} %")
+        _forget()
+
+
+def card_of(variant: Variant, trained: dict[str, Any]) -> dict[str, Any]:
+    """The card of a checkpoint, from that of its training."""
+    return {
+        "name": variant.name,
+        **trained,
+        "stem_stride": variant.spec().stem_stride,
+        "command": "edgequant study relu6 --retrain",
+        "stored": "kernels in float16, the rest in float32",
+    }
+
+
+def _trained(
+    variant: Variant,
+    dataset: Dataset,
+    recipe: TrainingRecipe,
+    states: Path,
+    tell: Callable[[str], None],
+) -> TrainingResult:
+    def on_epoch(epoch: int, figures: dict[str, float]) -> None:
+        shown = ", ".join(f"{key} {value:.4f}" for key, value in figures.items())
+        tell(f"{variant.name} epoch {epoch}/{recipe.epochs}: {shown}")
+
+    output = states / variant.name
+    return train(variant.spec(), dataset, recipe, output, verbose=0, on_epoch=on_epoch)
+
+
+def _forget() -> None:
+    """Let go of the last network: Keras keeps every one that was built."""
+    import keras
+
+    keras.backend.clear_session()
