@@ -44,8 +44,8 @@ def planned(names: tuple[str, ...]) -> PlannedNetwork:
     return PlannedNetwork(plan.network(GRAPH), plan)
 
 
-def kinds(names: tuple[str, ...]) -> Counter[str]:
-    return Counter(str(op.kind) for op in GRAPH.ops if op.name in names)
+def kinds(names: tuple[str, ...]) -> Counter[tuple[str, str]]:
+    return Counter(("float32", str(op.kind)) for op in GRAPH.ops if op.name in names)
 
 
 def write_tflite(path: Path, network: PlannedNetwork, io: IoType) -> None:

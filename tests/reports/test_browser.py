@@ -20,6 +20,8 @@ from selenium.webdriver.common.keys import Keys
 
 from reports import cost_page, sensitivity_page, ship_page
 from reports.html import write_page
+from studies.relu6.page import page_of
+from studies.relu6.results import Results, committed
 from tests.reports.samples import comparison, everything
 from tests.reports.test_command_pages import COSTS, FILES, RANKING, manifest
 
@@ -115,13 +117,14 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "sensitivity": sensitivity_page.page(RANKING, "edgequant sensitivity"),
         "cost": cost_page.layers_page(COSTS, "edgequant cost --html"),
         "ship": ship_page.page(manifest(), FILES, [], "edgequant ship"),
+        "relu6": page_of(Results.read(committed())),
     }
     for name, page in made.items():
         write_page(page, folder / f"{name}.html")
     return {name: folder / f"{name}.html" for name in made}
 
 
-@pytest.fixture(params=["everything", "compare", "sensitivity", "cost", "ship"])
+@pytest.fixture(params=["everything", "compare", "sensitivity", "cost", "ship", "relu6"])
 def path(request: pytest.FixtureRequest, pages: dict[str, Path]) -> Path:
     """Each page in turn."""
     found: Path = pages[request.param]
