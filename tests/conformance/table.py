@@ -49,6 +49,8 @@ ESSENTIAL = ("tflite-float32", "tflite-float16", "tflite-int8", "onnx-float32", 
 """Recipes that every network is held to, in the default runtimes."""
 EVERY_RECIPE = ("mobilenet_v2", "mobilenet_v2_small")
 """Networks that are held to every recipe in every runtime."""
+UNSTEADY = ("mobileone_s4",)
+"""Networks without figures at full size: with random weights rounding alone moves their outputs."""
 SAMPLES = 32
 IMAGES = 200
 
@@ -135,7 +137,7 @@ def _tame(model: keras.Model) -> None:
     """Raise the least variances of each batch norm to a hundredth of its median.
 
     Channels that 32 images leave still would multiply any other image's rounding errors, layer by
-    layer: the float32 file of mobileone_s4 then has nothing in common with its model.
+    layer.
     """
     import keras
 
@@ -232,6 +234,8 @@ def _write(path: Path, *, full_size: bool) -> None:
     known = read_table(path) if path.is_file() else {}
     rows = {key: cell for key, cell in known.items() if key[0] in model_specs()}
     for spec in model_specs().values():
+        if full_size and spec.name in UNSTEADY:
+            continue
         sys.stderr.write(f"{path.stem}: {spec.name}\n")
         with tempfile.TemporaryDirectory() as folder:
             found = cells(spec, Path(folder), walk_of(spec.name, full_size=full_size))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from tests.conformance.table import (
     ESSENTIAL,
     FULL_SIZE,
     REFERENCE,
+    UNSTEADY,
     Cell,
     Walk,
     cells,
@@ -80,20 +82,31 @@ def test_every_network_is_in_the_table_and_keeps_its_answers(model: str) -> None
     _assert_sound(rows)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("model", model_specs())
+# A millionth more of the image moves the outputs of mobileone_s4 by a fifth, so no two runtimes
+# agree on random weights. The reference has it at 64 pixels.
+FULL_SIZED = [
+    pytest.param(name, marks=pytest.mark.xfail(strict=True)) if name in UNSTEADY else name
+    for name in model_specs()
+]
+
+
+@pytest.mark.parametrize("model", FULL_SIZED)
 def test_every_network_is_in_the_table_of_full_size(model: str) -> None:
     rows = {key[1]: cell for key, cell in read_table(FULL_SIZE).items() if key[0] == model}
     assert set(ESSENTIAL) == set(rows), "run make conformance"
-    _assert_sound(rows)
+    # A thousand classes at random have a probability of a thousandth each, and the softmax of an
+    # int8 .tflite a step of 1/256: such scores are zeros. The .onnx with the same integers shows
+    # the rest.
+    softmax = model_specs()[model].classifier_activation == "softmax"
+    _assert_sound(rows, set(ESSENTIAL) - ({"tflite-int8"} if softmax else set()))
 
 
-def _assert_sound(rows: dict[str, Cell]) -> None:
+def _assert_sound(rows: dict[str, Cell], judged: Iterable[str] = ESSENTIAL) -> None:
     for name in ("tflite-float32", "onnx-float32"):
         assert rows[name].sqnr_db > EXACT_DB
         assert rows[name].agreement == 100
     assert rows["tflite-float16"].sqnr_db > FLOAT16_DB
-    assert min(rows[name].sqnr_db for name in ESSENTIAL) > ALIVE_DB
+    assert min(rows[name].sqnr_db for name in judged) > ALIVE_DB
 
 
 def test_every_recipe_and_every_artifact_runtime_is_in_the_table() -> None:
