@@ -14,6 +14,7 @@ import numpy as np
 
 from quantize.calibrate import Extremes
 from quantize.graph import Graph, Op, OpKind
+from quantize.groups import Groups
 
 _PASSING = frozenset(
     {
@@ -49,22 +50,13 @@ class Bundle:
 
 def bundles(graph: Graph) -> Iterator[Bundle]:
     """Every group of activations whose channels may be put into another order."""
-    parent = {name: name for name in graph.activations}
-
-    def root(name: str) -> str:
-        while parent[name] != name:
-            name = parent[name]
-        return name
-
+    groups = Groups(graph.activations)
     for op in graph.ops:
         if op.kind in _PASSING:
             names = [n for n in (*op.inputs, *op.outputs) if n and not graph.is_constant(n)]
             for name in names[1:]:
-                parent[root(name)] = root(names[0])
-    members: dict[str, list[str]] = {}
-    for name in graph.activations:
-        members.setdefault(root(name), []).append(name)
-    for names in members.values():
+                groups.join(names[0], name)
+    for names in groups.sets().values():
         bundle = _bundle(graph, tuple(names))
         if bundle is not None and bundle.takers and bundle.givers:
             yield bundle

@@ -219,28 +219,20 @@ def half(results: Results) -> str:
         for k in ACTIVATION_KINDS
     ]
     rooms = []
-    for kind in ACTIVATION_KINDS:
-        rows = [row for row in results.half if row.kind == kind]
+    by_kind = [[row for row in results.half if row.kind == k] for k in ACTIVATION_KINDS]
+    for kind, rows in zip(ACTIVATION_KINDS, by_kind, strict=True):
         largest = max(row.largest for row in rows)
         below = 100 * max(row.subnormal for row in rows)
         rooms.append(f"{NAMES[kind]} {largest:.1f} ({below:.2f} % subnormal)")
-    half_db = {
-        k: sum(r.half_db for r in results.half if r.kind == k)
-        / sum(r.kind == k for r in results.half)
-        for k in ACTIVATION_KINDS
-    }
-    int8_db = {
-        k: sum(r.int8_db for r in results.half if r.kind == k)
-        / sum(r.kind == k for r in results.half)
-        for k in ACTIVATION_KINDS
-    }
+    half_db = [sum(row.half_db for row in rows) / len(rows) for rows in by_kind]
+    int8_db = [sum(row.int8_db for row in rows) / len(rows) for rows in by_kind]
     overflow = any(row.overflow > 0 for row in results.half)
     return (
         f"With weights and activations in float16 the drops are {listed(drops)} points. The "
         f"largest activations are {listed(rooms)}: "
         f"{'some pass' if overflow else 'none comes near'} 65,504. Rounding to float16 leaves "
-        f"{min(half_db.values()):.0f} to {max(half_db.values()):.0f} dB of the activations, int8 "
-        f"{min(int8_db.values()):.0f} to {max(int8_db.values()):.0f} dB."
+        f"{min(half_db):.0f} to {max(half_db):.0f} dB of the activations, int8 "
+        f"{min(int8_db):.0f} to {max(int8_db):.0f} dB."
     )
 
 
