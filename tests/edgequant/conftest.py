@@ -93,3 +93,19 @@ def tiny_int8(tiny_keras: Path, photos: Path, tmp_path_factory: pytest.TempPathF
         main([str(a) for a in (*arguments, "--calibration", f"{photos}:train", "--output", output)])
     assert not stop.value.code
     return output / "mine-tflite-int8.tflite"
+
+
+def model_and_images(
+    folder: Path, name: str, model: Any, pictures: np.ndarray, labels: np.ndarray
+) -> tuple[Path, Path]:
+    """A network of 16 x 16 pixels with its contract, and images: the first 200 to calibrate on."""
+    model.save(folder / f"{name}.keras")
+    (folder / f"{name}.toml").write_text(
+        'size = [16, 16]\ncrop = "stretch"\nmean = 127.5\nstd = 127.5\n'
+    )
+    np.savez(
+        folder / "data.npz",
+        images_train=pictures[:200], labels_train=labels[:200],
+        images_test=pictures[200:], labels_test=labels[200:],
+    )  # fmt: skip
+    return folder / f"{name}.keras", folder / "data.npz"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from export.tflite_graph import read_flat_model
-from tests.edgequant.conftest import Outcome, Run
+from tests.edgequant.conftest import Outcome, Run, model_and_images
 
 
 @pytest.fixture(scope="module")
@@ -36,16 +36,7 @@ def coarse(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     model.get_layer("head").set_weights([kernel, bias - np.median(scores, axis=0)])
     labels = (scores - np.median(scores, axis=0)).argmax(axis=1)
     folder = tmp_path_factory.mktemp("coarse")
-    model.save(folder / "coarse.keras")
-    (folder / "coarse.toml").write_text(
-        'size = [16, 16]\ncrop = "stretch"\nmean = 127.5\nstd = 127.5\n'
-    )
-    np.savez(
-        folder / "data.npz",
-        images_train=pictures[:200], labels_train=labels[:200],
-        images_test=pictures[200:], labels_test=labels[200:],
-    )  # fmt: skip
-    return folder / "coarse.keras", folder / "data.npz"
+    return model_and_images(folder, "coarse", model, pictures, labels)
 
 
 def command(coarse: tuple[Path, Path], output: Path, *more: object) -> tuple[object, ...]:

@@ -10,7 +10,7 @@ import pytest
 
 from edgequant.repair import first_that_holds
 from export.target import target_of
-from tests.edgequant.conftest import Run
+from tests.edgequant.conftest import Run, model_and_images
 
 
 @pytest.fixture(scope="module")
@@ -37,11 +37,6 @@ def hard(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     kernel, bias = model.get_layer("pointwise").get_weights()
     kernel[:, :, 0] = 2000.0
     model.get_layer("pointwise").set_weights([kernel, bias + 0.5])
-    folder = tmp_path_factory.mktemp("hard")
-    model.save(folder / "hard.keras")
-    (folder / "hard.toml").write_text(
-        'size = [16, 16]\ncrop = "stretch"\nmean = 127.5\nstd = 127.5\n'
-    )
     rng = np.random.default_rng(2)
     coarse = rng.integers(0, 256, (360, 4, 4, 3))
     pictures = coarse.repeat(4, axis=1).repeat(4, axis=2).astype(np.uint8)
@@ -50,13 +45,8 @@ def hard(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     head = model.get_layer("head")
     kernel, bias = head.get_weights()
     head.set_weights([kernel, bias - scores.mean(axis=0)])  # all classes occur
-    model.save(folder / "hard.keras")
-    np.savez(
-        folder / "data.npz",
-        images_train=pictures[:200], labels_train=labels[:200],
-        images_test=pictures[200:], labels_test=labels[200:],
-    )  # fmt: skip
-    return folder / "hard.keras", folder / "data.npz"
+    folder = tmp_path_factory.mktemp("hard")
+    return model_and_images(folder, "hard", model, pictures, labels)
 
 
 def command(hard: tuple[Path, Path], output: Path, *more: object) -> tuple[object, ...]:
