@@ -14,7 +14,7 @@ from quantize.execute import forward, prepared
 from quantize.graph import Graph
 from quantize.parallel import in_parallel
 
-BATCH = 16
+BATCH = 8
 """Images that the float pass takes at once."""
 
 

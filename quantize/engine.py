@@ -69,7 +69,7 @@ class Effort:
 
 
 EFFORTS: Mapping[Optimization, Effort] = {
-    Optimization.FAST: Effort(images=16, positions=300, sweeps=0, ranged=100),
+    Optimization.FAST: Effort(images=8, positions=400, sweeps=0, ranged=48),
     Optimization.DEFAULT: Effort(images=24, positions=800, sweeps=1),
     Optimization.BEST: Effort(
         images=256, positions=2000, sweeps=3, narrowings=(1.0, 0.92), judges=32

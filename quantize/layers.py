@@ -179,15 +179,29 @@ def _best(
     integers = np.empty((len(scales), *target.shape))
     errors = np.empty(scales.shape)
     for part, layer in layers:
-        many = layer.repeated(len(scales))
-        scale = scales[:, part].reshape(-1)
-        found = rounded(many, scale, damping=settings.damping, sweeps=settings.sweeps)
-        integers[:, part] = found.reshape(len(scales), -1, found.shape[1])
-        errors[:, part] = many.error(found * scale[:, None]).reshape(len(scales), -1)
+        integers[:, part], errors[:, part] = _tried(layer, scales[:, part], settings)
     if not _per_channel(op, settings):
         errors = np.broadcast_to(errors.sum(axis=1, keepdims=True), errors.shape)
     best, channels = errors.argmin(axis=0), np.arange(len(target))
     return scales[best, channels], integers[best, channels]
+
+
+def _tried(
+    layer: Layer, scales: np.ndarray, settings: LayerSettings
+) -> tuple[np.ndarray, np.ndarray]:
+    """Integers ``[candidates, rows, inputs]`` and errors ``[candidates, rows]`` of all scales.
+
+    A scale that a row has already been given is not tried again.
+    """
+    first = (scales[None] == scales[:, None]).argmax(axis=1)  # [candidates, rows]
+    new = first == np.arange(len(scales))[:, None]
+    rows = np.nonzero(new)[1]
+    many, scale = layer.chosen(rows), scales[new]
+    found = rounded(many, scale, damping=settings.damping, sweeps=settings.sweeps)
+    place = np.zeros(scales.shape, np.int64)
+    place[new] = np.arange(len(rows))
+    place = np.take_along_axis(place, first, 0)
+    return found[place], many.error(found * scale[:, None])[place]
 
 
 def _per_channel(op: Op, settings: LayerSettings) -> bool:

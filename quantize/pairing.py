@@ -25,7 +25,7 @@ _PASSING = frozenset(
 """Operators that keep every channel in its place."""
 
 
-MOST_ROWS = 2048
+MOST_ROWS = 512
 """Rows of the readers that judge an order; of more, evenly spread ones do."""
 
 

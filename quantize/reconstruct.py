@@ -7,6 +7,7 @@ outputs of the float one, so later layers make good what earlier ones lost.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,13 +75,16 @@ class Lockstep:
         chunks = [tf.constant(part) for part in np.array_split(images, self._chunks(len(images)))]
         self.exact = {self.graph.input: chunks}
         self.integers = {self.graph.input: [self._stored(self.graph.input, x) for x in chunks]}
-        for op, spent in schedule(self.graph):
-            if op.is_weighted and op.name not in self.float_ops:
-                self._solve(op)
-            self._step(op)
-            for name in spent:
-                del self.exact[name], self.integers[name]
-            advance(1)
+        with ThreadPoolExecutor(1) as beside:  # rounding leaves a core to the float network
+            for op, spent in schedule(self.graph):
+                wanted = beside.submit(self._float_step, op)
+                if op.is_weighted and op.name not in self.float_ops:
+                    self._solve(op)
+                self._integer_step(op)
+                self._keep(self.exact, op, wanted.result())
+                for name in spent:
+                    del self.exact[name], self.integers[name]
+                advance(1)
         return self.constants
 
     def _chunks(self, count: int) -> int:
@@ -107,22 +111,30 @@ class Lockstep:
             positions = min(positions, max(enough, positions // DEPTHWISE_SHARE))
         return moments(op, self.graph, chosen, positions, source)
 
-    def _step(self, op: Op) -> None:
-        """Compute an operator in both networks."""
-        exact = prepared(self.graph, op)
+    def _float_step(self, op: Op) -> list[list[Any]]:
+        """Compute an operator in the float network: its outputs, a chunk each."""
+        stored = prepared(self.graph, op)
+
+        def results(chunk: int) -> list[Any]:
+            wanted = run_op(op, self.graph, self._reads(op, stored, chunk, self._exact))
+            return [_compact(op, value) for value in wanted]
+
+        return [results(chunk) for chunk in _numbers(self.exact)]
+
+    def _integer_step(self, op: Op) -> None:
+        """Compute an operator in the quantized network."""
         decided = prepared(self.graph, op, self._decided)
 
-        def both(chunk: int) -> tuple[list[Any], list[Any]]:
-            wanted = run_op(op, self.graph, self._reads(op, exact, chunk, self._exact))
+        def results(chunk: int) -> list[Any]:
             found = run_op(op, self.graph, self._reads(op, decided, chunk, self._quantized))
-            stored = [self._stored(n, v) for n, v in zip(op.outputs, found, strict=True)]
-            return [_compact(op, value) for value in wanted], stored
+            return [self._stored(n, v) for n, v in zip(op.outputs, found, strict=True)]
 
-        chunks = len(next(iter(self.exact.values())))
-        results = list(in_parallel(both, range(chunks)))
-        for place, name in enumerate(op.outputs):
-            self.exact[name] = [kept[place] for kept, _ in results]
-            self.integers[name] = [stored[place] for _, stored in results]
+        self._keep(self.integers, op, list(in_parallel(results, _numbers(self.integers))))
+
+    @staticmethod
+    def _keep(where: dict[str, list[Any]], op: Op, results: list[list[Any]]) -> None:
+        for name, chunks in zip(op.outputs, zip(*results, strict=True), strict=True):
+            where[name] = list(chunks)
 
     def _reads(
         self, op: Op, stored: Mapping[str, Any], chunk: int, read: Callable[[str, int], Any]
@@ -149,6 +161,11 @@ class Lockstep:
     def _stored(self, name: str, values: Any) -> Any:
         params = self.params.get(name)
         return values if params is None else quantized(values, params)
+
+
+def _numbers(chunks: Mapping[str, list[Any]]) -> range:
+    """Of the chunks that every activation is held in."""
+    return range(len(next(iter(chunks.values()))))
 
 
 def _compact(op: Op, values: Any) -> Any:

@@ -24,6 +24,10 @@ PAIR_LIMIT = 128
 VPMADDUBSW saturates at 32,767 (Intel SDM, volume 2), and 255 * 128 is 32,640."""
 
 _BLOCK = 64
+"""Inputs whose errors reach the inputs after them in one product of matrices."""
+
+_NEAR = 8
+"""Of a block, those whose errors reach each other one by one."""
 
 
 @dataclass(frozen=True)
@@ -42,21 +46,18 @@ class Layer:
     moments: np.ndarray = field(repr=False)
     neighbours: np.ndarray | None = field(default=None, repr=False)
 
-    def repeated(self, times: int) -> Layer:
-        """The rows several times over, one copy after another."""
-        apart = self.moments.ndim == 3
-        return Layer(
-            np.tile(self.weight, (times, 1)),
-            np.tile(self.moments, (times, 1, 1)) if apart else self.moments,
-            self.neighbours,
-        )
+    def chosen(self, rows: np.ndarray | slice) -> Layer:
+        """Some of the rows, in any order and as often as they are named."""
+        own = self.moments[rows] if self.moments.ndim == 3 else self.moments
+        return Layer(self.weight[rows], own, self.neighbours)
 
     def error(self, weight: np.ndarray) -> np.ndarray:
-        """Mean square error of each row's output if ``weight`` took the layer's place."""
-        off = weight - self.weight
+        """Mean square error of each row's output if ``weight`` took the layer's place, float32."""
+        off = (weight - self.weight).astype(np.float32)
+        moments = self.moments.astype(np.float32)
         if self.moments.ndim == 3:
-            return np.asarray(np.einsum("ri,rij,rj->r", off, self.moments, off, optimize=True))
-        return np.asarray(np.einsum("ri,ri->r", off @ self.moments, off))
+            return np.asarray(np.einsum("ri,rij,rj->r", off, moments, off, optimize=True))
+        return np.asarray(np.einsum("ri,ri->r", off @ moments, off))
 
 
 def damped(moments: np.ndarray, share: float) -> np.ndarray:
@@ -94,7 +95,8 @@ def rounded(
     order = np.argsort(-np.einsum("...ii->...i", moments), axis=-1, kind="stable")
     if moments.ndim == 3:
         return _rounded_apart(layer, scale, moments, order, sweeps)
-    integers = _propagated(layer, scale, moments, order)
+    spread = _spread(moments[np.ix_(order, order)])
+    integers = _propagated(layer, scale, spread, order)
     return np.ascontiguousarray(_descended(layer, scale, moments, integers, sweeps).T)
 
 
@@ -150,7 +152,7 @@ def _inverse(upper: np.ndarray) -> np.ndarray:
 
 
 def _propagated(
-    layer: Layer, scale: np.ndarray, moments: np.ndarray, order: np.ndarray
+    layer: Layer, scale: np.ndarray, spread: np.ndarray, order: np.ndarray
 ) -> np.ndarray:
     """One pass over the inputs; each rounding error is spread over the inputs that follow.
 
@@ -158,21 +160,23 @@ def _propagated(
         ``[inputs, rows]``, in the layer's own order.
     """
     work = np.ascontiguousarray(layer.weight[:, order].T)  # an input's weights lie together
-    spread = _spread(moments[np.ix_(order, order)])
     others = _others(layer)
     integers = np.zeros_like(work)
     inputs = len(work)
+    errors = np.empty((_BLOCK, work.shape[1]))
     for start in range(0, inputs, _BLOCK):
         stop = min(inputs, start + _BLOCK)
-        errors = np.empty((stop - start, work.shape[1]))
-        for j in range(start, stop):
-            low, high = _bounds(integers, int(order[j]), others)
-            chosen = np.clip(np.rint(work[j] / scale), low, high)
-            integers[order[j]] = chosen
-            error = (work[j] - chosen * scale) / spread[j, j]
-            errors[j - start] = error
-            work[j + 1 : stop] -= spread[j, j + 1 : stop, None] * error
-        work[stop:] -= spread[start:stop, stop:].T @ errors
+        for near in range(start, stop, _NEAR):
+            far = min(stop, near + _NEAR)
+            for j in range(near, far):
+                low, high = _bounds(integers, int(order[j]), others)
+                chosen = np.clip(np.rint(work[j] / scale), low, high)
+                integers[order[j]] = chosen
+                error = errors[j - start]
+                np.divide(work[j] - chosen * scale, spread[j, j], out=error)
+                work[j + 1 : far] -= spread[j, j + 1 : far, None] * error
+            work[far:stop] -= spread[near:far, far:stop].T @ errors[near - start : far - start]
+        work[stop:] -= spread[start:stop, stop:].T @ errors[: stop - start]
     return integers
 
 
@@ -184,6 +188,8 @@ def _descended(
     Inside a block of inputs the gradient follows every step; the rest of it follows once a block,
     in one product of matrices.
     """
+    if not sweeps:
+        return integers
     gradient = moments @ (integers * scale - layer.weight.T)
     diagonal = np.diag(moments)
     others = _others(layer)
