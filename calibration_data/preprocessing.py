@@ -307,11 +307,17 @@ def read_labels(path: Path) -> tuple[str, ...]:
     labels = tuple(line.strip() for line in lines)
     while labels and not labels[-1]:
         labels = labels[:-1]
-    if not labels or not all(labels):
+    if not all(labels):
         raise InvalidInputError(
-            "a label list has no empty line",
-            received=f"{path} with {len(labels)} lines",
+            "a label list has no empty line between labels",
+            received=f"{path}, whose line {labels.index('') + 1} is empty",
             remedy="write one label on each line",
+        )
+    if not labels:
+        raise InvalidInputError(
+            "a label list has one label a line",
+            received=f"{path}, which has none",
+            remedy="write the labels in the order of the network's outputs",
         )
     return labels
 

@@ -19,6 +19,7 @@ from quantize.execute import constants, dequantized, forward, quantized, run_op,
 from quantize.graph import SAME_SCALE, Graph, Op, OpKind
 from quantize.layers import Solved, solve
 from quantize.moments import moments
+from quantize.parallel import one_blas_thread
 from quantize.simulate import multiply_adds
 
 BATCH = 8
@@ -142,7 +143,8 @@ def sensitivity(
             received=", ".join(sorted(unknown)),
             remedy="take the names from 'edgequant sensitivity' without --keep-float",
         )
-    solved = solved_alone(settled, request, advance)
+    with one_blas_thread():
+        solved = solved_alone(settled, request, advance)
     changes = list(_changes(graph, settled, solved, frozenset(request.float_ops)))
     tally = {change.key: _Tally() for change in changes}
     base = _Tally()
