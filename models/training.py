@@ -11,7 +11,7 @@ import json
 import math
 import platform
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -246,6 +246,7 @@ def train(
     recipe: TrainingRecipe,
     output: Path,
     *,
+    weights: Sequence[np.ndarray] | None = None,
     verbose: int = 1,
     on_epoch: Callable[[int, dict[str, float]], None] | None = None,
 ) -> TrainingResult:
@@ -256,6 +257,7 @@ def train(
         dataset: training split; its last ``recipe.holdout`` images are kept for development.
         recipe: how.
         output: folder for weights, card and the state of an unfinished run.
+        weights: to begin with, as ``keras.Model.get_weights`` gives them; None for random ones.
         verbose: 1 shows a progress bar, 2 prints a line an epoch, 0 nothing (Keras's words).
         on_epoch: told the epoch and its figures when one ends.
 
@@ -275,6 +277,8 @@ def train(
         )
     state = TrainingState(output / "state", _run_key(spec, dataset, recipe))
     model = _compiled(spec, recipe, len(fit_part) // recipe.batch_size)
+    if weights is not None:
+        model.set_weights(weights)
     start = state.restore(model)
     batches = _batches(spec, _pixels(spec, fit_part), fit_part.labels, recipe)
     model.fit(

@@ -58,6 +58,7 @@ class Effort:
         narrowings: likewise.
         judges: images that judge narrower ranges of activations; 0 keeps the calibrated ones.
         ranged: images whose activations give the ranges, at most; of more, evenly spread ones.
+        mirrored: whether layers are rounded on mirrored images too, as far as the memory goes.
     """
 
     images: int
@@ -66,13 +67,14 @@ class Effort:
     narrowings: tuple[float, ...] = (1.0,)
     judges: int = 0
     ranged: int = 10**9
+    mirrored: bool = False
 
 
 EFFORTS: Mapping[Optimization, Effort] = {
     Optimization.FAST: Effort(images=8, positions=400, sweeps=0, ranged=48),
     Optimization.DEFAULT: Effort(images=24, positions=800, sweeps=1),
     Optimization.BEST: Effort(
-        images=256, positions=2000, sweeps=3, narrowings=(1.0, 0.92), judges=32
+        images=256, positions=2000, sweeps=3, narrowings=(1.0, 0.92), judges=32, mirrored=True
     ),
 }
 EFFORTS = {**EFFORTS, Optimization.QAT: EFFORTS[Optimization.BEST]}  # training starts from it
@@ -157,6 +159,7 @@ def make_plan(
             "sweeps": effort.sweeps,
             "narrowings": list(effort.narrowings),
             "judges": effort.judges,
+            "mirrored": effort.mirrored,
             "range_images": min(effort.ranged, images.count),
         },
         notes=prepared.notes,
@@ -203,7 +206,18 @@ def settled(
         judges = seen.kept[:: len(seen.kept) // effort.judges or 1]
         ranges = narrowed(scaled, ranges, judges, advance)
     params = activation_params(scaled, ranges, contract)
-    return Settled(scaled, params, seen.kept, tuple(_notes(seen)))
+    kept = _with_mirrored(seen.kept, most) if effort.mirrored else seen.kept
+    return Settled(scaled, params, kept, tuple(_notes(seen)))
+
+
+def _with_mirrored(kept: np.ndarray, most: int) -> np.ndarray:
+    """Images and their mirror images, ``most`` in all; of more, evenly spread ones.
+
+    Between the two copies of an image second moments differ enough to stand for new images.
+    """
+    count = min(len(kept), most - len(kept))
+    chosen = sorted(_spread(len(kept), count)) if count > 0 else []
+    return np.concatenate([kept, kept[chosen, :, ::-1]])
 
 
 def layer_settings(request: PlanRequest) -> LayerSettings:

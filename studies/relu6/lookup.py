@@ -9,7 +9,7 @@ from typing import TypeVar
 from calibration_data.errors import InvalidInputError
 from studies.relu6.bits import FILE
 from studies.relu6.layers import Ranges
-from studies.relu6.networks import ABLATIONS, ACTIVATIONS
+from studies.relu6.networks import ABLATIONS, ACTIVATIONS, TUNED
 from studies.relu6.results import ContrastRow, DropRow, NoiseRow, Results
 
 PER_CHANNEL = "per-channel"
@@ -30,10 +30,12 @@ NAMES = {
     "hard_swish": "hard swish",
     "relu6-non_linear": "ReLU6, non-linear bottlenecks",
     "relu6-expansions": "ReLU6, shortcuts between expansions",
+    "relu6-from_swish": "swish, fine-tuned with ReLU6",
 }
 
 ACTIVATION_KINDS = tuple(kind.name for kind in ACTIVATIONS)
 ABLATION_KINDS = tuple(kind.name for kind in ABLATIONS)
+TUNED_KINDS = tuple(kind.name for kind in TUNED)
 USUAL = ACTIVATION_KINDS[0]
 OTHERS = ACTIVATION_KINDS[1:]
 

@@ -23,11 +23,14 @@ class Kind:
         activation: non-linearity between convolutions.
         bottleneck: whether the narrow ends are linear.
         shortcut: what the shortcuts join.
+        began: the activation that the network was first trained with, before it was fine-tuned
+            with its own; None where it never had another.
     """
 
     activation: Activation = Activation.RELU6
     bottleneck: Bottleneck = Bottleneck.LINEAR
     shortcut: Shortcut = Shortcut.BOTTLENECKS
+    began: Activation | None = None
 
     @property
     def name(self) -> str:
@@ -38,6 +41,8 @@ class Kind:
             parts.append(self.bottleneck.value)
         if self.shortcut is not usual.shortcut:
             parts.append(self.shortcut.value)
+        if self.began is not None:
+            parts.append(f"from_{self.began.value}")
         return "-".join(parts)
 
 
@@ -55,7 +60,10 @@ ABLATIONS = (
 )
 """Part 4: the two choices of the MobileNetV2 paper (section 6.4, figure 6), undone."""
 
-KINDS = ACTIVATIONS + ABLATIONS
+TUNED = (Kind(began=Activation.SWISH),)
+"""Part 3: what fine-tuning repairs. They stand after the kinds that they begin as."""
+
+KINDS = ACTIVATIONS + ABLATIONS + TUNED
 
 
 @dataclass(frozen=True)
@@ -64,6 +72,13 @@ class Variant:
 
     kind: Kind
     seed: int
+
+    @property
+    def origin(self) -> Variant | None:
+        """The network whose weights the training begins with; None where they are random."""
+        if self.kind.began is None:
+            return None
+        return Variant(replace(self.kind, activation=self.kind.began, began=None), self.seed)
 
     @property
     def name(self) -> str:

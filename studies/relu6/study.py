@@ -18,7 +18,7 @@ from calibration_data.atomic import write_whole
 from studies.relu6 import bits, breaking, calibration, checkpoints, half, spiral, why
 from studies.relu6.data import Images, open_images
 from studies.relu6.network import Network, open_network
-from studies.relu6.networks import ACTIVATIONS, SEEDS, Variant, variants
+from studies.relu6.networks import ACTIVATIONS, SEEDS, TUNED, Variant, variants
 from studies.relu6.results import Results
 from studies.relu6.summing import Rows, results_of
 
@@ -88,11 +88,13 @@ STEPS: dict[str, Step] = {
     "calibration": _calibration,
     "breaking": _breaking,
 }
-"""The parts; the ablations go through the first one alone."""
+"""The parts; see ``steps_of``."""
 
 
 def steps_of(variant: Variant) -> tuple[str, ...]:
     """The parts that a network is measured in."""
+    if variant.kind in TUNED:
+        return ("bits", "breaking")
     return tuple(STEPS) if variant.kind in ACTIVATIONS else ("bits",)
 
 

@@ -16,6 +16,7 @@ from studies.relu6.lookup import (
     PER_CHANNEL,
     PER_TENSOR,
     PERCENTILE,
+    TUNED_KINDS,
     USUAL,
     Lookup,
     dropped,
@@ -30,7 +31,7 @@ Rows = tuple[tuple[Cell | str, ...], ...]
 def networks(results: Results) -> Table:
     """Float accuracies of every kind."""
     rows: list[tuple[Cell | str, ...]] = []
-    for kind in (*ACTIVATION_KINDS, *ABLATION_KINDS):
+    for kind in (*ACTIVATION_KINDS, *ABLATION_KINDS, *TUNED_KINDS):
         own = [row for row in results.networks if row.kind == kind]
         first = Lookup(results).floats(kind)
         development = sum(row.development for row in own) / len(own)
@@ -288,7 +289,7 @@ def _settings() -> Iterable[tuple[str, str, str]]:
 def floats_markdown(results: Results) -> list[tuple[str, ...]]:
     """Rows of the docs' table of float accuracies, its head first."""
     rows: list[tuple[str, ...]] = [("network", "seeds", "top-1, %")]
-    for kind in (*ACTIVATION_KINDS, *ABLATION_KINDS):
+    for kind in (*ACTIVATION_KINDS, *ABLATION_KINDS, *TUNED_KINDS):
         row = Lookup(results).floats(kind)
         seeds = sum(network.kind == kind for network in results.networks)
         floats = _float_interval(results, kind)

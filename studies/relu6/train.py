@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from calibration_data.datasets.base import Dataset
 from models.training import TrainingRecipe, TrainingResult, train
 from studies.relu6 import checkpoints
@@ -24,6 +26,9 @@ RECIPE = TrainingRecipe(
 )
 """The shipped network's recipe with half the batch and half the rate, for a short schedule."""
 
+TUNING = replace(RECIPE, epochs=1, learning_rate=0.01, warmup_epochs=0.1)
+"""Of a network that has been trained with another activation."""
+
 
 def train_all(
     networks: Iterable[Variant],
@@ -32,6 +37,7 @@ def train_all(
     folder: Path,
     *,
     recipe: TrainingRecipe = RECIPE,
+    tuning: TrainingRecipe = TUNING,
     tell: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Train networks one after another and write their checkpoints.
@@ -44,12 +50,16 @@ def train_all(
         states: folder of unfinished runs and weights, a folder a network.
         folder: of the checkpoints.
         recipe: its seed is replaced by the network's.
+        tuning: likewise, of networks that begin with the weights of another one.
         tell: told a line an epoch and a line a network.
     """
     for variant in networks:
         if checkpoints.path_of(folder, variant.name).is_file():
             continue
-        result = _trained(variant, dataset, replace(recipe, seed=variant.seed), states, tell)
+        chosen = recipe if variant.origin is None else tuning
+        weights = _beginning(variant, folder)
+        chosen = replace(chosen, seed=variant.seed)
+        result = _trained(variant, dataset, chosen, states, tell, weights)
         spec = variant.spec()
         model = spec.build(spec)
         model.load_weights(result.weights)
@@ -59,12 +69,21 @@ def train_all(
         _forget()
 
 
+def _beginning(variant: Variant, folder: Path) -> list[np.ndarray] | None:
+    origin = variant.origin
+    if origin is None:
+        return None
+    weights: list[np.ndarray] = checkpoints.load(origin.spec(), folder, origin.name).get_weights()
+    return weights
+
+
 def card_of(variant: Variant, trained: dict[str, Any]) -> dict[str, Any]:
     """The card of a checkpoint, from that of its training."""
     return {
         "name": variant.name,
         **trained,
         "stem_stride": variant.spec().stem_stride,
+        **({"began_as": variant.origin.name} if variant.origin else {}),
         "command": "edgequant study relu6 --retrain",
         "stored": "kernels in float16, the rest in float32",
     }
@@ -76,13 +95,16 @@ def _trained(
     recipe: TrainingRecipe,
     states: Path,
     tell: Callable[[str], None],
+    weights: list[np.ndarray] | None,
 ) -> TrainingResult:
     def on_epoch(epoch: int, figures: dict[str, float]) -> None:
         shown = ", ".join(f"{key} {value:.4f}" for key, value in figures.items())
         tell(f"{variant.name} epoch {epoch}/{recipe.epochs}: {shown}")
 
     output = states / variant.name
-    return train(variant.spec(), dataset, recipe, output, verbose=0, on_epoch=on_epoch)
+    return train(
+        variant.spec(), dataset, recipe, output, weights=weights, verbose=0, on_epoch=on_epoch
+    )
 
 
 def _forget() -> None:

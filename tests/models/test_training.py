@@ -285,3 +285,15 @@ def test_the_shipped_network_trains_on_from_where_it_was(tmp_path: Path) -> None
     )
     for one, two in zip(first, second, strict=True):
         np.testing.assert_allclose(one, two, atol=1e-6)
+
+
+def test_fine_tuning_begins_with_the_weights_that_it_is_given(tmp_path: Path) -> None:
+    spec = tiny_spec()
+    given = build_with_weights(spec, "random:7").get_weights()
+    still = replace(RECIPE, epochs=1, learning_rate=1e-9)
+    found = spec.build(spec)
+    found.load_weights(train(spec, pictures(40), still, tmp_path, weights=given, verbose=0).weights)
+    begun = spec.build(spec)
+    begun.set_weights(given)
+    for one, two in zip(found.trainable_variables, begun.trainable_variables, strict=True):
+        np.testing.assert_allclose(np.asarray(one), np.asarray(two), atol=1e-5)

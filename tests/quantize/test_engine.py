@@ -13,7 +13,14 @@ import pytest
 from calibration_data.errors import InvalidInputError, UnsupportedError
 from quantize.affine import QuantParams
 from quantize.calibrate import BATCH, extremes
-from quantize.engine import CalibrationImages, PlannedNetwork, PlanRequest, make_plan, settled
+from quantize.engine import (
+    CalibrationImages,
+    PlannedNetwork,
+    PlanRequest,
+    _with_mirrored,
+    make_plan,
+    settled,
+)
 from quantize.execute import run
 from quantize.graph import Fused, Graph
 from quantize.moments import moments
@@ -113,6 +120,16 @@ def test_few_images_are_enough_to_make_a_plan(count: int) -> None:
     scores = simulated(planned(graph, count=count), images(8, seed=9))
     assert np.isfinite(scores).all()
     assert count < 17 or quality(graph, count=count) > 12
+
+
+def test_the_best_plan_is_rounded_on_mirrored_images_too() -> None:
+    pictures = images(10)
+    given = CalibrationImages(10, batched(pictures))
+    best = replace(FAST, optimization=Optimization.BEST)
+    kept = settled(bottlenecks(0), given, None, best).kept
+    assert np.array_equal(kept, np.concatenate([pictures, pictures[:, :, ::-1]]))
+    assert np.array_equal(_with_mirrored(pictures, 12), [*pictures, *pictures[[0, 9], :, ::-1]])
+    assert np.array_equal(_with_mirrored(pictures, 10), pictures)
 
 
 def test_two_halves_that_disagree_are_noted() -> None:

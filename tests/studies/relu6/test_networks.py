@@ -19,7 +19,7 @@ from studies.relu6 import checkpoints
 from studies.relu6.breaking import Scope, capped, free_streams, with_outliers, with_spread
 from studies.relu6.files import plain_plan, planned_scores
 from studies.relu6.layers import Ranges, Role, best_percentile, grids, ranges_of, roles
-from studies.relu6.networks import ACTIVATIONS, KINDS, SEEDS, variants
+from studies.relu6.networks import ACTIVATIONS, KINDS, SEEDS, TUNED, variants
 from studies.relu6.simulated import Simulator, observed, rounding, scores, with_rounded_weights
 from tests.quantize import graphs
 
@@ -50,6 +50,17 @@ def test_names_of_networks_are_unique() -> None:
     names = [variant.name for variant in variants()]
     assert len(set(names)) == len(names) == len(KINDS) * len(SEEDS)
     assert {kind.activation.value for kind in ACTIVATIONS} == {kind.name for kind in ACTIVATIONS}
+
+
+def test_a_tuned_network_begins_as_one_that_is_trained_before_it() -> None:
+    order = variants()
+    tuned = [variant for variant in order if variant.kind in TUNED]
+    assert tuned
+    for variant in tuned:
+        origin = variant.origin
+        assert origin is not None
+        assert order.index(origin) < order.index(variant)
+        assert checkpoints.card(checkpoints.shipped(), variant.name)["began_as"] == origin.name
 
 
 @pytest.mark.parametrize("scope", list(Scope))
