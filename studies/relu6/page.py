@@ -89,7 +89,7 @@ def page_of(results: Results, facts: tuple[tuple[str, str], ...] = ()) -> Page:
             Section("Collapses on purpose, and repairs", _part_three(results)),
             Section("Information and ReLU", _part_four(results)),
             Section("Where ReLU6 costs accuracy or does not help", _part_five(results)),
-            Section("Every simulated setting", (tables.ladder(results),)),
+            Section("Every simulated setting", (tables.ladder(results), tables.breaking(results))),
             Section("How it was measured", (Facts((*_facts(results), *facts)),)),
         ),
         COMMAND,
@@ -165,7 +165,7 @@ def _part_three(results: Results) -> tuple[Part, ...]:
         ),
         Prose(claims.breaking(results)),
         _figure("breaking", results),
-        tables.breaking(results),
+        tables.collapses(results),
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from reports.page import Cell, Column, Kind, Table
 from studies.relu6.bits import ENGINE
+from studies.relu6.grid import INT8_BITS
 from studies.relu6.layers import BITS, Role
 from studies.relu6.lookup import (
     ABLATION_KINDS,
@@ -215,8 +216,29 @@ def half(results: Results) -> Table:
     return Table("Non-linear activations in float16 and int8.", columns, rows)
 
 
+def collapses(results: Results) -> Table:
+    """The strongest of each kind of collapse at 8 bits, and its repairs."""
+    strongest: dict[tuple[str, str], float] = {}
+    for row in results.breaking:
+        if row.bits == INT8_BITS:
+            key = (row.kind, row.what)
+            strongest[key] = max(row.strength, strongest.get(key, 0.0))
+    return _broken(
+        "The strongest of each, at 8 bits; the float network is the same.",
+        (
+            row
+            for row in results.breaking
+            if row.bits == INT8_BITS and row.strength == strongest[row.kind, row.what]
+        ),
+    )
+
+
 def breaking(results: Results) -> Table:
     """Every collapse and repair."""
+    return _broken("Networks broken on purpose; the float network is the same.", results.breaking)
+
+
+def _broken(caption: str, found: Iterable[DropRow]) -> Table:
     rows: Rows = tuple(
         (
             NAMES[row.kind],
@@ -229,7 +251,7 @@ def breaking(results: Results) -> Table:
             Cell(f"{row.top1:.2f}", row.top1),
             *_drop_cells(row)[:2],
         )
-        for row in results.breaking
+        for row in found
     )
     columns = (
         Column("network"),
@@ -243,7 +265,7 @@ def breaking(results: Results) -> Table:
         Column("drop, points", Kind.NUMBER),
         Column("interval", Kind.NUMBER),
     )
-    return Table("Networks broken on purpose; the float network is the same.", columns, rows)
+    return Table(caption, columns, rows)
 
 
 def spiral(results: Results) -> Table:
