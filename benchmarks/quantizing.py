@@ -39,9 +39,12 @@ _OURS = "edgequant"
 
 
 def run(
-    models: tuple[str, ...] = MODELS, calibration: str = CALIBRATION, data: str = DATA
+    models: tuple[str, ...] = MODELS,
+    calibration: str = CALIBRATION,
+    data: str = DATA,
+    repeats: int = REPEATS,
 ) -> list[Figure]:
-    """Measure; the subject is NETWORK TOOL SETTING, the value a median.
+    """Measure; the subject is NETWORK TOOL SETTING, the value a median of ``repeats``.
 
     Raises:
         InvalidInputError: a job that failed.
@@ -50,17 +53,17 @@ def run(
     with open_terminal(machine_readable=False, debug=False) as terminal:
         for reference in found_models(models):
             network = open_network(reference, calibration, MeasureRequest(data), terminal)
-            figures += _network_figures(network)
+            figures += _network_figures(network, repeats)
     return figures
 
 
-def _network_figures(network: Network) -> list[Figure]:
+def _network_figures(network: Network, repeats: int) -> list[Figure]:
     assert network.prepared.calibration is not None
     n = len(network.prepared.calibration.dataset)
     names = [(_CONVERTER, "default"), *((_OURS, s.name) for s in peers()[_OURS].settings)]
     seconds: dict[tuple[str, str], list[float]] = {name: [] for name in names}
     calibrating: list[float] = []
-    for _ in range(REPEATS):  # in turns, so that a slow spell of the machine meets all of them
+    for _ in range(repeats):  # in turns, so that a slow spell of the machine meets all of them
         for name in names:
             seconds[name].append(_job_seconds(network, *name))
         calibrating.append(_calibration_seconds(network))
@@ -122,8 +125,10 @@ def _main(arguments: list[str]) -> None:
     parser.add_argument("--models", nargs="+", default=MODELS)
     parser.add_argument("--calibration", default=CALIBRATION)
     parser.add_argument("--data", default=DATA)
+    parser.add_argument("--repeats", type=int, default=REPEATS)
     options = parser.parse_args(arguments)
-    figures = run(tuple(options.models), options.calibration, options.data)
+    models = tuple(options.models)
+    figures = run(models, options.calibration, options.data, options.repeats)
     print(write("quantizing", figures, this_machine()))
     for figure in figures:
         print(f"  {figure.subject:50} {figure.quantity:25} {figure.value:8.3f} {figure.unit}")
