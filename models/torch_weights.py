@@ -15,6 +15,7 @@ from __future__ import annotations
 import io
 import math
 import pickletools
+import warnings
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -216,6 +217,14 @@ class _Machine:
 
     def run(self) -> Any:
         """Interpret up to STOP and give what is left; the file stands behind it."""
+        with warnings.catch_warnings():
+            # Of escapes that no Python string has, in a damaged file.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            self._interpret()
+        (result,) = self._stack
+        return result
+
+    def _interpret(self) -> None:
         for opcode, argument, _ in pickletools.genops(self._file):
             name = opcode.name
             if name in _LITERALS:
@@ -224,8 +233,6 @@ class _Machine:
                 _ACTIONS[name](self, argument)
             elif name not in ("PROTO", "FRAME", "STOP"):
                 raise _RefusedError(f"the pickle instruction {name}")
-        (result,) = self._stack
-        return result
 
     def _pop(self) -> Any:
         return self._stack.pop()

@@ -82,7 +82,9 @@ class RangeState:
             found = least_divergence(self.histogram, low, high)
         else:
             found = least_error(self.histogram, low, high)
-        return max(low, float(found[0])), min(high, float(found[1]))
+        # A search may move an end beyond all values where they lie on one side of 0.
+        first, last = (min(max(float(end), low), high) for end in found)
+        return first, last
 
     def merged(self, other: RangeState) -> RangeState:
         """What both saw.

@@ -259,3 +259,10 @@ def test_files_of_something_else_are_refused(tmp_path: Path, content: bytes) -> 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match=r"absent\.pth"):
         read_torch_weights(tmp_path / "absent.pth")
+
+
+def test_escapes_that_python_does_not_know_are_no_warning(tmp_path: Path) -> None:
+    path = tmp_path / "net.pth"
+    path.write_bytes(legacy(VIEWS).replace(b"OrderedDict", rb"\orderedDict", 1))
+    with pytest.raises(InvalidInputError, match=r"net\.pth"):
+        read_torch_weights(path)

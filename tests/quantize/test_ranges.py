@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -76,8 +76,12 @@ def test_every_value_is_counted_in_its_bin(batches):
     assert np.array_equal(np.bincount(places), histogram.counts)
 
 
+FAR_BELOW_ZERO = [np.full((1, 1, 3), value, np.float32) for value in (-456.0, -4552.5)]
+
+
 @few
 @given(st.lists(BATCHES, min_size=1, max_size=3), st.sampled_from(RangeMethod))
+@example(FAR_BELOW_ZERO, RangeMethod.ENTROPY)
 def test_every_method_keeps_within_what_was_seen(batches, method):
     state = observed(*batches)
     low, high = state.range(method)
