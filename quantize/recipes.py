@@ -80,7 +80,7 @@ class Optimization(StrEnum):
     FAST = "fast"
     """The engine of this project, on few images."""
     DEFAULT = "default"
-    """The most accurate that takes no longer than the converter."""
+    """The most accurate in about the time that the converter takes."""
     BEST = "best"
     """Up to three minutes for a network of 300M multiply-adds on two cores."""
     QAT = "qat"
