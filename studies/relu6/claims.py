@@ -20,7 +20,6 @@ from studies.relu6.lookup import (
     PER_CHANNEL,
     PER_TENSOR,
     PERCENTILE,
-    TUNED_KINDS,
     USUAL,
     Lookup,
     dropped,
@@ -31,6 +30,7 @@ from studies.relu6.lookup import (
     within,
 )
 from studies.relu6.measured import MOST_DB
+from studies.relu6.networks import TUNED
 from studies.relu6.results import ContrastRow, Results
 from studies.relu6.summing import BEFORE_ENGINE
 
@@ -324,7 +324,8 @@ def breaking(results: Results) -> str:
 def _tuned(look: Lookup) -> str:
     """What an epoch with ReLU6 in another activation's place repairs."""
     parts = []
-    for began, kind in zip(("swish",), TUNED_KINDS, strict=True):
+    for tuned in TUNED:
+        kind, began = tuned.name, tuned.before.name
         bad = look.broken(kind, "bad image", 1.0, ranges=MIN_MAX)
         parts.append(
             f"The networks that were trained with {NAMES[began]}, after one more epoch with ReLU6 "

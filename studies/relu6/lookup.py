@@ -9,7 +9,7 @@ from typing import TypeVar
 from calibration_data.errors import InvalidInputError
 from studies.relu6.bits import FILE
 from studies.relu6.layers import Ranges
-from studies.relu6.networks import ABLATIONS, ACTIVATIONS, TUNED
+from studies.relu6.networks import ACTIVATIONS, KINDS
 from studies.relu6.results import ContrastRow, DropRow, NoiseRow, Results
 
 PER_CHANNEL = "per-channel"
@@ -34,8 +34,7 @@ NAMES = {
 }
 
 ACTIVATION_KINDS = tuple(kind.name for kind in ACTIVATIONS)
-ABLATION_KINDS = tuple(kind.name for kind in ABLATIONS)
-TUNED_KINDS = tuple(kind.name for kind in TUNED)
+EVERY_KIND = tuple(kind.name for kind in KINDS)
 USUAL = ACTIVATION_KINDS[0]
 OTHERS = ACTIVATION_KINDS[1:]
 

@@ -33,6 +33,11 @@ class Kind:
     began: Activation | None = None
 
     @property
+    def before(self) -> Kind:
+        """The kind that fine-tuning begins with; itself where there is none."""
+        return self if self.began is None else replace(self, activation=self.began, began=None)
+
+    @property
     def name(self) -> str:
         """``swish``; what is not the paper's choice follows: ``relu6-non_linear``."""
         usual = Kind()
@@ -78,7 +83,7 @@ class Variant:
         """The network whose weights the training begins with; None where they are random."""
         if self.kind.began is None:
             return None
-        return Variant(replace(self.kind, activation=self.kind.began, began=None), self.seed)
+        return Variant(self.kind.before, self.seed)
 
     @property
     def name(self) -> str:

@@ -9,15 +9,14 @@ from studies.relu6.bits import ENGINE
 from studies.relu6.grid import INT8_BITS
 from studies.relu6.layers import BITS, Role
 from studies.relu6.lookup import (
-    ABLATION_KINDS,
     ACTIVATION_KINDS,
+    EVERY_KIND,
     FIXED,
     MIN_MAX,
     NAMES,
     PER_CHANNEL,
     PER_TENSOR,
     PERCENTILE,
-    TUNED_KINDS,
     USUAL,
     Lookup,
     dropped,
@@ -32,7 +31,7 @@ Rows = tuple[tuple[Cell | str, ...], ...]
 def networks(results: Results) -> Table:
     """Float accuracies of every kind."""
     rows: list[tuple[Cell | str, ...]] = []
-    for kind in (*ACTIVATION_KINDS, *ABLATION_KINDS, *TUNED_KINDS):
+    for kind in EVERY_KIND:
         own = [row for row in results.networks if row.kind == kind]
         first = Lookup(results).floats(kind)
         development = sum(row.development for row in own) / len(own)
@@ -311,7 +310,7 @@ def _settings() -> Iterable[tuple[str, str, str]]:
 def floats_markdown(results: Results) -> list[tuple[str, ...]]:
     """Rows of the docs' table of float accuracies, its head first."""
     rows: list[tuple[str, ...]] = [("network", "seeds", "top-1, %")]
-    for kind in (*ACTIVATION_KINDS, *ABLATION_KINDS, *TUNED_KINDS):
+    for kind in EVERY_KIND:
         row = Lookup(results).floats(kind)
         seeds = sum(network.kind == kind for network in results.networks)
         floats = _float_interval(results, kind)

@@ -109,3 +109,14 @@ def model_and_images(
         images_test=pictures[200:], labels_test=labels[200:],
     )  # fmt: skip
     return folder / f"{name}.keras", folder / "data.npz"
+
+
+def quantize_command(
+    subject: tuple[Path, Path], output: Path, recipes: str, optimization: str, *more: object
+) -> tuple[object, ...]:
+    """The words that quantize a model of ``model_and_images`` and measure it."""
+    model, data = subject
+    return (
+        "quantize", "--model", model, "--recipe", recipes, "--optimize", optimization,
+        "--calibration", f"{data}:train", "--data", f"{data}:test", "--output", output, *more,
+    )  # fmt: skip

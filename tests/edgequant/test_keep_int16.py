@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from export.tflite_graph import read_flat_model
-from tests.edgequant.conftest import Outcome, Run, model_and_images
+from tests.edgequant.conftest import Outcome, Run, model_and_images, quantize_command
 
 
 @pytest.fixture(scope="module")
@@ -40,12 +40,7 @@ def coarse(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 def command(coarse: tuple[Path, Path], output: Path, *more: object) -> tuple[object, ...]:
-    model, data = coarse
-    return (
-        "quantize", "--model", model, "--recipe", "tflite-int8", "--optimize", "fast",
-        "--calibration", f"{data}:train", "--data", f"{data}:test", "--output", output, "--json",
-        *more,
-    )  # fmt: skip
+    return quantize_command(coarse, output, "tflite-int8", "fast", "--json", *more)
 
 
 def drop(outcome: Outcome) -> float:
@@ -112,12 +107,7 @@ def test_what_cannot_be_kept_in_int16(
     run: Run, coarse: tuple[Path, Path], tmp_path: Path, recipe: str, more: tuple[str, ...],
     words: tuple[str, ...],
 ) -> None:  # fmt: skip
-    model, data = coarse
-    outcome = run(
-        "quantize", "--model", model, "--recipe", recipe, "--optimize", "fast",
-        "--calibration", f"{data}:train", "--data", f"{data}:test",
-        "--output", tmp_path / "o", *more,
-    )  # fmt: skip
+    outcome = run(*quantize_command(coarse, tmp_path / "o", recipe, "fast", *more))
     assert outcome.code == 2, outcome
     for word in words:
         assert word in outcome.err

@@ -10,7 +10,7 @@ import pytest
 
 from edgequant.repair import first_that_holds
 from export.target import target_of
-from tests.edgequant.conftest import Run, model_and_images
+from tests.edgequant.conftest import Run, model_and_images, quantize_command
 
 
 @pytest.fixture(scope="module")
@@ -50,12 +50,7 @@ def hard(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 def command(hard: tuple[Path, Path], output: Path, *more: object) -> tuple[object, ...]:
-    model, data = hard
-    return (
-        "quantize", "--model", model, "--recipe", "onnx-int8,tflite-int8", "--optimize", "best",
-        "--calibration", f"{data}:train", "--data", f"{data}:test", "--output", output, "--json",
-        *more,
-    )  # fmt: skip
+    return quantize_command(hard, output, "onnx-int8,tflite-int8", "best", "--json", *more)
 
 
 def test_a_layer_that_int8_ruins_stays_in_float(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +15,12 @@ from export.onnx_render import render as render_onnx
 from export.tflite_check import check_file
 from export.tflite_graph import read_flat_model
 from export.tflite_write import render
-from quantize.engine import PlannedNetwork, PlanRequest, make_plan
+from quantize.engine import PlannedNetwork
 from quantize.execute import run
-from quantize.recipes import IoType, Layout, Optimization, recipe
+from quantize.recipes import IoType, Layout, recipe
 from quantize.simulate import simulated
 from quantize.widening import widened
-from tests.quantize.graphs import bottlenecks, calibration, images, sqnr_db
+from tests.quantize.graphs import bottlenecks, images, planned, sqnr_db
 
 ALL = tuple(op.name for op in bottlenecks(0).ops)
 REGIONS = {
@@ -31,14 +30,6 @@ REGIONS = {
     "end": ("last", "pool", "scores"),
     "all": ALL,
 }
-
-
-@cache
-def planned(floats: tuple[str, ...] = ()) -> PlannedNetwork:
-    graph = bottlenecks(0)
-    request = PlanRequest(optimization=Optimization.FAST, float_ops=floats)
-    plan = make_plan(graph, calibration(), None, request)
-    return PlannedNetwork(plan.network(graph), plan)
 
 
 def written(network: PlannedNetwork, path: Path, io: IoType = IoType.INT8) -> Path:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import numpy as np
 
-from quantize.engine import CalibrationImages
+from quantize.engine import CalibrationImages, PlannedNetwork, PlanRequest, make_plan
 from quantize.graph import Fused, Graph, Op, OpKind, Tensor
+from quantize.recipes import Optimization
 
 SIDE = 8
 
@@ -163,6 +165,15 @@ def batched(pictures: np.ndarray, batch: int = 16) -> Callable[[], Iterator[np.n
             yield pictures[start : start + batch]
 
     return batches
+
+
+@cache
+def planned(floats: tuple[str, ...] = ()) -> PlannedNetwork:
+    """``bottlenecks(0)`` with a fast plan; some operators may stay in float."""
+    graph = bottlenecks(0)
+    request = PlanRequest(optimization=Optimization.FAST, float_ops=floats)
+    plan = make_plan(graph, calibration(), None, request)
+    return PlannedNetwork(plan.network(graph), plan)
 
 
 def sqnr_db(exact: np.ndarray, found: np.ndarray) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -22,17 +21,9 @@ from quantize.plan_diff import differences
 from quantize.recipes import Optimization
 from quantize.simulate import simulated
 from quantize.widening import can_be_wide, wide_params, wide_share, widened
-from tests.quantize.graphs import Builder, bottlenecks, calibration, images, sqnr_db
+from tests.quantize.graphs import Builder, calibration, images, planned, sqnr_db
 
 INNER = ("expand_1", "depthwise_1", "project_1")
-
-
-@cache
-def planned(floats: tuple[str, ...] = ()) -> PlannedNetwork:
-    graph = bottlenecks(0)
-    request = PlanRequest(optimization=Optimization.FAST, float_ops=floats)
-    plan = make_plan(graph, calibration(), None, request)
-    return PlannedNetwork(plan.network(graph), plan)
 
 
 def types(network: PlannedNetwork) -> set[str]:
