@@ -69,7 +69,19 @@ class CalibrationSet:
         chosen = np.random.default_rng(seed).permutation(len(dataset))[:samples]
         return cls(dataset.subset(chosen), preprocessing)
 
-    def batches(self, batch_size: int = 32) -> Iterator[np.ndarray]:
-        """Preprocessed images, float32 ``[b, height, width, 3]``, in the same order each time."""
-        for batch in stream(self.dataset, self.preprocessing, batch_size=batch_size):
+    def batches(
+        self, batch_size: int = 32, chosen: np.ndarray | None = None
+    ) -> Iterator[np.ndarray]:
+        """Preprocessed images, float32 ``[b, height, width, 3]``, in the same order each time.
+
+        Args:
+            batch_size: images a batch; the last may be smaller.
+            chosen: numbers of the images to decode, in their order; all when None.
+        """
+        dataset = self.dataset if chosen is None else self.dataset.subset(chosen)
+        for batch in stream(dataset, self.preprocessing, batch_size=batch_size):
             yield batch.images
+
+    def first(self, most: int) -> np.ndarray:
+        """Up to ``most`` images from the start, with no other decoded."""
+        return next(self.batches(most, np.arange(min(most, len(self.dataset)))))

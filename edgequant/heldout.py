@@ -14,7 +14,7 @@ from calibration_data.calibration_set import CalibrationSet
 from calibration_data.contract import align_labels
 from calibration_data.errors import InvalidInputError
 from calibration_data.stream import stream
-from quantize.engine import CalibrationImages
+from quantize.float_pass import CalibrationImages
 from quantize.sensitivity import LabelledImages
 
 

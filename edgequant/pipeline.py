@@ -30,12 +30,15 @@ from edgequant.requests import QuantizeRequest
 from edgequant.terminal import Terminal
 from export.target import ExportRequest, export_targets
 from models.loading import LoadedModel, load
+from quantize.plan import PlannedNetwork
 from quantize.qat_exchange import QatSettings
 from quantize.recipes import Optimization, Recipe
-from quantize.widening import widened
 
 MOST_SAMPLES = 1000
 """Calibration images drawn from a larger set unless the user asks for another number."""
+
+TRIED = 8
+"""Calibration images that a model, and a file of a plan, are tried with."""
 
 
 @dataclass(frozen=True)
@@ -174,15 +177,12 @@ def write_artifact(
         recipe = repair.applied(recipe)
     target = export_targets()[recipe.target]
     calibration = prepared.calibration if recipe.needs_calibration else None
-    planned = None
-    if recipe.planned:
-        planned = widened(prepared.planner.planned(recipe, advance), recipe.wide_ops)
-    watch = advance if planned is None else _silent
+    planned = prepared.planner.planned(recipe, advance) if recipe.planned else None
     export = ExportRequest(
         prepared.loaded.model,
         recipe,
         prepared.contract,
-        None if calibration is None else lambda: _counted(calibration, watch),
+        None if calibration is None else lambda: _images(calibration, planned, advance),
         request.calibration.seed,
         planned,
     )
@@ -259,19 +259,20 @@ def _is_trained(recipe: Recipe) -> bool:
     return recipe.planned and recipe.optimization is Optimization.QAT
 
 
-def _silent(_: int) -> None:
-    """For work whose progress is not shown."""
-
-
-def _counted(calibration: CalibrationSet, advance: Callable[[int], None]) -> Iterator[np.ndarray]:
+def _images(
+    calibration: CalibrationSet, planned: PlannedNetwork | None, advance: Callable[[int], None]
+) -> Iterator[np.ndarray]:
+    """What a target reads: all images to calibrate on; of a plan, a few to try the file with."""
+    if planned is not None:
+        yield calibration.first(TRIED)
+        return
     for images in calibration.batches():
         yield images
         advance(len(images))
 
 
 def _refuse_non_finite_activations(loaded: LoadedModel, calibration: CalibrationSet) -> None:
-    images = next(iter(calibration.batches(8)))
-    scores = np.asarray(loaded.model(images, training=False))
+    scores = np.asarray(loaded.model(calibration.first(TRIED), training=False))
     if not np.isfinite(scores).all():
         raise InvalidInputError(
             "the float model gives finite scores on calibration images",

@@ -17,8 +17,7 @@ from edgequant.terminal import Terminal, plain_table
 from export.target import ExportRequest, export_targets
 from models.loading import LoadedModel, ModelRequest, load
 from quantize.affine import QuantParams
-from quantize.engine import PlannedNetwork
-from quantize.plan import QuantizationPlan
+from quantize.plan import PlannedNetwork, QuantizationPlan
 from quantize.plan_check import check_fits
 from quantize.plan_diff import differences
 from quantize.recipes import IoType, Optimization, RangeMethod, Recipe

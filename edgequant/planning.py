@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from calibration_data.calibration_set import CalibrationSet
 from calibration_data.errors import InvalidInputError
 from calibration_data.preprocessing import Preprocessing
-from quantize.engine import CalibrationImages, PlannedNetwork, PlanRequest, make_plan
+from quantize.calibrate import BATCH
+from quantize.engine import PlanRequest, make_plan
+from quantize.float_pass import CalibrationImages
 from quantize.graph import Graph
+from quantize.plan import PlannedNetwork
 from quantize.qat import QatSettings, trained_plan
 from quantize.recipes import Optimization, Recipe
+from quantize.widening import widened
 
 if TYPE_CHECKING:
     import keras
@@ -57,7 +61,10 @@ class Planner:
                 received="none",
                 remedy="give --calibration DATA",
             )
-        return CalibrationImages(len(self.calibration.dataset), self.calibration.batches)
+        batches = self.calibration.batches
+        return CalibrationImages(
+            len(self.calibration.dataset), batches, lambda chosen: batches(BATCH, chosen)
+        )
 
     def planned(self, recipe: Recipe, advance: Callable[[int], None]) -> PlannedNetwork:
         """The network in the integers of a recipe.
@@ -68,10 +75,13 @@ class Planner:
         """
         request = plan_request(recipe)
         if request not in self.made:
-            plan = make_plan(self.graph, self.images, self.contract, request, advance)
-            if request.optimization is Optimization.QAT:
+            trained = request.optimization is Optimization.QAT
+            first = replace(request, wide_ops=()) if trained else request
+            plan = make_plan(self.graph, self.images, self.contract, first, advance)
+            if trained:  # with quantizers of 8 bits
                 plan = trained_plan(self.graph, plan, self.images, self.qat, advance)
-            self.made[request] = PlannedNetwork(plan.network(self.graph), plan)
+            planned = PlannedNetwork(plan.network(self.graph), plan)
+            self.made[request] = widened(planned, request.wide_ops) if trained else planned
         return self.made[request]
 
 
@@ -83,4 +93,5 @@ def plan_request(recipe: Recipe) -> PlanRequest:
         recipe.optimization,
         recipe.float_ops,
         recipe.ranges,
+        recipe.wide_ops,
     )

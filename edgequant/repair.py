@@ -17,14 +17,15 @@ import numpy as np
 from calibration_data.calibration_set import CalibrationSet
 from edgequant.heldout import Halves, halves
 from edgequant.planning import Planner, plan_request
-from quantize.engine import PlannedNetwork, PlanRequest, make_plan, settled
+from quantize.engine import PlanRequest, make_plan, settled
 from quantize.execute import run
 from quantize.graph import Graph
 from quantize.mixed_precision import Noise, growing
+from quantize.plan import PlannedNetwork
 from quantize.recipes import Optimization, Recipe, RepairType
 from quantize.sensitivity import LabelledImages, Sensitivity, sensitivity
 from quantize.simulate import float_share, simulated
-from quantize.widening import can_be_wide, widened
+from quantize.widening import can_be_wide
 
 MOST_JUDGED = 1000
 JUDGED_BYTES = 256 * 1024**2
@@ -162,14 +163,6 @@ class Limits:
     type: RepairType = RepairType.FLOAT32
 
 
-@dataclass(frozen=True)
-class _Tried:
-    """What a plan was asked to be: ``wide`` are the operators in int16x8."""
-
-    request: PlanRequest
-    wide: tuple[str, ...] = ()
-
-
 @dataclass
 class Repairer:
     """Finds plans of one model.
@@ -179,14 +172,12 @@ class Repairer:
         classes: outputs of the model.
         limits: to keep.
         made: by what was asked for.
-        plans: the last one in int8; sets of operators in int16x8 share it.
     """
 
     planner: Planner
     classes: int
     limits: Limits
-    made: dict[_Tried, Repair] = field(default_factory=dict, repr=False)
-    plans: dict[PlanRequest, PlannedNetwork] = field(default_factory=dict, repr=False)
+    made: dict[PlanRequest, Repair] = field(default_factory=dict, repr=False)
 
     def repaired(self, recipe: Recipe, advance: Callable[[int], None]) -> Repair:
         """The plan to take for a recipe.
@@ -195,28 +186,28 @@ class Repairer:
             recipe: an int8 one that the engine plans.
             advance: told of images and operators that are done.
         """
-        asked = _Tried(plan_request(recipe), recipe.wide_ops)
+        asked = plan_request(recipe)
         if asked not in self.made:
             self.made[asked] = self._search(asked, advance)
         return self.made[asked]
 
-    def _search(self, asked: _Tried, advance: Callable[[int], None]) -> Repair:
+    def _search(self, asked: PlanRequest, advance: Callable[[int], None]) -> Repair:
         steps: list[Step] = []
-        first = asked.request.optimization
+        first = asked.optimization
         for level in _LEVELS[_LEVELS.index(first) :] if first in _LEVELS else (first,):
-            tried = replace(asked, request=replace(asked.request, optimization=level))
+            tried = replace(asked, optimization=level)
             steps.append(self._step(tried, advance))
             if steps[-1].drop <= self.limits.max_drop:
                 return self._repair(steps, steps[-1])
         return self._with_others(steps, tried, advance)
 
     def _with_others(
-        self, steps: list[Step], asked: _Tried, advance: Callable[[int], None]
+        self, steps: list[Step], asked: PlanRequest, advance: Callable[[int], None]
     ) -> Repair:
         """Take operators out of int8, the costly first: 1, 2, 4, ... sets, then between two."""
-        graph, request = self.planner.graph, asked.request
-        prepared = settled(graph, self._halves.fitting, self.planner.contract, request, advance)
-        ranking = sensitivity(prepared, request, self._ranked, advance)
+        graph = self.planner.graph
+        prepared = settled(graph, self._halves.fitting, self.planner.contract, asked, advance)
+        ranking = sensitivity(prepared, asked, self._ranked, advance)
         sets = [
             names
             for names in self._growing(prepared.graph, Noise.of(ranking), asked)
@@ -234,23 +225,25 @@ class Repairer:
             return self._repair(steps, min(steps, key=lambda step: step.drop), ranking)
         return self._repair(steps, tried[least], ranking)
 
-    def _growing(self, graph: Graph, noise: Noise, asked: _Tried) -> Iterator[frozenset[str]]:
+    def _growing(self, graph: Graph, noise: Noise, asked: PlanRequest) -> Iterator[frozenset[str]]:
         if self.limits.type is RepairType.FLOAT32:
-            able = frozenset(op.name for op in graph.ops if op.name not in asked.wide)
-            return growing(graph, noise, frozenset(asked.request.float_ops), able)
-        floats = asked.request.float_ops
+            able = frozenset(op.name for op in graph.ops if op.name not in asked.wide_ops)
+            return growing(graph, noise, frozenset(asked.float_ops), able)
+        floats = asked.float_ops
         able = frozenset(
             op.name for op in graph.ops if can_be_wide(graph, op) and op.name not in floats
         )
-        return growing(graph, noise.of_activations(), frozenset(asked.wide), able)
+        return growing(graph, noise.of_activations(), frozenset(asked.wide_ops), able)
 
-    def _moved(self, asked: _Tried, names: tuple[str, ...]) -> _Tried:
+    def _moved(self, asked: PlanRequest, names: tuple[str, ...]) -> PlanRequest:
         if self.limits.type is RepairType.INT16:
-            return replace(asked, wide=names)
-        return replace(asked, request=replace(asked.request, float_ops=names))
+            return replace(asked, wide_ops=names)
+        return replace(asked, float_ops=names)
 
-    def _step(self, tried: _Tried, advance: Callable[[int], None]) -> Step:
-        return self._judge.step(tried.request, self._plan(tried, advance))
+    def _step(self, tried: PlanRequest, advance: Callable[[int], None]) -> Step:
+        graph = self.planner.graph
+        plan = make_plan(graph, self._halves.fitting, self.planner.contract, tried, advance)
+        return self._judge.step(tried, PlannedNetwork(plan.network(graph), plan))
 
     def _repair(
         self, steps: list[Step], chosen: Step, ranking: Sensitivity | None = None
@@ -258,13 +251,6 @@ class Repairer:
         share = float_share(self.planner.graph, (*chosen.float_ops, *chosen.wide_ops))
         images = len(self._judge.images)
         return Repair(self.limits.max_drop, images, tuple(steps), chosen, share, ranking)
-
-    def _plan(self, tried: _Tried, advance: Callable[[int], None]) -> PlannedNetwork:
-        if tried.request not in self.plans:
-            graph, contract = self.planner.graph, self.planner.contract
-            plan = make_plan(graph, self._halves.fitting, contract, tried.request, advance)
-            self.plans = {tried.request: PlannedNetwork(plan.network(graph), plan)}
-        return widened(self.plans[tried.request], tried.wide)
 
     @property
     def _calibration(self) -> CalibrationSet:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from calibration_data.errors import InvalidInputError
 from calibration_data.preprocessing import Preprocessing
 from export.inspection import Inspection
-from quantize.engine import PlannedNetwork
+from quantize.plan import PlannedNetwork
 from quantize.recipes import Recipe
 
 if TYPE_CHECKING:

@@ -49,11 +49,12 @@ def write(request: ExportRequest, path: Path) -> None:
     recipe = request.recipe
     _refuse_what_tflite_has_not(recipe)
     image = _sample(request)
-    function = _frozen(request)
-    expected = _expected(function, image)
     if request.planned is None:
+        function = _frozen(request)
+        expected = _expected(function, image)
         content = _convert(function, request)
-    else:
+    else:  # its graph came from a trace already, which takes longer than the model on one image
+        expected = _expected(lambda one: request.model(one, training=False), image)
         content = render(request.planned.graph, request.planned.plan, recipe.io)
     path.write_bytes(finish(content, ArtifactCard(request.preprocessing, recipe)))
     check_file(path, recipe, _other_kinds(request))
@@ -72,7 +73,8 @@ def canonical(model: keras.Model, contract: Preprocessing) -> Graph:
         InvalidInputError: a model that the contract does not fit.
     """
     request = ExportRequest(model, recipe_of("tflite-float32"), contract)
-    return canonical_graph(_convert(_frozen(request), request))
+    # The converter freezes by itself; what it drops is variables of a function that nobody holds.
+    return canonical_graph(_convert(_traced(request), request))
 
 
 def _refuse_what_tflite_has_not(recipe: Recipe) -> None:
@@ -109,11 +111,17 @@ def _other_kinds(request: ExportRequest) -> Counter[tuple[str, str]]:
 
 def _frozen(request: ExportRequest) -> Any:
     """The model as a TensorFlow function of ``[1, height, width, 3]`` without variables."""
-    import keras
-    import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import (
         convert_variables_to_constants_v2,
     )
+
+    return convert_variables_to_constants_v2(_traced(request))
+
+
+def _traced(request: ExportRequest) -> Any:
+    """The model as a TensorFlow function of ``[1, height, width, 3]``."""
+    import keras
+    import tensorflow as tf
 
     if keras.config.backend() != "tensorflow":
         raise UnsupportedError(
@@ -138,15 +146,15 @@ def _frozen(request: ExportRequest) -> Any:
     # Without autograph, which would rewrite the sentence of the error above.
     function = tf.function(serve, autograph=False)
     try:
-        frozen = convert_variables_to_constants_v2(function.get_concrete_function(signature))
+        traced = function.get_concrete_function(signature)
     except (TypeError, ValueError) as error:
         raise UnsupportedError(
             f"the model takes one image, float32 [1, {height}, {width}, 3]",
             received=_essence(str(error)),
             remedy="build it with a free batch",
         ) from error
-    _refuse_reduced_precision(frozen)
-    return frozen
+    _refuse_reduced_precision(traced)
+    return traced
 
 
 def _refuse_reduced_precision(function: Any) -> None:

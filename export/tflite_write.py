@@ -99,7 +99,7 @@ class _Writing:
             version=SCHEMA_VERSION,
             operatorCodes=[_code(kind, version) for kind, version in self.codes],
             subgraphs=[subgraph],
-            buffers=[schema.BufferT(data=content or None) for content in self.buffers],
+            buffers=[_buffer(content) for content in self.buffers],
         )
         return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 
@@ -242,6 +242,13 @@ class _Writing:
                 builtinOptions=options,
             )
         )
+
+
+def _buffer(content: bytes) -> Any:
+    """A constant as an array: the generated packer copies one at once, and bytes one by one."""
+    from ai_edge_litert.schema_py_generated import BufferT
+
+    return BufferT(data=np.frombuffer(content, np.uint8) if content else None)
 
 
 def _end_type(io: IoType, params: QuantParams) -> tuple[str, QuantParams | None]:

@@ -42,6 +42,10 @@ class Range:
         """The range of both."""
         return Range(min(self.low, other.low), max(self.high, other.high))
 
+    def times(self, share: float) -> Range:
+        """Both ends multiplied by one number."""
+        return Range(self.low * share, self.high * share)
+
 
 def tied(graph: Graph) -> dict[str, str]:
     """For each activation the name that stands for all those of one scale and zero point.

@@ -97,10 +97,18 @@ def _takes_channels(graph: Graph, op: Op) -> bool:
 
 @dataclass
 class _Work:
-    """Weights, biases and spans while factors and offsets move through them."""
+    """Weights, biases and spans while factors and offsets move through them.
+
+    Attributes:
+        graph: as given.
+        spans: as they stand.
+        typical: likewise, those to go by.
+        values: constants that have changed, float64.
+    """
 
     graph: Graph
     spans: dict[str, Extremes]
+    typical: dict[str, Extremes]
     values: dict[str, np.ndarray]
 
     def value(self, name: str) -> np.ndarray:
@@ -130,7 +138,8 @@ class _Work:
         for op in stream.readers:
             self.values[op.inputs[1]] = self.value(op.inputs[1]) * factors
         for name in stream.names:
-            self.spans[name] = self.spans[name].scaled((1 / factors).astype(np.float32))
+            for spans in (self.spans, self.typical):
+                spans[name] = spans[name].scaled((1 / factors).astype(np.float32))
 
     def centre(self, stream: Stream) -> None:
         """Take the middle of its span off every channel, and give it to the readers' biases.
@@ -144,14 +153,15 @@ class _Work:
         for name in stream.names:
             op = self.graph.producers[name]
             if op.is_weighted:
-                span = self.spans[name]
+                span = self.typical[name]
                 offsets[name] = (span.low.astype(np.float64) + span.high) / 2
                 self.values[op.inputs[2]] = self.value(op.inputs[2]) - offsets[name]
             else:
                 sign = -1 if op.kind == OpKind.SUB else 1
                 offsets[name] = offsets[op.inputs[0]] + sign * offsets[op.inputs[1]]
         for name, offset in offsets.items():
-            self.spans[name] = self.spans[name].moved(-offset.astype(np.float32))
+            for spans in (self.spans, self.typical):
+                spans[name] = spans[name].moved(-offset.astype(np.float32))
             for op in self.graph.readers[name]:
                 if op.is_weighted:
                     given = self.value(op.inputs[1]).reshape(-1, len(offset)) @ offset
@@ -165,7 +175,10 @@ def _reads_points(graph: Graph, op: Op) -> bool:
 
 
 def equalized(
-    graph: Graph, spans: Mapping[str, Extremes], granularity: Granularity
+    graph: Graph,
+    spans: Mapping[str, Extremes],
+    granularity: Granularity,
+    typical: Mapping[str, Extremes] | None = None,
 ) -> tuple[Graph, dict[str, Extremes]]:
     """Scale and centre the channels of every stream.
 
@@ -178,11 +191,12 @@ def equalized(
         graph: canonical.
         spans: of its activations in calibration.
         granularity: scales that weights will have.
+        typical: spans to go by where rare values will be cut off; ``spans`` when None.
 
     Returns:
         A graph of the same function, and the spans that its activations have.
     """
-    work = _Work(graph, dict(spans), {})
+    work = _Work(graph, dict(spans), dict(typical or spans), {})
     found = streams(graph)
     for stream in found:
         if all(op.fused is Fused.NONE for op in stream.producers):
@@ -197,7 +211,12 @@ def equalized(
 
 
 def _by_reach(work: _Work, stream: Stream) -> np.ndarray:
-    reach = np.max([work.spans[name].reach for name in stream.names], axis=0).astype(np.float64)
+    """Factors that let all channels reach equally far, as a rule.
+
+    A channel's rare values may reach twice as far, and have to be cut off.
+    """
+    reaches = [np.maximum(work.typical[n].reach, work.spans[n].reach / 2) for n in stream.names]
+    reach = np.max(reaches, axis=0).astype(np.float64)
     widest = float(reach.max(initial=0.0))
     if widest == 0:
         return np.ones_like(reach)

@@ -24,6 +24,10 @@ from quantize.rows import Rows
 RIDGE = 1e-2
 """Share of the mean variance that a refit is held to the float weight with."""
 
+TOO_FEW = 16
+"""Inputs for each position of half the images from which on the other half would take next to
+nothing of a refit (a last dense layer sees one position an image)."""
+
 
 @dataclass(frozen=True)
 class LayerSettings:
@@ -86,7 +90,7 @@ def solve(
     pairs = _neighbours(rows, settings)
     for part, index in rows.parts():
         fitted = exact[part]
-        if settings.refit:
+        if settings.refit and halves[0].count * TOO_FEW > exact.shape[1]:
             fitted = _refit(exact[part], [_chosen(half, index, part) for half in halves])
         target[part] = fitted
         own = _select(both.covariance, index, part)
@@ -145,10 +149,7 @@ def _refit(weight: np.ndarray, halves: list[tuple[np.ndarray, np.ndarray]]) -> n
     row, how much of the step that the other half fitted is worth taking (from nothing to all).
     """
     steps = list(in_parallel(_step, halves))
-    needed = np.zeros((2, len(weight)))
-    for step, (own, pull) in zip(steps, halves[::-1], strict=True):
-        needed += _terms(step, own, pull)
-    linear, quadratic = needed
+    linear, quadratic = np.sum(list(in_parallel(_terms, zip(steps, halves[::-1], strict=True))), 0)
     share = np.clip(linear / np.maximum(quadratic, np.finfo(np.float64).tiny), 0.0, 1.0)
     return np.asarray(weight + share[:, None] * (steps[0] + steps[1]) / 2)
 
@@ -161,14 +162,15 @@ def _step(half: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
     return np.asarray(np.linalg.solve(held, pull.T).T)
 
 
-def _terms(step: np.ndarray, own: np.ndarray, pull: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Row by row, the two terms of what a share of a step gains.
+def _terms(judged: tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    """Row by row, the two terms ``[2, rows]`` of what a share of a step gains on the other half.
 
     It is twice the share times the first one, less the share's square times the second.
     """
+    step, (own, pull) = judged
     form = "ri,rij->rj" if own.ndim == 3 else "ri,ij->rj"
     across = np.einsum(form, step, own, optimize=True)
-    return (pull * step).sum(axis=1), (across * step).sum(axis=1)
+    return np.stack([(pull * step).sum(axis=1), (across * step).sum(axis=1)])
 
 
 def _best(
@@ -176,22 +178,28 @@ def _best(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Scales, and integers, with the least error among the candidates."""
     scales = np.stack(_candidates(op, target, layers, settings))  # [candidates, channels]
-    integers = np.empty((len(scales), *target.shape))
     errors = np.empty(scales.shape)
+    tried = []
     for part, layer in layers:
-        integers[:, part], errors[:, part] = _tried(layer, scales[:, part], settings)
+        found, place, errors[:, part] = _tried(layer, scales[:, part], settings)
+        tried.append((part, found, place))
     if not _per_channel(op, settings):
         errors = np.broadcast_to(errors.sum(axis=1, keepdims=True), errors.shape)
-    best, channels = errors.argmin(axis=0), np.arange(len(target))
-    return scales[best, channels], integers[best, channels]
+    best = errors.argmin(axis=0)
+    integers = np.empty_like(target)
+    for part, found, place in tried:
+        integers[part] = found[np.take_along_axis(place, best[None, part], 0)[0]]
+    return scales[best, np.arange(len(target))], integers
 
 
 def _tried(
     layer: Layer, scales: np.ndarray, settings: LayerSettings
-) -> tuple[np.ndarray, np.ndarray]:
-    """Integers ``[candidates, rows, inputs]`` and errors ``[candidates, rows]`` of all scales.
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Round at all scales, each row at each of its own once.
 
-    A scale that a row has already been given is not tried again.
+    Returns:
+        Integers ``[tried, inputs]``; which of them are those of a scale and a row, ``[candidates,
+        rows]``; their errors likewise, 0 for a row that has no choice.
     """
     first = (scales[None] == scales[:, None]).argmax(axis=1)  # [candidates, rows]
     new = first == np.arange(len(scales))[:, None]
@@ -201,7 +209,10 @@ def _tried(
     place = np.zeros(scales.shape, np.int64)
     place[new] = np.arange(len(rows))
     place = np.take_along_axis(place, first, 0)
-    return found[place], many.error(found * scale[:, None])[place]
+    errors = np.zeros(len(rows))
+    judged = np.flatnonzero((new.sum(axis=0) > 1)[rows])
+    errors[judged] = many.chosen(judged).error(found[judged] * scale[judged, None])
+    return found, place, errors[place]
 
 
 def _per_channel(op: Op, settings: LayerSettings) -> bool:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property, reduce
 from typing import Any
 
 import numpy as np
 
 from quantize.affine import QuantParams
-from quantize.execute import dequantized
 from quantize.graph import Graph, Op, OpKind
 from quantize.parallel import in_parallel
 from quantize.rows import Rows
@@ -19,6 +18,9 @@ _PADDING = ("SAME", "VALID")
 
 GROUP_BYTES = 48 * 1024**2
 """Of float32 windows that are worth a product of matrices of its own."""
+
+BLOCK_BYTES = 4 * 1024**2
+"""Of a depthwise operator's float32 windows at once: what a core's cache and glibc's heap hold."""
 
 SMALL_VARIANCE = 1e-3
 """Share of the variances that must rise above single precision's rounding of the moments."""
@@ -117,9 +119,7 @@ def _grouped(
     op: Op, graph: Graph, pairs: Iterable[tuple[Any, Any]], positions: int
 ) -> Iterator[list[tuple[Any, Any]]]:
     """Batches in groups whose windows are worth a product of matrices, and fit the memory."""
-    step = _grid_step(op, graph, positions)
-    _, *extent, _ = (1, 1, *graph.tensors[op.name].shape)[-4:]
-    places = int(np.prod([-(-side // step) for side in extent]))
+    places = _places(op, graph, positions)
     weight = graph.weight(op)
     width = graph.tensors[op.inputs[0]].shape[-1] * int(np.prod(weight.shape[1:-1]))
     group: list[tuple[Any, Any]] = []
@@ -142,27 +142,68 @@ def _group_moments(
     positions: int,
     params: QuantParams | None,
 ) -> Moments:
-    import tensorflow as tf
+    if op.kind != OpKind.DEPTHWISE_CONV:
+        return _shared(*_read(op, graph, group, positions, params, 0), weight)
+    channels = len(weight)
+    places = sum(int(exact.shape[0]) for exact, _ in group) * _places(op, graph, positions)
+    width = max(1, BLOCK_BYTES // (places * weight.shape[1] * 4))
+    parts = []
+    for start in range(0, channels, width):
+        block = slice(start, start + width)
+        some = [(np.asarray(a)[..., block], np.asarray(b)[..., block]) for a, b in group]
+        parts.append(_apart(*_read(op, graph, some, positions, params, -1), weight[block]))
+    arrays = (np.concatenate([vars(p)[f.name] for p in parts]) for f in fields(Moments)[1:])
+    return Moments(parts[0].count, *arrays)
 
+
+def _read(
+    op: Op,
+    graph: Graph,
+    group: list[tuple[Any, Any]],
+    positions: int,
+    params: QuantParams | None,
+    axis: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """What the operator reads in the float network and in the quantized one; see ``windows``.
+
+    ``axis`` is that of the positions.
+    """
+    wanted = np.concatenate([windows(op, graph, exact, positions) for exact, _ in group], axis)
     zero = params.zero_point[0] if params else 0
-    wanted = tf.concat([windows(op, graph, exact, positions) for exact, _ in group], 0)
-    wanted = tf.cast(wanted, tf.float32)
-    reads = tf.concat([windows(op, graph, own, positions, zero) for _, own in group], 0)
-    reads = tf.cast(reads, tf.float32) if params is None else dequantized(reads, params)
-    if op.kind == OpKind.DEPTHWISE_CONV:  # [positions, inputs, channels]
-        losses = tf.reduce_sum((wanted - reads) * weight.T, 1)  # [positions, channels]
-        lost = tf.transpose(tf.reduce_sum(losses[:, None] * reads, 0))
-        sums = [tf.transpose(tf.reduce_sum(x, 0)) for x in (reads, wanted)]
-        apart = tf.transpose(reads, (2, 1, 0))
-        own = tf.matmul(apart, apart, transpose_b=True)
-    else:  # [positions, inputs]
-        losses = tf.matmul(wanted - reads, weight, transpose_b=True)
-        lost = tf.matmul(losses, reads, transpose_a=True)
-        sums = [tf.reduce_sum(x, 0) for x in (reads, wanted)]
-        values = np.asarray(reads)
-        own = values.T @ values  # BLAS knows that it is symmetric, and does half of the work
-    arrays = (own, lost, tf.reduce_sum(losses, 0), *sums)
-    return Moments(int(reads.shape[0]), *(np.asarray(value, np.float64) for value in arrays))
+    reads = np.concatenate([windows(op, graph, own, positions, zero) for _, own in group], axis)
+    if params is not None:
+        reads -= np.float32(zero)
+        reads *= np.float32(params.scale[0])
+    return wanted, reads
+
+
+def _shared(wanted: np.ndarray, reads: np.ndarray, weight: np.ndarray) -> Moments:
+    """Of inputs ``[positions, inputs]`` that all channels read."""
+    sums = reads.sum(0), wanted.sum(0)
+    losses = (wanted - reads) @ weight.T
+    own = reads.T @ reads  # BLAS knows that it is symmetric, and does half of the work
+    return _gathered(len(reads), own, losses.T @ reads, losses.sum(0), *sums)
+
+
+def _apart(wanted: np.ndarray, reads: np.ndarray, weight: np.ndarray) -> Moments:
+    """Of inputs ``[channels, inputs, positions]``."""
+    sums = reads.sum(-1), wanted.sum(-1)
+    losses = weight[:, None] @ (wanted - reads)
+    across = reads.swapaxes(1, 2)
+    return _gathered(
+        reads.shape[-1], reads @ across, (losses @ across)[:, 0], losses.sum((1, 2)), *sums
+    )
+
+
+def _gathered(count: int, *sums: np.ndarray) -> Moments:
+    return Moments(count, *(np.asarray(value, np.float64) for value in sums))
+
+
+def _places(op: Op, graph: Graph, positions: int) -> int:
+    """Positions of one image that are looked at."""
+    step = _grid_step(op, graph, positions)
+    _, *extent, _ = (1, 1, *graph.tensors[op.name].shape)[-4:]
+    return int(np.prod([-(-side // step) for side in extent]))
 
 
 def _grid_step(op: Op, graph: Graph, positions: int) -> int:
@@ -176,44 +217,44 @@ def _grid_step(op: Op, graph: Graph, positions: int) -> int:
     return step
 
 
-def windows(op: Op, graph: Graph, image: Any, positions: int, zero: int = 0) -> Any:
+def windows(op: Op, graph: Graph, image: Any, positions: int, zero: int = 0) -> np.ndarray:
     """What each position of an operator's output reads.
 
     Returns:
-        The image's numbers, ``[positions, inputs]``, for depthwise ``[positions, height * width,
-        channels]``; ``zero`` stands outside the image.
+        The image's numbers in float32, ``[positions, inputs]``, for depthwise ``[channels, height *
+        width, positions]``; ``zero`` stands outside the image.
     """
-    import tensorflow as tf
-
     weight = graph.weight(op)
+    values = np.asarray(image)
     if op.kind == OpKind.DENSE:
-        return tf.reshape(image, (-1, weight.shape[-1]))
+        return values.reshape(-1, weight.shape[-1]).astype(np.float32)
     height, width = weight.shape[1:3]
-    channels = image.shape[-1]
     _, rows, columns, _ = graph.tensors[op.name].shape
     step = _grid_step(op, graph, positions)
     strides = [int(op.options["strideH"]), int(op.options["strideW"])]
     dilations = [int(op.options["dilationHFactor"]), int(op.options["dilationWFactor"])]
-    padded = tf.convert_to_tensor(image)
-    if _PADDING[int(op.options["padding"])] == "SAME":  # by hand: a coarser grid has the same phase
+    if _PADDING[int(op.options["padding"])] == "SAME":  # a coarser grid has the same phase
         need = [
             max((out - 1) * stride + (size - 1) * dilation + 1 - have, 0)
             for out, stride, size, dilation, have in zip(
-                (rows, columns), strides, (height, width), dilations, image.shape[1:3], strict=True
+                (rows, columns), strides, (height, width), dilations, values.shape[1:3], strict=True
             )
         ]
-        padded = tf.pad(
-            padded,
-            [[0, 0], *([n // 2, n - n // 2] for n in need), [0, 0]],
-            constant_values=padded.dtype.as_numpy_dtype(zero),
-        )
-    coarse = [1, strides[0] * step, strides[1] * step, 1]
-    if (height, width) == (1, 1):
-        patches = padded[:, :: coarse[1], :: coarse[2]]
-    else:
-        patches = tf.image.extract_patches(  # six times as fast as on integers
-            tf.cast(padded, tf.float32), [1, height, width, 1], coarse, [1, *dilations, 1], "VALID"
-        )
-    if op.kind == OpKind.DEPTHWISE_CONV:
-        return tf.reshape(patches, (-1, height * width, channels))
-    return tf.reshape(patches, (-1, height * width * channels))
+        if any(need):
+            around = [(0, 0), *((n // 2, n - n // 2) for n in need), (0, 0)]
+            values = np.pad(values, around, constant_values=zero)
+    apart = op.kind == OpKind.DEPTHWISE_CONV
+    if apart:  # each channel's image in one piece first: windows are then copied in longer runs
+        values = np.ascontiguousarray(values.transpose(3, 0, 1, 2), np.float32)
+    # What each place of the kernel reads is a window as wide as the outputs.
+    extent = [(n - 1) * stride + 1 for n, stride in zip((rows, columns), strides, strict=True)]
+    first = 2 if apart else 1  # axis of the rows
+    seen = np.lib.stride_tricks.sliding_window_view(values, extent, (first, first + 1))
+    places = (slice(None, None, dilations[0]), slice(None, None, dilations[1]))
+    grid = (slice(None, None, strides[0] * step), slice(None, None, strides[1] * step))
+    if apart:  # [channels, images, height, width, rows, columns]
+        found = seen[:, :, *places, *grid][:, :, :height, :width].transpose(0, 2, 3, 1, 4, 5)
+        return np.ascontiguousarray(found).reshape(len(values), height * width, -1)
+    found = seen[:, *places, :, *grid][:, :height, :width].transpose(0, 4, 5, 1, 2, 3)
+    inputs = height * width * values.shape[-1]
+    return np.ascontiguousarray(found, np.float32).reshape(-1, inputs)

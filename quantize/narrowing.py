@@ -29,6 +29,7 @@ def narrowed(
     ranges: Mapping[str, Range],
     images: np.ndarray,
     advance: Callable[[int], None] = lambda _: None,
+    shares: tuple[float, ...] = SHARES,
 ) -> dict[str, Range]:
     """Choose a range for every activation that has one of its own.
 
@@ -38,6 +39,7 @@ def narrowed(
         images: float32 ``[images, height, width, 3]``; all activations that live at one time are
             held for them.
         advance: told of each operator that is done.
+        shares: of the calibrated range, to choose from, falling.
 
     Returns:
         Ranges by activation, none of them wider.
@@ -60,7 +62,8 @@ def narrowed(
                 continue  # the largest scores are the ones that matter
             if not known_a_priori(op) and name in values:
                 rest = order[place + 1 :]
-                chosen[name] = _choose(graph, rest, values, name, ranges[name], exact)
+                tried = [ranges[name].times(share) for share in shares]
+                chosen[name] = _choose(graph, rest, values, name, tried, exact)
         advance(1)
     return chosen
 
@@ -70,13 +73,12 @@ def _choose(
     rest: list[tuple[Op, tuple[str, ...]]],
     values: Mapping[str, Any],
     name: str,
-    seen: Range,
+    ranges: list[Range],
     exact: np.ndarray,
 ) -> Range:
-    best, least = seen, np.inf
+    best, least = ranges[0], np.inf
     worse = 0
-    for share in SHARES:
-        tried = Range(seen.low * share, seen.high * share)
+    for tried in ranges:
         params = params_from_range(tried.low, tried.high)
         rounded = dequantized(quantized(values[name], params), params)
         error = float(np.square(_scores(graph, rest, {**values, name: rounded}) - exact).sum())

@@ -162,6 +162,14 @@ class QuantizationPlan:
             ) from error
 
 
+@dataclass(frozen=True)
+class PlannedNetwork:
+    """A plan and its ``network``: what is rendered."""
+
+    graph: Graph
+    plan: QuantizationPlan
+
+
 _DAMAGED = (
     AttributeError,
     EOFError,

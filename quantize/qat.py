@@ -19,7 +19,7 @@ import numpy as np
 
 from calibration_data.errors import InvalidInputError
 from quantize.affine import quantize_bias
-from quantize.engine import CalibrationImages
+from quantize.float_pass import CalibrationImages
 from quantize.graph import Graph, Op, OpKind
 from quantize.plan import IntegerConstant, QuantizationPlan
 from quantize.qat_child import PROGRESS

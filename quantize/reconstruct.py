@@ -27,7 +27,7 @@ takes from its heap without asking the system each time (32 MiB at most)."""
 
 LARGEST_CHUNK = 16
 
-DEPTHWISE_POSITIONS = 6000
+DEPTHWISE_POSITIONS = 1600
 """Of all images together: a depthwise channel has few inputs, of which this many tell enough."""
 
 DEPTHWISE_SHARE = 8
@@ -95,8 +95,8 @@ class Lockstep:
 
     def _solve(self, op: Op) -> None:
         source = self.params[op.inputs[0]]
-        halves = self._half(op, 0, source), self._half(op, 1, source)
-        solved = solve(op, self.graph, source, halves, self.settings)
+        first, second = in_parallel(lambda half: self._half(op, half, source), range(2))
+        solved = solve(op, self.graph, source, (first, second), self.settings)
         self.constants[op.inputs[1]] = solved.weight
         self.constants[op.inputs[2]] = solved.bias
 

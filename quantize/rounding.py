@@ -80,7 +80,7 @@ def rounded(
         sweeps: of coordinate descent, at most.
 
     Returns:
-        float64 ``[rows, inputs]`` of whole numbers in [-127, 127].
+        ``[rows, inputs]`` of whole numbers in [-127, 127], in float.
 
     Raises:
         InvalidInputError: weights or moments with NaN or infinity.
@@ -156,14 +156,17 @@ def _propagated(
 ) -> np.ndarray:
     """One pass over the inputs; each rounding error is spread over the inputs that follow.
 
+    In single precision: half the time, and its own rounding is far below a step of the integers.
+
     Returns:
         ``[inputs, rows]``, in the layer's own order.
     """
-    work = np.ascontiguousarray(layer.weight[:, order].T)  # an input's weights lie together
+    work = np.ascontiguousarray(layer.weight.T[order], np.float32)  # an input's weights together
+    scale, spread = scale.astype(np.float32), spread.astype(np.float32)
     others = _others(layer)
     integers = np.zeros_like(work)
     inputs = len(work)
-    errors = np.empty((_BLOCK, work.shape[1]))
+    errors = np.empty((_BLOCK, work.shape[1]), np.float32)
     for start in range(0, inputs, _BLOCK):
         stop = min(inputs, start + _BLOCK)
         for near in range(start, stop, _NEAR):

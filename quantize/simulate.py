@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from quantize.engine import PlannedNetwork
 from quantize.execute import dequantized, quantized, run
 from quantize.graph import Graph, Op, OpKind
+from quantize.plan import PlannedNetwork
 
 
 def simulated(planned: PlannedNetwork, images: np.ndarray) -> np.ndarray:

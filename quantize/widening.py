@@ -1,10 +1,11 @@
 """Operators in int16x8: int8 weights as they are, activations in int16.
 
-A plan is widened after it was made: integers of weights stay, biases get the finer scale of their
-input, and an activation becomes int16 where the operator that gives it and all that read it are
-wide. At the edge of such a region an int8 activation is read as int16, or rounded from it. Scales
-are symmetric, as the int16 kernels of TensorFlow Lite want them
-(https://ai.google.dev/edge/litert/models/quantization_spec, 16x8 quantization).
+An activation is int16 where the operator that gives it and all that read it are wide, and biases
+get the finer scale of their input. Weights are rounded for these inputs; a trained plan alone is
+widened after it was made, with its weights as they are. At the edge of such a region an int8
+activation is read as int16, or rounded from it. Scales are symmetric, as the int16 kernels of
+TensorFlow Lite want them (https://ai.google.dev/edge/litert/models/quantization_spec, 16x8
+quantization).
 """
 
 from __future__ import annotations
@@ -16,9 +17,8 @@ import numpy as np
 
 from calibration_data.errors import InvalidInputError, UnsupportedError
 from quantize.affine import IntType, QuantParams, round_away, symmetric_params
-from quantize.engine import PlannedNetwork
 from quantize.graph import Graph, Op, OpKind
-from quantize.plan import IntegerConstant, QuantizationPlan
+from quantize.plan import IntegerConstant, PlannedNetwork
 
 WIDE_KINDS = frozenset(
     {
@@ -72,19 +72,37 @@ def widened(planned: PlannedNetwork, names: tuple[str, ...]) -> PlannedNetwork:
     if not names:
         return planned
     graph, plan = planned.graph, planned.plan
-    wide = frozenset(names)
-    _check(graph, plan, wide)
-    activations = {
-        name: wide_params(params) if _is_inside(graph, name, wide) else params
-        for name, params in plan.activations.items()
-    }
-    constants = dict(plan.constants)
-    for op in graph.weighted:
-        if op.name in wide:
-            constants[op.inputs[2]] = _wide_bias(op, plan)
-    ordered = tuple(op.name for op in graph.ops if op.name in wide)
+    check_wide(graph, plan.float_ops, names)
+    constants = {**plan.constants, **wide_biases(graph, plan.activations, plan.constants, names)}
+    activations = wide_activations(graph, plan.activations, names)
+    ordered = tuple(op.name for op in graph.ops if op.name in names)
     changed = replace(plan, activations=activations, constants=constants, wide_ops=ordered)
     return PlannedNetwork(graph, changed)
+
+
+def wide_activations(
+    graph: Graph, activations: Mapping[str, QuantParams], names: tuple[str, ...]
+) -> dict[str, QuantParams]:
+    """Parameters of all activations, those inside of the wide operators in int16."""
+    wide = frozenset(names)
+    return {
+        name: wide_params(params) if _is_inside(graph, name, wide) else params
+        for name, params in activations.items()
+    }
+
+
+def wide_biases(
+    graph: Graph,
+    activations: Mapping[str, QuantParams],
+    constants: Mapping[str, IntegerConstant],
+    names: tuple[str, ...],
+) -> dict[str, IntegerConstant]:
+    """The wide operators' biases in int64, by tensor name."""
+    return {
+        op.inputs[2]: _wide_bias(op, activations[op.inputs[0]], constants)
+        for op in graph.weighted
+        if op.name in names
+    }
 
 
 def wide_share(activations: Mapping[str, QuantParams]) -> float:
@@ -93,7 +111,9 @@ def wide_share(activations: Mapping[str, QuantParams]) -> float:
     return wide / len(activations) if activations else 0.0
 
 
-def _check(graph: Graph, plan: QuantizationPlan, wide: frozenset[str]) -> None:
+def check_wide(graph: Graph, float_ops: tuple[str, ...], names: tuple[str, ...]) -> None:
+    """Refuse operators that cannot be in int16x8; see ``widened``."""
+    wide = frozenset(names)
     ops = {op.name: op for op in graph.ops}
     if unknown := wide - ops.keys():
         raise InvalidInputError(
@@ -101,7 +121,7 @@ def _check(graph: Graph, plan: QuantizationPlan, wide: frozenset[str]) -> None:
             received=", ".join(sorted(unknown)),
             remedy="take the names from 'edgequant sensitivity' or 'edgequant plan show'",
         )
-    if both := wide.intersection(plan.float_ops):
+    if both := wide.intersection(float_ops):
         raise InvalidInputError(
             "an operator is in float32 or in int16x8",
             received=f"both for {', '.join(sorted(both))}",
@@ -124,11 +144,13 @@ def _is_inside(graph: Graph, name: str, wide: frozenset[str]) -> bool:
     return all(reader.name in wide for reader in graph.readers[name])
 
 
-def _wide_bias(op: Op, plan: QuantizationPlan) -> IntegerConstant:
+def _wide_bias(
+    op: Op, source: QuantParams, constants: Mapping[str, IntegerConstant]
+) -> IntegerConstant:
     """A bias in int64, of the scale of the int16 input times that of the weight."""
-    source, bias = plan.activations[op.inputs[0]], plan.constants[op.inputs[2]]
-    weight = plan.constants[op.inputs[1]].params
-    scale = np.float32(wide_params(source).scale[0]) * np.asarray(weight.scale, np.float32)
+    read = source if source.dtype is IntType.INT16 else wide_params(source)
+    bias, weight = constants[op.inputs[2]], constants[op.inputs[1]].params
+    scale = np.float32(read.scale[0]) * np.asarray(weight.scale, np.float32)
     axis = None if weight.axis is None else 0
     params = QuantParams(tuple(scale.tolist()), (0,) * len(scale), IntType.INT64, axis)
     value = bias.integers * np.asarray(bias.params.scale, np.float64)

@@ -21,9 +21,10 @@ from quantize.affine import (
     weight_params,
     widened_for_bias,
 )
-from quantize.engine import CalibrationImages, PlannedNetwork, PlanRequest, make_plan
+from quantize.engine import PlanRequest, make_plan
+from quantize.float_pass import CalibrationImages
 from quantize.graph import Graph
-from quantize.plan import IntegerConstant, QuantizationPlan, digest
+from quantize.plan import IntegerConstant, PlannedNetwork, QuantizationPlan, digest
 from quantize.recipes import Granularity, IoType, WeightRange, recipe
 from studies.relu6.grid import INT8_BITS, Grid
 from studies.relu6.simulated import batches, weight_axis

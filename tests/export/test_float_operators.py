@@ -18,8 +18,9 @@ from export.target import ArtifactCard
 from export.tflite_check import check_file
 from export.tflite_metadata import finish
 from export.tflite_write import render as render_tflite
-from quantize.engine import PlannedNetwork, PlanRequest, make_plan
+from quantize.engine import PlanRequest, make_plan
 from quantize.execute import run
+from quantize.plan import PlannedNetwork
 from quantize.recipes import IoType, Layout, Optimization, recipe
 from quantize.simulate import simulated
 from tests.export.tflite_cases import predict

@@ -15,8 +15,8 @@ from export.onnx_render import render as render_onnx
 from export.tflite_check import check_file
 from export.tflite_graph import read_flat_model
 from export.tflite_write import render
-from quantize.engine import PlannedNetwork
 from quantize.execute import run
+from quantize.plan import PlannedNetwork
 from quantize.recipes import IoType, Layout, recipe
 from quantize.simulate import simulated
 from quantize.widening import widened

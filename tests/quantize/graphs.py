@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from quantize.engine import CalibrationImages, PlannedNetwork, PlanRequest, make_plan
+from quantize.engine import PlanRequest, make_plan
+from quantize.float_pass import CalibrationImages
 from quantize.graph import Fused, Graph, Op, OpKind, Tensor
+from quantize.plan import PlannedNetwork
 from quantize.recipes import Optimization
 
 SIDE = 8

@@ -14,17 +14,15 @@ from calibration_data.errors import InvalidInputError, UnsupportedError
 from quantize.affine import QuantParams
 from quantize.calibrate import BATCH, extremes
 from quantize.engine import (
-    CalibrationImages,
-    PlannedNetwork,
     PlanRequest,
-    _with_mirrored,
     make_plan,
     settled,
 )
 from quantize.execute import run
+from quantize.float_pass import CalibrationImages, with_mirrored
 from quantize.graph import Fused, Graph
 from quantize.moments import moments
-from quantize.plan import QuantizationPlan
+from quantize.plan import PlannedNetwork, QuantizationPlan
 from quantize.recipes import Granularity, Optimization, RangeMethod, WeightRange
 from quantize.simulate import simulated
 from tests.quantize.graphs import (
@@ -68,7 +66,7 @@ def test_equalization_evens_out_a_residual_stream() -> None:
         ("before", graph),
         ("after", settled(graph, calibration(), None, FAST).graph),
     ):
-        spans = next(extremes(network, [images(32)]))
+        spans = next(extremes(network, [images(32)], 32))
         reach = np.max([spans[n].reach for n in spans if n.startswith(("add", "project"))], axis=0)
         spread[name] = reach.max() / reach.min()
     assert spread["before"] > 8
@@ -128,8 +126,8 @@ def test_the_best_plan_is_rounded_on_mirrored_images_too() -> None:
     best = replace(FAST, optimization=Optimization.BEST)
     kept = settled(bottlenecks(0), given, None, best).kept
     assert np.array_equal(kept, np.concatenate([pictures, pictures[:, :, ::-1]]))
-    assert np.array_equal(_with_mirrored(pictures, 12), [*pictures, *pictures[[0, 9], :, ::-1]])
-    assert np.array_equal(_with_mirrored(pictures, 10), pictures)
+    assert np.array_equal(with_mirrored(pictures, 12), [*pictures, *pictures[[0, 9], :, ::-1]])
+    assert np.array_equal(with_mirrored(pictures, 10), pictures)
 
 
 def test_two_halves_that_disagree_are_noted() -> None:

@@ -13,7 +13,8 @@ import pytest
 
 from calibration_data.errors import InvalidInputError
 from quantize import qat
-from quantize.engine import CalibrationImages, PlanRequest, make_plan
+from quantize.engine import PlanRequest, make_plan
+from quantize.float_pass import CalibrationImages
 from quantize.graph import Graph, Op, OpKind, Tensor
 from quantize.plan import IntegerConstant, QuantizationPlan
 from quantize.qat import trained_plan

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from calibration_data.errors import InvalidInputError
-from quantize.engine import PlannedNetwork, PlanRequest, make_plan, settled
+from quantize.engine import PlanRequest, make_plan, settled
 from quantize.execute import dequantized, quantized, run
 from quantize.graph import OpKind
 from quantize.mixed_precision import Noise, growing
+from quantize.plan import PlannedNetwork
 from quantize.recipes import Optimization
 from quantize.sensitivity import INPUT_KIND, LabelledImages, sensitivity, solved_alone
 from quantize.simulate import float_share, simulated

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from calibration_data.errors import InvalidInputError, UnsupportedError
 from quantize.affine import IntType, QuantParams
-from quantize.engine import PlannedNetwork, PlanRequest, make_plan
+from quantize.engine import PlanRequest, make_plan
 from quantize.execute import run
 from quantize.graph import OpKind
 from quantize.mixed_precision import Noise, growing
-from quantize.plan import QuantizationPlan
+from quantize.plan import PlannedNetwork, QuantizationPlan
 from quantize.plan_diff import differences
 from quantize.recipes import Optimization
 from quantize.simulate import simulated

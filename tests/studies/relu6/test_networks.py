@@ -10,9 +10,9 @@ import pytest
 
 from calibration_data.errors import InvalidInputError
 from calibration_data.preprocessing import Crop, Preprocessing
-from quantize.engine import PlannedNetwork
 from quantize.execute import run
 from quantize.graph import Fused, Graph
+from quantize.plan import PlannedNetwork
 from quantize.recipes import Granularity
 from quantize.simulate import simulated
 from studies.relu6 import checkpoints
