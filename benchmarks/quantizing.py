@@ -34,6 +34,7 @@ MODELS = ("mobilenet_v2_small",)
 CALIBRATION = "fashion_mnist:calibration"
 DATA = "fashion_mnist:test"
 REPEATS = 3
+LEVELS = ("fast", "default", "best")
 _CONVERTER = "tflite_converter"
 _OURS = "edgequant"
 
@@ -43,8 +44,16 @@ def run(
     calibration: str = CALIBRATION,
     data: str = DATA,
     repeats: int = REPEATS,
+    levels: tuple[str, ...] = LEVELS,
 ) -> list[Figure]:
     """Measure; the subject is NETWORK TOOL SETTING, the value a median of ``repeats``.
+
+    Args:
+        models: files, names or folders.
+        calibration: DATA to calibrate on.
+        data: DATA to measure on, which is not done here.
+        repeats: of each job.
+        levels: ours to time, for ``--optimize``.
 
     Raises:
         InvalidInputError: a job that failed.
@@ -53,14 +62,14 @@ def run(
     with open_terminal(machine_readable=False, debug=False) as terminal:
         for reference in found_models(models):
             network = open_network(reference, calibration, MeasureRequest(data), terminal)
-            figures += _network_figures(network, repeats)
+            figures += _network_figures(network, repeats, levels)
     return figures
 
 
-def _network_figures(network: Network, repeats: int) -> list[Figure]:
+def _network_figures(network: Network, repeats: int, levels: tuple[str, ...]) -> list[Figure]:
     assert network.prepared.calibration is not None
     n = len(network.prepared.calibration.dataset)
-    names = [(_CONVERTER, "default"), *((_OURS, s.name) for s in peers()[_OURS].settings)]
+    names = [(_CONVERTER, "default"), *((_OURS, level) for level in levels)]
     seconds: dict[tuple[str, str], list[float]] = {name: [] for name in names}
     calibrating: list[float] = []
     for _ in range(repeats):  # in turns, so that a slow spell of the machine meets all of them
@@ -126,9 +135,10 @@ def _main(arguments: list[str]) -> None:
     parser.add_argument("--calibration", default=CALIBRATION)
     parser.add_argument("--data", default=DATA)
     parser.add_argument("--repeats", type=int, default=REPEATS)
+    parser.add_argument("--levels", nargs="+", default=LEVELS)
     options = parser.parse_args(arguments)
-    models = tuple(options.models)
-    figures = run(models, options.calibration, options.data, options.repeats)
+    models, levels = tuple(options.models), tuple(options.levels)
+    figures = run(models, options.calibration, options.data, options.repeats, levels)
     print(write("quantizing", figures, this_machine()))
     for figure in figures:
         print(f"  {figure.subject:50} {figure.quantity:25} {figure.value:8.3f} {figure.unit}")

@@ -13,10 +13,10 @@ from quantize.activations import activation_params
 from quantize.affine import QuantParams, symmetric_params
 from quantize.equalize import equalized
 from quantize.execute import no_integer_form
-from quantize.float_pass import CalibrationImages, checked, float_pass, with_mirrored
+from quantize.float_pass import CalibrationImages, checked, float_pass, spread, with_mirrored
 from quantize.graph import Graph, OpKind
 from quantize.layers import LayerSettings
-from quantize.narrowing import SHARES, narrowed
+from quantize.narrowing import narrowed
 from quantize.observe import observed_ranges
 from quantize.pairing import paired
 from quantize.parallel import one_blas_thread
@@ -27,6 +27,10 @@ from quantize.widening import check_wide, wide_activations, wide_biases
 
 MEMORY_BYTES = 2 * 1024**3
 """What the activations of all images that a layer is rounded on may take."""
+
+JUDGED_BYTES = 256 * 1024**2
+"""Likewise of images that judge narrower ranges: 32 of 28 pixels overlook values that are rare but
+needed, and cost 1 dB on the shipped network; in this memory there is room for hundreds."""
 
 ELEMENTWISE = (OpKind.ADD, OpKind.SUB, OpKind.MUL)
 
@@ -40,8 +44,8 @@ class Effort:
         positions: see ``moments``.
         sweeps: see ``LayerSettings``.
         narrowings: likewise.
-        judges: images that judge narrower ranges of activations; 0 keeps the calibrated ones.
-        shares: narrower ranges to choose from, of the calibrated one.
+        judges: images that judge narrower ranges of activations, at least; 0 keeps the calibrated
+            ones.
         ranged: images whose activations give the ranges, at most; of more, evenly spread ones.
         mirrored: whether layers are rounded on mirrored images too, as far as the memory goes.
     """
@@ -51,16 +55,13 @@ class Effort:
     sweeps: int
     narrowings: tuple[float, ...] = (1.0,)
     judges: int = 0
-    shares: tuple[float, ...] = SHARES
     ranged: int = 10**9
     mirrored: bool = False
 
 
 EFFORTS: Mapping[Optimization, Effort] = {
     Optimization.FAST: Effort(images=8, positions=200, sweeps=0, ranged=48),
-    Optimization.DEFAULT: Effort(
-        images=24, positions=800, sweeps=1, judges=6, shares=(1.0, 0.8, 0.65)
-    ),
+    Optimization.DEFAULT: Effort(images=32, positions=800, sweeps=1),
     Optimization.BEST: Effort(
         images=256, positions=2000, sweeps=3, narrowings=(1.0, 0.92), judges=32, mirrored=True
     ),
@@ -146,7 +147,6 @@ def make_plan(
             "sweeps": effort.sweeps,
             "narrowings": list(effort.narrowings),
             "judges": effort.judges,
-            "shares": list(effort.shares) if effort.judges else [],
             "mirrored": effort.mirrored,
             "range_images": min(effort.ranged, images.count),
         },
@@ -192,8 +192,9 @@ def settled(
         shape = graph.tensors[graph.input].shape[1:]
         ranges |= observed_ranges(scaled, checked(images.batches(), shape), request.ranges)
     elif effort.judges:
-        judges = seen.kept[:: len(seen.kept) // effort.judges or 1]
-        ranges = narrowed(scaled, ranges, judges, advance, effort.shares)
+        most = max(effort.judges, JUDGED_BYTES // _bytes_an_image(graph))  # small images tell less
+        judges = seen.kept[spread(len(seen.kept), most)]
+        ranges = narrowed(scaled, ranges, judges, advance)
     params = activation_params(scaled, ranges, contract)
     kept = with_mirrored(seen.kept, most) if effort.mirrored else seen.kept
     return Settled(scaled, params, kept, tuple(seen.notes()))

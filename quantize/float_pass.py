@@ -100,8 +100,8 @@ def float_pass(
     Raises:
         InvalidInputError: no image, images of another size, or NaN in images or activations.
     """
-    looked_at = _spread(images.count, max(ranged, keep))
-    wanted = frozenset(_spread(len(looked_at), keep).tolist())
+    looked_at = spread(images.count, max(ranged, keep))
+    wanted = frozenset(spread(len(looked_at), keep).tolist())
     kept: list[np.ndarray] = []
     done = 0
 
@@ -136,7 +136,7 @@ def float_pass(
     return FloatPass(joined(halves[0], halves[1]), typical, apart, np.stack(kept))
 
 
-def _spread(count: int, most: int) -> np.ndarray:
+def spread(count: int, most: int) -> np.ndarray:
     """Ascending numbers of so many images, evenly spread over the set."""
     return np.linspace(0, count - 1, min(most, count)).round().astype(int)
 
@@ -159,7 +159,7 @@ def with_mirrored(kept: np.ndarray, most: int) -> np.ndarray:
     Between the two copies of an image second moments differ enough to stand for new images.
     """
     count = min(len(kept), most - len(kept))
-    chosen = _spread(len(kept), max(count, 0))
+    chosen = spread(len(kept), max(count, 0))
     return np.concatenate([kept, kept[chosen, :, ::-1]])
 
 

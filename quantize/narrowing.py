@@ -29,7 +29,6 @@ def narrowed(
     ranges: Mapping[str, Range],
     images: np.ndarray,
     advance: Callable[[int], None] = lambda _: None,
-    shares: tuple[float, ...] = SHARES,
 ) -> dict[str, Range]:
     """Choose a range for every activation that has one of its own.
 
@@ -39,7 +38,6 @@ def narrowed(
         images: float32 ``[images, height, width, 3]``; all activations that live at one time are
             held for them.
         advance: told of each operator that is done.
-        shares: of the calibrated range, to choose from, falling.
 
     Returns:
         Ranges by activation, none of them wider.
@@ -62,7 +60,7 @@ def narrowed(
                 continue  # the largest scores are the ones that matter
             if not known_a_priori(op) and name in values:
                 rest = order[place + 1 :]
-                tried = [ranges[name].times(share) for share in shares]
+                tried = [ranges[name].times(share) for share in SHARES]
                 chosen[name] = _choose(graph, rest, values, name, tried, exact)
         advance(1)
     return chosen

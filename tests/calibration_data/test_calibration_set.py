@@ -70,6 +70,16 @@ def test_batches_are_the_same_each_time() -> None:
         np.testing.assert_array_equal(one, two)
 
 
+def test_chosen_images_come_alone_and_in_their_order() -> None:
+    images = CalibrationSet.draw(in_memory(9), CONTRACT, 8, 1)
+    everything = np.concatenate(list(images.batches()))
+    chosen = list(images.batches(2, np.array([1, 4, 7])))
+    assert [len(batch) for batch in chosen] == [2, 1]
+    np.testing.assert_array_equal(np.concatenate(chosen), everything[[1, 4, 7]])
+    np.testing.assert_array_equal(images.first(3), everything[:3])
+    np.testing.assert_array_equal(images.first(100), everything)
+
+
 # The calibration split beside evaluation data
 
 CLASSES = {"cat": 1, "dog": 1}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 import zipfile
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,14 +13,15 @@ import pytest
 
 from calibration_data.errors import InvalidInputError, UnsupportedError
 from quantize.affine import QuantParams
-from quantize.calibrate import BATCH, extremes
+from quantize.calibrate import BATCH, WORTH_COMPILING, extremes
 from quantize.engine import (
     PlanRequest,
     make_plan,
     settled,
 )
+from quantize.equalize import equalized
 from quantize.execute import run
-from quantize.float_pass import CalibrationImages, with_mirrored
+from quantize.float_pass import CalibrationImages, float_pass, with_mirrored
 from quantize.graph import Fused, Graph
 from quantize.moments import moments
 from quantize.plan import PlannedNetwork, QuantizationPlan
@@ -128,6 +130,66 @@ def test_the_best_plan_is_rounded_on_mirrored_images_too() -> None:
     assert np.array_equal(kept, np.concatenate([pictures, pictures[:, :, ::-1]]))
     assert np.array_equal(with_mirrored(pictures, 12), [*pictures, *pictures[[0, 9], :, ::-1]])
     assert np.array_equal(with_mirrored(pictures, 10), pictures)
+
+
+def test_a_source_that_can_choose_reads_no_image_but_those_looked_at() -> None:
+    pictures = images(64)
+    asked: list[np.ndarray] = []
+
+    def chosen(numbers: np.ndarray) -> Iterator[np.ndarray]:
+        asked.append(numbers)
+        yield from batched(pictures[numbers], 4)()
+
+    def never() -> Iterator[np.ndarray]:
+        raise AssertionError("all images were read")
+
+    choosing = float_pass(bottlenecks(0), CalibrationImages(64, never, chosen), 4, 16)
+    picking = float_pass(bottlenecks(0), CalibrationImages(64, batched(pictures)), 4, 16)
+    assert [len(numbers) for numbers in asked] == [16]
+    assert np.array_equal(choosing.kept, picking.kept)
+    for name, span in choosing.spans.items():
+        assert np.array_equal(span.low, picking.spans[name].low)
+        assert np.array_equal(span.high, picking.spans[name].high)
+
+
+def test_typical_spans_are_the_mean_over_batches() -> None:
+    graph, pictures = bottlenecks(0), images(4 * BATCH)
+    pictures[-1] *= 8  # one image in the last batch
+    seen = float_pass(graph, CalibrationImages(len(pictures), batched(pictures)), 4, 10**9)
+    parts = [extremes(graph, [pictures[i : i + BATCH]], BATCH) for i in range(0, 32, BATCH)]
+    highs = np.stack([next(part)["project_0"].high for part in parts])
+    np.testing.assert_allclose(seen.typical["project_0"].high, highs.mean(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(seen.spans["project_0"].high, highs.max(axis=0), rtol=1e-5)
+
+
+def test_equalization_evens_out_what_channels_usually_reach() -> None:
+    graph, pictures = unbalanced(bottlenecks(3), 3), images(32)
+    pictures[0] *= 1.5
+    given = CalibrationImages(32, batched(pictures))
+    seen = float_pass(graph, given, 4, 10**9)
+    scaled, spans = equalized(graph, seen.spans, Granularity.PER_CHANNEL, seen.typical)
+    fresh = images(64, seed=5)
+    before, after = run(graph, fresh), run(scaled, fresh)
+    assert np.abs(before - after).max() <= 2e-5 * np.abs(before).max()
+    again = float_pass(scaled, given, 4, 10**9)
+    for name in ("project_0", "project_1", "add_1"):
+        np.testing.assert_allclose(spans[name].reach, again.spans[name].reach, rtol=1e-3, atol=1e-4)
+    usual = [s.reach for n, s in again.typical.items() if n.startswith(("project", "add"))]
+    rare = [s.reach for n, s in again.spans.items() if n.startswith(("project", "add"))]
+    evenness = [np.max(reaches, axis=0) for reaches in (usual, rare)]
+    assert evenness[0].max() / evenness[0].min() < 1.01
+    assert evenness[1].max() / evenness[1].min() > 1.03
+
+
+@pytest.mark.parametrize("count", [WORTH_COMPILING - 1, WORTH_COMPILING])
+def test_extremes_are_the_same_compiled_or_not(count: int) -> None:
+    graph, pictures = bottlenecks(1), images(24)
+    wanted = next(extremes(graph, [pictures], 24))
+    found = [list(extremes(graph, [pictures[:16], pictures[16:]], count))[i] for i in (0, 1)]
+    for name, span in wanted.items():
+        both = found[0][name].joined(found[1][name])
+        np.testing.assert_allclose(both.low, span.low, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(both.high, span.high, rtol=1e-5, atol=1e-6)
 
 
 def test_two_halves_that_disagree_are_noted() -> None:

@@ -75,6 +75,27 @@ def test_wide_operators_take_noise_away() -> None:
     assert noise > sqnr_db(exact, simulated(planned(), fresh)) + 3
 
 
+def test_weights_are_rounded_for_the_int16_inputs_that_they_read() -> None:
+    graph, fresh = planned().graph, images(32, seed=9)
+    names = tuple(op.name for op in graph.ops)
+    request = PlanRequest(optimization=Optimization.FAST, wide_ops=names)
+    plan = make_plan(graph, calibration(), None, request)
+    after = widened(planned(), names)
+    assert plan.wide_ops == names
+    assert plan.activations == after.plan.activations
+    for op in graph.weighted:
+        assert plan.constants[op.inputs[2]].integers.dtype == np.int64
+    exact = run(graph, fresh)
+    before = sqnr_db(exact, simulated(after, fresh))
+    assert sqnr_db(exact, simulated(PlannedNetwork(plan.network(graph), plan), fresh)) > before
+
+
+def test_an_operator_that_cannot_be_wide_is_refused_before_a_plan_is_made() -> None:
+    request = PlanRequest(optimization=Optimization.FAST, wide_ops=("nobody",))
+    with pytest.raises(InvalidInputError, match="nobody"):
+        make_plan(planned().graph, calibration(), None, request)
+
+
 def test_a_plan_with_wide_operators_is_stored_and_compared(tmp_path: Path) -> None:
     plan = widened(planned(), INNER).plan
     plan.save(tmp_path / "a.plan")
