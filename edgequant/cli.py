@@ -33,6 +33,7 @@ from edgequant.options import (
     wide_option,
 )
 from edgequant.plan_cli import plan
+from edgequant.repeatable import one_core_an_operator
 from edgequant.ship_options import runtime_option, ship_options
 from edgequant.study_cli import study
 from edgequant.terminal import terminal_of
@@ -44,13 +45,16 @@ _RECIPE_NAMES = ", ".join(recipe.name for recipe in RECIPES)
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="edgequant")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Quantize mobile vision networks: Keras in, int8 and float16 TFLite and ONNX out, measured.
 
     MODEL is a .keras, an .h5, a SavedModel folder or a registered name. DATA is a folder of class
     folders, an .npz file or a registered name, with an optional :split. A recipe is named
     TARGET-PRECISION.
     """
+    if context.invoked_subcommand != study.name:  # which trains
+        one_core_an_operator()
 
 
 @cli.command("list")

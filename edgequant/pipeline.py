@@ -124,7 +124,8 @@ def prepare(request: QuantizeRequest, inputs: Inputs) -> Prepared:
         refuse_equal_images(calibration.dataset)
         if inputs.measured is not None:
             refuse_shared_images(calibration.dataset, inputs.measured)
-        _refuse_non_finite_activations(loaded, calibration)
+        if not all(r.planned for r in request.recipes if r.needs_calibration):
+            _refuse_non_finite_activations(loaded, calibration)  # a plan looks at all of them
     if inputs.measured is not None:
         align_labels(inputs.measured, contract, loaded.classes)  # refused before, not after
     return Prepared(loaded, contract, calibration, request.qat)

@@ -46,7 +46,9 @@ class Effort:
         narrowings: likewise.
         judges: images that judge narrower ranges of activations, at least; 0 keeps the calibrated
             ones.
-        ranged: images whose activations give the ranges, at most; of more, evenly spread ones.
+        ranged: images whose activations give the ranges, if the set has more; evenly spread ones.
+        ranged_bytes: what the activations of further ones may take: small images are looked at in
+            their thousands, for rare values are needed, and large ones hold many of them.
         mirrored: whether layers are rounded on mirrored images too, as far as the memory goes.
     """
 
@@ -56,12 +58,15 @@ class Effort:
     narrowings: tuple[float, ...] = (1.0,)
     judges: int = 0
     ranged: int = 10**9
+    ranged_bytes: int = 0
     mirrored: bool = False
 
 
 EFFORTS: Mapping[Optimization, Effort] = {
     Optimization.FAST: Effort(images=8, positions=200, sweeps=0, ranged=48),
-    Optimization.DEFAULT: Effort(images=32, positions=800, sweeps=1),
+    Optimization.DEFAULT: Effort(
+        images=32, positions=800, sweeps=1, ranged=96, ranged_bytes=768 * 1024**2
+    ),
     Optimization.BEST: Effort(
         images=256, positions=2000, sweeps=3, narrowings=(1.0, 0.92), judges=32, mirrored=True
     ),
@@ -148,7 +153,7 @@ def make_plan(
             "narrowings": list(effort.narrowings),
             "judges": effort.judges,
             "mirrored": effort.mirrored,
-            "range_images": min(effort.ranged, images.count),
+            "range_images": min(_ranged(graph, effort), images.count),
         },
         notes=prepared.notes,
     )
@@ -182,7 +187,8 @@ def settled(
     _check(graph)
     effort = EFFORTS[request.optimization]
     most = max(2, MEMORY_BYTES // _bytes_an_image(graph))
-    seen = float_pass(graph, images, min(effort.images, most), effort.ranged, advance)
+    ranged = _ranged(graph, effort)
+    seen = float_pass(graph, images, min(effort.images, most), ranged, advance)
     typical = seen.typical if effort.judges else None
     scaled, after = equalized(graph, seen.spans, request.granularity, typical)
     if request.weight_range is WeightRange.SATURATION_SAFE:
@@ -224,6 +230,11 @@ def _check(graph: Graph) -> None:
                 received=f"NaN or infinity in {op.inputs[1]}",
                 remedy="check the training that made them",
             )
+
+
+def _ranged(graph: Graph, effort: Effort) -> int:
+    """Images whose activations give the ranges, at most."""
+    return max(effort.ranged, effort.ranged_bytes // _bytes_an_image(graph))
 
 
 def _bytes_an_image(graph: Graph) -> int:

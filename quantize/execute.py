@@ -201,7 +201,7 @@ def _conv(op: Op, _: Graph, inputs: Sequence[Any]) -> Any:
         _PADDING[int(op.options["padding"])],
         dilations=[1, *_dilations(op), 1],
     )
-    return fused(op.fused, result + bias)
+    return fused(op.fused, tf.nn.bias_add(result, bias))
 
 
 def _depthwise(op: Op, _: Graph, inputs: Sequence[Any]) -> Any:
@@ -215,7 +215,7 @@ def _depthwise(op: Op, _: Graph, inputs: Sequence[Any]) -> Any:
         _PADDING[int(op.options["padding"])],
         dilations=_dilations(op),
     )
-    return fused(op.fused, result + bias)
+    return fused(op.fused, tf.nn.bias_add(result, bias))
 
 
 def _dense(op: Op, _: Graph, inputs: Sequence[Any]) -> Any:

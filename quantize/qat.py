@@ -72,9 +72,13 @@ def trained_plan(
     return _merged(graph, plan, trained, settings)
 
 
+_NOT_PASSED_ON = ("PYTHONSAFEPATH", "TF_NUM_INTRAOP_THREADS")
+"""Training takes all cores for an operator."""
+
+
 def _run_child(folder: Path, advance: Callable[[int], None]) -> None:
     """Run the training; its lines drive the progress, and its failure becomes one sentence."""
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONSAFEPATH"}
+    environment = {k: v for k, v in os.environ.items() if k not in _NOT_PASSED_ON}
     environment["TF_USE_LEGACY_KERAS"] = "1"
     with (folder / "stderr").open("wb") as log:
         # In the folder of the rooms, which stands first on the child's path, quantize is ours.

@@ -20,6 +20,10 @@ def main(arguments: list[str]) -> None:
     """Do the job and write what it took."""
     name, job_file, result_file = arguments
     peer: Peer = import_module(f"benchmarks.peers.{name}").PEER
+    if peer.of_product:
+        from edgequant.repeatable import one_core_an_operator
+
+        one_core_an_operator()  # as the command does, but before TensorFlow is loaded
     job = Job.from_json(Path(job_file).read_text(encoding="utf-8"))
     for module in peer.imports:
         import_module(module)

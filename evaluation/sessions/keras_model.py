@@ -89,7 +89,11 @@ def _info() -> RuntimeInfo:
     import keras
     import tensorflow as tf
 
-    threads = tf.config.threading.get_intra_op_parallelism_threads() or os.cpu_count() or 1
+    asked = os.environ.get("TF_NUM_INTRAOP_THREADS", "")  # TensorFlow does not tell what it read
+    chosen = int(asked) if asked.isdecimal() else 0
+    threads = (
+        tf.config.threading.get_intra_op_parallelism_threads() or chosen or os.cpu_count() or 1
+    )
     device = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
     return RuntimeInfo(
         runtime="keras",
