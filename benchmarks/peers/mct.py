@@ -2,8 +2,9 @@
 
 It exports fake quantization: weights on the int8 grid but stored in float32, and QDQ pairs on the
 activations. ONNX Runtime would quantize such weights again, with one scale each, and answer by
-chance; so they are stored here as the integers that they are. Of its platforms the default one (IMX500) is used: release 2.6.1 stops with an error on the one for
-TFLite, and leaves the weights of PyTorch's convolutions in float on the one for QNNPACK.
+chance; so they are stored here as the integers that they are. Of its platforms the default one
+(IMX500) is used: release 2.6.1 stops with an error on the one for TFLite, and leaves the weights of
+PyTorch's convolutions in float on the one for QNNPACK.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def _declare_torchvision() -> None:
 
 
 def _grid_step(values: Any) -> Any:
-    """The step of each row of weights: the largest of which all are multiples, 127 times at most."""
+    """The step of each row of weights: the largest of which all are 128-fold at most."""
     import numpy as np
 
     reach = np.abs(values).max(axis=1)
