@@ -1,65 +1,124 @@
-"""int8 ONNX files on an x86 CPU without VNNI: does the default file lose nothing there?
+"""int8 ONNX files on an x86 CPU without VNNI: does the default file lose nothing there, nor time?
 
-Runs `edgequant evaluate` under QEMU's user emulation of a Haswell (AVX2, no VNNI), whose
-arithmetic is exact, and natively in the same run. Needs qemu-x86_64 (Debian's qemu-user).
-Times under emulation mean nothing and are left out.
+Runs `edgequant evaluate` on this CPU, and where it has VNNI also under QEMU's user emulation of a
+Haswell (AVX2, no VNNI), whose arithmetic is exact; that needs qemu-x86_64 (Debian's qemu-user).
+Times under emulation mean nothing and are left out. ``python -m benchmarks.without_vnni --model
+... --calibration ... --data ...`` for another network than the shipped one.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import shutil
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.record import Figure
+import edgequant  # noqa: F401 - makes the rooms ours
+from benchmarks.record import Figure, write
 from calibration_data.errors import InvalidInputError
+from evaluation.machine import this_machine
 
 MODEL = "mobilenet_v2_small"
+CALIBRATION = "fashion_mnist:calibration"
 DATA = "fashion_mnist:test"
 IMAGES = 300
-FILES = ("onnx-int8", "onnx-int8-full-range", "onnx-int8-per-tensor", "onnx-dynamic")
 EMULATOR = ("qemu-x86_64", "-cpu", "Haswell")
+RUNTIMES = ("onnxruntime", "onnxruntime-precise")
+QUANTITIES = (
+    ("top-1", "top1", "%"),
+    ("drop", "drop", "points"),
+    ("agreement", "agreement", "%"),
+    ("SQNR", "sqnr_db", "dB"),
+)
 
 
-def run() -> list[Figure]:
-    """Compare with the float32 ONNX file on the same images; subject is FILE RUNTIME CPU."""
-    if shutil.which(EMULATOR[0]) is None:
-        raise InvalidInputError(
-            "this benchmark emulates a CPU without VNNI",
-            received=f"no {EMULATOR[0]} on PATH",
-            remedy="install QEMU's user emulation (Debian: qemu-user)",
-        )
+@dataclass(frozen=True)
+class File:
+    """A file to measure.
+
+    Attributes:
+        subject: what it is called in the table.
+        recipe: that makes it.
+        level: of optimization.
+    """
+
+    subject: str
+    recipe: str
+    level: str = "default"
+
+
+FILES = (
+    File("onnx-int8", "onnx-int8"),
+    File("onnx-int8-full-range", "onnx-int8-full-range"),
+    File("ONNX Runtime's own, full range", "onnx-int8-full-range", "converter"),
+    File("onnx-int8-per-tensor", "onnx-int8-per-tensor"),
+    File("onnx-dynamic", "onnx-dynamic"),
+)
+
+
+def run(
+    model: str = MODEL, calibration: str = CALIBRATION, data: str = DATA, images: int = IMAGES
+) -> list[Figure]:
+    """Compare with the float32 ONNX file on the same images; subject is FILE RUNTIME CPU.
+
+    Args:
+        model: file or name.
+        calibration: DATA to calibrate on.
+        data: DATA to measure on.
+        images: to measure on, at most.
+
+    Raises:
+        InvalidInputError: a CPU with VNNI, and no emulator; or no x86.
+    """
     figures = []
+    cpus = _cpus()
     with tempfile.TemporaryDirectory() as folder:
-        recipes = ("onnx-float32", *FILES)
-        calibration = ("--calibration", "fashion_mnist:calibration")
-        _edgequant(
-            (), "quantize", "--model", MODEL, "--recipe", ",".join(recipes), *calibration,
-            "--output", folder,
-        )  # fmt: skip
-        files = {r: f"{folder}/{r}/{MODEL}-{r}.onnx" for r in recipes}
-        for name in FILES:
-            for cpu, prefix in (("native", ()), ("Haswell", EMULATOR)):
-                for runtime in ("onnxruntime", "onnxruntime-precise"):
+        float_file = _written(File("float", "onnx-float32"), model, calibration, folder)
+        for file in FILES:
+            path = _written(file, model, calibration, folder)
+            for cpu, prefix in cpus.items():
+                for runtime in RUNTIMES:
                     row = _edgequant(
-                        prefix, "evaluate", files[name], "--data", DATA, "--limit", str(IMAGES),
-                        "--reference", files["onnx-float32"], "--runtime", runtime,
+                        prefix, "evaluate", path, "--data", data, "--limit", str(images),
+                        "--reference", float_file, "--runtime", runtime,
                     )  # fmt: skip
-                    subject = f"{name} {runtime} {cpu}"
+                    subject = f"{file.subject}, {runtime}, {cpu}"
                     figures += [
                         Figure(subject, quantity, row[key], unit, row["n"], 1)
-                        for quantity, key, unit in (
-                            ("top-1", "top1", "%"),
-                            ("drop", "drop", "points"),
-                            ("agreement", "agreement", "%"),
-                            ("SQNR", "sqnr_db", "dB"),
-                        )
+                        for quantity, key, unit in QUANTITIES
                     ]
+                    if not prefix:
+                        p50 = row["latency_ms"]["p50"]
+                        figures.append(Figure(subject, "p50", p50, "ms", row["n"], 1))
     return figures
+
+
+def _cpus() -> dict[str, tuple[str, ...]]:
+    """What to put before a command, by the name of the CPU that then runs it."""
+    if this_machine().has_vnni is False:
+        return {"without VNNI": ()}
+    if this_machine().has_vnni is None or shutil.which(EMULATOR[0]) is None:
+        raise InvalidInputError(
+            "this benchmark runs on x86 without VNNI, or emulates it",
+            received=f"a CPU that is another one, and no {EMULATOR[0]} on PATH",
+            remedy="install QEMU's user emulation (Debian: qemu-user) on x86",
+        )
+    return {"with VNNI": (), "emulated Haswell": EMULATOR}
+
+
+def _written(file: File, model: str, calibration: str, folder: str) -> str:
+    output = Path(folder) / f"{file.recipe}-{file.level}"
+    _edgequant(
+        (), "quantize", "--model", model, "--recipe", file.recipe, "--optimize", file.level,
+        "--calibration", calibration, "--output", str(output),
+    )  # fmt: skip
+    (path,) = output.rglob("*.onnx")
+    return str(path)
 
 
 def _edgequant(prefix: tuple[str, ...], *arguments: str) -> dict[str, Any]:
@@ -67,3 +126,20 @@ def _edgequant(prefix: tuple[str, ...], *arguments: str) -> dict[str, Any]:
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     values: dict[str, Any] = json.loads(done.stdout)
     return values
+
+
+def _main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.without_vnni")
+    parser.add_argument("--model", default=MODEL)
+    parser.add_argument("--calibration", default=CALIBRATION)
+    parser.add_argument("--data", default=DATA)
+    parser.add_argument("--images", type=int, default=IMAGES)
+    options = parser.parse_args(arguments)
+    figures = run(options.model, options.calibration, options.data, options.images)
+    print(write("without_vnni", figures, this_machine()))
+    for figure in figures:
+        print(f"  {figure.subject:50} {figure.quantity:25} {figure.value:8.3f} {figure.unit}")
+
+
+if __name__ == "__main__":
+    _main(sys.argv[1:])

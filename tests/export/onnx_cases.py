@@ -61,11 +61,21 @@ def request_for(model, recipe, size=32, batches=None):
     return ExportRequest(model, recipe, contract, lambda: iter(data))
 
 
-def run(path, pixels, layout=Layout.NHWC, optimized=None):
+def precise_session(content):
+    """ONNX Runtime that does not saturate without VNNI: for weights that take the full range."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry("session.x64quantprecision", "1")
+    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+
+def run(path, pixels, layout=Layout.NHWC, optimized=None, full_range=False):
     """Scores of a file; a batch that the file has not is split."""
     from export.onnx_runtime import in_layout, open_session
 
-    session = open_session(path.read_bytes(), optimized)
+    content = path.read_bytes()
+    session = precise_session(content) if full_range else open_session(content, optimized)
     fixed = isinstance(session.get_inputs()[0].shape[0], int)
     parts = [pixels[i : i + 1] for i in range(len(pixels))] if fixed else [pixels]
     return np.concatenate([session.run(None, {"image": in_layout(p, layout)})[0] for p in parts])
