@@ -11,9 +11,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import benchmarks
 import edgequant  # noqa: F401 - makes the rooms ours
-from benchmarks.record import write
+from benchmarks.record import report
 from calibration_data.errors import InvalidInputError
-from evaluation.machine import this_machine
 
 
 def main(names: list[str]) -> None:
@@ -29,9 +28,7 @@ def main(names: list[str]) -> None:
         except InvalidInputError as error:
             print(f"{name}: not measured: {error}")
             continue
-        print(write(name, figures, this_machine()))
-        for figure in figures:
-            print(f"  {figure.subject:45} {figure.quantity:12} {figure.value:12.4g} {figure.unit}")
+        report(name, figures)
 
 
 if __name__ == "__main__":

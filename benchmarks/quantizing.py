@@ -23,12 +23,11 @@ from benchmarks.accuracy.networks import Network, found_models, open_network
 from benchmarks.accuracy.peer import PER_CHANNEL, load_images, peers
 from benchmarks.accuracy.runs import Effort, Limits, run_job
 from benchmarks.peers.tflite_converter import one_by_one, plain_converter
-from benchmarks.record import Figure, write
+from benchmarks.record import Figure, report
 from calibration_data.errors import InvalidInputError
 from calibration_data.stream import cores
 from edgequant.requests import MeasureRequest
 from edgequant.terminal import open_terminal
-from evaluation.machine import this_machine
 
 MODELS = ("mobilenet_v2_small",)
 CALIBRATION = "fashion_mnist:calibration"
@@ -139,9 +138,7 @@ def _main(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
     models, levels = tuple(options.models), tuple(options.levels)
     figures = run(models, options.calibration, options.data, options.repeats, levels)
-    print(write("quantizing", figures, this_machine()))
-    for figure in figures:
-        print(f"  {figure.subject:50} {figure.quantity:25} {figure.value:8.3f} {figure.unit}")
+    report("quantizing", figures)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from calibration_data.atomic import write_whole
-from evaluation.machine import Machine
+from evaluation.machine import Machine, this_machine
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -55,3 +55,10 @@ def write(name: str, figures: list[Figure], machine: Machine) -> Path:
     path = RESULTS / f"{name}.csv"
     write_whole(path, put)
     return path
+
+
+def report(name: str, figures: list[Figure]) -> None:
+    """``write`` figures of this machine, and print where they are and what they say."""
+    print(write(name, figures, this_machine()))
+    for figure in figures:
+        print(f"  {figure.subject:50} {figure.quantity:25} {figure.value:12.4g} {figure.unit}")

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import edgequant  # noqa: F401 - makes the rooms ours
-from benchmarks.record import Figure, write
+from benchmarks.record import Figure, report
 from calibration_data.errors import InvalidInputError
 from evaluation.machine import this_machine
 
@@ -136,9 +136,7 @@ def _main(arguments: list[str]) -> None:
     parser.add_argument("--images", type=int, default=IMAGES)
     options = parser.parse_args(arguments)
     figures = run(options.model, options.calibration, options.data, options.images)
-    print(write("without_vnni", figures, this_machine()))
-    for figure in figures:
-        print(f"  {figure.subject:50} {figure.quantity:25} {figure.value:8.3f} {figure.unit}")
+    report("without_vnni", figures)
 
 
 if __name__ == "__main__":

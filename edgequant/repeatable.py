@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 
-VARIABLE = "TF_NUM_INTRAOP_THREADS"
-"""Cores that TensorFlow takes for one operator; read when it computes for the first time."""
+from calibration_data.threads import OPERATOR_CORES
 
 
 def one_core_an_operator() -> None:
@@ -15,4 +14,4 @@ def one_core_an_operator() -> None:
     last bit, which rounding to second order carries into the integers. The engine shares images
     among the cores instead (``quantize.parallel``), and so does measuring.
     """
-    os.environ.setdefault(VARIABLE, "1")
+    os.environ.setdefault(OPERATOR_CORES, "1")

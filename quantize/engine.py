@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -143,18 +144,7 @@ def make_plan(
         float_ops=request.float_ops,
         wide_ops=tuple(op.name for op in graph.ops if op.name in request.wide_ops),
         floats=_float_constants(graph, scaled, request.float_ops),
-        settings={
-            "optimization": request.optimization.value,
-            "ranges": request.ranges.value,
-            "calibration_images": images.count,
-            "rounding_images": len(prepared.kept),
-            "positions": effort.positions,
-            "sweeps": effort.sweeps,
-            "narrowings": list(effort.narrowings),
-            "judges": effort.judges,
-            "mirrored": effort.mirrored,
-            "range_images": min(_ranged(graph, effort), images.count),
-        },
+        settings=_settings(request, prepared, graph, images.count),
         notes=prepared.notes,
     )
 
@@ -174,6 +164,23 @@ class Settled:
     params: Mapping[str, QuantParams]
     kept: np.ndarray
     notes: tuple[str, ...]
+
+
+def _settings(request: PlanRequest, prepared: Settled, graph: Graph, count: int) -> dict[str, Any]:
+    """How a plan was made from so many images, for the reader."""
+    effort = EFFORTS[request.optimization]
+    return {
+        "optimization": request.optimization.value,
+        "ranges": request.ranges.value,
+        "calibration_images": count,
+        "rounding_images": len(prepared.kept),
+        "positions": effort.positions,
+        "sweeps": effort.sweeps,
+        "narrowings": list(effort.narrowings),
+        "judges": effort.judges,
+        "mirrored": effort.mirrored,
+        "range_images": min(_ranged(graph, effort), count),
+    }
 
 
 def settled(

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from calibration_data.errors import InvalidInputError
+from calibration_data.threads import OPERATOR_CORES
 from quantize.affine import quantize_bias
 from quantize.float_pass import CalibrationImages
 from quantize.graph import Graph, Op, OpKind
@@ -72,7 +73,7 @@ def trained_plan(
     return _merged(graph, plan, trained, settings)
 
 
-_NOT_PASSED_ON = ("PYTHONSAFEPATH", "TF_NUM_INTRAOP_THREADS")
+_NOT_PASSED_ON = ("PYTHONSAFEPATH", OPERATOR_CORES)
 """Training takes all cores for an operator."""
 
 

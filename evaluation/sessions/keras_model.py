@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from calibration_data.errors import InvalidInputError
+from calibration_data.threads import OPERATOR_CORES
 from evaluation.session import Runtime, RuntimeInfo
 from evaluation.sessions.tensor_io import ImageInput, joined_scores, require_one
 from models.files import load_keras_file
@@ -89,7 +90,7 @@ def _info() -> RuntimeInfo:
     import keras
     import tensorflow as tf
 
-    asked = os.environ.get("TF_NUM_INTRAOP_THREADS", "")  # TensorFlow does not tell what it read
+    asked = os.environ.get(OPERATOR_CORES, "")  # TensorFlow does not tell what it read
     chosen = int(asked) if asked.isdecimal() else 0
     threads = (
         tf.config.threading.get_intra_op_parallelism_threads() or chosen or os.cpu_count() or 1

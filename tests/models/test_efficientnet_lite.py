@@ -73,8 +73,9 @@ def _golden(number: int) -> np.ndarray:
 
 @pytest.mark.parametrize("number", range(5))
 def test_golden_answers_of_random_weights(number: int) -> None:
-    # The last bits of float sums differ between CPUs; fifty layers make 4e-3 of it.
-    np.testing.assert_allclose(_golden(number), GOLDEN_RANDOM[number], atol=2e-2)
+    # The last bits of float sums differ between CPUs; the deepest network makes 3.6e-3 of it.
+    least = 5e-3 if number == 4 else 2e-3
+    np.testing.assert_allclose(_golden(number), GOLDEN_RANDOM[number], atol=least)
 
 
 # Weights in PyTorch's axes
