@@ -1,6 +1,6 @@
-"""A plan rendered as an int8 .tflite, through the schema's object API.
+"""A plan rendered as an int8 .tflite.
 
-Source of layout and types: tensorflow/lite/schema/schema.fbs; of the scales operators want:
+Source of the scales operators want:
 https://ai.google.dev/edge/litert/models/quantization_spec.
 """
 
@@ -10,16 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from export.tflite_metadata import INPUT_NAME, OUTPUT_NAME
 from quantize.affine import IntType, QuantParams
+from quantize.flatbuffer import FlatFile
 from quantize.graph import Graph, Op, OpKind
 from quantize.plan import QuantizationPlan
 from quantize.recipes import IoType
 from quantize.widening import wide_params
-
-SCHEMA_VERSION = 3
 
 _WIDE_VERSIONS = {
     OpKind.CONV: 4,
@@ -43,9 +40,6 @@ _VERSIONS = {
 }
 """Version of an operator on int8; 2 where it is not named (lite/tools/versioning/op_version.cc)."""
 
-_TYPES = {"float32": 0, "int32": 2, "uint8": 3, "int64": 4, "int16": 7, "int8": 9}
-"""``TensorType`` of the schema by NumPy's names."""
-
 
 def render(graph: Graph, plan: QuantizationPlan, io: IoType) -> bytes:
     """Write the network of a plan.
@@ -68,40 +62,21 @@ class _Writing:
     Attributes:
         graph: see ``render``.
         plan: likewise.
-        tensors: written so far.
-        operators: likewise.
-        buffers: content by number; the first is empty by convention.
-        codes: (operator, version) by number.
+        file: what is written so far.
         index: number of a tensor by name and type.
     """
 
     graph: Graph
     plan: QuantizationPlan
-    tensors: list[Any] = field(default_factory=list)
-    operators: list[Any] = field(default_factory=list)
-    buffers: list[bytes] = field(default_factory=lambda: [b""])
-    codes: list[tuple[str, int]] = field(default_factory=list)
+    file: FlatFile = field(default_factory=FlatFile)
     index: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def content(self, io: IoType) -> bytes:
-        from ai_edge_litert import schema_py_generated as schema
-        from ai_edge_litert.tools import flatbuffer_utils
-
         source = self._end(INPUT_NAME, io)
         for op in self.graph.ops:
             self._write(op)
         sink = self._leave(io)
-        subgraph = schema.SubGraphT(
-            tensors=self.tensors, inputs=[source], outputs=[sink], operators=self.operators,
-            name=b"main",
-        )  # fmt: skip
-        model = schema.ModelT(
-            version=SCHEMA_VERSION,
-            operatorCodes=[_code(kind, version) for kind, version in self.codes],
-            subgraphs=[subgraph],
-            buffers=[_buffer(content) for content in self.buffers],
-        )
-        return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+        return self.file.content([source], [sink])
 
     def _end(self, name: str, io: IoType) -> int:
         """The input tensor, and what turns it into the type that the network computes in."""
@@ -109,7 +84,7 @@ class _Writing:
         params = self.plan.activations.get(self.graph.input)
         if params is None or io is IoType.INT8:
             return self._activation(self.graph.input)
-        end = self._tensor(name, shape, *_end_type(io, params))
+        end = self.file.tensor(name, shape, *_end_type(io, params))
         inside = self._activation(self.graph.input, suffix="_int8")
         self._operator("QUANTIZE", (end,), (inside,))
         return end
@@ -120,9 +95,9 @@ class _Writing:
         inside = self.index[self.graph.output, "float32" if params is None else "int8"]
         if params is None or io is IoType.INT8:
             return inside
-        self.tensors[inside].name = f"{self.graph.output}_int8".encode()
+        self.file.renamed(inside, f"{self.graph.output}_int8")
         shape = self.graph.tensors[self.graph.output].shape
-        end = self._tensor(OUTPUT_NAME, shape, *_end_type(io, params))
+        end = self.file.tensor(OUTPUT_NAME, shape, *_end_type(io, params))
         self._operator("DEQUANTIZE" if io is IoType.FLOAT32 else "QUANTIZE", (inside,), (end,))
         return end
 
@@ -165,13 +140,13 @@ class _Writing:
         suffix = "" if params is None else f"_{dtype}"
         wide = wide_params(params) if params is not None and dtype == "int16" else None
         shape = self.graph.tensors[name].shape
-        self.index[name, dtype] = self._tensor(f"{name}{suffix}", shape, dtype, wide)
+        self.index[name, dtype] = self.file.tensor(f"{name}{suffix}", shape, dtype, wide)
         return self.index[name, dtype]
 
     def _activation(self, name: str, suffix: str = "") -> int:
         params = self.plan.activations[name]
         shape = self.graph.tensors[name].shape
-        self.index[name, params.dtype.value] = self._tensor(
+        self.index[name, params.dtype.value] = self.file.tensor(
             f"{name}{suffix}", shape, params.dtype.value, params
         )
         return self.index[name, params.dtype.value]
@@ -183,41 +158,8 @@ class _Writing:
         if key not in self.index:
             shape = self.graph.tensors[name].shape
             params = None if decided is None else decided.params
-            self.index[key] = self._tensor(name, shape, str(value.dtype), params, value)
+            self.index[key] = self.file.tensor(name, shape, str(value.dtype), params, value)
         return self.index[key]
-
-    def _tensor(
-        self,
-        name: str,
-        shape: tuple[int, ...],
-        dtype: str,
-        params: QuantParams | None,
-        value: np.ndarray | None = None,
-    ) -> int:
-        from ai_edge_litert import schema_py_generated as schema
-
-        quantization = None
-        if params is not None:
-            quantization = schema.QuantizationParametersT(
-                scale=list(params.scale),
-                zeroPoint=list(params.zero_point),
-                quantizedDimension=params.axis or 0,
-            )
-        self.tensors.append(
-            schema.TensorT(
-                shape=list(shape),
-                type=_TYPES[dtype],
-                buffer=0 if value is None else self._buffer(value),
-                name=name.encode(),
-                quantization=quantization,
-                hasRank=True,
-            )
-        )
-        return len(self.tensors) - 1
-
-    def _buffer(self, value: np.ndarray) -> int:
-        self.buffers.append(np.ascontiguousarray(value).tobytes())
-        return len(self.buffers) - 1
 
     def _operator(
         self,
@@ -227,28 +169,11 @@ class _Writing:
         op: Op | None = None,
         dtype: str = "int8",
     ) -> None:
-        from ai_edge_litert import schema_py_generated as schema
-
         version = op.version if op is not None and dtype == "float32" else _version(kind, dtype)
-        if (kind, version) not in self.codes:
-            self.codes.append((kind, version))
-        options = None if op is None else _options(op, dtype)
-        self.operators.append(
-            schema.OperatorT(
-                opcodeIndex=self.codes.index((kind, version)),
-                inputs=list(inputs),
-                outputs=list(outputs),
-                builtinOptionsType=0 if options is None else _options_number(op),
-                builtinOptions=options,
-            )
+        options = {} if op is None else _options(op, dtype)
+        self.file.operator(
+            kind, version, inputs, outputs, "" if op is None else op.options_type, options
         )
-
-
-def _buffer(content: bytes) -> Any:
-    """A constant as an array: the generated packer copies one at once, and bytes one by one."""
-    from ai_edge_litert.schema_py_generated import BufferT
-
-    return BufferT(data=np.frombuffer(content, np.uint8) if content else None)
 
 
 def _end_type(io: IoType, params: QuantParams) -> tuple[str, QuantParams | None]:
@@ -263,31 +188,8 @@ def _version(kind: str, dtype: str) -> int:
     return _VERSIONS.get(kind, 2)
 
 
-def _options(op: Op, dtype: str) -> Any:
-    """The options table of an operator, as an object of the schema."""
-    from ai_edge_litert import schema_py_generated as schema
-
-    if not op.options_type:
-        return None
-    fields: Mapping[str, Any] = {
-        key: list(value) if isinstance(value, tuple) else value for key, value in op.options.items()
-    }
-    if dtype == "int16" and "potScaleInt16" in fields:  # scales are no powers of two
-        fields = {**fields, "potScaleInt16": False}
-    return getattr(schema, f"{op.options_type}T")(**fields)
-
-
-def _options_number(op: Op | None) -> int:
-    from ai_edge_litert.schema_py_generated import BuiltinOptions
-
-    return int(getattr(BuiltinOptions, op.options_type)) if op is not None else 0
-
-
-def _code(kind: str, version: int) -> Any:
-    """An operator code; numbers above 127 stand in the newer of the two fields alone."""
-    from ai_edge_litert import schema_py_generated as schema
-
-    number = int(getattr(schema.BuiltinOperator, kind))
-    return schema.OperatorCodeT(
-        deprecatedBuiltinCode=min(number, 127), builtinCode=number, version=version
-    )
+def _options(op: Op, dtype: str) -> Mapping[str, Any]:
+    """Fields of an operator's options table."""
+    if dtype == "int16" and "potScaleInt16" in op.options:  # scales are no powers of two
+        return {**op.options, "potScaleInt16": False}
+    return op.options

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from calibration_data.errors import InvalidInputError
 from quantize.activations import Range
-from quantize.execute import forward, prepared
 from quantize.graph import Graph
+from quantize.litert import Spans
 from quantize.parallel import in_parallel
 
 BATCH = 8
 """Images that the float pass takes at once."""
-
-WORTH_COMPILING = 128
-"""Images in all for which TensorFlow compiles the graph, up to 2.5 s on MobileNetV2."""
 
 
 @dataclass(frozen=True)
@@ -64,15 +60,12 @@ class Extremes:
         return Range(float(self.low.min()), float(self.high.max()))
 
 
-def extremes(
-    graph: Graph, batches: Iterable[np.ndarray], count: int
-) -> Iterator[dict[str, Extremes]]:
+def extremes(graph: Graph, batches: Iterable[np.ndarray]) -> Iterator[dict[str, Extremes]]:
     """Run the float graph over the images and tell what every activation spans in each batch.
 
     Args:
         graph: canonical.
         batches: float32 ``[batch, height, width, 3]``.
-        count: of images in all.
 
     Yields:
         Extremes by activation, the input included.
@@ -80,8 +73,8 @@ def extremes(
     Raises:
         InvalidInputError: an activation with NaN or infinity; names it.
     """
-    compiled = count >= WORTH_COMPILING
-    for spans in in_parallel(_step(graph, compiled), _even(batches) if compiled else batches):
+    for low, high in in_parallel(Spans.of(graph).over, batches):
+        spans = {name: Extremes(low[name], high[name]) for name in low}
         for name, span in spans.items():
             if not (np.isfinite(span.low).all() and np.isfinite(span.high).all()):
                 raise InvalidInputError(
@@ -92,18 +85,6 @@ def extremes(
         yield spans
 
 
-def _even(batches: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """Batches of one size: the last image fills a short one up, which no extreme can tell.
-
-    TensorFlow compiles the graph for each size anew, which takes longer than these images.
-    """
-    size = 0
-    for images in batches:
-        size = max(size, len(images))
-        missing = size - len(images)
-        yield np.concatenate([images, images[-1:].repeat(missing, axis=0)]) if missing else images
-
-
 def joined(
     first: Mapping[str, Extremes] | None, second: Mapping[str, Extremes]
 ) -> dict[str, Extremes]:
@@ -111,32 +92,3 @@ def joined(
     if first is None:
         return dict(second)
     return {name: span.joined(second[name]) for name, span in first.items()}
-
-
-def _step(graph: Graph, compiled: bool) -> Callable[[np.ndarray], dict[str, Extremes]]:
-    """The graph and its reductions, operator by operator or compiled for each size of a batch."""
-    import tensorflow as tf
-
-    stored = {op.name: prepared(graph, op) for op in graph.ops}
-
-    def step(images: Any) -> dict[str, tuple[Any, Any]]:
-        spans: dict[str, tuple[Any, Any]] = {}
-
-        def seen(name: str, value: Any) -> Any:
-            axes = list(range(len(value.shape) - 2))  # over the images first: twice as fast
-            spans[name] = (
-                tf.reduce_min(tf.reduce_min(value, 0), axes),
-                tf.reduce_max(tf.reduce_max(value, 0), axes),
-            )
-            return value
-
-        forward(graph, images, seen, stored)
-        return spans
-
-    run = tf.function(step, reduce_retracing=False) if compiled else step
-
-    def extremes_of(images: np.ndarray) -> dict[str, Extremes]:
-        found = run(tf.constant(images))
-        return {n: Extremes(np.asarray(low), np.asarray(high)) for n, (low, high) in found.items()}
-
-    return extremes_of

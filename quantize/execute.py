@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -50,30 +49,6 @@ def no_integer_form(op: Op) -> UnsupportedError:
     )
 
 
-def prepared(
-    graph: Graph, op: Op, value: Callable[[str], np.ndarray] | None = None
-) -> dict[str, Any]:
-    """Constants of an operator as its kernel takes them, made once for many batches.
-
-    Args:
-        graph: where the operator stands.
-        op: any.
-        value: gives them by name; None takes the graph's own.
-    """
-    import tensorflow as tf
-
-    read = value or graph.value
-    found: dict[str, Any] = {n: read(n) for n in op.inputs if n and graph.is_constant(n)}
-    if not op.is_weighted or op.inputs[1] not in found:
-        return found
-    weight, *bias = op.inputs[1:]
-    channels = graph.tensors[op.inputs[0]].shape[-1]
-    dense = op.kind == OpKind.DENSE
-    kernel = found[weight]
-    found[weight] = tf.constant(kernel) if dense else Laid(laid(op, kernel, channels))
-    return found | {name: tf.constant(found[name]) for name in bias if name in found}
-
-
 def constants(graph: Graph, op: Op, values: Mapping[str, Any]) -> list[Any]:
     """Inputs of an operator: activations from ``values``, stored ones from the graph."""
     return [
@@ -86,28 +61,20 @@ Seen = Callable[[str, Any], Any]
 """Told each activation by name, the input first; what it gives takes the activation's place."""
 
 
-def forward(
-    graph: Graph,
-    image: Any,
-    seen: Seen | None = None,
-    stored: Mapping[str, Mapping[str, Any]] | None = None,
-) -> tf.Tensor:
+def forward(graph: Graph, image: Any, seen: Seen | None = None) -> tf.Tensor:
     """Run the graph on a batch, eagerly or while TensorFlow traces.
 
     Args:
         graph: any.
         image: float32 tensor ``[batch, height, width, 3]``.
         seen: see ``Seen``; None leaves every activation as it is.
-        stored: ``prepared`` of each operator by its name; a trace that finds tensors takes a
-            fraction of the time of one that copies arrays.
 
     Returns:
         The scores, float32 ``[batch, classes]``.
     """
     values: dict[str, Any] = {graph.input: image if seen is None else seen(graph.input, image)}
     for op, spent in schedule(graph):
-        known = values if stored is None else {**stored[op.name], **values}
-        results = run_op(op, graph, constants(graph, op, known))
+        results = run_op(op, graph, constants(graph, op, values))
         for name, value in zip(op.outputs, results, strict=True):
             values[name] = value if seen is None else seen(name, value)
         for name in spent:
@@ -162,19 +129,10 @@ def fused(activation: Fused, value: Any) -> Any:
     return tf.nn.relu(value) if high == np.inf else tf.clip_by_value(value, low, high)
 
 
-@dataclass(frozen=True)
-class Laid:
-    """A weight in the order of axes that TensorFlow's kernels take, made once for many batches."""
-
-    tensor: tf.Tensor
-
-
 def laid(op: Op, weight: Any, channels: int = 0) -> Any:
     """The tensor of a convolution's weight; ``channels`` are those of a depthwise one's input."""
     import tensorflow as tf
 
-    if isinstance(weight, Laid):
-        return weight.tensor
     if op.kind == OpKind.DEPTHWISE_CONV:
         order = np.reshape(weight, (*weight.shape[1:3], channels, -1))  # 1HW(CM) -> HWCM
     else:

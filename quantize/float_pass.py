@@ -119,7 +119,7 @@ def float_pass(
     halves: list[dict[str, Extremes] | None] = [None, None]
     total: dict[str, Extremes] = {}
     batches = 0
-    for number, spans in enumerate(extremes(graph, watched(), len(looked_at))):
+    for number, spans in enumerate(extremes(graph, watched())):
         halves[number % 2] = joined(halves[number % 2], spans)
         total = {n: s.plus(total[n]) if n in total else s for n, s in spans.items()}
         batches = number + 1

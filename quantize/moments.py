@@ -228,33 +228,76 @@ def windows(op: Op, graph: Graph, image: Any, positions: int, zero: int = 0) -> 
     values = np.asarray(image)
     if op.kind == OpKind.DENSE:
         return values.reshape(-1, weight.shape[-1]).astype(np.float32)
-    height, width = weight.shape[1:3]
-    _, rows, columns, _ = graph.tensors[op.name].shape
-    step = _grid_step(op, graph, positions)
-    strides = [int(op.options["strideH"]), int(op.options["strideW"])]
-    dilations = [int(op.options["dilationHFactor"]), int(op.options["dilationWFactor"])]
-    if _PADDING[int(op.options["padding"])] == "SAME":  # a coarser grid has the same phase
-        need = [
-            max((out - 1) * stride + (size - 1) * dilation + 1 - have, 0)
-            for out, stride, size, dilation, have in zip(
-                (rows, columns), strides, (height, width), dilations, values.shape[1:3], strict=True
-            )
-        ]
-        if any(need):
-            around = [(0, 0), *((n // 2, n - n // 2) for n in need), (0, 0)]
-            values = np.pad(values, around, constant_values=zero)
+    lines = _lines(op, graph, values.shape[1:3], _grid_step(op, graph, positions))
+    values = _touched(values, lines, zero)
     apart = op.kind == OpKind.DEPTHWISE_CONV
     if apart:  # each channel's image in one piece first: windows are then copied in longer runs
         values = np.ascontiguousarray(values.transpose(3, 0, 1, 2), np.float32)
     # What each place of the kernel reads is a window as wide as the outputs.
-    extent = [(n - 1) * stride + 1 for n, stride in zip((rows, columns), strides, strict=True)]
+    extent = [(line.count - 1) * line.stride + 1 for line in lines]
     first = 2 if apart else 1  # axis of the rows
     seen = np.lib.stride_tricks.sliding_window_view(values, extent, (first, first + 1))
-    places = (slice(None, None, dilations[0]), slice(None, None, dilations[1]))
-    grid = (slice(None, None, strides[0] * step), slice(None, None, strides[1] * step))
+    places = tuple(slice(None, None, line.dilation) for line in lines)
+    grid = tuple(slice(None, None, line.stride) for line in lines)
+    height, width = (line.size for line in lines)
     if apart:  # [channels, images, height, width, rows, columns]
         found = seen[:, :, *places, *grid][:, :, :height, :width].transpose(0, 2, 3, 1, 4, 5)
         return np.ascontiguousarray(found).reshape(len(values), height * width, -1)
     found = seen[:, *places, :, *grid][:, :height, :width].transpose(0, 4, 5, 1, 2, 3)
     inputs = height * width * values.shape[-1]
     return np.ascontiguousarray(found, np.float32).reshape(-1, inputs)
+
+
+@dataclass(frozen=True)
+class _Line:
+    """Rows, or columns, of an image that the windows of sampled outputs read.
+
+    Attributes:
+        read: their numbers, in order; those outside the image are padding.
+        count: sampled outputs.
+        size: of the kernel.
+        stride: of the windows among the lines that are read.
+        dilation: likewise.
+    """
+
+    read: np.ndarray
+    count: int
+    size: int
+    stride: int
+    dilation: int
+
+
+def _lines(op: Op, graph: Graph, have: tuple[int, ...], step: int) -> tuple[_Line, ...]:
+    """Rows and columns; a coarser grid has the same phase."""
+    lines = []
+    outputs = graph.tensors[op.name].shape[1:3]
+    sizes = graph.weight(op).shape[1:3]
+    for side, extent, count, size in zip("HW", have, outputs, sizes, strict=True):
+        stride = int(op.options[f"stride{side}"])
+        dilation = int(op.options[f"dilation{side}Factor"])
+        reach = (size - 1) * dilation + 1
+        before = 0
+        if _PADDING[int(op.options["padding"])] == "SAME":
+            before = max((count - 1) * stride + reach - extent, 0) // 2
+        sampled, apart = -(-count // step), stride * step
+        if apart >= reach:  # windows that do not meet: nothing between them is read
+            read = np.add.outer(np.arange(sampled) * apart, np.arange(size) * dilation).ravel()
+            lines.append(_Line(read - before, sampled, size, size, 1))
+        else:
+            read = np.arange((sampled - 1) * apart + reach) - before
+            lines.append(_Line(read, sampled, size, apart, dilation))
+    return tuple(lines)
+
+
+def _touched(values: np.ndarray, lines: tuple[_Line, ...], zero: int) -> np.ndarray:
+    """The rows and columns of ``[images, rows, columns, channels]`` that are read, in order."""
+    read = [line.read for line in lines]
+    sides = values.shape[1:3]
+    whole = [np.array_equal(r, np.arange(n)) for r, n in zip(read, sides, strict=True)]
+    if all(whole):
+        return values
+    inside = [np.clip(r, 0, n - 1) for r, n in zip(read, sides, strict=True)]
+    found = values[:, inside[0][:, None], inside[1]]
+    found[:, inside[0] != read[0]] = zero
+    found[:, :, inside[1] != read[1]] = zero
+    return np.asarray(found)

@@ -25,7 +25,7 @@ _PASSING = frozenset(
 """Operators that keep every channel in its place."""
 
 
-MOST_ROWS = 512
+MOST_ROWS = 256
 """Rows of the readers that judge an order; of more, evenly spread ones do."""
 
 
@@ -162,28 +162,38 @@ def _matched(shares: np.ndarray) -> np.ndarray:
     """Greedy pairs by the squares of what two shares exceed 1 by.
 
     Args:
-        shares: float32 ``[channels, rows]``, 0 to 1. One of two that exceed 1 is above a half;
-            few are, and no others are looked at.
+        shares: float32 ``[channels, rows]``, 0 to 1.
     """
     demand = np.square(shares).sum(axis=1)
-    by_row = np.ascontiguousarray(shares.T)  # [rows, channels]
-    rows, channels = np.nonzero(by_row > 0.5)
-    large = by_row[rows, channels]
-    free = np.ones(len(shares), bool)
+    costs = _costs(shares)
     order: list[int] = []
-    for first in np.argsort(-demand, kind="stable"):
-        if not free[first]:
-            continue
-        free[first] = False
-        own = by_row[:, first]
-        tall = np.flatnonzero(own > 0.5)
-        over = np.maximum(by_row[tall] + (own[tall, None] - 1), 0)
-        cost = np.square(over, out=over).sum(axis=0)
-        rest = np.where(own > 0.5, 0, own)[rows] + large - 1
-        np.maximum(rest, 0, out=rest)
-        cost += np.bincount(channels, np.square(rest, out=rest), len(shares))
-        cost[~free] = np.inf
-        partner = int(np.argmin(cost))
-        free[partner] = False
-        order += [int(first), partner]
+    free = np.ones(len(shares), bool)
+    for first in np.argsort(-demand, kind="stable").tolist():
+        if free[first]:
+            free[first] = False
+            partner = int(np.where(free, costs[first], np.inf).argmin())
+            free[partner] = False
+            order += [first, partner]
     return np.array(order, np.int64)
+
+
+def _costs(shares: np.ndarray) -> np.ndarray:
+    """Sum over rows of the squares of what the shares of any two channels exceed 1 by.
+
+    One of two that exceed 1 is above a half; few are, and no others are looked at.
+
+    Returns:
+        Float32 ``[channels, channels]``.
+    """
+    by_row = np.ascontiguousarray(shares.T)
+    channels, rows = np.nonzero(shares > 0.5)  # by channel
+    costs = np.zeros((len(shares), len(shares)), np.float32)
+    for channel in np.unique(channels).tolist():
+        own = rows[slice(*np.searchsorted(channels, [channel, channel + 1]))]
+        beside = by_row[own]
+        over = beside + (shares[channel, own, None] - 1)
+        np.square(np.maximum(over, 0, out=over), out=over)
+        costs[channel] += over.sum(axis=0)
+        over[beside > 0.5] = 0  # which the other channel's turn counts
+        costs[:, channel] += over.sum(axis=0)
+    return costs

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from quantize.affine import QuantParams
-from quantize.execute import dequantized, prepared, quantized, run_op, schedule
+from quantize.execute import schedule
 from quantize.graph import Graph, Op, OpKind
 from quantize.layers import LayerSettings, solve
+from quantize.litert import operator
 from quantize.moments import Moments, moments
 from quantize.parallel import in_parallel
 from quantize.plan import IntegerConstant
@@ -54,8 +54,8 @@ class Lockstep:
     settings: LayerSettings
     positions: int
     float_ops: frozenset[str] = frozenset()
-    exact: dict[str, list[Any]] = field(default_factory=dict)
-    integers: dict[str, list[Any]] = field(default_factory=dict)
+    exact: dict[str, list[np.ndarray]] = field(default_factory=dict)
+    integers: dict[str, list[np.ndarray]] = field(default_factory=dict)
     constants: dict[str, IntegerConstant] = field(default_factory=dict)
 
     def run(
@@ -70,11 +70,12 @@ class Lockstep:
         Returns:
             Integers by tensor name.
         """
-        import tensorflow as tf
-
-        chunks = [tf.constant(part) for part in np.array_split(images, self._chunks(len(images)))]
+        chunks = np.array_split(images, self._chunks(len(images)))
+        params = self.params.get(self.graph.input)
         self.exact = {self.graph.input: chunks}
-        self.integers = {self.graph.input: [self._stored(self.graph.input, x) for x in chunks]}
+        self.integers = {
+            self.graph.input: [params.quantize(x) for x in chunks] if params else chunks
+        }
         with ThreadPoolExecutor(1) as beside:  # rounding leaves a core to the float network
             for op, spent in schedule(self.graph):
                 wanted = beside.submit(self._float_step, op)
@@ -111,69 +112,34 @@ class Lockstep:
             positions = min(positions, max(enough, positions // DEPTHWISE_SHARE))
         return moments(op, self.graph, chosen, positions, source)
 
-    def _float_step(self, op: Op) -> list[list[Any]]:
+    def _float_step(self, op: Op) -> list[list[np.ndarray]]:
         """Compute an operator in the float network: its outputs, a chunk each."""
-        stored = prepared(self.graph, op)
-
-        def results(chunk: int) -> list[Any]:
-            wanted = run_op(op, self.graph, self._reads(op, stored, chunk, self._exact))
-            return [_compact(op, value) for value in wanted]
-
-        return [results(chunk) for chunk in _numbers(self.exact)]
+        step = operator(self.graph, op, self.graph.value, {})
+        return [step.run(self._reads(op, n, self.exact)) for n in _numbers(self.exact)]
 
     def _integer_step(self, op: Op) -> None:
         """Compute an operator in the quantized network."""
-        decided = prepared(self.graph, op, self._decided)
+        step = operator(self.graph, op, self._decided, self.params)
 
-        def results(chunk: int) -> list[Any]:
-            found = run_op(op, self.graph, self._reads(op, decided, chunk, self._quantized))
-            return [self._stored(n, v) for n, v in zip(op.outputs, found, strict=True)]
+        def results(chunk: int) -> list[np.ndarray]:
+            return step.run(self._reads(op, chunk, self.integers))
 
         self._keep(self.integers, op, list(in_parallel(results, _numbers(self.integers))))
 
     @staticmethod
-    def _keep(where: dict[str, list[Any]], op: Op, results: list[list[Any]]) -> None:
+    def _keep(where: dict[str, list[np.ndarray]], op: Op, results: list[list[np.ndarray]]) -> None:
         for name, chunks in zip(op.outputs, zip(*results, strict=True), strict=True):
             where[name] = list(chunks)
 
-    def _reads(
-        self, op: Op, stored: Mapping[str, Any], chunk: int, read: Callable[[str, int], Any]
-    ) -> list[Any]:
-        return [
-            None if not name else stored[name] if name in stored else read(name, chunk)
-            for name in op.inputs
-        ]
+    def _reads(self, op: Op, chunk: int, where: Mapping[str, list[np.ndarray]]) -> list[np.ndarray]:
+        names = dict.fromkeys(n for n in op.inputs if n and not self.graph.is_constant(n))
+        return [where[name][chunk] for name in names]
 
     def _decided(self, name: str) -> np.ndarray:
         known = self.constants.get(name)
         return self.graph.value(name) if known is None else known.to_float()
 
-    def _exact(self, name: str, chunk: int) -> Any:
-        import tensorflow as tf
 
-        return tf.cast(self.exact[name][chunk], tf.float32)
-
-    def _quantized(self, name: str, chunk: int) -> Any:
-        params = self.params.get(name)
-        stored = self.integers[name][chunk]
-        return stored if params is None else dequantized(stored, params)
-
-    def _stored(self, name: str, values: Any) -> Any:
-        params = self.params.get(name)
-        return values if params is None else quantized(values, params)
-
-
-def _numbers(chunks: Mapping[str, list[Any]]) -> range:
+def _numbers(chunks: Mapping[str, list[np.ndarray]]) -> range:
     """Of the chunks that every activation is held in."""
     return range(len(next(iter(chunks.values()))))
-
-
-def _compact(op: Op, values: Any) -> Any:
-    """Half precision for bounded activations, which are the large ones.
-
-    Its step is 2 ** -8 at most below 6, a sixth of the integers' own.
-    """
-    import tensorflow as tf
-
-    bounded = np.isfinite(op.fused.limits[1])
-    return tf.cast(values, tf.float16) if bounded else values

@@ -100,26 +100,26 @@ def rounded(
     return np.ascontiguousarray(_descended(layer, scale, moments, integers, sweeps).T)
 
 
-def _bounds(
-    integers: np.ndarray, column: int, others: list[np.ndarray] | None
-) -> tuple[np.ndarray | int, np.ndarray | int]:
-    """Smallest and largest integer that an input may hold beside its neighbours.
-
-    ``integers`` is ``[inputs, rows]``, and ``others`` has the neighbours of each input.
-    """
-    if others is None:
-        return -LIMIT, LIMIT
-    beside = integers[others[column]]
-    low = np.minimum(beside.min(axis=0, initial=0.0), 0.0)
-    high = np.maximum(beside.max(axis=0, initial=0.0), 0.0)
-    return np.maximum(-LIMIT, -PAIR_LIMIT - low), np.minimum(LIMIT, PAIR_LIMIT - high)
-
-
-def _others(layer: Layer) -> list[np.ndarray] | None:
+def _others(layer: Layer) -> list[list[int]]:
     """The neighbours of each input."""
     if layer.neighbours is None:
-        return None
-    return [np.unique(column[column >= 0]) for column in layer.neighbours.T]
+        return [[] for _ in range(layer.weight.shape[1])]
+    columns = layer.neighbours.T.tolist()
+    return [sorted({other for other in column if other >= 0}) for column in columns]
+
+
+def _hold(wanted: np.ndarray, beside: list[np.ndarray]) -> None:
+    """The nearest integers that an input may hold beside its neighbours', in ``wanted``'s place."""
+    np.rint(wanted, out=wanted)
+    if not beside:
+        np.minimum(np.maximum(wanted, -LIMIT, out=wanted), LIMIT, out=wanted)
+        return
+    low = high = beside[0]
+    for other in beside[1:]:
+        low, high = np.minimum(low, other), np.maximum(high, other)
+    low = np.maximum(-LIMIT, -PAIR_LIMIT - np.minimum(low, 0))
+    high = np.minimum(LIMIT, PAIR_LIMIT - np.maximum(high, 0))
+    np.minimum(np.maximum(wanted, low, out=wanted), high, out=wanted)
 
 
 def _spread(moments: np.ndarray) -> np.ndarray:
@@ -156,30 +156,35 @@ def _propagated(
 ) -> np.ndarray:
     """One pass over the inputs; each rounding error is spread over the inputs that follow.
 
-    In single precision: half the time, and its own rounding is far below a step of the integers.
+    In steps of the scales, and in single precision: half the time, and its own rounding is far
+    below a step.
 
     Returns:
         ``[inputs, rows]``, in the layer's own order.
     """
-    work = np.ascontiguousarray(layer.weight.T[order], np.float32)  # an input's weights together
-    scale, spread = scale.astype(np.float32), spread.astype(np.float32)
+    work = np.asarray((layer.weight / scale[:, None]).T[order], np.float32, order="C")
+    share = (spread / np.einsum("ii->i", spread)[:, None]).astype(np.float32)
+    place = np.argsort(order, kind="stable").tolist()
     others = _others(layer)
+    before = [[k for k in others[i] if place[k] < place[i]] for i in range(len(work))]
     integers = np.zeros_like(work)
     inputs = len(work)
     errors = np.empty((_BLOCK, work.shape[1]), np.float32)
+    numbers = order.tolist()
     for start in range(0, inputs, _BLOCK):
         stop = min(inputs, start + _BLOCK)
         for near in range(start, stop, _NEAR):
             far = min(stop, near + _NEAR)
             for j in range(near, far):
-                low, high = _bounds(integers, int(order[j]), others)
-                chosen = np.clip(np.rint(work[j] / scale), low, high)
-                integers[order[j]] = chosen
-                error = errors[j - start]
-                np.divide(work[j] - chosen * scale, spread[j, j], out=error)
-                work[j + 1 : far] -= spread[j, j + 1 : far, None] * error
-            work[far:stop] -= spread[near:far, far:stop].T @ errors[near - start : far - start]
-        work[stop:] -= spread[start:stop, stop:].T @ errors[: stop - start]
+                number, error = numbers[j], errors[j - start]
+                chosen = integers[number]
+                chosen[:] = work[j]
+                _hold(chosen, [integers[k] for k in before[number]])
+                np.subtract(work[j], chosen, out=error)
+                if j + 1 < far:
+                    work[j + 1 : far] -= share[j, j + 1 : far, None] * error
+            work[far:stop] -= share[near:far, far:stop].T @ errors[near - start : far - start]
+        work[stop:] -= share[start:stop, stop:].T @ errors[: stop - start]
     return integers
 
 
@@ -188,13 +193,14 @@ def _descended(
 ) -> np.ndarray:
     """Coordinate descent on the quadratic error, input by input; ``[inputs, rows]``.
 
-    Inside a block of inputs the gradient follows every step; the rest of it follows once a block,
-    in one product of matrices.
+    In steps of the scales. Inside a block of inputs the gradient follows every step; the rest of it
+    follows once a block, in one product of matrices.
     """
     if not sweeps:
         return integers
-    gradient = moments @ (integers * scale - layer.weight.T)
-    diagonal = np.diag(moments)
+    integers = integers.astype(np.float64)
+    gradient = moments @ (integers - (layer.weight / scale[:, None]).T)
+    inverse = (1 / np.diag(moments)).tolist()
     others = _others(layer)
     inputs = len(integers)
     for _ in range(sweeps):
@@ -204,13 +210,14 @@ def _descended(
             near = gradient[start:stop]
             moved = np.zeros_like(near)
             for j in range(start, stop):
-                low, high = _bounds(integers, j, others)
-                wanted = integers[j] - np.rint(near[j - start] / (diagonal[j] * scale))
-                step = np.clip(wanted, low, high) - integers[j]
+                step = near[j - start] * -inverse[j]
+                step += integers[j]
+                _hold(step, [integers[k] for k in others[j]])
+                step -= integers[j]
                 if step.any():
                     integers[j] += step
-                    moved[j - start] = step * scale
-                    near += moments[start:stop, j, None] * moved[j - start]
+                    moved[j - start] = step
+                    near += moments[start:stop, j, None] * step
             if moved.any():
                 changed = True
                 gradient[:start] += moments[:start, start:stop] @ moved

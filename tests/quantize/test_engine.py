@@ -7,13 +7,14 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from calibration_data.errors import InvalidInputError, UnsupportedError
 from quantize.affine import QuantParams
-from quantize.calibrate import BATCH, WORTH_COMPILING, extremes
+from quantize.calibrate import BATCH, Extremes, extremes
 from quantize.engine import (
     PlanRequest,
     make_plan,
@@ -68,7 +69,7 @@ def test_equalization_evens_out_a_residual_stream() -> None:
         ("before", graph),
         ("after", settled(graph, calibration(), None, FAST).graph),
     ):
-        spans = next(extremes(network, [images(32)], 32))
+        spans = next(extremes(network, [images(32)]))
         reach = np.max([spans[n].reach for n in spans if n.startswith(("add", "project"))], axis=0)
         spread[name] = reach.max() / reach.min()
     assert spread["before"] > 8
@@ -156,7 +157,7 @@ def test_typical_spans_are_the_mean_over_batches() -> None:
     graph, pictures = bottlenecks(0), images(4 * BATCH)
     pictures[-1] *= 8  # one image in the last batch
     seen = float_pass(graph, CalibrationImages(len(pictures), batched(pictures)), 4, 10**9)
-    parts = [extremes(graph, [pictures[i : i + BATCH]], BATCH) for i in range(0, 32, BATCH)]
+    parts = [extremes(graph, [pictures[i : i + BATCH]]) for i in range(0, 32, BATCH)]
     highs = np.stack([next(part)["project_0"].high for part in parts])
     np.testing.assert_allclose(seen.typical["project_0"].high, highs.mean(axis=0), rtol=1e-5)
     np.testing.assert_allclose(seen.spans["project_0"].high, highs.max(axis=0), rtol=1e-5)
@@ -181,15 +182,26 @@ def test_equalization_evens_out_what_channels_usually_reach() -> None:
     assert evenness[1].max() / evenness[1].min() > 1.03
 
 
-@pytest.mark.parametrize("count", [WORTH_COMPILING - 1, WORTH_COMPILING])
-def test_extremes_are_the_same_compiled_or_not(count: int) -> None:
-    graph, pictures = bottlenecks(1), images(24)
-    wanted = next(extremes(graph, [pictures], 24))
-    found = [list(extremes(graph, [pictures[:16], pictures[16:]], count))[i] for i in (0, 1)]
-    for name, span in wanted.items():
-        both = found[0][name].joined(found[1][name])
-        np.testing.assert_allclose(both.low, span.low, rtol=1e-5, atol=1e-6)
-        np.testing.assert_allclose(both.high, span.high, rtol=1e-5, atol=1e-6)
+@pytest.mark.parametrize("fused", [Fused.RELU6, Fused.NONE])
+def test_extremes_are_those_of_tensorflow(fused: Fused) -> None:
+    graph, pictures = bottlenecks(1, fused=fused), images(24)
+    found: dict[str, list[Extremes]] = {}
+    for spans in extremes(graph, [pictures[:16], pictures[16:]]):
+        for name, span in spans.items():
+            found.setdefault(name, []).append(span)
+    wanted: dict[str, np.ndarray] = {}
+
+    def seen(name: str, value: Any) -> Any:
+        wanted[name] = np.asarray(value)
+        return value
+
+    run(graph, pictures, seen)
+    assert set(found) == set(wanted) == set(graph.activations)
+    for name, value in wanted.items():
+        rows = value.reshape(-1, value.shape[-1])
+        both = found[name][0].joined(found[name][1])
+        np.testing.assert_allclose(both.low, rows.min(axis=0), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(both.high, rows.max(axis=0), rtol=1e-5, atol=1e-6)
 
 
 def test_two_halves_that_disagree_are_noted() -> None:
