@@ -2,7 +2,8 @@
 
 ``python -m benchmarks.quantizing --models ... --calibration ... --data ...`` for other networks
 than the shipped one. Each job is a process of its own, its libraries loaded before the clock
-starts; ``converter calibration`` is the part of the converter's time in which it runs the images.
+starts; ``converter calibration`` is the part of the converter's time in which it runs the images,
+``edgequant float pass`` what our engine takes to run all of them.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from calibration_data.errors import InvalidInputError
 from calibration_data.stream import cores
 from edgequant.requests import MeasureRequest
 from edgequant.terminal import open_terminal
+from quantize.float_pass import CalibrationImages, float_pass
 
 MODELS = ("mobilenet_v2_small",)
 CALIBRATION = "fashion_mnist:calibration"
@@ -71,19 +73,30 @@ def _network_figures(network: Network, repeats: int, levels: tuple[str, ...]) ->
     names = [(_CONVERTER, "default"), *((_OURS, level) for level in levels)]
     seconds: dict[tuple[str, str], list[float]] = {name: [] for name in names}
     calibrating: list[float] = []
+    passing: list[float] = []
     for _ in range(repeats):  # in turns, so that a slow spell of the machine meets all of them
         for name in names:
             seconds[name].append(_job_seconds(network, *name))
         calibrating.append(_calibration_seconds(network))
+        passing.append(_float_pass_seconds(network))
     medians = {" ".join(name): statistics.median(times) for name, times in seconds.items()}
-    medians["converter calibration"] = statistics.median(calibrating)
     plain = medians[f"{_CONVERTER} default"]
+    calibration = statistics.median(calibrating)
+    rows = [(subject, median, plain) for subject, median in medians.items()]
+    rows.append(("converter calibration", calibration, plain))
+    rows.append(
+        (
+            "edgequant float pass, of the converter's calibration",
+            statistics.median(passing),
+            calibration,
+        )
+    )
     return [
         Figure(f"{network.name} {subject}", quantity, value, unit, n, cores())
-        for subject, median in medians.items()
+        for subject, median, whole in rows
         for quantity, value, unit in (
             ("quantize", median, "s"),
-            ("of the converter's time", median / plain, "x"),
+            ("of the converter's time", median / whole, "x"),
         )
     ]
 
@@ -126,6 +139,16 @@ def _calibration_seconds(network: Network) -> float:
     converter.representative_dataset = timed
     converter.convert()
     return sum(marks)
+
+
+def _float_pass_seconds(network: Network) -> float:
+    """All images through the engine's float network, the writing of its file included."""
+    images = load_images(str(network.images))
+    graph = network.prepared.planner.graph
+    given = CalibrationImages(len(images), lambda: [images])
+    start = time.perf_counter()
+    float_pass(graph, given, 1, len(images))
+    return time.perf_counter() - start
 
 
 def _main(arguments: list[str]) -> None:

@@ -33,7 +33,7 @@ from edgequant.options import (
     wide_option,
 )
 from edgequant.plan_cli import plan
-from edgequant.repeatable import one_core_an_operator
+from edgequant.repeatable import one_order_of_sums
 from edgequant.ship_options import runtime_option, ship_options
 from edgequant.study_cli import study
 from edgequant.terminal import terminal_of
@@ -54,7 +54,7 @@ def cli(context: click.Context) -> None:
     TARGET-PRECISION.
     """
     if context.invoked_subcommand != study.name:  # which trains
-        one_core_an_operator()
+        one_order_of_sums()
 
 
 @cli.command("list")

@@ -48,8 +48,6 @@ class Effort:
         judges: images that judge narrower ranges of activations, at least; 0 keeps the calibrated
             ones.
         ranged: images whose activations give the ranges, if the set has more; evenly spread ones.
-        ranged_bytes: what the activations of further ones may take: small images are looked at in
-            their thousands, for rare values are needed, and large ones hold many of them.
         mirrored: whether layers are rounded on mirrored images too, as far as the memory goes.
     """
 
@@ -59,15 +57,12 @@ class Effort:
     narrowings: tuple[float, ...] = (1.0,)
     judges: int = 0
     ranged: int = 10**9
-    ranged_bytes: int = 0
     mirrored: bool = False
 
 
 EFFORTS: Mapping[Optimization, Effort] = {
     Optimization.FAST: Effort(images=8, positions=200, sweeps=0, ranged=48),
-    Optimization.DEFAULT: Effort(
-        images=32, positions=800, sweeps=1, ranged=96, ranged_bytes=768 * 1024**2
-    ),
+    Optimization.DEFAULT: Effort(images=32, positions=800, sweeps=1, mirrored=True),
     Optimization.BEST: Effort(
         images=256, positions=2000, sweeps=3, narrowings=(1.0, 0.92), judges=32, mirrored=True
     ),
@@ -144,7 +139,7 @@ def make_plan(
         float_ops=request.float_ops,
         wide_ops=tuple(op.name for op in graph.ops if op.name in request.wide_ops),
         floats=_float_constants(graph, scaled, request.float_ops),
-        settings=_settings(request, prepared, graph, images.count),
+        settings=_settings(request, prepared, images.count),
         notes=prepared.notes,
     )
 
@@ -166,7 +161,7 @@ class Settled:
     notes: tuple[str, ...]
 
 
-def _settings(request: PlanRequest, prepared: Settled, graph: Graph, count: int) -> dict[str, Any]:
+def _settings(request: PlanRequest, prepared: Settled, count: int) -> dict[str, Any]:
     """How a plan was made from so many images, for the reader."""
     effort = EFFORTS[request.optimization]
     return {
@@ -179,7 +174,7 @@ def _settings(request: PlanRequest, prepared: Settled, graph: Graph, count: int)
         "narrowings": list(effort.narrowings),
         "judges": effort.judges,
         "mirrored": effort.mirrored,
-        "range_images": min(_ranged(graph, effort), count),
+        "range_images": min(effort.ranged, count),
     }
 
 
@@ -194,8 +189,7 @@ def settled(
     _check(graph)
     effort = EFFORTS[request.optimization]
     most = max(2, MEMORY_BYTES // _bytes_an_image(graph))
-    ranged = _ranged(graph, effort)
-    seen = float_pass(graph, images, min(effort.images, most), ranged, advance)
+    seen = float_pass(graph, images, min(effort.images, most), effort.ranged, advance)
     typical = seen.typical if effort.judges else None
     scaled, after = equalized(graph, seen.spans, request.granularity, typical)
     if request.weight_range is WeightRange.SATURATION_SAFE:
@@ -205,8 +199,8 @@ def settled(
         shape = graph.tensors[graph.input].shape[1:]
         ranges |= observed_ranges(scaled, checked(images.batches(), shape), request.ranges)
     elif effort.judges:
-        most = max(effort.judges, JUDGED_BYTES // _bytes_an_image(graph))  # small images tell less
-        judges = seen.kept[spread(len(seen.kept), most)]
+        enough = max(effort.judges, JUDGED_BYTES // _bytes_an_image(graph))  # small ones tell less
+        judges = seen.kept[spread(len(seen.kept), enough)]
         ranges = narrowed(scaled, ranges, judges, advance)
     params = activation_params(scaled, ranges, contract)
     kept = with_mirrored(seen.kept, most) if effort.mirrored else seen.kept
@@ -237,11 +231,6 @@ def _check(graph: Graph) -> None:
                 received=f"NaN or infinity in {op.inputs[1]}",
                 remedy="check the training that made them",
             )
-
-
-def _ranged(graph: Graph, effort: Effort) -> int:
-    """Images whose activations give the ranges, at most."""
-    return max(effort.ranged, effort.ranged_bytes // _bytes_an_image(graph))
 
 
 def _bytes_an_image(graph: Graph) -> int:

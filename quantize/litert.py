@@ -22,27 +22,38 @@ _REDUCTIONS = ("REDUCE_MIN", "REDUCE_MAX")
 
 @dataclass(frozen=True)
 class Network:
-    """A .tflite of a batch of one, and its interpreters that no thread is using at the moment."""
+    """A .tflite of a batch of one, and its interpreters that no thread is using at the moment.
+
+    Attributes:
+        content: of the file.
+        sources: what its inputs are named in the graph, in order.
+        idle: interpreters.
+    """
 
     content: bytes = field(repr=False)
+    sources: tuple[str, ...]
     idle: SimpleQueue[Any] = field(default_factory=SimpleQueue, repr=False)
 
-    def run(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+    def run(self, values: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """Run image by image; may be called from many threads at once.
 
         Args:
-            inputs: ``[batch, ...]`` in the order and types of the file.
+            values: ``[batch, ...]`` for each of the sources at least, in the types of the file.
 
         Returns:
             ``[batch, ...]`` for each output of the file, its own first axis of one left out.
         """
         interpreter = self._interpreter()
-        sources = [end["index"] for end in interpreter.get_input_details()]
         ends = interpreter.get_output_details()
-        results = [np.empty((len(inputs[0]), *e["shape"][1:]), e["dtype"]) for e in ends]
-        for number in range(len(inputs[0])):
-            for source, value in zip(sources, inputs, strict=True):
-                interpreter.set_tensor(source, value[number : number + 1])
+        count = len(values[self.sources[0]])
+        results = [np.empty((count, *end["shape"][1:]), end["dtype"]) for end in ends]
+        inputs = [
+            (end["index"], values[name])
+            for end, name in zip(interpreter.get_input_details(), self.sources, strict=True)
+        ]
+        for number in range(count):
+            for index, value in inputs:
+                interpreter.set_tensor(index, value[number : number + 1])
             interpreter.invoke()
             for end, result in zip(ends, results, strict=True):
                 result[number] = interpreter.tensor(end["index"])()[0]
@@ -97,39 +108,54 @@ class _Writing:
         )
 
 
-def operator(
+def part(
     graph: Graph,
-    op: Op,
-    value: Callable[[str], np.ndarray],
-    params: Mapping[str, QuantParams],
+    ops: Sequence[Op],
+    *,
+    value: Callable[[str], np.ndarray] | None = None,
+    params: Mapping[str, QuantParams] | None = None,
 ) -> Network:
-    """One operator, computed in float.
+    """Some operators that follow each other, computed in float.
 
     Args:
-        graph: where it stands.
-        op: one that has an integer form.
-        value: gives its constants by name.
+        graph: where they stand.
+        ops: at least one, of those that have an integer form.
+        value: gives their constants by name; None takes the graph's.
         params: of activations that are read and given as integers.
 
     Returns:
-        A network of the operator's activations, each named once in the order of its inputs.
+        A network from the activations that they read to the results of the last one.
     """
-    writing = _Writing(graph, value)
-    file = writing.file
+    writing = _Writing(graph, value or graph.value)
+    file, params = writing.file, params or {}
+    made = {name for op in ops for name in op.outputs}
+    read = dict.fromkeys(name for op in ops for name in op.inputs if name)
+    names = tuple(n for n in read if n not in made and not graph.is_constant(n))
     sources = []
-    for name in dict.fromkeys(n for n in op.inputs if n and not graph.is_constant(n)):
+    for name in names:
         sources.append(writing.activation(name))
         if name in params:
             sources[-1] = _integers(file, graph, name, params[name])
             file.operator("DEQUANTIZE", 2, sources[-1:], [writing.index[name]])
-    writing.operator(op)
+    for op in ops:
+        writing.operator(op)
     sinks = []
-    for name in op.outputs:
+    for name in ops[-1].outputs:
         sinks.append(writing.index[name])
         if name in params:
             sinks[-1] = _integers(file, graph, name, params[name])
             file.operator("QUANTIZE", 2, [writing.index[name]], sinks[-1:])
-    return Network(file.content(sources, sinks))
+    return Network(file.content(sources, sinks), names)
+
+
+def rounding(graph: Graph, name: str, params: QuantParams) -> Network:
+    """A network from an activation to the numbers that its integers stand for."""
+    file, shape = FlatFile(), graph.tensors[name].shape
+    source, sink = (file.tensor(f"{name}_{end}", shape, "float32") for end in ("exact", "rounded"))
+    integers = _integers(file, graph, name, params)
+    file.operator("QUANTIZE", 2, [source], [integers])
+    file.operator("DEQUANTIZE", 2, [integers], [sink])
+    return Network(file.content([source], [sink]), (name,))
 
 
 def _integers(file: FlatFile, graph: Graph, name: str, params: QuantParams) -> int:
@@ -169,7 +195,7 @@ class Spans:
             writing.file.operator(
                 OpKind.CONCATENATION, 1, results, sinks[-1:], "ConcatenationOptions", {"axis": 1}
             )
-        return cls(graph, Network(writing.file.content([source], sinks)))
+        return cls(graph, Network(writing.file.content([source], sinks), (graph.input,)))
 
     def over(self, images: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """Smallest and largest value of each channel over a batch.
@@ -180,7 +206,7 @@ class Spans:
         Returns:
             Float32 ``[channels]`` by activation, the input included.
         """
-        low, high = self.network.run([images])
+        low, high = self.network.run({self.graph.input: images})
         return self._apart(low.min(axis=0)), self._apart(high.max(axis=0))
 
     def _apart(self, values: np.ndarray) -> dict[str, np.ndarray]:

@@ -7,21 +7,25 @@ each candidate, and the rest of the float network is run to its scores.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
 from quantize.activations import Range, known_a_priori, tied
 from quantize.affine import params_from_range
-from quantize.execute import constants, dequantized, quantized, run_op, schedule
-from quantize.graph import Graph, Op
+from quantize.execute import schedule
+from quantize.graph import Graph
+from quantize.litert import Network, part, rounding
+from quantize.parallel import in_parallel
 
 SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
 """Of the calibrated range, to choose from."""
 
 GAIN_DB = 0.2
 """A narrower range must gain so much, since few images judge it."""
+
+CHUNK = 4
+"""Images that one core is given at once."""
 
 
 def narrowed(
@@ -42,34 +46,31 @@ def narrowed(
     Returns:
         Ranges by activation, none of them wider.
     """
-    import tensorflow as tf
-
     roots = tied(graph)
     groups = {root: [n for n in roots if roots[n] == root] for root in roots.values()}
-    order = list(schedule(graph))
     chosen = dict(ranges)
-    values: dict[str, Any] = {graph.input: tf.constant(images)}
-    exact = _scores(graph, order, values)
-    for place, (op, spent) in enumerate(order):
-        results = run_op(op, graph, constants(graph, op, values))
-        values.update(zip(op.outputs, results, strict=True))
-        for name in spent:
-            del values[name]
+    chunks = [{graph.input: some} for some in np.array_split(images, -(-len(images) // CHUNK))]
+    exact = _scores(part(graph, graph.ops), chunks)
+    for place, (op, spent) in enumerate(schedule(graph)):
+        for values, results in zip(chunks, in_parallel(part(graph, [op]).run, chunks), strict=True):
+            values.update(zip(op.outputs, results, strict=True))
+            for name in spent:
+                del values[name]
         for name in op.outputs:
             if len(groups[roots[name]]) > 1 or name == graph.output:
                 continue  # the largest scores are the ones that matter
-            if not known_a_priori(op) and name in values:
-                rest = order[place + 1 :]
+            if not known_a_priori(op) and name in chunks[0]:
+                rest = part(graph, graph.ops[place + 1 :])
                 tried = [ranges[name].times(share) for share in SHARES]
-                chosen[name] = _choose(graph, rest, values, name, tried, exact)
+                chosen[name] = _choose(graph, rest, chunks, name, tried, exact)
         advance(1)
     return chosen
 
 
 def _choose(
     graph: Graph,
-    rest: list[tuple[Op, tuple[str, ...]]],
-    values: Mapping[str, Any],
+    rest: Network,
+    chunks: list[dict[str, np.ndarray]],
     name: str,
     ranges: list[Range],
     exact: np.ndarray,
@@ -77,9 +78,9 @@ def _choose(
     best, least = ranges[0], np.inf
     worse = 0
     for tried in ranges:
-        params = params_from_range(tried.low, tried.high)
-        rounded = dequantized(quantized(values[name], params), params)
-        error = float(np.square(_scores(graph, rest, {**values, name: rounded}) - exact).sum())
+        step = rounding(graph, name, params_from_range(tried.low, tried.high))
+        rounded = ({**values, name: step.run(values)[0]} for values in chunks)
+        error = float(np.square(_scores(rest, rounded) - exact).sum())
         needed = 10 ** (-GAIN_DB / 10) if np.isfinite(least) else 1.0
         if error < least * needed:
             best, least, worse = tried, error, 0
@@ -90,13 +91,7 @@ def _choose(
     return best
 
 
-def _scores(
-    graph: Graph, ops: list[tuple[Op, tuple[str, ...]]], values: Mapping[str, Any]
-) -> np.ndarray:
-    """Run the operators that are left."""
-    live = dict(values)
-    for op, spent in ops:
-        live.update(zip(op.outputs, run_op(op, graph, constants(graph, op, live)), strict=True))
-        for name in spent:
-            live.pop(name, None)
-    return np.asarray(live[graph.output], np.float64)
+def _scores(network: Network, chunks: Iterable[Mapping[str, np.ndarray]]) -> np.ndarray:
+    """Of a network that ends in them."""
+    found = [scores for (scores,) in in_parallel(network.run, chunks)]
+    return np.concatenate(found).astype(np.float64)

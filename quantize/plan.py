@@ -13,6 +13,8 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +100,11 @@ class QuantizationPlan:
 
     def save(self, path: Path) -> None:
         """Write the archive at ``path``; equal plans give equal bytes."""
+        path.write_bytes(self._archive)
+
+    @cached_property
+    def _archive(self) -> bytes:
+        """Made once for the files that a plan lies beside."""
         header = {
             "format": FORMAT,
             "graph": self.graph,
@@ -118,8 +125,9 @@ class QuantizationPlan:
         }
         arrays |= {f"f.{number}": self.floats[n] for number, n in enumerate(sorted(self.floats))}
         arrays["header"] = np.frombuffer(text.encode(), np.uint8)
-        with path.open("wb") as handle:
-            np.savez_compressed(handle, **arrays)
+        archive = BytesIO()
+        np.savez_compressed(archive, **arrays)
+        return archive.getvalue()
 
     @classmethod
     def load(cls, path: Path) -> QuantizationPlan:

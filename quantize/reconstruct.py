@@ -6,7 +6,7 @@ outputs of the float one, so later layers make good what earlier ones lost.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -16,7 +16,7 @@ from quantize.affine import QuantParams
 from quantize.execute import schedule
 from quantize.graph import Graph, Op, OpKind
 from quantize.layers import LayerSettings, solve
-from quantize.litert import operator
+from quantize.litert import part
 from quantize.moments import Moments, moments
 from quantize.parallel import in_parallel
 from quantize.plan import IntegerConstant
@@ -114,32 +114,25 @@ class Lockstep:
 
     def _float_step(self, op: Op) -> list[list[np.ndarray]]:
         """Compute an operator in the float network: its outputs, a chunk each."""
-        step = operator(self.graph, op, self.graph.value, {})
-        return [step.run(self._reads(op, n, self.exact)) for n in _numbers(self.exact)]
+        step = part(self.graph, [op])
+        return [step.run(chunk) for chunk in _chunks(self.exact)]
 
     def _integer_step(self, op: Op) -> None:
         """Compute an operator in the quantized network."""
-        step = operator(self.graph, op, self._decided, self.params)
-
-        def results(chunk: int) -> list[np.ndarray]:
-            return step.run(self._reads(op, chunk, self.integers))
-
-        self._keep(self.integers, op, list(in_parallel(results, _numbers(self.integers))))
+        step = part(self.graph, [op], value=self._decided, params=self.params)
+        self._keep(self.integers, op, list(in_parallel(step.run, _chunks(self.integers))))
 
     @staticmethod
     def _keep(where: dict[str, list[np.ndarray]], op: Op, results: list[list[np.ndarray]]) -> None:
         for name, chunks in zip(op.outputs, zip(*results, strict=True), strict=True):
             where[name] = list(chunks)
 
-    def _reads(self, op: Op, chunk: int, where: Mapping[str, list[np.ndarray]]) -> list[np.ndarray]:
-        names = dict.fromkeys(n for n in op.inputs if n and not self.graph.is_constant(n))
-        return [where[name][chunk] for name in names]
-
     def _decided(self, name: str) -> np.ndarray:
         known = self.constants.get(name)
         return self.graph.value(name) if known is None else known.to_float()
 
 
-def _numbers(chunks: Mapping[str, list[np.ndarray]]) -> range:
-    """Of the chunks that every activation is held in."""
-    return range(len(next(iter(chunks.values()))))
+def _chunks(values: Mapping[str, list[np.ndarray]]) -> Iterator[dict[str, np.ndarray]]:
+    """Every activation that is held, chunk by chunk."""
+    for chunk in zip(*values.values(), strict=True):
+        yield dict(zip(values, chunk, strict=True))

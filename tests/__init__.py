@@ -1,5 +1,5 @@
 """Tests compute as the command does, whichever of them loads TensorFlow first."""
 
-from edgequant.repeatable import one_core_an_operator
+from edgequant.repeatable import one_order_of_sums
 
-one_core_an_operator()
+one_order_of_sums()

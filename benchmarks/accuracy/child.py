@@ -21,9 +21,9 @@ def main(arguments: list[str]) -> None:
     name, job_file, result_file = arguments
     peer: Peer = import_module(f"benchmarks.peers.{name}").PEER
     if peer.of_product:
-        from edgequant.repeatable import one_core_an_operator
+        from edgequant.repeatable import one_order_of_sums
 
-        one_core_an_operator()  # as the command does, but before TensorFlow is loaded
+        one_order_of_sums()  # as the command does, but before TensorFlow is loaded
     job = Job.from_json(Path(job_file).read_text(encoding="utf-8"))
     for module in peer.imports:
         import_module(module)

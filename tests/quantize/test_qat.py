@@ -31,6 +31,7 @@ from quantize.rounding import neighbours, pair_reach
 
 CONV = {"strideH": 1, "strideW": 1, "dilationHFactor": 1, "dilationWFactor": 1, "padding": 0}
 DENSE = {"fusedActivationFunction": 0, "keepNumDims": False}
+SUM = {"fusedActivationFunction": 0}
 SHORT = QatSettings(epochs=8, learning_rate=0.5, batch=16)
 
 
@@ -64,17 +65,19 @@ def small_graph() -> Graph:
             ("image", "w1", "b1"),
             ("conv",),
             strided | {"fusedActivationFunction": 3},
+            "Conv2DOptions",
         ),
         Op(
             OpKind.DEPTHWISE_CONV.value,
             ("conv", "w2", "b2"),
             ("depthwise",),
             CONV | {"fusedActivationFunction": 1, "depthMultiplier": 1},
+            "DepthwiseConv2DOptions",
         ),
-        Op(OpKind.ADD.value, ("conv", "depthwise"), ("sum",), {"fusedActivationFunction": 0}),
-        Op(OpKind.MEAN.value, ("sum", "axes"), ("mean",), {"keepDims": False}),
-        Op(OpKind.DENSE.value, ("mean", "w3", "b3"), ("logits",), DENSE),
-        Op(OpKind.SOFTMAX.value, ("logits",), ("scores",), {"beta": 1.0}),
+        Op(OpKind.ADD.value, ("conv", "depthwise"), ("sum",), SUM, "AddOptions"),
+        Op(OpKind.MEAN.value, ("sum", "axes"), ("mean",), {"keepDims": False}, "ReducerOptions"),
+        Op(OpKind.DENSE.value, ("mean", "w3", "b3"), ("logits",), DENSE, "FullyConnectedOptions"),
+        Op(OpKind.SOFTMAX.value, ("logits",), ("scores",), {"beta": 1.0}, "SoftmaxOptions"),
     )
     return Graph(ops, {t.name: t for t in tensors}, "image", "scores")
 
