@@ -155,13 +155,17 @@ def _refit(weight: np.ndarray, halves: list[tuple[np.ndarray, np.ndarray]]) -> n
 
 
 def _step(half: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-    from scipy.linalg import cho_factor, cho_solve
+    from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
     own, pull = half
     held = damped(own, RIDGE)
     if own.ndim == 3:
         return np.asarray(np.linalg.solve(held, pull[:, :, None])[:, :, 0])
-    return np.asarray(cho_solve(cho_factor(held, check_finite=False), pull.T, check_finite=False).T)
+    try:
+        factor = cho_factor(held, check_finite=False)
+    except LinAlgError:  # moments that rounding has left indefinite beyond the ridge tell nothing
+        return np.zeros_like(pull)
+    return np.asarray(cho_solve(factor, pull.T, check_finite=False).T)
 
 
 def _terms(judged: tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]) -> np.ndarray:

@@ -24,7 +24,8 @@ from quantize.equalize import equalized
 from quantize.execute import run
 from quantize.float_pass import CalibrationImages, float_pass, with_mirrored
 from quantize.graph import Fused, Graph
-from quantize.moments import moments
+from quantize.layers import LayerSettings, solve
+from quantize.moments import Moments, moments
 from quantize.plan import PlannedNetwork, QuantizationPlan
 from quantize.recipes import Granularity, Optimization, RangeMethod, WeightRange
 from quantize.simulate import simulated
@@ -306,6 +307,23 @@ def test_moments_are_those_of_the_integers_numbers() -> None:
             value = getattr(wanted, name)
             rounding = 1e-6 * np.abs(value).max()
             np.testing.assert_allclose(getattr(found, name), value, atol=rounding)
+
+
+def test_moments_that_are_indefinite_leave_the_weight_as_it_is() -> None:
+    graph = bottlenecks(0)
+    op = graph.producers["project_1"]
+    size = graph.weight(op).shape[-1]
+    own = np.eye(size)
+    own[-1, -1] = -0.05
+    zeros = np.zeros(size)
+    broken = Moments(64, 64 * own, np.ones((6, size)), np.zeros(6), zeros, zeros)
+    plain = LayerSettings(Granularity.PER_CHANNEL, WeightRange.SATURATION_SAFE)
+    source = QuantParams((0.02,), (-7,))
+    kept, fitted = (
+        solve(op, graph, source, (broken, broken), replace(plain, refit=refit))
+        for refit in (False, True)
+    )
+    assert np.array_equal(kept.weight.integers, fitted.weight.integers)
 
 
 def test_the_pull_is_what_least_squares_needs() -> None:
