@@ -158,14 +158,15 @@ def _step(half: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
     from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
     own, pull = half
-    held = damped(own, RIDGE)
     if own.ndim == 3:
-        return np.asarray(np.linalg.solve(held, pull[:, :, None])[:, :, 0])
-    try:
-        factor = cho_factor(held, check_finite=False)
-    except LinAlgError:  # moments that rounding has left indefinite beyond the ridge tell nothing
-        return np.zeros_like(pull)
-    return np.asarray(cho_solve(factor, pull.T, check_finite=False).T)
+        return np.asarray(np.linalg.solve(damped(own, RIDGE), pull[:, :, None])[:, :, 0])
+    for ridge in (RIDGE, 10 * RIDGE):  # rounding has left some moments indefinite
+        try:
+            factor = cho_factor(damped(own, ridge), check_finite=False)
+        except LinAlgError:
+            continue
+        return np.asarray(cho_solve(factor, pull.T, check_finite=False).T)
+    return np.zeros_like(pull)
 
 
 def _terms(judged: tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]) -> np.ndarray:

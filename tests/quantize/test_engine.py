@@ -314,7 +314,7 @@ def test_moments_that_are_indefinite_leave_the_weight_as_it_is() -> None:
     op = graph.producers["project_1"]
     size = graph.weight(op).shape[-1]
     own = np.eye(size)
-    own[-1, -1] = -0.05
+    own[-1, -1] = -0.5
     zeros = np.zeros(size)
     broken = Moments(64, 64 * own, np.ones((6, size)), np.zeros(6), zeros, zeros)
     plain = LayerSettings(Granularity.PER_CHANNEL, WeightRange.SATURATION_SAFE)
