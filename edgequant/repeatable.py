@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from calibration_data.threads import OPERATOR_CORES
+from evaluation.machine import cpu_features
 
 _BLAS_KERNELS = "OPENBLAS_CORETYPE"
 
@@ -29,7 +30,4 @@ def one_order_of_sums() -> None:
 
 def _has(*features: str) -> bool:
     """Whether Linux names these among the CPU's; elsewhere OpenBLAS chooses."""
-    if not _CPU.is_file():
-        return False
-    flags = next((x for x in _CPU.read_text().splitlines() if x.startswith("flags")), "")
-    return set(features) <= set(flags.split())
+    return cpu_features(_CPU).issuperset(features)

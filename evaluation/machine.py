@@ -77,7 +77,7 @@ def this_machine(cpuinfo: Path = Path("/proc/cpuinfo")) -> Machine:
         cpuinfo: Linux' description of the processors; without it, what Python knows is told.
     """
     fields = _cpu_fields(cpuinfo)
-    words = (fields.get("flags") or fields.get("Features") or "").split()
+    words = _features(fields)
     cores = os.cpu_count() or 1
     return Machine(
         cpu=_cpu_name(fields),
@@ -89,6 +89,11 @@ def this_machine(cpuinfo: Path = Path("/proc/cpuinfo")) -> Machine:
         python=platform.python_version(),
         packages=package_versions(PACKAGES),
     )
+
+
+def cpu_features(cpuinfo: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
+    """Every feature that Linux names of the first processor; none where it cannot be read."""
+    return _features(_cpu_fields(cpuinfo))
 
 
 def package_versions(names: Iterable[str]) -> dict[str, str]:
@@ -111,6 +116,10 @@ def _cpu_fields(cpuinfo: Path) -> dict[str, str]:
     first = text.strip().split("\n\n")[0]
     pairs = (line.partition(":") for line in first.splitlines() if ":" in line)
     return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+def _features(fields: dict[str, str]) -> frozenset[str]:
+    return frozenset((fields.get("flags") or fields.get("Features") or "").split())
 
 
 def _cpu_name(fields: dict[str, str]) -> str:

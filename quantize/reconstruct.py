@@ -70,7 +70,7 @@ class Lockstep:
         Returns:
             Integers by tensor name.
         """
-        chunks = np.array_split(images, self._chunks(len(images)))
+        chunks = np.array_split(images, self._chunk_count(len(images)))
         params = self.params.get(self.graph.input)
         self.exact = {self.graph.input: chunks}
         self.integers = {
@@ -88,7 +88,7 @@ class Lockstep:
                 advance(1)
         return self.constants
 
-    def _chunks(self, count: int) -> int:
+    def _chunk_count(self, count: int) -> int:
         """How many: even, so that every other one makes a half; one image alone is in both."""
         largest = 4 * max(int(np.prod(self.graph.tensors[n].shape)) for n in self.graph.activations)
         size = min(LARGEST_CHUNK, max(1, CHUNK_BYTES // largest))

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from quantize.engine import PlanRequest, make_plan
+from quantize.execute import run
 from quantize.float_pass import CalibrationImages
 from quantize.graph import Fused, Graph, Op, OpKind, Tensor
 from quantize.plan import PlannedNetwork
@@ -167,6 +168,18 @@ def batched(pictures: np.ndarray, batch: int = 16) -> Callable[[], Iterator[np.n
             yield pictures[start : start + batch]
 
     return batches
+
+
+def activations(graph: Graph, pictures: np.ndarray) -> dict[str, np.ndarray]:
+    """Every activation of the float network, by TensorFlow; the input first."""
+    values: dict[str, np.ndarray] = {}
+
+    def seen(name: str, value: Any) -> Any:
+        values[name] = np.asarray(value)
+        return value
+
+    run(graph, pictures, seen)
+    return values
 
 
 @cache

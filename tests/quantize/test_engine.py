@@ -7,7 +7,6 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -31,6 +30,7 @@ from quantize.recipes import Granularity, Optimization, RangeMethod, WeightRange
 from quantize.simulate import simulated
 from tests.quantize.graphs import (
     Builder,
+    activations,
     batched,
     bottlenecks,
     calibration,
@@ -190,13 +190,7 @@ def test_extremes_are_those_of_tensorflow(fused: Fused) -> None:
     for spans in extremes(graph, [pictures[:16], pictures[16:]]):
         for name, span in spans.items():
             found.setdefault(name, []).append(span)
-    wanted: dict[str, np.ndarray] = {}
-
-    def seen(name: str, value: Any) -> Any:
-        wanted[name] = np.asarray(value)
-        return value
-
-    run(graph, pictures, seen)
+    wanted = activations(graph, pictures)
     assert set(found) == set(wanted) == set(graph.activations)
     for name, value in wanted.items():
         rows = value.reshape(-1, value.shape[-1])

@@ -8,18 +8,9 @@ import numpy as np
 import pytest
 
 from quantize.affine import IntType, QuantParams, params_from_range
-from quantize.execute import constants, run, run_op, schedule
-from quantize.graph import Graph
+from quantize.execute import constants, run, run_op
 from quantize.litert import Spans, part, rounding
-from tests.quantize.graphs import bottlenecks, images
-
-
-def activations(graph: Graph, pictures: np.ndarray) -> dict[str, np.ndarray]:
-    values = {graph.input: pictures}
-    for op, _ in schedule(graph):
-        results = run_op(op, graph, constants(graph, op, values))
-        values.update(zip(op.outputs, (np.asarray(r) for r in results), strict=True))
-    return values
+from tests.quantize.graphs import activations, bottlenecks, images
 
 
 def params_of(values: dict[str, np.ndarray]) -> dict[str, QuantParams]:
