@@ -12,7 +12,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import benchmarks
 import edgequant  # noqa: F401 - makes the rooms ours
 from benchmarks.record import report
-from calibration_data.errors import InvalidInputError
+from foundation.errors import InvalidInputError
 
 
 def main(names: list[str]) -> None:

@@ -12,7 +12,8 @@ from PIL import Image
 from benchmarks.record import Figure
 from calibration_data.datasets.base import open_dataset
 from calibration_data.preprocessing import Interpolation, Preprocessing
-from calibration_data.stream import cores, stream
+from calibration_data.stream import stream
+from foundation.threads import cores
 
 IMAGES = 200
 

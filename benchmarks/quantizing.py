@@ -25,10 +25,10 @@ from benchmarks.accuracy.peer import PER_CHANNEL, load_images, peers
 from benchmarks.accuracy.runs import Effort, Limits, run_job
 from benchmarks.peers.tflite_converter import one_by_one, plain_converter
 from benchmarks.record import Figure, report
-from calibration_data.errors import InvalidInputError
-from calibration_data.stream import cores
 from edgequant.requests import MeasureRequest
 from edgequant.terminal import open_terminal
+from foundation.errors import InvalidInputError
+from foundation.threads import cores
 from quantize.float_pass import CalibrationImages, float_pass
 
 MODELS = ("mobilenet_v2_small",)

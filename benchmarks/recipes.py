@@ -13,12 +13,13 @@ from benchmarks.record import Figure
 from calibration_data.contract import ContractRequest
 from calibration_data.datasets.base import open_dataset
 from calibration_data.preprocessing import Preprocessing
-from calibration_data.stream import cores, stream
+from calibration_data.stream import stream
 from edgequant.pipeline import artifact_key, open_inputs, prepare, write_artifact
 from edgequant.requests import CalibrationRequest, QuantizeRequest
 from evaluation.latency import latency
 from evaluation.runner import predict_all
 from evaluation.session import runtimes
+from foundation.threads import cores
 from models.loading import ModelRequest
 from quantize.recipes import RECIPES, Recipe
 

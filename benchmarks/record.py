@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from calibration_data.atomic import write_whole
 from evaluation.machine import Machine, this_machine
+from foundation.atomic import write_whole
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -20,8 +20,8 @@ from typing import Any
 
 import edgequant  # noqa: F401 - makes the rooms ours
 from benchmarks.record import Figure, report
-from calibration_data.errors import InvalidInputError
 from evaluation.machine import this_machine
+from foundation.errors import InvalidInputError
 
 MODEL = "mobilenet_v2_small"
 CALIBRATION = "fashion_mnist:calibration"

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from calibration_data.datasets.base import Dataset, SplitRole
-from calibration_data.errors import InvalidInputError
 from calibration_data.preprocessing import Preprocessing
 from calibration_data.stream import stream
+from foundation.errors import InvalidInputError
 
 _REFUSED = (SplitRole.TEST, SplitRole.DEVELOPMENT)
 

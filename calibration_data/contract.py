@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from calibration_data.datasets.base import Dataset
-from calibration_data.errors import InvalidInputError
 from calibration_data.labels import imagenet_labels
 from calibration_data.preprocessing import (
     ChannelOrder,
@@ -16,6 +15,7 @@ from calibration_data.preprocessing import (
     read_contract,
     read_labels,
 )
+from foundation.errors import InvalidInputError
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Callable
 from typing import TypeVar
 
-from calibration_data.errors import EdgequantError
+from foundation.errors import EdgequantError
 
 T = TypeVar("T")
 

@@ -15,7 +15,8 @@ import numpy as np
 
 from calibration_data.datasets.fashion_mnist import NAME, folder
 from calibration_data.datasets.idx import idx_bytes, read_idx
-from calibration_data.manifest import Manifest, StoredFile, StoredSplit, sha256_of
+from calibration_data.manifest import Manifest, StoredFile, StoredSplit
+from foundation.digests import sha256_of
 
 CALIBRATION_IMAGES = 1000
 TRAINING_IMAGES = 55_000

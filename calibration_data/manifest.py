@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from calibration_data.errors import InvalidInputError
+from foundation.digests import sha256_of
+from foundation.errors import InvalidInputError
 
 
 @dataclass(frozen=True)
@@ -90,12 +90,6 @@ class Manifest:
                 remedy="restore the file from the repository",
             )
         return path
-
-
-def sha256_of(path: Path) -> str:
-    """The sha256 of a file's bytes, in hexadecimal."""
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def _split(values: dict[str, Any]) -> StoredSplit:

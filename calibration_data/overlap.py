@@ -7,7 +7,7 @@ import hashlib
 import numpy as np
 
 from calibration_data.datasets.base import Dataset
-from calibration_data.errors import InvalidInputError
+from foundation.errors import InvalidInputError
 
 TOLERATED_SHARE = 0.01
 """Public datasets hold a few duplicates across their splits."""

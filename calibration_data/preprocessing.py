@@ -12,9 +12,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from calibration_data.errors import InvalidInputError
 from calibration_data.labels import KNOWN_LABELS
 from calibration_data.pixels import rgb_array, to_rgb
+from foundation.errors import InvalidInputError
 
 if TYPE_CHECKING:
     import numpy as np

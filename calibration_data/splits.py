@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from calibration_data.datasets.base import SplitRole, open_dataset, readings
-from calibration_data.errors import InvalidInputError
+from foundation.errors import InvalidInputError
 
 _CALIBRATION_NAMES = ("calibration", "train")
 

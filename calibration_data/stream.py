@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,8 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from calibration_data.datasets.base import Dataset
-from calibration_data.errors import InvalidInputError
 from calibration_data.preprocessing import Preprocessing
+from foundation.errors import InvalidInputError
+from foundation.threads import cores
 
 if TYPE_CHECKING:
     from calibration_data.datasets.base import Picture
@@ -32,13 +32,6 @@ class Batch:
     images: np.ndarray
     labels: np.ndarray
     indices: np.ndarray
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def stream(

@@ -13,11 +13,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from calibration_data.atomic import write_whole
 from calibration_data.datasets.base import readings
-from calibration_data.manifest import sha256_of
 from calibration_data.preprocessing import Preprocessing
 from edgequant.rooms import ROOMS
+from foundation.atomic import write_whole
+from foundation.digests import sha256_of
 from quantize.plan import SUFFIX, QuantizationPlan
 from quantize.recipes import Recipe
 

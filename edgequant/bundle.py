@@ -10,10 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from calibration_data.atomic import PREFIX, clear_leftovers, write_whole
-from calibration_data.errors import InvalidInputError
-from calibration_data.manifest import sha256_of
 from edgequant.artifacts import SUMS, read_json, write_text
+from foundation.atomic import PREFIX, clear_leftovers, write_whole
+from foundation.digests import sha256_of
+from foundation.errors import InvalidInputError
 
 MANIFEST = "bundle.json"
 _ZIP_DATE = (1980, 1, 1, 0, 0, 0)

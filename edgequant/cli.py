@@ -13,7 +13,6 @@ from typing import Any
 
 import click
 
-from calibration_data.errors import EdgequantError
 from edgequant.options import (
     PATH,
     calibration_options,
@@ -37,6 +36,7 @@ from edgequant.repeatable import one_order_of_sums
 from edgequant.ship_options import runtime_option, ship_options
 from edgequant.study_cli import study
 from edgequant.terminal import terminal_of
+from foundation.errors import EdgequantError
 from quantize.recipes import RECIPES
 
 _EX_SOFTWARE = 70

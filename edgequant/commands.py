@@ -8,8 +8,6 @@ from typing import Any
 
 from calibration_data.contract import complete_labels, resolve_contract
 from calibration_data.datasets.base import open_dataset
-from calibration_data.errors import InvalidInputError
-from calibration_data.manifest import sha256_of
 from calibration_data.preprocessing import Preprocessing
 from edgequant.artifacts import (
     Artifact,
@@ -39,6 +37,8 @@ from evaluation.machine import PACKAGES
 from evaluation.session import runtime_for
 from export.inspection import Inspection
 from export.target import target_of
+from foundation.digests import sha256_of
+from foundation.errors import InvalidInputError
 from models.loading import LoadedModel, ModelRequest, load
 from reports import tables
 

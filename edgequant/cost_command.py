@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from calibration_data.errors import InvalidInputError
 from edgequant.artifacts import write_json, write_text
 from edgequant.invocation import command_line
 from edgequant.terminal import Terminal, plain_table
+from foundation.errors import InvalidInputError
 from models.bottlenecks import split_expansions
 from models.cost import Cost, cost_of, spec_cost
 from models.loading import ModelRequest, load

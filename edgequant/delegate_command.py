@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from calibration_data.errors import InvalidInputError
 from edgequant.terminal import Terminal
 from export.delegates import device, lint
 from export.ort_format import mobile_usability
+from foundation.errors import InvalidInputError
 
 _ONNX_PROVIDERS = {"nnapi": "NNAPI", "coreml": "CoreML"}
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from calibration_data.calibration_set import CalibrationSet
 from calibration_data.contract import align_labels
-from calibration_data.errors import InvalidInputError
 from calibration_data.stream import stream
+from foundation.errors import InvalidInputError
 from quantize.float_pass import CalibrationImages
 from quantize.sensitivity import LabelledImages
 

@@ -15,7 +15,6 @@ from calibration_data.contract import (
     stated_contract,
 )
 from calibration_data.datasets.base import Dataset, open_dataset
-from calibration_data.errors import GateFailedError, InvalidInputError
 from calibration_data.preprocessing import Crop, Preprocessing
 from calibration_data.stream import converted
 from edgequant.terminal import Terminal
@@ -26,6 +25,7 @@ from evaluation.session import RuntimeInfo, Session, runtime_for
 from evaluation.sessions.keras_model import KerasSession
 from export.inspection import Inspection
 from export.target import target_of
+from foundation.errors import GateFailedError, InvalidInputError
 from models.files import MODEL_SUFFIXES, load_keras_file, not_one_input
 
 if TYPE_CHECKING:

@@ -13,9 +13,8 @@ import numpy as np
 
 from calibration_data.contract import align_labels
 from calibration_data.datasets.base import Dataset, open_dataset
-from calibration_data.errors import GateFailedError, InvalidInputError
 from calibration_data.preprocessing import Preprocessing
-from calibration_data.stream import cores, stream
+from calibration_data.stream import stream
 from edgequant.requests import MeasureRequest
 from edgequant.terminal import Terminal
 from evaluation.flips import flips
@@ -30,6 +29,8 @@ from evaluation.session import Session, runtime_for
 from evaluation.sessions.keras_model import KerasSession
 from export.inspection import Inspection
 from export.target import target_of
+from foundation.errors import GateFailedError, InvalidInputError
+from foundation.threads import cores
 from models.loading import LoadedModel
 from quantize.recipes import Precision, Recipe, WeightRange
 

@@ -180,7 +180,7 @@ def model_request(values: dict[str, Any]) -> ModelRequest:
 
 def qat_settings(values: dict[str, Any]) -> QatSettings:
     """Take the options of ``qat_options`` out of ``values``."""
-    from calibration_data.errors import InvalidInputError
+    from foundation.errors import InvalidInputError
     from quantize.qat_exchange import QatSettings
 
     names = ("epochs", "learning_rate")
@@ -215,7 +215,7 @@ def contract_request(values: dict[str, Any]) -> ContractRequest:
 
 
 def _numbers(option: str, text: str | None) -> tuple[float, ...] | None:
-    from calibration_data.errors import InvalidInputError
+    from foundation.errors import InvalidInputError
 
     if text is None:
         return None

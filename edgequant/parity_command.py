@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from calibration_data.errors import GateFailedError, InvalidInputError
 from edgequant.terminal import Terminal, plain_table
 from evaluation.parity import IntegerParity, compare_files
 from evaluation.parity_runs import (
@@ -21,6 +20,7 @@ from evaluation.parity_runs import (
     walk_litert,
     walk_onnx,
 )
+from foundation.errors import GateFailedError, InvalidInputError
 
 if TYPE_CHECKING:
     import numpy as np

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from calibration_data.atomic import write_whole
 from calibration_data.calibration_set import CalibrationSet, refuse_role
 from calibration_data.contract import (
     align_labels,
@@ -19,7 +18,6 @@ from calibration_data.contract import (
     resolve_contract,
 )
 from calibration_data.datasets.base import Dataset, open_dataset
-from calibration_data.errors import InvalidInputError
 from calibration_data.overlap import refuse_equal_images, refuse_shared_images
 from calibration_data.preprocessing import Preprocessing
 from calibration_data.splits import calibration_beside
@@ -29,6 +27,8 @@ from edgequant.repair import Limits, Repair, Repairer
 from edgequant.requests import QuantizeRequest
 from edgequant.terminal import Terminal
 from export.target import ExportRequest, export_targets
+from foundation.atomic import write_whole
+from foundation.errors import InvalidInputError
 from models.loading import LoadedModel, load
 from quantize.plan import PlannedNetwork
 from quantize.qat_exchange import QatSettings

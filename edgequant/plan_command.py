@@ -6,15 +6,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from calibration_data.atomic import write_whole
 from calibration_data.contract import ContractRequest, complete_labels, resolve_contract
-from calibration_data.errors import GateFailedError, InvalidInputError
-from calibration_data.manifest import sha256_of
 from edgequant.artifacts import deliver, key_of, versions
 from edgequant.commands import artifact_row, say_artifact
 from edgequant.planning import Planner
 from edgequant.terminal import Terminal, plain_table
 from export.target import ExportRequest, export_targets
+from foundation.atomic import write_whole
+from foundation.digests import sha256_of
+from foundation.errors import GateFailedError, InvalidInputError
 from models.loading import LoadedModel, ModelRequest, load
 from quantize.affine import QuantParams
 from quantize.plan import PlannedNetwork, QuantizationPlan

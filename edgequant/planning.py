@@ -8,8 +8,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from calibration_data.calibration_set import CalibrationSet
-from calibration_data.errors import InvalidInputError
 from calibration_data.preprocessing import Preprocessing
+from foundation.errors import InvalidInputError
 from quantize.calibrate import BATCH
 from quantize.engine import PlanRequest, make_plan
 from quantize.float_pass import CalibrationImages

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from calibration_data.threads import OPERATOR_CORES
 from evaluation.machine import cpu_features
+from foundation.threads import OPERATOR_CORES
 
 _BLAS_KERNELS = "OPENBLAS_CORETYPE"
 

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from calibration_data.errors import InvalidInputError
 from edgequant.options import contract_request, model_request, names, qat_settings
 from edgequant.requests import (
     CalibrationRequest,
@@ -14,6 +13,7 @@ from edgequant.requests import (
     MeasureRequest,
     QuantizeRequest,
 )
+from foundation.errors import InvalidInputError
 from models.loading import ModelRequest
 from quantize.recipes import (
     RECIPES,

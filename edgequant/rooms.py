@@ -15,7 +15,16 @@ from importlib.util import spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
-ROOMS = ("calibration_data", "evaluation", "export", "models", "quantize", "reports")
+ROOMS = (
+    "calibration_data",
+    "evaluation",
+    "export",
+    "foundation",
+    "models",
+    "quantize",
+    "reports",
+    "studies",
+)
 _HOME = Path(__file__).resolve().parent.parent
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from calibration_data.atomic import write_whole
-from calibration_data.errors import InvalidInputError
 from edgequant.artifacts import write_json, write_text
 from edgequant.heldout import halves
 from edgequant.invocation import command_line
@@ -11,6 +9,8 @@ from edgequant.pipeline import open_inputs, prepare_shown
 from edgequant.planning import plan_request
 from edgequant.requests import QuantizeRequest
 from edgequant.terminal import Terminal
+from foundation.atomic import write_whole
+from foundation.errors import InvalidInputError
 from quantize.engine import settled
 from quantize.sensitivity import sensitivity
 from reports import sensitivity as report_of

@@ -10,12 +10,12 @@ import numpy as np
 
 from calibration_data.contract import align_labels
 from calibration_data.datasets.base import Dataset
-from calibration_data.errors import InvalidInputError
 from calibration_data.preprocessing import Preprocessing
 from calibration_data.stream import stream
 from edgequant.pipeline import Prepared
 from evaluation.session import Session, runtime_for
 from evaluation.sessions.keras_model import KerasSession
+from foundation.errors import InvalidInputError
 
 MOST_IMAGES = 500
 """Images at most: a card says about how good a file is; ``evaluate`` says it with an interval."""

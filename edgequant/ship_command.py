@@ -13,7 +13,6 @@ import numpy as np
 
 from calibration_data.calibration_set import CalibrationSet
 from calibration_data.datasets.base import Dataset, open_dataset
-from calibration_data.errors import InvalidInputError
 from calibration_data.preprocessing import Preprocessing
 from calibration_data.stream import converted
 from edgequant.artifacts import data_digest, key_of, read_json, versions, write_json, write_text
@@ -54,6 +53,7 @@ from export.bundles.target import (
     ship_target,
 )
 from export.fold_contract import fold, is_one_pair_rgb
+from foundation.errors import InvalidInputError
 
 _PROBABILITY_TOLERANCE = 1e-3
 _RUNTIMES = ("mediapipe", "tflite_micro", "ethosu")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from calibration_data.manifest import sha256_of
+from foundation.digests import sha256_of
 
 _HOW = """\
 Each folder has what one platform needs. `labels.txt` names the outputs in their order; `vectors/`

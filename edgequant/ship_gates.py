@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from calibration_data.errors import EdgequantError, GateFailedError, InvalidInputError
+from foundation.errors import EdgequantError, GateFailedError, InvalidInputError
 
 _UNITS = {"": 1, "k": 1024, "m": 1024**2}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([km]?)(?:i?b)?", re.IGNORECASE)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from calibration_data.manifest import sha256_of
 from edgequant.bundle import MANIFEST, bundle_files, page_path, zip_path
 from edgequant.invocation import command_line
 from edgequant.ship_gates import Gates, outcomes
+from foundation.digests import sha256_of
 from reports.html import write_page
 from reports.ship_page import Gate, Shipped, page
 

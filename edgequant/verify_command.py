@@ -6,12 +6,12 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from calibration_data.errors import GateFailedError, InvalidInputError
 from edgequant.bundle import changed_files, read_manifest, unpack
 from edgequant.proving import prove, show_proofs
 from edgequant.terminal import Terminal
 from evaluation.proofs.proof import Verdict
 from export.bundles.target import ship_target
+from foundation.errors import GateFailedError, InvalidInputError
 
 
 def verify_command(bundle: Path, runtimes: Mapping[str, Path], terminal: Terminal) -> None:

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from calibration_data.errors import InvalidInputError
 from evaluation.intervals import (
     METHOD,
     Interval,
@@ -22,6 +21,7 @@ from evaluation.intervals import (
     wilson,
 )
 from evaluation.scores import Scores
+from foundation.errors import InvalidInputError
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from calibration_data.errors import UnsupportedError
 from evaluation.parity import Pair
 from evaluation.session import RuntimeInfo, runtimes
 from export.integer_steps import output_params
 from export.onnx_runtime import open_session
 from export.tflite_integers import read_integers
+from foundation.errors import UnsupportedError
 from quantize.affine import QuantParams
 from quantize.integer.model import IntegerModel
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Protocol
 
-from calibration_data.errors import InvalidInputError
+from foundation.errors import InvalidInputError
 
 if TYPE_CHECKING:
     import numpy as np

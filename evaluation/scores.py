@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from calibration_data.errors import InvalidInputError
+from foundation.errors import InvalidInputError
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from calibration_data.errors import InvalidInputError
+from foundation.errors import InvalidInputError
 
 if TYPE_CHECKING:
     import numpy as np

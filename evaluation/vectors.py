@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from calibration_data.errors import InvalidInputError
 from calibration_data.preprocessing import Preprocessing
 from evaluation.litert_child import run_file, tflite_inputs
 from evaluation.session import runtime_for
 from export.bundles.target import Vectors
+from foundation.errors import InvalidInputError
 
 if TYPE_CHECKING:
     import numpy as np

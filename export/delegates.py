@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from calibration_data.errors import InvalidInputError
 from export.tflite_graph import QUANTIZE, FlatModel, GraphOperator, Subgraph, read_flat_model
+from foundation.errors import InvalidInputError
 
 _FLOAT = frozenset({"float32", "float16"})
 

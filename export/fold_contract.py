@@ -15,8 +15,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from calibration_data.errors import UnsupportedError
 from calibration_data.preprocessing import ChannelOrder, Preprocessing
+from foundation.errors import UnsupportedError
 
 if TYPE_CHECKING:
     import keras

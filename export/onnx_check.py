@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from calibration_data.errors import InvalidInputError, UnsupportedError
 from export.onnx_graph import WEIGHTED, Graph, Node
 from export.onnx_shuffle import deals
 from export.onnx_weights import FULL_BOUND, must_not_saturate, pair_sums
+from foundation.errors import InvalidInputError, UnsupportedError
 from quantize.recipes import Granularity, Layout, Precision
 from quantize.rounding import PAIR_LIMIT
 

@@ -7,11 +7,11 @@ import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from calibration_data.errors import InvalidInputError, UnsupportedError
 from export.onnx_cleanup import clean
 from export.onnx_graph import OPSET, Graph, from_model, named, to_model
 from export.onnx_layout import channels_first
 from export.onnx_runtime import run_model
+from foundation.errors import InvalidInputError, UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

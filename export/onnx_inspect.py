@@ -8,10 +8,10 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from calibration_data.errors import InvalidInputError
 from export.inspection import Inspection, OperatorInfo, TensorInfo
 from export.onnx_graph import axes_of
 from export.target import CARD_KEY, ArtifactCard
+from foundation.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

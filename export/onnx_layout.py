@@ -11,9 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from calibration_data.errors import UnsupportedError
 from export.onnx_graph import Graph, Node
 from export.onnx_shuffle import SHUFFLE, channels_first_shuffle, deals, with_shuffles
+from foundation.errors import UnsupportedError
 from quantize.recipes import Layout
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from calibration_data.errors import UnsupportedError
 from export.onnx_graph import Node
+from foundation.errors import UnsupportedError
 from quantize.graph import Op, OpKind
 
 if TYPE_CHECKING:

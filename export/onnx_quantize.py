@@ -6,7 +6,6 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from calibration_data.errors import InvalidInputError
 from export.onnx_graph import INPUT_NAME, Graph, Node, from_model, to_model
 from export.onnx_runtime import in_layout
 from export.onnx_weights import (
@@ -15,6 +14,7 @@ from export.onnx_weights import (
     weight_scales,
     weighted_nodes,
 )
+from foundation.errors import InvalidInputError
 from quantize.recipes import Granularity, WeightRange
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from calibration_data.errors import UnsupportedError
 from export.onnx_graph import INPUT_NAME, OUTPUT_NAME, Graph, Node
 from export.onnx_operators import TO_NCHW, TO_NHWC, WRITERS
+from foundation.errors import UnsupportedError
 from quantize.affine import IntType, QuantParams
 from quantize.execute import no_integer_form
 from quantize.graph import Fused, Op, OpKind

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from calibration_data.errors import InvalidInputError, UnsupportedError
 from export.onnx_graph import INPUT_NAME
+from foundation.errors import InvalidInputError, UnsupportedError
 from quantize.recipes import Layout
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from calibration_data.errors import UnsupportedError
 from export.integer_steps import Step, StepKind, as_int8, centred
 from export.onnx_graph import Graph, Node, from_model
 from export.onnx_inspect import load
+from foundation.errors import UnsupportedError
 from quantize.affine import IntType, QuantParams
 
 _KINDS = {

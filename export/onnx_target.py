@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from calibration_data.errors import InvalidInputError, UnsupportedError
 from export.onnx_check import check_graph
 from export.onnx_convert import float_graph
 from export.onnx_graph import BATCH_NAME, Graph, from_model, to_model
@@ -14,6 +13,7 @@ from export.onnx_quantize import dynamic_int8, static_int8, to_float16
 from export.onnx_render import render
 from export.onnx_runtime import run_model
 from export.target import CARD_KEY, ArtifactCard, ExportRequest, ExportTarget
+from foundation.errors import InvalidInputError, UnsupportedError
 from quantize.recipes import BatchAxis, IoType, Precision, Recipe, WeightRange
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from calibration_data.errors import InvalidInputError
 from export.onnx_graph import WEIGHTED, Graph, Node
+from foundation.errors import InvalidInputError
 from quantize.affine import weight_reach
 from quantize.recipes import Granularity, WeightRange
 from quantize.rounding import neighbours, pair_reach

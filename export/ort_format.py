@@ -14,8 +14,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from calibration_data.errors import UnsupportedError
 from export.ort_canonical import canonical_ort
+from foundation.errors import UnsupportedError
 
 _CONFIG = ".required_operators_and_types.config"
 _TIMEOUT = 600

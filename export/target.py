@@ -9,9 +9,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from calibration_data.errors import InvalidInputError
 from calibration_data.preprocessing import Preprocessing
 from export.inspection import Inspection
+from foundation.errors import InvalidInputError
 from quantize.plan import PlannedNetwork
 from quantize.recipes import Recipe
 

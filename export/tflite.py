@@ -17,13 +17,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from calibration_data.errors import InvalidInputError, UnsupportedError
 from export.target import ArtifactCard, ExportRequest, ExportTarget
 from export.tflite_check import check_file, check_outputs
 from export.tflite_inspect import inspect
 from export.tflite_metadata import INPUT_NAME, finish, read_card
 from export.tflite_read import canonical_graph
 from export.tflite_write import render
+from foundation.errors import InvalidInputError, UnsupportedError
 from quantize.graph import Graph
 from quantize.recipes import BatchAxis, Granularity, Layout, Precision, Recipe
 from quantize.recipes import recipe as recipe_of

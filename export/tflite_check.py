@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from calibration_data.errors import InvalidInputError, UnsupportedError
 from export.inspection import TensorInfo
 from export.tflite_graph import (
     DEQUANTIZE,
@@ -19,6 +18,7 @@ from export.tflite_graph import (
     Subgraph,
     read_flat_model,
 )
+from foundation.errors import InvalidInputError, UnsupportedError
 from quantize.recipes import Granularity, Precision, Recipe
 
 if TYPE_CHECKING:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from calibration_data.errors import UnsupportedError
 from calibration_data.preprocessing import Preprocessing
 from export.tflite_graph import QUANTIZE, read_flat_model
 from export.tflite_metadata import packed
+from foundation.errors import UnsupportedError
 
 _SCALE_TOLERANCE = 1e-3
 """Relative: a quarter of a step over 255 pixels."""

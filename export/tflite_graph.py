@@ -13,8 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from calibration_data.errors import InvalidInputError
 from export.inspection import TensorInfo
+from foundation.errors import InvalidInputError
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,9 +8,9 @@ import zipfile
 from collections import Counter
 from pathlib import Path
 
-from calibration_data.errors import InvalidInputError
 from export.inspection import Inspection, OperatorInfo
 from export.tflite_graph import FlatModel, read_flat_model
+from foundation.errors import InvalidInputError
 
 
 def inspect(path: Path) -> Inspection:

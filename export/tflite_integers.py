@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from calibration_data.errors import InvalidInputError, UnsupportedError
 from export.tflite_graph import read_flat_model
 from export.tflite_read import builtin_name
+from foundation.errors import InvalidInputError, UnsupportedError
 from quantize.affine import IntType, QuantParams
 from quantize.graph import Op
 from quantize.integer.model import IntegerModel, IntegerTensor, Operators

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from calibration_data.errors import InvalidInputError
 from export.target import CARD_KEY, ArtifactCard
 from export.tflite_graph import read_flat_model
+from foundation.errors import InvalidInputError
 
 if TYPE_CHECKING:
     import flatbuffers

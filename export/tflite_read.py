@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from calibration_data.errors import UnsupportedError
 from export.tflite_metadata import INPUT_NAME, OUTPUT_NAME
+from foundation.errors import UnsupportedError
 from quantize.graph import WEIGHTED, Graph, Op, OpKind, Tensor
 
 ELEMENTWISE = (OpKind.ADD, OpKind.SUB, OpKind.MUL)

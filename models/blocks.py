@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from calibration_data.errors import InvalidInputError
+from foundation.errors import InvalidInputError
 
 if TYPE_CHECKING:
     import keras

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from calibration_data.errors import InvalidInputError
+from foundation.errors import InvalidInputError
 from models.graph import Graph, Operator, Role
 from models.keras_graph import graph_of
 from models.rewriting import folded, rewritten, with_weights

@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from importlib.resources import files
 from pathlib import Path
 
-from calibration_data.atomic import write_whole
+from foundation.atomic import write_whole
 from models.cost import spec_cost
 from models.spec import ModelSpec, model_specs
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from calibration_data.errors import UnsupportedError
+from foundation.errors import UnsupportedError
 from models.graph import Graph, Operator, Role, Shape, fused
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from calibration_data.errors import InvalidInputError
-from calibration_data.manifest import sha256_of
+from foundation.digests import sha256_of
+from foundation.errors import InvalidInputError
 from models.blocks import Activation, Bottleneck, Shortcut
 from models.files import MODEL_SUFFIXES, load_keras_file, not_one_input
 from models.spec import Knob, ModelSpec, model_spec, model_specs

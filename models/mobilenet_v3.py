@@ -17,9 +17,9 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from calibration_data.errors import InvalidInputError
 from calibration_data.labels import imagenet_labels
 from calibration_data.preprocessing import Preprocessing
+from foundation.errors import InvalidInputError
 from models.blocks import (
     Activation,
     Residual,

@@ -11,9 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from calibration_data.errors import InvalidInputError
 from calibration_data.labels import imagenet_labels
 from calibration_data.preprocessing import Preprocessing
+from foundation.errors import InvalidInputError
 from models.blocks import Activation, activation_layer, batch_norm, make_divisible
 from models.reparameterization import plain_form
 from models.spec import ModelSpec

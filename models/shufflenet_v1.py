@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from calibration_data.errors import InvalidInputError
 from calibration_data.labels import imagenet_labels
 from calibration_data.preprocessing import Preprocessing
+from foundation.errors import InvalidInputError
 from models.blocks import Activation, activation_layer
 from models.shuffling import channel_shuffle, classifier, conv_norm, depthwise_norm, stem
 from models.spec import ModelSpec

@@ -9,8 +9,8 @@ from enum import StrEnum
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from calibration_data.errors import InvalidInputError
 from calibration_data.preprocessing import Preprocessing
+from foundation.errors import InvalidInputError
 from models.blocks import Activation, Bottleneck, Shortcut
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from calibration_data.errors import InvalidInputError
-from calibration_data.manifest import sha256_of
+from foundation.digests import sha256_of
+from foundation.errors import InvalidInputError
 from models.torch_weights import read_torch_weights
 
 if TYPE_CHECKING:

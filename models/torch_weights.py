@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from calibration_data.downloads import first_line
-from calibration_data.errors import InvalidInputError
+from foundation.errors import InvalidInputError
 
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_PROTOCOL = 1001

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from calibration_data.atomic import write_whole
 from calibration_data.contract import align_labels, complete_labels
 from calibration_data.datasets.base import Dataset, SplitRole
-from calibration_data.errors import InvalidInputError
 from calibration_data.stream import converted
+from foundation.atomic import write_whole
+from foundation.errors import InvalidInputError
 from models.spec import Knob, ModelSpec, model_specs
 from models.training_state import TrainingState
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from calibration_data.downloads import download, first_line
-from calibration_data.errors import InvalidInputError
+from foundation.errors import InvalidInputError
 from models.files import load_keras_file
 from models.spec import ModelSpec
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from calibration_data.errors import InvalidInputError
+from foundation.errors import InvalidInputError
 from quantize.graph import Fused
 
 SMALLEST_SPAN = 1e-6

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from calibration_data.errors import InvalidInputError
 from calibration_data.preprocessing import Preprocessing
+from foundation.errors import InvalidInputError
 from quantize.activations import activation_params
 from quantize.affine import QuantParams, symmetric_params
 from quantize.equalize import equalized

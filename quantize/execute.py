@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from calibration_data.errors import UnsupportedError
+from foundation.errors import UnsupportedError
 from quantize.affine import QuantParams
 from quantize.graph import Fused, Graph, Op, OpKind
 

@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
-from calibration_data.stream import cores
+from foundation.threads import cores
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from calibration_data.errors import EdgequantError, InvalidInputError
+from foundation.errors import EdgequantError, InvalidInputError
 from quantize.affine import QuantParams
 from quantize.graph import Graph
 from quantize.recipes import Granularity, Optimization, RangeMethod, WeightRange

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from calibration_data.errors import InvalidInputError
+from foundation.errors import InvalidInputError
 from quantize.affine import IntType, QuantParams
 from quantize.graph import Graph, Op
 from quantize.plan import IntegerConstant, QuantizationPlan

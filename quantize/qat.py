@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from calibration_data.errors import InvalidInputError
-from calibration_data.threads import OPERATOR_CORES
+from foundation.errors import InvalidInputError
+from foundation.threads import OPERATOR_CORES
 from quantize.affine import quantize_bias
 from quantize.float_pass import CalibrationImages
 from quantize.graph import Graph, Op, OpKind

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from calibration_data.errors import EdgequantError, InvalidInputError
+from foundation.errors import EdgequantError, InvalidInputError
 from quantize.qat_exchange import Job, Trained, read_job, write_error, write_result
 from quantize.qat_network import Network, from_layer, network
 from quantize.qat_quantizers import WEIGHT_LIMIT

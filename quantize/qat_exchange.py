@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from calibration_data.errors import EdgequantError, InvalidInputError
+from foundation.errors import EdgequantError, InvalidInputError
 from quantize.graph import Graph, Op, Tensor
 from quantize.plan import QuantizationPlan
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from calibration_data.errors import UnsupportedError
+from foundation.errors import UnsupportedError
 from quantize.execute import run_op
 from quantize.graph import Fused, Graph, Op, OpKind, Tensor
 from quantize.plan import QuantizationPlan

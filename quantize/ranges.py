@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from calibration_data.atomic import write_whole
-from calibration_data.errors import InvalidInputError
+from foundation.atomic import write_whole
+from foundation.errors import InvalidInputError
 from quantize.graph import Fused
 from quantize.range_search import Histogram, least_divergence, least_error
 from quantize.recipes import RangeMethod

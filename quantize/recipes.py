@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from calibration_data.errors import InvalidInputError, UnsupportedError
+from foundation.errors import InvalidInputError, UnsupportedError
 
 
 class Precision(StrEnum):

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from calibration_data.errors import InvalidInputError
+from foundation.errors import InvalidInputError
 
 LIMIT = 127
 """Largest magnitude of an int8 weight: symmetric, so that the zero point is 0."""

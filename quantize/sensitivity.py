@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from calibration_data.errors import InvalidInputError
+from foundation.errors import InvalidInputError
 from quantize.engine import EFFORTS, PlanRequest, Settled, layer_settings
 from quantize.execute import constants, dequantized, forward, quantized, run_op, schedule
 from quantize.graph import SAME_SCALE, Graph, Op, OpKind

@@ -15,7 +15,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from calibration_data.errors import InvalidInputError, UnsupportedError
+from foundation.errors import InvalidInputError, UnsupportedError
 from quantize.affine import IntType, QuantParams, round_away, symmetric_params
 from quantize.graph import Graph, Op, OpKind
 from quantize.plan import IntegerConstant, PlannedNetwork

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from calibration_data.atomic import write_whole
+from foundation.atomic import write_whole
 from models.cost import Cost
 from reports.figures import log_ticks
 

@@ -14,7 +14,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup, escape
 
-from calibration_data.atomic import write_whole
+from foundation.atomic import write_whole
 from reports.page import Cell, Column, Figure, Gallery, Kind, Page, Part, Prose, Thumb
 from reports.svg import prefixed
 

@@ -23,13 +23,13 @@ from benchmarks.accuracy.networks import Network, found_models, open_network
 from benchmarks.accuracy.peer import GRANULARITIES, peers
 from benchmarks.accuracy.rows import Row
 from benchmarks.accuracy.runs import Effort, Limits, Outcome, run_job
-from calibration_data.errors import EdgequantError, InvalidInputError
-from calibration_data.manifest import sha256_of
 from calibration_data.stream import stream
 from edgequant.measuring import Candidate, file_candidate, measure, model_candidate
 from edgequant.requests import MeasureRequest
 from edgequant.terminal import Terminal, open_terminal
 from evaluation.machine import this_machine
+from foundation.digests import sha256_of
+from foundation.errors import EdgequantError, InvalidInputError
 
 MODELS = ("mobilenet_v2_small",)
 CALIBRATION = "fashion_mnist:calibration"

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.record import RESULTS
-from calibration_data.atomic import write_whole
 from evaluation.machine import Machine
 from evaluation.result import Evaluation
+from foundation.atomic import write_whole
 
 TABLE = RESULTS / "accuracy.csv"
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from calibration_data.errors import InvalidInputError
+from foundation.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from PIL import Image

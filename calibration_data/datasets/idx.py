@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from calibration_data.datasets.base import Dataset, DatasetKind, SplitRole, refuse_unknown_split
-from calibration_data.errors import InvalidInputError
+from foundation.errors import InvalidInputError
 
 _PREFIX = {"train": "train", "test": "t10k"}
 _UINT8 = 8

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from calibration_data.datasets.base import Dataset, DatasetKind, SplitRole
-from calibration_data.errors import InvalidInputError
 from calibration_data.pixels import to_rgb
+from foundation.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from PIL import Image

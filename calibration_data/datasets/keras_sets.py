@@ -8,7 +8,7 @@ import numpy as np
 
 from calibration_data.datasets.base import Dataset, DatasetKind, SplitRole, refuse_unknown_split
 from calibration_data.downloads import download
-from calibration_data.errors import InvalidInputError
+from foundation.errors import InvalidInputError
 
 _NAMES = ("cifar10", "cifar100", "fashion_mnist", "mnist")
 _PREFIX = "keras/"

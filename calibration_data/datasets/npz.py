@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from calibration_data.datasets.base import Dataset, DatasetKind, SplitRole
-from calibration_data.errors import InvalidInputError
+from foundation.errors import InvalidInputError
 
 _UNREADABLE = (OSError, ValueError, EOFError, SyntaxError, zipfile.BadZipFile, zlib.error)
 

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 import numpy as np
 
 from calibration_data.datasets.base import Dataset, DatasetKind, SplitRole
-from calibration_data.errors import InvalidInputError
+from foundation.errors import InvalidInputError
 
 _PREFIX = "tfds/"
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from calibration_data.errors import InvalidInputError
 from evaluation.sessions.tensor_io import ImageInput, Quantization
 from export.inspection import Inspection, TensorInfo
+from foundation.errors import InvalidInputError
 
 if TYPE_CHECKING:
     import numpy as np

@@ -20,7 +20,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from calibration_data.errors import InvalidInputError
+from foundation.errors import InvalidInputError
 
 _WORKERS = Path(__file__).parent / "workers"
 _TIMEOUT = 600

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from calibration_data.manifest import sha256_of
 from evaluation.proofs.proof import (
     Proof,
     ProofRequest,
@@ -16,6 +15,7 @@ from evaluation.proofs.proof import (
     run_worker,
 )
 from export.bundles.ethos_u import REPORT, VELA, compiled_name, model_file
+from foundation.digests import sha256_of
 
 
 def run(request: ProofRequest) -> ProofResult:

@@ -9,10 +9,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from calibration_data.errors import InvalidInputError
-from calibration_data.threads import OPERATOR_CORES
 from evaluation.session import Runtime, RuntimeInfo
 from evaluation.sessions.tensor_io import ImageInput, joined_scores, require_one
+from foundation.errors import InvalidInputError
+from foundation.threads import OPERATOR_CORES
 from models.files import load_keras_file
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from calibration_data.errors import InvalidInputError
 from evaluation.session import Runtime, RuntimeInfo
 from evaluation.sessions.tensor_io import ImageInput, Quantization, joined_scores, require_one
+from foundation.errors import InvalidInputError
 
 if TYPE_CHECKING:
     import numpy as np

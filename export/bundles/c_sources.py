@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from calibration_data.errors import UnsupportedError
 from calibration_data.preprocessing import ChannelOrder, Preprocessing
+from foundation.errors import UnsupportedError
 
 if TYPE_CHECKING:
     import numpy as np

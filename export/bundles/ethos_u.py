@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from calibration_data.errors import InvalidInputError
 from calibration_data.preprocessing import Preprocessing
 from export.bundles import c_sources as c
 from export.bundles.microcontroller import ends_of, pixel_table
 from export.bundles.target import VECTORS, Budget, BundleRequest, Figures, ShipFile, ShipTarget
 from export.tflite_graph import read_flat_model
+from foundation.errors import InvalidInputError
 from quantize.recipes import IoType, recipe
 
 ROLE = "int8"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from calibration_data.errors import InvalidInputError
 from calibration_data.preprocessing import Preprocessing
+from foundation.errors import InvalidInputError
 
 LABELS = "labels.txt"
 

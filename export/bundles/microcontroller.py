@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from calibration_data.errors import UnsupportedError
 from calibration_data.preprocessing import ChannelOrder, Preprocessing
 from export.bundles import c_sources as c
 from export.bundles.target import VECTORS, Budget, BundleRequest, Figures, ShipFile, ShipTarget
 from export.tflite_graph import Subgraph, read_flat_model
+from foundation.errors import UnsupportedError
 from quantize.recipes import IoType, recipe
 
 if TYPE_CHECKING:

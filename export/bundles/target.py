@@ -11,8 +11,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from calibration_data.errors import InvalidInputError
 from calibration_data.preprocessing import Preprocessing
+from foundation.errors import InvalidInputError
 from quantize.recipes import Recipe
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from calibration_data.errors import UnsupportedError
+from foundation.errors import UnsupportedError
 from quantize.affine import IntType, QuantParams, activation_limits
 from quantize.fixed_point import Multiplier
 from quantize.graph import Op

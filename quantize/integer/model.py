@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from calibration_data.errors import InvalidInputError, UnsupportedError
+from foundation.errors import InvalidInputError, UnsupportedError
 from quantize.affine import QuantParams
 from quantize.graph import Op, OpKind
 from quantize.integer import convolution, elementwise, layout, nonlinear, pooling

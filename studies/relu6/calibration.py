@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from calibration_data.errors import InvalidInputError
+from foundation.errors import InvalidInputError
 from quantize.execute import run
 from quantize.graph import Fused, Graph, OpKind
 from quantize.recipes import Granularity

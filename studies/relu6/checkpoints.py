@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from calibration_data.atomic import write_whole
-from calibration_data.errors import InvalidInputError
+from foundation.atomic import write_whole
+from foundation.errors import InvalidInputError
 from models.spec import ModelSpec
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from calibration_data.errors import InvalidInputError
+from foundation.errors import InvalidInputError
 from studies.relu6 import claims, tables
 from studies.relu6.lookup import Lookup, markdown
 from studies.relu6.results import Results, committed

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from calibration_data.errors import InvalidInputError
+from foundation.errors import InvalidInputError
 from quantize.affine import SMALLEST_SPAN, round_away
 
 INT8_BITS = 8

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from calibration_data.errors import InvalidInputError
+from foundation.errors import InvalidInputError
 from studies.relu6.bits import FILE
 from studies.relu6.layers import Ranges
 from studies.relu6.networks import ACTIVATIONS, KINDS

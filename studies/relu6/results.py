@@ -11,8 +11,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
 
-from calibration_data.atomic import write_whole
-from calibration_data.errors import InvalidInputError
+from foundation.atomic import write_whole
+from foundation.errors import InvalidInputError
 from studies.relu6.half import BinadeRow, HalfRow
 from studies.relu6.measured import Subject, Summary
 from studies.relu6.spiral import SpiralRow

@@ -14,7 +14,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from calibration_data.atomic import write_whole
+from foundation.atomic import write_whole
 from studies.relu6 import bits, breaking, calibration, checkpoints, half, spiral, why
 from studies.relu6.data import Images, open_images
 from studies.relu6.network import Network, open_network

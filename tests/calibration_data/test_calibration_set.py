@@ -9,9 +9,9 @@ import pytest
 
 from calibration_data.calibration_set import CalibrationSet
 from calibration_data.datasets.base import SplitRole
-from calibration_data.errors import InvalidInputError
 from calibration_data.preprocessing import Crop, Preprocessing
 from calibration_data.splits import calibration_beside
+from foundation.errors import InvalidInputError
 from tests.calibration_data.pictures import in_memory, write_folder
 
 CONTRACT = Preprocessing(size=(8, 8), crop=Crop.EXACT, mean=(0.0,) * 3, std=(1.0,) * 3)

@@ -15,9 +15,9 @@ from calibration_data.contract import (
     complete_labels,
     resolve_contract,
 )
-from calibration_data.errors import InvalidInputError
 from calibration_data.labels import imagenet_labels
 from calibration_data.preprocessing import ChannelOrder, Crop, Interpolation, Preprocessing
+from foundation.errors import InvalidInputError
 from tests.calibration_data.pictures import in_memory
 
 SIZE = (8, 8)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from calibration_data.errors import InvalidInputError
 from calibration_data.preprocessing import ChannelOrder, Crop, Interpolation, Preprocessing
+from foundation.errors import InvalidInputError
 from tests.calibration_data.pictures import smooth
 
 EXACT = Preprocessing(size=(4, 6), crop=Crop.EXACT)

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from calibration_data.errors import InvalidInputError
 from calibration_data.labels import FASHION_MNIST_LABELS, KNOWN_LABELS
 from calibration_data.preprocessing import (
     ChannelOrder,
@@ -21,6 +20,7 @@ from calibration_data.preprocessing import (
     read_contract,
     read_labels,
 )
+from foundation.errors import InvalidInputError
 
 STRETCH: dict[str, Any] = {"size": (8, 8), "crop": Crop.STRETCH}
 

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from calibration_data.datasets.base import Dataset, open_dataset
-from calibration_data.errors import InvalidInputError
 from calibration_data.preprocessing import Crop, Preprocessing
-from calibration_data.stream import cores, stream
+from calibration_data.stream import stream
+from foundation.errors import InvalidInputError
+from foundation.threads import cores
 from tests.calibration_data.pictures import in_memory, smooth, write_folder
 
 CONTRACT = Preprocessing(size=(8, 8), crop=Crop.EXACT, mean=(0.0,) * 3, std=(1.0,) * 3)

@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import edgequant  # noqa: F401 - makes the rooms ours
-from calibration_data.atomic import write_whole
 from calibration_data.contract import ContractRequest
 from calibration_data.datasets.base import Dataset, open_dataset
 from calibration_data.preprocessing import Crop, Preprocessing
@@ -33,6 +32,7 @@ from evaluation.runner import predict_many
 from evaluation.scores import Scores
 from evaluation.session import Session, runtimes
 from evaluation.sessions.keras_model import KerasSession
+from foundation.atomic import write_whole
 from models.loading import ModelRequest
 from models.spec import ModelSpec, model_specs
 from models.weights import build_with_weights, shipped_weights

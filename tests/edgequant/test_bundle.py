@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from calibration_data.errors import InvalidInputError
 from edgequant.bundle import (
     MANIFEST,
     changed_files,
@@ -21,6 +20,7 @@ from edgequant.bundle import (
     zip_path,
 )
 from edgequant.docs import HOME
+from foundation.errors import InvalidInputError
 
 SCRIPT = """
 import os, signal, sys

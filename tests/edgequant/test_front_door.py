@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import click
@@ -52,6 +53,16 @@ def test_list_names_every_model_and_recipe(run: Run) -> None:
 def test_unknown_option_and_command_exit_with_two(run: Run) -> None:
     assert run("quantise").code == 2
     assert run("quantize", "--recipe", "tflite-int8", "--bits", "4").code == 2
+
+
+def test_every_room_that_a_wheel_holds_is_pinned() -> None:
+    """The expected list is the one that the wheel is built from, not the one under test."""
+    settings = tomllib.loads((HOME / "pyproject.toml").read_text(encoding="utf-8"))
+    included = settings["tool"]["setuptools"]["packages"]["find"]["include"]
+    packages = {pattern.removesuffix("*") for pattern in included}
+    there = {path.parent.name for path in HOME.glob("*/__init__.py")}
+    assert packages == there - {"tests", "benchmarks"}
+    assert set(ROOMS) == packages - {"edgequant"}
 
 
 @pytest.mark.parametrize("start", ["module", "script"])

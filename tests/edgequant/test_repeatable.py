@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from calibration_data.threads import OPERATOR_CORES
 from edgequant import repeatable
+from foundation.threads import OPERATOR_CORES
 
 LOOK = """
 import json, os

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calibration_data.errors import InvalidInputError
 from evaluation.flips import flips
 from evaluation.scores import Scores
+from foundation.errors import InvalidInputError
 
 REFERENCE = np.float32([[0, 5, 1], [3, 2, 0], [0, 0, 9], [1, 4, 0], [2, 1, 0]])
 OUTPUTS = np.float32([[6, 5, 1], [3, 2, 0], [9, 0, 0], [1, 0, 4], [2, 1, 0]])

@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calibration_data.errors import InvalidInputError
 from evaluation.session import runtime_for
 from evaluation.sessions.keras_model import KerasSession
+from foundation.errors import InvalidInputError
 from tests.evaluation.conftest import SIZE, converter_noise
 
 

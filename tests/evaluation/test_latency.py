@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calibration_data.errors import InvalidInputError
 from evaluation.latency import ClockPlan, latency, pinned
 from evaluation.session import RuntimeInfo, runtimes
+from foundation.errors import InvalidInputError
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="affinity is Linux' own")
 IMAGE = np.zeros((1, 16, 16, 3), np.float32)

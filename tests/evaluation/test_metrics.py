@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from calibration_data.errors import InvalidInputError
 from evaluation.metrics import METRICS, evaluate, kl, sqnr, top5
 from evaluation.scores import Scores
+from foundation.errors import InvalidInputError
 
 FEW = settings(max_examples=60, deadline=None)
 

@@ -7,8 +7,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from calibration_data.errors import InvalidInputError
 from evaluation.session import runtime_for, runtimes
+from foundation.errors import InvalidInputError
 from tests.evaluation.conftest import CLASSES, SIZE, random_images
 
 RNG = np.random.default_rng(5)

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from calibration_data.datasets.base import open_dataset
-from calibration_data.errors import InvalidInputError, UnsupportedError
 from calibration_data.stream import stream
 from evaluation.parity_runs import on_the_grid, walk_litert
 from evaluation.session import runtime_for, runtimes
 from export.target import ExportRequest
 from export.tflite import TARGET
 from export.tflite_integers import read_integers
+from foundation.errors import InvalidInputError, UnsupportedError
 from models.loading import ModelRequest, load
 from models.spec import model_spec
 from quantize.affine import QuantParams

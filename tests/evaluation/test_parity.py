@@ -5,7 +5,6 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from calibration_data.errors import UnsupportedError
 from evaluation import parity_runs
 from evaluation.parity import compare_files
 from evaluation.parity_runs import (
@@ -19,6 +18,7 @@ from evaluation.parity_runs import (
 from export.onnx_target import TARGET as ONNX
 from export.tflite import TARGET as TFLITE
 from export.tflite_integers import read_integers
+from foundation.errors import UnsupportedError
 from quantize.recipes import recipe
 from tests.evaluation.parity_cases import OnnxTwin
 from tests.export.onnx_cases import precise_session

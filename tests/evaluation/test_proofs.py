@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calibration_data.errors import InvalidInputError
 from calibration_data.preprocessing import Crop, Preprocessing
 from evaluation.proofs.proof import (
     ProofRequest,
@@ -21,6 +20,7 @@ from evaluation.proofs.proof import (
 from export.bundles import c_sources as c
 from export.bundles.microcontroller import pixel_table
 from export.bundles.target import VECTORS, Vectors
+from foundation.errors import InvalidInputError
 
 CONTRACT = Preprocessing(size=(4, 4), crop=Crop.STRETCH, labels=("a", "b"))
 ENDS = c.Ends(1 / 127.5, -1, 0.1, 0, 2)

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from calibration_data.errors import InvalidInputError
 from evaluation.runner import predict_all, predict_many
 from evaluation.session import RuntimeInfo, runtimes
 from evaluation.sessions.keras_model import KerasSession
+from foundation.errors import InvalidInputError
 from tests.evaluation.conftest import random_images
 
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from calibration_data.errors import InvalidInputError
 from evaluation.sessions.tensor_io import ImageInput, Quantization
+from foundation.errors import InvalidInputError
 from quantize.recipes import Layout
 
 

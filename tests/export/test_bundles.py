@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from calibration_data.errors import InvalidInputError, UnsupportedError
 from calibration_data.preprocessing import ChannelOrder, Crop, Preprocessing
 from edgequant.docs import HOME
 from evaluation.proofs.proof import proofs
@@ -24,6 +23,7 @@ from export.bundles.labels import check_labels
 from export.bundles.microcontroller import pixel_table
 from export.bundles.target import Vectors, read_vectors, ship_target, ship_targets
 from export.tflite_tasks import TaskFile, metadata_buffer, with_task_metadata
+from foundation.errors import InvalidInputError, UnsupportedError
 
 CONTRACT = Preprocessing(size=(5, 7), crop=Crop.STRETCH, labels=("cat", "dog"))
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from calibration_data.errors import InvalidInputError
 from export.delegate_tables import CORE_ML, DEVICES, EDGE_TPU, GPU, NNAPI
 from export.delegates import Device, Row, device, lint
 from export.inspection import TensorInfo
 from export.tflite_graph import FlatModel, GraphOperator, Subgraph
+from foundation.errors import InvalidInputError
 
 
 def tensor(*shape: int | None, dtype: str = "int8", constant: bool = False, scales: int = 1):

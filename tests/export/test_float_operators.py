@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calibration_data.errors import UnsupportedError
 from calibration_data.preprocessing import Crop, Preprocessing
 from export.onnx_check import check_graph
 from export.onnx_graph import from_model, to_model
@@ -18,6 +17,7 @@ from export.target import ArtifactCard
 from export.tflite_check import check_file
 from export.tflite_metadata import finish
 from export.tflite_write import render as render_tflite
+from foundation.errors import UnsupportedError
 from quantize.engine import PlanRequest, make_plan
 from quantize.execute import run
 from quantize.plan import PlannedNetwork

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from calibration_data.errors import UnsupportedError
 from calibration_data.preprocessing import ChannelOrder, Crop, Preprocessing
 from export.fold_contract import fold, is_one_pair_rgb
+from foundation.errors import UnsupportedError
 
 PER_CHANNEL = Preprocessing(
     size=(9, 10),

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from calibration_data.errors import InvalidInputError, UnsupportedError
 from export.onnx_check import check_graph
 from export.onnx_cleanup import clean
 from export.onnx_graph import Graph, Node, to_model
 from export.onnx_runtime import run_model
 from export.onnx_weights import pair_sums, weight_scales
+from foundation.errors import InvalidInputError, UnsupportedError
 from quantize.recipes import Granularity, Layout, WeightRange, recipe
 
 ASKED = recipe("onnx-int8")

@@ -6,9 +6,9 @@ import numpy as np
 import onnx
 import pytest
 
-from calibration_data.errors import InvalidInputError
 from export.onnx_target import TARGET
 from export.target import CARD_KEY
+from foundation.errors import InvalidInputError
 from quantize.recipes import recipe
 from tests.export.onnx_cases import ONNX_RECIPES, request_for, small_model
 

@@ -7,8 +7,8 @@ import numpy as np
 import onnx
 import pytest
 
-from calibration_data.errors import InvalidInputError, UnsupportedError
 from export.onnx_target import TARGET
+from foundation.errors import InvalidInputError, UnsupportedError
 from quantize.recipes import Layout, recipe
 from tests.export.onnx_cases import images, request_for, run, sqnr
 

@@ -10,9 +10,9 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from calibration_data.errors import InvalidInputError, UnsupportedError
 from export.onnx_target import SATURATION_KEY, SATURATION_NOTE, SATURATION_SAFE, TARGET
 from export.target import CARD_KEY, ArtifactCard, target_of
+from foundation.errors import InvalidInputError, UnsupportedError
 from quantize.recipes import (
     BatchAxis,
     Granularity,

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calibration_data.errors import InvalidInputError, UnsupportedError
 from export.target import CARD_KEY, ArtifactCard, export_targets
 from export.tflite import TARGET
 from export.tflite_check import check_file
+from foundation.errors import InvalidInputError, UnsupportedError
 from quantize.recipes import BatchAxis, Granularity, Layout, Precision, recipe
 from tests.export.tflite_cases import (
     IO_RECIPES,

@@ -6,10 +6,10 @@ import zipfile
 import numpy as np
 import pytest
 
-from calibration_data.errors import InvalidInputError
 from export.target import CARD_KEY
 from export.tflite import TARGET
 from export.tflite_graph import read_flat_model
+from foundation.errors import InvalidInputError
 from quantize.recipes import recipe
 from tests.export.tflite_cases import RECIPES_HERE, build_short, label, request
 

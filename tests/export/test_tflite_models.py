@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calibration_data.errors import InvalidInputError, UnsupportedError
 from export.tflite import TARGET
+from foundation.errors import InvalidInputError, UnsupportedError
 from quantize.recipes import recipe
 from tests.export.tflite_cases import images, predict, randomized, request, sqnr_db
 

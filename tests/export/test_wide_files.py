@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calibration_data.errors import UnsupportedError
 from evaluation.session import runtimes
 from export.onnx_render import render as render_onnx
 from export.tflite_check import check_file
 from export.tflite_graph import read_flat_model
 from export.tflite_write import render
+from foundation.errors import UnsupportedError
 from quantize.execute import run
 from quantize.plan import PlannedNetwork
 from quantize.recipes import IoType, Layout, recipe

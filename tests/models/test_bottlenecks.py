@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from calibration_data.errors import InvalidInputError
+from foundation.errors import InvalidInputError
 from models.blocks import Activation, Bottleneck
 from models.bottlenecks import as_operators, expansions, largest_tensors, split_expansions
 from models.cost import cost_of

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from calibration_data.errors import UnsupportedError
+from foundation.errors import UnsupportedError
 from models.cost import cost_of, spec_cost
 from models.cost_table import ListedCost, counted, listed_costs, table
 from models.files import load_keras_file

@@ -11,8 +11,8 @@ import keras
 import numpy as np
 import pytest
 
-from calibration_data.errors import InvalidInputError
 from calibration_data.preprocessing import Interpolation
+from foundation.errors import InvalidInputError
 from models.efficientnet_lite import depths, published_imagenet, torch_name
 from models.loading import ModelRequest
 from models.spec import ModelSpec, model_spec

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import pytest
 
-from calibration_data.errors import InvalidInputError
+from foundation.errors import InvalidInputError
 from models.files import load_keras_file
 from models.loading import ModelRequest, load
 from tests.models.networks import classifier, scores

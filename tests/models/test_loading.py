@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 
-from calibration_data.errors import InvalidInputError
+from foundation.errors import InvalidInputError
 from models.blocks import Activation, Bottleneck, Shortcut
 from models.loading import ModelRequest, load
 from models.spec import Knob, model_specs

@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 import pytest
 
-from calibration_data.errors import InvalidInputError
+from foundation.errors import InvalidInputError
 from models.loading import ModelRequest
 from models.mobilenet_v1 import Separable
 from tests.models.same_network import assert_same_network

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from calibration_data.errors import InvalidInputError
+from foundation.errors import InvalidInputError
 from models.blocks import Activation
 from models.loading import ModelRequest
 from models.mobilenet_v3 import LARGE, SMALL, Bneck, NonLinearity

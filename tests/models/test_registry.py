@@ -10,8 +10,8 @@ import keras
 import numpy as np
 import pytest
 
-from calibration_data.errors import InvalidInputError
 from calibration_data.preprocessing import Crop, Preprocessing
+from foundation.errors import InvalidInputError
 from models.blocks import Activation
 from models.spec import Knob, ModelSpec, model_families, model_spec, model_specs
 from models.weights import build_with_weights, checkpoint_folder, checkpoint_path, shipped_weights

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import layers
 
-from calibration_data.errors import InvalidInputError
+from foundation.errors import InvalidInputError
 from models.loading import ModelRequest, load
 from models.mobileone import BranchedStage, Branches, squeeze_excitation
 from models.reparameterization import plain_form

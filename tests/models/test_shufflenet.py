@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from calibration_data.errors import InvalidInputError
+from foundation.errors import InvalidInputError
 from models.files import load_keras_file
 from models.shufflenet_v1 import CHANNELS, GroupStage, stem_channels
 from models.shufflenet_v2 import STAGES

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from calibration_data.errors import InvalidInputError
+from foundation.errors import InvalidInputError
 from models.torch_weights import read_torch_weights
 from tests.models.torch_files import EMPTY_DICT, View, archive, legacy, plain, state, whole
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from calibration_data.datasets.base import SplitRole
-from calibration_data.errors import InvalidInputError
+from foundation.errors import InvalidInputError
 from models.blocks import Activation
 from models.spec import ModelSpec, model_spec
 from models.training import TrainingRecipe, TrainingResult, augment, split_holdout, train

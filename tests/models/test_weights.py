@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from calibration_data.errors import InvalidInputError
+from foundation.errors import InvalidInputError
 from models.blocks import Activation
 from models.loading import ModelRequest, load
 from models.spec import ModelSpec, model_spec

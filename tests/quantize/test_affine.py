@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from calibration_data.errors import InvalidInputError
+from foundation.errors import InvalidInputError
 from quantize.affine import (
     BIAS_LIMIT,
     SMALLEST_SPAN,

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calibration_data.errors import InvalidInputError, UnsupportedError
+from foundation.errors import InvalidInputError, UnsupportedError
 from quantize.affine import QuantParams
 from quantize.calibrate import BATCH, Extremes, extremes
 from quantize.engine import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calibration_data.errors import InvalidInputError
+from foundation.errors import InvalidInputError
 from quantize.observe import joined, observe, observed_names
 from quantize.ranges import load_states, save_states
 from quantize.recipes import RangeMethod

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from calibration_data.stream import cores
+from foundation.threads import cores
 from quantize.pairing import _matched
 from quantize.parallel import in_parallel, one_blas_thread
 

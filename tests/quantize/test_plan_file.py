@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from calibration_data.errors import InvalidInputError
+from foundation.errors import InvalidInputError
 from quantize.affine import IntType, QuantParams
 from quantize.engine import PlanRequest, make_plan
 from quantize.plan import IntegerConstant, QuantizationPlan

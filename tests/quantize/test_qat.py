@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calibration_data.errors import InvalidInputError
+from foundation.errors import InvalidInputError
 from quantize import qat
 from quantize.engine import PlanRequest, make_plan
 from quantize.float_pass import CalibrationImages

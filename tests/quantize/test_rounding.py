@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from calibration_data.errors import InvalidInputError
+from foundation.errors import InvalidInputError
 from quantize.rounding import LIMIT, PAIR_LIMIT, Layer, damped, neighbours, pair_reach, rounded
 
 ROWS = 5

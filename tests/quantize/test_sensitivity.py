@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from calibration_data.errors import InvalidInputError
+from foundation.errors import InvalidInputError
 from quantize.engine import PlanRequest, make_plan, settled
 from quantize.execute import dequantized, quantized, run
 from quantize.graph import OpKind

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from calibration_data.errors import InvalidInputError, UnsupportedError
+from foundation.errors import InvalidInputError, UnsupportedError
 from quantize.affine import IntType, QuantParams
 from quantize.engine import PlanRequest, make_plan
 from quantize.execute import run

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from calibration_data.errors import InvalidInputError
+from foundation.errors import InvalidInputError
 from reports.html import inline, order, render, slug, write_page
 from reports.page import Cell, Column, Facts, Kind, Page, Prose, Section, Table
 from tests.reports.samples import HOSTILE, comparison, everything

@@ -19,9 +19,10 @@ from calibration_data import make_bundled
 from calibration_data.datasets import fashion_mnist
 from calibration_data.datasets.base import SplitRole, open_dataset
 from calibration_data.datasets.idx import idx_bytes, read_idx
-from calibration_data.errors import InvalidInputError
 from calibration_data.labels import FASHION_MNIST_LABELS
-from calibration_data.manifest import Manifest, sha256_of
+from calibration_data.manifest import Manifest
+from foundation.digests import sha256_of
+from foundation.errors import InvalidInputError
 from models.training import TrainingRecipe
 
 IMAGES = np.arange(3 * 4 * 4 * 3, dtype=np.uint8).reshape(3, 4, 4, 3)

@@ -19,7 +19,7 @@ from calibration_data.datasets.base import (
     open_dataset,
     readings,
 )
-from calibration_data.errors import InvalidInputError
+from foundation.errors import InvalidInputError
 from tests.calibration_data.pictures import in_memory, write_folder
 
 

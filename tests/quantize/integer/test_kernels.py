@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from calibration_data.errors import UnsupportedError
 from export.tflite_integers import read_operators
+from foundation.errors import UnsupportedError
 from quantize.affine import IntType, QuantParams, bias_params
 from quantize.integer.model import KERNELS
 from tests.quantize.integer.files import Slot, constant, reference, write_operator

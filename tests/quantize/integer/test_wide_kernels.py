@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from calibration_data.errors import UnsupportedError
 from export.tflite_integers import read_operators
+from foundation.errors import UnsupportedError
 from quantize.affine import IntType, QuantParams
 from quantize.graph import OpKind
 from quantize.widening import WIDE_KINDS

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from calibration_data.errors import InvalidInputError
+from foundation.errors import InvalidInputError
 from quantize.affine import params_from_range
 from studies.relu6.files import params_of
 from studies.relu6.grid import Noise, decibels, grid_of, noise_of

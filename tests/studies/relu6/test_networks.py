@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calibration_data.errors import InvalidInputError
 from calibration_data.preprocessing import Crop, Preprocessing
+from foundation.errors import InvalidInputError
 from quantize.execute import run
 from quantize.graph import Fused, Graph
 from quantize.plan import PlannedNetwork

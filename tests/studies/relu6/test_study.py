@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from calibration_data.errors import InvalidInputError
 from edgequant.docs import HOME, rendered
+from foundation.errors import InvalidInputError
 from models.blocks import Bottleneck, Shortcut
 from reports.html import render
 from studies.relu6 import study

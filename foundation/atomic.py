@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from calibration_data.errors import InvalidInputError
+from foundation.errors import InvalidInputError
 
 PREFIX = ".writing-"
 """Of temporary folders, before the process that writes there."""

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from calibration_data.atomic import write_whole
-from calibration_data.errors import InvalidInputError
+from foundation.atomic import write_whole
+from foundation.errors import InvalidInputError
 
 
 def _left(folder: Path) -> list[str]:
@@ -82,8 +82,8 @@ def test_a_writer_that_reports_a_full_disk(tmp_path: Path) -> None:
 _LIMITED = """
 import resource, sys
 from pathlib import Path
-from calibration_data.atomic import write_whole
-from calibration_data.errors import InvalidInputError
+from foundation.atomic import write_whole
+from foundation.errors import InvalidInputError
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 try:
     write_whole(Path(sys.argv[1]), lambda part: part.write_bytes(bytes(5000)))
@@ -122,7 +122,7 @@ def test_a_folder_in_the_place_of_the_file(tmp_path: Path) -> None:
 _KILLED = """
 import os, sys
 from pathlib import Path
-from calibration_data.atomic import write_whole
+from foundation.atomic import write_whole
 def write(part):
     part.write_bytes(b"half")
     os._exit(9)
