@@ -153,7 +153,7 @@ relu6-study: $(READY) ## measure why ReLU6 quantizes well (RETRAIN=1 trains its 
 costs: $(READY) ## count every registered network again (models/costs.csv)
 	$(BIN)/python -m models.cost_table
 
-digests: $(READY) ## record anew what the shipped networks become (models/checkpoints/*.digests.json)
+digests: $(READY) ## record anew what the shipped networks become
 	$(BIN)/python -m edgequant.digest_record
 
 docs: $(READY) ## write the generated parts of the docs again

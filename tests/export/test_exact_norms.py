@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from calibration_data.preprocessing import Preprocessing
+from calibration_data.preprocessing import Crop, Preprocessing
 from export.exact_norms import exact_norms, inverse_root
 from export.tflite import canonical
 
@@ -35,7 +35,7 @@ def test_the_canonical_graph_holds_exact_products() -> None:
     gamma, beta, mean, variance = (varied((400,), seed) for seed in range(4))
     norm.set_weights([gamma, beta, mean, variance])
     kernel = conv.get_weights()[0]
-    contract = Preprocessing(size=(8, 8), mean=(127.5,) * 3, std=(127.5,) * 3)
+    contract = Preprocessing((8, 8), Crop.EXACT, mean=(127.5,) * 3, std=(127.5,) * 3)
 
     graph = canonical(model, contract)
 
