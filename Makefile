@@ -35,7 +35,7 @@ RECIPES := tflite-float32 tflite-float16 tflite-dynamic tflite-int8 tflite-int8-
 
 .DEFAULT_GOAL := help
 .PHONY: help setup quantize compare train ship ship-runtimes test test-slow test-ship test-browser verify-arm64 lint format \
-	conformance bench peers bench-accuracy relu6-study costs docs lock clean $(RECIPES)
+	conformance bench peers bench-accuracy relu6-study costs digests docs lock clean $(RECIPES)
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -152,6 +152,9 @@ relu6-study: $(READY) ## measure why ReLU6 quantizes well (RETRAIN=1 trains its 
 
 costs: $(READY) ## count every registered network again (models/costs.csv)
 	$(BIN)/python -m models.cost_table
+
+digests: $(READY) ## record anew what the shipped networks become
+	$(BIN)/python -m edgequant.digest_record
 
 docs: $(READY) ## write the generated parts of the docs again
 	$(BIN)/python -m edgequant.docs

@@ -22,12 +22,14 @@ from calibration_data.overlap import refuse_equal_images, refuse_shared_images
 from calibration_data.preprocessing import Preprocessing
 from calibration_data.splits import calibration_beside
 from edgequant.artifacts import Artifact, data_digest, deliver, find_artifact, key_of, versions
+from edgequant.digests import Digests, plan_digest, remark_on
 from edgequant.planning import Planner
 from edgequant.repair import Limits, Repair, Repairer
 from edgequant.requests import QuantizeRequest
 from edgequant.terminal import Terminal
 from export.target import ExportRequest, export_targets
 from foundation.atomic import write_whole
+from foundation.digests import sha256_of
 from foundation.errors import InvalidInputError
 from models.loading import LoadedModel, load
 from quantize.plan import PlannedNetwork
@@ -189,6 +191,7 @@ def write_artifact(
     )
     path = artifact_path(request, recipe)
     write_whole(path, lambda part: target.write(export, part))
+    differs = _difference(request, recipe, prepared, path, planned)
     origin: dict[str, Any] = {
         "model": {"name": prepared.loaded.name, "sha256": request.model.digest()},
         "calibration": None
@@ -203,6 +206,7 @@ def write_artifact(
         "remarks": [
             *([] if planned is None else planned.plan.notes),
             *([] if repair is None else repair.remarks()),
+            *([] if differs is None else [differs]),
         ],
     }
     plan = None if planned is None else planned.plan
@@ -239,6 +243,21 @@ def quantize(
                 artifact = write_artifact(request, recipe, prepared, key, advance, repair)
         artifacts.append(artifact)
     return artifacts, prepared
+
+
+def _difference(
+    request: QuantizeRequest,
+    recipe: Recipe,
+    prepared: Prepared,
+    path: Path,
+    planned: PlannedNetwork | None,
+) -> str | None:
+    """What to say where a file of a shipped network is not the recorded one."""
+    if planned is None or prepared.calibration is None:
+        return None
+    made = Digests(plan_digest(planned.plan), sha256_of(path))
+    images = prepared.calibration.dataset.name
+    return remark_on(request, recipe, prepared.contract, images, made)
 
 
 def _repairs(request: QuantizeRequest, recipe: Recipe) -> bool:

@@ -76,7 +76,7 @@ def this_machine(cpuinfo: Path = Path("/proc/cpuinfo")) -> Machine:
     Args:
         cpuinfo: Linux' description of the processors; without it, what Python knows is told.
     """
-    fields = _cpu_fields(cpuinfo)
+    fields = cpu_fields(cpuinfo)
     words = _features(fields)
     cores = os.cpu_count() or 1
     return Machine(
@@ -93,7 +93,7 @@ def this_machine(cpuinfo: Path = Path("/proc/cpuinfo")) -> Machine:
 
 def cpu_features(cpuinfo: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
     """Every feature that Linux names of the first processor; none where it cannot be read."""
-    return _features(_cpu_fields(cpuinfo))
+    return _features(cpu_fields(cpuinfo))
 
 
 def package_versions(names: Iterable[str]) -> dict[str, str]:
@@ -107,7 +107,7 @@ def package_versions(names: Iterable[str]) -> dict[str, str]:
     return versions
 
 
-def _cpu_fields(cpuinfo: Path) -> dict[str, str]:
+def cpu_fields(cpuinfo: Path) -> dict[str, str]:
     """Fields of the first processor; none where the file cannot be read."""
     try:
         text = cpuinfo.read_text(encoding="utf-8", errors="replace")

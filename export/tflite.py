@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from export.exact_norms import exact_norms
 from export.target import ArtifactCard, ExportRequest, ExportTarget
 from export.tflite_check import check_file, check_outputs
 from export.tflite_inspect import inspect
@@ -73,8 +74,7 @@ def canonical(model: keras.Model, contract: Preprocessing) -> Graph:
         InvalidInputError: a model that the contract does not fit.
     """
     request = ExportRequest(model, recipe_of("tflite-float32"), contract)
-    # The converter freezes by itself; what it drops is variables of a function that nobody holds.
-    return canonical_graph(_convert(_traced(request), request))
+    return canonical_graph(_convert(_frozen(request), request))
 
 
 def _refuse_what_tflite_has_not(recipe: Recipe) -> None:
@@ -115,7 +115,7 @@ def _frozen(request: ExportRequest) -> Any:
         convert_variables_to_constants_v2,
     )
 
-    return convert_variables_to_constants_v2(_traced(request))
+    return exact_norms(convert_variables_to_constants_v2(_traced(request)))
 
 
 def _traced(request: ExportRequest) -> Any:

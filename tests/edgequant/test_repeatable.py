@@ -53,3 +53,37 @@ def test_other_cpus_and_systems_are_left_alone(
     monkeypatch.setattr(repeatable, "_CPU", tmp_path / "cpuinfo")
     assert repeatable._has("avx", "fma")
     assert not repeatable._has("avx2", "fma")
+
+
+def described(tmp_path: Path, **fields: str) -> Path:
+    lines = {"vendor_id": "GenuineIntel", "cpu family": "6", "model": "63", "flags": "avx2 fma"}
+    path = tmp_path / "cpuinfo"
+    path.write_text("".join(f"{k}\t: {v}\n" for k, v in (lines | fields).items()))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("fields", "word"),
+    [
+        ({}, None),
+        ({"flags": "avx2 fma avx512f"}, None),
+        ({"flags": "avx fma"}, "AVX2"),
+        ({"vendor_id": "AuthenticAMD", "cpu family": "23", "model": "1"}, "Zen"),
+        ({"vendor_id": "AuthenticAMD", "cpu family": "23", "model": "49"}, None),
+        ({"vendor_id": "AuthenticAMD", "cpu family": "26", "model": "2"}, None),
+        ({"vendor_id": "HygonGenuine", "cpu family": "24", "model": "0"}, "Zen"),
+        ({"vendor_id": "AuthenticAMD", "cpu family": "23", "model": "unknown"}, None),
+    ],
+)
+def test_cpus_with_other_sums_are_known(
+    tmp_path: Path, fields: dict[str, str], word: str | None
+) -> None:
+    reason = repeatable.other_sums("x86_64", described(tmp_path, **fields))
+    assert reason is None if word is None else word in str(reason)
+
+
+def test_other_architectures_have_other_sums_and_a_hidden_cpu_is_taken_as_usual(
+    tmp_path: Path,
+) -> None:
+    assert "aarch64" in str(repeatable.other_sums("aarch64", described(tmp_path)))
+    assert repeatable.other_sums("x86_64", tmp_path / "absent") is None

@@ -1,0 +1,91 @@
+"""Writes the record of what the shipped networks become: ``make digests``."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+
+from calibration_data.contract import ContractRequest
+from edgequant.digests import (
+    EFFORTS,
+    DigestRecord,
+    Digests,
+    installed_versions,
+    plan_digest,
+    record_path,
+    recorded_recipes,
+    shipped_networks,
+)
+from edgequant.pipeline import Prepared, open_inputs, prepare, write_artifact
+from edgequant.repeatable import one_order_of_sums
+from edgequant.requests import CalibrationRequest, QuantizeRequest
+from foundation.atomic import write_whole
+from foundation.digests import sha256_of
+from models.loading import ModelRequest
+from models.spec import ModelSpec
+from models.weights import checkpoint_path
+from quantize.plan import SUFFIX, QuantizationPlan
+from quantize.recipes import Optimization
+
+
+def default_request(
+    spec: ModelSpec, weights: str, effort: Optimization, output: Path
+) -> QuantizeRequest:
+    """All planned recipes of a shipped network, with every other option left alone."""
+    return QuantizeRequest(
+        ModelRequest(spec.name, weights=weights),
+        ContractRequest(),
+        recorded_recipes(effort),
+        CalibrationRequest(f"{weights}:calibration"),
+        output,
+    )
+
+
+def made_digests(request: QuantizeRequest, prepared: Prepared) -> dict[str, Digests]:
+    """Write every file of a request and hash it and its plan, by recipe."""
+    found = {}
+    for recipe in request.recipes:
+        artifact = write_artifact(request, recipe, prepared, "", lambda _: None)
+        plan = QuantizationPlan.load(artifact.beside(SUFFIX))
+        found[recipe.name] = Digests(plan_digest(plan), artifact.sha256)
+    return found
+
+
+def made_record(spec: ModelSpec, weights: str, efforts: tuple[Optimization, ...]) -> DigestRecord:
+    """Make every plan and file of a shipped network anew, in a temporary folder."""
+    digests = {}
+    with tempfile.TemporaryDirectory() as folder:
+        requests = {e: default_request(spec, weights, e, Path(folder) / e.value) for e in efforts}
+        first = requests[efforts[0]]
+        prepared = prepare(first, open_inputs(first))
+        for effort, request in requests.items():
+            digests[effort.value] = made_digests(request, prepared)
+    assert prepared.calibration is not None  # every planned recipe needs one
+    return DigestRecord(
+        weights=sha256_of(checkpoint_path(spec, weights)),
+        data=prepared.calibration.dataset.name,
+        images=len(prepared.calibration.dataset),
+        preprocessing=prepared.contract.to_dict(),
+        versions=installed_versions(),
+        digests=digests,
+    )
+
+
+def write_record(spec: ModelSpec, weights: str) -> Path:
+    """Make the record of one shipped network and write it beside the checkpoint."""
+    text = json.dumps(made_record(spec, weights, EFFORTS).to_dict(), indent=2) + "\n"
+    path = record_path(spec, weights)
+    write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
+    return path
+
+
+def main() -> None:
+    """Write the record of every shipped network."""
+    one_order_of_sums()
+    for spec, weights in shipped_networks():
+        print(write_record(spec, weights))  # noqa: T201 - what the command made
+
+
+if __name__ == "__main__":
+    main()

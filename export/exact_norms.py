@@ -1,0 +1,117 @@
+"""Batch norms with the same numbers on any CPU.
+
+TensorFlow folds a batch norm into its convolution through ``rsqrt``, which Eigen computes from the
+CPU's own approximation (RSQRTPS) and one Newton step. Processors of AMD and Intel approximate
+differently, every fifth result is off in its last bit, and each would quantize another float
+network. Square root, division, product and sum are exact on all of them, so the inverse of what
+does not depend on the image is stored as a constant before the converter sees it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+_SUMS = ("Add", "AddV2")
+_PASSES = ("Identity", "ReadVariableOp")
+_NORMS = ("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3")
+
+
+def exact_norms(frozen: Any) -> Any:
+    """The same function, whose batch norms hold what NumPy makes of their variances.
+
+    Args:
+        frozen: a TensorFlow function without variables.
+
+    Returns:
+        Another one, of the same inputs and outputs; ``frozen`` itself where nothing is to be done.
+    """
+    from tensorflow.python.framework.convert_to_constants import _construct_concrete_function
+
+    graph = frozen.graph.as_graph_def()
+    constants = _Constants({node.name: node for node in graph.node})
+    read = {name for node in graph.node for name in node.input}
+    changed = False
+    for node in list(graph.node):
+        if node.op == "Rsqrt":
+            variance = constants.value(node.input[0])
+            if variance is not None:
+                _become_constant(node, inverse_root(variance))
+                changed = True
+        elif node.op in _NORMS:
+            changed |= _become_affine(graph, node, constants.value, read)
+    return _construct_concrete_function(frozen, graph, set()) if changed else frozen
+
+
+def inverse_root(variance: np.ndarray) -> np.ndarray:
+    """``1 / sqrt(variance)`` in float64, rounded to float32 once; zero gives infinity."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray((1 / np.sqrt(variance.astype(np.float64))).astype(np.float32))
+
+
+class _Constants:
+    """Values of the nodes that depend on no input."""
+
+    def __init__(self, nodes: Mapping[str, Any]) -> None:
+        self._nodes = nodes
+
+    def value(self, name: str) -> np.ndarray | None:
+        """The float32 value of an output; None where it is not constant or of another kind."""
+        from tensorflow import make_ndarray
+
+        node = self._nodes.get(name.partition(":")[0])
+        if node is None or (not name.endswith(node.name) and not name.endswith(":0")):
+            return None
+        if node.op == "Const":
+            found = make_ndarray(node.attr["value"].tensor)
+            return found if found.dtype == np.float32 else None
+        if node.op in _PASSES:
+            return self.value(node.input[0])
+        if node.op in _SUMS:
+            first, second = (self.value(text) for text in node.input[:2])
+            return None if first is None or second is None else first + second
+        return None
+
+
+def _become_constant(node: Any, value: np.ndarray) -> None:
+    """Make a node of a GraphDef a constant in place; what reads it need not know."""
+    from tensorflow import make_tensor_proto
+    from tensorflow.core.framework.types_pb2 import DT_FLOAT
+
+    node.op = "Const"
+    del node.input[:]
+    node.attr.clear()
+    node.attr["dtype"].type = DT_FLOAT
+    node.attr["value"].tensor.CopyFrom(make_tensor_proto(value))
+
+
+def _become_affine(
+    graph: Any, node: Any, value: Callable[[str], np.ndarray | None], read: set[str]
+) -> bool:
+    """Make a fused batch norm a product and a sum in place; tell whether it could be done.
+
+    Its other outputs (statistics of a batch in training) must not be read.
+    """
+    from tensorflow.core.framework.types_pb2 import DT_FLOAT
+
+    gamma, beta, mean, variance = (value(name) for name in node.input[1:5])
+    if gamma is None or beta is None or mean is None or variance is None or not mean.size:
+        return False
+    plain = not node.attr["is_training"].b and node.attr["data_format"].s in (b"", b"NHWC")
+    if not plain or any(f"{node.name}:{output}" in read for output in range(1, 6)):
+        return False
+    scale = gamma * inverse_root(variance + np.float32(node.attr["epsilon"].f))
+    factor, offset = (graph.node.add(name=f"{node.name}/{end}") for end in ("scale", "offset"))
+    _become_constant(factor, scale)
+    _become_constant(offset, beta - mean * scale)
+    product = graph.node.add(name=f"{node.name}/product", op="Mul")
+    product.input.extend([node.input[0], factor.name])
+    product.attr["T"].type = DT_FLOAT
+    node.op = "AddV2"
+    del node.input[:]
+    node.input.extend([product.name, offset.name])
+    node.attr.clear()
+    node.attr["T"].type = DT_FLOAT
+    return True
