@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from reports import compare_page, cost_page, sensitivity_page, ship_page
+from reports import compare_page, cost_page, sensitivity_page, ship_page, tables
 from reports.html import render
-from reports.page import Gallery, Page, Prose, Table
+from reports.page import Facts, Gallery, Page, Prose, Table
 from reports.ship_page import Gate, Shipped
 from tests.reports.samples import HOSTILE, compared, picture
 from tests.reports.test_html import parsed
@@ -72,6 +72,22 @@ def test_a_slower_file_is_called_slower(report: dict[str, Any]) -> None:
     full = next(row for row in changed["rows"] if row["name"] == "tflite-float32")
     row["latency_ms"]["p50"] = 2 * full["latency_ms"]["p50"]
     assert "smaller and 2.0 times slower than" in compare_page.lead(changed)
+
+
+def test_a_report_without_latency_says_so_and_compares_sizes_alone(report: dict[str, Any]) -> None:
+    changed = copy.deepcopy(report)
+    for row in changed["rows"]:
+        row["latency_ms"] = None
+    page = compare_page.page(changed, {}, "edgequant compare")
+    assert "latency of one image" not in str(page.sections[0])
+    assert ("Latency", "was not measured") in [
+        item for s in page.sections for part in s.parts if isinstance(part, Facts)
+        for item in part.items
+    ]  # fmt: skip
+    assert "times** smaller than" in compare_page.lead(changed)
+    assert "Latency was not measured." in tables.conditions(changed)
+    first = tables.markdown_table(changed).splitlines()[2]
+    assert first.count(" - |") >= 2
 
 
 def test_a_collapsed_file_is_named_and_does_not_squeeze_the_others(report: dict[str, Any]) -> None:
