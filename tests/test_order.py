@@ -20,7 +20,7 @@ def drawn() -> tuple[float, float]:
 def seeded(name: str) -> tuple[float, float]:
     """What is drawn first when a name is the seed."""
     number = zlib.crc32(name.encode())
-    return random.Random(number).random(), float(np.random.RandomState(number).random())  # noqa: NPY002
+    return random.Random(number).random(), float(np.random.RandomState(number).random())
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def test_every_slow_test_is_of_just_one_part() -> None:
     names = [f"tests/test_{n}.py::test_it[{n}]" for n in range(300)]
     for parts in (1, 3, 7):
         taken = [[n for n in names if in_part(n, (k, parts))] for k in range(1, parts + 1)]
-        assert sorted(sum(taken, [])) == sorted(names)
+        assert sorted(name for part in taken for name in part) == sorted(names)
         assert min(map(len, taken)) > 300 / parts / 2
 
 

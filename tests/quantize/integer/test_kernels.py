@@ -14,78 +14,32 @@ from export.tflite_integers import read_operators
 from foundation.errors import UnsupportedError
 from quantize.affine import IntType, QuantParams, bias_params
 from quantize.integer.model import KERNELS
-from tests.quantize.integer.files import Compared, Slot, constant, write_operator
+from tests.quantize.integer import files
+from tests.quantize.integer.cases import (
+    FUSED,
+    PADDING,
+    SCALE,
+    SEED,
+    Case,
+    convolutions,
+    params,
+    some,
+    values,
+)
+from tests.quantize.integer.files import Compared, Slot, constant, reference, write_operator
 
-FUSED = st.sampled_from([0, 1, 2, 3])
-PADDING = st.sampled_from([0, 1])
-SEED = st.integers(0, 2**32 - 1)
-SCALE = st.floats(2.0**-10, 0.5, width=32)
 HERE = Compared()
-
-some = settings(max_examples=15, derandomize=True, deadline=None, database=None)
-
-
-@st.composite
-def params(draw, dtype=IntType.INT8):
-    return QuantParams((draw(SCALE),), (draw(st.integers(*dtype.limits)),), dtype)
-
-
-def values(rng, shape, dtype="int8"):
-    limits = np.iinfo(dtype)
-    return rng.integers(limits.min, limits.max + 1, shape).astype(dtype)
-
-
-@st.composite
-def convolutions(draw, *, depthwise):
-    rng = np.random.default_rng(draw(SEED))
-    kernel = (draw(st.integers(1, 3)), draw(st.integers(1, 3)))
-    stride = (draw(st.integers(1, 2)),) * 2 if depthwise else (
-        draw(st.integers(1, 2)), draw(st.integers(1, 2)))  # fmt: skip
-    dilation = draw(st.integers(1, 2)) if stride == (1, 1) else 1
-    size = (draw(st.integers(6, 9)), draw(st.integers(6, 9)))
-    channels, outputs = draw(st.integers(1, 4)), draw(st.integers(1, 5))
-    multiplier = draw(st.integers(1, 3))
-    groups = 1 if depthwise else draw(st.integers(1, 3))
-    outputs = channels * multiplier if depthwise else outputs * groups
-    axis = draw(st.sampled_from([None, 3 if depthwise else 0]))
-    count = 1 if axis is None else outputs
-    scales = tuple(rng.uniform(0.002, 0.02, count))
-    weight_params = QuantParams(scales, (0,) * count, axis=axis if count > 1 else None)
-    shape = (1, *kernel, outputs) if depthwise else (outputs, *kernel, channels)
-    channels *= groups  # the weights of a group count its own input channels
-    weight = rng.integers(-127, 128, shape).astype(np.int8)
-    source, result = draw(params()), draw(params())
-    bias = rng.integers(-5000, 5000, outputs).astype(np.int32)
-    options = {
-        "padding": draw(PADDING),
-        "strideH": stride[0],
-        "strideW": stride[1],
-        "dilationHFactor": dilation,
-        "dilationWFactor": dilation,
-        "fusedActivationFunction": draw(FUSED),
-    }
-    extents = [(k - 1) * dilation + 1 for k in kernel]
-    out = [
-        -(-s // t) if options["padding"] == 0 else (s - e) // t + 1
-        for s, t, e in zip(size, stride, extents, strict=True)
-    ]
-    if depthwise:
-        options["depthMultiplier"] = multiplier
-    inputs = [Slot((1, *size, channels), params=source), constant(weight, weight_params)]
-    inputs.append(constant(bias, bias_params(source, weight_params)))
-    outputs_ = [Slot((1, *out, outputs), params=result)]
-    return inputs, outputs_, options, values(rng, (1, *size, channels))
 
 
 @HERE.of("CONV_2D")
 @some
 @given(convolutions(depthwise=False))
-def test_convolution(case):
+def test_convolution(case: Case) -> None:
     inputs, outputs, options, feed = case
     assert HERE.differing("CONV_2D", inputs, outputs, ("Conv2DOptions", options), [feed]) == []
 
 
-def test_a_convolution_over_many_channels_sums_in_double_precision():
+def test_a_convolution_over_many_channels_sums_in_double_precision() -> None:
     rng = np.random.default_rng(5)
     weight = rng.integers(100, 128, (3, 1, 1, 2000)).astype(np.int8)
     source = QuantParams((0.02,), (-128,))
@@ -103,7 +57,7 @@ def test_a_convolution_over_many_channels_sums_in_double_precision():
 @HERE.of("DEPTHWISE_CONV_2D")
 @some
 @given(convolutions(depthwise=True))
-def test_depthwise_convolution(case):
+def test_depthwise_convolution(case: Case) -> None:
     inputs, outputs, options, feed = case
     assert (
         HERE.differing(
@@ -116,7 +70,15 @@ def test_depthwise_convolution(case):
 @HERE.of("FULLY_CONNECTED")
 @some
 @given(params(), params(), SCALE, FUSED, SEED, st.booleans(), st.booleans())
-def test_fully_connected(source, result, scale, fused, seed, biased, per_channel):
+def test_fully_connected(
+    source: QuantParams,
+    result: QuantParams,
+    scale: float,
+    fused: int,
+    seed: int,
+    biased: bool,
+    per_channel: bool,
+) -> None:
     rng = np.random.default_rng(seed)
     count = 5 if per_channel else 1
     scales = tuple(scale * rng.uniform(0.01, 0.1, count))
@@ -137,7 +99,16 @@ def test_fully_connected(source, result, scale, fused, seed, biased, per_channel
 @pytest.mark.parametrize("kind", ["ADD", "SUB", "MUL"])
 @some
 @given(params(), params(), params(), FUSED, SEED, st.booleans(), st.booleans())
-def test_arithmetic(kind, first, second, result, fused, seed, broadcast, stored):
+def test_arithmetic(
+    kind: str,
+    first: QuantParams,
+    second: QuantParams,
+    result: QuantParams,
+    fused: int,
+    seed: int,
+    broadcast: bool,
+    stored: bool,
+) -> None:
     rng = np.random.default_rng(seed)
     shape = (1, 4, 5, 3)
     other = (1, 1, 1, 3) if broadcast else shape
@@ -160,7 +131,9 @@ def test_arithmetic(kind, first, second, result, fused, seed, broadcast, stored)
 @HERE.of("MEAN")
 @some
 @given(params(), params(), SEED, st.booleans(), st.sampled_from([(1, 2), (2, 1), (3,), (1, 3)]))
-def test_mean(source, result, seed, keep, axes):
+def test_mean(
+    source: QuantParams, result: QuantParams, seed: int, keep: bool, axes: tuple[int, ...]
+) -> None:
     rng = np.random.default_rng(seed)
     shape = (1, 5, 7, 3)
     kept = [1 if i in axes else size for i, size in enumerate(shape)]
@@ -181,7 +154,16 @@ def test_mean(source, result, seed, keep, axes):
 @pytest.mark.parametrize("kind", ["AVERAGE_POOL_2D", "MAX_POOL_2D"])
 @some
 @given(params(), FUSED, SEED, PADDING, st.integers(1, 3), st.integers(1, 4), st.integers(1, 2))
-def test_pooling(kind, source, fused, seed, padding, height, width, stride):
+def test_pooling(
+    kind: str,
+    source: QuantParams,
+    fused: int,
+    seed: int,
+    padding: int,
+    height: int,
+    width: int,
+    stride: int,
+) -> None:
     rng = np.random.default_rng(seed)
     shape = (1, 6, 7, 3)
     out = [
@@ -209,7 +191,7 @@ def test_pooling(kind, source, fused, seed, padding, height, width, stride):
 @pytest.mark.parametrize("kind", ["RELU", "RELU6"])
 @some
 @given(params(), params(), SEED)
-def test_rectifiers(kind, source, result, seed):
+def test_rectifiers(kind: str, source: QuantParams, result: QuantParams, seed: int) -> None:
     feed = values(np.random.default_rng(seed), (1, 64))
     assert (
         HERE.differing(
@@ -222,7 +204,7 @@ def test_rectifiers(kind, source, result, seed):
 @HERE.of("LOGISTIC")
 @some
 @given(params())
-def test_logistic(source):
+def test_logistic(source: QuantParams) -> None:
     result = QuantParams((1 / 256,), (-128,))
     feed = np.arange(-128, 128).astype(np.int8)[None]
     assert (
@@ -240,7 +222,7 @@ def test_logistic(source):
 @HERE.of("HARD_SWISH")
 @settings(parent=some, max_examples=60)
 @given(params(), st.floats(0.02, 100.0), st.integers(-128, 127))
-def test_hard_swish(source, ratio, zero):
+def test_hard_swish(source: QuantParams, ratio: float, zero: int) -> None:
     result = QuantParams((source.scale[0] * ratio,), (zero,))
     feed = np.arange(-128, 128).astype(np.int8)[None]
     assert (
@@ -258,7 +240,7 @@ def test_hard_swish(source, ratio, zero):
 @HERE.of("SOFTMAX")
 @settings(parent=some, max_examples=60)
 @given(params(), SEED, st.integers(1, 40), st.sampled_from([1.0, 0.5, 2.0]))
-def test_softmax(source, seed, classes, beta):
+def test_softmax(source: QuantParams, seed: int, classes: int, beta: float) -> None:
     result = QuantParams((1 / 256,), (-128,))
     feed = values(np.random.default_rng(seed), (3, classes))
     assert (
@@ -279,7 +261,7 @@ TYPES = st.sampled_from([IntType.INT8, IntType.UINT8])
 @HERE.of("QUANTIZE")
 @some
 @given(st.data(), TYPES, TYPES, SEED)
-def test_requantization(data, first, second, seed):
+def test_requantization(data: st.DataObject, first: IntType, second: IntType, seed: int) -> None:
     source, result = data.draw(params(first)), data.draw(params(second))
     feed = values(np.random.default_rng(seed), (1, 64), first.value)
     slots = Slot((1, 64), first.value, source), Slot((1, 64), second.value, result)
@@ -289,7 +271,7 @@ def test_requantization(data, first, second, seed):
 @HERE.of("QUANTIZE", "DEQUANTIZE")
 @some
 @given(st.data(), TYPES, SEED)
-def test_quantization_and_back(data, dtype, seed):
+def test_quantization_and_back(data: st.DataObject, dtype: IntType, seed: int) -> None:
     chosen = data.draw(params(dtype))
     rng = np.random.default_rng(seed)
     floats = rng.normal(0, 40 * chosen.scale[0], (1, 64)).astype(np.float32)
@@ -303,12 +285,12 @@ def test_quantization_and_back(data, dtype, seed):
 @HERE.of("PAD", "RESHAPE", "TRANSPOSE", "SPLIT")
 @some
 @given(params(), SEED, st.integers(0, 2), st.integers(0, 2))
-def test_moves(source, seed, before, after):
+def test_moves(source: QuantParams, seed: int, before: int, after: int) -> None:
     rng = np.random.default_rng(seed)
     shape = (1, 4, 6, 2)
     feed, slot = values(rng, shape), Slot(shape, params=source)
 
-    def result(*sizes):
+    def result(*sizes: int) -> Slot:
         return Slot(sizes, params=source)
 
     margins = np.asarray([[0, 0], [before, after], [after, before], [0, 0]], np.int32)
@@ -340,7 +322,7 @@ def test_moves(source, seed, before, after):
 
 
 @HERE.of("CONCATENATION")
-def test_concatenation():
+def test_concatenation() -> None:
     rng = np.random.default_rng(2)
     slot = Slot((1, 2, 3, 2), params=QuantParams((0.03,), (-5,)))
     options = {"axis": 3, "fusedActivationFunction": 0}
@@ -365,7 +347,13 @@ def test_concatenation():
         ((0, 0, 1, 0), (1, 4, -1, 3), (1, 1, 1, 1), {}, (1, 4, 3, 3)),
     ],
 )
-def test_strided_slice(begin, end, step, masks, out):
+def test_strided_slice(
+    begin: tuple[int, ...],
+    end: tuple[int, ...],
+    step: tuple[int, ...],
+    masks: dict[str, Any],
+    out: tuple[int, ...],
+) -> None:
     slot = Slot((1, 4, 5, 3), params=QuantParams((0.03,), (-5,)))
     fields = {"beginMask": 0, "endMask": 0, "shrinkAxisMask": 0} | masks
     numbers = [constant(np.asarray(x, np.int32)) for x in (begin, end, step)]
@@ -383,7 +371,14 @@ def test_every_kernel_is_compared_above() -> None:
     assert set(map(str, KERNELS)) == HERE.kinds
 
 
-def test_a_form_that_has_no_kernel_is_named(tmp_path):
+def test_a_bit_that_differs_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "reference", lambda *given: [a ^ 1 for a in reference(*given)])
+    slot = Slot((1, 4), params=QuantParams((0.03,), (-5,)))
+    feed = np.arange(4, dtype=np.int8)[None]
+    assert len(files.differing("RELU", [slot], [slot], None, [feed])) == 1
+
+
+def test_a_form_that_has_no_kernel_is_named(tmp_path: Path) -> None:
     slot = Slot((1, 4), params=QuantParams((0.03,), (-5,)))
     other = Slot((1, 8), params=QuantParams((0.04,), (-5,)))
     options = ("ConcatenationOptions", {"axis": 1})

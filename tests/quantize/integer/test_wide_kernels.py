@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -12,8 +15,8 @@ from foundation.errors import UnsupportedError
 from quantize.affine import IntType, QuantParams
 from quantize.graph import OpKind
 from quantize.widening import WIDE_KINDS
+from tests.quantize.integer.cases import FUSED, PADDING, SEED, params, some, values
 from tests.quantize.integer.files import Compared, Slot, constant, differing, write_operator
-from tests.quantize.integer.test_kernels import FUSED, PADDING, SEED, params, some, values
 
 HERE = Compared()
 SHAPE = (1, 5, 6, 4)
@@ -22,15 +25,17 @@ BIAS = st.sampled_from([2**12, 2**24, 2**31])
 """Largest bias; sums beyond int32 occur."""
 
 
-def wide(scale):
+def wide(scale: float) -> QuantParams:
     return QuantParams((scale,), (0,), IntType.INT16)
 
 
-def slot(scale, shape=SHAPE):
+def slot(scale: float, shape: tuple[int, ...] = SHAPE) -> Slot:
     return Slot(shape, "int16", wide(scale))
 
 
-def stored(rng, shape, axis, source, largest):
+def stored(
+    rng: np.random.Generator, shape: tuple[int, ...], axis: int, source: float, largest: int
+) -> tuple[Slot, Slot]:
     """An int8 weight with a scale a channel (or one), and its int64 bias."""
     channels = shape[axis]
     count = channels if len(shape) == 4 else 1
@@ -47,7 +52,9 @@ def stored(rng, shape, axis, source, largest):
 @pytest.mark.parametrize("kind", ["CONV_2D", "DEPTHWISE_CONV_2D"])
 @some
 @given(SCALE, SCALE, FUSED, PADDING, BIAS, SEED)
-def test_convolutions(kind, source, result, fused, padding, largest, seed):
+def test_convolutions(
+    kind: str, source: float, result: float, fused: int, padding: int, largest: int, seed: int
+) -> None:
     rng = np.random.default_rng(seed)
     depthwise = kind == "DEPTHWISE_CONV_2D"
     shape, axis = ((1, 3, 3, 4), 3) if depthwise else ((5, 3, 3, 4), 0)
@@ -73,7 +80,7 @@ def test_convolutions(kind, source, result, fused, padding, largest, seed):
 @HERE.of("FULLY_CONNECTED")
 @some
 @given(SCALE, SCALE, FUSED, BIAS, SEED)
-def test_fully_connected(source, result, fused, largest, seed):
+def test_fully_connected(source: float, result: float, fused: int, largest: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     assert (
         HERE.differing(
@@ -91,7 +98,7 @@ def test_fully_connected(source, result, fused, largest, seed):
 @pytest.mark.parametrize("kind", ["ADD", "SUB"])
 @some
 @given(SCALE, SCALE, SCALE, FUSED, SEED)
-def test_sums(kind, first, second, result, fused, seed):
+def test_sums(kind: str, first: float, second: float, result: float, fused: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     options = {"fusedActivationFunction": fused, "potScaleInt16": False}
     assert (
@@ -109,7 +116,7 @@ def test_sums(kind, first, second, result, fused, seed):
 @HERE.of("MEAN")
 @some
 @given(SCALE, st.floats(0.25, 2), st.booleans(), SEED)
-def test_mean(source, ratio, keep, seed):
+def test_mean(source: float, ratio: float, keep: bool, seed: int) -> None:
     assert (
         HERE.differing(
             "MEAN",
@@ -126,7 +133,7 @@ def test_mean(source, ratio, keep, seed):
 @pytest.mark.parametrize("kind", ["AVERAGE_POOL_2D", "MAX_POOL_2D"])
 @some
 @given(SCALE, FUSED, SEED)
-def test_pooling(kind, source, fused, seed):
+def test_pooling(kind: str, source: float, fused: int, seed: int) -> None:
     options = {
         "padding": 0, "strideH": 2, "strideW": 2, "filterHeight": 3, "filterWidth": 2,
         "fusedActivationFunction": fused,
@@ -140,16 +147,22 @@ def test_pooling(kind, source, fused, seed):
     )
 
 
-def numbers(*rows):
+def numbers(*rows: object) -> Slot:
     return constant(np.asarray(rows, np.int32))
 
 
 @HERE.of("PAD", "RESHAPE", "TRANSPOSE", "SPLIT", "CONCATENATION", "STRIDED_SLICE")
-def test_moves():
+def test_moves() -> None:
     rng = np.random.default_rng(3)
     feed, source = values(rng, SHAPE, "int16"), slot(0.001)
 
-    def moved(kind, inputs, shapes, options, feeds=(feed,)):
+    def moved(
+        kind: str,
+        inputs: list[Slot],
+        shapes: list[tuple[int, ...]],
+        options: dict[str, Any],
+        feeds: tuple[np.ndarray, ...] = (feed,),
+    ) -> list[str]:
         outputs = [slot(0.001, shape) for shape in shapes]
         table = "".join(part.capitalize() for part in kind.split("_"))
         return HERE.differing(kind, inputs, outputs, (f"{table}Options", options), list(feeds))
@@ -170,7 +183,7 @@ def test_moves():
 
 @some
 @given(params(), SCALE, st.floats(0.5, 2), SEED)
-def test_changes_of_type(narrow, scale, ratio, seed):
+def test_changes_of_type(narrow: QuantParams, scale: float, ratio: float, seed: int) -> None:
     rng = np.random.default_rng(seed)
     eight, sixteen = Slot(SHAPE, "int8", narrow), slot(narrow.scale[0] * ratio / 100)
     options = ("QuantizeOptions", {})
@@ -182,7 +195,7 @@ def test_every_wide_kind_is_compared_above() -> None:
     assert set(map(str, WIDE_KINDS)) == HERE.kinds
 
 
-def test_what_has_no_int16_kernel_is_refused(tmp_path):
+def test_what_has_no_int16_kernel_is_refused(tmp_path: Path) -> None:
     source = slot(0.001)
     path = write_operator(
         tmp_path / "one.tflite", "MUL", [source, source], [source], ("MulOptions", {})
