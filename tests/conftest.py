@@ -1,6 +1,6 @@
 """What makes every test repeatable: its random numbers, and which slow tests a part takes.
 
-The order of the tests is random (pytest-randomly prints the seed that repeats it), and so is the
+The order of the tests is random (the seed that repeats it is printed at the end), and so is the
 worker that runs one. What a test draws depends on its own name alone.
 """
 
@@ -45,6 +45,12 @@ def pytest_configure(config: pytest.Config) -> None:
     config.option.randomly_reset_seed = False
     if config.getoption("--slow-part") is not None:
         slow_part(config.getoption("--slow-part"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what repeats the order: the header that has it is not shown with -q."""
+    seed = terminalreporter.config.getoption("randomly_seed", None)
+    terminalreporter.write_line(f"the order is repeated by --randomly-seed={seed}")
 
 
 def slow_part(text: str) -> tuple[int, int]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import random
+import re
 import zlib
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import settings
 
-from tests.conftest import in_part, slow_part
+from tests.conftest import in_part, pytest_terminal_summary, slow_part
 
 
 def drawn() -> tuple[float, float]:
@@ -36,6 +38,14 @@ def test_a_test_draws_what_its_name_says(
     assert drawn() == seeded(request.node.nodeid)
     assert case in request.node.nodeid
     assert of_the_fixture == seeded("tests/test_order.py::of_the_fixture[0]")
+
+
+def test_the_seed_of_the_order_is_printed(pytestconfig: pytest.Config) -> None:
+    lines: list[str] = []
+    reporter = SimpleNamespace(config=pytestconfig, write_line=lines.append)
+    pytest_terminal_summary(reporter)  # type: ignore[arg-type]
+    (line,) = lines
+    assert re.search(r"--randomly-seed=(\d+|None)$", line)
 
 
 def test_examples_are_the_same_in_every_run() -> None:
