@@ -21,6 +21,8 @@ OUTPUT ?=
 MODELS ?=
 PEERS ?=
 SLOW ?=
+# For test-slow: K/N, part K of N of the slow tests.
+PART ?=
 # For relu6-study: anything trains its networks again.
 RETRAIN ?=
 
@@ -111,11 +113,17 @@ $(ARM64)/.ready:
 verify-arm64: $(READY) $(ARM64)/.ready ## run BUNDLE='s Android files on aarch64 (needs apt-get and qemu-user)
 	$(EDGEQUANT) verify $(BUNDLE) --runtime litert-arm64=$(ARM64)/python $(SHIP_RUNTIMES)
 
-test: $(READY) ## run the fast tests
-	$(BIN)/python -m pytest -n 2 -m "not slow and not ship and not browser" $(ARGS)
+# A worker a core, and no more than share the memory well: each loads TensorFlow. The order is random;
+# ARGS=--randomly-seed=N repeats the one whose seed N was printed.
+WORKERS := -n auto --maxprocesses 8 --dist worksteal
+FAST := -m "not slow and not ship and not browser"
 
-test-slow: $(READY) ## run the slow tests too
-	$(BIN)/python -m pytest -n 2 -m "not ship and not browser" $(ARGS)
+test: $(READY) ## run the fast tests
+	$(BIN)/python -m pytest $(WORKERS) $(FAST) --durations 20 $(ARGS)
+
+test-slow: $(READY) ## run the slow tests; PART=2/5, say, runs part 2 of 5
+	$(BIN)/python -m pytest $(WORKERS) -m "slow and not ship and not browser" --durations 20 \
+		$(if $(PART),--slow-part $(PART)) $(ARGS)
 
 test-ship: $(READY) ship-runtimes .venv-ship-snippets/.ready $(SHIP_KOTLIN)/.ready ## prove a bundle with the platforms' runtimes
 	$(BIN)/python -m pytest -m ship $(ARGS)

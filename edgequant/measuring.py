@@ -18,14 +18,14 @@ from calibration_data.stream import stream
 from edgequant.requests import MeasureRequest
 from edgequant.terminal import Terminal
 from evaluation.flips import flips
-from evaluation.latency import ClockPlan, latency
+from evaluation.latency import ClockPlan, Latency, latency
 from evaluation.lint.silent_float import FLOAT_ENDS
 from evaluation.machine import Machine, this_machine
 from evaluation.metrics import evaluate
 from evaluation.result import Evaluation, Measurement, Subject
 from evaluation.runner import predict_many
 from evaluation.scores import Scores
-from evaluation.session import Session, runtime_for
+from evaluation.session import RuntimeInfo, Session, runtime_for
 from evaluation.sessions.keras_model import KerasSession
 from export.inspection import Inspection
 from export.target import target_of
@@ -152,18 +152,16 @@ def measure(
     baseline = results.outputs[names[0]] if reference else None
     first = next(iter(stream(dataset.subset(np.arange(1)), contract))).images
     rows = []
-    with terminal.progress("latency", len(everything)) as advance:
+    with terminal.progress("latency" if request.latency else "scores", len(everything)) as advance:
         for name, candidate in zip(names, everything, strict=True):
             compared = None if candidate is reference else baseline
             scores = Scores(results.outputs[name], results.labels, compared)
-            timed = latency(
-                partial(candidate.open, request.threads), first, request.threads, LATENCY_PLAN
-            )
+            runtime, timed = _clocked(candidate, first, request)
             rows.append(
                 Evaluation(
                     candidate.subject,
                     request.data,
-                    timed.runtime,
+                    runtime,
                     evaluate(scores),
                     timed,
                     candidate.remarks,
@@ -172,6 +170,16 @@ def measure(
             )
             advance(1)
     return Measurement(tuple(rows), this_machine(), contract.labels)
+
+
+def _clocked(
+    candidate: Candidate, image: np.ndarray, request: MeasureRequest
+) -> tuple[RuntimeInfo, Latency | None]:
+    """What runs a candidate, and its time for one image unless that is not asked for."""
+    if not request.latency:
+        return candidate.open(request.threads).info, None
+    timed = latency(partial(candidate.open, request.threads), image, request.threads, LATENCY_PLAN)
+    return timed.runtime, timed
 
 
 def check_limit(max_drop: float | None, *, has_reference: bool) -> None:

@@ -152,6 +152,12 @@ repair_options = _together(
 
 measure_options = _together(
     click.option("--threads", type=click.IntRange(1), default=1, show_default=True),
+    click.option(
+        "--latency/--no-latency",
+        default=True,
+        show_default=True,
+        help="Measure latency, for up to 3 s a file; reports print '-' without it.",
+    ),
     click.option("--limit", type=click.IntRange(1), help="Measure on so many images at most."),
     click.option("--max-drop", type=float, help="Exit with 1 if top-1 falls by more points."),
 )

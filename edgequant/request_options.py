@@ -110,4 +110,5 @@ def _measure_request(values: dict[str, Any]) -> MeasureRequest:
         threads=values["threads"],
         limit=values["limit"],
         seed=values["seed"],
+        latency=values["latency"],
     )

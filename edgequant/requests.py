@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from calibration_data.contract import ContractRequest
+from foundation.errors import InvalidInputError
 from models.loading import ModelRequest
 from quantize.qat_exchange import QatSettings
 from quantize.recipes import Recipe, RepairType, no_wide_onnx
@@ -37,6 +38,10 @@ class MeasureRequest:
         threads: inside one session when latency is measured.
         limit: images at most, drawn at random with ``seed``; None for all.
         seed: of the drawing.
+        latency: whether latency is measured.
+
+    Raises:
+        InvalidInputError: several threads, and no latency to measure with them.
     """
 
     data: str
@@ -44,6 +49,15 @@ class MeasureRequest:
     threads: int = 1
     limit: int | None = None
     seed: int = 0
+    latency: bool = True
+
+    def __post_init__(self) -> None:
+        if self.threads != 1 and not self.latency:
+            raise InvalidInputError(
+                "--threads says how latency is measured",
+                received=f"--threads {self.threads} with --no-latency",
+                remedy="leave one of the two out",
+            )
 
 
 @dataclass(frozen=True)

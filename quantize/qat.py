@@ -58,6 +58,12 @@ def trained_plan(
             or a child process that did not end well.
     """
     plan.check_graph(graph)
+    if images.count < 2:
+        raise InvalidInputError(
+            "training with quantizers takes at least two images, one of them to judge by",
+            received=f"{images.count} of calibration",
+            remedy="give more --samples",
+        )
     try:
         with tempfile.TemporaryDirectory(prefix="edgequant-qat-") as name:
             folder = Path(name)

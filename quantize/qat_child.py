@@ -31,23 +31,17 @@ def train(job: Job, advance: Callable[[int], None]) -> Trained:
     """Train the integers of a plan.
 
     Args:
-        job: what and how.
+        job: what and how, with two images or more.
         advance: told of images that are done.
 
     Raises:
-        InvalidInputError: fewer than two images, or a learning rate at which nothing is finite.
+        InvalidInputError: a learning rate at which nothing is finite.
         UnsupportedError: an operator that cannot be trained.
     """
     import tensorflow as tf
     import tf_keras
 
     settings, count = job.settings, len(job.images)
-    if count < 2:
-        raise InvalidInputError(
-            "training with quantizers takes at least two images, one of them to judge by",
-            received=f"{count} of calibration",
-            remedy="give more --samples",
-        )
     tf_keras.utils.set_random_seed(settings.seed)
     tf.config.experimental.enable_op_determinism()
     order = np.random.default_rng(settings.seed).permutation(count)

@@ -342,7 +342,9 @@ def _conditions(report: Document) -> Section:
     if method is not None:
         items.append(("Interval", method))
     timed = next((row["latency_ms"] for row in rows if row["latency_ms"]), None)
-    if timed is not None:
+    if timed is None:
+        items.append(("Latency", "was not measured"))
+    else:
         how = f"{timed['threads']} thread(s), {timed['pinning']}, {timed['warmup']} warm-up runs"
         items.append(("Latency", f"of one image: {how}; Keras uses TensorFlow's own threads"))
     items += [("Kernels", f"{what}: {', '.join(r)}") for what, r in tables.kernels(rows).items()]

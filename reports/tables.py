@@ -147,7 +147,9 @@ def conditions(report: Document) -> list[str]:
             f"gain. Interval: {method}."
         )
     timed = next((row["latency_ms"] for row in rows if row["latency_ms"]), None)
-    if timed is not None:
+    if timed is None:
+        lines.append("Latency was not measured.")
+    else:
         lines.append(
             f"Latency of one image: {timed['threads']} thread(s), {timed['pinning']}, after "
             f"{timed['warmup']} warm-up runs; Keras uses TensorFlow's own threads."

@@ -29,6 +29,8 @@ FAST_MODELS = {
     "shufflenet_v1": "shufflenet_v1_g3",
 }
 """Which network of a family the fast tests take, where it is not the first."""
+FAST_FAMILIES = ("mobilenet_v2", "mobilenet_v3", "shufflenet_v2")
+"""Shipped weights, gates with hard-swish, and shuffles; the other families are slow tests."""
 FAST_RECIPES = ("tflite-float32", "tflite-int8", "onnx-int8")
 
 SQNR_TOLERANCE_DB = 1.5
@@ -56,7 +58,13 @@ def _assert_as_before(model: str, walk: Walk, folder: Path) -> set[tuple[str, st
     return set(found)
 
 
-@pytest.mark.parametrize("family", model_families())
+@pytest.mark.parametrize(
+    "family",
+    [
+        pytest.param(family, marks=() if family in FAST_FAMILIES else pytest.mark.slow)
+        for family in model_families()
+    ],
+)
 def test_a_network_of_each_family_is_as_far_from_float_as_before(
     family: str, tmp_path: Path
 ) -> None:

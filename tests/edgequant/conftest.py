@@ -31,16 +31,21 @@ class Outcome:
 
 
 Run = Callable[..., Outcome]
+CLOCKING = ("quantize", "evaluate", "compare")
+"""Commands that measure latency, for up to 3 s a row."""
 
 
 @pytest.fixture
 def run(capfd: pytest.CaptureFixture[str]) -> Run:
-    """Run ``edgequant ARGUMENTS``."""
+    """Run ``edgequant ARGUMENTS``; latency is measured where ``--latency`` is among them."""
 
     def call(*arguments: object) -> Outcome:
+        words = [str(argument) for argument in arguments]
+        if words[0] in CLOCKING and "--latency" not in words:
+            words.append("--no-latency")
         capfd.readouterr()
         with pytest.raises(SystemExit) as stop:
-            main([str(argument) for argument in arguments])
+            main(words)
         out, err = capfd.readouterr()
         return Outcome(int(stop.value.code or 0), out, err)
 

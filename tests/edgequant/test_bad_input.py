@@ -245,6 +245,7 @@ def test_requests_that_cannot_be_honoured(
     assert_refused(outcome, tmp_path / "o")
 
 
+@pytest.mark.slow
 def test_full_disk_leaves_nothing(tiny_keras: Path, photos: Path, tmp_path: Path) -> None:
     """A limit on the size of files stands in for the full disk: both fail in write()."""
     script = (

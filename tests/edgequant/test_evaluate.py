@@ -14,13 +14,39 @@ from tests.edgequant.conftest import Run
 
 
 def test_evaluate_needs_no_flag_for_our_own_file(run: Run, tiny_int8: Path, photos: Path) -> None:
-    row = run("evaluate", tiny_int8, "--data", f"{photos}:test", "--json").json
+    row = run("evaluate", tiny_int8, "--data", f"{photos}:test", "--latency", "--json").json
     assert row["artifact"] == str(tiny_int8)
     assert row["runtime"] == "litert-xnnpack"
     assert row["n"] == 18
     assert 0 <= row["top1"] <= row["top5"] <= 100
     assert row["latency_ms"]["p50"] <= row["latency_ms"]["p90"] <= row["latency_ms"]["p99"]
     assert "drop" not in row
+
+
+def test_latency_that_was_not_measured_is_a_dash_and_is_said(
+    run: Run, tiny_int8: Path, tiny_keras: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def clock(*_: object) -> None:
+        pytest.fail("the clock ran")
+
+    monkeypatch.setattr("edgequant.measuring.latency", clock)
+    arguments = ("evaluate", tiny_int8, "--data", f"{photos}:test", "--reference", tiny_keras)
+    shown = run(*arguments, "--no-latency").out
+    assert "Latency was not measured." in shown
+    rows = [line.split() for line in shown.splitlines() if "litert-xnnpack " in line]
+    assert rows[0][-3:-1] == ["-", "-"]
+    values = run(*arguments, "--no-latency", "--json").json
+    assert values["latency_ms"] is None
+    assert values["threads"] == 1
+
+
+def test_threads_of_a_latency_that_is_not_measured_are_refused(
+    run: Run, tiny_int8: Path, photos: Path
+) -> None:
+    arguments = ("evaluate", tiny_int8, "--data", f"{photos}:test", "--threads", "2")
+    outcome = run(*arguments, "--no-latency")
+    assert outcome.code == 2
+    assert "received --threads 2 with --no-latency" in outcome.err
 
 
 def test_evaluate_against_the_float_model(
@@ -121,7 +147,7 @@ def test_compare_writes_one_matrix(
     assert noise == sorted(noise, reverse=True)
     for row in rows[1:]:
         assert row["size_bytes"] > 0
-        assert row["latency_ms"]["p99"] > 0
+        assert row["latency_ms"] is None
     stored = json.loads((tmp_path / "mine-compare.json").read_text())
     assert stored["rows"] == rows
     table = list(csv.DictReader((tmp_path / "mine-compare.csv").read_text().splitlines()))

@@ -298,6 +298,7 @@ def test_sizes(text: str, size: int) -> None:
     assert size_in_bytes("--max-sram", text) == size
 
 
+@pytest.mark.slow
 def test_a_network_that_kills_the_reference_kernels_is_an_error_of_one_sentence(
     run: Run, tmp_path: Path
 ) -> None:

@@ -30,7 +30,9 @@ def random_images(n: int, seed: int = 0) -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def images() -> np.ndarray:
-    return random_images(7, seed=1)
+    shared = random_images(7, seed=1)
+    shared.setflags(write=False)
+    return shared
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ counts = st.builds(
         (1, 29, 0.0061, 0.1718),
     ],
 )
-def test_wilson_gives_the_published_limits(successes, n, low, high):
+def test_wilson_gives_the_published_limits(successes: int, n: int, low: float, high: float) -> None:
     """Newcombe 1998, Statistics in Medicine 17:857-872, table I, method 3."""
     interval = wilson(successes, n)
     assert (round(interval.low, 4), round(interval.high, 4)) == (low, high)
@@ -38,7 +39,9 @@ def test_wilson_gives_the_published_limits(successes, n, low, high):
         ((59, 6, 16, 80), -0.1186, -0.0046),
     ],
 )
-def test_the_paired_interval_gives_the_published_limits(table, low, high):
+def test_the_paired_interval_gives_the_published_limits(
+    table: tuple[int, ...], low: float, high: float
+) -> None:
     interval = paired_difference(PairedCounts(*table))
     assert (round(interval.low, 4), round(interval.high, 4)) == (low, high)
 
@@ -53,7 +56,9 @@ def test_the_paired_interval_gives_the_published_limits(table, low, high):
         (1000, (0.87, 0.02, 0.01, 0.10)),
     ],
 )
-def test_the_paired_interval_covers_the_truth_about_95_times_in_100(n, chances):
+def test_the_paired_interval_covers_the_truth_about_95_times_in_100(
+    n: int, chances: tuple[float, ...]
+) -> None:
     draws = np.random.default_rng(0).multinomial(n, chances, size=4000)
     tables, times = np.unique(draws, axis=0, return_counts=True)
     covered = 0
@@ -65,7 +70,7 @@ def test_the_paired_interval_covers_the_truth_about_95_times_in_100(n, chances):
 
 @settings(max_examples=200, deadline=None)
 @given(counts)
-def test_the_paired_interval_holds_the_estimate_and_mirrors(table):
+def test_the_paired_interval_holds_the_estimate_and_mirrors(table: Any) -> None:
     interval = paired_difference(table)
     estimate = (table.first_only - table.second_only) / table.n
     assert -1 - 1e-12 <= interval.low <= estimate <= interval.high <= 1 + 1e-12
@@ -83,13 +88,13 @@ def test_the_paired_interval_holds_the_estimate_and_mirrors(table):
     [(1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0), (0, 0, 0, 1), (100, 0, 0, 0), (0, 0, 0, 100),
      (0, 30, 20, 0), (0, 50, 0, 0), (90, 0, 0, 10)],
 )  # fmt: skip
-def test_extreme_tables_have_an_interval_that_is_not_a_point(table):
+def test_extreme_tables_have_an_interval_that_is_not_a_point(table: tuple[int, ...]) -> None:
     interval = paired_difference(PairedCounts(*table))
     assert interval.low < interval.high
     assert math.isfinite(interval.low + interval.high)
 
 
-def test_full_marks_for_both_leave_the_width_of_wilson():
+def test_full_marks_for_both_leave_the_width_of_wilson() -> None:
     """Without any error the limits are z^2 / (n + z^2) either way."""
     z = 1.959963984540054
     interval = paired_difference(PairedCounts(1000, 0, 0, 0))
@@ -97,7 +102,7 @@ def test_full_marks_for_both_leave_the_width_of_wilson():
     assert interval.low == -interval.high
 
 
-def test_mcnemar_is_the_binomial_sum():
+def test_mcnemar_is_the_binomial_sum() -> None:
     assert mcnemar_p(0, 0) == 1.0
     assert mcnemar_p(5, 5) == 1.0
     by_hand = 2 * sum(math.comb(22, k) for k in range(7)) / 2**22
@@ -106,7 +111,7 @@ def test_mcnemar_is_the_binomial_sum():
     assert mcnemar_p(0, 10) == pytest.approx(2 / 2**10)
 
 
-def test_impossible_counts_are_refused():
+def test_impossible_counts_are_refused() -> None:
     for table in ((0, 0, 0, 0), (5, -1, 0, 0)):
         with pytest.raises(ValueError, match="counts"):
             PairedCounts(*table)

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -9,7 +12,7 @@ from foundation.errors import InvalidInputError
 from tests.evaluation.conftest import SIZE, converter_noise
 
 
-def test_a_session_answers_as_the_model(keras_model, images):
+def test_a_session_answers_as_the_model(keras_model: Any, images: np.ndarray) -> None:
     session = KerasSession(keras_model)
     outputs = session.predict(images)
     assert outputs.dtype == np.float32
@@ -19,12 +22,12 @@ def test_a_session_answers_as_the_model(keras_model, images):
     assert session.info.threads >= 1
 
 
-def test_the_timed_call_runs_the_image(keras_model, images):
+def test_the_timed_call_runs_the_image(keras_model: Any, images: np.ndarray) -> None:
     result = KerasSession(keras_model).timed_call(images[:1])()
     np.testing.assert_allclose(result, keras_model(images[:1]).numpy(), rtol=1e-5, atol=1e-6)
 
 
-def test_a_fixed_batch_is_filled_up(keras_model, images):
+def test_a_fixed_batch_is_filled_up(keras_model: Any, images: np.ndarray) -> None:
     import keras
 
     inputs = keras.Input(batch_shape=(4, SIZE, SIZE, 3))
@@ -33,7 +36,7 @@ def test_a_fixed_batch_is_filled_up(keras_model, images):
     np.testing.assert_allclose(session.predict(images), expected, rtol=1e-5, atol=1e-6)
 
 
-def test_layers_run_in_inference_mode(images):
+def test_layers_run_in_inference_mode(images: np.ndarray) -> None:
     import keras
 
     inputs = keras.Input((SIZE, SIZE, 3))
@@ -42,7 +45,9 @@ def test_layers_run_in_inference_mode(images):
     np.testing.assert_allclose(session.predict(images), images.mean((1, 2)), atol=1e-6)
 
 
-def test_a_saved_model_opens_and_broken_ones_are_refused(keras_model, images, tmp_path):
+def test_a_saved_model_opens_and_broken_ones_are_refused(
+    keras_model: Any, images: np.ndarray, tmp_path: Path
+) -> None:
     path = tmp_path / "tiny.keras"
     with converter_noise():
         keras_model.save(path)
@@ -55,7 +60,7 @@ def test_a_saved_model_opens_and_broken_ones_are_refused(keras_model, images, tm
             runtime_for(path).open(path, 1)
 
 
-def test_models_with_other_inputs_are_refused():
+def test_models_with_other_inputs_are_refused() -> None:
     import keras
 
     one, two = keras.Input((8, 8, 3)), keras.Input((8, 8, 3))
@@ -72,7 +77,7 @@ def test_models_with_other_inputs_are_refused():
             KerasSession(model)
 
 
-def test_an_output_that_is_no_row_of_scores_is_refused(images):
+def test_an_output_that_is_no_row_of_scores_is_refused(images: np.ndarray) -> None:
     import keras
 
     inputs = keras.Input((SIZE, SIZE, 3))

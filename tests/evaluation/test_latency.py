@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -52,7 +53,7 @@ class Waiting:
         time.sleep(self.seconds)
 
 
-def test_times_are_those_of_the_call_in_milliseconds():
+def test_times_are_those_of_the_call_in_milliseconds() -> None:
     session = Waiting(0.002)
     result = latency(lambda: session, IMAGE, 1, ClockPlan(warmup=3, repeats=20))
     assert (result.runs, result.warmup, result.threads, session.calls) == (20, 3, 1, 23)
@@ -65,14 +66,14 @@ def test_times_are_those_of_the_call_in_milliseconds():
     assert read["runtime"]["kernels"] == "none"
 
 
-def test_the_budget_ends_the_runs_but_not_before_the_least():
+def test_the_budget_ends_the_runs_but_not_before_the_least() -> None:
     plan = ClockPlan(warmup=0, repeats=1000, seconds=0.03, least=3)
     assert 3 <= latency(lambda: Waiting(0.002), IMAGE, 1, plan).runs < 1000
     plan = ClockPlan(warmup=0, repeats=1000, seconds=0.0, least=5)
     assert latency(Waiting, IMAGE, 1, plan).runs == 5
 
 
-def test_the_collector_rests_while_the_clock_runs_and_not_after():
+def test_the_collector_rests_while_the_clock_runs_and_not_after() -> None:
     session = Waiting()
     assert gc.isenabled()
     latency(lambda: session, IMAGE, 1, ClockPlan(warmup=1, repeats=10))
@@ -81,7 +82,7 @@ def test_the_collector_rests_while_the_clock_runs_and_not_after():
 
 
 @linux
-def test_the_session_is_opened_on_the_pinned_processors_and_the_affinity_comes_back():
+def test_the_session_is_opened_on_the_pinned_processors_and_the_affinity_comes_back() -> None:
     before = os.sched_getaffinity(0)
     session: list[Waiting] = []
     result = latency(lambda: session.append(Waiting()) or session[0], IMAGE, 1)
@@ -94,7 +95,7 @@ def test_the_session_is_opened_on_the_pinned_processors_and_the_affinity_comes_b
 
 @linux
 @pytest.mark.parametrize("fail_at", [1, 5])
-def test_everything_is_restored_after_an_error(fail_at):
+def test_everything_is_restored_after_an_error(fail_at: int) -> None:
     before = os.sched_getaffinity(0)
     with pytest.raises(ArithmeticError):
         latency(lambda: Waiting(fail_at=fail_at), IMAGE, 1, ClockPlan(warmup=2))
@@ -103,13 +104,13 @@ def test_everything_is_restored_after_an_error(fail_at):
 
 
 @linux
-def test_more_threads_than_processors_are_pinned_to_all():
+def test_more_threads_than_processors_are_pinned_to_all() -> None:
     with pinned(10_000) as cpus:
         assert set(cpus) == os.sched_getaffinity(0)
 
 
 @linux
-def test_a_system_that_forbids_pinning_is_told(monkeypatch):
+def test_a_system_that_forbids_pinning_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_):
         raise PermissionError("no")
 
@@ -118,13 +119,15 @@ def test_a_system_that_forbids_pinning_is_told(monkeypatch):
     assert (result.pinned_cpus, result.pinning) == ((), "not pinned")
 
 
-def test_other_systems_are_not_pinned(monkeypatch):
+def test_other_systems_are_not_pinned(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
     assert latency(Waiting, IMAGE, 1, ClockPlan(repeats=10)).pinning == "not pinned"
 
 
 @linux
-def test_the_threads_of_a_runtime_stay_on_the_pinned_processors(litert_files):
+def test_the_threads_of_a_runtime_stay_on_the_pinned_processors(
+    litert_files: dict[str, Path],
+) -> None:
     """XNNPACK's second thread is started inside and inherits the affinity."""
     tasks = Path("/proc/self/task")
     before = {t.name for t in tasks.iterdir()}
@@ -136,7 +139,7 @@ def test_the_threads_of_a_runtime_stay_on_the_pinned_processors(litert_files):
         assert all(os.sched_getaffinity(int(task)) == set(cpus) for task in new)
 
 
-def test_a_file_is_timed(litert_files):
+def test_a_file_is_timed(litert_files: dict[str, Path]) -> None:
     path = litert_files["int8"]
     plan = ClockPlan(warmup=2, repeats=20)
     result = latency(lambda: runtimes()["litert-xnnpack"].open(path, 1), IMAGE, 1, plan)
@@ -147,11 +150,11 @@ def test_a_file_is_timed(litert_files):
 @pytest.mark.parametrize(
     "plan", [{"warmup": -1}, {"repeats": 0}, {"seconds": -1}, {"least": 0}, {"least": 300}]
 )
-def test_impossible_plans_are_refused(plan):
+def test_impossible_plans_are_refused(plan: dict[str, Any]) -> None:
     with pytest.raises(InvalidInputError, match="1 run or more"):
         ClockPlan(**plan)
 
 
-def test_no_threads_are_refused():
+def test_no_threads_are_refused() -> None:
     with pytest.raises(InvalidInputError, match="one thread or more"):
         latency(Waiting, IMAGE, 0)

@@ -41,7 +41,10 @@ def network() -> keras.Model:
 def photos() -> tuple[np.ndarray, np.ndarray]:
     dataset = open_dataset("fashion_mnist:test")
     pixels = np.stack([CONTRACT.pixels(dataset.decode(i)) for i in range(IMAGES)])
-    return pixels, dataset.labels[:IMAGES]
+    labels = dataset.labels[:IMAGES].copy()
+    for shared in (pixels, labels):
+        shared.setflags(write=False)
+    return pixels, labels
 
 
 def subject(predict: Predict, contract: Preprocessing = CONTRACT, **changes) -> Subject:
@@ -77,18 +80,18 @@ def made() -> Subject:
 
 
 class TestTheShippedNetwork:
-    def test_has_no_fault_and_its_logits_are_noted(self, made):
+    def test_has_no_fault_and_its_logits_are_noted(self, made: Subject) -> None:
         checked = {f.check.name: f.outcome for f in lint(made)}
         assert not faults(lint(made))
         assert checked["softmax"].state is State.NOTED
         assert checked["channel-order"].state is State.NOT_MEASURED
         assert checked["label-shift"].figures["top1"] > 85
 
-    def test_misses_its_softmax_where_probabilities_are_asked_for(self, made):
+    def test_misses_its_softmax_where_probabilities_are_asked_for(self, made: Subject) -> None:
         figures = only(replace(made, scores=ScoreKind.PROBABILITIES), "softmax")
         assert figures["least_sum"] < 0.9
 
-    def test_is_off_by_one_where_the_labels_are(self, made):
+    def test_is_off_by_one_where_the_labels_are(self, made: Subject) -> None:
         pixels, labels = photos()
         keep = labels > 0
         answers = [
@@ -100,25 +103,25 @@ class TestTheShippedNetwork:
         assert only(shifted, "label-shift")["shift"] == 1
 
 
-def test_a_file_that_normalizes_by_itself_is_normalized_twice():
+def test_a_file_that_normalizes_by_itself_is_normalized_twice() -> None:
     figures = only(subject(wrapped([layers.Rescaling(**TO_SIGNED)])), "double-normalization")
     assert figures["raw_top1"] > 85 > figures["stated_top1"] + 20
 
 
-def test_a_file_that_normalizes_twice_inside_is_told_too():
+def test_a_file_that_normalizes_twice_inside_is_told_too() -> None:
     twice = [layers.Rescaling(**TO_SIGNED), layers.Rescaling(**TO_SIGNED)]
     figures = only(subject(wrapped(twice), RAW), "double-normalization")
     assert figures["raw_top1"] > 85
 
 
-def test_a_network_of_0_to_1_is_told_from_one_of_minus_1_to_1():
+def test_a_network_of_0_to_1_is_told_from_one_of_minus_1_to_1() -> None:
     made = subject(wrapped([layers.Rescaling(2.0, offset=-1.0)]))
     figures = only(made, "value-range")
     assert figures["other_top1"] > 85
     assert made.measured.best.hypothesis.name == "[0, 1]"
 
 
-def test_outputs_that_are_rolled_by_one_are_off_by_one_whatever_the_range():
+def test_outputs_that_are_rolled_by_one_are_off_by_one_whatever_the_range() -> None:
     class Rolled(layers.Layer):
         def call(self, x):
             return keras.ops.roll(x, 1, axis=1)
@@ -131,14 +134,14 @@ def test_outputs_that_are_rolled_by_one_are_off_by_one_whatever_the_range():
     assert figures["shifted_top1"] > 85 > 20 > figures["top1"]
 
 
-def test_a_head_without_weights_is_constant():
+def test_a_head_without_weights_is_constant() -> None:
     head = layers.Dense(10, kernel_initializer="zeros", bias_initializer="ones")
     figures = only(subject(wrapped(after=[head])), "constant-output")
     assert figures["relative_spread"] == 0
     assert figures["answers"] == 1
 
 
-def test_softmax_twice_is_told_from_once():
+def test_softmax_twice_is_told_from_once() -> None:
     once = subject(wrapped(after=[layers.Softmax()]), scores=ScoreKind.PROBABILITIES)
     assert not faults(lint(once))
     figures = only(subject(wrapped(after=[layers.Softmax(), layers.Softmax()])), "softmax")
@@ -147,7 +150,9 @@ def test_softmax_twice_is_told_from_once():
 
 @given(st.integers(3, 50), st.integers(0, 2**32 - 1))
 @settings(deadline=None, max_examples=30)
-def test_softmax_of_any_confident_distributions_is_doubled_and_of_wide_logits_is_not(classes, seed):
+def test_softmax_of_any_confident_distributions_is_doubled_and_of_wide_logits_is_not(
+    classes: int, seed: int
+) -> None:
     rng = np.random.default_rng(seed)
 
     def soft(z: np.ndarray) -> np.ndarray:
@@ -160,7 +165,7 @@ def test_softmax_of_any_confident_distributions_is_doubled_and_of_wide_logits_is
     assert not softmax._doubled(soft(logits))
 
 
-def test_a_lead_needs_more_than_a_few_images():
+def test_a_lead_needs_more_than_a_few_images() -> None:
     some, more, most = (np.arange(100) < k for k in (50, 53, 80))
     assert not leads(more, some)
     assert leads(most, some)
@@ -199,7 +204,7 @@ def opened(path: Path, contract: Preprocessing, pixels: np.ndarray, labels: np.n
     return Subject(path, shape, inspection, contract, pixels, labels, evidence)
 
 
-def test_a_bgr_network_that_is_given_rgb_is_told(tmp_path):
+def test_a_bgr_network_that_is_given_rgb_is_told(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     labels = np.arange(60) % 3
     pixels = rng.integers(0, 100, (60, 8, 8, 3)).astype(np.uint8)
@@ -214,7 +219,7 @@ def test_a_bgr_network_that_is_given_rgb_is_told(tmp_path):
     assert not faults(lint(opened(path, stated, pixels, labels)))
 
 
-def test_a_free_size_is_told_and_leaves_the_rest_unmeasured(tmp_path):
+def test_a_free_size_is_told_and_leaves_the_rest_unmeasured(tmp_path: Path) -> None:
     path = colour_network(tmp_path / "free.onnx", None)
     inspection = target_of(path).inspect(path)
     none = np.zeros((0, 8, 8, 3), np.uint8)
@@ -245,7 +250,7 @@ def calibration_images(label: int | None, count: int) -> list[np.ndarray]:
     return [CONTRACT.tensor(dataset.decode(int(i))) for i in chosen]
 
 
-def test_calibration_on_sandals_clips_trousers(tmp_path):
+def test_calibration_on_sandals_clips_trousers(tmp_path: Path) -> None:
     path = converted(network(), calibration_images(5, 40), tmp_path / "sandals.tflite")
     figures = only(opened(path, CONTRACT, *photos()), "calibration")
     assert figures["least_clipped_class"] == 5
@@ -253,7 +258,7 @@ def test_calibration_on_sandals_clips_trousers(tmp_path):
 
 
 @pytest.mark.slow
-def test_calibration_on_all_classes_clips_little(tmp_path):
+def test_calibration_on_all_classes_clips_little(tmp_path: Path) -> None:
     path = converted(network(), calibration_images(None, 100), tmp_path / "all.tflite")
     made = opened(path, CONTRACT, *photos())
     assert not faults(lint(made))
@@ -262,7 +267,7 @@ def test_calibration_on_all_classes_clips_little(tmp_path):
     assert outcome.figures["most_clipped"] < 0.5
 
 
-def test_an_operator_without_int8_computes_in_float(tmp_path):
+def test_an_operator_without_int8_computes_in_float(tmp_path: Path) -> None:
     image = keras.Input((32, 32, 3))
     x = layers.Conv2D(4, 3)(image)
     x = keras.ops.cumsum(x, axis=1)
@@ -276,7 +281,7 @@ def test_an_operator_without_int8_computes_in_float(tmp_path):
     assert figures["integer_operators"] >= 3
 
 
-def test_every_check_is_told_apart_by_name():
+def test_every_check_is_told_apart_by_name() -> None:
     names = [check.name for check in lint_checks()]
     assert len(set(names)) == len(names) == 9
     text = Path(__file__).read_text(encoding="utf-8")

@@ -35,7 +35,7 @@ def distributions(scores: Scores) -> np.ndarray:
     return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
-def test_a_small_table_by_hand():
+def test_a_small_table_by_hand() -> None:
     reference = np.array([[3, 1, 0], [0, 2, 1], [1, 0, 4], [5, 1, 0]], np.float32)
     outputs = np.array([[3, 1, 0], [2, 1, 0], [1, 0, 4], [0, 1, 1]], np.float32)
     result = evaluate(Scores(outputs, np.array([0, 1, 1, 1]), reference))
@@ -54,7 +54,7 @@ def test_a_small_table_by_hand():
     assert result.top1_interval.low < 50 < result.top1_interval.high
 
 
-def test_two_different_wrong_answers_are_a_change_without_a_loss():
+def test_two_different_wrong_answers_are_a_change_without_a_loss() -> None:
     drop = evaluate(
         Scores(np.array([[0, 1, 2]], np.float32), np.array([0]), np.array([[0, 2, 1]], np.float32))
     ).drop
@@ -62,7 +62,7 @@ def test_two_different_wrong_answers_are_a_change_without_a_loss():
     assert (drop.wrong_to_other_wrong, drop.changed, drop.points) == (1, 1, 0.0)
 
 
-def test_without_a_reference_only_the_accuracy_is_told():
+def test_without_a_reference_only_the_accuracy_is_told() -> None:
     result = evaluate(Scores(np.eye(3, dtype=np.float32), np.array([0, 1, 0])))
     assert set(result.values) == {"top1", "top5", "ties"}
     assert (result.agreement, result.sqnr_db, result.kl, result.drop) == (None, None, None, None)
@@ -73,7 +73,7 @@ def test_without_a_reference_only_the_accuracy_is_told():
                 metric.function(Scores(np.eye(3, dtype=np.float32), np.array([0, 1, 0])))
 
 
-def test_top5_counts_the_label_among_five_and_ties_go_to_the_lower_class():
+def test_top5_counts_the_label_among_five_and_ties_go_to_the_lower_class() -> None:
     outputs = np.array([[9, 8, 7, 6, 5, 4], [1, 1, 1, 1, 1, 1], [9, 8, 7, 6, 5, 5]], np.float32)
     for label, expected in ((5, 0.0), (4, 100.0), (0, 100.0)):
         assert top5(Scores(outputs, np.full(3, label))) == expected
@@ -81,7 +81,7 @@ def test_top5_counts_the_label_among_five_and_ties_go_to_the_lower_class():
 
 @FEW
 @given(st.one_of(scored(), scored(integers=True)))
-def test_values_keep_their_bounds_and_flips_add_up(scores):
+def test_values_keep_their_bounds_and_flips_add_up(scores: Scores) -> None:
     if not scores.reference.any():
         return
     result = evaluate(scores)
@@ -106,7 +106,7 @@ def test_values_keep_their_bounds_and_flips_add_up(scores):
 
 @FEW
 @given(scored())
-def test_a_network_agrees_with_itself(scores):
+def test_a_network_agrees_with_itself(scores: Scores) -> None:
     if not scores.outputs.any():
         return
     same = evaluate(Scores(scores.outputs, scores.labels, scores.outputs))
@@ -117,7 +117,7 @@ def test_a_network_agrees_with_itself(scores):
 
 @FEW
 @given(scored(integers=True))
-def test_top1_is_that_of_the_first_arg_max(scores):
+def test_top1_is_that_of_the_first_arg_max(scores: Scores) -> None:
     assert evaluate(Scores(scores.outputs, scores.labels)).top1 == pytest.approx(
         100 * (scores.outputs.argmax(axis=1) == scores.labels).mean()
     )
@@ -125,7 +125,7 @@ def test_top1_is_that_of_the_first_arg_max(scores):
 
 @FEW
 @given(st.one_of(scored(), scored(integers=True)), st.floats(0.01, 100))
-def test_the_sqnr_does_not_depend_on_the_unit(scores, unit):
+def test_the_sqnr_does_not_depend_on_the_unit(scores: Scores, unit: float) -> None:
     if not scores.reference.any():
         return
     scaled = Scores(
@@ -139,7 +139,7 @@ def test_the_sqnr_does_not_depend_on_the_unit(scores, unit):
         assert sqnr(scaled) == pytest.approx(sqnr(scores), abs=1e-6)
 
 
-def test_the_divergence_of_logits_is_that_of_their_distributions():
+def test_the_divergence_of_logits_is_that_of_their_distributions() -> None:
     rng = np.random.default_rng(0)
     labels = np.zeros(50, np.int64)
     reference, outputs = rng.normal(0, 2, (2, 50, 10)).astype(np.float32)
@@ -153,7 +153,7 @@ def test_the_divergence_of_logits_is_that_of_their_distributions():
     assert of_probabilities == pytest.approx(of_logits, rel=1e-3)
 
 
-def test_zeros_in_int8_probabilities_give_a_finite_divergence():
+def test_zeros_in_int8_probabilities_give_a_finite_divergence() -> None:
     reference = np.array([[0.5, 0.5, 0.0]], np.float32)
     outputs = np.array([[1.0, 0.0, 0.0]], np.float32)
     value = kl(Scores(outputs, np.array([0]), reference))
@@ -161,7 +161,7 @@ def test_zeros_in_int8_probabilities_give_a_finite_divergence():
     assert value == pytest.approx(expected, rel=1e-4)
 
 
-def test_negative_outputs_are_not_taken_for_probabilities():
+def test_negative_outputs_are_not_taken_for_probabilities() -> None:
     with pytest.raises(InvalidInputError, match="softmax"):
         kl(
             Scores(
@@ -173,7 +173,7 @@ def test_negative_outputs_are_not_taken_for_probabilities():
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_outputs_that_are_not_finite_are_never_hidden(bad):
+def test_outputs_that_are_not_finite_are_never_hidden(bad: float) -> None:
     good = np.eye(3, dtype=np.float32)
     broken = good.copy()
     broken[1, 2] = bad
@@ -183,7 +183,7 @@ def test_outputs_that_are_not_finite_are_never_hidden(bad):
         Scores(good, np.arange(3), broken)
 
 
-def test_tables_that_do_not_fit_are_refused():
+def test_tables_that_do_not_fit_are_refused() -> None:
     eye = np.eye(3, dtype=np.float32)
     for outputs, labels, reference in (
         (eye, np.array([0, 1]), None),
@@ -198,12 +198,12 @@ def test_tables_that_do_not_fit_are_refused():
             Scores(outputs, labels, reference)
 
 
-def test_a_float_network_that_says_nothing_is_refused():
+def test_a_float_network_that_says_nothing_is_refused() -> None:
     with pytest.raises(InvalidInputError, match="not all zero"):
         evaluate(Scores(np.eye(2, dtype=np.float32), np.arange(2), np.zeros((2, 2), np.float32)))
 
 
-def test_results_are_json():
+def test_results_are_json() -> None:
     rng = np.random.default_rng(1)
     reference, outputs = rng.normal(size=(2, 20, 4)).astype(np.float32)
     result = evaluate(Scores(outputs, rng.integers(0, 4, 20), reference))

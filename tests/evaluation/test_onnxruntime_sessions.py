@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -57,7 +58,7 @@ def expected(images: np.ndarray) -> np.ndarray:
     return np.clip(features, 0, 6).mean((1, 2)) @ DENSE
 
 
-def test_both_modes_are_registered_and_the_usual_one_is_the_default(tmp_path):
+def test_both_modes_are_registered_and_the_usual_one_is_the_default(tmp_path: Path) -> None:
     path = convolutional(tmp_path / "a.onnx", ["batch", 3, SIZE, SIZE])
     assert runtime_for(path).name == "onnxruntime"
     assert runtime_for(path).open(path, 2).info.kernels == "MLAS"
@@ -68,14 +69,16 @@ def test_both_modes_are_registered_and_the_usual_one_is_the_default(tmp_path):
 
 @pytest.mark.parametrize("batch", ["batch", None, 1, 4])
 @pytest.mark.parametrize("axes", [(3, SIZE, SIZE), (SIZE, SIZE, 3)])
-def test_layouts_and_batches_give_one_answer(tmp_path, images, batch, axes):
+def test_layouts_and_batches_give_one_answer(
+    tmp_path: Path, images: np.ndarray, batch: str | int | None, axes: tuple[Any, ...]
+) -> None:
     path = convolutional(tmp_path / "a.onnx", [batch, *axes])
     outputs = runtime_for(path).open(path, 1).predict(images)
     assert outputs.dtype == np.float32
     np.testing.assert_allclose(outputs, expected(images), rtol=1e-4, atol=1e-5)
 
 
-def test_half_precision_inputs_and_outputs(tmp_path, images):
+def test_half_precision_inputs_and_outputs(tmp_path: Path, images: np.ndarray) -> None:
     nodes = [helper.make_node("ReduceMean", ["x", "axes"], ["y"], keepdims=0)]
     path = write(
         tmp_path / "half.onnx",
@@ -113,14 +116,14 @@ def saturating(path: Path) -> Path:
     return write(path, nodes, constants, [("x", FLOAT, ["batch", SIZE, SIZE, 3])])
 
 
-def test_the_precise_mode_does_not_saturate_sums_on_any_processor(tmp_path):
+def test_the_precise_mode_does_not_saturate_sums_on_any_processor(tmp_path: Path) -> None:
     path = saturating(tmp_path / "sat.onnx")
     ones = np.ones((2, SIZE, SIZE, 3), np.float32)
     outputs = runtime_for(path, "onnxruntime-precise").open(path, 1).predict(ones)
     assert np.array_equal(outputs, np.full((2, CLASSES), SIZE * SIZE * 3, np.float32))
 
 
-def test_dynamic_quantization_does_not_depend_on_the_neighbours(tmp_path):
+def test_dynamic_quantization_does_not_depend_on_the_neighbours(tmp_path: Path) -> None:
     constants = {"flat": np.array([-1, SIZE * SIZE * 3]), "half": np.float32(0.5)}
     nodes = [
         helper.make_node("Reshape", ["x", "flat"], ["f"]),
@@ -141,7 +144,7 @@ def test_dynamic_quantization_does_not_depend_on_the_neighbours(tmp_path):
     assert np.array_equal(session.predict(images), one_by_one)
 
 
-def test_the_timed_call_runs_the_image(tmp_path, images):
+def test_the_timed_call_runs_the_image(tmp_path: Path, images: np.ndarray) -> None:
     path = convolutional(tmp_path / "a.onnx", ["batch", 3, SIZE, SIZE])
     call = runtime_for(path).open(path, 1).timed_call(images[:1])
     call()
@@ -153,7 +156,9 @@ def test_the_timed_call_runs_the_image(tmp_path, images):
 
 
 @pytest.mark.parametrize("content", [b"", b"junk" * 100, None])
-def test_corrupt_files_are_refused_in_one_sentence(tmp_path, content, capfd):
+def test_corrupt_files_are_refused_in_one_sentence(
+    tmp_path: Path, content: bytes | None, capfd: pytest.CaptureFixture[str]
+) -> None:
     path = convolutional(tmp_path / "broken.onnx", [1, 3, SIZE, SIZE])
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2] if content is None else content)
@@ -164,7 +169,7 @@ def test_corrupt_files_are_refused_in_one_sentence(tmp_path, content, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_file_that_fails_when_it_runs_is_refused(tmp_path, images):
+def test_a_file_that_fails_when_it_runs_is_refused(tmp_path: Path, images: np.ndarray) -> None:
     nodes = [helper.make_node("Reshape", ["x", "shape"], ["y"])]
     path = write(
         tmp_path / "reshape.onnx",
@@ -186,7 +191,7 @@ def test_a_file_that_fails_when_it_runs_is_refused(tmp_path, images):
         ([("x", TensorProto.INT32, [1, 8, 8, 3])], "float32 or float16"),
     ],
 )
-def test_other_inputs_are_refused(tmp_path, inputs, rule):
+def test_other_inputs_are_refused(tmp_path: Path, inputs: list[tuple[Any, ...]], rule: str) -> None:
     nodes = [helper.make_node("Shape", ["x"], ["s"]), helper.make_node("Cast", ["s"], ["y"], to=1)]
     path = write(tmp_path / "other.onnx", nodes, {}, inputs, ("y", FLOAT, [4]))
     with pytest.raises(InvalidInputError, match=rule):

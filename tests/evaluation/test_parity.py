@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import onnx
 import pytest
@@ -48,7 +51,7 @@ def asked(model, name):
     return request(model, recipe(name))
 
 
-def test_the_same_integers_are_found_equal(twins):
+def test_the_same_integers_are_found_equal(twins: tuple[Path, Path]) -> None:
     found = compare_files(*twins)
     assert found.differences == ()
     assert found.same
@@ -68,7 +71,9 @@ def test_the_same_integers_are_found_equal(twins):
         (".0.s", "weight", "scales, first"),
     ],
 )
-def test_one_changed_number_is_found(twins, folder, suffix, part, detail):
+def test_one_changed_number_is_found(
+    twins: tuple[Path, Path], folder: Path, suffix: str, part: str, detail: str
+) -> None:
     changed = onnx.load(str(twins[1]))
     step = compare_files(*twins).pairs[2].tflite
     (tensor,) = [t for t in changed.graph.initializer if t.name == step.tensor + suffix]
@@ -82,7 +87,7 @@ def test_one_changed_number_is_found(twins, folder, suffix, part, detail):
     assert detail in found.detail
 
 
-def test_files_of_two_converters_differ(model, folder):
+def test_files_of_two_converters_differ(model: Any, folder: Path) -> None:
     first, second = folder / "own.tflite", folder / "own.onnx"
     TFLITE.write(asked(model, "tflite-int8"), first)
     ONNX.write(asked(model, "onnx-int8"), second)
@@ -91,7 +96,7 @@ def test_files_of_two_converters_differ(model, folder):
     assert {difference.part for difference in found.differences} >= {"weight", "bias"}
 
 
-def test_another_network_is_told_by_its_steps(twins, folder):
+def test_another_network_is_told_by_its_steps(twins: tuple[Path, Path], folder: Path) -> None:
     shorter = onnx.load(str(twins[1]))
     (total,) = [node for node in shorter.graph.node if node.op_type == "Add"]
     total.op_type = "Mul"
@@ -105,14 +110,14 @@ def test_another_network_is_told_by_its_steps(twins, folder):
     ]
 
 
-def test_a_float_onnx_is_refused(model, twins, folder):
+def test_a_float_onnx_is_refused(model: Any, twins: tuple[Path, Path], folder: Path) -> None:
     path = folder / "float.onnx"
     ONNX.write(asked(model, "onnx-float32"), path)
     with pytest.raises(UnsupportedError, match="QuantizeLinear"):
         compare_files(twins[0], path)
 
 
-def test_scales_that_are_not_stored_are_refused(twins, folder):
+def test_scales_that_are_not_stored_are_refused(twins: tuple[Path, Path], folder: Path) -> None:
     bare = onnx.load(str(twins[1]))
     (scale,) = [t for t in bare.graph.initializer if t.name == "scores.s"]
     bare.graph.initializer.remove(scale)
@@ -122,7 +127,7 @@ def test_scales_that_are_not_stored_are_refused(twins, folder):
         compare_files(twins[0], path)
 
 
-def test_every_runtime_is_compared_on_the_same_integers(twins):
+def test_every_runtime_is_compared_on_the_same_integers(twins: tuple[Path, Path]) -> None:
     rows = {
         row.info.runtime: row for row in compare_outputs(*twins, on_the_grid(twins[0], images(4)))
     }
@@ -142,7 +147,9 @@ def as_with_vnni(monkeypatch):
     monkeypatch.setattr(parity_runs, "open_session", precise_session)
 
 
-def test_layers_are_walked_to_the_first_difference(twins, as_with_vnni):
+def test_layers_are_walked_to_the_first_difference(
+    twins: tuple[Path, Path], as_with_vnni: Any
+) -> None:
     tflite, twin = twins
     pairs = compare_files(tflite, twin).pairs
     batch = random_images(tflite, 2, seed=1)
@@ -155,7 +162,9 @@ def test_layers_are_walked_to_the_first_difference(twins, as_with_vnni):
     assert other.rows[1].distance.largest <= 1  # one layer rounds otherwise by a step at most
 
 
-def test_the_walk_names_the_layer_that_was_changed(twins, folder, as_with_vnni):
+def test_the_walk_names_the_layer_that_was_changed(
+    twins: tuple[Path, Path], folder: Path, as_with_vnni: Any
+) -> None:
     tflite, twin = twins
     pairs = compare_files(tflite, twin).pairs
     step = pairs[4].tflite
@@ -170,7 +179,7 @@ def test_the_walk_names_the_layer_that_was_changed(twins, folder, as_with_vnni):
     assert far[0] == step.name
 
 
-def test_random_images_are_seeded_and_on_the_grid(twins):
+def test_random_images_are_seeded_and_on_the_grid(twins: tuple[Path, Path]) -> None:
     first, second = (random_images(twins[0], 3, seed=5) for _ in range(2))
     assert np.array_equal(first, second)
     assert np.array_equal(on_the_grid(twins[0], first), first)

@@ -4,6 +4,8 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -51,7 +53,7 @@ class Sleepy:
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5])
-def test_outputs_are_in_the_order_of_the_indices_whatever_the_timing(workers):
+def test_outputs_are_in_the_order_of_the_indices_whatever_the_timing(workers: int) -> None:
     indices = np.random.default_rng(2).permutation(103)
     opened: list[Sleepy] = []
     outputs, labels = predict_all(
@@ -65,7 +67,7 @@ def test_outputs_are_in_the_order_of_the_indices_whatever_the_timing(workers):
     assert np.array_equal(labels, np.arange(103) % 10)
 
 
-def test_workers_run_at_the_same_time():
+def test_workers_run_at_the_same_time() -> None:
     meeting = threading.Barrier(2, timeout=5)
 
     class Meeting(Sleepy):
@@ -78,7 +80,7 @@ def test_workers_run_at_the_same_time():
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-def test_the_number_of_batches_in_flight_is_bounded(workers):
+def test_the_number_of_batches_in_flight_is_bounded(workers: int) -> None:
     taken = 0
     most = 0
     finished: list[int] = [0]
@@ -96,7 +98,7 @@ def test_the_number_of_batches_in_flight_is_bounded(workers):
     assert most <= 2 * (workers + 1)
 
 
-def test_all_networks_see_identical_tensors_and_images_are_made_once():
+def test_all_networks_see_identical_tensors_and_images_are_made_once() -> None:
     sessions = {"a": Sleepy(1), "b": Sleepy(2)}
     made: list[int] = []
 
@@ -113,7 +115,7 @@ def test_all_networks_see_identical_tensors_and_images_are_made_once():
     assert np.array_equal(result.indices, np.arange(20))
 
 
-def test_an_error_in_a_worker_reaches_the_caller_and_stops_the_rest():
+def test_an_error_in_a_worker_reaches_the_caller_and_stops_the_rest() -> None:
     taken: list[int] = []
     opened: list[Sleepy] = []
 
@@ -134,7 +136,7 @@ def test_an_error_in_a_worker_reaches_the_caller_and_stops_the_rest():
     assert threading.active_count() == before
 
 
-def test_an_error_in_the_stream_or_in_progress_reaches_the_caller():
+def test_an_error_in_the_stream_or_in_progress_reaches_the_caller() -> None:
     def broken():
         yield from stream(np.arange(6), 2)
         raise OSError("disk")
@@ -152,7 +154,7 @@ def test_an_error_in_the_stream_or_in_progress_reaches_the_caller():
     assert caught.value.__traceback__ is not None
 
 
-def test_an_error_when_a_session_is_opened_reaches_the_caller():
+def test_an_error_when_a_session_is_opened_reaches_the_caller() -> None:
     def refuse():
         raise InvalidInputError("no", received="file", remedy="give another")
 
@@ -160,7 +162,7 @@ def test_an_error_when_a_session_is_opened_reaches_the_caller():
         predict_all(refuse, stream(np.arange(4), 2))
 
 
-def test_empty_streams_missing_networks_and_repeated_indices_are_refused():
+def test_empty_streams_missing_networks_and_repeated_indices_are_refused() -> None:
     with pytest.raises(InvalidInputError, match="one image at least"):
         predict_all(Sleepy, iter(()))
     with pytest.raises(InvalidInputError, match="0 workers"):
@@ -171,7 +173,9 @@ def test_empty_streams_missing_networks_and_repeated_indices_are_refused():
         predict_all(Sleepy, stream(np.array([0, 1, 1]), 2))
 
 
-def test_files_and_the_keras_model_side_by_side(litert_files, keras_model):
+def test_files_and_the_keras_model_side_by_side(
+    litert_files: dict[str, Path], keras_model: Any
+) -> None:
     images = random_images(33, seed=9)
     order = np.random.default_rng(0).permutation(33)
     batches = [Images(images[i], np.zeros(len(i), np.int64), i) for i in np.split(order, [8, 20])]

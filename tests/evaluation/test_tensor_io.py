@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +28,9 @@ def by_formula(value: float, scale: float, zero_point: int, low: int, high: int)
     dtype=st.sampled_from(["int8", "uint8", "int16"]),
     data=st.data(),
 )
-def test_quantize_and_dequantize_are_the_formula_to_the_integer(values, scale, dtype, data):
+def test_quantize_and_dequantize_are_the_formula_to_the_integer(
+    values: list[Any], scale: float, dtype: str, data: st.DataObject
+) -> None:
     limits = np.iinfo(dtype)
     low, high = int(limits.min), int(limits.max)
     zero_point = data.draw(st.integers(low, high))
@@ -39,7 +42,7 @@ def test_quantize_and_dequantize_are_the_formula_to_the_integer(values, scale, d
     assert quantization.dequantize(integers).tolist() == expected
 
 
-def test_rounding_is_away_from_zero_and_is_not_fooled_by_single_precision():
+def test_rounding_is_away_from_zero_and_is_not_fooled_by_single_precision() -> None:
     below_half = float(np.nextafter(np.float32(0.5), np.float32(0)))
     values = np.array([0.5, 1.5, 2.5, -0.5, -2.5, below_half, -below_half, 1e9, -1e9], np.float32)
     integers = Quantization(1.0, 3, "int8").quantize(values)
@@ -56,7 +59,7 @@ def test_rounding_is_away_from_zero_and_is_not_fooled_by_single_precision():
         ((2, 3, 16, 3), ImageInput(3, 16, Layout.NHWC, 2)),
     ],
 )
-def test_shapes_are_read(shape, expected):
+def test_shapes_are_read(shape: tuple[int | None, ...], expected: ImageInput) -> None:
     assert ImageInput.from_shape(shape, "x") == expected
 
 
@@ -64,12 +67,12 @@ def test_shapes_are_read(shape, expected):
     "shape",
     [(1, 16, 16, 4), (1, 16, 16), (1, "h", 16, 3), (1, 3, None, 16), (1, -1, -1, 3), ()],
 )
-def test_shapes_of_other_inputs_are_refused(shape):
+def test_shapes_of_other_inputs_are_refused(shape: tuple[int | None, ...]) -> None:
     with pytest.raises(InvalidInputError, match="fixed height and width"):
         ImageInput.from_shape(shape, "x")
 
 
-def test_chunks_are_filled_up_and_arranged():
+def test_chunks_are_filled_up_and_arranged() -> None:
     images = np.arange(3 * 2 * 2 * 3, dtype=np.float32).reshape(3, 2, 2, 3)
     calls = list(ImageInput(2, 2, Layout.NCHW, 2).chunks(images))
     assert [(call.shape, wanted) for call, wanted in calls] == [
@@ -92,12 +95,12 @@ def test_chunks_are_filled_up_and_arranged():
         np.full((1, 2, 2, 3), np.nan, np.float32),
     ],
 )
-def test_wrong_images_are_refused(images):
+def test_wrong_images_are_refused(images: np.ndarray) -> None:
     with pytest.raises(InvalidInputError):
         list(ImageInput(2, 2, Layout.NHWC, 1).chunks(images))
 
 
-def test_the_clock_takes_one_image_and_a_file_that_takes_one():
+def test_the_clock_takes_one_image_and_a_file_that_takes_one() -> None:
     image = np.zeros((1, 2, 2, 3), np.float32)
     assert ImageInput(2, 2, Layout.NHWC, 1).single(image).shape == (1, 2, 2, 3)
     with pytest.raises(InvalidInputError, match="time of one image"):

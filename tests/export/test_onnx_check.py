@@ -1,5 +1,7 @@
 """The check of a written file finds what is not as the recipe says; the rewrites are exact."""
 
+from __future__ import annotations
+
 from dataclasses import replace
 
 import numpy as np
@@ -42,19 +44,19 @@ def filters(*largest):
     return [[[[value]], [[1]]] for value in largest]
 
 
-def test_a_good_graph_passes():
+def test_a_good_graph_passes() -> None:
     assert check_graph(quantized(filters(127, -127), [0.1, 0.2]), ASKED) is None
 
 
 @pytest.mark.parametrize("pair", [(127, 2), (65, 64), (-100, -29)])
-def test_neighbouring_weights_that_could_saturate(pair):
+def test_neighbouring_weights_that_could_saturate(pair: tuple[int, ...]) -> None:
     graph = quantized([[[[1]], [[1]]], [[[pair[0]]], [[pair[1]]]]], [0.1, 0.2])
     with pytest.raises(UnsupportedError, match="neighbouring weights of conv add up to 129"):
         check_graph(graph, ASKED)
     check_graph(graph, replace(ASKED, weight_range=WeightRange.FULL))
 
 
-def test_a_depthwise_weight_may_use_all_bits():
+def test_a_depthwise_weight_may_use_all_bits() -> None:
     graph = quantized([[[[127]]], [[[-127]]]], [0.1, 0.2], group=2)
     assert check_graph(graph, ASKED) is None
 
@@ -62,17 +64,17 @@ def test_a_depthwise_weight_may_use_all_bits():
 @pytest.mark.parametrize(
     ("name", "scales"), [("onnx-int8", [0.1]), ("onnx-int8-per-tensor", [0.1, 0.2])]
 )
-def test_another_granularity(name, scales):
+def test_another_granularity(name: str, scales: list[float]) -> None:
     with pytest.raises(UnsupportedError, match="scales"):
         check_graph(quantized(filters(3, 4), scales), recipe(name))
 
 
-def test_a_float_on_the_way_out():
+def test_a_float_on_the_way_out() -> None:
     with pytest.raises(UnsupportedError, match="Conv conv gives floats"):
         check_graph(quantized(filters(3, 4), [0.1, 0.2], last="Relu"), ASKED)
 
 
-def test_a_float_on_the_way_in():
+def test_a_float_on_the_way_in() -> None:
     graph = quantized(filters(3, 4), [0.1, 0.2])
     graph.nodes[3].inputs[0] = "image"
     with pytest.raises(UnsupportedError, match="Conv conv reads floats"):
@@ -80,12 +82,12 @@ def test_a_float_on_the_way_in():
 
 
 @pytest.mark.parametrize("scale", [np.nan, np.inf, 0.0, -1.0])
-def test_a_scale_that_is_none(scale):
+def test_a_scale_that_is_none(scale: float) -> None:
     with pytest.raises(InvalidInputError, match="scales"):
         check_graph(quantized(filters(3, 4), [0.1, scale]), ASKED)
 
 
-def test_quantizers_in_a_float_file_and_floats_in_others():
+def test_quantizers_in_a_float_file_and_floats_in_others() -> None:
     graph = quantized(filters(3, 4), [0.1, 0.2])
     for name in ("onnx-float32", "onnx-float16", "onnx-dynamic"):
         with pytest.raises(UnsupportedError, match=name):
@@ -127,7 +129,7 @@ def float_graph(seed=0):
     return Graph(nodes, values, ("image", (3, 2, 6, 6)), ("scores", (3, 4)))
 
 
-def test_rewrites_keep_the_function():
+def test_rewrites_keep_the_function() -> None:
     pixels = np.random.default_rng(1).normal(size=(3, 6, 6, 2)).astype(np.float32)
     reference = float_graph()
     reference.input = ("image", ("batch", *reference.input[1][1:]))
@@ -145,7 +147,7 @@ def test_rewrites_keep_the_function():
 
 
 @pytest.mark.parametrize("change", ["value", "channels", "reflect", "read twice"])
-def test_padding_that_a_convolution_cannot_do_stays(change):
+def test_padding_that_a_convolution_cannot_do_stays(change: str) -> None:
     graph = float_graph()
     pad = graph.nodes[0]
     if change == "value":
@@ -166,7 +168,7 @@ def test_padding_that_a_convolution_cannot_do_stays(change):
     assert graph.nodes[0].op_type == "Pad"
 
 
-def test_scales_reach_the_bound_and_never_vanish():
+def test_scales_reach_the_bound_and_never_vanish() -> None:
     gemm = Node("Gemm", ["x", "w"], ["y"], {"transB": 1}, "gemm")
     weight = np.float32([[-4.0, -8.0, 2.0], [0.0, 0.0, 0.0], [1e-30, 0.0, 0.0]])
     full, safe = WeightRange.FULL, WeightRange.SATURATION_SAFE
@@ -184,7 +186,7 @@ def test_scales_reach_the_bound_and_never_vanish():
 
 @settings(max_examples=50, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 9), st.sampled_from([1, 3]))
-def test_rounded_neighbours_never_pass_the_bound(seed, channels, kernel):
+def test_rounded_neighbours_never_pass_the_bound(seed: int, channels: int, kernel: int) -> None:
     """Whatever the weights: 255 times two that a kernel pairs fits in 16 bits.
 
     With an even number of channels it pairs 0 and 1, 2 and 3, ...; with an odd one any neighbours.

@@ -1,6 +1,9 @@
 """Taking ONNX files apart, whole and damaged ones."""
 
+from __future__ import annotations
+
 import json
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -10,15 +13,13 @@ from export.onnx_target import TARGET
 from export.target import CARD_KEY
 from foundation.errors import InvalidInputError
 from quantize.recipes import recipe
-from tests.export.onnx_cases import ONNX_RECIPES, request_for, small_model
+from tests.export.onnx_cases import ONNX_RECIPES
 
 
-@pytest.fixture(scope="module")
-def files(tmp_path_factory):
-    model, folder = small_model(), tmp_path_factory.mktemp("onnx")
-    for asked in ONNX_RECIPES:
-        TARGET.write(request_for(model, asked), folder / f"{asked.name}.onnx")
-    return folder
+@pytest.fixture
+def files(onnx_files):
+    """The folder of every recipe's file."""
+    return onnx_files["onnx-float32"].parent
 
 
 def count(inspection, name, compute=None):
@@ -27,7 +28,7 @@ def count(inspection, name, compute=None):
 
 
 @pytest.mark.parametrize("name", [r.name for r in ONNX_RECIPES])
-def test_sizes_add_up_and_values_are_plain(files, name):
+def test_sizes_add_up_and_values_are_plain(files: Path, name: str) -> None:
     path = files / f"{name}.onnx"
     found = TARGET.inspect(path)
     assert found.size_bytes == path.stat().st_size == sum(found.size_by_part.values())
@@ -39,7 +40,7 @@ def test_sizes_add_up_and_values_are_plain(files, name):
     assert found.opset == "ai.onnx 15"
 
 
-def test_compute_types(files):
+def test_compute_types(files: Path) -> None:
     floats = TARGET.inspect(files / "onnx-float32.onnx")
     assert count(floats, "Conv", "float32") == 19
     assert count(TARGET.inspect(files / "onnx-float16.onnx"), "Conv", "float16") == 19
@@ -51,7 +52,7 @@ def test_compute_types(files):
     assert floats.size_by_part["quantization"] == 0 < int8.size_by_part["quantization"]
 
 
-def test_scales_of_weights_and_activations(files):
+def test_scales_of_weights_and_activations(files: Path) -> None:
     tensors = {t.name: t for t in TARGET.inspect(files / "onnx-int8.onnx").tensors}
     weight = tensors["Conv1.weight.q"]
     assert (weight.dtype, weight.axis, len(weight.scale)) == ("int8", 0, weight.shape[0])
@@ -71,7 +72,7 @@ def test_scales_of_weights_and_activations(files):
 
 
 @pytest.mark.parametrize("content", [b"", b"\x00" * 64, b"PK\x03\x04 no model", b"\x08\x08"])
-def test_no_onnx_model(content, tmp_path):
+def test_no_onnx_model(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "net.onnx"
     path.write_bytes(content)
     for read in (TARGET.inspect, TARGET.read_card):
@@ -82,7 +83,7 @@ def test_no_onnx_model(content, tmp_path):
 
 
 @pytest.mark.parametrize("part", [0.01, 0.3, 0.6, 0.9, 0.999])
-def test_truncated(part, files, tmp_path):
+def test_truncated(part: float, files: Path, tmp_path: Path) -> None:
     content = (files / "onnx-int8.onnx").read_bytes()
     path = tmp_path / "net.onnx"
     path.write_bytes(content[: int(part * len(content))])
@@ -91,7 +92,7 @@ def test_truncated(part, files, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["onnx-int8", "onnx-dynamic"])
-def test_flipped_bits_give_a_result_or_one_sentence(name, files, tmp_path):
+def test_flipped_bits_give_a_result_or_one_sentence(name: str, files: Path, tmp_path: Path) -> None:
     content = (files / f"{name}.onnx").read_bytes()
     rng = np.random.default_rng(2)
     # Damage to the stored weights goes unnoticed; what matters is the structure around them.
@@ -122,7 +123,7 @@ def foreign(path, **metadata):
     return path
 
 
-def test_shapes_that_contradict_each_other(tmp_path):
+def test_shapes_that_contradict_each_other(tmp_path: Path) -> None:
     path = foreign(tmp_path / "net.onnx")
     model = onnx.load(path)
     model.graph.initializer.append(onnx.numpy_helper.from_array(np.zeros((2, 3, 4)), "x"))
@@ -131,7 +132,7 @@ def test_shapes_that_contradict_each_other(tmp_path):
         TARGET.inspect(path)
 
 
-def test_a_foreign_file_has_no_card(tmp_path):
+def test_a_foreign_file_has_no_card(tmp_path: Path) -> None:
     path = foreign(tmp_path / "net.onnx", author="someone")
     assert TARGET.read_card(path) is None
     found = TARGET.inspect(path)
@@ -143,13 +144,13 @@ def test_a_foreign_file_has_no_card(tmp_path):
     "text",
     ["", "{", "[]", "{}", '{"preprocessing":{"size":[8,8]},"recipe":{"name":"no-such"}}', "5"],
 )
-def test_a_damaged_card(text, tmp_path):
+def test_a_damaged_card(text: str, tmp_path: Path) -> None:
     path = foreign(tmp_path / "net.onnx", **{CARD_KEY: text})
     with pytest.raises(InvalidInputError, match="metadata entry"):
         TARGET.read_card(path)
 
 
-def test_the_card_names_the_recipe(files):
+def test_the_card_names_the_recipe(files: Path) -> None:
     card = TARGET.read_card(files / "onnx-int8.onnx")
     assert card is not None
     assert card.recipe == recipe("onnx-int8")

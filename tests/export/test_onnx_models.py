@@ -1,6 +1,9 @@
 """Models of every form: nested, sequential, saved, fixed in batch, and with other blocks."""
 
+from __future__ import annotations
+
 from dataclasses import replace
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -87,7 +90,7 @@ def scores(model, pixels):
 
 @pytest.mark.parametrize("layout", list(Layout))
 @pytest.mark.parametrize("form", ["functional", "fixed", "fixed4", "nested", "sequential", "saved"])
-def test_float32_is_exact(form, layout, tmp_path):
+def test_float32_is_exact(form: str, layout: Layout, tmp_path: Path) -> None:
     model = build(form, tmp_path)
     path = tmp_path / "net.onnx"
     TARGET.write(request_for(model, replace(recipe("onnx-float32"), layout=layout), SIZE), path)
@@ -102,7 +105,7 @@ def test_float32_is_exact(form, layout, tmp_path):
     "name", ["onnx-int8", "onnx-int8-per-tensor", "onnx-dynamic", "onnx-float16"]
 )
 @pytest.mark.parametrize("form", ["nested", "sequential"])
-def test_reduced_precision(form, name, tmp_path):
+def test_reduced_precision(form: str, name: str, tmp_path: Path) -> None:
     model = build(form, tmp_path)
     path = tmp_path / "net.onnx"
     TARGET.write(request_for(model, recipe(name), SIZE), path)
@@ -110,7 +113,7 @@ def test_reduced_precision(form, name, tmp_path):
     assert sqnr(scores(model, pixels), run(path, pixels)) > 25
 
 
-def test_a_depthwise_multiplier_is_no_depthwise_kernel(tmp_path):
+def test_a_depthwise_multiplier_is_no_depthwise_kernel(tmp_path: Path) -> None:
     model = build("functional", tmp_path)
     path = tmp_path / "net.onnx"
     TARGET.write(request_for(model, recipe("onnx-int8"), SIZE), path)
@@ -121,7 +124,7 @@ def test_a_depthwise_multiplier_is_no_depthwise_kernel(tmp_path):
     assert 127 <= np.abs(rows[:, 1:] + rows[:, :-1]).max() <= 128
 
 
-def test_nodes_are_named_after_layers(tmp_path):
+def test_nodes_are_named_after_layers(tmp_path: Path) -> None:
     path = tmp_path / "net.onnx"
     TARGET.write(request_for(build("functional", tmp_path), recipe("onnx-float32"), SIZE), path)
     names = {node.name for node in onnx.load(path).graph.node if node.op_type == "Conv"}
@@ -140,27 +143,27 @@ def channels_model(scale):
 
 
 @pytest.mark.parametrize("scale", [0.0, 1e-35, 1e-12, 1e-6])
-def test_a_dead_channel_keeps_its_bias(scale, tmp_path):
+def test_a_dead_channel_keeps_its_bias(scale: float, tmp_path: Path) -> None:
     model, path = channels_model(scale), tmp_path / "net.onnx"
     TARGET.write(request_for(model, recipe("onnx-int8"), SIZE), path)
     pixels = images(4, SIZE, seed=8)
     np.testing.assert_allclose(run(path, pixels)[:, 3], scores(model, pixels)[:, 3], atol=0.02)
 
 
-def test_numbers_too_large_for_float16(tmp_path):
+def test_numbers_too_large_for_float16(tmp_path: Path) -> None:
     model = channels_model(1e5)
     with pytest.raises(InvalidInputError, match="65504"):
         TARGET.write(request_for(model, recipe("onnx-float16"), SIZE), tmp_path / "net.onnx")
 
 
-def test_weights_that_are_no_numbers(tmp_path):
+def test_weights_that_are_no_numbers(tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match="finite"):
         TARGET.write(
             request_for(channels_model(np.nan), recipe("onnx-int8"), SIZE), tmp_path / "net.onnx"
         )
 
 
-def test_spatial_flatten_needs_nhwc(tmp_path):
+def test_spatial_flatten_needs_nhwc(tmp_path: Path) -> None:
     model = keras.Sequential(
         [
             keras.Input((SIZE, SIZE, 3)),
@@ -177,14 +180,14 @@ def test_spatial_flatten_needs_nhwc(tmp_path):
         TARGET.write(request_for(model, replace(asked, layout=Layout.NCHW), SIZE), path)
 
 
-def test_a_model_with_other_inputs(tmp_path):
+def test_a_model_with_other_inputs(tmp_path: Path) -> None:
     inputs = keras.Input((SIZE, SIZE, 1))
     model = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(inputs))
     with pytest.raises(InvalidInputError, match="one input"):
         TARGET.write(request_for(model, recipe("onnx-float32"), SIZE), tmp_path / "net.onnx")
 
 
-def test_a_layer_that_stays_float_is_named(tmp_path):
+def test_a_layer_that_stays_float_is_named(tmp_path: Path) -> None:
     inputs = keras.Input((SIZE, SIZE, 3))
     x = keras.layers.Conv2D(4, 3, name="conv")(inputs)
     x = keras.layers.Activation("tanh")(x)

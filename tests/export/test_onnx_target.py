@@ -1,9 +1,13 @@
 """Files of the onnx target: what they compute, what they hold, and that they never vary."""
 
+from __future__ import annotations
+
 import subprocess
 import sys
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -19,6 +23,7 @@ from quantize.recipes import (
     IoType,
     Layout,
     Precision,
+    Recipe,
     WeightRange,
     recipe,
 )
@@ -40,9 +45,9 @@ LEAST_SQNR = {
 }
 
 
-@pytest.fixture(scope="module")
-def model():
-    return small_model()
+@pytest.fixture(scope="module", name="model")
+def _model(small_model):
+    return small_model
 
 
 @pytest.fixture(scope="module")
@@ -56,9 +61,11 @@ def base(request):
 
 
 @pytest.fixture(scope="module", params=SHAPES, ids=lambda s: f"{s[0].value}-{s[1].value}")
-def written(request, base, model, tmp_path_factory):
+def written(request, base, model, onnx_files, tmp_path_factory):
     """Recipe and file, for each recipe and both shapes of the input."""
     asked = replace(base, layout=request.param[0], batch=request.param[1])
+    if asked == base:
+        return asked, onnx_files[base.name]
     path = tmp_path_factory.mktemp("onnx") / f"{asked.name}.onnx"
     TARGET.write(request_for(model, asked), path)
     return asked, path
@@ -72,7 +79,7 @@ def constants_of(path):
     return {t.name: numpy_helper.to_array(t) for t in onnx.load(path).graph.initializer}
 
 
-def test_scores_are_those_of_keras(written, expected):
+def test_scores_are_those_of_keras(written: tuple[Recipe, Path], expected: np.ndarray) -> None:
     asked, path = written
     full_range = asked.precision is Precision.INT8 and asked.weight_range is WeightRange.FULL
     found = run(path, images(7, seed=9), asked.layout, full_range=full_range)
@@ -81,7 +88,7 @@ def test_scores_are_those_of_keras(written, expected):
         assert np.abs(found - expected).max() < 1e-5 * np.abs(expected).max()
 
 
-def test_input_output_and_batch(written, expected):
+def test_input_output_and_batch(written: tuple[Recipe, Path], expected: np.ndarray) -> None:
     asked, path = written
     model = onnx.load(path)
     onnx.checker.check_model(model, full_check=True)
@@ -94,7 +101,7 @@ def test_input_output_and_batch(written, expected):
     assert run(path, images(1, seed=9), asked.layout).shape == (1, 10)
 
 
-def test_no_stray_transposes_and_no_batch_norms(written):
+def test_no_stray_transposes_and_no_batch_norms(written: tuple[Recipe, Path]) -> None:
     asked, path = written
     counts = Counter(node.op_type for node in nodes_of(path))
     assert counts["Transpose"] == (1 if asked.layout is Layout.NHWC else 0)
@@ -104,7 +111,7 @@ def test_no_stray_transposes_and_no_batch_norms(written):
         assert (counts["Conv"], counts["Add"], counts["Mul"]) == (19, 3, 0)
 
 
-def test_card_labels_and_saturation_are_inside(written):
+def test_card_labels_and_saturation_are_inside(written: tuple[Recipe, Path]) -> None:
     asked, path = written
     contract = request_for(None, asked).preprocessing
     entries = {p.key: p.value for p in onnx.load(path).metadata_props}
@@ -121,7 +128,7 @@ def test_card_labels_and_saturation_are_inside(written):
     assert target_of(path) is TARGET
 
 
-def test_no_path_and_no_converter_in_the_file(written):
+def test_no_path_and_no_converter_in_the_file(written: tuple[Recipe, Path]) -> None:
     model = onnx.load(written[1])
     names = [n for node in model.graph.node for n in (node.name, *node.input, *node.output)]
     content = written[1].read_bytes()
@@ -134,7 +141,9 @@ STATIC = [recipe for recipe in ONNX_RECIPES if recipe.precision is Precision.INT
 
 
 @pytest.mark.parametrize("base", STATIC, indirect=True, ids=lambda r: r.name)
-def test_int8_convolutions_are_fused_by_the_runtime(written, tmp_path):
+def test_int8_convolutions_are_fused_by_the_runtime(
+    written: tuple[Recipe, Path], tmp_path: Path
+) -> None:
     asked, path = written
     assert asked.precision is Precision.INT8
     run(path, images(1), asked.layout, optimized=tmp_path / "optimized.onnx")
@@ -153,7 +162,7 @@ def test_int8_convolutions_are_fused_by_the_runtime(written, tmp_path):
 
 
 @pytest.mark.parametrize("base", STATIC, indirect=True, ids=lambda r: r.name)
-def test_weight_ranges_and_scales(written):
+def test_weight_ranges_and_scales(written: tuple[Recipe, Path]) -> None:
     asked, path = written
     assert asked.precision is Precision.INT8
     constants = constants_of(path)
@@ -185,7 +194,9 @@ def test_weight_ranges_and_scales(written):
     assert seen == {"depthwise": 6, "ordinary": 14}
 
 
-def test_per_channel_is_finer_than_per_tensor_and_full_than_safe(model, expected, tmp_path):
+def test_per_channel_is_finer_than_per_tensor_and_full_than_safe(
+    model: Any, expected: np.ndarray, tmp_path: Path
+) -> None:
     quality = {}
     for name in ("onnx-int8", "onnx-int8-per-tensor", "onnx-int8-full-range"):
         path = tmp_path / f"{name}.onnx"
@@ -198,7 +209,7 @@ def test_per_channel_is_finer_than_per_tensor_and_full_than_safe(model, expected
     assert quality["onnx-int8-full-range"] > quality["onnx-int8-per-tensor"] + 1
 
 
-def test_dynamic_weights_are_unsigned(model, tmp_path):
+def test_dynamic_weights_are_unsigned(model: Any, tmp_path: Path) -> None:
     path = tmp_path / "dynamic.onnx"
     TARGET.write(request_for(model, recipe("onnx-dynamic")), path)
     constants = constants_of(path)
@@ -211,7 +222,7 @@ def test_dynamic_weights_are_unsigned(model, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["onnx-float32", "onnx-dynamic", "onnx-int8"])
-def test_same_bytes_for_the_same_request(name, model, tmp_path):
+def test_same_bytes_for_the_same_request(name: str, model: Any, tmp_path: Path) -> None:
     first, second = tmp_path / "1.onnx", tmp_path / "2.onnx"
     TARGET.write(request_for(model, recipe(name)), first)
     # A network built anew has other automatic names, and the converter's counters have moved on.
@@ -220,7 +231,7 @@ def test_same_bytes_for_the_same_request(name, model, tmp_path):
 
 
 @pytest.mark.slow
-def test_same_bytes_in_another_process(model, tmp_path):
+def test_same_bytes_in_another_process(model: Any, tmp_path: Path) -> None:
     first, second = tmp_path / "1.onnx", tmp_path / "2.onnx"
     TARGET.write(request_for(model, recipe("onnx-int8")), first)
     script = (
@@ -234,7 +245,9 @@ def test_same_bytes_in_another_process(model, tmp_path):
     assert first.read_bytes() == second.read_bytes()
 
 
-def test_nothing_on_stdout_and_no_temporary_files(model, tmp_path, capfd, monkeypatch):
+def test_nothing_on_stdout_and_no_temporary_files(
+    model: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     TARGET.write(request_for(model, recipe("onnx-int8")), tmp_path / "net.onnx")
     assert capfd.readouterr().out == ""
@@ -242,12 +255,12 @@ def test_nothing_on_stdout_and_no_temporary_files(model, tmp_path, capfd, monkey
 
 
 @pytest.mark.parametrize("io", [IoType.INT8, IoType.UINT8])
-def test_integer_input_is_refused(io, model, tmp_path):
+def test_integer_input_is_refused(io: IoType, model: Any, tmp_path: Path) -> None:
     with pytest.raises(UnsupportedError, match="takes and gives float32"):
         TARGET.write(request_for(model, recipe("onnx-int8").with_io(io)), tmp_path / "net.onnx")
 
 
-def test_int16_activations_are_refused(model, tmp_path):
+def test_int16_activations_are_refused(model: Any, tmp_path: Path) -> None:
     asked = replace(recipe("onnx-int8"), precision=Precision.INT16X8)
     with pytest.raises(UnsupportedError, match="int16"):
         TARGET.write(request_for(model, asked), tmp_path / "net.onnx")
@@ -262,25 +275,27 @@ def test_int16_activations_are_refused(model, tmp_path):
         ([images(2)[0]], "batches"),
     ],
 )
-def test_calibration_that_breaks_a_rule(batches, message, model, tmp_path):
+def test_calibration_that_breaks_a_rule(
+    batches: list[Any], message: str, model: Any, tmp_path: Path
+) -> None:
     with pytest.raises(InvalidInputError, match=message):
         TARGET.write(
             request_for(model, recipe("onnx-int8"), batches=batches), tmp_path / "net.onnx"
         )
 
 
-def test_int8_needs_calibration(model, tmp_path):
+def test_int8_needs_calibration(model: Any, tmp_path: Path) -> None:
     request = replace(request_for(model, recipe("onnx-int8")), calibration=None)
     with pytest.raises(InvalidInputError, match="calibration"):
         TARGET.write(request, tmp_path / "net.onnx")
 
 
-def test_files_without_calibration_are_tried_on_random_pixels(model, tmp_path):
+def test_files_without_calibration_are_tried_on_random_pixels(model: Any, tmp_path: Path) -> None:
     request = replace(request_for(model, recipe("onnx-float16")), calibration=None)
     TARGET.write(request, tmp_path / "net.onnx")
     assert (tmp_path / "net.onnx").exists()
 
 
-def test_a_path_that_cannot_be_written(model, tmp_path):
+def test_a_path_that_cannot_be_written(model: Any, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         TARGET.write(request_for(model, recipe("onnx-float32")), tmp_path / "no" / "net.onnx")

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,11 +15,10 @@ from export.target import CARD_KEY, ArtifactCard, export_targets
 from export.tflite import TARGET
 from export.tflite_check import check_file
 from foundation.errors import InvalidInputError, UnsupportedError
-from quantize.recipes import BatchAxis, Granularity, Layout, Precision, recipe
+from quantize.recipes import BatchAxis, Granularity, Layout, Precision, Recipe, recipe
 from tests.export.tflite_cases import (
     IO_RECIPES,
     RECIPES_HERE,
-    build_short,
     calibration,
     images,
     label,
@@ -38,34 +38,31 @@ SQNR_FLOOR_DB = {
 }
 
 
-@pytest.fixture(scope="module")
-def model():
-    return build_short()
+@pytest.fixture
+def model(short_model):
+    return short_model
 
 
-@pytest.fixture(scope="module")
-def written(model, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tflite")
-    paths = {}
-    for each in IO_RECIPES:
-        paths[label(each)] = folder / f"{label(each)}.tflite"
-        TARGET.write(request(model, each, short_spec().preprocessing), paths[label(each)])
-    return paths
+@pytest.fixture
+def written(tflite_files):
+    return tflite_files
 
 
-def test_the_target_is_found_by_name():
+def test_the_target_is_found_by_name() -> None:
     assert export_targets()["tflite"] is TARGET
 
 
 @pytest.mark.parametrize("each", IO_RECIPES, ids=label)
-def test_a_file_computes_what_the_model_does(model, written, each):
+def test_a_file_computes_what_the_model_does(
+    model: Any, written: dict[str, Path], each: Recipe
+) -> None:
     reference = np.asarray(model(images(), training=False))
     found = predict(written[label(each)], images())
     assert sqnr_db(reference, found) > SQNR_FLOOR_DB[each.precision]
 
 
 @pytest.mark.parametrize("each", IO_RECIPES, ids=label)
-def test_a_file_has_the_types_that_were_asked_for(written, each):
+def test_a_file_has_the_types_that_were_asked_for(written: dict[str, Path], each: Recipe) -> None:
     found = TARGET.inspect(written[label(each)])
     (source,), (sink,) = found.inputs, found.outputs
     assert (source.dtype, sink.dtype) == (each.io.value, each.io.value)
@@ -85,7 +82,9 @@ def test_a_file_has_the_types_that_were_asked_for(written, each):
 
 
 @pytest.mark.parametrize("each", IO_RECIPES, ids=label)
-def test_every_file_fails_the_check_of_every_other_recipe(written, each):
+def test_every_file_fails_the_check_of_every_other_recipe(
+    written: dict[str, Path], each: Recipe
+) -> None:
     check_file(written[label(each)], each)
     for other in IO_RECIPES:
         if other != each:
@@ -93,7 +92,7 @@ def test_every_file_fails_the_check_of_every_other_recipe(written, each):
                 check_file(written[label(each)], other)
 
 
-def test_scales_per_channel_are_those_of_convolutions_only(written):
+def test_scales_per_channel_are_those_of_convolutions_only(written: dict[str, Path]) -> None:
     tensors = TARGET.inspect(written["tflite-int8-int8"]).tensors
     kernels = [t for t in tensors if t.constant and t.dtype == "int8" and len(t.shape) == 4]
     assert len(kernels) == 10  # 7 convolutions and 3 depthwise ones
@@ -105,21 +104,21 @@ def test_scales_per_channel_are_those_of_convolutions_only(written):
     assert len(dense.scale) == 1
 
 
-def test_per_tensor_has_one_scale_everywhere(written):
+def test_per_tensor_has_one_scale_everywhere(written: dict[str, Path]) -> None:
     tensors = TARGET.inspect(written["tflite-int8-per-tensor-int8"]).tensors
     assert max(len(t.scale) for t in tensors) == 1
     assert sum(t.constant and len(t.scale) == 1 for t in tensors) > 10
 
 
 @pytest.mark.parametrize("each", IO_RECIPES, ids=label)
-def test_the_card_comes_back(written, each):
+def test_the_card_comes_back(written: dict[str, Path], each: Recipe) -> None:
     expected = ArtifactCard(short_spec().preprocessing, each)
     assert TARGET.read_card(written[label(each)]) == expected
     assert expected.preprocessing.labels
 
 
 @pytest.mark.parametrize("each", IO_RECIPES, ids=label)
-def test_every_buffer_is_aligned_to_16_bytes(written, each):
+def test_every_buffer_is_aligned_to_16_bytes(written: dict[str, Path], each: Recipe) -> None:
     from ai_edge_litert.schema_py_generated import Model
 
     content = np.frombuffer(written[label(each)].read_bytes(), np.uint8)
@@ -136,21 +135,25 @@ def test_every_buffer_is_aligned_to_16_bytes(written, each):
 
 
 @pytest.mark.parametrize("each", IO_RECIPES, ids=label)
-def test_no_path_or_version_of_this_machine_is_in_a_file(written, each):
+def test_no_path_or_version_of_this_machine_is_in_a_file(
+    written: dict[str, Path], each: Recipe
+) -> None:
     content = written[label(each)].read_bytes()
     for leak in (b"/tmp", b"/home", b"/usr", b".py", b"CONVERSION_METADATA", bytes(Path.cwd())):
         assert leak not in content
 
 
 @pytest.mark.parametrize("each", RECIPES_HERE, ids=label)
-def test_the_same_request_gives_the_same_bytes(model, written, each, tmp_path):
+def test_the_same_request_gives_the_same_bytes(
+    model: Any, written: dict[str, Path], each: Recipe, tmp_path: Path
+) -> None:
     again = tmp_path / "again.tflite"
     TARGET.write(request(model, each, short_spec().preprocessing), again)
     assert again.read_bytes() == written[label(each)].read_bytes()
 
 
 @pytest.mark.slow
-def test_another_process_gives_the_same_bytes(tmp_path):
+def test_another_process_gives_the_same_bytes(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from export.tflite import TARGET;"
         "from quantize.recipes import recipe;"
@@ -170,7 +173,9 @@ def test_another_process_gives_the_same_bytes(tmp_path):
     assert len(digests) == 1
 
 
-def test_writing_prints_nothing_to_stdout(model, tmp_path, capfd):
+def test_writing_prints_nothing_to_stdout(
+    model: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     TARGET.write(request(model, recipe("tflite-int8")), tmp_path / "a.tflite")
     assert capfd.readouterr().out == ""
 
@@ -179,14 +184,16 @@ def test_writing_prints_nothing_to_stdout(model, tmp_path, capfd):
     ("change", "words"),
     [({"batch": BatchAxis.NAMED}, "batch"), ({"layout": Layout.NCHW}, "layout")],
 )
-def test_what_tflite_has_not_is_refused(model, tmp_path, change, words):
+def test_what_tflite_has_not_is_refused(
+    model: Any, tmp_path: Path, change: dict[str, Any], words: str
+) -> None:
     wanted = replace(recipe("tflite-float32"), **change)
     with pytest.raises(UnsupportedError, match=words):
         TARGET.write(request(model, wanted), tmp_path / "a.tflite")
     assert not list(tmp_path.iterdir())
 
 
-def test_a_recipe_of_another_target_is_refused(model, tmp_path):
+def test_a_recipe_of_another_target_is_refused(model: Any, tmp_path: Path) -> None:
     with pytest.raises(UnsupportedError, match="onnx-float32"):
         TARGET.write(request(model, recipe("onnx-float32")), tmp_path / "a.tflite")
 
@@ -208,13 +215,15 @@ def _with_nan():
     ],
     ids=["missing", "empty", "nan", "dtype", "shape"],
 )
-def test_calibration_that_breaks_a_rule_is_refused(model, tmp_path, data, words):
+def test_calibration_that_breaks_a_rule_is_refused(
+    model: Any, tmp_path: Path, data: Any, words: str
+) -> None:
     broken = replace(request(model, recipe("tflite-int8")), calibration=data)
     with pytest.raises(InvalidInputError, match=words):
         TARGET.write(broken, tmp_path / "a.tflite")
 
 
-def test_calibration_sets_the_input_scale(model, tmp_path):
+def test_calibration_sets_the_input_scale(model: Any, tmp_path: Path) -> None:
     def half():
         for batch in calibration():
             yield batch / 2
@@ -229,7 +238,7 @@ def test_calibration_sets_the_input_scale(model, tmp_path):
     assert halved.scale[0] == pytest.approx(1 / 255, rel=0.01)
 
 
-def test_the_check_names_what_is_wrong(written):
+def test_the_check_names_what_is_wrong(written: dict[str, Path]) -> None:
     wrong = replace(recipe("tflite-int8"), granularity=Granularity.PER_TENSOR)
     with pytest.raises(UnsupportedError, match="48 scales for"):
         check_file(written["tflite-int8-int8"], wrong)
@@ -237,7 +246,7 @@ def test_the_check_names_what_is_wrong(written):
         check_file(written["tflite-float32-float32"], recipe("tflite-int16x8"))
 
 
-def test_the_card_is_sorted_compact_json(written):
+def test_the_card_is_sorted_compact_json(written: dict[str, Path]) -> None:
     from export.tflite_graph import read_flat_model
 
     text = read_flat_model(written["tflite-int8-int8"]).metadata[CARD_KEY].decode()

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import io
 import zipfile
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,26 +12,17 @@ from export.target import CARD_KEY
 from export.tflite import TARGET
 from export.tflite_graph import read_flat_model
 from foundation.errors import InvalidInputError
-from quantize.recipes import recipe
-from tests.export.tflite_cases import RECIPES_HERE, build_short, label, request
+from quantize.recipes import Recipe, recipe
+from tests.export.tflite_cases import RECIPES_HERE, label
 
 
-@pytest.fixture(scope="module")
-def model():
-    return build_short()
-
-
-@pytest.fixture(scope="module")
-def written(model, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("inspect")
-    paths = {each.name: folder / f"{each.name}.tflite" for each in RECIPES_HERE}
-    for each in RECIPES_HERE:
-        TARGET.write(request(model, each), paths[each.name])
-    return paths
+@pytest.fixture
+def written(tflite_files):
+    return {each.name: tflite_files[label(each)] for each in RECIPES_HERE}
 
 
 @pytest.mark.parametrize("each", RECIPES_HERE, ids=label)
-def test_the_parts_sum_to_the_file(written, each):
+def test_the_parts_sum_to_the_file(written: dict[str, Path], each: Recipe) -> None:
     path = written[each.name]
     found = TARGET.inspect(path)
     parts = found.size_by_part
@@ -47,14 +40,14 @@ def test_the_parts_sum_to_the_file(written, each):
     assert parts["weights"] > parts["other"] > 0
 
 
-def test_weights_take_the_bytes_that_their_types_say(written):
+def test_weights_take_the_bytes_that_their_types_say(written: dict[str, Path]) -> None:
     sizes = {name: TARGET.inspect(path).size_by_part["weights"] for name, path in written.items()}
     assert sizes["tflite-float32"] / sizes["tflite-float16"] == pytest.approx(2, rel=0.02)
     assert 3 < sizes["tflite-float32"] / sizes["tflite-int8"] < 4
 
 
 @pytest.mark.parametrize("each", RECIPES_HERE, ids=label)
-def test_tensors_are_what_litert_says(written, each):
+def test_tensors_are_what_litert_says(written: dict[str, Path], each: Recipe) -> None:
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     interpreter = Interpreter(
@@ -74,7 +67,7 @@ def test_tensors_are_what_litert_says(written, each):
 
 
 @pytest.mark.parametrize("each", RECIPES_HERE, ids=label)
-def test_operators_are_counted_by_type(written, each):
+def test_operators_are_counted_by_type(written: dict[str, Path], each: Recipe) -> None:
     found = {(o.name, o.compute): o.count for o in TARGET.inspect(written[each.name]).operators}
     inside = {"int8": "int8", "int8-per-tensor": "int8", "int16x8": "int16"}.get(
         each.name.removeprefix("tflite-"), "float32"
@@ -90,7 +83,7 @@ def test_operators_are_counted_by_type(written, each):
         assert found["DEQUANTIZE", "float16"] > 10
 
 
-def test_names_are_short_and_ends_have_names_of_their_own(written):
+def test_names_are_short_and_ends_have_names_of_their_own(written: dict[str, Path]) -> None:
     found = TARGET.inspect(written["tflite-int8"])
     assert (found.inputs[0].name, found.outputs[0].name) == ("image", "scores")
     names = [tensor.name for tensor in found.tensors]
@@ -99,11 +92,11 @@ def test_names_are_short_and_ends_have_names_of_their_own(written):
     assert any("expanded_conv_depthwise" in name for name in names)
 
 
-def test_the_format_version_is_given(written):
+def test_the_format_version_is_given(written: dict[str, Path]) -> None:
     assert TARGET.inspect(written["tflite-int8"]).opset.startswith("schema 3, runtime ")
 
 
-def test_an_appended_zip_counts_as_metadata(written, tmp_path):
+def test_an_appended_zip_counts_as_metadata(written: dict[str, Path], tmp_path: Path) -> None:
     path = tmp_path / "a.tflite"
     content = written["tflite-int8"].read_bytes()
     path.write_bytes(content)
@@ -128,7 +121,7 @@ def _with_metadata(content, name, value):
     return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 
 
-def test_a_foreign_file_has_no_card(written, tmp_path):
+def test_a_foreign_file_has_no_card(written: dict[str, Path], tmp_path: Path) -> None:
     path = tmp_path / "a.tflite"
     path.write_bytes(_with_metadata(written["tflite-float32"].read_bytes(), CARD_KEY, None))
     assert TARGET.read_card(path) is None
@@ -140,7 +133,7 @@ def test_a_foreign_file_has_no_card(written, tmp_path):
     [b"no json", b"[]", b"{}", b"\xff\xfe", b'{"preprocessing":{},"recipe":{}}', b"[" * 100_000],
     ids=["text", "list", "empty", "binary", "keys", "deep"],
 )
-def test_a_damaged_card_is_refused(written, tmp_path, value):
+def test_a_damaged_card_is_refused(written: dict[str, Path], tmp_path: Path, value: Any) -> None:
     path = tmp_path / "a.tflite"
     path.write_bytes(_with_metadata(written["tflite-float32"].read_bytes(), CARD_KEY, value))
     with pytest.raises(InvalidInputError):
@@ -159,14 +152,14 @@ def test_a_damaged_card_is_refused(written, tmp_path, value):
     ],
     ids=["empty", "short", "zeros", "zip", "cut", "astray"],
 )
-def test_no_tflite_file_is_refused(tmp_path, content):
+def test_no_tflite_file_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.tflite"
     path.write_bytes(content)
     with pytest.raises(InvalidInputError):
         TARGET.inspect(path)
 
 
-def test_a_missing_file_and_a_folder_are_refused(tmp_path):
+def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
     for path in (tmp_path / "none.tflite", tmp_path):
         with pytest.raises(InvalidInputError, match="can be read"):
             TARGET.inspect(path)
@@ -188,7 +181,7 @@ def _damaged(content, rng):
     return bytes(data)
 
 
-def test_damaged_files_are_read_or_refused(written, tmp_path):
+def test_damaged_files_are_read_or_refused(written: dict[str, Path], tmp_path: Path) -> None:
     rng = np.random.default_rng(11)
     content = written["tflite-int8"].read_bytes()
     path = tmp_path / "a.tflite"
@@ -205,7 +198,7 @@ def test_damaged_files_are_read_or_refused(written, tmp_path):
     assert 100 < refused < 300
 
 
-def test_a_zip_that_is_damaged_is_no_metadata(written, tmp_path):
+def test_a_zip_that_is_damaged_is_no_metadata(written: dict[str, Path], tmp_path: Path) -> None:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr("labels.txt", "one")

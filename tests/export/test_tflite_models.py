@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -99,7 +102,9 @@ FORMS = (
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize(("name", "floor_db"), [("tflite-float32", 90), ("tflite-int8", 20)])
-def test_every_form_of_model_is_written(tmp_path, form, name, floor_db):
+def test_every_form_of_model_is_written(
+    tmp_path: Path, form: Any, name: str, floor_db: int
+) -> None:
     import keras
 
     model = _form(form, tmp_path / "saved")
@@ -109,7 +114,7 @@ def test_every_form_of_model_is_written(tmp_path, form, name, floor_db):
     assert sqnr_db(np.asarray(outputs[0]), predict(path, images())) > floor_db
 
 
-def test_an_operator_that_the_converter_leaves_float_is_named(tmp_path):
+def test_an_operator_that_the_converter_leaves_float_is_named(tmp_path: Path) -> None:
     import keras
 
     floor = keras.layers.Lambda(lambda x: keras.ops.cumsum(x, axis=1))
@@ -121,7 +126,9 @@ def test_an_operator_that_the_converter_leaves_float_is_named(tmp_path):
         TARGET.write(request(model, recipe("tflite-int16x8")), tmp_path / "c.tflite")
 
 
-def test_an_operator_that_tflite_has_not_is_named(tmp_path, capfd):
+def test_an_operator_that_tflite_has_not_is_named(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     import keras
 
     model = _trunk(between=keras.layers.Lambda(keras.ops.erf))
@@ -130,7 +137,7 @@ def test_an_operator_that_tflite_has_not_is_named(tmp_path, capfd):
     assert capfd.readouterr().out == ""
 
 
-def test_dynamic_without_a_large_weight_tensor_is_refused(tmp_path):
+def test_dynamic_without_a_large_weight_tensor_is_refused(tmp_path: Path) -> None:
     import keras
     from keras import layers
 
@@ -141,7 +148,7 @@ def test_dynamic_without_a_large_weight_tensor_is_refused(tmp_path):
         TARGET.write(request(model, recipe("tflite-dynamic")), tmp_path / "a.tflite")
 
 
-def test_nan_weights_are_refused(tmp_path):
+def test_nan_weights_are_refused(tmp_path: Path) -> None:
     model = _trunk()
     weights = model.get_weights()
     weights[-1][0] = np.nan
@@ -150,7 +157,7 @@ def test_nan_weights_are_refused(tmp_path):
         TARGET.write(request(model, recipe("tflite-int8")), tmp_path / "a.tflite")
 
 
-def test_mixed_precision_is_refused(tmp_path):
+def test_mixed_precision_is_refused(tmp_path: Path) -> None:
     import keras
     from keras import layers
 
@@ -161,7 +168,7 @@ def test_mixed_precision_is_refused(tmp_path):
         TARGET.write(request(model, recipe("tflite-float32")), tmp_path / "a.tflite")
 
 
-def test_two_outputs_are_refused(tmp_path):
+def test_two_outputs_are_refused(tmp_path: Path) -> None:
     import keras
     from keras import layers
 
@@ -174,7 +181,7 @@ def test_two_outputs_are_refused(tmp_path):
         )
 
 
-def test_a_size_other_than_the_contract_says_is_refused(tmp_path):
+def test_a_size_other_than_the_contract_says_is_refused(tmp_path: Path) -> None:
     import keras
     from keras import layers
 
@@ -183,7 +190,7 @@ def test_a_size_other_than_the_contract_says_is_refused(tmp_path):
         TARGET.write(request(model, recipe("tflite-float32")), tmp_path / "a.tflite")
 
 
-def test_a_model_that_needs_another_batch_is_refused(tmp_path):
+def test_a_model_that_needs_another_batch_is_refused(tmp_path: Path) -> None:
     import keras
     from keras import layers
 

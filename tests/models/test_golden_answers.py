@@ -35,13 +35,13 @@ def answers(name: str) -> np.ndarray:
     return np.asarray(deployed(images, training=False))[0]
 
 
+SLOW = ("shufflenet_v1_g1", "shufflenet_v1_g8", "mobileone_s0", "mobileone_s1")
+"""Networks that take long to build, and whose kinds of blocks the others have too."""
+
+
 @pytest.mark.parametrize(
     "name",
-    [
-        # Four branches everywhere take long to build; the others have them one by one.
-        pytest.param(name, marks=pytest.mark.slow) if name == "mobileone_s0" else name
-        for name in GOLDEN
-    ],
+    [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in GOLDEN],
 )
 def test_golden_answers_of_random_weights(name: str) -> None:
     # Statistics of batch norms are settled layer after layer, so that the rounding of one kernel

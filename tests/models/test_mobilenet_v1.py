@@ -12,8 +12,8 @@ from models.loading import ModelRequest
 from models.mobilenet_v1 import Separable
 from tests.models.same_network import assert_same_network
 
-# Each published width and each published size, and sizes that halve unevenly.
-FAST = [(0.25, 224), (0.5, 97), (0.75, 33), (1.0, 128)]
+# A size that halves evenly and one that does not; the others are left to the slow tests.
+FAST = [(0.5, 97), (1.0, 128)]
 WIDTHS, SIZES = (0.25, 0.5, 0.75, 1.0), (33, 50, 63, 97, 127, 128, 160, 192, 224)
 OTHERS = [
     pytest.param(alpha, size, marks=pytest.mark.slow)

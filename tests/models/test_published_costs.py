@@ -233,6 +233,7 @@ def test_mobilenet_v3_small_minimalistic() -> None:
     assert counted.macs == 52_288_448
 
 
+@pytest.mark.slow
 def test_the_range_of_the_paper_of_mobilenet_v2() -> None:
     """Sandler et al. 2018, section 6.1: 7 to 585 million multiply-adds, 1.7 to 6.9 million params.
 

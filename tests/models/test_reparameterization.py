@@ -21,8 +21,6 @@ from models.spec import ModelSpec, model_spec
 from models.weights import build_with_weights
 from tests.models.networks import randomize, scores, settle
 
-NAMES = ("mobileone_s0", "mobileone_s1", "mobileone_s4")
-
 
 def spec_of(name: str, **changes: Any) -> ModelSpec:
     """The variant with fewer and narrower blocks of every kind."""
@@ -42,8 +40,21 @@ def settled(model: keras.Model, size: int) -> keras.Model:
     return model
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("size", [32, 37])
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        # Four branches everywhere, and blocks that squeeze; the other variant is between the two.
+        ("mobileone_s0", 37),
+        ("mobileone_s4", 32),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in (
+                ("mobileone_s0", 32), ("mobileone_s1", 32), ("mobileone_s1", 37),
+                ("mobileone_s4", 37),
+            )
+        ),
+    ],
+)  # fmt: skip
 def test_both_forms_give_the_same(name: str, size: int) -> None:
     spec = spec_of(name).resized(size)
     trained = settled(spec.build(spec), size)

@@ -43,6 +43,7 @@ class Builder:
         return name
 
     def constant(self, name: str, value: np.ndarray) -> str:
+        value.setflags(write=False)  # tests share graphs
         self.tensors[name] = Tensor(name, value.shape, value)
         return name
 

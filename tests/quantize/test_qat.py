@@ -224,6 +224,7 @@ print(json.dumps({
 """
 
 
+@pytest.mark.slow
 def test_weights_pass_through_tf_keras_both_ways_unchanged(
     graph: Graph, plan: QuantizationPlan, tmp_path: Path
 ) -> None:
@@ -282,7 +283,10 @@ def test_a_child_that_fails_is_one_sentence_and_leaves_nothing(
     assert list(scratch.iterdir()) == []
 
 
-def test_one_image_is_too_few(graph: Graph, plan: QuantizationPlan) -> None:
+def test_one_image_is_too_few_and_known_before_a_process_starts(
+    graph: Graph, plan: QuantizationPlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(qat, "_run_child", lambda *_: pytest.fail("a process was started"))
     with pytest.raises(InvalidInputError, match="at least two images"):
         trained_plan(graph, plan, images(1), SHORT)
 

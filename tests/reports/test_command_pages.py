@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from reports import compare_page, cost_page, sensitivity_page, ship_page
+from reports import compare_page, cost_page, sensitivity_page, ship_page, tables
 from reports.html import render
-from reports.page import Gallery, Page, Prose, Table
+from reports.page import Facts, Gallery, Page, Prose, Table
 from reports.ship_page import Gate, Shipped
 from tests.reports.samples import HOSTILE, compared, picture
 from tests.reports.test_html import parsed
@@ -19,6 +19,13 @@ from tests.reports.test_html import parsed
 def report() -> dict[str, Any]:
     """A real comparison; not to be changed."""
     return compared()
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages of a comparison without their drawings, which take most of the time."""
+    for name in ("svg", "pareto"):
+        monkeypatch.setattr(compare_page, name, lambda *_: "<svg></svg>")
 
 
 def tables_of(page: Page) -> list[Table]:
@@ -74,6 +81,23 @@ def test_a_slower_file_is_called_slower(report: dict[str, Any]) -> None:
     assert "smaller and 2.0 times slower than" in compare_page.lead(changed)
 
 
+@pytest.mark.usefixtures("undrawn")
+def test_a_report_without_latency_says_so_and_compares_sizes_alone(report: dict[str, Any]) -> None:
+    changed = copy.deepcopy(report)
+    for row in changed["rows"]:
+        row["latency_ms"] = None
+    page = compare_page.page(changed, {}, "edgequant compare")
+    assert "latency of one image" not in str(page.sections[0])
+    assert ("Latency", "was not measured") in [
+        item for s in page.sections for part in s.parts if isinstance(part, Facts)
+        for item in part.items
+    ]  # fmt: skip
+    assert "times** smaller than" in compare_page.lead(changed)
+    assert "Latency was not measured." in tables.conditions(changed)
+    first = tables.markdown_table(changed).splitlines()[2]
+    assert first.count(" - |") >= 2
+
+
 def test_a_collapsed_file_is_named_and_does_not_squeeze_the_others(report: dict[str, Any]) -> None:
     changed = copy.deepcopy(report)
     row = next(row for row in changed["rows"] if row["name"] == "tflite-int8-per-tensor")
@@ -105,6 +129,7 @@ def test_pictures_keep_to_their_number(report: dict[str, Any]) -> None:
     assert shown == sorted(set(shown))
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_galleries_begin_with_the_row_of_the_lead(report: dict[str, Any]) -> None:
     pictures = {number: picture(number, 4) for number in compare_page.shown_images(report)}
     page = compare_page.page(report, pictures, "edgequant compare")
@@ -122,6 +147,7 @@ def test_galleries_begin_with_the_row_of_the_lead(report: dict[str, Any]) -> Non
     assert len(fewer[0].items) == len(galleries[0].items) - 1
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_report_of_an_older_version_has_no_pictures(report: dict[str, Any]) -> None:
     older = copy.deepcopy(report)
     for row in older["rows"]:
@@ -130,6 +156,7 @@ def test_a_report_of_an_older_version_has_no_pictures(report: dict[str, Any]) ->
     assert not galleries_of(compare_page.page(older, {}, "edgequant compare"))
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_table_has_every_row_and_figure_of_the_markdown(report: dict[str, Any]) -> None:
     from reports.tables import markdown_table
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
+from export.tflite_integers import read_operators
 from quantize.affine import QuantParams
+
+Options = tuple[str, Mapping[str, Any]] | None
+Test = TypeVar("Test", bound=Callable[..., None])
 
 _TYPES = {"float32": 0, "int32": 2, "uint8": 3, "int64": 4, "int16": 7, "int8": 9}
 
@@ -33,7 +38,7 @@ def write_operator(
     kind: str,
     inputs: Sequence[Slot],
     outputs: Sequence[Slot],
-    options: tuple[str, Mapping[str, Any]] | None = None,
+    options: Options = None,
 ) -> Path:
     """A file whose graph is the one operator; its input is the first activation.
 
@@ -71,6 +76,58 @@ def write_operator(
     model.subgraphs = [graph]
     path.write_bytes(bytes(flatbuffer_utils.convert_object_to_bytearray(model)))
     return path
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Kinds of operators that the tests of a file compare with the reference kernels.
+
+    They are said when the file is read: what has run in one process tells nothing of the tests
+    that ran in another, or later.
+    """
+
+    kinds: set[str] = field(default_factory=set)
+
+    def of(self, *kinds: str) -> Callable[[Test], Test]:
+        """Decorates the test that compares these kinds."""
+        self.kinds.update(kinds)
+        return lambda test: test
+
+    def differing(
+        self,
+        kind: str,
+        inputs: Sequence[Slot],
+        outputs: Sequence[Slot],
+        options: Options,
+        feeds: Sequence[np.ndarray],
+    ) -> list[str]:
+        """``differing`` for a kind that a test of the file says it compares."""
+        assert kind in self.kinds, f"{kind} is compared and not said to be"
+        return differing(kind, inputs, outputs, options, feeds)
+
+
+def differing(
+    kind: str,
+    inputs: Sequence[Slot],
+    outputs: Sequence[Slot],
+    options: Options,
+    feeds: Sequence[np.ndarray],
+) -> list[str]:
+    """Where our arithmetic and LiteRT's reference kernels part: nothing when bits are equal."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = write_operator(Path(folder) / "one.tflite", kind, inputs, outputs, options)
+        expected = reference(path, feeds)
+        operators = read_operators(path)
+    names = [f"t{i}" for i, slot in enumerate(inputs) if slot.value is None]
+    found = operators.run(dict(zip(names, feeds, strict=True)))
+    parts = []
+    for position, array in enumerate(expected):
+        result = found[f"t{len(inputs) + position}"]
+        if result.dtype != array.dtype:
+            parts.append(f"{kind}: {result.dtype} in the place of {array.dtype}")
+        elif not np.array_equal(result, array):
+            parts.append(f"{kind}: output {position} at {np.argwhere(result != array)[:5]}")
+    return parts
 
 
 def reference(path: Path, feeds: Sequence[np.ndarray]) -> list[np.ndarray]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,93 +14,32 @@ from export.tflite_integers import read_operators
 from foundation.errors import UnsupportedError
 from quantize.affine import IntType, QuantParams, bias_params
 from quantize.integer.model import KERNELS
-from tests.quantize.integer.files import Slot, constant, reference, write_operator
+from tests.quantize.integer import files
+from tests.quantize.integer.cases import (
+    FUSED,
+    PADDING,
+    SCALE,
+    SEED,
+    Case,
+    convolutions,
+    params,
+    some,
+    values,
+)
+from tests.quantize.integer.files import Compared, Slot, constant, reference, write_operator
 
-FUSED = st.sampled_from([0, 1, 2, 3])
-PADDING = st.sampled_from([0, 1])
-SEED = st.integers(0, 2**32 - 1)
-SCALE = st.floats(2.0**-10, 0.5, width=32)
-COVERED: set[str] = set()
-
-some = settings(max_examples=15, derandomize=True, deadline=None, database=None)
-
-
-@st.composite
-def params(draw, dtype=IntType.INT8):
-    return QuantParams((draw(SCALE),), (draw(st.integers(*dtype.limits)),), dtype)
-
-
-def values(rng, shape, dtype="int8"):
-    limits = np.iinfo(dtype)
-    return rng.integers(limits.min, limits.max + 1, shape).astype(dtype)
+HERE = Compared()
 
 
-def check(kind, inputs, outputs, options, feeds):
-    """Both interpreters give the same bits; returns the first result."""
-    COVERED.add(kind)
-    with tempfile.TemporaryDirectory() as folder:
-        path = write_operator(Path(folder) / "one.tflite", kind, inputs, outputs, options)
-        expected = reference(path, feeds)
-        operators = read_operators(path)
-    names = [f"t{i}" for i, slot in enumerate(inputs) if slot.value is None]
-    found = operators.run(dict(zip(names, feeds, strict=True)))
-    for position, array in enumerate(expected):
-        result = found[f"t{len(inputs) + position}"]
-        assert result.dtype == array.dtype
-        assert np.array_equal(result, array), (kind, np.argwhere(result != array)[:5])
-    return expected[0]
-
-
-@st.composite
-def convolutions(draw, *, depthwise):
-    rng = np.random.default_rng(draw(SEED))
-    kernel = (draw(st.integers(1, 3)), draw(st.integers(1, 3)))
-    stride = (draw(st.integers(1, 2)),) * 2 if depthwise else (
-        draw(st.integers(1, 2)), draw(st.integers(1, 2)))  # fmt: skip
-    dilation = draw(st.integers(1, 2)) if stride == (1, 1) else 1
-    size = (draw(st.integers(6, 9)), draw(st.integers(6, 9)))
-    channels, outputs = draw(st.integers(1, 4)), draw(st.integers(1, 5))
-    multiplier = draw(st.integers(1, 3))
-    groups = 1 if depthwise else draw(st.integers(1, 3))
-    outputs = channels * multiplier if depthwise else outputs * groups
-    axis = draw(st.sampled_from([None, 3 if depthwise else 0]))
-    count = 1 if axis is None else outputs
-    scales = tuple(rng.uniform(0.002, 0.02, count))
-    weight_params = QuantParams(scales, (0,) * count, axis=axis if count > 1 else None)
-    shape = (1, *kernel, outputs) if depthwise else (outputs, *kernel, channels)
-    channels *= groups  # the weights of a group count its own input channels
-    weight = rng.integers(-127, 128, shape).astype(np.int8)
-    source, result = draw(params()), draw(params())
-    bias = rng.integers(-5000, 5000, outputs).astype(np.int32)
-    options = {
-        "padding": draw(PADDING),
-        "strideH": stride[0],
-        "strideW": stride[1],
-        "dilationHFactor": dilation,
-        "dilationWFactor": dilation,
-        "fusedActivationFunction": draw(FUSED),
-    }
-    extents = [(k - 1) * dilation + 1 for k in kernel]
-    out = [
-        -(-s // t) if options["padding"] == 0 else (s - e) // t + 1
-        for s, t, e in zip(size, stride, extents, strict=True)
-    ]
-    if depthwise:
-        options["depthMultiplier"] = multiplier
-    inputs = [Slot((1, *size, channels), params=source), constant(weight, weight_params)]
-    inputs.append(constant(bias, bias_params(source, weight_params)))
-    outputs_ = [Slot((1, *out, outputs), params=result)]
-    return inputs, outputs_, options, values(rng, (1, *size, channels))
-
-
+@HERE.of("CONV_2D")
 @some
 @given(convolutions(depthwise=False))
-def test_convolution(case):
+def test_convolution(case: Case) -> None:
     inputs, outputs, options, feed = case
-    check("CONV_2D", inputs, outputs, ("Conv2DOptions", options), [feed])
+    assert HERE.differing("CONV_2D", inputs, outputs, ("Conv2DOptions", options), [feed]) == []
 
 
-def test_a_convolution_over_many_channels_sums_in_double_precision():
+def test_a_convolution_over_many_channels_sums_in_double_precision() -> None:
     rng = np.random.default_rng(5)
     weight = rng.integers(100, 128, (3, 1, 1, 2000)).astype(np.int8)
     source = QuantParams((0.02,), (-128,))
@@ -112,19 +51,34 @@ def test_a_convolution_over_many_channels_sums_in_double_precision():
     }  # fmt: skip
     outputs = [Slot((1, 2, 2, 3), params=QuantParams((5.0,), (-128,)))]
     feed = rng.integers(0, 128, (1, 2, 2, 2000)).astype(np.int8)
-    check("CONV_2D", inputs, outputs, ("Conv2DOptions", options), [feed])
+    assert HERE.differing("CONV_2D", inputs, outputs, ("Conv2DOptions", options), [feed]) == []
 
 
+@HERE.of("DEPTHWISE_CONV_2D")
 @some
 @given(convolutions(depthwise=True))
-def test_depthwise_convolution(case):
+def test_depthwise_convolution(case: Case) -> None:
     inputs, outputs, options, feed = case
-    check("DEPTHWISE_CONV_2D", inputs, outputs, ("DepthwiseConv2DOptions", options), [feed])
+    assert (
+        HERE.differing(
+            "DEPTHWISE_CONV_2D", inputs, outputs, ("DepthwiseConv2DOptions", options), [feed]
+        )
+        == []
+    )
 
 
+@HERE.of("FULLY_CONNECTED")
 @some
 @given(params(), params(), SCALE, FUSED, SEED, st.booleans(), st.booleans())
-def test_fully_connected(source, result, scale, fused, seed, biased, per_channel):
+def test_fully_connected(
+    source: QuantParams,
+    result: QuantParams,
+    scale: float,
+    fused: int,
+    seed: int,
+    biased: bool,
+    per_channel: bool,
+) -> None:
     rng = np.random.default_rng(seed)
     count = 5 if per_channel else 1
     scales = tuple(scale * rng.uniform(0.01, 0.1, count))
@@ -136,13 +90,25 @@ def test_fully_connected(source, result, scale, fused, seed, biased, per_channel
         inputs.append(constant(bias, bias_params(source, weights)))
     options = ("FullyConnectedOptions", {"fusedActivationFunction": fused})
     outputs = [Slot((300, 5), params=result)]
-    check("FULLY_CONNECTED", inputs, outputs, options, [values(rng, (300, 7))])
+    assert (
+        HERE.differing("FULLY_CONNECTED", inputs, outputs, options, [values(rng, (300, 7))]) == []
+    )
 
 
+@HERE.of("ADD", "SUB", "MUL")
 @pytest.mark.parametrize("kind", ["ADD", "SUB", "MUL"])
 @some
 @given(params(), params(), params(), FUSED, SEED, st.booleans(), st.booleans())
-def test_arithmetic(kind, first, second, result, fused, seed, broadcast, stored):
+def test_arithmetic(
+    kind: str,
+    first: QuantParams,
+    second: QuantParams,
+    result: QuantParams,
+    fused: int,
+    seed: int,
+    broadcast: bool,
+    stored: bool,
+) -> None:
     rng = np.random.default_rng(seed)
     shape = (1, 4, 5, 3)
     other = (1, 1, 1, 3) if broadcast else shape
@@ -150,35 +116,54 @@ def test_arithmetic(kind, first, second, result, fused, seed, broadcast, stored)
     operand = constant(right, second) if stored else Slot(other, params=second)
     table = {"ADD": "AddOptions", "SUB": "SubOptions", "MUL": "MulOptions"}[kind]
     feeds = [left] if stored else [left, right]
-    check(
-        kind,
-        [Slot(shape, params=first), operand],
-        [Slot(shape, params=result)],
-        (table, {"fusedActivationFunction": fused}),
-        feeds,
+    assert (
+        HERE.differing(
+            kind,
+            [Slot(shape, params=first), operand],
+            [Slot(shape, params=result)],
+            (table, {"fusedActivationFunction": fused}),
+            feeds,
+        )
+        == []
     )
 
 
+@HERE.of("MEAN")
 @some
 @given(params(), params(), SEED, st.booleans(), st.sampled_from([(1, 2), (2, 1), (3,), (1, 3)]))
-def test_mean(source, result, seed, keep, axes):
+def test_mean(
+    source: QuantParams, result: QuantParams, seed: int, keep: bool, axes: tuple[int, ...]
+) -> None:
     rng = np.random.default_rng(seed)
     shape = (1, 5, 7, 3)
     kept = [1 if i in axes else size for i, size in enumerate(shape)]
     out = tuple(kept if keep else [s for i, s in enumerate(shape) if i not in axes])
-    check(
-        "MEAN",
-        [Slot(shape, params=source), constant(np.asarray(axes, np.int32))],
-        [Slot(out, params=result)],
-        ("ReducerOptions", {"keepDims": keep}),
-        [values(rng, shape)],
+    assert (
+        HERE.differing(
+            "MEAN",
+            [Slot(shape, params=source), constant(np.asarray(axes, np.int32))],
+            [Slot(out, params=result)],
+            ("ReducerOptions", {"keepDims": keep}),
+            [values(rng, shape)],
+        )
+        == []
     )
 
 
+@HERE.of("AVERAGE_POOL_2D", "MAX_POOL_2D")
 @pytest.mark.parametrize("kind", ["AVERAGE_POOL_2D", "MAX_POOL_2D"])
 @some
 @given(params(), FUSED, SEED, PADDING, st.integers(1, 3), st.integers(1, 4), st.integers(1, 2))
-def test_pooling(kind, source, fused, seed, padding, height, width, stride):
+def test_pooling(
+    kind: str,
+    source: QuantParams,
+    fused: int,
+    seed: int,
+    padding: int,
+    height: int,
+    width: int,
+    stride: int,
+) -> None:
     rng = np.random.default_rng(seed)
     shape = (1, 6, 7, 3)
     out = [
@@ -190,118 +175,168 @@ def test_pooling(kind, source, fused, seed, padding, height, width, stride):
         "filterWidth": width, "fusedActivationFunction": fused,
     }  # fmt: skip
     outputs = [Slot((1, *out, 3), params=source)]
-    check(
-        kind,
-        [Slot(shape, params=source)],
-        outputs,
-        ("Pool2DOptions", options),
-        [values(rng, shape)],
+    assert (
+        HERE.differing(
+            kind,
+            [Slot(shape, params=source)],
+            outputs,
+            ("Pool2DOptions", options),
+            [values(rng, shape)],
+        )
+        == []
     )
 
 
+@HERE.of("RELU", "RELU6")
 @pytest.mark.parametrize("kind", ["RELU", "RELU6"])
 @some
 @given(params(), params(), SEED)
-def test_rectifiers(kind, source, result, seed):
+def test_rectifiers(kind: str, source: QuantParams, result: QuantParams, seed: int) -> None:
     feed = values(np.random.default_rng(seed), (1, 64))
-    check(kind, [Slot((1, 64), params=source)], [Slot((1, 64), params=result)], None, [feed])
+    assert (
+        HERE.differing(
+            kind, [Slot((1, 64), params=source)], [Slot((1, 64), params=result)], None, [feed]
+        )
+        == []
+    )
 
 
+@HERE.of("LOGISTIC")
 @some
 @given(params())
-def test_logistic(source):
+def test_logistic(source: QuantParams) -> None:
     result = QuantParams((1 / 256,), (-128,))
     feed = np.arange(-128, 128).astype(np.int8)[None]
-    check(
-        "LOGISTIC", [Slot((1, 256), params=source)], [Slot((1, 256), params=result)], None, [feed]
+    assert (
+        HERE.differing(
+            "LOGISTIC",
+            [Slot((1, 256), params=source)],
+            [Slot((1, 256), params=result)],
+            None,
+            [feed],
+        )
+        == []
     )
 
 
+@HERE.of("HARD_SWISH")
 @settings(parent=some, max_examples=60)
 @given(params(), st.floats(0.02, 100.0), st.integers(-128, 127))
-def test_hard_swish(source, ratio, zero):
+def test_hard_swish(source: QuantParams, ratio: float, zero: int) -> None:
     result = QuantParams((source.scale[0] * ratio,), (zero,))
     feed = np.arange(-128, 128).astype(np.int8)[None]
-    check(
-        "HARD_SWISH",
-        [Slot((1, 256), params=source)],
-        [Slot((1, 256), params=result)],
-        ("HardSwishOptions", {}),
-        [feed],
+    assert (
+        HERE.differing(
+            "HARD_SWISH",
+            [Slot((1, 256), params=source)],
+            [Slot((1, 256), params=result)],
+            ("HardSwishOptions", {}),
+            [feed],
+        )
+        == []
     )
 
 
+@HERE.of("SOFTMAX")
 @settings(parent=some, max_examples=60)
 @given(params(), SEED, st.integers(1, 40), st.sampled_from([1.0, 0.5, 2.0]))
-def test_softmax(source, seed, classes, beta):
+def test_softmax(source: QuantParams, seed: int, classes: int, beta: float) -> None:
     result = QuantParams((1 / 256,), (-128,))
     feed = values(np.random.default_rng(seed), (3, classes))
-    check(
-        "SOFTMAX",
-        [Slot((3, classes), params=source)],
-        [Slot((3, classes), params=result)],
-        ("SoftmaxOptions", {"beta": beta}),
-        [feed],
+    assert (
+        HERE.differing(
+            "SOFTMAX",
+            [Slot((3, classes), params=source)],
+            [Slot((3, classes), params=result)],
+            ("SoftmaxOptions", {"beta": beta}),
+            [feed],
+        )
+        == []
     )
 
 
 TYPES = st.sampled_from([IntType.INT8, IntType.UINT8])
 
 
+@HERE.of("QUANTIZE")
 @some
 @given(st.data(), TYPES, TYPES, SEED)
-def test_requantization(data, first, second, seed):
+def test_requantization(data: st.DataObject, first: IntType, second: IntType, seed: int) -> None:
     source, result = data.draw(params(first)), data.draw(params(second))
     feed = values(np.random.default_rng(seed), (1, 64), first.value)
     slots = Slot((1, 64), first.value, source), Slot((1, 64), second.value, result)
-    check("QUANTIZE", [slots[0]], [slots[1]], ("QuantizeOptions", {}), [feed])
+    assert HERE.differing("QUANTIZE", [slots[0]], [slots[1]], ("QuantizeOptions", {}), [feed]) == []
 
 
+@HERE.of("QUANTIZE", "DEQUANTIZE")
 @some
 @given(st.data(), TYPES, SEED)
-def test_quantization_and_back(data, dtype, seed):
+def test_quantization_and_back(data: st.DataObject, dtype: IntType, seed: int) -> None:
     chosen = data.draw(params(dtype))
     rng = np.random.default_rng(seed)
     floats = rng.normal(0, 40 * chosen.scale[0], (1, 64)).astype(np.float32)
     floats[0, :9] = np.float32(chosen.scale[0]) * (np.arange(-4, 5) + np.float32(0.5))
     real, whole = Slot((1, 64), "float32"), Slot((1, 64), dtype.value, chosen)
-    check("QUANTIZE", [real], [whole], ("QuantizeOptions", {}), [floats])
+    assert HERE.differing("QUANTIZE", [real], [whole], ("QuantizeOptions", {}), [floats]) == []
     feed = values(rng, (1, 64), dtype.value)
-    check("DEQUANTIZE", [whole], [real], ("DequantizeOptions", {}), [feed])
+    assert HERE.differing("DEQUANTIZE", [whole], [real], ("DequantizeOptions", {}), [feed]) == []
 
 
+@HERE.of("PAD", "RESHAPE", "TRANSPOSE", "SPLIT")
 @some
 @given(params(), SEED, st.integers(0, 2), st.integers(0, 2))
-def test_moves(source, seed, before, after):
+def test_moves(source: QuantParams, seed: int, before: int, after: int) -> None:
     rng = np.random.default_rng(seed)
     shape = (1, 4, 6, 2)
     feed, slot = values(rng, shape), Slot(shape, params=source)
 
-    def result(*sizes):
+    def result(*sizes: int) -> Slot:
         return Slot(sizes, params=source)
 
     margins = np.asarray([[0, 0], [before, after], [after, before], [0, 0]], np.int32)
     padded = result(1, 4 + before + after, 6 + before + after, 2)
-    check("PAD", [slot, constant(margins)], [padded], ("PadOptions", {}), [feed])
+    assert (
+        HERE.differing("PAD", [slot, constant(margins)], [padded], ("PadOptions", {}), [feed]) == []
+    )
     flat = result(1, 48)
     target = constant(np.asarray([1, 48], np.int32))
-    check("RESHAPE", [slot, target], [flat], ("ReshapeOptions", {"newShape": [1, 48]}), [feed])
+    assert (
+        HERE.differing(
+            "RESHAPE", [slot, target], [flat], ("ReshapeOptions", {"newShape": [1, 48]}), [feed]
+        )
+        == []
+    )
     order = constant(np.asarray([0, 3, 1, 2], np.int32))
-    check("TRANSPOSE", [slot, order], [result(1, 2, 4, 6)], ("TransposeOptions", {}), [feed])
+    assert (
+        HERE.differing(
+            "TRANSPOSE", [slot, order], [result(1, 2, 4, 6)], ("TransposeOptions", {}), [feed]
+        )
+        == []
+    )
     axis = constant(np.asarray(2, np.int32))
     thirds = [result(1, 4, 2, 2)] * 3
-    check("SPLIT", [axis, slot], thirds, ("SplitOptions", {"numSplits": 3}), [feed])
+    assert (
+        HERE.differing("SPLIT", [axis, slot], thirds, ("SplitOptions", {"numSplits": 3}), [feed])
+        == []
+    )
 
 
-def test_concatenation():
+@HERE.of("CONCATENATION")
+def test_concatenation() -> None:
     rng = np.random.default_rng(2)
     slot = Slot((1, 2, 3, 2), params=QuantParams((0.03,), (-5,)))
     options = {"axis": 3, "fusedActivationFunction": 0}
     out = Slot((1, 2, 3, 4), params=slot.params)
     feeds = [values(rng, slot.shape), values(rng, slot.shape)]
-    check("CONCATENATION", [slot, slot], [out], ("ConcatenationOptions", options), feeds)
+    assert (
+        HERE.differing(
+            "CONCATENATION", [slot, slot], [out], ("ConcatenationOptions", options), feeds
+        )
+        == []
+    )
 
 
+@HERE.of("STRIDED_SLICE")
 @pytest.mark.parametrize(
     ("begin", "end", "step", "masks", "out"),
     [
@@ -312,21 +347,38 @@ def test_concatenation():
         ((0, 0, 1, 0), (1, 4, -1, 3), (1, 1, 1, 1), {}, (1, 4, 3, 3)),
     ],
 )
-def test_strided_slice(begin, end, step, masks, out):
+def test_strided_slice(
+    begin: tuple[int, ...],
+    end: tuple[int, ...],
+    step: tuple[int, ...],
+    masks: dict[str, Any],
+    out: tuple[int, ...],
+) -> None:
     slot = Slot((1, 4, 5, 3), params=QuantParams((0.03,), (-5,)))
     fields = {"beginMask": 0, "endMask": 0, "shrinkAxisMask": 0} | masks
     numbers = [constant(np.asarray(x, np.int32)) for x in (begin, end, step)]
     feed = values(np.random.default_rng(1), slot.shape)
     outputs = [Slot(out, params=slot.params)]
-    check("STRIDED_SLICE", [slot, *numbers], outputs, ("StridedSliceOptions", fields), [feed])
+    assert (
+        HERE.differing(
+            "STRIDED_SLICE", [slot, *numbers], outputs, ("StridedSliceOptions", fields), [feed]
+        )
+        == []
+    )
 
 
-def test_every_kernel_is_compared_above():
-    """Runs last in this file."""
-    assert set(map(str, KERNELS)) == COVERED
+def test_every_kernel_is_compared_above() -> None:
+    assert set(map(str, KERNELS)) == HERE.kinds
 
 
-def test_a_form_that_has_no_kernel_is_named(tmp_path):
+def test_a_bit_that_differs_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "reference", lambda *given: [a ^ 1 for a in reference(*given)])
+    slot = Slot((1, 4), params=QuantParams((0.03,), (-5,)))
+    feed = np.arange(4, dtype=np.int8)[None]
+    assert len(files.differing("RELU", [slot], [slot], None, [feed])) == 1
+
+
+def test_a_form_that_has_no_kernel_is_named(tmp_path: Path) -> None:
     slot = Slot((1, 4), params=QuantParams((0.03,), (-5,)))
     other = Slot((1, 8), params=QuantParams((0.04,), (-5,)))
     options = ("ConcatenationOptions", {"axis": 1})

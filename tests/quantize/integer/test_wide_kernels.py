@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -12,36 +15,27 @@ from foundation.errors import UnsupportedError
 from quantize.affine import IntType, QuantParams
 from quantize.graph import OpKind
 from quantize.widening import WIDE_KINDS
-from tests.quantize.integer.files import Slot, constant, write_operator
-from tests.quantize.integer.test_kernels import FUSED, PADDING, SEED, check, params, some, values
+from tests.quantize.integer.cases import FUSED, PADDING, SEED, params, some, values
+from tests.quantize.integer.files import Compared, Slot, constant, differing, write_operator
 
-COVERED: set[str] = set()
+HERE = Compared()
 SHAPE = (1, 5, 6, 4)
 SCALE = st.floats(2.0**-16, 2.0**-8, width=32)
 BIAS = st.sampled_from([2**12, 2**24, 2**31])
 """Largest bias; sums beyond int32 occur."""
 
 
-def covers(*kinds):
-    """Said when the file is read: one process does not see the tests of another."""
-    COVERED.update(kinds)
-    return lambda test: test
-
-
-def compared(kind, inputs, outputs, options, feeds):
-    assert kind in COVERED
-    return check(kind, inputs, outputs, options, feeds)
-
-
-def wide(scale):
+def wide(scale: float) -> QuantParams:
     return QuantParams((scale,), (0,), IntType.INT16)
 
 
-def slot(scale, shape=SHAPE):
+def slot(scale: float, shape: tuple[int, ...] = SHAPE) -> Slot:
     return Slot(shape, "int16", wide(scale))
 
 
-def stored(rng, shape, axis, source, largest):
+def stored(
+    rng: np.random.Generator, shape: tuple[int, ...], axis: int, source: float, largest: int
+) -> tuple[Slot, Slot]:
     """An int8 weight with a scale a channel (or one), and its int64 bias."""
     channels = shape[axis]
     count = channels if len(shape) == 4 else 1
@@ -54,11 +48,13 @@ def stored(rng, shape, axis, source, largest):
     return constant(weight, weights), constant(bias, of_bias)
 
 
-@covers("CONV_2D", "DEPTHWISE_CONV_2D")
+@HERE.of("CONV_2D", "DEPTHWISE_CONV_2D")
 @pytest.mark.parametrize("kind", ["CONV_2D", "DEPTHWISE_CONV_2D"])
 @some
 @given(SCALE, SCALE, FUSED, PADDING, BIAS, SEED)
-def test_convolutions(kind, source, result, fused, padding, largest, seed):
+def test_convolutions(
+    kind: str, source: float, result: float, fused: int, padding: int, largest: int, seed: int
+) -> None:
     rng = np.random.default_rng(seed)
     depthwise = kind == "DEPTHWISE_CONV_2D"
     shape, axis = ((1, 3, 3, 4), 3) if depthwise else ((5, 3, 3, 4), 0)
@@ -69,114 +65,137 @@ def test_convolutions(kind, source, result, fused, padding, largest, seed):
     }  # fmt: skip
     if depthwise:
         options["depthMultiplier"] = 1
-    compared(
-        kind,
-        [slot(source), *stored(rng, shape, axis, source, largest)],
-        [slot(result * 16, (1, *size, shape[axis]))],
-        ("DepthwiseConv2DOptions" if depthwise else "Conv2DOptions", options),
-        [values(rng, SHAPE, "int16")],
+    assert (
+        HERE.differing(
+            kind,
+            [slot(source), *stored(rng, shape, axis, source, largest)],
+            [slot(result * 16, (1, *size, shape[axis]))],
+            ("DepthwiseConv2DOptions" if depthwise else "Conv2DOptions", options),
+            [values(rng, SHAPE, "int16")],
+        )
+        == []
     )
 
 
-@covers("FULLY_CONNECTED")
+@HERE.of("FULLY_CONNECTED")
 @some
 @given(SCALE, SCALE, FUSED, BIAS, SEED)
-def test_fully_connected(source, result, fused, largest, seed):
+def test_fully_connected(source: float, result: float, fused: int, largest: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    compared(
-        "FULLY_CONNECTED",
-        [slot(source, (300, 7)), *stored(rng, (5, 7), 0, source, largest)],
-        [slot(result * 16, (300, 5))],
-        ("FullyConnectedOptions", {"fusedActivationFunction": fused}),
-        [values(rng, (300, 7), "int16")],
+    assert (
+        HERE.differing(
+            "FULLY_CONNECTED",
+            [slot(source, (300, 7)), *stored(rng, (5, 7), 0, source, largest)],
+            [slot(result * 16, (300, 5))],
+            ("FullyConnectedOptions", {"fusedActivationFunction": fused}),
+            [values(rng, (300, 7), "int16")],
+        )
+        == []
     )
 
 
-@covers("ADD", "SUB")
+@HERE.of("ADD", "SUB")
 @pytest.mark.parametrize("kind", ["ADD", "SUB"])
 @some
 @given(SCALE, SCALE, SCALE, FUSED, SEED)
-def test_sums(kind, first, second, result, fused, seed):
+def test_sums(kind: str, first: float, second: float, result: float, fused: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     options = {"fusedActivationFunction": fused, "potScaleInt16": False}
-    compared(
-        kind,
-        [slot(first), slot(second)],
-        [slot(result)],
-        (f"{kind.capitalize()}Options", options),
-        [values(rng, SHAPE, "int16") for _ in range(2)],
+    assert (
+        HERE.differing(
+            kind,
+            [slot(first), slot(second)],
+            [slot(result)],
+            (f"{kind.capitalize()}Options", options),
+            [values(rng, SHAPE, "int16") for _ in range(2)],
+        )
+        == []
     )
 
 
-@covers("MEAN")
+@HERE.of("MEAN")
 @some
 @given(SCALE, st.floats(0.25, 2), st.booleans(), SEED)
-def test_mean(source, ratio, keep, seed):
-    compared(
-        "MEAN",
-        [slot(source), constant(np.asarray([1, 2], np.int32))],
-        [slot(source * ratio, (1, 1, 1, 4) if keep else (1, 4))],
-        ("ReducerOptions", {"keepDims": keep}),
-        [values(np.random.default_rng(seed), SHAPE, "int16")],
+def test_mean(source: float, ratio: float, keep: bool, seed: int) -> None:
+    assert (
+        HERE.differing(
+            "MEAN",
+            [slot(source), constant(np.asarray([1, 2], np.int32))],
+            [slot(source * ratio, (1, 1, 1, 4) if keep else (1, 4))],
+            ("ReducerOptions", {"keepDims": keep}),
+            [values(np.random.default_rng(seed), SHAPE, "int16")],
+        )
+        == []
     )
 
 
-@covers("AVERAGE_POOL_2D", "MAX_POOL_2D")
+@HERE.of("AVERAGE_POOL_2D", "MAX_POOL_2D")
 @pytest.mark.parametrize("kind", ["AVERAGE_POOL_2D", "MAX_POOL_2D"])
 @some
 @given(SCALE, FUSED, SEED)
-def test_pooling(kind, source, fused, seed):
+def test_pooling(kind: str, source: float, fused: int, seed: int) -> None:
     options = {
         "padding": 0, "strideH": 2, "strideW": 2, "filterHeight": 3, "filterWidth": 2,
         "fusedActivationFunction": fused,
     }  # fmt: skip
     feed = values(np.random.default_rng(seed), SHAPE, "int16")
-    compared(kind, [slot(source)], [slot(source, (1, 3, 3, 4))], ("Pool2DOptions", options), [feed])
+    assert (
+        HERE.differing(
+            kind, [slot(source)], [slot(source, (1, 3, 3, 4))], ("Pool2DOptions", options), [feed]
+        )
+        == []
+    )
 
 
-def numbers(*rows):
+def numbers(*rows: object) -> Slot:
     return constant(np.asarray(rows, np.int32))
 
 
-@covers("PAD", "RESHAPE", "TRANSPOSE", "SPLIT", "CONCATENATION", "STRIDED_SLICE")
-def test_moves():
+@HERE.of("PAD", "RESHAPE", "TRANSPOSE", "SPLIT", "CONCATENATION", "STRIDED_SLICE")
+def test_moves() -> None:
     rng = np.random.default_rng(3)
     feed, source = values(rng, SHAPE, "int16"), slot(0.001)
 
-    def moved(kind, inputs, shapes, options, feeds=(feed,)):
+    def moved(
+        kind: str,
+        inputs: list[Slot],
+        shapes: list[tuple[int, ...]],
+        options: dict[str, Any],
+        feeds: tuple[np.ndarray, ...] = (feed,),
+    ) -> list[str]:
         outputs = [slot(0.001, shape) for shape in shapes]
         table = "".join(part.capitalize() for part in kind.split("_"))
-        compared(kind, inputs, outputs, (f"{table}Options", options), list(feeds))
+        return HERE.differing(kind, inputs, outputs, (f"{table}Options", options), list(feeds))
 
     margins = numbers([0, 0], [1, 2], [0, 1], [0, 0])
-    moved("PAD", [source, margins], [(1, 8, 7, 4)], {})
-    moved("RESHAPE", [source, numbers(1, 120)], [(1, 120)], {"newShape": [1, 120]})
-    moved("TRANSPOSE", [source, numbers(0, 3, 1, 2)], [(1, 4, 5, 6)], {})
+    assert moved("PAD", [source, margins], [(1, 8, 7, 4)], {}) == []
+    assert moved("RESHAPE", [source, numbers(1, 120)], [(1, 120)], {"newShape": [1, 120]}) == []
+    assert moved("TRANSPOSE", [source, numbers(0, 3, 1, 2)], [(1, 4, 5, 6)], {}) == []
     axis = constant(np.asarray(3, np.int32))
-    moved("SPLIT", [axis, source], [(1, 5, 6, 2)] * 2, {"numSplits": 2})
+    assert moved("SPLIT", [axis, source], [(1, 5, 6, 2)] * 2, {"numSplits": 2}) == []
     both = (feed, values(rng, SHAPE, "int16"))
     options = {"axis": 3, "fusedActivationFunction": 0}
-    moved("CONCATENATION", [source, source], [(1, 5, 6, 8)], options, both)
+    assert moved("CONCATENATION", [source, source], [(1, 5, 6, 8)], options, both) == []
     slices = [numbers(0, 1, 0, 0), numbers(1, 4, 6, 3), numbers(1, 2, 1, 1)]
     masks = {"beginMask": 0, "endMask": 0, "shrinkAxisMask": 0}
-    moved("STRIDED_SLICE", [source, *slices], [(1, 2, 6, 3)], masks)
+    assert moved("STRIDED_SLICE", [source, *slices], [(1, 2, 6, 3)], masks) == []
 
 
 @some
 @given(params(), SCALE, st.floats(0.5, 2), SEED)
-def test_changes_of_type(narrow, scale, ratio, seed):
+def test_changes_of_type(narrow: QuantParams, scale: float, ratio: float, seed: int) -> None:
     rng = np.random.default_rng(seed)
     eight, sixteen = Slot(SHAPE, "int8", narrow), slot(narrow.scale[0] * ratio / 100)
     options = ("QuantizeOptions", {})
-    check("QUANTIZE", [eight], [sixteen], options, [values(rng, SHAPE)])
-    check("QUANTIZE", [sixteen], [eight], options, [values(rng, SHAPE, "int16")])
+    assert differing("QUANTIZE", [eight], [sixteen], options, [values(rng, SHAPE)]) == []
+    assert differing("QUANTIZE", [sixteen], [eight], options, [values(rng, SHAPE, "int16")]) == []
 
 
-def test_every_wide_kind_is_compared_above():
-    assert set(map(str, WIDE_KINDS)) == COVERED
+def test_every_wide_kind_is_compared_above() -> None:
+    assert set(map(str, WIDE_KINDS)) == HERE.kinds
 
 
-def test_what_has_no_int16_kernel_is_refused(tmp_path):
+def test_what_has_no_int16_kernel_is_refused(tmp_path: Path) -> None:
     source = slot(0.001)
     path = write_operator(
         tmp_path / "one.tflite", "MUL", [source, source], [source], ("MulOptions", {})

@@ -65,9 +65,13 @@ def test_words_follow_the_figures(results: Results) -> None:
     assert (more == 0) <= (CLAIMS["costs"](turned).count("less than ReLU6") > 0)
 
 
+@pytest.mark.slow
+def test_the_page_is_the_same_at_each_call(results: Results) -> None:
+    assert render(page_of(results)) == render(page_of(results))
+
+
 def test_the_page_has_every_part_and_asks_for_nothing(results: Results) -> None:
     html = render(page_of(results))
-    assert html == render(page_of(results))
     for title in ("The three claims", "Collapses on purpose", "Information and ReLU"):
         assert title in html
     assert html.count("<svg") >= 8
