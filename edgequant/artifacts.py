@@ -371,7 +371,8 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
+    """Write a text file whole or not at all; what a killed process left there is finished first."""
+    settle(path.parent)
     write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
 
 

@@ -176,6 +176,7 @@ def train_command(model: ModelRequest, values: dict[str, Any], terminal: Termina
         values["output"],
         verbose=int(terminal.interactive),
         on_epoch=tell,
+        force=values["force"],
     )
     terminal.say(
         f"top-1 {result.development_accuracy:.2f} % on {result.development_images:,} development "

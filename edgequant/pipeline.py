@@ -36,7 +36,7 @@ from edgequant.repair import Limits, Repair, Repairer
 from edgequant.requests import QuantizeRequest
 from edgequant.terminal import Terminal
 from export.target import ExportRequest, export_targets
-from foundation.atomic import require_temporary_room
+from foundation.atomic import require_room
 from foundation.errors import InvalidInputError
 from models.loading import LoadedModel, load
 from quantize.plan import PlannedNetwork
@@ -248,8 +248,8 @@ def quantize(
         path = artifact_path(request, recipe)
         artifact = None if request.force else find_artifact(path, recipe, key)
         if artifact is None:
-            require_temporary_room()
             prepared = prepared or prepare_shown(request, inputs, terminal)
+            require_room(path.parent)
             images = prepared.calibration if recipe.needs_calibration else None
             total = None if images is None else len(images.dataset)
             repair: Repair | None = None

@@ -12,7 +12,7 @@ from edgequant.commands import artifact_row, say_artifact
 from edgequant.planning import Planner
 from edgequant.terminal import Terminal, plain_table
 from export.target import ExportRequest, export_targets
-from foundation.atomic import require_temporary_room
+from foundation.atomic import require_room
 from foundation.digests import sha256_of
 from foundation.errors import GateFailedError, InvalidInputError
 from models.loading import LoadedModel, ModelRequest, load
@@ -123,7 +123,6 @@ def apply_command(request: ApplyRequest, terminal: Terminal) -> None:
     for target in (_path(request, recipe) for recipe in recipes):
         for kept in check_folder(target.parent, target.stem, target.suffix):
             terminal.note(f"{kept} was in the way, and is kept under that name")
-    require_temporary_room()
     with terminal.progress(f"load {request.model.name}", None):
         loaded = load(request.model)
         own = None if request.model.is_file else request.model.spec().preprocessing
@@ -136,6 +135,7 @@ def apply_command(request: ApplyRequest, terminal: Terminal) -> None:
         planned = PlannedNetwork(plan.network(graph), plan)
     rows = []
     for recipe in recipes:
+        require_room(_path(request, recipe).parent)
         export = ExportRequest(loaded.model, recipe, contract, planned=planned)
         artifact = _written(request, export, loaded)
         say_artifact(artifact, terminal)

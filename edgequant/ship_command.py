@@ -55,7 +55,7 @@ from export.bundles.target import (
     ship_target,
 )
 from export.fold_contract import fold, is_one_pair_rgb
-from foundation.atomic import require_temporary_room
+from foundation.atomic import require_room
 from foundation.errors import InvalidInputError
 
 _PROBABILITY_TOLERANCE = 1e-3
@@ -116,11 +116,11 @@ def ship_command(request: ShipRequest, terminal: Terminal) -> None:
         terminal.say("unchanged since the last run:")
     else:
         refuse_occupied(request.output, force=request.force)
-        require_temporary_room()
         prepared = prepare_shown(base, inputs, terminal)
         check_labels(prepared.contract, prepared.loaded.classes)
         for target in targets:
             target.check(prepared.contract)
+        require_room(request.output.parent)
         builder = _Builder(request, base, prepared, inputs, key, terminal)
         write_bundle(request.output, lambda folder: builder.build(targets, folder))
         terminal.say("written:")

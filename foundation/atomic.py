@@ -114,12 +114,19 @@ def clear_leftovers(folder: Path) -> None:
             shutil.rmtree(scratch, ignore_errors=True)
 
 
-def require_temporary_room(most_bytes: int = _TEMPORARY_BYTES) -> None:
-    """Refuse to begin where temporary files have no room: compilers and converters need some.
+def require_room(folder: Path, most_bytes: int = _TEMPORARY_BYTES) -> None:
+    """Refuse to begin where nothing can be written: converters and compilers need more than that.
+
+    Args:
+        folder: of the output, which is made.
+        most_bytes: room that temporary files must have.
 
     Raises:
-        InvalidInputError: the folder for temporary files cannot take ``most_bytes``.
+        InvalidInputError: the output folder cannot be written, or the folder for temporary files
+            cannot take so much.
     """
+    with scratch_folder(folder):
+        pass
     try:
         with tempfile.TemporaryFile(buffering=0) as handle:
             block = bytes(1 << 20)

@@ -290,8 +290,16 @@ def test_the_next_command_finishes_what_was_committed_also_for_another_artifact(
 # What others put into the folder
 
 
-@pytest.mark.parametrize("name", [SUMS, "mine-tflite-float32.recipe.json"])
-@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b'{"a": ' * 100_000, None])
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        (SUMS, b"\xff\xfe\x00"),
+        (SUMS, None),
+        ("mine-tflite-float32.recipe.json", b"\xff\xfe\x00"),
+        ("mine-tflite-float32.recipe.json", b'{"a": ' * 100_000),
+        ("mine-tflite-float32.recipe.json", None),
+    ],
+)
 def test_records_that_cannot_be_ours_are_refused_before_anything_is_written(
     run: Run, tiny_keras: Path, tmp_path: Path, name: str, content: bytes | None
 ) -> None:
@@ -299,8 +307,6 @@ def test_records_that_cannot_be_ours_are_refused_before_anything_is_written(
         os.mkfifo(tmp_path / name)
     else:
         (tmp_path / name).write_bytes(content)
-    if name == SUMS and content is not None and content.startswith(b"{"):
-        return  # a text as good as any
     command = ("quantize", "--model", tiny_keras, "--recipe", "tflite-float32")
     for more in ((), ("--force",)):
         outcome = run(*command, "--output", tmp_path, *more)

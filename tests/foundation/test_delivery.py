@@ -274,7 +274,7 @@ from pathlib import Path
 from tests.foundation.test_delivery import put
 from foundation.delivery import Orders
 folder, who = Path(sys.argv[1]), sys.argv[2]
-for number in range(20):
+for number in range(8):
     put(folder, {f"{name}-{who}": f"{who} {number}".encode() for name in "abc"})
 """
 
@@ -283,7 +283,7 @@ def test_processes_that_deliver_into_one_folder_all_succeed(tmp_path: Path) -> N
     command = [sys.executable, "-c", BESIDE, str(tmp_path)]
     children = [subprocess.Popen([*command, who], cwd=HOME) for who in ("one", "two", "three")]
     assert [child.wait() for child in children] == [0, 0, 0]
-    last = {f"{n}-{who}": f"{who} 19".encode() for n in "abc" for who in ("one", "two", "three")}
+    last = {f"{n}-{who}": f"{who} 7".encode() for n in "abc" for who in ("one", "two", "three")}
     found = contents(tmp_path)
     assert {name: found[name] for name in last} == last
     assert all(path.is_file() for path in tmp_path.iterdir())
