@@ -15,6 +15,7 @@ import numpy as np
 from calibration_data.contract import align_labels, complete_labels
 from calibration_data.datasets.base import Dataset, SplitRole
 from calibration_data.stream import converted
+from foundation.atomic import require_room
 from foundation.delivery import Orders, deliver, require_free, settle, staging
 from foundation.digests import sha256_of
 from foundation.errors import GateFailedError, InvalidInputError
@@ -26,8 +27,6 @@ from models.training_state import Progress, TrainingState
 
 if TYPE_CHECKING:
     import keras
-
-_JUDGED = 250  # images at once
 
 __all__ = ["TrainingRecipe", "TrainingResult", "augment", "split_holdout", "train"]
 
@@ -222,12 +221,13 @@ def train(
     if progress.is_done(recipe.epochs) and len(run.there()) == 2:
         assert progress.best is not None
         return run.result(progress.best.accuracy)
+    require_room(output)
     model = _compiled(spec, recipe, len(fit_part) // recipe.batch_size)
     if weights is not None:
         model.set_weights(weights)
     if progress.epochs_done:
         run.state.restore(model, progress)
-    if progress.epochs_done < recipe.epochs or progress.best is None:
+    if not progress.is_done(recipe.epochs):
         progress = _fitted(run, model, fit_part, progress, verbose, on_epoch)
     return _written(run, progress)
 
@@ -290,7 +290,7 @@ def _fitted(
 
 
 class _DivergedError(Exception):
-    """The loss or a weight is not finite; the text says which and when."""
+    """What is not finite, and when."""
 
 
 def _journal(
@@ -346,13 +346,13 @@ def _averaged(model: keras.Model) -> list[np.ndarray]:
 def _judge(run: _Run) -> Callable[[list[np.ndarray]], float]:
     """Weights -> top-1 in percent on the development part; NaN if a score is not finite."""
     model = run.spec.build(run.spec)
-    pixels, labels = _pixels(run.spec, run.development), run.development.labels
+    pixels, labels, step = _pixels(run.spec, run.development), run.development.labels, 250
 
     def judge(weights: list[np.ndarray]) -> float:
         model.set_weights(weights)
         images = run.spec.preprocessing.normalize(pixels)
-        starts = range(0, len(images), _JUDGED)
-        parts = [model(images[start : start + _JUDGED], training=False) for start in starts]
+        starts = range(0, len(images), step)
+        parts = [model(images[start : start + step], training=False) for start in starts]
         scores = np.concatenate([np.asarray(part) for part in parts])
         if not np.isfinite(scores).all():
             return math.nan
@@ -395,6 +395,6 @@ def _written(run: _Run, progress: Progress) -> TrainingResult:
         staged.path(run.card.name).write_text(text, encoding="utf-8")
         ours = (*progress.ours, *staged.digests().values())
         run.state.note(replace(progress, ours=ours))
-        names = (run.weights.name, run.card.name)
-        deliver(staged, lambda: Orders({name: frozenset(ours) for name in names}))
+        mine = frozenset(ours)
+        deliver(staged, lambda: Orders(dict.fromkeys((run.weights.name, run.card.name), mine)))
     return run.result(told["development_top1_percent"])

@@ -89,13 +89,11 @@ class TrainingState:
             return None
         found = read_object(self._progress, _RULE, _REMEDY)
         with reading(self.folder, _RULE, _REMEDY):
-            best = found.pop("best", None)
+            best = found.pop("best")
             progress = Progress(
                 int(found.pop("epochs_done")),
                 _arrays(found.pop("weights")),
-                None
-                if best is None
-                else Best(int(best["epoch"]), float(best["accuracy"]), _arrays(best["weights"])),
+                Best(int(best["epoch"]), float(best["accuracy"]), _arrays(best["weights"])),
                 tuple(map(str, found.pop("ours", ()))),
             )
         if found != self.key:

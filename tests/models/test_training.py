@@ -286,6 +286,17 @@ def test_weights_that_got_lost_after_a_run_are_written_again(
         np.testing.assert_array_equal(one, two)
 
 
+def test_a_file_in_the_place_of_the_folder_is_known_before_training(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    epochs: list[int] = []
+    with pytest.raises(InvalidInputError, match="is writable"):
+        train(
+            tiny_spec(), pictures(), RECIPE, tmp_path / "file", verbose=0,
+            on_epoch=lambda epoch, _: epochs.append(epoch),
+        )  # fmt: skip
+    assert epochs == []
+
+
 def _poisoned(first: int) -> Callable[..., np.ndarray]:
     """An augmentation that gives NaN from an epoch on, counted from 0."""
 
@@ -353,9 +364,16 @@ def test_the_weights_of_the_best_epoch_are_kept(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["../../victim", "/etc/passwd", "epoch-1.npz", 3])
 def test_a_state_names_its_own_files_alone(tmp_path: Path, name: object) -> None:
-    (tmp_path / "progress.json").write_text(json.dumps({"epochs_done": 1, "weights": name}))
-    with pytest.raises(InvalidInputError, match="can be read"):
-        TrainingState(tmp_path, {}).read()
+    def written(weights: object, best: object) -> Progress | None:
+        kept = {"epoch": 1, "accuracy": 1.0, "weights": best}
+        text = json.dumps({"epochs_done": 1, "weights": weights, "best": kept})
+        (tmp_path / "progress.json").write_text(text)
+        return TrainingState(tmp_path, {}).read()
+
+    assert written("epoch-0001.npz", "best-0001.npz") is not None
+    for names in ((name, "best-0001.npz"), ("epoch-0001.npz", name)):
+        with pytest.raises(InvalidInputError, match="can be read"):
+            written(*names)
 
 
 def test_fewer_images_than_a_batch_are_refused(tmp_path: Path) -> None:
