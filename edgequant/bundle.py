@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
-import shutil
-import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from edgequant.artifacts import SUMS, read_json, write_text
-from foundation.atomic import PREFIX, clear_leftovers, write_whole
+from foundation.atomic import scratch_folder, sync_folder, sync_tree, unwritable, write_whole
+from foundation.delivery import settle
 from foundation.digests import sha256_of
 from foundation.errors import InvalidInputError
+from foundation.foreign import MOST_TEXT, printable, reading, reason_of, require_regular
+from foundation.locking import exclusive, uninterrupted
 
 MANIFEST = "bundle.json"
 _ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 _MODE = 0o644 << 16
+_REPLACED = ".replaced-"
+_MOST_UNPACKED = 4 << 30
+_GENERATOR = b'<meta name="generator" content="edgequant">'
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -52,18 +58,41 @@ def refuse_occupied(folder: Path, *, force: bool) -> None:
     Raises:
         InvalidInputError: a folder or file that is in the way; nothing of it is touched.
     """
-    for path in (folder, zip_path(folder), page_path(folder)):
-        if not os.path.lexists(path):
-            continue
-        ours = (path.is_dir() and read_json(path / MANIFEST)) or path.suffix in (".zip", ".html")
-        if force and ours:
+    for path, foreign in _beside(folder):
+        reason = foreign(path) if os.path.lexists(path) else None
+        if reason is None or (force and not reason):
             continue
         raise InvalidInputError(
             "a bundle goes into a folder that is not there yet",
-            received=f"{path}, which exists",
-            remedy="choose another --output"
-            + (", or give --force to replace the bundle" if ours else ""),
+            received=f"{printable(path)}, which exists" + (f" and {reason}" if reason else ""),
+            remedy="move it away, or choose another --output"
+            if reason
+            else "choose another --output, or give --force to replace the bundle",
         )
+
+
+def refuse_foreign_beside(folder: Path) -> None:
+    """Refuse a zip or a page beside a bundle that are not ours: they would be written again.
+
+    Raises:
+        InvalidInputError: one of them; nothing of it is touched.
+    """
+    for path, foreign in _beside(folder)[1:]:
+        if os.path.lexists(path) and (reason := foreign(path)):
+            raise InvalidInputError(
+                "beside a bundle lie its own zip and page",
+                received=f"{printable(path)}, which exists and {reason}",
+                remedy="move it away, or choose another --output",
+            )
+
+
+def _beside(folder: Path) -> tuple[tuple[Path, Callable[[Path], str]], ...]:
+    """What a bundle consists of, and what tells why such a thing is not ours."""
+    return (
+        (folder, foreign_folder),
+        (zip_path(folder), foreign_zip),
+        (page_path(folder), foreign_page),
+    )
 
 
 def write_bundle(folder: Path, build: Callable[[Path], None]) -> None:
@@ -72,55 +101,164 @@ def write_bundle(folder: Path, build: Callable[[Path], None]) -> None:
     Args:
         folder: where it is to appear; an older bundle there goes only when the new one is whole.
         build: fills the folder that it is given, manifest included.
+
+    Raises:
+        InvalidInputError: the folder beside it cannot be written, or something that is not a
+            bundle has come into its place.
     """
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        clear_leftovers(folder.parent)
-        scratch = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=folder.parent))
-    except OSError as error:
-        raise _unwritable(folder, error) from error
-    try:
+    with scratch_folder(folder.parent, folder) as scratch:
         fresh = scratch / folder.name
         fresh.mkdir()
         build(fresh)
         write_sums(fresh)
         packed = scratch / zip_path(folder).name
         pack(fresh, packed)
-        # A zip that is there is always that of the folder, wherever a kill comes.
-        zip_path(folder).unlink(missing_ok=True)
-        if folder.exists():
-            folder.rename(_aside(folder))
-        fresh.rename(folder)
-        packed.replace(zip_path(folder))
-        recover(folder)
-    except OSError as error:
-        raise _unwritable(folder, error) from error
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        sync_tree(fresh)
+        with exclusive(folder.parent):
+            _recover(folder)
+            refuse_occupied(folder, force=True)
+            with uninterrupted():
+                # A zip that is there is always that of the folder, wherever a kill comes.
+                if zip_path(folder).exists():
+                    zip_path(folder).rename(_aside(zip_path(folder)))
+                if folder.exists():
+                    folder.rename(_aside(folder))
+                fresh.rename(folder)
+                packed.replace(zip_path(folder))
+                sync_folder(folder.parent)
+                _recover(folder)
 
 
 def recover(folder: Path) -> None:
-    """Finish what a process that was killed while it replaced a bundle has left half done.
+    """Finish what processes that were killed have left half done beside a bundle.
 
     The older bundle comes back where the new one had not taken its place yet, and goes where it
-    had.
+    had; a bundle without its zip gets it. Other bundles beside it are looked after too.
 
     Raises:
         InvalidInputError: the folder beside the bundle cannot be written.
     """
-    aside = _aside(folder)
+    parent = folder.parent
+    settle(parent)
+    names = (path.name.removeprefix(_REPLACED) for path in parent.glob(f"{_REPLACED}?*"))
+    others = {parent / name for name in names}
+    others |= {path.with_suffix("") for path in others if path.suffix == ".zip"}
     try:
-        if aside.is_dir() and os.path.lexists(folder):
-            shutil.rmtree(aside)
-        elif aside.is_dir():
-            aside.rename(folder)
+        for path in sorted({folder, *others}):
+            if os.path.lexists(path) or os.path.lexists(_aside(path)):
+                with exclusive(parent), uninterrupted():
+                    _recover(path)
     except OSError as error:
-        raise _unwritable(folder, error) from error
+        raise unwritable(folder, error) from error
+
+
+def _recover(folder: Path) -> None:
+    aside = _aside(folder)
+    if aside.is_dir() and not aside.is_symlink():
+        if not os.path.lexists(folder):
+            aside.rename(folder)
+        elif not foreign_folder(aside):
+            with scratch_folder(folder.parent) as scratch:  # a kill leaves what the next one clears
+                aside.rename(scratch / "old")
+    if not os.path.lexists(zip_path(folder)) and folder.is_dir() and not foreign_folder(folder):
+        pack(folder, zip_path(folder))
+    waiting = _aside(zip_path(folder))
+    if waiting.is_file() and not foreign_zip(waiting):
+        waiting.unlink()
 
 
 def _aside(folder: Path) -> Path:
-    """Where an older bundle waits while the new one takes its place."""
-    return folder.with_name(f".replaced-{folder.name}")
+    """Where an older bundle, or its zip, waits while the new one takes its place."""
+    return folder.with_name(f"{_REPLACED}{folder.name}")
+
+
+def foreign_folder(folder: Path) -> str:
+    """Why a folder is not a bundle as ``ship`` wrote it, as the end of a sentence; '' if it is.
+
+    Every file must be listed in SHA256SUMS with its digest, and nothing else be there.
+    """
+    if folder.is_symlink() or not folder.is_dir():
+        return "is no folder"
+    if not _is_manifest(read_json(folder / MANIFEST)):
+        return f"holds no {MANIFEST} that 'edgequant ship' wrote"
+    try:
+        entries = list(folder.rglob("*"))
+        odd = [p for p in entries if p.is_symlink() or not (p.is_file() or any(p.iterdir()))]
+        changed = [] if odd else changed_files(folder)
+    except OSError as error:
+        return f"cannot be read ({reason_of(error)})"
+    if odd:
+        return (
+            f"holds {printable(odd[0].relative_to(folder))}, which 'edgequant ship' did not write"
+        )
+    return f"is not as 'edgequant ship' wrote it ({changed[0]})" if changed else ""
+
+
+def foreign_zip(path: Path) -> str:
+    """Why a file is not the zip of a bundle, as the end of a sentence; '' if it is."""
+    reason = "is not a zip that 'edgequant ship' wrote"
+    try:
+        sums = zip_sums(path)
+    except InvalidInputError:
+        return reason
+    return "" if sums is not None else reason
+
+
+def zip_sums(path: Path) -> str | None:
+    """SHA256SUMS in the zip of a bundle; None if it holds anything that this does not list.
+
+    Raises:
+        InvalidInputError: no zip, or a damaged one.
+    """
+    rule, remedy = "the zip of a bundle can be read", "give what 'edgequant ship' wrote"
+    require_regular(path, rule, remedy)
+    with reading(path, rule, remedy), zipfile.ZipFile(path) as archive:
+        sizes = {info.filename: info.file_size for info in archive.infolist()}
+        roots = {name.partition("/")[0] for name in sizes}
+        if len(roots) != 1 or sum(sizes.values()) > _MOST_UNPACKED:
+            return None
+        root = roots.pop()
+        if sizes.get(f"{root}/{SUMS}", MOST_TEXT) >= MOST_TEXT:
+            return None
+        text = archive.read(f"{root}/{SUMS}").decode()
+        if not _is_manifest(json.loads(archive.read(f"{root}/{MANIFEST}"))):
+            return None
+        lines = (line.partition("  ") for line in text.splitlines())
+        listed = {f"{root}/{name}": digest for digest, _, name in lines}
+        if {*listed, f"{root}/{SUMS}"} != set(sizes):
+            return None
+        for name, digest in listed.items():
+            with archive.open(name) as handle:
+                if hashlib.file_digest(handle, "sha256").hexdigest() != digest:  # type: ignore[arg-type]
+                    return None
+        return text
+    return None
+
+
+def foreign_page(path: Path) -> str:
+    """Why a file is not the page of a bundle, as the end of a sentence; '' if it is."""
+    reason = "is not a page that 'edgequant ship' wrote"
+    try:
+        if path.is_symlink() or not path.is_file() or path.stat().st_size > MOST_TEXT:
+            return reason
+        content = path.read_bytes()
+    except OSError as error:
+        return f"cannot be read ({reason_of(error)})"
+    return "" if _GENERATOR in content[:4096] and f"/{MANIFEST}".encode() in content else reason
+
+
+def is_packed(folder: Path) -> bool:
+    """Whether the zip of a bundle is there and holds what the folder does."""
+    path = zip_path(folder)
+    return path.is_file() and zip_sums(path) == (folder / SUMS).read_text(encoding="utf-8")
+
+
+def _is_manifest(values: Any) -> bool:
+    return (
+        isinstance(values, dict)
+        and isinstance(values.get("targets"), dict)
+        and isinstance(values.get("key"), str)
+    )
 
 
 def bundle_files(folder: Path) -> list[Path]:
@@ -187,11 +325,3 @@ def unpack(path: Path, folder: Path) -> Path:
         ) from error
     roots = [p for p in folder.iterdir() if p.is_dir()]
     return roots[0] if len(roots) == 1 else folder
-
-
-def _unwritable(folder: Path, error: OSError) -> InvalidInputError:
-    return InvalidInputError(
-        "the output folder is writable and has room",
-        received=f"{folder} ({error.strerror or error})",
-        remedy="free space, or choose another --output",
-    )

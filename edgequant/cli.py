@@ -158,9 +158,14 @@ def compare(**values: Any) -> None:
 )
 @click.option("--seed", type=click.IntRange(0))
 @click.option("--output", type=PATH, default=Path("train"), show_default=True)
+@click.option("--force", is_flag=True, help="Replace weights that are already there.")
 @common
 def train(**values: Any) -> None:
-    """Train a registered network; a run that was killed goes on where it was."""
+    """Train a registered network; a run that was killed goes on where it was.
+
+    The weights are those of the epoch that is best on the development part. A loss that is not
+    finite ends the run with exit code 1.
+    """
     with terminal_of(values) as terminal:
         from edgequant.commands import train_command
 

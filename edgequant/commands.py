@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,14 +13,16 @@ from calibration_data.datasets.base import open_dataset
 from calibration_data.preprocessing import Preprocessing
 from edgequant.artifacts import (
     Artifact,
+    add_files,
+    as_listed,
+    check_folder,
     data_digest,
+    deliver_files,
     key_of,
     read_json,
+    read_sums,
     remarks_of,
     versions,
-    write_json,
-    write_sums,
-    write_text,
 )
 from edgequant.compare_pages import write_compare_page
 from edgequant.measuring import (
@@ -37,6 +41,7 @@ from evaluation.machine import PACKAGES
 from evaluation.session import runtime_for
 from export.inspection import Inspection
 from export.target import target_of
+from foundation.delivery import require_free, staging
 from foundation.digests import sha256_of
 from foundation.errors import InvalidInputError
 from models.loading import LoadedModel, ModelRequest, load
@@ -57,7 +62,7 @@ def quantize_command(request: QuantizeRequest, terminal: Terminal) -> None:
             report = None if request.force else _stored(artifact.beside(".report.json"), key)
             if report is None:
                 prepared = prepared or prepare_shown(request, inputs, terminal)
-                report = _measure_artifact(artifact, prepared, request.measure, terminal)
+                report = _measure_artifact(artifact, prepared, request, terminal)
             _show(report, terminal)
             reports.append(report)
         say_artifact(artifact, terminal)
@@ -90,24 +95,25 @@ def compare_command(request: QuantizeRequest, terminal: Terminal) -> None:
     """Write every recipe, measure all on the same tensors, and write the matrix."""
     assert request.measure is not None
     check_limit(request.max_drop, has_reference=True)
-    inputs = open_inputs(request)
-    artifacts, prepared = quantize(request, inputs, terminal)
     stem = request.output / f"{request.model.name}-compare"
+    inputs = open_inputs(request)
+    _say_kept(check_folder(request.output, stem.name), terminal)
+    for ending in _COMPARE_ENDINGS:
+        require_free(stem.with_name(f"{stem.name}{ending}"))
+    artifacts, prepared = quantize(request, inputs, terminal)
     key = key_of({"of": [_report_key(artifact, request.measure) for artifact in artifacts]})
     stored = stem.parent / f"{stem.name}.json"
-    report = None if request.force else _stored(stored, key)
-    unchanged = report is not None and stored.with_suffix(".html").is_file()
+    names = [stored.with_suffix(ending).name for ending in _COMPARE_ENDINGS]
+    whole = as_listed(request.output, names)
+    edited = stored.name in read_sums(request.output) and not whole[stored.name]
+    report = None if request.force or edited else _stored(stored, key)
+    unchanged = report is not None and all(whole.values())
     if report is None:
         prepared = prepared or prepare_shown(request, inputs, terminal)
         report = _compared(artifacts, prepared, request.measure, key, terminal)
-        title = f"{request.model.name}: Keras float against every recipe"
-        write_text(stored.with_suffix(".md"), tables.markdown_report(title, report))
-        write_text(stored.with_suffix(".csv"), tables.csv_table(report))
-        write_json(stored, report)
     if not unchanged:
         prepared = prepared or prepare_shown(request, inputs, terminal)
-        write_compare_page(report, prepared, request.measure, stored)
-        write_sums(request.output, stem.name)
+        _say_kept(_write_comparison(report, prepared, request, stored.name), terminal)
     _show(report, terminal)
     terminal.say("unchanged since the last run:" if unchanged else "written:")
     for ending in (".md", ".json", ".csv"):
@@ -115,6 +121,37 @@ def compare_command(request: QuantizeRequest, terminal: Terminal) -> None:
     terminal.say(f"page  {stored.with_suffix('.html')}")
     terminal.result(report)
     check_gate([report], request.max_drop)
+
+
+_COMPARE_ENDINGS = (".md", ".csv", ".json", ".html")
+
+
+def _write_comparison(
+    report: tables.Document, prepared: Prepared, request: QuantizeRequest, name: str
+) -> tuple[Path, ...]:
+    """Write table, CSV, JSON and page together; give what was kept of files in the way."""
+    assert request.measure is not None
+    title = f"{request.model.name}: Keras float against every recipe"
+    with staging(request.output) as staged:
+        part = staged.path(name)
+        texts = (
+            (".md", tables.markdown_report(title, report)),
+            (".csv", tables.csv_table(report)),
+            (".json", _json(report)),
+        )
+        for ending, text in texts:
+            part.with_suffix(ending).write_text(text, encoding="utf-8")
+        write_compare_page(report, prepared, request.measure, part)
+        return deliver_files(staged, force=request.force)
+
+
+def _say_kept(paths: Iterable[Path], terminal: Terminal) -> None:
+    for path in paths:
+        terminal.note(f"{path} was in the way, and is kept under that name")
+
+
+def _json(report: tables.Document) -> str:
+    return json.dumps(report, indent=2, allow_nan=False) + "\n"
 
 
 def train_command(model: ModelRequest, values: dict[str, Any], terminal: Terminal) -> None:
@@ -139,6 +176,7 @@ def train_command(model: ModelRequest, values: dict[str, Any], terminal: Termina
         values["output"],
         verbose=int(terminal.interactive),
         on_epoch=tell,
+        force=values["force"],
     )
     terminal.say(
         f"top-1 {result.development_accuracy:.2f} % on {result.development_images:,} development "
@@ -175,15 +213,15 @@ def _compared(
 
 
 def _measure_artifact(
-    artifact: Artifact, prepared: Prepared, request: MeasureRequest, terminal: Terminal
+    artifact: Artifact, prepared: Prepared, request: QuantizeRequest, terminal: Terminal
 ) -> tables.Document:
     """Measure one artifact against the float model and write its report beside it."""
-    key = _report_key(artifact, request)
-    report = _compared([artifact], prepared, request, key, terminal)
+    assert request.measure is not None
+    key = _report_key(artifact, request.measure)
+    report = _compared([artifact], prepared, request.measure, key, terminal)
     title = f"{prepared.loaded.name}, {artifact.recipe.name}: float against quantized"
-    write_text(artifact.beside(".report.md"), tables.markdown_report(title, report))
-    write_json(artifact.beside(".report.json"), report)
-    write_sums(artifact.folder, artifact.path.stem)
+    texts = {".report.md": tables.markdown_report(title, report), ".report.json": _json(report)}
+    _say_kept(add_files(artifact, texts, force=request.force), terminal)
     return report
 
 
@@ -274,6 +312,7 @@ def artifact_row(artifact: Artifact) -> dict[str, Any]:
         "unchanged": artifact.unchanged,
         "remarks": list(remarks_of(artifact)),
         "files": [str(path) for path in artifact.files()],
+        "kept": [str(path) for path in artifact.kept],
     }
 
 
@@ -284,6 +323,7 @@ def say_artifact(artifact: Artifact, terminal: Terminal) -> None:
     for path in artifact.files():
         terminal.say(f"  {path}")
     terminal.say(f"  sha256 {artifact.sha256}")
+    _say_kept(artifact.kept, terminal)
     for remark in remarks_of(artifact):
         terminal.note(f"{artifact.recipe.name}: {remark}")
 

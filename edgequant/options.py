@@ -14,7 +14,24 @@ if TYPE_CHECKING:
     from quantize.qat_exchange import QatSettings
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-PATH = click.Path(path_type=Path)
+
+
+class _PathText(click.Path):
+    """A path; the empty text, which would be the current folder, is refused."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        from foundation.errors import InvalidInputError
+
+        if value == "":
+            raise InvalidInputError(
+                "a path has at least one character",
+                received=f"an empty text for {'a path' if param is None else param.opts[0]}",
+                remedy="write . for the current folder",
+            )
+        return super().convert(value, param, ctx)
+
+
+PATH = _PathText(path_type=Path)
 
 
 def _together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:

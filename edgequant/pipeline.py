@@ -21,14 +21,23 @@ from calibration_data.datasets.base import Dataset, open_dataset
 from calibration_data.overlap import refuse_equal_images, refuse_shared_images
 from calibration_data.preprocessing import Preprocessing
 from calibration_data.splits import calibration_beside
-from edgequant.artifacts import Artifact, data_digest, deliver, find_artifact, key_of, versions
+from edgequant.artifacts import (
+    Artifact,
+    Making,
+    check_folder,
+    data_digest,
+    deliver,
+    find_artifact,
+    key_of,
+    versions,
+)
 from edgequant.digests import Digests, plan_digest, remark_on
 from edgequant.planning import Planner
 from edgequant.repair import Limits, Repair, Repairer
 from edgequant.requests import QuantizeRequest
 from edgequant.terminal import Terminal
 from export.target import ExportRequest, export_targets
-from foundation.atomic import write_whole
+from foundation.atomic import require_room
 from foundation.digests import sha256_of
 from foundation.errors import InvalidInputError
 from models.loading import LoadedModel, load
@@ -189,9 +198,6 @@ def write_artifact(
         request.calibration.seed,
         planned,
     )
-    path = artifact_path(request, recipe)
-    write_whole(path, lambda part: target.write(export, part))
-    differs = _difference(request, recipe, prepared, path, planned)
     origin: dict[str, Any] = {
         "model": {"name": prepared.loaded.name, "sha256": request.model.digest()},
         "calibration": None
@@ -206,11 +212,24 @@ def write_artifact(
         "remarks": [
             *([] if planned is None else planned.plan.notes),
             *([] if repair is None else repair.remarks()),
-            *([] if differs is None else [differs]),
         ],
     }
-    plan = None if planned is None else planned.plan
-    return deliver(path, recipe, key, prepared.contract, origin, plan)
+    made = Making(
+        artifact_path(request, recipe),
+        recipe,
+        key,
+        prepared.contract,
+        origin,
+        None if planned is None else planned.plan,
+        request.force,
+    )
+
+    def write(part: Path) -> None:
+        target.write(export, part)
+        differs = _difference(request, recipe, prepared, part, planned)
+        origin["remarks"] += [] if differs is None else [differs]
+
+    return deliver(made, write)
 
 
 def quantize(
@@ -220,7 +239,15 @@ def quantize(
 
     Returns:
         The artifacts, and the loaded model unless nothing was to be done.
+
+    Raises:
+        InvalidInputError: among much else, a folder that holds something in the way; known before
+            anything is made.
     """
+    for recipe in request.recipes:
+        path = artifact_path(request, recipe)
+        for kept in check_folder(path.parent, path.stem, path.suffix):
+            terminal.note(f"{kept} was in the way, and is kept under that name")
     prepared: Prepared | None = None
     artifacts: list[Artifact] = []
     repairer: Repairer | None = None
@@ -230,6 +257,7 @@ def quantize(
         artifact = None if request.force else find_artifact(path, recipe, key)
         if artifact is None:
             prepared = prepared or prepare_shown(request, inputs, terminal)
+            require_room(path.parent)
             images = prepared.calibration if recipe.needs_calibration else None
             total = None if images is None else len(images.dataset)
             repair: Repair | None = None

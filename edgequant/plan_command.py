@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from calibration_data.contract import ContractRequest, complete_labels, resolve_contract
-from edgequant.artifacts import deliver, key_of, versions
+from edgequant.artifacts import Artifact, Making, check_folder, deliver, key_of, versions
 from edgequant.commands import artifact_row, say_artifact
 from edgequant.planning import Planner
 from edgequant.terminal import Terminal, plain_table
 from export.target import ExportRequest, export_targets
-from foundation.atomic import write_whole
+from foundation.atomic import require_room
 from foundation.digests import sha256_of
 from foundation.errors import GateFailedError, InvalidInputError
 from models.loading import LoadedModel, ModelRequest, load
@@ -120,6 +120,9 @@ def apply_command(request: ApplyRequest, terminal: Terminal) -> None:
     """
     plan = QuantizationPlan.load(request.plan)
     recipes = tuple(_checked(recipe, plan) for recipe in request.recipes)
+    for target in (_path(request, recipe) for recipe in recipes):
+        for kept in check_folder(target.parent, target.stem, target.suffix):
+            terminal.note(f"{kept} was in the way, and is kept under that name")
     with terminal.progress(f"load {request.model.name}", None):
         loaded = load(request.model)
         own = None if request.model.is_file else request.model.spec().preprocessing
@@ -132,9 +135,9 @@ def apply_command(request: ApplyRequest, terminal: Terminal) -> None:
         planned = PlannedNetwork(plan.network(graph), plan)
     rows = []
     for recipe in recipes:
-        folder = request.output if len(recipes) == 1 else request.output / recipe.name
+        require_room(_path(request, recipe).parent)
         export = ExportRequest(loaded.model, recipe, contract, planned=planned)
-        artifact = _written(request, export, loaded, folder)
+        artifact = _written(request, export, loaded)
         say_artifact(artifact, terminal)
         rows.append(artifact_row(artifact))
     terminal.result({"artifacts": rows} if len(rows) > 1 else rows[0])
@@ -159,16 +162,21 @@ def _checked(recipe: Recipe, plan: QuantizationPlan) -> Recipe:
     )
 
 
-def _written(
-    request: ApplyRequest, export: ExportRequest, loaded: LoadedModel, folder: Path
-) -> Any:
+def _path(request: ApplyRequest, recipe: Recipe) -> Path:
+    """Where the file of a recipe goes."""
+    several = len(request.recipes) > 1
+    folder = request.output / recipe.name if several else request.output
+    suffix = export_targets()[recipe.target].suffix
+    return folder / f"{request.model.name}-{recipe.name}{suffix}"
+
+
+def _written(request: ApplyRequest, export: ExportRequest, loaded: LoadedModel) -> Artifact:
     """One file with what goes with it."""
     recipe, planned = export.recipe, export.planned
     assert planned is not None
     target = export_targets()[recipe.target]
-    path = folder / f"{request.model.name}-{recipe.name}{target.suffix}"
+    path = _path(request, recipe)
     digest = sha256_of(request.plan)
-    write_whole(path, lambda part: target.write(export, part))
     origin: dict[str, Any] = {
         "model": {"name": loaded.name, "sha256": request.model.digest()},
         "calibration": None,
@@ -177,7 +185,8 @@ def _written(
         "remarks": list(planned.plan.notes),
     }
     key = key_of({"plan": digest, "model": request.model.digest(), "recipe": recipe.to_dict()})
-    return deliver(path, recipe, key, export.preprocessing, origin, planned.plan)
+    made = Making(path, recipe, key, export.preprocessing, origin, planned.plan)
+    return deliver(made, lambda part: target.write(export, part))
 
 
 def _tensors(plan: QuantizationPlan) -> list[dict[str, Any]]:

@@ -19,8 +19,10 @@ from edgequant.artifacts import data_digest, key_of, read_json, versions, write_
 from edgequant.bundle import (
     MANIFEST,
     changed_files,
+    is_packed,
     pack,
     recover,
+    refuse_foreign_beside,
     refuse_occupied,
     write_bundle,
     zip_path,
@@ -53,6 +55,7 @@ from export.bundles.target import (
     ship_target,
 )
 from export.fold_contract import fold, is_one_pair_rgb
+from foundation.atomic import require_room
 from foundation.errors import InvalidInputError
 
 _PROBABILITY_TOLERANCE = 1e-3
@@ -107,7 +110,8 @@ def ship_command(request: ShipRequest, terminal: Terminal) -> None:
     key = _key(request, base, inputs)
     recover(request.output)
     if not request.force and _is_current(request.output, key):
-        if not zip_path(request.output).exists():
+        refuse_foreign_beside(request.output)
+        if not is_packed(request.output):
             pack(request.output, zip_path(request.output))
         terminal.say("unchanged since the last run:")
     else:
@@ -116,6 +120,7 @@ def ship_command(request: ShipRequest, terminal: Terminal) -> None:
         check_labels(prepared.contract, prepared.loaded.classes)
         for target in targets:
             target.check(prepared.contract)
+        require_room(request.output.parent)
         builder = _Builder(request, base, prepared, inputs, key, terminal)
         write_bundle(request.output, lambda folder: builder.build(targets, folder))
         terminal.say("written:")

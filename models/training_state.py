@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-import zipfile
-import zlib
-from dataclasses import dataclass
+import re
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,17 +14,58 @@ import numpy as np
 
 from foundation.atomic import write_whole
 from foundation.errors import InvalidInputError
+from foundation.foreign import read_object, reading, require_regular
 
 if TYPE_CHECKING:
     import keras
 
+_RULE = "the state of an unfinished run can be read"
+_REMEDY = "delete that folder, or choose another --output"
+_ARRAYS = re.compile(r"(epoch|best)-[0-9]{4,9}\.npz")
+
+
+@dataclass(frozen=True)
+class Best:
+    """The epoch with the best accuracy.
+
+    Attributes:
+        epoch: from 1.
+        accuracy: top-1 in percent on the development part.
+        weights: name of the file that holds them.
+    """
+
+    epoch: int
+    accuracy: float
+    weights: str
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run is.
+
+    Attributes:
+        epochs_done: whole ones.
+        weights: name of the file with weights and optimizer after them.
+        best: of the epochs that are done; None before the first.
+        ours: digests of delivered files that the run may replace.
+    """
+
+    epochs_done: int = 0
+    weights: str = ""
+    best: Best | None = None
+    ours: tuple[str, ...] = ()
+
+    def is_done(self, epochs: int) -> bool:
+        """Whether all epochs are done and their best is known."""
+        return self.epochs_done >= epochs and self.best is not None
+
 
 @dataclass(frozen=True)
 class TrainingState:
-    """Weights and optimizer after the last whole epoch.
+    """Weights and optimizer after the last whole epoch, and the best weights so far.
 
-    ``progress.json`` names the epoch and its file, and is written after that file is whole:
-    whenever a run is killed, the two agree.
+    ``progress.json`` names the epoch and its files, and is written after those are whole:
+    whenever a run is killed, they agree.
 
     Attributes:
         folder: where they lie.
@@ -37,61 +79,123 @@ class TrainingState:
     def _progress(self) -> Path:
         return self.folder / "progress.json"
 
-    def restore(self, model: keras.Model) -> int:
-        """Give a compiled model the weights and the optimizer of the state.
-
-        Returns:
-            Epochs that are done; 0 when there is no state.
+    def read(self) -> Progress | None:
+        """Where the run is; None when there is no state.
 
         Raises:
             InvalidInputError: the state of another run, or a damaged one.
         """
-        if not self._progress.is_file():
-            return 0
-        try:
-            found = json.loads(self._progress.read_text(encoding="utf-8"))
-            done, weights = int(found.pop("epochs_done")), self.folder / found.pop("weights")
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise self._damaged(error) from error
+        if not self._progress.exists():
+            return None
+        found = read_object(self._progress, _RULE, _REMEDY)
+        with reading(self.folder, _RULE, _REMEDY):
+            best = found.pop("best")
+            progress = Progress(
+                int(found.pop("epochs_done")),
+                _arrays(found.pop("weights")),
+                Best(int(best["epoch"]), float(best["accuracy"]), _arrays(best["weights"])),
+                tuple(map(str, found.pop("ours", ()))),
+            )
         if found != self.key:
             raise InvalidInputError(
                 "a run goes on with the network, the data and the recipe it began with",
                 received=f"the state of another run in {self.folder}",
-                remedy="delete that folder, or choose another --output",
+                remedy=_REMEDY,
             )
+        return progress
+
+    def read_or_none(self) -> Progress | None:
+        """Where the run is; None also for the state of another run, or a damaged one."""
+        try:
+            return self.read()
+        except InvalidInputError:
+            return None
+
+    def restore(self, model: keras.Model, progress: Progress) -> None:
+        """Give a compiled model the weights and the optimizer of the state.
+
+        Raises:
+            InvalidInputError: a damaged state.
+        """
         model.optimizer.build(model.trainable_variables)
         variables = _variables(model)
-        try:
-            with np.load(weights, allow_pickle=False) as stored:
-                values = [stored[f"arr_{number}"] for number in range(len(stored.files))]
+        values = self._load(progress.weights)
+        with reading(self.folder, _RULE, _REMEDY):
             for variable, value in zip(variables, values, strict=True):
                 variable.assign(value)
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            raise self._damaged(error) from error
-        return done
 
-    def save(self, model: keras.Model, epochs_done: int) -> None:
+    def best_weights(self, progress: Progress) -> list[np.ndarray]:
+        """The best weights so far, as ``keras.Model.get_weights`` gives them.
+
+        Raises:
+            InvalidInputError: a damaged state.
+        """
+        assert progress.best is not None
+        return self._load(progress.best.weights)
+
+    def save(
+        self,
+        model: keras.Model,
+        before: Progress,
+        averaged: Sequence[np.ndarray],
+        accuracy: float,
+    ) -> Progress:
         """Keep the state after an epoch, and drop the one before.
+
+        Args:
+            model: after the epoch.
+            before: the progress until then.
+            averaged: weights that would be delivered; kept if no earlier epoch's are better.
+            accuracy: theirs, in percent.
 
         Raises:
             InvalidInputError: the folder cannot be written; the state before it stands.
         """
-        weights = self.folder / f"epoch-{epochs_done:04d}.npz"
+        epoch = before.epochs_done + 1
+        best = before.best
+        if best is None or accuracy >= best.accuracy:
+            best = Best(epoch, accuracy, f"best-{epoch:04d}.npz")
+            write_whole(self.folder / best.weights, lambda path: np.savez(path, *averaged))
         values = [variable.numpy() for variable in _variables(model)]
-        write_whole(weights, lambda path: np.savez(path, *values))
-        progress = {"epochs_done": epochs_done, "weights": weights.name, **self.key}
-        text = json.dumps(progress, indent=2) + "\n"
-        write_whole(self._progress, lambda path: path.write_text(text, encoding="utf-8"))
-        for old in self.folder.glob("epoch-*.npz"):
-            if old != weights:
+        name = f"epoch-{epoch:04d}.npz"
+        write_whole(self.folder / name, lambda path: np.savez(path, *values))
+        progress = replace(before, epochs_done=epoch, weights=name, best=best)
+        self.note(progress)
+        for old in self.folder.iterdir():
+            if _ARRAYS.fullmatch(old.name) and old.name not in (name, best.weights):
                 old.unlink()
+        return progress
 
-    def _damaged(self, error: Exception) -> InvalidInputError:
-        return InvalidInputError(
-            "the state of an unfinished run can be read",
-            received=f"{self.folder} ({error})",
-            remedy="delete that folder, or choose another --output",
-        )
+    def note(self, progress: Progress) -> None:
+        """Write where the run is; its files must be there.
+
+        Raises:
+            InvalidInputError: the folder cannot be written.
+        """
+        text = json.dumps({**asdict(progress), **self.key}, indent=2) + "\n"
+        write_whole(self._progress, lambda path: path.write_text(text, encoding="utf-8"))
+
+    def clear(self) -> None:
+        """Forget the run: delete its files, and the folder if nothing else is in it."""
+        if not self.folder.is_dir():
+            return
+        self._progress.unlink(missing_ok=True)
+        for path in self.folder.iterdir():
+            if _ARRAYS.fullmatch(path.name):
+                path.unlink()
+        if not any(self.folder.iterdir()):
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _load(self, name: str) -> list[np.ndarray]:
+        path = require_regular(self.folder / name, _RULE, _REMEDY)
+        with reading(self.folder, _RULE, _REMEDY), np.load(path, allow_pickle=False) as stored:
+            return [stored[f"arr_{number}"] for number in range(len(stored.files))]
+
+
+def _arrays(name: Any) -> str:
+    if not _ARRAYS.fullmatch(name):
+        raise ValueError("a name that is not that of a file of the state")
+    return str(name)
 
 
 def _variables(model: keras.Model) -> list[Any]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,10 +14,11 @@ import numpy as np
 import pytest
 
 from calibration_data.datasets.base import SplitRole
-from foundation.errors import InvalidInputError
+from foundation.errors import GateFailedError, InvalidInputError
 from models.blocks import Activation
 from models.spec import ModelSpec, model_spec
 from models.training import TrainingRecipe, TrainingResult, augment, split_holdout, train
+from models.training_state import Progress, TrainingState
 from models.weights import build_with_weights
 from tests.models.networks import pictures, tiny_spec
 
@@ -248,6 +251,129 @@ def test_a_damaged_state_is_refused(whole: TrainingResult, tmp_path: Path, damag
             np.savez(handle, np.zeros(3))
     with pytest.raises(InvalidInputError, match="state of an unfinished run can be read"):
         train(tiny_spec(), pictures(), RECIPE, tmp_path, verbose=0)
+
+
+# Weights that are there
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v2_small.weights.h5", "mobilenet_v2_small.card.json"])
+def test_weights_that_are_there_are_not_replaced(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"good")
+    with pytest.raises(InvalidInputError, match=rf"no weights.*{name}.*--force"):
+        train(tiny_spec(), pictures(), RECIPE, tmp_path, verbose=0)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_bytes() == b"good"
+
+
+def test_a_run_that_is_done_does_not_replace_weights_that_came_after_it(
+    whole: TrainingResult, tmp_path: Path
+) -> None:
+    shutil.copytree(whole.weights.parent, tmp_path / "copy")
+    weights = tmp_path / "copy" / whole.weights.name
+    weights.write_bytes(b"better")
+    with pytest.raises(InvalidInputError, match="which exists"):
+        train(tiny_spec(), pictures(), RECIPE, tmp_path / "copy", verbose=0)
+    assert weights.read_bytes() == b"better"
+
+
+def test_weights_that_got_lost_after_a_run_are_written_again(
+    whole: TrainingResult, tmp_path: Path
+) -> None:
+    shutil.copytree(whole.weights.parent, tmp_path / "copy")
+    (tmp_path / "copy" / whole.weights.name).unlink()
+    again = train(tiny_spec(), pictures(), RECIPE, tmp_path / "copy", verbose=0)
+    for one, two in zip(_weights(whole), _weights(again), strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+def test_a_file_in_the_place_of_the_folder_is_known_before_training(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    epochs: list[int] = []
+    with pytest.raises(InvalidInputError, match="is writable"):
+        train(
+            tiny_spec(), pictures(), RECIPE, tmp_path / "file", verbose=0,
+            on_epoch=lambda epoch, _: epochs.append(epoch),
+        )  # fmt: skip
+    assert epochs == []
+
+
+def _poisoned(first: int) -> Callable[..., np.ndarray]:
+    """An augmentation that gives NaN from an epoch on, counted from 0."""
+
+    def augmented(
+        images: np.ndarray, recipe: TrainingRecipe, rng: np.random.Generator
+    ) -> np.ndarray:
+        epoch = rng.bit_generator.seed_seq.entropy[1]  # type: ignore[attr-defined]
+        return augment(images, recipe, rng) if epoch < first else images * np.float32(np.nan)
+
+    return augmented
+
+
+def test_a_run_that_diverges_fails_and_leaves_the_weights_that_were_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights, card = (tmp_path / f"mobilenet_v2_small.{e}" for e in ("weights.h5", "card.json"))
+    weights.write_bytes(b"good")
+    card.write_bytes(b"{}")
+    monkeypatch.setattr("models.training.augment", _poisoned(0))
+    with pytest.raises(GateFailedError, match=r"loss of nan in epoch 1: .* untouched") as stopped:
+        train(tiny_spec(), pictures(), RECIPE, tmp_path, verbose=0, force=True)
+    assert stopped.value.exit_code == 1
+    assert (weights.read_bytes(), card.read_bytes()) == (b"good", b"{}")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [card.name, weights.name]
+
+
+@pytest.mark.slow
+def test_a_run_that_diverges_later_leaves_its_best_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("models.training.augment", _poisoned(1))
+    with pytest.raises(GateFailedError, match=r"in epoch 2: .* of epoch 1, are in"):
+        train(tiny_spec(), pictures(), RECIPE, tmp_path, verbose=0)
+    card = json.loads((tmp_path / "mobilenet_v2_small.card.json").read_text())
+    assert card["epoch"] == 1
+    found = build_with_weights(tiny_spec(), str(tmp_path / "mobilenet_v2_small.weights.h5"))
+    assert all(np.isfinite(values).all() for values in found.get_weights())
+    monkeypatch.undo()
+    with pytest.raises(InvalidInputError, match="--force"):
+        train(tiny_spec(), pictures(), RECIPE, tmp_path, verbose=0)
+    anew = train(tiny_spec(), pictures(), RECIPE, tmp_path, verbose=0, force=True)
+    assert json.loads(anew.card.read_text())["recipe"]["epochs"] == 2
+
+
+def test_the_weights_of_the_best_epoch_are_kept(tmp_path: Path) -> None:
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    model.optimizer.build(model.trainable_variables)
+    state = TrainingState(tmp_path / "state", {"model": "x"})
+    progress = Progress(ours=("digest",))
+    for accuracy in (10.0, 30.0, 20.0):
+        averaged = [np.full(w.shape, accuracy) for w in model.get_weights()]
+        progress = state.save(model, progress, averaged, accuracy)
+        assert state.read() == progress
+    assert progress.epochs_done == 3
+    assert progress.best is not None
+    assert (progress.best.epoch, progress.best.accuracy) == (2, 30.0)
+    assert all((values == 30).all() for values in state.best_weights(progress))
+    names = sorted(path.name for path in (tmp_path / "state").iterdir())
+    assert names == ["best-0002.npz", "epoch-0003.npz", "progress.json"]
+    (tmp_path / "state" / "notes.txt").write_text("mine")
+    state.clear()
+    assert [path.name for path in (tmp_path / "state").iterdir()] == ["notes.txt"]
+
+
+@pytest.mark.parametrize("name", ["../../victim", "/etc/passwd", "epoch-1.npz", 3])
+def test_a_state_names_its_own_files_alone(tmp_path: Path, name: object) -> None:
+    def written(weights: object, best: object) -> Progress | None:
+        kept = {"epoch": 1, "accuracy": 1.0, "weights": best}
+        text = json.dumps({"epochs_done": 1, "weights": weights, "best": kept})
+        (tmp_path / "progress.json").write_text(text)
+        return TrainingState(tmp_path, {}).read()
+
+    assert written("epoch-0001.npz", "best-0001.npz") is not None
+    for names in ((name, "best-0001.npz"), ("epoch-0001.npz", name)):
+        with pytest.raises(InvalidInputError, match="can be read"):
+            written(*names)
 
 
 def test_fewer_images_than_a_batch_are_refused(tmp_path: Path) -> None:
