@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,13 @@ from typing import Any
 from export.ort_canonical import canonical_ort
 from foundation.errors import UnsupportedError
 
-_CONFIG = ".required_operators_and_types.config"
+CONFIG = ".required_operators_and_types.config"
+"""Ending of the list of operators for a reduced build."""
 _TIMEOUT = 600
 _CHECKED = re.compile(r"Checking (NNAPI|CoreML \w+)$", re.MULTILINE)
 _PARTITIONS = re.compile(r"(\d+) partitions? with a total of (\d+)/(\d+) nodes")
 _UNSUPPORTED = re.compile(r"Unsupported ops: (\S+)")
+_WORDS = re.compile(r"[\w.:]+( [\w.:]+)*", re.ASCII)
 _ANSWER = re.compile(r"as is: (YES|NO|MAYBE)")
 
 
@@ -49,6 +52,19 @@ class Usability:
         """Plain values for JSON."""
         return asdict(self)
 
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Usability:
+        """Read back what ``to_dict`` gave; raises ValueError where it is something else."""
+        unsupported = values["unsupported"]
+        counts = [values[key] for key in ("partitions", "nodes", "all_nodes")]
+        texts = [values["provider"], values["answer"], *unsupported]
+        if not all(type(n) is int and 0 <= n < 2**31 for n in counts):
+            raise ValueError("counts that are no whole numbers")
+        if not all(isinstance(t, str) and _WORDS.fullmatch(t) for t in texts):
+            raise ValueError("names that are no words")
+        partitions, nodes, all_nodes = counts
+        return cls(texts[0], texts[1], partitions, nodes, all_nodes, tuple(unsupported))
+
 
 def write_ort(model: Path, folder: Path) -> tuple[Path, Path]:
     """Convert an .onnx to .ort for Arm, and list operators with types for a reduced build.
@@ -70,7 +86,7 @@ def write_ort(model: Path, folder: Path) -> tuple[Path, Path]:
             "convert_onnx_models_to_ort", str(model), "--output_dir", scratch,
             "--enable_type_reduction", "--optimization_style", "Fixed", "--target_platform", "arm",
         )  # fmt: skip
-        ort, config = Path(scratch, f"{model.stem}.ort"), Path(scratch, f"{model.stem}{_CONFIG}")
+        ort, config = Path(scratch, f"{model.stem}.ort"), Path(scratch, f"{model.stem}{CONFIG}")
         written = folder / ort.name, folder / config.name
         written[0].write_bytes(canonical_ort(ort.read_bytes()))
         # Without the folder that it was made in: equal models give equal files.

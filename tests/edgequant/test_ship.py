@@ -136,7 +136,7 @@ def test_verify_runs_the_files_and_not_just_the_hashes(run: Run, copy: Path) -> 
 
     path = copy / "microcontroller/vectors/int8.outputs.bin"
     outputs = np.frombuffer(path.read_bytes(), np.int8).copy()
-    outputs[0] += 1 if outputs[0] < 127 else -1
+    outputs[-1] += 1 if outputs[-1] < 127 else -1  # of an image that is not in the sources
     path.write_bytes(outputs.tobytes())
     write_sums(copy)
     outcome = run("verify", copy)
