@@ -13,7 +13,8 @@ from pathlib import Path
 
 from edgequant.archive import REMEDY, RULE, unpack
 from edgequant.artifacts import SUMS
-from edgequant.bundle import changed_files
+from edgequant.bundle import MANIFEST, changed_files
+from edgequant.manifest import RULE as MANIFEST_RULE
 from edgequant.manifest import Manifest, read_manifest
 from edgequant.proving import Proven, prove, show_proofs
 from edgequant.rebuilding import rebuild
@@ -61,6 +62,7 @@ def verify_command(request: VerifyRequest, terminal: Terminal) -> None:
         ours.mkdir()
         folder = bundle if bundle.is_dir() else unpack(bundle, scratch / "unpacked")
         with reading(bundle, RULE, REMEDY):
+            require_regular(folder / MANIFEST, MANIFEST_RULE, REMEDY)
             _check_sums(folder)
             manifest = read_manifest(folder)
         rebuild(folder, ours, manifest)

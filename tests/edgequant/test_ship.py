@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-import shutil
 import sys
 import zipfile
 from pathlib import Path
@@ -16,28 +15,6 @@ import pytest
 from edgequant.ship_gates import size_in_bytes
 from export.bundles.target import ship_targets
 from tests.edgequant.conftest import Run
-
-ALL = ",".join(ship_targets())
-
-
-@pytest.fixture(scope="module")
-def bundle(tiny_keras: Path, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle for every platform; not to be changed."""
-    from edgequant.cli import main
-
-    output = tmp_path_factory.mktemp("ship") / "mine"
-    arguments = ["ship", "--model", tiny_keras, "--for", ALL, "--calibration", f"{photos}:train"]
-    rest = ["--data", f"{photos}:test", "--vectors", 5, "--output", output]
-    with pytest.raises(SystemExit) as stop:
-        main([str(a) for a in (*arguments, *rest)])
-    assert not stop.value.code
-    return output
-
-
-@pytest.fixture
-def copy(bundle: Path, tmp_path: Path) -> Path:
-    """A bundle that may be changed."""
-    return Path(shutil.copytree(bundle, tmp_path / "copy"))
 
 
 def test_each_platform_has_its_files(bundle: Path) -> None:
