@@ -13,8 +13,8 @@ import zipfile
 from pathlib import Path, PurePosixPath
 
 from edgequant.survey import MOST_BYTES, MOST_FILES, fault_of, refused
-from evaluation.proofs.child import require_room
 from foundation.foreign import printable, reading, require_regular
+from foundation.scratch import require_room
 
 RULE = "a bundle is a folder, or the .zip of one"
 REMEDY = "give what 'edgequant ship' wrote"

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from edgequant.terminal import Terminal
-from evaluation.proofs.child import require_room, scratch_folder
 from evaluation.proofs.proof import ProofRequest, ProofResult, Verdict, proofs
-from foundation.foreign import reading
+from foundation.foreign import printable, reading
+from foundation.scratch import require_room, scratch_folder
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def show_proofs(target: str, results: list[Proven], terminal: Terminal) -> None:
     for proven in results:
         verdict = proven.result.verdict.value
         shown = verdict.upper() if proven.result.verdict is Verdict.FAILED else verdict
-        terminal.say(f"  {shown}: {proven.result.sentence}")
+        terminal.say(f"  {shown}: {printable(proven.result.sentence)}")
 
 
 def _public(values: Any) -> Any:

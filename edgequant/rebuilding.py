@@ -20,7 +20,15 @@ from edgequant.manifest import Manifest, TargetEntry
 from edgequant.ship_docs import model_card, shipping_guide
 from edgequant.survey import survey
 from export.bundles.labels import LABELS, labels_text
-from export.bundles.target import VECTORS, BundleRequest, ShipFile, Vectors, read_vectors
+from export.bundles.target import (
+    VECTORS,
+    BundleRequest,
+    ContractNeed,
+    ShipFile,
+    Vectors,
+    read_vectors,
+)
+from export.target import target_of
 from foundation.errors import GateFailedError, InvalidInputError
 from foundation.foreign import printable, reading, require_regular
 
@@ -68,23 +76,26 @@ def rebuild(source: Path, place: Path, manifest: Manifest) -> None:
         shutil.copyfile(source / MANIFEST, place / MANIFEST)
         (place / _CARD).write_text(model_card(manifest.values, place), encoding="utf-8")
         guides = [shipping_guide(manifest.values, sections) for sections in rebuilt.guides]
-    (place / _GUIDE).write_text(guides[0], encoding="utf-8")
-    if (source / _GUIDE).is_file() and (source / _GUIDE).read_bytes() == guides[1].encode():
-        (place / _GUIDE).write_text(guides[1], encoding="utf-8")
-    _compare(source, place)
+        (place / _GUIDE).write_text(guides[0], encoding="utf-8")
+        if (source / _GUIDE).is_file() and (source / _GUIDE).read_bytes() == guides[1].encode():
+            (place / _GUIDE).write_text(guides[1], encoding="utf-8")
+        _compare(source, place)
 
 
-def _rebuild_target(rebuilt: Rebuilt, name: str, entry: TargetEntry) -> None:
+def _rebuild_target(rebuilt: Rebuilt, folder: str, entry: TargetEntry) -> None:
     """Write the folder of one target, and its sections of the guides."""
-    source, place, target = rebuilt.source / name, rebuilt.place / name, entry.target
+    source, place, target = rebuilt.source / folder, rebuilt.place / folder, entry.target
+    manifest = rebuilt.manifest
     place.mkdir()
     request = _request(rebuilt, source, entry)
     data = target.data(request, entry.figures)
-    for file in data:
-        require_regular(source / file, _RULE, _REMEDY)
-        shutil.copyfile(source / file, place / file)
-    for file, content in target.rebuild(request, source, entry.figures).items():
-        (place / file).write_bytes(content)
+    for name in data:
+        require_regular(source / name, _RULE, _REMEDY)
+        shutil.copyfile(source / name, place / name)
+    for file in target.files:
+        _check_card(place / request.files[file.role].name, file, entry, manifest)
+    for name, content in target.rebuild(request, source, entry.figures).items():
+        (place / name).write_bytes(content)
     for role, vectors in request.vectors.items():
         vectors.write(place / VECTORS, role)
     for probable, sections in enumerate(rebuilt.guides):
@@ -112,6 +123,19 @@ def _request(
     for path in files.values():
         require_regular(path, _RULE, _REMEDY)
     return BundleRequest(**{**vars(request), "files": files})
+
+
+def _check_card(path: Path, file: ShipFile, entry: TargetEntry, manifest: Manifest) -> None:
+    """Refuse a model whose own card has another contract or recipe than the manifest."""
+    card = target_of(path).read_card(path)
+    told = entry.contracts[file.role]
+    contracts = {told, manifest.contract} if file.need is ContractNeed.ANY else {told}
+    if card is None or card.recipe != file.recipe or {card.preprocessing} != contracts:
+        raise GateFailedError(
+            "a model of a bundle carries the contract and the recipe that the manifest gives it",
+            received=f"{path.name} with another card" if card else f"{path.name} without a card",
+            remedy="look at who changed it, or make the bundle anew with this version",
+        )
 
 
 def _vectors(folder: Path, file: ShipFile, manifest: Manifest) -> Vectors:

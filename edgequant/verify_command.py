@@ -6,6 +6,7 @@ from its models (``edgequant/rebuilding.py``), and models run in children.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,11 +20,11 @@ from edgequant.manifest import Manifest, read_manifest
 from edgequant.proving import Proven, prove, show_proofs
 from edgequant.rebuilding import rebuild
 from edgequant.terminal import Terminal
-from evaluation.proofs.child import scratch_folder
 from evaluation.proofs.proof import Verdict
 from foundation.digests import sha256_of
 from foundation.errors import GateFailedError, InvalidInputError
 from foundation.foreign import MOST_TEXT, printable, reading, require_regular
+from foundation.scratch import scratch_folder
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _SHOWN = 3
@@ -54,13 +55,14 @@ def verify_command(request: VerifyRequest, terminal: Terminal) -> None:
             a proof that fails.
     """
     bundle = request.bundle
-    if not bundle.is_dir():
+    is_folder = os.path.isdir(bundle)  # noqa: PTH112 - Path.is_dir raises where it may not look
+    if not is_folder:
         require_regular(bundle, RULE, REMEDY)
     _check_digest(request)
     with scratch_folder() as scratch:
         ours = scratch / "ours"
         ours.mkdir()
-        folder = bundle if bundle.is_dir() else unpack(bundle, scratch / "unpacked")
+        folder = bundle if is_folder else unpack(bundle, scratch / "unpacked")
         with reading(bundle, RULE, REMEDY):
             require_regular(folder / MANIFEST, MANIFEST_RULE, REMEDY)
             _check_sums(folder)

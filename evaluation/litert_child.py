@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from calibration_data.preprocessing import Preprocessing
-from evaluation.proofs.child import scratch_folder
 from evaluation.proofs.proof import ProofRequest, run_worker
 from evaluation.sessions.tensor_io import Quantization
 from export.tflite_graph import read_flat_model
 from foundation.foreign import reading
+from foundation.scratch import scratch_folder
 
 if TYPE_CHECKING:
     import numpy as np

@@ -17,6 +17,8 @@ from typing import Any
 
 from export.ort_canonical import canonical_ort
 from foundation.errors import UnsupportedError
+from foundation.foreign import printable
+from foundation.scratch import refuse_full, scratch_folder
 
 CONFIG = ".required_operators_and_types.config"
 """Ending of the list of operators for a reduced build."""
@@ -81,7 +83,8 @@ def write_ort(model: Path, folder: Path) -> tuple[Path, Path]:
     Raises:
         UnsupportedError: ONNX Runtime's tool does not take the model.
     """
-    with tempfile.TemporaryDirectory() as scratch:
+    with scratch_folder() as place:
+        scratch = str(place)
         _tool(
             "convert_onnx_models_to_ort", str(model), "--output_dir", scratch,
             "--enable_type_reduction", "--optimization_style", "Fixed", "--target_platform", "arm",
@@ -130,12 +133,18 @@ def _tool(name: str, *arguments: str) -> str:
     command = [sys.executable, "-I", "-m", f"onnxruntime.tools.{name}", *arguments]
     try:
         done = subprocess.run(  # noqa: S603 - a command of ours
-            command, capture_output=True, text=True, timeout=_TIMEOUT, check=False
+            command,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=_TIMEOUT,
+            check=False,
         )
     except subprocess.TimeoutExpired as error:
         raise _refused(name, f"no end within {_TIMEOUT} s") from error
     log = f"{done.stdout}\n{done.stderr}"
     if done.returncode:
+        refuse_full(Path(tempfile.gettempdir()), log)
         raise _refused(name, (log.strip().splitlines() or ["no message"])[-1])
     return log
 
@@ -143,6 +152,6 @@ def _tool(name: str, *arguments: str) -> str:
 def _refused(tool: str, reason: str) -> UnsupportedError:
     return UnsupportedError(
         f"ONNX Runtime's {tool} takes the model",
-        received=reason,
+        received=printable(reason)[:300],
         remedy="look at the operators with edgequant inspect, or leave onnx-mobile out",
     )

@@ -6,21 +6,20 @@ allows; with a home and a folder for temporary files that go away with it.
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
-from foundation.errors import InvalidInputError
 from foundation.foreign import printable
+from foundation.scratch import refuse_full
 
 _SECONDS = 600
 """Time limit of a child."""
@@ -28,12 +27,10 @@ _MOST_LOG = 1 << 20
 """Bytes of a child's output that are kept: half of them from its end."""
 _LIMITS = 'ulimit -c 0; ulimit -f 8388608; exec "$@"'
 """No core files, and no file above 4 GiB (in blocks of 512 bytes)."""
-_LEAST_ROOM = 16 << 20
 _ENVIRONMENT = (
     "PATH", "LD_LIBRARY_PATH", "CPATH", "CPLUS_INCLUDE_PATH", "LIBRARY_PATH", "SDKROOT",
 )  # fmt: skip
 """Variables that a child needs to find its programs and libraries; it gets no other."""
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True)
@@ -92,53 +89,9 @@ def run_tool(command: list[str], folder: Path, extra: Mapping[str, str] | None =
                 os.killpg(process.pid, signal.SIGKILL)  # children of its own too
             process.wait()
         done = Done(code, _kept(log))
-    if done.code and any(os.strerror(number) in done.log for number in _FULL):
-        raise no_room(folder, os.strerror(errno.ENOSPC))
+    if done.code:
+        refuse_full(folder, done.log)
     return done
-
-
-@contextmanager
-def scratch_folder(parent: Path | None = None) -> Iterator[Path]:
-    """A folder that goes away.
-
-    Args:
-        parent: where it is made; None for the system's folder for temporary files.
-
-    Raises:
-        InvalidInputError: there is no room for it, or for what is written in the block.
-    """
-    try:
-        with tempfile.TemporaryDirectory(dir=parent) as folder:
-            yield Path(folder)
-    except OSError as error:
-        if error.errno in _FULL or error.filename is None:
-            place = Path(os.environ.get("TMPDIR", "/tmp")) if parent is None else parent  # noqa: S108
-            raise no_room(place, error.strerror or str(error)) from error
-        raise
-
-
-def require_room(folder: Path, needed: int) -> None:
-    """Refuse to start what a full disk would make fail half-way.
-
-    Args:
-        folder: where it will be written.
-        needed: bytes, beside some for the tools.
-
-    Raises:
-        InvalidInputError: less is free.
-    """
-    free = shutil.disk_usage(folder).free
-    if free < needed + _LEAST_ROOM:
-        raise no_room(folder, f"{free:,} bytes free, where {needed + _LEAST_ROOM:,} are needed")
-
-
-def no_room(folder: Path, reason: str) -> InvalidInputError:
-    """The error for a folder for temporary files that is full."""
-    return InvalidInputError(
-        "the folder for temporary files has room",
-        received=f"{printable(folder)} ({reason})",
-        remedy="free space there, or set TMPDIR to another folder",
-    )
 
 
 @cache

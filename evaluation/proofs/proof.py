@@ -17,9 +17,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from evaluation.proofs.child import run_tool, scratch_folder
+from evaluation.proofs.child import run_tool
 from foundation.errors import InvalidInputError
 from foundation.foreign import printable, read_object
+from foundation.scratch import scratch_folder
 
 _WORKERS = Path(__file__).parent / "workers"
 _LONGEST = 1000

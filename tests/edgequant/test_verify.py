@@ -107,7 +107,12 @@ def other_score(folder: Path) -> None:
             manifest("targets", MICRO, "files", "int8", "folded", value="by me"),
             "SHIPPING.md differs",
         ),
-        (manifest("preprocessing", "mean", value=[1, 2, 3]), "differs|other inputs"),
+        (manifest("preprocessing", "mean", value=[1, 2, 3]), "another card"),
+        (manifest("preprocessing", "channels", value="bgr"), "another card"),
+        (
+            manifest("targets", "android", "files", "int8", "preprocessing", "mean", value=1),
+            "another card",
+        ),
     ],
 )
 def test_what_is_not_as_we_write_it_never_meets_a_compiler(
@@ -190,6 +195,8 @@ def written(file: str, content: bytes) -> Change:
         (manifest("versions", value={"x": float("nan")}), "not finite"),
         (manifest("preprocessing", "size", value=[10**9, 10**9]), "test vectors of int8"),
         (manifest("preprocessing", "labels", value=["a", "b", "ä"]), "printable ASCII"),
+        (manifest("preprocessing", "labels", value=["a", "b", "b"]), "unique"),
+        (manifest("preprocessing", "labels", value=[]), "0 labels"),
         (manifest("preprocessing", value={}), "size"),
         (manifest("preprocessing", "std", value=[0, 0, 0]), "std must be above zero"),
         (arena(), "whole bytes"),

@@ -15,9 +15,11 @@ import pytest
 
 from edgequant.proving import prove
 from evaluation.proofs import child
-from evaluation.proofs.child import run_tool, scratch_folder
+from evaluation.proofs.child import run_tool
 from evaluation.proofs.proof import ProofRequest, run_worker
+from foundation import scratch
 from foundation.errors import InvalidInputError
+from foundation.scratch import scratch_folder
 from tests.evaluation.test_proofs import interpreter, sources
 
 
@@ -93,7 +95,7 @@ def test_a_child_that_finds_the_disk_full_proves_nothing(
 def test_a_full_disk_is_found_before_a_proof_starts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(child.shutil, "disk_usage", lambda _: Usage(10, 10, 5000))
+    monkeypatch.setattr(scratch.shutil, "disk_usage", lambda _: Usage(10, 10, 5000))
     with pytest.raises(InvalidInputError, match="5,000 bytes free"):
         prove(("cpp17",), tmp_path, None, {})
 

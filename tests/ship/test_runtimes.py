@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from edgequant.bundle import write_sums
+from edgequant.ship_docs import model_card
 from export.bundles.target import read_vectors
 from tests.edgequant.conftest import Run
 
@@ -151,6 +152,8 @@ def test_a_bundle_that_was_broken_on_purpose_is_found(
     import re
 
     change(copy)
+    values = json.loads((copy / "bundle.json").read_text())
+    (copy / "MODEL_CARD.md").write_text(model_card(values, copy))  # which has the models' digests
     write_sums(copy)
     outcome = run("verify", copy, *runtime_options)
     assert outcome.code == 1
