@@ -85,10 +85,12 @@ def test_sums_cover_every_file_but_themselves(bundle: Path) -> None:
 
 
 def test_verify_takes_folder_and_zip(run: Run, bundle: Path) -> None:
-    for path in (bundle, bundle.with_name("mine.zip")):
-        outcome = run("verify", path, "--json")
+    packed = bundle.with_name("mine.zip")
+    for path, file in ((bundle, bundle / "SHA256SUMS"), (packed, packed)):
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        outcome = run("verify", path, "--json", "--sha256", digest)
         assert outcome.code == 0, outcome.err
-        assert outcome.json["sha256"] == "as written"
+        assert outcome.json["sha256"] == "as given"
         assert set(outcome.json["proofs"]) == set(ship_targets())
 
 
@@ -125,6 +127,7 @@ def test_another_machines_litert_is_compared_in_steps(run: Run, bundle: Path) ->
     """With this interpreter in place of an aarch64 one: the same kernels give the same integers."""
     outcome = run("verify", bundle, "--runtime", f"litert-arm64={sys.executable}", "--json")
     assert outcome.code == 0, outcome.err
+    assert outcome.json["sha256"] == "as written"
     proofs = {proof["name"]: proof for proof in outcome.json["proofs"]["android"]}
     proof = proofs["litert-arm64"]
     assert proof["verdict"] == "proven", proof["sentence"]
