@@ -5,41 +5,28 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from edgequant.artifacts import SUMS, read_json, write_text
+from edgequant.survey import survey
 from foundation.atomic import scratch_folder, sync_folder, sync_tree, unwritable, write_whole
 from foundation.delivery import settle
 from foundation.digests import sha256_of
 from foundation.errors import InvalidInputError
-from foundation.foreign import MOST_TEXT, printable, reading, reason_of, require_regular
+from foundation.foreign import MOST_TEXT, printable, read_text, reading, reason_of, require_regular
 from foundation.locking import exclusive, uninterrupted
 
 MANIFEST = "bundle.json"
+_LISTED = re.compile(r"([0-9a-f]{64})  (.+)")
 _ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 _MODE = 0o644 << 16
 _REPLACED = ".replaced-"
 _MOST_UNPACKED = 4 << 30
 _GENERATOR = b'<meta name="generator" content="edgequant">'
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a bundle.
-
-    Raises:
-        InvalidInputError: no bundle of ours.
-    """
-    values = read_json(folder / MANIFEST)
-    if not isinstance(values.get("targets"), dict):
-        raise InvalidInputError(
-            f"a bundle is a folder with a {MANIFEST} that 'edgequant ship' wrote",
-            received=str(folder),
-            remedy="give the folder, or the .zip, that it wrote",
-        )
-    return values
 
 
 def zip_path(folder: Path) -> Path:
@@ -187,6 +174,8 @@ def foreign_folder(folder: Path) -> str:
         changed = [] if odd else changed_files(folder)
     except OSError as error:
         return f"cannot be read ({reason_of(error)})"
+    except InvalidInputError as error:
+        return f"is not as 'edgequant ship' wrote it ({error.received})"
     if odd:
         return (
             f"holds {printable(odd[0].relative_to(folder))}, which 'edgequant ship' did not write"
@@ -276,21 +265,34 @@ def write_sums(folder: Path) -> None:
 
 
 def changed_files(folder: Path) -> list[str]:
-    """What is not as SHA256SUMS says: files that are missing, changed or not listed."""
-    try:
-        lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
+    """What is not as SHA256SUMS says: files that are missing, changed or not listed.
+
+    Raises:
+        InvalidInputError: something that is no regular file, or more than a bundle holds.
+    """
+    there = set(survey(folder)) - {SUMS}
+    listed = listed_digests(folder)
+    if listed is None:
         return [f"{SUMS} is missing or damaged"]
-    listed = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
-    there = {path.relative_to(folder).as_posix(): path for path in bundle_files(folder)}
-    problems = [f"{name} is missing" for name in listed if name not in there]
-    problems += [f"{name} is not listed" for name in there if name not in listed]
+    problems = [f"{printable(name)} is missing" for name in listed if name not in there]
+    problems += [f"{printable(name)} is not listed" for name in there if name not in listed]
     problems += [
-        f"{name} has changed"
-        for name, path in there.items()
-        if name in listed and sha256_of(path) != listed[name]
+        f"{printable(name)} has changed"
+        for name in there
+        if name in listed and sha256_of(folder / name) != listed[name]
     ]
     return sorted(problems)
+
+
+def listed_digests(folder: Path) -> dict[str, str] | None:
+    """The digests in SHA256SUMS by path; None when it is missing or damaged."""
+    try:
+        text = read_text(folder / SUMS, f"{SUMS} has a digest and a path on each line", "-")
+    except InvalidInputError:
+        return None
+    matches = [_LISTED.fullmatch(line) for line in text.splitlines()]
+    listed = {match[2]: match[1] for match in matches if match}
+    return listed if listed and len(listed) == len(matches) else None
 
 
 def pack(folder: Path, target: Path) -> None:
@@ -306,22 +308,3 @@ def pack(folder: Path, target: Path) -> None:
                 archive.writestr(info, path.read_bytes())
 
     write_whole(target, write)
-
-
-def unpack(path: Path, folder: Path) -> Path:
-    """Unpack the zip of a bundle into an empty folder and give the bundle's folder in it.
-
-    Raises:
-        InvalidInputError: no zip, or not of one folder.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            archive.extractall(folder)
-    except (OSError, zipfile.BadZipFile) as error:
-        raise InvalidInputError(
-            "a bundle is a folder, or the .zip of one",
-            received=f"{path} ({error})",
-            remedy="give what 'edgequant ship' wrote",
-        ) from error
-    roots = [p for p in folder.iterdir() if p.is_dir()]
-    return roots[0] if len(roots) == 1 else folder

@@ -250,15 +250,26 @@ def ship(**values: Any) -> None:
 
 @cli.command()
 @click.argument("bundle", type=PATH)
+@click.option(
+    "--sha256",
+    metavar="HEX",
+    help="Digest that 'ship' printed: of the .zip, or of SHA256SUMS in the folder.",
+)
 @runtime_option
 @common
-def verify(bundle: Path, **values: Any) -> None:
-    """Check a bundle again: hashes, and every platform whose runtime is installed."""
+def verify(bundle: Path, sha256: str | None, **values: Any) -> None:
+    """Check a bundle again: digests, generated files, and every runtime that is installed.
+
+    BUNDLE is a folder or a .zip that 'edgequant ship' wrote. Nothing in it is compiled or executed:
+    sources are generated again from its models, and models run in processes of their own. Without
+    --sha256 a bundle is held against its own list, which says nothing of who made it.
+    """
     with terminal_of(values) as terminal:
-        from edgequant.verify_command import verify_command
+        from edgequant.verify_command import VerifyRequest, verify_command
         from evaluation.proofs.proof import runtime_paths
 
-        verify_command(bundle, runtime_paths(values["runtimes"]), terminal)
+        runtimes = runtime_paths(values["runtimes"])
+        verify_command(VerifyRequest(bundle, sha256, runtimes), terminal)
 
 
 @cli.command()

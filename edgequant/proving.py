@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,8 @@ from typing import Any
 
 from edgequant.terminal import Terminal
 from evaluation.proofs.proof import ProofRequest, ProofResult, Verdict, proofs
+from foundation.foreign import printable, reading
+from foundation.scratch import require_room, scratch_folder
 
 
 @dataclass(frozen=True)
@@ -52,16 +53,25 @@ def prove(
         folder: of the ship target.
         scratch: keeps files that figures speak of; None for a folder that goes away.
         runtimes: interpreters by runtime.
+
+    Raises:
+        InvalidInputError: files that cannot be read, or no room for the files of a proof: then
+            nothing is known, and no proof has failed.
     """
+    needed = 2 * sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     known = proofs()
     results = []
     for name in names:
         proof = known[name]
-        with tempfile.TemporaryDirectory() as temporary:
-            place = Path(temporary) if scratch is None else scratch / name
+        with scratch_folder() as temporary:
+            place = temporary if scratch is None else scratch / name
             place.mkdir(exist_ok=True)
+            require_room(place, needed)
             request = ProofRequest(folder.absolute(), place.absolute(), runtimes.get(proof.runtime))
-            results.append(Proven(name, proof.run(request)))
+            with reading(folder, "a proof can read the files of its target", "make them again"):
+                results.append(Proven(name, proof.run(request)))
+            if results[-1].result.verdict is Verdict.FAILED:
+                require_room(place, 0)
     return results
 
 
@@ -71,7 +81,7 @@ def show_proofs(target: str, results: list[Proven], terminal: Terminal) -> None:
     for proven in results:
         verdict = proven.result.verdict.value
         shown = verdict.upper() if proven.result.verdict is Verdict.FAILED else verdict
-        terminal.say(f"  {shown}: {proven.result.sentence}")
+        terminal.say(f"  {shown}: {printable(proven.result.sentence)}")
 
 
 def _public(values: Any) -> Any:

@@ -15,7 +15,15 @@ from calibration_data.calibration_set import CalibrationSet
 from calibration_data.datasets.base import Dataset, open_dataset
 from calibration_data.preprocessing import Preprocessing
 from calibration_data.stream import converted
-from edgequant.artifacts import data_digest, key_of, read_json, versions, write_json, write_text
+from edgequant.artifacts import (
+    SUMS,
+    data_digest,
+    key_of,
+    read_json,
+    versions,
+    write_json,
+    write_text,
+)
 from edgequant.bundle import (
     MANIFEST,
     changed_files,
@@ -56,6 +64,7 @@ from export.bundles.target import (
 )
 from export.fold_contract import fold, is_one_pair_rgb
 from foundation.atomic import require_room
+from foundation.digests import sha256_of
 from foundation.errors import InvalidInputError
 
 _PROBABILITY_TOLERANCE = 1e-3
@@ -126,6 +135,14 @@ def ship_command(request: ShipRequest, terminal: Terminal) -> None:
         terminal.say("written:")
     manifest = read_json(request.output / MANIFEST)
     terminal.say(f"  {request.output}\n  {zip_path(request.output)}")
+    digests = {
+        "zip": sha256_of(zip_path(request.output)),
+        "sums": sha256_of(request.output / SUMS),
+    }
+    terminal.say(
+        f"sha256, for verify --sha256\n  {digests['zip']}  {zip_path(request.output).name}\n"
+        f"  {digests['sums']}  {request.output.name}/{SUMS}"
+    )
     path = write_ship_page(request.output, manifest, request.gates)
     terminal.say(f"page  {path}")
     for name, values in manifest["targets"].items():
@@ -135,6 +152,7 @@ def ship_command(request: ShipRequest, terminal: Terminal) -> None:
             "bundle": str(request.output),
             "zip": str(zip_path(request.output)),
             "page": str(path),
+            "sha256": digests,
             **manifest,
         }
     )

@@ -10,18 +10,23 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from export.ort_canonical import canonical_ort
 from foundation.errors import UnsupportedError
+from foundation.foreign import printable
+from foundation.scratch import refuse_full, scratch_folder
 
-_CONFIG = ".required_operators_and_types.config"
+CONFIG = ".required_operators_and_types.config"
+"""Ending of the list of operators for a reduced build."""
 _TIMEOUT = 600
 _CHECKED = re.compile(r"Checking (NNAPI|CoreML \w+)$", re.MULTILINE)
 _PARTITIONS = re.compile(r"(\d+) partitions? with a total of (\d+)/(\d+) nodes")
 _UNSUPPORTED = re.compile(r"Unsupported ops: (\S+)")
+_WORDS = re.compile(r"[\w.:]+( [\w.:]+)*", re.ASCII)
 _ANSWER = re.compile(r"as is: (YES|NO|MAYBE)")
 
 
@@ -49,6 +54,19 @@ class Usability:
         """Plain values for JSON."""
         return asdict(self)
 
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Usability:
+        """Read back what ``to_dict`` gave; raises ValueError where it is something else."""
+        unsupported = values["unsupported"]
+        counts = [values[key] for key in ("partitions", "nodes", "all_nodes")]
+        texts = [values["provider"], values["answer"], *unsupported]
+        if not all(type(n) is int and 0 <= n < 2**31 for n in counts):
+            raise ValueError("counts that are no whole numbers")
+        if not all(isinstance(t, str) and _WORDS.fullmatch(t) for t in texts):
+            raise ValueError("names that are no words")
+        partitions, nodes, all_nodes = counts
+        return cls(texts[0], texts[1], partitions, nodes, all_nodes, tuple(unsupported))
+
 
 def write_ort(model: Path, folder: Path) -> tuple[Path, Path]:
     """Convert an .onnx to .ort for Arm, and list operators with types for a reduced build.
@@ -65,12 +83,13 @@ def write_ort(model: Path, folder: Path) -> tuple[Path, Path]:
     Raises:
         UnsupportedError: ONNX Runtime's tool does not take the model.
     """
-    with tempfile.TemporaryDirectory() as scratch:
+    with scratch_folder() as place:
+        scratch = str(place)
         _tool(
             "convert_onnx_models_to_ort", str(model), "--output_dir", scratch,
             "--enable_type_reduction", "--optimization_style", "Fixed", "--target_platform", "arm",
         )  # fmt: skip
-        ort, config = Path(scratch, f"{model.stem}.ort"), Path(scratch, f"{model.stem}{_CONFIG}")
+        ort, config = Path(scratch, f"{model.stem}.ort"), Path(scratch, f"{model.stem}{CONFIG}")
         written = folder / ort.name, folder / config.name
         written[0].write_bytes(canonical_ort(ort.read_bytes()))
         # Without the folder that it was made in: equal models give equal files.
@@ -114,12 +133,18 @@ def _tool(name: str, *arguments: str) -> str:
     command = [sys.executable, "-I", "-m", f"onnxruntime.tools.{name}", *arguments]
     try:
         done = subprocess.run(  # noqa: S603 - a command of ours
-            command, capture_output=True, text=True, timeout=_TIMEOUT, check=False
+            command,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=_TIMEOUT,
+            check=False,
         )
     except subprocess.TimeoutExpired as error:
         raise _refused(name, f"no end within {_TIMEOUT} s") from error
     log = f"{done.stdout}\n{done.stderr}"
     if done.returncode:
+        refuse_full(Path(tempfile.gettempdir()), log)
         raise _refused(name, (log.strip().splitlines() or ["no message"])[-1])
     return log
 
@@ -127,6 +152,6 @@ def _tool(name: str, *arguments: str) -> str:
 def _refused(tool: str, reason: str) -> UnsupportedError:
     return UnsupportedError(
         f"ONNX Runtime's {tool} takes the model",
-        received=reason,
+        received=printable(reason)[:300],
         remedy="look at the operators with edgequant inspect, or leave onnx-mobile out",
     )

@@ -47,6 +47,8 @@ def _compare(request: ProofRequest, role: str, runtime: str) -> ProofResult:
     if done.outputs is None:
         return failed(f"LiteRT does not run {model.name} with {runtime}: {done.error}")
     got = done.outputs
+    if got.shape != vectors.outputs.shape or got.dtype != vectors.outputs.dtype:
+        return failed(f"{model.name} gives outputs of another type or number than its vectors")
     difference = np.abs(got.astype(np.float64) - vectors.outputs.astype(np.float64))
     best = got == got.max(axis=1, keepdims=True)
     same = [bool(row[e.argmax()]) for row, e in zip(best, vectors.outputs, strict=True)]

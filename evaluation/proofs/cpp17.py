@@ -1,4 +1,8 @@
-"""A host's and an Arm compiler on the generated sources: C++17, every warning an error."""
+"""A host's and an Arm compiler on the generated sources: C++17, every warning an error.
+
+The sources are those that this version of edgequant generates: ``verify`` hands over a folder that
+it has written itself.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +10,14 @@ import os
 import shutil
 from pathlib import Path
 
+from evaluation.proofs.child import Done, run_tool
 from evaluation.proofs.proof import (
-    Done,
     Proof,
     ProofRequest,
     ProofResult,
     Verdict,
     failed,
     not_run,
-    run_tool,
 )
 from export.bundles.c_sources import RESOLVER_METHODS
 from export.bundles.microcontroller import ROLE
@@ -70,7 +73,8 @@ def on_host(request: ProofRequest) -> ProofResult:
     if done.code:
         return failed(f"{Path(compiler).name} refuses the sources: {_first_error(done.log)}")
     produced = request.scratch / "produced.bin"
-    ran = run_tool(["sh", "-c", f'"{program}" > "{produced}"'], request.scratch)
+    started = ["/bin/sh", "-c", 'exec "$1" > "$2"', "sh", str(program), str(produced)]
+    ran = run_tool(started, request.scratch)
     if ran.code:
         return failed(f"the program fails: {_REASONS.get(ran.code, f'exit code {ran.code}')}")
     inputs = read_vectors(request.folder / VECTORS, ROLE).inputs.tobytes()

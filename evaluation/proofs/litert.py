@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from evaluation.litert_child import run_file
+from evaluation.litert_child import RESOLVERS, run_file
 from evaluation.proofs.proof import Proof, ProofRequest, ProofResult, Verdict, failed, not_run
-from export.bundles.target import VECTORS, read_vectors
+from export.bundles.target import VECTORS, largest_allowed, read_vectors
 
 
 def run(request: ProofRequest) -> ProofResult:
     """Run every .tflite that has test vectors with the kernels that made them.
 
-    Integer outputs of the reference kernels must be equal; other kernels depend on the processor,
-    so there the label must be the same, or one that shares the largest score.
+    Outputs of the reference kernels must be equal; other kernels depend on the processor, so there
+    the label must be the same, or one that shares the largest score, and no output may be far off.
     """
     import numpy as np
 
@@ -22,17 +22,22 @@ def run(request: ProofRequest) -> ProofResult:
         role = listed.stem
         vectors = read_vectors(request.folder / VECTORS, role)
         path = _model(request.folder, role)
-        kernels = vectors.runtime.split()[0]
+        kernels = vectors.kernels
+        if kernels not in RESOLVERS:
+            return failed(f"{listed.name} is of {vectors.runtime}, which is none of LiteRT's")
         done = run_file(path, vectors.inputs, kernels, request.runtime)
         if done.missing:
             return not_run("ai-edge-litert", "pip install edgequant")
         if done.outputs is None:
             return failed(f"{kernels} does not run {path.name} on its test vectors: {done.error}")
         outputs = done.outputs
+        if outputs.shape != vectors.outputs.shape or outputs.dtype != vectors.outputs.dtype:
+            return failed(f"{path.name} gives outputs of another type or number than {listed.name}")
         difference = float(np.abs(outputs.astype(np.float64) - vectors.outputs).max())
         best = outputs == outputs.max(axis=1, keepdims=True)
         same = [bool(row[e.argmax()]) for row, e in zip(best, vectors.outputs, strict=True)]
-        if not all(same) or (kernels == "litert-reference" and difference):
+        allowed = 0.0 if kernels == "litert-reference" else largest_allowed(vectors.outputs)
+        if not all(same) or not difference <= allowed:
             return failed(
                 f"{done.runtime} gives other outputs for {path.name} than {vectors.runtime}: "
                 f"{sum(same)} of {len(same)} labels, up to {difference:g}"

@@ -8,11 +8,8 @@ down; so it runs in a child, in an interpreter that the user may name, and a scr
 from __future__ import annotations
 
 import json
-import os
 import pkgutil
-import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -20,11 +17,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from evaluation.proofs.child import run_tool
 from foundation.errors import InvalidInputError
+from foundation.foreign import printable, read_object
+from foundation.scratch import scratch_folder
 
 _WORKERS = Path(__file__).parent / "workers"
-_TIMEOUT = 600
-"""Seconds."""
+_LONGEST = 1000
+"""Letters of a sentence that a runtime had a part in."""
 
 
 class Verdict(StrEnum):
@@ -144,48 +144,25 @@ def run_worker(name: str, request: ProofRequest, values: dict[str, Any]) -> Repl
         request: interpreter and scratch folder.
         values: plain values for the script.
     """
-    with tempfile.TemporaryDirectory(dir=request.scratch) as folder:
-        asked, answered = Path(folder, "request.json"), Path(folder, "reply.json")
+    with scratch_folder(request.scratch) as folder:
+        asked, answered = folder / "request.json", folder / "reply.json"
         asked.write_text(json.dumps(values), encoding="utf-8")
         script = _WORKERS / f"{name}.py"
         command = [str(request.runtime or sys.executable), "-I", str(script), asked, answered]
-        done = run_tool([str(part) for part in command], Path(folder))
-        if answered.is_file():
-            reply = json.loads(answered.read_text(encoding="utf-8"))
-            if "missing" in reply:
-                return Reply({}, missing=reply["missing"])
-            if "error" in reply:
-                return Reply({}, error=reply["error"])
-            return Reply({**reply, "log": done.log})
-        last = done.log.strip().splitlines()[-1:] or ["no message"]
-        return Reply({}, error=f"{_ending(done.code)}: {last[0]}")
-
-
-@dataclass(frozen=True)
-class Done:
-    """A finished child: exit code (negative: the signal), and what it printed."""
-
-    code: int
-    log: str
-
-
-def run_tool(command: list[str], folder: Path, extra: Mapping[str, str] | None = None) -> Done:
-    """Run a child with few threads, both outputs taken."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    environment.pop("PYTHONPATH", None)
-    try:
-        done = subprocess.run(  # noqa: S603 - commands of ours
-            command,
-            cwd=folder,
-            env={**environment, **(extra or {})},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=_TIMEOUT,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return Done(127, str(error))
-    return Done(done.returncode, done.stdout.decode("utf-8", "replace"))
+        done = run_tool([str(part) for part in command], folder)
+        if not answered.is_file():
+            return Reply({}, error=f"{_ending(done.code)}: {done.last_line}")
+        try:
+            reply = read_object(answered, "a runtime replies in JSON", "look at its version")
+        except InvalidInputError as error:
+            return Reply(
+                {}, error=f"{_ending(done.code)}: a reply that is damaged ({error.received})"
+            )
+        if "missing" in reply:
+            return Reply({}, missing=printable(reply["missing"]))
+        if "error" in reply:
+            return Reply({}, error=printable(reply["error"]))
+        return Reply({**reply, "log": done.log})
 
 
 def not_run(what: str, remedy: str) -> ProofResult:
@@ -195,7 +172,7 @@ def not_run(what: str, remedy: str) -> ProofResult:
 
 def failed(sentence: str, **figures: Any) -> ProofResult:
     """The result of a proof that came out against the file."""
-    return ProofResult(Verdict.FAILED, sentence, figures)
+    return ProofResult(Verdict.FAILED, printable(sentence)[:_LONGEST], figures)
 
 
 def _ending(code: int) -> str:

@@ -37,6 +37,8 @@ def run(request: ProofRequest) -> ProofResult:
     if reply.error:
         return failed(reply.error)
     version, rows = reply.values["version"], reply.values["rows"]
+    if not rows:
+        return failed("accelerators.json names no configuration")
     least = min(row["npu_percent"] for row in rows)
     many = f"{len(rows)} configurations" if len(rows) > 1 else rows[0]["accelerator"]
     sentence = (

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from calibration_data.preprocessing import Crop, Preprocessing
-from export.bundles.labels import labels_text, write_labels
+from export.bundles.labels import LABELS, labels_text, write_labels
 from export.bundles.target import (
     VECTORS,
     BundleRequest,
@@ -65,6 +65,14 @@ def _write(request: BundleRequest, folder: Path) -> None:
 
 def _finish(_request: BundleRequest, _folder: Path, _figures: Figures) -> None:
     """Nothing here depends on a measurement."""
+
+
+def _data(request: BundleRequest, _figures: Figures) -> tuple[str, ...]:
+    return tuple(file_name(request.name, role) for role in ROLES)
+
+
+def _rebuild(request: BundleRequest, _folder: Path, _figures: Figures) -> dict[str, bytes]:
+    return {LABELS: labels_text(request.contract)}
 
 
 def _guide(request: BundleRequest, _folder: Path, _figures: Figures) -> str:
@@ -137,5 +145,7 @@ BUNDLE = ShipTarget(
     write=_write,
     finish=_finish,
     guide=_guide,
+    data=_data,
+    rebuild=_rebuild,
     proofs=("litert", "mediapipe", "litert-arm64"),
 )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from calibration_data.preprocessing import ChannelOrder, Preprocessing
-from foundation.errors import UnsupportedError
+from foundation.errors import InvalidInputError, UnsupportedError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -234,6 +234,9 @@ class ArenaFigures:
         tail: persistent part: tensor structs and kernels' data.
         version: of the tflite-micro package.
         pointer_bits: of the host that measured.
+
+    Raises:
+        InvalidInputError: other values, which have no place in a source.
     """
 
     size: int
@@ -241,6 +244,16 @@ class ArenaFigures:
     tail: int
     version: str
     pointer_bits: int
+
+    def __post_init__(self) -> None:
+        counts = (self.size, self.head, self.tail, self.pointer_bits)
+        whole = all(type(n) is int and 0 <= n < 2**31 for n in counts)
+        if not whole or not re.fullmatch(r"[\w.+-]{1,64}", self.version, re.ASCII):
+            raise InvalidInputError(
+                "the size of an arena is in whole bytes, with the version that measured it",
+                received=ascii(self),
+                remedy="make the bundle again",
+            )
 
 
 def vectors_header(name: str, count: int) -> str:
@@ -268,6 +281,37 @@ def vectors_source(name: str, pixels: np.ndarray, scores: Iterable[Iterable[int]
     lines += ["};", "const std::int8_t kVectorScores[kVectors][kClasses] = {"]
     lines += [f"    {{{', '.join(str(int(v)) for v in row)}}}," for row in scores]
     return _source("model_vectors.h", [*lines, "};"], name)
+
+
+def read_vectors_source(
+    text: str, pixels: tuple[int, ...], scores: tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The numbers in a ``model_vectors.cc``; nothing else of it is looked at.
+
+    Args:
+        text: of the file.
+        pixels: shape, ``[n, height, width, 3]``.
+        scores: shape, ``[n, classes]``.
+
+    Returns:
+        uint8 pixels and int8 scores.
+
+    Raises:
+        ValueError: other numbers than these shapes and types hold.
+    """
+    import numpy as np
+
+    bodies = [part.partition("};")[0] for part in text.split("] = {")[1:]]
+    if len(bodies) != 2:
+        raise ValueError("no two arrays")
+    arrays = []
+    for body, shape, kind in zip(bodies, (pixels, scores), (np.uint8, np.int8), strict=True):
+        numbers = [int(number) for number in re.findall(r"-?\b\d{1,3}\b", body)]
+        limits = np.iinfo(kind)
+        if numbers and not limits.min <= min(numbers) <= max(numbers) <= limits.max:
+            raise ValueError("numbers beyond their type")
+        arrays.append(np.array(numbers, kind).reshape(shape))
+    return arrays[0], arrays[1]
 
 
 def runner_source(name: str) -> str:

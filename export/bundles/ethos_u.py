@@ -7,6 +7,7 @@ import io
 import json
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,13 @@ from export.bundles.microcontroller import ends_of, pixel_table
 from export.bundles.target import VECTORS, Budget, BundleRequest, Figures, ShipFile, ShipTarget
 from export.tflite_graph import read_flat_model
 from foundation.errors import InvalidInputError
+from foundation.foreign import read_object, reading
 from quantize.recipes import IoType, recipe
 
 ROLE = "int8"
 VELA = "vela"
 REPORT = "performance.json"
+_CONFIGURATIONS = "accelerators.json"
 ACCELERATORS = (
     "ethos-u55-32", "ethos-u55-64", "ethos-u55-128", "ethos-u55-256", "ethos-u65-256",
     "ethos-u65-512", "ethos-u85-128", "ethos-u85-256", "ethos-u85-512", "ethos-u85-1024",
@@ -60,7 +63,7 @@ def accelerators(text: str | None) -> tuple[str, ...]:
             received=unknown[0] or "an empty name",
             remedy="give some of these, with commas",
         )
-    return names
+    return tuple(dict.fromkeys(names))
 
 
 def model_file(folder: Path) -> Path:
@@ -105,37 +108,73 @@ def _check(_: Preprocessing) -> None:
 
 
 def _write(request: BundleRequest, folder: Path) -> None:
+    shutil.copyfile(request.files[ROLE], folder / _model_name(request))
+    for file, text in _texts(request).items():
+        (folder / file).write_text(text, encoding="utf-8")
+    request.vectors[ROLE].write(folder / VECTORS, ROLE)
+
+
+def _model_name(request: BundleRequest) -> str:
+    return f"{request.name}-int8.tflite"
+
+
+def _texts(request: BundleRequest) -> dict[str, str]:
+    """The sources, and the list of configurations, by name."""
     ends = ends_of(read_flat_model(request.files[ROLE]).subgraphs[0])
-    sources = {
+    return {
         "model_contract.h": c.contract_header(request.name, request.contract, ends),
         "model_contract.cc": c.contract_source(
             request.name, request.contract, pixel_table(request.contract, ends)
         ),
+        _CONFIGURATIONS: json.dumps({"accelerators": list(request.accelerators)}) + "\n",
     }
-    for file, text in sources.items():
-        (folder / file).write_text(text, encoding="ascii")
-    shutil.copyfile(request.files[ROLE], folder / f"{request.name}-int8.tflite")
-    request.vectors[ROLE].write(folder / VECTORS, ROLE)
-    values = {"accelerators": list(request.accelerators)}
-    (folder / "accelerators.json").write_text(json.dumps(values) + "\n", encoding="utf-8")
 
 
-def _finish(request: BundleRequest, folder: Path, figures: Figures) -> None:
+def _report_texts(figures: Figures) -> dict[str, str]:
+    """What Vela said, as JSON and as CSV, by name; nothing when it did not run."""
     rows = rows_of(figures)
     if not rows:
-        return
-    for row in rows:
-        shutil.move(row["_compiled"], folder / compiled_name(request.name, row["accelerator"]))
+        return {}
     values = {
         "version": figures[VELA]["version"],
         "rows": [{k: v for k, v in row.items() if not k.startswith("_")} for row in rows],
     }
-    (folder / REPORT).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
     text = io.StringIO()
     writer = csv.DictWriter(text, list(_COLUMNS), extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    (folder / "performance.csv").write_text(text.getvalue(), encoding="utf-8")
+    return {
+        REPORT: json.dumps(values, indent=2) + "\n",
+        "performance.csv": text.getvalue(),
+    }
+
+
+def _finish(request: BundleRequest, folder: Path, figures: Figures) -> None:
+    for row in rows_of(figures):
+        shutil.move(row["_compiled"], folder / compiled_name(request.name, row["accelerator"]))
+    for file, text in _report_texts(figures).items():
+        (folder / file).write_text(text, encoding="utf-8")
+
+
+def _data(request: BundleRequest, figures: Figures) -> tuple[str, ...]:
+    """The model, and what Vela made of it; refuses figures of configurations that it has not."""
+    names = [row["accelerator"] for row in rows_of(figures)]
+    if names:
+        accelerators(",".join(map(str, names)))
+    return (_model_name(request), *(compiled_name(request.name, name) for name in names))
+
+
+def _rebuild(request: BundleRequest, folder: Path, figures: Figures) -> dict[str, bytes]:
+    path = folder / _CONFIGURATIONS
+    rule, remedy = "a bundle lists the configurations of Ethos-U", "make the bundle again"
+    values = read_object(path, rule, remedy)
+    with reading(path, rule, remedy):
+        names = accelerators(",".join(values["accelerators"]))
+        rows = [row["accelerator"] for row in rows_of(figures)]
+        if len(set(names)) != len(names) or (rows and rows != list(names)):
+            raise ValueError("other configurations than those with figures")
+    texts = {**_texts(replace(request, accelerators=names)), **_report_texts(figures)}
+    return {name: text.encode() for name, text in texts.items()}
 
 
 def _budgets(_folder: Path, figures: Figures) -> tuple[Budget, ...]:
@@ -195,6 +234,8 @@ BUNDLE = ShipTarget(
     write=_write,
     finish=_finish,
     guide=_guide,
+    data=_data,
+    rebuild=_rebuild,
     measurements=(VELA,),
     proofs=("litert", VELA),
     budgets=_budgets,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +11,8 @@ from calibration_data.preprocessing import ChannelOrder, Preprocessing
 from export.bundles import c_sources as c
 from export.bundles.target import VECTORS, Budget, BundleRequest, Figures, ShipFile, ShipTarget
 from export.tflite_graph import Subgraph, read_flat_model
-from foundation.errors import UnsupportedError
+from foundation.errors import GateFailedError, UnsupportedError
+from foundation.foreign import reading, require_regular
 from quantize.recipes import IoType, recipe
 
 if TYPE_CHECKING:
@@ -22,6 +25,7 @@ RUN = "tflite-micro"
 """Name of the proof that runs the vectors."""
 _C_VECTORS = 2
 """Vectors that go into the C++ sources; all of them are in vectors/."""
+_VECTORS_SOURCE = "model_vectors.cc"
 
 
 def model_file(folder: Path) -> Path:
@@ -73,28 +77,108 @@ def _check(_: Preprocessing) -> None:
 
 
 def _write(request: BundleRequest, folder: Path) -> None:
-    name, content = request.name, request.files[ROLE].read_bytes()
-    graph = read_flat_model(request.files[ROLE]).subgraphs[0]
+    (folder / _model_name(request)).write_bytes(request.files[ROLE].read_bytes())
+    for file, text in _sources(request).items():
+        (folder / file).write_text(text, encoding="ascii")
+    request.vectors[ROLE].write(folder / VECTORS, ROLE)
+
+
+def _model_name(request: BundleRequest) -> str:
+    return f"{request.name}-int8.tflite"
+
+
+def _sources(request: BundleRequest) -> dict[str, str]:
+    """The sources that no measurement decides, by name."""
+    name, path = request.name, request.files[ROLE]
+    graph = read_flat_model(path).subgraphs[0]
     ends = ends_of(graph)
     operators = tuple(sorted({operator.name for operator in graph.operators}))
-    vectors = request.vectors[ROLE]
-    pixels = request.pixels[:_C_VECTORS]
-    sources = {
+    return {
         "model_data.h": c.model_header(name),
-        "model_data.cc": c.model_source(name, content),
+        "model_data.cc": c.model_source(name, path.read_bytes()),
         "model_contract.h": c.contract_header(name, request.contract, ends),
         "model_contract.cc": c.contract_source(
             name, request.contract, pixel_table(request.contract, ends)
         ),
         "model_ops.h": c.operators_header(name, operators),
-        "model_vectors.h": c.vectors_header(name, len(pixels)),
+        "model_vectors.h": c.vectors_header(name, len(request.pixels[:_C_VECTORS])),
         "model_runner.h": c.runner_header(name),
         "model_runner.cc": c.runner_source(name),
     }
-    (folder / f"{name}-int8.tflite").write_bytes(content)
-    for file, text in sources.items():
-        (folder / file).write_text(text, encoding="ascii")
-    vectors.write(folder / VECTORS, ROLE)
+
+
+def _measured_sources(
+    request: BundleRequest, scores: Iterable[Iterable[int]], figures: Figures
+) -> dict[str, str]:
+    """The sources that measurements decide, by name.
+
+    Args:
+        request: with the pixels of the vectors.
+        scores: of the vectors, as the device's runtime gives them.
+        figures: of the measurements.
+    """
+    return {
+        "model_arena.h": c.arena_header(request.name, arena_of(figures)),
+        _VECTORS_SOURCE: c.vectors_source(request.name, request.pixels[:_C_VECTORS], scores),
+    }
+
+
+def _data(request: BundleRequest, _figures: Figures) -> tuple[str, ...]:
+    return (_model_name(request),)
+
+
+def _rebuild(request: BundleRequest, folder: Path, figures: Figures) -> dict[str, bytes]:
+    """All sources; the numbers of model_vectors.cc are data, and are held against the vectors."""
+    vectors = request.vectors[ROLE]
+    path, count = folder / _VECTORS_SOURCE, min(_C_VECTORS, len(vectors.inputs))
+    rule = f"{_VECTORS_SOURCE} holds the first test vectors"
+    remedy = "make the bundle again"
+    require_regular(path, rule, remedy)
+    with reading(path, rule, remedy):
+        pixels, scores = c.read_vectors_source(
+            path.read_text(encoding="ascii"),
+            (count, *vectors.inputs.shape[1:]),
+            (count, *vectors.outputs.shape[1:]),
+        )
+        ends = ends_of(read_flat_model(request.files[ROLE]).subgraphs[0])
+        _check_first(request, pixels, scores, pixel_table(request.contract, ends), RUN in figures)
+    rebuilt = replace(request, pixels=pixels)
+    texts = {**_sources(rebuilt), **_measured_sources(rebuilt, scores, figures)}
+    return {name: text.encode("ascii") for name, text in texts.items()}
+
+
+def _check_first(
+    request: BundleRequest, pixels: np.ndarray, scores: np.ndarray, table: np.ndarray, ran: bool
+) -> None:
+    """Refuse vectors in the sources that are none of the target's vectors.
+
+    Args:
+        request: with the test vectors.
+        pixels: uint8 ``[n, height, width, 3]`` of the sources.
+        scores: int8 ``[n, classes]`` of the sources.
+        table: int8 ``[3, 256]``, see ``pixel_table``.
+        ran: TFLite Micro gave the scores, which may round one step off LiteRT's.
+
+    Raises:
+        GateFailedError: other pixels or scores.
+    """
+    import numpy as np
+
+    vectors = request.vectors[ROLE]
+    ordered = pixels[..., ::-1] if request.contract.channels is ChannelOrder.BGR else pixels
+    inputs = np.stack([table[i][ordered[..., i]] for i in range(3)], axis=-1)
+    steps = np.abs(scores.astype(int) - vectors.outputs[: len(scores)])
+    faults = (
+        (not np.array_equal(inputs, vectors.inputs[: len(pixels)]), "pixels of other inputs"),
+        (steps.max() > (1 if ran else 0), "other scores"),
+    )
+    for wrong, what in faults:
+        if wrong:
+            raise GateFailedError(
+                f"{_VECTORS_SOURCE} holds the first of the test vectors",
+                received=what,
+                remedy="look at who changed it, or make the bundle anew",
+            )
 
 
 def arena_of(figures: Figures) -> c.ArenaFigures | None:
@@ -112,13 +196,11 @@ def arena_of(figures: Figures) -> c.ArenaFigures | None:
 
 
 def _finish(request: BundleRequest, folder: Path, figures: Figures) -> None:
-    text = c.arena_header(request.name, arena_of(figures))
-    (folder / "model_arena.h").write_text(text, encoding="ascii")
-    pixels = request.pixels[:_C_VECTORS]
     # The device runs TFLite Micro, so its self-test expects what that gave, where it was there.
     outputs = figures.get(RUN, {}).get("_outputs", request.vectors[ROLE].outputs)
-    source = c.vectors_source(request.name, pixels, outputs[: len(pixels)])
-    (folder / "model_vectors.cc").write_text(source, encoding="ascii")
+    texts = _measured_sources(request, outputs[:_C_VECTORS], figures)
+    for file, text in texts.items():
+        (folder / file).write_text(text, encoding="ascii")
 
 
 def _budgets(folder: Path, figures: Figures) -> tuple[Budget, ...]:
@@ -168,6 +250,8 @@ BUNDLE = ShipTarget(
     write=_write,
     finish=_finish,
     guide=_guide,
+    data=_data,
+    rebuild=_rebuild,
     measurements=(ARENA, RUN),
     proofs=("litert", RUN, "cpp17", "arm-none-eabi"),
     budgets=_budgets,

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
 from calibration_data.preprocessing import ChannelOrder, Preprocessing
-from export.bundles.labels import write_labels
+from export.bundles.labels import LABELS, labels_text, write_labels
 from export.bundles.target import VECTORS, BundleRequest, Figures, ShipFile, ShipTarget
-from export.ort_format import mobile_usability, write_ort
+from export.ort_format import CONFIG, Usability, mobile_usability, write_ort
+from foundation.foreign import read_text, reading
 from quantize.recipes import recipe
 
 ROLE = "int8"
 REPORT = "mobile_usability.json"
+_REMEDY = "make the bundle again"
+_CONFIG_LINE = re.compile(r"(#.*|!.*|[\w.]+;\d+;[\w,{}\[\]\":. -]*|)", re.ASCII)
 _HOW = """\
 `.onnx` is for any ONNX Runtime; `.ort` for its mobile packages; the `.config` is what
 `build.sh --include_ops_by_config` takes for a build with these operators and types alone."""
@@ -32,14 +36,57 @@ def _write(request: BundleRequest, folder: Path) -> None:
     model = folder / f"{request.name}-int8.onnx"
     shutil.copyfile(request.files[ROLE], model)
     write_ort(model, folder)
-    answers = [answer.to_dict() for answer in mobile_usability(model)]
-    (folder / REPORT).write_text(json.dumps(answers, indent=2) + "\n", encoding="utf-8")
+    (folder / REPORT).write_bytes(_report(mobile_usability(model)))
     request.vectors[ROLE].write(folder / VECTORS, ROLE)
     write_labels(request.contract, folder)
 
 
 def _finish(_request: BundleRequest, _folder: Path, _figures: Figures) -> None:
     """Nothing here depends on a measurement."""
+
+
+def _data(request: BundleRequest, _figures: Figures) -> tuple[str, ...]:
+    stem = f"{request.name}-int8"
+    return (f"{stem}.onnx", f"{stem}.ort", f"{stem}{CONFIG}")
+
+
+def _rebuild(request: BundleRequest, folder: Path, _figures: Figures) -> dict[str, bytes]:
+    """The labels and the report; refuses a list of operators that no build should be given."""
+    onnx, _, config = (folder / name for name in _data(request, {}))
+    _check_model(onnx)
+    rule = "the list of operators has lines such as 'ai.onnx;13;Conv,QuantizeLinear'"
+    text = read_text(config, rule, _REMEDY, encoding="ascii")
+    with reading(config, rule, _REMEDY):
+        if odd := [line for line in text.splitlines() if not _CONFIG_LINE.fullmatch(line)]:
+            raise ValueError(odd[0])
+    report = folder / REPORT
+    rule = "the report of mobile usability is a list of answers in JSON"
+    answers = read_text(report, rule, _REMEDY)
+    with reading(report, rule, _REMEDY):
+        told = tuple(Usability.from_dict(answer) for answer in json.loads(answers))
+    return {LABELS: labels_text(request.contract), REPORT: _report(told)}
+
+
+def _check_model(path: Path) -> None:
+    """Refuse an .onnx that names files outside itself, or operators that are not ONNX's own."""
+    import onnx
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+
+    rule = "the .onnx of a bundle holds its weights, and operators of ONNX alone"
+    with reading(path, rule, _REMEDY, raised=(DecodeError,)):
+        model = onnx.load_model_from_string(path.read_bytes())
+        if any(t.data_location == t.EXTERNAL or t.external_data for t in model.graph.initializer):
+            raise ValueError("weights in another file")
+        for node in model.graph.node:
+            if node.domain not in ("", "ai.onnx"):
+                raise ValueError(f"the operator {node.op_type} of {node.domain}")
+            for attribute in node.attribute:
+                if attribute.HasField("g") or attribute.graphs or attribute.t.external_data:
+                    raise ValueError(f"the operator {node.op_type} with a graph or file of its own")
+
+
+def _report(answers: tuple[Usability, ...]) -> bytes:
+    return (json.dumps([a.to_dict() for a in answers], indent=2) + "\n").encode()
 
 
 def _guide(request: BundleRequest, folder: Path, _figures: Figures) -> str:
@@ -103,5 +150,7 @@ BUNDLE = ShipTarget(
     write=_write,
     finish=_finish,
     guide=_guide,
+    data=_data,
+    rebuild=_rebuild,
     proofs=("onnxruntime", "onnxruntime-node"),
 )

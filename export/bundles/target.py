@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from calibration_data.preprocessing import Preprocessing
 from foundation.errors import InvalidInputError
+from foundation.foreign import read_object, reading, require_regular
 from quantize.recipes import Recipe
 
 if TYPE_CHECKING:
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
 
 VECTORS = "vectors"
 """Folder of a target's test vectors."""
+_VECTORS_RULE = "test vectors are a .json file and the two .bin files beside it"
+_VECTORS_REMEDY = "make the bundle again"
+_INPUT_TYPES = ("uint8", "int8", "float32")
+_OUTPUT_TYPES = ("uint8", "int8", "float32")
 
 
 class ContractNeed(StrEnum):
@@ -65,6 +71,11 @@ class Vectors:
     outputs: np.ndarray
     runtime: str
 
+    @property
+    def kernels(self) -> str:
+        """Registered name of the runtime that computed the outputs."""
+        return self.runtime.split(" ", 1)[0]
+
     def write(self, folder: Path, role: str) -> None:
         """Write ``ROLE.inputs.bin``, ``ROLE.outputs.bin`` (little endian, C order), ``ROLE.json``.
 
@@ -87,26 +98,53 @@ class Vectors:
 def read_vectors(folder: Path, role: str) -> Vectors:
     """Read what ``Vectors.write`` wrote.
 
+    The files have the names that it gives them: the JSON is not asked where to look.
+
     Raises:
-        InvalidInputError: missing or damaged files.
+        InvalidInputError: missing or damaged files, other types or shapes, NaN or infinity.
     """
     import numpy as np
 
-    try:
-        values = json.loads((folder / f"{role}.json").read_text(encoding="utf-8"))
-        arrays = [
-            np.frombuffer((folder / v["file"]).read_bytes(), np.dtype(v["dtype"])).reshape(
-                v["shape"]
-            )
-            for v in (values["inputs"], values["outputs"])
-        ]
-        return Vectors(arrays[0], arrays[1], str(values["runtime"]))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InvalidInputError(
-            "test vectors are a .json file and the two .bin files that it names",
-            received=f"{folder / role}.json ({error})",
-            remedy="make the bundle again",
-        ) from error
+    listed = folder / f"{role}.json"
+    values = read_object(listed, _VECTORS_RULE, _VECTORS_REMEDY)
+    with reading(listed, _VECTORS_RULE, _VECTORS_REMEDY):
+        inputs = _read_array(folder, f"{role}.inputs.bin", values["inputs"], _INPUT_TYPES)
+        outputs = _read_array(folder, f"{role}.outputs.bin", values["outputs"], _OUTPUT_TYPES)
+        runtime = values["runtime"]
+        if len(inputs) != len(outputs) or outputs.ndim != 2:
+            raise ValueError(f"shapes {list(inputs.shape)} and {list(outputs.shape)}")
+        if not isinstance(runtime, str) or not 0 < len(runtime) <= 200 or not runtime.isprintable():
+            raise ValueError("no runtime in one line of text")
+        if not all(np.isfinite(a).all() for a in (inputs, outputs) if a.dtype.kind == "f"):
+            raise ValueError("NaN or infinity")
+        return Vectors(inputs, outputs, runtime)
+
+
+def _read_array(folder: Path, name: str, values: Any, types: tuple[str, ...]) -> np.ndarray:
+    """One array of test vectors; raises ValueError where its file is not as the JSON says."""
+    import numpy as np
+
+    shape, kind = values["shape"], values["dtype"]
+    if values["file"] != name:
+        raise ValueError(f"a file of another name than {name}")
+    if kind not in types:
+        raise ValueError(f"type {kind}, not of {', '.join(types)}")
+    if not isinstance(shape, list) or not all(type(n) is int and 0 < n < 2**31 for n in shape):
+        raise ValueError("a shape that is no list of whole numbers above zero")
+    size = math.prod(shape) * np.dtype(kind).itemsize
+    path = require_regular(folder / name, _VECTORS_RULE, _VECTORS_REMEDY, most_bytes=size)
+    array = np.frombuffer(path.read_bytes(), np.dtype(kind).newbyteorder("<"))
+    return array.astype(kind, copy=False).reshape(shape)
+
+
+def largest_allowed(expected: np.ndarray) -> float:
+    """How far an output may be from the expected ones where kernels depend on the processor.
+
+    A quarter of the range of the expected outputs, and not under one step or 0.001: what kernels
+    differ by is far smaller, and what outputs of something else are is far larger.
+    """
+    least = 1.0 if expected.dtype.kind in "iu" else 1e-3
+    return max(least, 0.25 * (float(expected.max()) - float(expected.min())))
 
 
 @dataclass(frozen=True)
@@ -166,6 +204,10 @@ class ShipTarget:
         check: refuses a contract that the platform cannot express, before any work.
         write: (request, folder) writes the model files with what goes with them.
         finish: (request, folder, figures) writes what the measurements decide.
+        data: (request, figures) -> names of the files that nothing of ours generates: models, and
+            what other tools made of them.
+        rebuild: (request, folder, figures) -> content of every other file but the test vectors, by
+            name, generated from the data in a folder. ``verify`` compares it with what is there.
         guide: (request, folder, figures) -> Markdown on loading the files.
         measurements: names of proofs that run before ``finish``.
         proofs: names of proofs that run on the finished folder; ``verify`` runs them again.
@@ -180,6 +222,8 @@ class ShipTarget:
     write: Callable[[BundleRequest, Path], None] = field(repr=False)
     finish: Callable[[BundleRequest, Path, Figures], None] = field(repr=False)
     guide: Callable[[BundleRequest, Path, Figures], str] = field(repr=False)
+    data: Callable[[BundleRequest, Figures], tuple[str, ...]] = field(repr=False)
+    rebuild: Callable[[BundleRequest, Path, Figures], Mapping[str, bytes]] = field(repr=False)
     measurements: tuple[str, ...] = ()
     proofs: tuple[str, ...] = ()
     budgets: Callable[[Path, Figures], tuple[Budget, ...]] = field(

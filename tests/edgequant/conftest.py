@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from edgequant.cli import main
+from export.bundles.target import ship_targets
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,24 @@ def tiny_int8(tiny_keras: Path, photos: Path, tmp_path_factory: pytest.TempPathF
         main([str(a) for a in (*arguments, "--calibration", f"{photos}:train", "--output", output)])
     assert not stop.value.code
     return output / "mine-tflite-int8.tflite"
+
+
+@pytest.fixture(scope="session")
+def bundle(tiny_keras: Path, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle for every platform; not to be changed."""
+    output = tmp_path_factory.mktemp("ship") / "mine"
+    arguments = ["ship", "--model", tiny_keras, "--for", ",".join(ship_targets())]
+    rest = ["--calibration", f"{photos}:train", "--data", f"{photos}:test", "--vectors", 5]
+    with pytest.raises(SystemExit) as stop:
+        main([str(a) for a in (*arguments, *rest, "--output", output)])
+    assert not stop.value.code
+    return output
+
+
+@pytest.fixture
+def copy(bundle: Path, tmp_path: Path) -> Path:
+    """A bundle that may be changed."""
+    return Path(shutil.copytree(bundle, tmp_path / "copy"))
 
 
 def model_and_images(

@@ -150,6 +150,10 @@ def test_vela_lines_become_figures() -> None:
 def test_node_without_the_package_is_not_run(
     request_here: ProofRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A node_modules in the working folder may be anybody's, so it is not looked at."""
+    package = request_here.scratch / "node_modules/onnxruntime-node/package.json"
+    package.parent.mkdir(parents=True)
+    package.write_text('{"version": "1"}')
     monkeypatch.chdir(request_here.scratch)
     result = proofs()["onnxruntime-node"].run(request_here)
     assert result.verdict is Verdict.NOT_RUN

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from calibration_data.preprocessing import ChannelOrder, Crop, Preprocessing
@@ -197,6 +197,7 @@ def test_a_uint8_input_takes_raw_pixels_whatever_the_calibration_saw(tiny_tflite
     assert np.abs(run(tiny_tflite, pixels) - expected).max() > 10
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)  # on a busy machine
 @given(
     scale=st.floats(1e-3, 0.1),
     zero_point=st.integers(-128, 127),

@@ -43,7 +43,9 @@ def compile_for(request: dict[str, Any], accelerator: str) -> dict[str, Any]:
         sys.executable, "-I", "-m", "ethosu.vela", request["model"],
         "--accelerator-config", accelerator, "--output-dir", str(output), "--show-cpu-operations",
     ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    done = subprocess.run(  # noqa: S603
+        command, capture_output=True, encoding="utf-8", errors="replace", check=False
+    )
     log = f"{done.stdout}\n{done.stderr}"
     summaries = sorted(output.glob("*_summary_*.csv"))
     compiled = sorted(output.glob("*_vela.tflite"))
