@@ -16,6 +16,8 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
 
+from edgequant.streams import close_quietly, output_of, remarks_of
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -68,9 +70,20 @@ class Terminal:
     def progress(self, text: str, total: int | None) -> Iterator[Advance]:
         """Show a bar while the block runs, if standard error is a terminal.
 
+        A MemoryError of the block is noted with ``text``: what was being done.
+
         Yields:
             A function that takes the number of steps just done.
         """
+        try:
+            with self._bar(text, total) as advance:
+                yield advance
+        except MemoryError as error:
+            error.add_note(text)
+            raise
+
+    @contextmanager
+    def _bar(self, text: str, total: int | None) -> Iterator[Advance]:
         if not self.interactive:
             yield lambda _: None
             return
@@ -122,8 +135,7 @@ def open_terminal(*, machine_readable: bool, debug: bool) -> Iterator[Terminal]:
     kept = os.dup(1), os.dup(2)
     stdout, stderr = sys.stdout, sys.stderr
     # A terminal is asked for as before: the duplicates are the same device.
-    out = os.fdopen(os.dup(kept[0]), "w", encoding=stdout.encoding, errors="replace")
-    err = os.fdopen(os.dup(kept[1]), "w", encoding=stderr.encoding, errors="replace")
+    out, err = output_of(kept[0], stdout), remarks_of(kept[1], stderr)
     try:
         with _log() as log, warnings.catch_warnings():
             if not debug:
@@ -132,16 +144,16 @@ def open_terminal(*, machine_readable: bool, debug: bool) -> Iterator[Terminal]:
             os.dup2(2 if debug else log.fileno(), 2)
             sys.stdout, sys.stderr = err, err
             yield Terminal(machine_readable=machine_readable, out=out, err=err)
+            out.flush()
     finally:
-        out.flush()
         err.flush()
         os.dup2(kept[0], 1)
         os.dup2(kept[1], 2)
         sys.stdout, sys.stderr = stdout, stderr
         for descriptor in kept:
             os.close(descriptor)
-        out.close()
-        err.close()
+        close_quietly(out)
+        close_quietly(err)
 
 
 def terminal_of(values: dict[str, Any]) -> AbstractContextManager[Terminal]:
