@@ -191,7 +191,8 @@ def _stored(path: Path) -> tuple[dict[str, Any], dict[str, IntegerConstant], _Ar
     """Header, integers and floats of an archive.
 
     Raises:
-        ValueError: another format, or numbers that no parameters are; or any member of ``foundation.foreign.DAMAGE``.
+        ValueError: another format, or numbers that no parameters are.
+        Exception: any other member of ``foundation.foreign.DAMAGE``.
     """
     with zipfile.ZipFile(path) as archive:
         unpacked = sum(member.file_size for member in archive.infolist())

@@ -63,7 +63,7 @@ def test_odd_values_end_in_a_sentence_or_a_result(
     monkeypatch.chdir(tmp_path)
     wrong = [
         (why, case.arguments)
-        for case in mixed_cases(files, 15, 3000)
+        for case in mixed_cases(files, 15, 1500)
         if (why := fault(case, run(*case.arguments)))
     ]
     assert not wrong, f"{len(wrong)}: {wrong[:5]}"
