@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import math
 import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -34,18 +35,20 @@ class Text(click.types.StringParamType):
 
 
 class NameOrPath(Text):
-    """Text that may be a path: the system must be able to look for it."""
+    """Text that may be a path: what is there must be a file or a folder, if anything is."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Take the text as it is, or refuse it."""
         text = super().convert(value, param, ctx)
         if why := _unusable(text):
-            self.fail(f"{_brief(text)} cannot be looked for ({why}).", param, ctx)
+            self.fail(
+                f"{_brief(text)} is no file or folder that can be opened ({why}).", param, ctx
+            )
         return text
 
 
 class FilePath(click.Path):
-    """A path that the system can look for; whether something is there is the command's question."""
+    """A path of a file or a folder; whether anything is there is the command's question."""
 
     def __init__(self) -> None:
         super().__init__(path_type=Path)
@@ -78,13 +81,14 @@ class Finite(click.FloatRange):
 def _unusable(text: str) -> str:
     """Why the system cannot look for a path; empty when it can."""
     try:
-        os.stat(text)  # noqa: PTH116 - Path.exists hides some errors and raises others
+        mode = os.stat(text).st_mode  # noqa: PTH116 - Path.exists hides some errors
     except OSError as error:
         missing = error.errno in (errno.ENOENT, errno.ENOTDIR)
         return "" if missing else reason_of(error)
     except ValueError as error:
         return reason_of(error)
-    return ""
+    usable = stat.S_ISREG(mode) or stat.S_ISDIR(mode)
+    return "" if usable else "it is a pipe, a socket or a device"
 
 
 def _brief(text: str, longest: int = 60) -> str:

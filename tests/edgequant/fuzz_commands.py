@@ -18,7 +18,7 @@ EMPTY = ("", " ", "\t\n")
 NOT_A_NUMBER = (*EMPTY, "x", "nan", "inf", "-inf", "1e400", "0x10", "1,2", "\u0662x", "--")
 NOT_WHOLE = (*NOT_A_NUMBER, "1.5", "-1", "1e9", DIGITS, f"-{DIGITS}", "9" * 5000, str(2**63))
 NOT_TEXT = (*EMPTY, "a\x1b[31m", "\udcff", "a\x00b", "a\nb")
-NOT_A_PATH = (*NOT_TEXT, LONG, "a/" * 3000)
+NOT_A_PATH = (*NOT_TEXT, LONG, "a/" * 3000, "/dev/full", "/dev/null")
 
 LONGEST_SENTENCE = 1500
 
