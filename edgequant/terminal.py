@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
 
 from edgequant.streams import close_quietly, output_of, remarks_of
+from foundation.foreign import printable
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -45,11 +46,11 @@ class Terminal:
     def say(self, text: str = "") -> None:
         """Print a line, unless JSON was asked for."""
         if not self.machine_readable:
-            print(text, file=self._out, flush=True)
+            print(_shown(text), file=self._out, flush=True)
 
     def note(self, text: str) -> None:
         """Print a line to standard error."""
-        print(text, file=self._err, flush=True)
+        print(_shown(text), file=self._err, flush=True)
 
     def table(self, table: Table) -> None:
         """Print a table as wide as it needs to be, unless JSON was asked for."""
@@ -57,8 +58,10 @@ class Terminal:
             from rich.console import Console
 
             # A figure is never cut: where the terminal is narrow, it wraps the line.
-            console = Console(file=self._out)
-            console.width = Console(width=_WIDEST).measure(table).maximum
+            # Names of tensors come from foreign files, and mean no markup.
+            console = Console(file=self._out, markup=False, emoji=False)
+            wide = Console(width=_WIDEST, markup=False, emoji=False)
+            console.width = wide.measure(table).maximum
             console.print(table, soft_wrap=True)
 
     def result(self, values: dict[str, Any]) -> None:
@@ -98,7 +101,7 @@ class Terminal:
         )
 
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
@@ -156,6 +159,11 @@ def open_terminal(*, machine_readable: bool, debug: bool) -> Iterator[Terminal]:
         close_quietly(err)
 
 
+def _shown(text: str) -> str:
+    """Lines without control characters: names from foreign files reach the terminal."""
+    return "\n".join(printable(line) for line in text.split("\n"))
+
+
 def terminal_of(values: dict[str, Any]) -> AbstractContextManager[Terminal]:
     """The terminal that the options of a command ask for; takes them out of ``values``."""
     return open_terminal(machine_readable=values.pop("as_json"), debug=values.pop("debug"))
@@ -181,5 +189,5 @@ def plain_table(
         justify: Literal["left", "right"] = "right" if numbers or column in right else "left"
         table.add_column(column, justify=justify, no_wrap=True)
     for row in rows:
-        table.add_row(*(str(row[column]) for column in columns))
+        table.add_row(*(printable(row[column]) for column in columns))
     return table

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -199,7 +200,7 @@ def _stored(path: Path) -> tuple[dict[str, Any], dict[str, IntegerConstant], _Ar
     if unpacked > max(_MOST_BYTES, _MOST_RATIO * path.stat().st_size):
         raise ValueError(f"{unpacked:,} bytes when unpacked")
     with path.open("rb") as handle, np.load(handle, allow_pickle=False) as arrays:
-        header = json.loads(arrays["header"].tobytes())
+        header = json.loads(arrays["header"].tobytes(), parse_constant=_no_number)
         if not isinstance(header, dict) or header.get("format") != FORMAT:
             raise ValueError("another format")
         _check_header(header)
@@ -209,6 +210,15 @@ def _stored(path: Path) -> tuple[dict[str, Any], dict[str, IntegerConstant], _Ar
         }
         floats = {n: arrays[f"f.{number}"] for number, n in enumerate(header["floats"])}
     return header, constants, floats
+
+
+def _is_finite(value: Any) -> bool:
+    return not isinstance(value, float) or math.isfinite(value)
+
+
+def _no_number(text: str) -> float:
+    """For ``json.loads``: NaN and Infinity, which no JSON has."""
+    raise ValueError(f"{text} in its header")
 
 
 def _params(name: str, values: Mapping[str, Any]) -> QuantParams:
@@ -246,6 +256,8 @@ def _check_header(header: Mapping[str, Any]) -> None:
             wrong.append(name)
     if not isinstance(header["graph"], str):
         wrong.append("graph")
+    if not all(_is_finite(value) for value in header["settings"].values()):
+        wrong.append("settings")
     if wrong:
         raise TypeError(f"{', '.join(wrong)} of another form")
     Optimization(header["settings"].get("optimization", Optimization.DEFAULT))

@@ -149,7 +149,7 @@ def mixed_cases(files: Files, seed: int, count: int) -> Iterator[Case]:
     every = tuple(words for words in commands() if words not in LONG_WORK)
     for _ in range(count):
         words = rng.choice(every)
-        parameters = command_of(words).params
+        parameters = [p for p in command_of(words).params if p.name != "debug"]  # has tracebacks
         odd = {p.name or "": str(files.model) for p in parameters if p.name == "model"}
         for parameter in rng.sample(parameters, min(len(parameters), rng.randint(1, 3))):
             pool = (*refused_values(parameter), *ODD)

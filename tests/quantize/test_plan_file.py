@@ -78,6 +78,13 @@ HEADERS: dict[str, Edit] = {
     "a weight of nothing": lambda header: _scaled(header, "constants", "stem.weight", 1e-35),
     "a scale that is no number": lambda header: _scaled(header, "constants", "stem.bias", "x"),
     "a scale of NaN": lambda header: _scaled(header, "activations", "stem", float("nan")),
+    "settings of NaN": lambda header: header | {"settings": {"images": float("nan")}},
+    "settings without end": lambda header: json.dumps(
+        header | {"settings": {"images": "1e999"}}
+    ).replace('"1e999"', "1e999"),
+    "deep settings": lambda header: json.dumps(header | {"settings": {"images": "deep"}}).replace(
+        '"deep"', "[" * 5000
+    ),
     "more constants than arrays": lambda header: (
         header
         | {"constants": {f"c{i}": next(iter(header["constants"].values())) for i in range(99)}}
