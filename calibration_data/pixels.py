@@ -41,6 +41,20 @@ def to_rgb(image: Image.Image) -> Image.Image:
         ) from error
 
 
+def require_area(height: int, width: int) -> None:
+    """Refuse an image without a pixel, which Pillow would resize to a black one.
+
+    Raises:
+        InvalidInputError: no row or no column.
+    """
+    if height < 1 or width < 1:
+        raise InvalidInputError(
+            "an image has a row and a column of pixels at least",
+            received=f"{height}x{width}",
+            remedy="delete it, or store its pixels",
+        )
+
+
 def rgb_array(pixels: np.ndarray) -> np.ndarray:
     """Check an image array and give it three channels.
 

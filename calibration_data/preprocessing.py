@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from calibration_data.labels import KNOWN_LABELS
-from calibration_data.pixels import rgb_array, to_rgb
+from calibration_data.pixels import require_area, rgb_array, to_rgb
 from foundation.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -208,8 +208,10 @@ class Preprocessing:
         from PIL import Image
 
         if isinstance(image, np.ndarray):
+            require_area(*image.shape[:2])
             image = Image.fromarray(rgb_array(image))
         else:
+            require_area(image.height, image.width)
             image = to_rgb(image)
         height, width = self.size
         if self.crop in (Crop.PAD, Crop.EXACT):

@@ -100,7 +100,8 @@ def data_digest(data: str | None) -> str:
     whole = hashlib.sha256(data.encode())
     for path in files:
         stat = path.stat()
-        whole.update(f"{path} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+        line = f"{path} {stat.st_size} {stat.st_mtime_ns}\n"
+        whole.update(line.encode(errors="surrogateescape"))  # names need not be UTF-8
     return whole.hexdigest()
 
 

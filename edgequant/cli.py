@@ -8,13 +8,16 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from contextlib import suppress
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import click
 
+from edgequant.failures import check_surroundings, out_of_memory, shortened, system_error
+from edgequant.option_types import COUNT, NAME_OR_PATH, PATH, SEED, TEXT, Finite
 from edgequant.options import (
-    PATH,
     calibration_options,
     common,
     contract_options,
@@ -34,9 +37,11 @@ from edgequant.options import (
 from edgequant.plan_cli import plan
 from edgequant.repeatable import one_order_of_sums
 from edgequant.ship_options import runtime_option, ship_options
+from edgequant.streams import EX_PIPE, say_error, standard_streams
 from edgequant.study_cli import study
 from edgequant.terminal import terminal_of
 from foundation.errors import EdgequantError
+from foundation.foreign import printable
 from quantize.recipes import RECIPES
 
 _EX_SOFTWARE = 70
@@ -72,7 +77,11 @@ def list_command(what: str, **values: Any) -> None:
 @model_options
 @contract_options
 @click.option(
-    "--recipe", "recipes", required=True, help=f"One, or several with commas: {_RECIPE_NAMES}."
+    "--recipe",
+    "recipes",
+    type=TEXT,
+    required=True,
+    help=f"One, or several with commas: {_RECIPE_NAMES}.",
 )
 @click.option(
     "--io", type=click.Choice(["int8", "uint8", "float32"]), help="Type of input and output."
@@ -85,7 +94,9 @@ def list_command(what: str, **values: Any) -> None:
 @wide_option
 @qat_options
 @calibration_options
-@click.option("--data", help="DATA to measure float against quantized on; writes a report.")
+@click.option(
+    "--data", type=NAME_OR_PATH, help="DATA to measure float against quantized on; writes a report."
+)
 @measure_options
 @repair_options
 @click.option("--output", type=PATH, help="Folder; artifacts/MODEL-RECIPE unless given.")
@@ -106,9 +117,15 @@ def quantize(**values: Any) -> None:
 
 @cli.command()
 @click.argument("artifact", type=PATH)
-@click.option("--data", required=True, help="DATA to measure on.")
-@click.option("--reference", help="Model or artifact to compare with, such as the float one.")
-@click.option("--runtime", help="See 'edgequant list runtimes'; default by the file's ending.")
+@click.option("--data", type=NAME_OR_PATH, required=True, help="DATA to measure on.")
+@click.option(
+    "--reference",
+    type=NAME_OR_PATH,
+    help="Model or artifact to compare with, such as the float one.",
+)
+@click.option(
+    "--runtime", type=TEXT, help="See 'edgequant list runtimes'; default by the file's ending."
+)
 @measure_options
 @seed_option
 @contract_options
@@ -126,11 +143,11 @@ def evaluate(**values: Any) -> None:
 @cli.command()
 @model_options
 @contract_options
-@click.option("--recipes", help=f"With commas; all unless given: {_RECIPE_NAMES}.")
+@click.option("--recipes", type=TEXT, help=f"With commas; all unless given: {_RECIPE_NAMES}.")
 @optimize_option
 @qat_options
 @calibration_options
-@click.option("--data", required=True, help="DATA to measure on.")
+@click.option("--data", type=NAME_OR_PATH, required=True, help="DATA to measure on.")
 @measure_options
 @click.option("--output", type=PATH, help="Folder; artifacts/MODEL-compare unless given.")
 @click.option("--force", is_flag=True, help="Write again what is already there.")
@@ -145,18 +162,25 @@ def compare(**values: Any) -> None:
 
 
 @cli.command()
-@click.option("--model", default="mobilenet_v2_small", show_default=True, help="Registered name.")
+@click.option(
+    "--model",
+    type=NAME_OR_PATH,
+    default="mobilenet_v2_small",
+    show_default=True,
+    help="Registered name.",
+)
 @spec_options
 @click.option(
-    "--data", required=True, help="DATA with the training images, such as keras/cifar10:train."
+    "--data",
+    type=NAME_OR_PATH,
+    required=True,
+    help="DATA with the training images, such as keras/cifar10:train.",
 )
-@click.option("--epochs", type=click.IntRange(1))
-@click.option("--batch-size", type=click.IntRange(1))
-@click.option("--learning-rate", type=float)
-@click.option(
-    "--holdout", type=click.IntRange(1), help="Last training images, kept for development."
-)
-@click.option("--seed", type=click.IntRange(0))
+@click.option("--epochs", type=COUNT)
+@click.option("--batch-size", type=click.IntRange(1, 65_536))
+@click.option("--learning-rate", type=Finite(0, 10, min_open=True))
+@click.option("--holdout", type=COUNT, help="Last training images, kept for development.")
+@click.option("--seed", type=SEED)
 @click.option("--output", type=PATH, default=Path("train"), show_default=True)
 @click.option("--force", is_flag=True, help="Replace weights that are already there.")
 @common
@@ -184,7 +208,7 @@ def train(**values: Any) -> None:
 )
 @click.option(
     "--split",
-    type=click.IntRange(1),
+    type=click.IntRange(1, 4096),
     default=1,
     show_default=True,
     help="Compute the inner tensor of each inverted residual in so many groups.",
@@ -194,8 +218,12 @@ def train(**values: Any) -> None:
 @click.option(
     "--grid", is_flag=True, help="Count all --alphas and --sizes; write CSV, plots, page."
 )
-@click.option("--alphas", default="0.35,0.5,0.75,1,1.3,1.4", show_default=True, help="Of the grid.")
-@click.option("--sizes", default="96,128,160,192,224", show_default=True, help="Of the grid.")
+@click.option(
+    "--alphas", type=TEXT, default="0.35,0.5,0.75,1,1.3,1.4", show_default=True, help="Of the grid."
+)
+@click.option(
+    "--sizes", type=TEXT, default="96,128,160,192,224", show_default=True, help="Of the grid."
+)
 @click.option("--output", type=PATH, help="Folder; artifacts/MODEL-cost unless given.")
 @common
 def cost(**values: Any) -> None:
@@ -232,9 +260,15 @@ def inspect(artifact: Path, tensors: bool, target: str | None, **values: Any) ->
 @cli.command()
 @model_options
 @contract_options
-@click.option("--for", "targets", required=True, help="Platforms, with commas: see the README.")
+@click.option(
+    "--for", "targets", type=TEXT, required=True, help="Platforms, with commas: see the README."
+)
 @calibration_options
-@click.option("--data", help="DATA to draw test vectors from; calibration images unless given.")
+@click.option(
+    "--data",
+    type=NAME_OR_PATH,
+    help="DATA to draw test vectors from; calibration images unless given.",
+)
 @ship_options
 @click.option("--output", type=PATH, help="Folder; artifacts/MODEL-ship unless given.")
 @click.option("--force", is_flag=True, help="Replace a bundle that is already there.")
@@ -275,8 +309,10 @@ def verify(bundle: Path, sha256: str | None, **values: Any) -> None:
 @cli.command()
 @click.argument("tflite", type=PATH)
 @click.argument("onnx", type=PATH)
-@click.option("--data", help="DATA to run both files on; random images unless given.")
-@click.option("--limit", type=click.IntRange(1), default=8, show_default=True, help="Images.")
+@click.option(
+    "--data", type=NAME_OR_PATH, help="DATA to run both files on; random images unless given."
+)
+@click.option("--limit", type=COUNT, default=8, show_default=True, help="Images.")
 @click.option("--strict", is_flag=True, help="Exit with 1 if the integers differ.")
 @seed_option
 @common
@@ -291,12 +327,12 @@ def parity(**values: Any) -> None:
 @cli.command()
 @model_options
 @contract_options
-@click.option("--recipe", default="onnx-int8", show_default=True, help="Of an int8 file.")
+@click.option(
+    "--recipe", type=TEXT, default="onnx-int8", show_default=True, help="Of an int8 file."
+)
 @plan_options
 @calibration_options
-@click.option(
-    "--limit", type=click.IntRange(1), default=64, show_default=True, help="Images to judge on."
-)
+@click.option("--limit", type=COUNT, default=64, show_default=True, help="Images to judge on.")
 @click.option("--output", type=PATH, help="Folder; artifacts/MODEL-sensitivity unless given.")
 @common
 def sensitivity(**values: Any) -> None:
@@ -314,8 +350,10 @@ cli.add_command(study)
 
 @cli.command()
 @click.argument("model", type=PATH)
-@click.option("--data", required=True, help="DATA with labelled images to measure on.")
-@click.option("--limit", type=click.IntRange(1), default=200, show_default=True, help="Images.")
+@click.option(
+    "--data", type=NAME_OR_PATH, required=True, help="DATA with labelled images to measure on."
+)
+@click.option("--limit", type=COUNT, default=200, show_default=True, help="Images.")
 @click.option(
     "--scores",
     type=click.Choice(["any", "probabilities"]),
@@ -343,34 +381,58 @@ def main(arguments: list[str] | None = None) -> None:
         arguments = sys.argv[1:]
         sys.excepthook = _report_bug
     try:
+        with standard_streams():
+            code = _run(arguments)
+    except EdgequantError as error:  # standard output took nothing, or not all
+        if error.exit_code != EX_PIPE:
+            say_error(f"edgequant: {error}")
+        code = error.exit_code
+    sys.exit(code)
+
+
+def _run(arguments: list[str]) -> int:
+    """Run a command, say what went wrong, and give the exit code."""
+    try:
+        check_surroundings(arguments)
         cli.main(arguments, prog_name="edgequant", standalone_mode=False)
     except EdgequantError as error:
-        _fail(str(error), error.exit_code, arguments)
+        return _told(str(error), error.exit_code, arguments)
     except click.ClickException as error:
-        error.show()
-        sys.exit(2)
+        usage = StringIO()
+        error.show(usage)
+        for line in usage.getvalue().splitlines():
+            click.echo(shortened(printable(line)), err=True)
+        return 2
     except (click.Abort, KeyboardInterrupt):
-        _fail(
-            "stopped: what was being written is not there, and what was written before is whole.",
-            130,
-            arguments,
+        message = (
+            "stopped: what was being written is not there, and what was written before is whole."
         )
-    except MemoryError:
-        _fail("the work fits into memory; received more: use fewer --samples.", 2, arguments)
-    sys.exit(0)
+        return _told(message, 130, arguments)
+    except MemoryError as error:
+        return _told(out_of_memory(error, arguments, cli), 2, arguments)
+    except OSError as error:
+        return _told(str(system_error(error)), 2, arguments)
+    return 0
 
 
 def _report_bug(kind: type[BaseException], error: BaseException, trace: Any) -> None:
     """For errors that are ours: the traceback, and an exit code that no gate has."""
-    traceback.print_exception(kind, error, trace)
-    click.echo("edgequant: this is a bug; please report it with the lines above.", err=True)
-    sys.stdout.flush()
-    sys.stderr.flush()
+    if sys.stderr is not None:
+        with suppress(OSError):
+            traceback.print_exception(kind, error, trace)
+    say_error("edgequant: this is a bug; please report it with the lines above.")
     os._exit(_EX_SOFTWARE)
 
 
-def _fail(message: str, code: int, arguments: list[str]) -> None:
+def _told(message: str, code: int, arguments: list[str]) -> int:
+    """Say what went wrong, with the traceback where --debug asks for it.
+
+    Returns:
+        The exit code.
+    """
+    if code == EX_PIPE:
+        return code
     if "--debug" in arguments:
         traceback.print_exc()
-    click.echo(f"edgequant: {message}", err=True)
-    sys.exit(code)
+    click.echo(f"edgequant: {shortened(printable(message))}", err=True)
+    return code

@@ -27,7 +27,7 @@ class CostRequest:
     """What to count.
 
     Attributes:
-        model: which network; its weights do not matter.
+        model: which network; its weights change no figure, and are loaded only when they are given.
         element_bytes: bytes of one activation: 1 for int8, 2 for float16, 4 for float32.
         ways: groups that the inner tensors of inverted residuals are split into; 1 for none.
         layers: also show every layer.
@@ -136,6 +136,12 @@ def grid_command(request: GridRequest, terminal: Terminal) -> None:
             received="--alpha or --size with --grid",
             remedy="leave --alpha and --size out",
         )
+    if request.model.weights is not None:
+        raise InvalidInputError(
+            "a grid counts networks of many widths, which no weights fit",
+            received=f"--weights {request.model.weights} with --grid",
+            remedy="leave --weights out",
+        )
     spec = request.model.spec()
     alphas = request.alphas if Knob.ALPHA in spec.knobs else (spec.alpha,)
     points = []
@@ -168,8 +174,10 @@ def grid_command(request: GridRequest, terminal: Terminal) -> None:
 
 
 def _counted(request: CostRequest) -> Cost:
-    # Weights change nothing, so that none are looked for or downloaded.
-    model = request.model if request.model.is_file else replace(request.model, weights="random")
+    # Weights change nothing: unless some are given, none are looked for or downloaded.
+    model = request.model
+    if not model.is_file and model.weights is None:
+        model = replace(model, weights="random")
     network = load(model).model
     return cost_of(network if request.ways == 1 else split_expansions(network, request.ways))
 

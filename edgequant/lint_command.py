@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,6 @@ import numpy as np
 
 from calibration_data.contract import (
     ContractRequest,
-    align_labels,
     resolve_contract,
     stated_contract,
 )
@@ -19,7 +18,8 @@ from calibration_data.preprocessing import Crop, Preprocessing
 from calibration_data.stream import converted
 from edgequant.terminal import Terminal
 from evaluation.lint.check import CheckedFault, State, lint
-from evaluation.lint.hypotheses import Predict, gather
+from evaluation.lint.hypotheses import gather
+from evaluation.lint.judging import chance, matched
 from evaluation.lint.subject import ScoreKind, Subject
 from evaluation.session import RuntimeInfo, Session, runtime_for
 from evaluation.sessions.keras_model import KerasSession
@@ -84,18 +84,22 @@ def lint_command(request: LintRequest, terminal: Terminal) -> None:
 
     Raises:
         InvalidInputError: no such file or data, or no classifier of images.
-        GateFailedError: something is wrong.
+        GateFailedError: something is wrong, or cannot be judged.
     """
     opened = _open(request)
     dataset = open_dataset(request.data)
     contract, assumed = _contract(request, opened)
-    dataset = _labelled(_drawn(dataset, request), contract)
+    dataset = _drawn(dataset, request)
     pixels = _pixels(dataset, contract, opened)
     session = _session(request, opened, contract)
-    evidence = None
+    evidence, unjudged = None, ""
     if session is not None:
-        _refuse_foreign_labels(session.predict, pixels, dataset, contract)
+        classes = session.predict(contract.normalize(pixels[:1])).shape[1]
+        dataset, unjudged = matched(dataset, contract, classes)
+        if not unjudged:
+            _refuse_foreign_labels(dataset, classes)
         evidence = gather(session.predict, pixels, dataset.labels, contract)
+        unjudged = unjudged or chance(evidence, classes)
     subject = Subject(
         path=request.model,
         shape=opened.shape,
@@ -105,13 +109,22 @@ def lint_command(request: LintRequest, terminal: Terminal) -> None:
         labels=dataset.labels,
         evidence=evidence,
         scores=request.scores,
+        unjudged=unjudged,
     )
     faults = lint(subject)
     _show(request, faults, session.info if session else None, assumed, len(dataset), terminal)
-    if wrong := [f.check.name for f in faults if f.outcome.state is State.FOUND]:
+    _refuse_faults(request.model.name, faults)
+
+
+def _refuse_faults(name: str, faults: tuple[CheckedFault, ...]) -> None:
+    wrong = [f.check.name for f in faults if f.outcome.state is State.FOUND]
+    unknown = [f.check.name for f in faults if f.outcome.state is State.NOT_JUDGED]
+    if wrong or unknown:
+        parts = [", ".join(wrong)] if wrong else []
+        parts += [f"{', '.join(unknown)} not judged"] if unknown else []
         raise GateFailedError(
             "a model passes every check of lint",
-            received=f"{request.model.name} with {', '.join(wrong)}",
+            received=f"{name} with {'; '.join(parts)}",
             remedy="see what each of them says",
         )
 
@@ -176,13 +189,6 @@ def _drawn(dataset: Dataset, request: LintRequest) -> Dataset:
     return dataset.subset(np.sort(order[: request.limit]))
 
 
-def _labelled(dataset: Dataset, contract: Preprocessing) -> Dataset:
-    """Class names are looked up in the contract's labels; without them, classes count outputs."""
-    if dataset.class_names and set(dataset.class_names) <= set(contract.labels):
-        return align_labels(dataset, contract, len(contract.labels))
-    return replace(dataset, class_names=())
-
-
 def _pixels(dataset: Dataset, contract: Preprocessing, opened: _Opened) -> np.ndarray:
     if opened.size is None and opened.model is None:
         return np.zeros((0, *contract.size, 3), np.uint8)
@@ -203,10 +209,7 @@ def _pinned(model: keras.Model, contract: Preprocessing) -> keras.Model:
     return keras.Model(image, model(image), name=model.name)
 
 
-def _refuse_foreign_labels(
-    predict: Predict, pixels: np.ndarray, dataset: Dataset, contract: Preprocessing
-) -> None:
-    classes = predict(contract.normalize(pixels[:1])).shape[1]
+def _refuse_foreign_labels(dataset: Dataset, classes: int) -> None:
     if int(dataset.labels.max()) > classes:  # one too many may be a list that is off by one
         raise InvalidInputError(
             f"labels count the {classes} outputs from 0",
@@ -240,6 +243,7 @@ def _show(
             "kernels": None if runtime is None else runtime.kernels,
             "contract_assumed": assumed,
             "findings": sum(f.outcome.state is State.FOUND for f in faults),
+            "not_judged": sum(f.outcome.state is State.NOT_JUDGED for f in faults),
             "checks": [fault.to_dict() for fault in faults],
         }
     )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from edgequant.option_types import COUNT, NAME_OR_PATH, PATH, SEED, TEXT, Finite
 
 if TYPE_CHECKING:
     from calibration_data.contract import ContractRequest
@@ -14,24 +15,8 @@ if TYPE_CHECKING:
     from quantize.qat_exchange import QatSettings
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-
-
-class _PathText(click.Path):
-    """A path; the empty text, which would be the current folder, is refused."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        from foundation.errors import InvalidInputError
-
-        if value == "":
-            raise InvalidInputError(
-                "a path has at least one character",
-                received=f"an empty text for {'a path' if param is None else param.opts[0]}",
-                remedy="write . for the current folder",
-            )
-        return super().convert(value, param, ctx)
-
-
-PATH = _PathText(path_type=Path)
+_LONGEST_SHORT_SIDE = 8192
+"""Pixels that an image is resized to at most: beyond is memory, not vision."""
 
 
 def _together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
@@ -49,16 +34,26 @@ common = _together(
 )
 
 seed_option = click.option(
-    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of every random choice."
+    "--seed", type=SEED, default=0, show_default=True, help="Of every random choice."
 )
 trust_option = click.option(
     "--trust-lambda", is_flag=True, help="Run the code in a file's Lambda layers."
 )
 
 spec_options = _together(
-    click.option("--alpha", type=float, help="Width multiplier of a registered model."),
-    click.option("--size", type=int, help="Side of the square input of a registered model."),
-    click.option("--classes", type=int, help="Number of outputs of a registered model."),
+    click.option(
+        "--alpha", type=Finite(0, 8, min_open=True), help="Width multiplier of a registered model."
+    ),
+    click.option(
+        "--size",
+        type=COUNT,
+        help="Side of the square input of a registered model.",
+    ),
+    click.option(
+        "--classes",
+        type=COUNT,
+        help="Number of outputs of a registered model.",
+    ),
     click.option(
         "--activation",
         type=click.Choice(["relu6", "relu", "swish", "hard_swish"]),
@@ -79,21 +74,30 @@ spec_options = _together(
 model_options = _together(
     click.option(
         "--model",
+        type=NAME_OR_PATH,
         default="mobilenet_v2_small",
         show_default=True,
         help="A .keras, an .h5, a SavedModel folder, or a name from 'edgequant list models'.",
     ),
-    click.option("--weights", help="Checkpoint name, imagenet, random[:SEED], or a file."),
+    click.option(
+        "--weights",
+        type=NAME_OR_PATH,
+        help="Checkpoint name, imagenet, random[:SEED], or a file.",
+    ),
     spec_options,
     trust_option,
 )
 
 contract_options = _together(
     click.option("--preprocessing", type=PATH, help="TOML file with the preprocessing contract."),
-    click.option("--mean", help="Of pixels 0..255: one number, or three with commas."),
-    click.option("--std", help="Likewise."),
+    click.option("--mean", type=TEXT, help="Of pixels 0..255: one number, or three with commas."),
+    click.option("--std", type=TEXT, help="Likewise."),
     click.option("--crop", type=click.Choice(["center", "stretch", "pad", "exact"])),
-    click.option("--resize-short-side", type=int, help="Pixels, before a centre crop."),
+    click.option(
+        "--resize-short-side",
+        type=click.IntRange(1, _LONGEST_SHORT_SIDE),
+        help="Pixels, before a centre crop.",
+    ),
     click.option(
         "--interpolation",
         type=click.Choice(["nearest", "bilinear", "bicubic", "lanczos", "box"]),
@@ -103,10 +107,14 @@ contract_options = _together(
 )
 
 calibration_options = _together(
-    click.option("--calibration", help="DATA to calibrate on: folder, file or name, [:split]."),
+    click.option(
+        "--calibration",
+        type=NAME_OR_PATH,
+        help="DATA to calibrate on: folder, file or name, [:split].",
+    ),
     click.option(
         "--samples",
-        type=int,
+        type=COUNT,
         help="Calibration images, drawn at random; 1000 or all there are unless given.",
     ),
     seed_option,
@@ -120,10 +128,10 @@ optimize_option = click.option(
     help="Work put into the integers of int8 files; converter leaves them to the SDKs.",
 )
 qat_options = _together(
-    click.option("--qat-epochs", type=click.IntRange(1), help="Of --optimize qat; 6 unless given."),
+    click.option("--qat-epochs", type=COUNT, help="Of --optimize qat; 6 unless given."),
     click.option(
         "--qat-learning-rate",
-        type=float,
+        type=Finite(0, 10, min_open=True),
         help="Of --optimize qat, in steps of the integer weights; 0.01 unless given.",
     ),
 )
@@ -139,6 +147,7 @@ plan_options = _together(
     ),
     click.option(
         "--keep-float",
+        type=TEXT,
         metavar="NAMES",
         help="Operators that stay in float32, with commas; 'edgequant sensitivity' names them.",
     ),
@@ -146,6 +155,7 @@ plan_options = _together(
 
 wide_option = click.option(
     "--keep-int16",
+    type=TEXT,
     metavar="NAMES",
     help="Operators with int8 weights and int16 activations in a .tflite, with commas.",
 )
@@ -153,7 +163,7 @@ wide_option = click.option(
 repair_options = _together(
     click.option(
         "--max-float-share",
-        type=click.FloatRange(0, 1),
+        type=Finite(0, 1),
         default=0.5,
         show_default=True,
         help="Of the multiply-adds, that may leave int8 to keep --max-drop.",
@@ -175,8 +185,12 @@ measure_options = _together(
         show_default=True,
         help="Measure latency, for up to 3 s a file; reports print '-' without it.",
     ),
-    click.option("--limit", type=click.IntRange(1), help="Measure on so many images at most."),
-    click.option("--max-drop", type=float, help="Exit with 1 if top-1 falls by more points."),
+    click.option("--limit", type=COUNT, help="Measure on so many images at most."),
+    click.option(
+        "--max-drop",
+        type=Finite(-100, 100),
+        help="Exit with 1 if top-1 falls by more points.",
+    ),
 )
 
 

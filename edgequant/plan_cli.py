@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from edgequant.options import PATH, common, contract_options, model_options
+from edgequant.option_types import PATH, TEXT
+from edgequant.options import common, contract_options, model_options
 from edgequant.terminal import terminal_of
 
 
@@ -43,7 +44,7 @@ def diff(first: Path, second: Path, **values: Any) -> None:
 @click.argument("plan", type=PATH)
 @model_options
 @contract_options
-@click.option("--recipe", "recipes", required=True, help="One, or several with commas.")
+@click.option("--recipe", "recipes", type=TEXT, required=True, help="One, or several with commas.")
 @click.option("--io", type=click.Choice(["int8", "uint8", "float32"]), help="Of a .tflite.")
 @click.option("--output", type=PATH, help="Folder; artifacts/MODEL-RECIPE unless given.")
 @common

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,6 +11,9 @@ from foundation.errors import InvalidInputError
 from models.loading import ModelRequest
 from quantize.qat_exchange import QatSettings
 from quantize.recipes import Recipe, RepairType, no_wide_onnx
+
+_LONGEST_NAME = 180
+"""Of the 255 that file systems take; endings such as -onnx-int8-full-range.recipe.json follow."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,7 @@ class QuantizeRequest:
 
     Raises:
         UnsupportedError: a repair with int16 activations of an .onnx.
+        InvalidInputError: a model's name that no file's can be made from.
     """
 
     model: ModelRequest
@@ -95,6 +100,13 @@ class QuantizeRequest:
     qat: QatSettings = field(default_factory=QatSettings)
 
     def __post_init__(self) -> None:
+        length = len(os.fsencode(self.model.name))
+        if length > _LONGEST_NAME:
+            raise InvalidInputError(
+                f"names of files are made from a model's name of at most {_LONGEST_NAME} bytes",
+                received=f"one of {length}",
+                remedy="rename the model",
+            )
         for recipe in self.recipes:
             planned = self.repairs and recipe.planned
             if planned and self.repair_with is RepairType.INT16 and recipe.target != "tflite":

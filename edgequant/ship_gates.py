@@ -11,6 +11,7 @@ from typing import Any
 from foundation.errors import EdgequantError, GateFailedError, InvalidInputError
 
 _UNITS = {"": 1, "k": 1024, "m": 1024**2}
+_LARGEST = 2**40
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([km]?)(?:i?b)?", re.IGNORECASE)
 
 
@@ -23,13 +24,14 @@ def size_in_bytes(option: str, text: str | None) -> int | None:
     if text is None:
         return None
     match = _SIZE.fullmatch(text.strip())
-    if not match or float(match[1]) <= 0:
+    size = float(match[1]) * _UNITS[match[2].lower()] if match else 0.0
+    if not 1 <= size <= _LARGEST:
         raise InvalidInputError(
-            f"{option} takes a size above zero, such as 256K or 1M",
+            f"{option} takes a size of at least one byte and at most 1048576M, such as 256K or 1M",
             received=text or "an empty text",
             remedy="write a number, with K or M behind it",
         )
-    return int(float(match[1]) * _UNITS[match[2].lower()])
+    return int(size)
 
 
 @dataclass(frozen=True)

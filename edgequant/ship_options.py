@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from edgequant.option_types import COUNT, TEXT, Finite
 from edgequant.options import contract_request, model_request
 
 if TYPE_CHECKING:
@@ -18,20 +19,17 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 runtime_option = click.option(
     "--runtime",
     "runtimes",
+    type=TEXT,
     multiple=True,
     metavar="NAME=PATH",
     help="Python interpreter, or folder with node_modules, that has a runtime; may be repeated.",
 )
 _OPTIONS = (
-    click.option(
-        "--vectors", type=click.IntRange(1), default=32, show_default=True, help="Test images."
-    ),
-    click.option("--accelerators", help="Ethos-U configurations, with commas."),
-    click.option(
-        "--min-npu", type=click.FloatRange(0, 100), help="Exit with 1 if less % is on the NPU."
-    ),
-    click.option("--max-flash", help="Exit with 1 if a model takes more, such as 1M."),
-    click.option("--max-sram", help="Exit with 1 if a model takes more, such as 256K."),
+    click.option("--vectors", type=COUNT, default=32, show_default=True, help="Test images."),
+    click.option("--accelerators", type=TEXT, help="Ethos-U configurations, with commas."),
+    click.option("--min-npu", type=Finite(0, 100), help="Exit with 1 if less % is on the NPU."),
+    click.option("--max-flash", type=TEXT, help="Exit with 1 if a model takes more, such as 1M."),
+    click.option("--max-sram", type=TEXT, help="Exit with 1 if a model takes more, such as 256K."),
     runtime_option,
 )
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from edgequant.options import PATH, common
+from edgequant.option_types import MOST, NAME_OR_PATH, PATH
+from edgequant.options import common
 from edgequant.terminal import terminal_of
 
 
@@ -21,11 +22,14 @@ def study() -> None:
 @click.option("--retrain", is_flag=True, help="Train the networks again (hours), then measure.")
 @click.option(
     "--data",
+    type=NAME_OR_PATH,
     default="keras/fashion_mnist:train",
     show_default=True,
     help="Training split, with --retrain.",
 )
-@click.option("--test-images", type=click.IntRange(50), help="How many to measure on, at most.")
+@click.option(
+    "--test-images", type=click.IntRange(50, MOST), help="How many to measure on, at most."
+)
 @click.option("--update", is_flag=True, help="Also write the CSV files that the docs are made of.")
 @common
 def relu6(**values: Any) -> None:

@@ -16,6 +16,9 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
 
+from edgequant.streams import close_quietly, output_of, remarks_of
+from foundation.foreign import printable
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -43,11 +46,11 @@ class Terminal:
     def say(self, text: str = "") -> None:
         """Print a line, unless JSON was asked for."""
         if not self.machine_readable:
-            print(text, file=self._out, flush=True)
+            print(_shown(text), file=self._out, flush=True)
 
     def note(self, text: str) -> None:
         """Print a line to standard error."""
-        print(text, file=self._err, flush=True)
+        print(_shown(text), file=self._err, flush=True)
 
     def table(self, table: Table) -> None:
         """Print a table as wide as it needs to be, unless JSON was asked for."""
@@ -55,8 +58,10 @@ class Terminal:
             from rich.console import Console
 
             # A figure is never cut: where the terminal is narrow, it wraps the line.
-            console = Console(file=self._out)
-            console.width = Console(width=_WIDEST).measure(table).maximum
+            # Names of tensors come from foreign files, and mean no markup.
+            console = Console(file=self._out, markup=False, emoji=False)
+            wide = Console(width=_WIDEST, markup=False, emoji=False)
+            console.width = wide.measure(table).maximum
             console.print(table, soft_wrap=True)
 
     def result(self, values: dict[str, Any]) -> None:
@@ -68,9 +73,20 @@ class Terminal:
     def progress(self, text: str, total: int | None) -> Iterator[Advance]:
         """Show a bar while the block runs, if standard error is a terminal.
 
+        A MemoryError of the block is noted with ``text``: what was being done.
+
         Yields:
             A function that takes the number of steps just done.
         """
+        try:
+            with self._bar(text, total) as advance:
+                yield advance
+        except MemoryError as error:
+            error.add_note(text)
+            raise
+
+    @contextmanager
+    def _bar(self, text: str, total: int | None) -> Iterator[Advance]:
         if not self.interactive:
             yield lambda _: None
             return
@@ -85,7 +101,7 @@ class Terminal:
         )
 
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
@@ -122,8 +138,7 @@ def open_terminal(*, machine_readable: bool, debug: bool) -> Iterator[Terminal]:
     kept = os.dup(1), os.dup(2)
     stdout, stderr = sys.stdout, sys.stderr
     # A terminal is asked for as before: the duplicates are the same device.
-    out = os.fdopen(os.dup(kept[0]), "w", encoding=stdout.encoding, errors="replace")
-    err = os.fdopen(os.dup(kept[1]), "w", encoding=stderr.encoding, errors="replace")
+    out, err = output_of(kept[0], stdout), remarks_of(kept[1], stderr)
     try:
         with _log() as log, warnings.catch_warnings():
             if not debug:
@@ -132,16 +147,21 @@ def open_terminal(*, machine_readable: bool, debug: bool) -> Iterator[Terminal]:
             os.dup2(2 if debug else log.fileno(), 2)
             sys.stdout, sys.stderr = err, err
             yield Terminal(machine_readable=machine_readable, out=out, err=err)
+            out.flush()
     finally:
-        out.flush()
         err.flush()
         os.dup2(kept[0], 1)
         os.dup2(kept[1], 2)
         sys.stdout, sys.stderr = stdout, stderr
         for descriptor in kept:
             os.close(descriptor)
-        out.close()
-        err.close()
+        close_quietly(out)
+        close_quietly(err)
+
+
+def _shown(text: str) -> str:
+    """Lines without control characters: names from foreign files reach the terminal."""
+    return "\n".join(printable(line) for line in text.split("\n"))
 
 
 def terminal_of(values: dict[str, Any]) -> AbstractContextManager[Terminal]:
@@ -169,5 +189,5 @@ def plain_table(
         justify: Literal["left", "right"] = "right" if numbers or column in right else "left"
         table.add_column(column, justify=justify, no_wrap=True)
     for row in rows:
-        table.add_row(*(str(row[column]) for column in columns))
+        table.add_row(*(printable(row[column]) for column in columns))
     return table

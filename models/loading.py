@@ -14,7 +14,7 @@ from foundation.errors import InvalidInputError
 from models.blocks import Activation, Bottleneck, Shortcut
 from models.files import MODEL_SUFFIXES, load_keras_file, not_one_input
 from models.spec import Knob, ModelSpec, model_spec, model_specs
-from models.weights import build_with_weights, checkpoint_path
+from models.weights import build_with_weights, checkpoint_path, random_seed
 
 if TYPE_CHECKING:
     import keras
@@ -34,6 +34,9 @@ class ModelRequest:
         bottleneck: linear or not, in place of the registered one.
         shortcut: what shortcuts join, in place of the registered one.
         trust_lambda: run the code of Lambda layers in the file.
+
+    Raises:
+        InvalidInputError: random weights with a seed that is none.
     """
 
     reference: str
@@ -45,6 +48,10 @@ class ModelRequest:
     bottleneck: Bottleneck | None = None
     shortcut: Shortcut | None = None
     trust_lambda: bool = False
+
+    def __post_init__(self) -> None:
+        if self.weights is not None:
+            random_seed(self.weights)
 
     @property
     def is_file(self) -> bool:

@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     import keras
 
 
+LARGEST_SIDE = 4096
+"""Side of an input in pixels, times a width above 1, at most: beyond, activations fill memories."""
+MOST_CLASSES = 100_000
+"""Outputs, times a width above 1, at most: four times ImageNet-21k's."""
+
+
 class Knob(StrEnum):
     """What a user may change in a network of a family; every family takes size and classes."""
 
@@ -83,6 +89,15 @@ class ModelSpec:
             _refuse("the width multiplier alpha is above 0 and at most 8", self.alpha)
         if self.classes < 2:
             _refuse("a classifier has at least 2 classes", self.classes)
+        wider = max(self.alpha, 1.0)
+        if self.classes * wider > MOST_CLASSES:
+            rule = f"classes, times alpha where it is above 1, are at most {MOST_CLASSES:,}"
+            _refuse(rule, f"{self.classes} classes at alpha {self.alpha:g}")
+        if max(self.preprocessing.size) * wider > LARGEST_SIDE:
+            rule = (
+                f"pixels of a side, times alpha where it is above 1, are at most {LARGEST_SIDE:,}"
+            )
+            _refuse(rule, f"size {max(self.preprocessing.size)} at alpha {self.alpha:g}")
         if self.stem_stride not in (1, 2):
             _refuse("the stride of the stem is 1 or 2", self.stem_stride)
         if self.classifier_activation not in ("linear", "softmax"):

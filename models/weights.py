@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 IMAGENET_CLASSES = 1000
 
+LARGEST_SEED = 2**32 - 1
+"""Keras seeds three generators at once; NumPy's takes 32 bits."""
+
 _SUFFIX = ".weights.h5"
 
 
@@ -41,6 +44,26 @@ def known_weights(spec: ModelSpec) -> tuple[str, ...]:
     return (*shipped_weights(spec), *(("imagenet",) if spec.pretrained else ()), "random")
 
 
+def random_seed(weights: str) -> int | None:
+    """The seed in ``random`` or ``random:SEED``; None for weights that are not random.
+
+    Raises:
+        InvalidInputError: a seed that is no whole number of 32 bits.
+    """
+    kind, colon, seed = weights.partition(":")
+    if kind != "random":
+        return None
+    if not colon:
+        return 0
+    if not (seed.isascii() and seed.isdecimal() and len(seed) <= 10 and int(seed) <= LARGEST_SEED):
+        raise InvalidInputError(
+            f"random weights take a seed that is a whole number from 0 to {LARGEST_SEED}",
+            received=weights,
+            remedy="write random or random:1",
+        )
+    return int(seed)
+
+
 def build_with_weights(spec: ModelSpec, weights: str) -> keras.Model:
     """Build a network with weights.
 
@@ -55,7 +78,7 @@ def build_with_weights(spec: ModelSpec, weights: str) -> keras.Model:
     """
     if weights == "imagenet":
         return _with_keras_weights(spec)
-    if weights.split(":")[0] == "random":
+    if random_seed(weights) is not None:
         return _with_random_weights(spec, weights)
     path = checkpoint_path(spec, weights)
     if not path.is_file():
@@ -73,14 +96,7 @@ def build_with_weights(spec: ModelSpec, weights: str) -> keras.Model:
 def _with_random_weights(spec: ModelSpec, weights: str) -> keras.Model:
     import keras
 
-    seed = weights.partition(":")[2] or "0"
-    if not seed.isdecimal():
-        raise InvalidInputError(
-            "random weights take a seed that is a whole number",
-            received=weights,
-            remedy="write random or random:1",
-        )
-    keras.utils.set_random_seed(int(seed))
+    keras.utils.set_random_seed(random_seed(weights) or 0)
     return spec.build(spec)
 
 

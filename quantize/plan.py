@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import zipfile
-import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from io import BytesIO
@@ -20,7 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from foundation.errors import EdgequantError, InvalidInputError
+from foundation.errors import InvalidInputError
+from foundation.foreign import printable, reading, require_regular
 from quantize.affine import QuantParams
 from quantize.graph import Graph
 from quantize.recipes import Granularity, Optimization, RangeMethod, WeightRange
@@ -136,22 +137,13 @@ class QuantizationPlan:
         Raises:
             InvalidInputError: no such file, another format, or a damaged one.
         """
-        try:
-            with path.open("rb") as handle, np.load(handle, allow_pickle=False) as archive:
-                header = json.loads(archive["header"].tobytes())
-                if header["format"] != FORMAT:
-                    raise ValueError(f"its format is {header['format']!r}")
-                _check_header(header)
-                constants = {
-                    name: IntegerConstant(QuantParams.from_dict(params), archive[f"i.{number}"])
-                    for number, (name, params) in enumerate(sorted(header["constants"].items()))
-                }
-                floats = {n: archive[f"f.{number}"] for number, n in enumerate(header["floats"])}
-            return cls(
+        require_regular(path, _RULE, _REMEDY)
+        with reading(path, _RULE, _REMEDY):
+            header, constants, floats = _stored(path)
+            plan = cls(
                 graph=header["graph"],
                 activations={
-                    name: QuantParams.from_dict(params)
-                    for name, params in header["activations"].items()
+                    name: _params(name, params) for name, params in header["activations"].items()
                 },
                 constants=constants,
                 granularity=Granularity(header["granularity"]),
@@ -162,12 +154,14 @@ class QuantizationPlan:
                 settings=header["settings"],
                 notes=tuple(header["notes"]),
             )
-        except (OSError, EdgequantError, *_DAMAGED) as error:
+        fault = next(_absurdities(plan), None)
+        if fault is not None:
             raise InvalidInputError(
-                f"a plan is an archive of the format {FORMAT!r}",
-                received=f"{path} ({_why(error)})",
-                remedy="make it again with edgequant quantize",
-            ) from error
+                "the numbers of a plan are those that calibration can give",
+                received=f"{printable(path)} with {fault}",
+                remedy=_REMEDY,
+            )
+        return plan
 
 
 @dataclass(frozen=True)
@@ -178,27 +172,83 @@ class PlannedNetwork:
     plan: QuantizationPlan
 
 
-_DAMAGED = (
-    AttributeError,
-    EOFError,
-    KeyError,
-    MemoryError,
-    NotImplementedError,
-    OverflowError,
-    RecursionError,
-    TypeError,
-    ValueError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
-"""What reading a damaged, edited or hostile archive raises."""
+_RULE = f"a plan is an archive of the format {FORMAT!r}"
+_REMEDY = "make it again with edgequant quantize"
+
+_MOST_BYTES = 256 << 20
+"""Bytes that any archive may hold unpacked; larger ones hold 32 times their size at most."""
+_MOST_RATIO = 32
+
+LARGEST_SCALE = 1e15
+SMALLEST_SCALE = 1e-12
+"""Of an activation: a thousandth of what SMALLEST_SPAN gives in 16 bits."""
+SMALLEST_CONSTANT_SCALE = 1e-30
+"""Of a weight or bias: their products stay normal numbers of float32."""
+
+_Arrays = dict[str, np.ndarray]
+
+
+def _stored(path: Path) -> tuple[dict[str, Any], dict[str, IntegerConstant], _Arrays]:
+    """Header, integers and floats of an archive.
+
+    Raises:
+        ValueError: another format, or numbers that no parameters are.
+        Exception: any other member of ``foundation.foreign.DAMAGE``.
+    """
+    with zipfile.ZipFile(path) as archive:
+        unpacked = sum(member.file_size for member in archive.infolist())
+    if unpacked > max(_MOST_BYTES, _MOST_RATIO * path.stat().st_size):
+        raise ValueError(f"{unpacked:,} bytes when unpacked")
+    with path.open("rb") as handle, np.load(handle, allow_pickle=False) as arrays:
+        header = json.loads(arrays["header"].tobytes(), parse_constant=_no_number)
+        if not isinstance(header, dict) or header.get("format") != FORMAT:
+            raise ValueError("another format")
+        _check_header(header)
+        constants = {
+            name: IntegerConstant(_params(name, params), arrays[f"i.{number}"])
+            for number, (name, params) in enumerate(sorted(header["constants"].items()))
+        }
+        floats = {n: arrays[f"f.{number}"] for number, n in enumerate(header["floats"])}
+    return header, constants, floats
+
+
+def _is_finite(value: Any) -> bool:
+    return not isinstance(value, float) or math.isfinite(value)
+
+
+def _no_number(text: str) -> float:
+    """For ``json.loads``: NaN and Infinity, which no JSON has."""
+    raise ValueError(f"{text} in its header")
+
+
+def _params(name: str, values: Mapping[str, Any]) -> QuantParams:
+    """Parameters of a tensor; raises ValueError, which names it, where they are none."""
+    try:
+        return QuantParams.from_dict(values)
+    except InvalidInputError as error:
+        raise ValueError(f"{name}: {error.received}") from error
+
+
+def _absurdities(plan: QuantizationPlan) -> Iterator[str]:
+    """Numbers that are well formed and that no calibration gives."""
+    for name, params in plan.activations.items():
+        if not all(SMALLEST_SCALE <= scale <= LARGEST_SCALE for scale in params.scale):
+            yield f"the scale {params.scale[0]:g} for {printable(name)}"
+    for name, constant in plan.constants.items():
+        scales = constant.params.scale
+        if not all(SMALLEST_CONSTANT_SCALE <= scale <= LARGEST_SCALE for scale in scales):
+            yield f"scales from {min(scales):g} to {max(scales):g} for {printable(name)}"
+    for name, value in plan.floats.items():
+        if value.dtype != np.float32 or not np.isfinite(value).all():
+            yield f"other values than finite float32 numbers for {printable(name)}"
+
 
 _TABLES = ("activations", "constants", "settings")
 _LISTS = ("float_ops", "floats", "notes")
 
 
 def _check_header(header: Mapping[str, Any]) -> None:
-    """Raise a member of ``_DAMAGED`` where the header is no table of what a plan has."""
+    """Raise TypeError or ValueError where the header is no table of what a plan has."""
     wrong = [name for name in _TABLES if not isinstance(header[name], dict)]
     for name in (*_LISTS, "wide_ops"):
         values = header[name] if name in _LISTS else header.get(name, [])
@@ -206,25 +256,12 @@ def _check_header(header: Mapping[str, Any]) -> None:
             wrong.append(name)
     if not isinstance(header["graph"], str):
         wrong.append("graph")
+    if not all(_is_finite(value) for value in header["settings"].values()):
+        wrong.append("settings")
     if wrong:
         raise TypeError(f"{', '.join(wrong)} of another form")
     Optimization(header["settings"].get("optimization", Optimization.DEFAULT))
     RangeMethod(header["settings"].get("ranges", RangeMethod.MIN_MAX))
-
-
-def _why(error: BaseException) -> str:
-    """What is wrong with an archive, in a few words."""
-    if isinstance(error, OSError):
-        return error.strerror or str(error)
-    if isinstance(error, EdgequantError):
-        return error.received
-    if isinstance(error, EOFError | RecursionError | MemoryError | zipfile.BadZipFile):
-        return "damaged, or something else"
-    if isinstance(error, KeyError):
-        return f"without {error}"
-    if "pickle" in str(error):
-        return "something else"
-    return str(error)
 
 
 def digest(graph: Graph) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 from calibration_data.datasets.base import Dataset, DatasetKind, SplitRole
 from calibration_data.pixels import to_rgb
 from foundation.errors import InvalidInputError
+from foundation.foreign import printable, reason_of
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -61,13 +63,32 @@ def _split_folder(text: str, split: str | None) -> Path:
 
 
 def _images(folder: Path) -> list[Path]:
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in IMAGE_SUFFIXES
-        and path.is_file()
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    )
+    found = []
+    for place, folders, names in os.walk(folder, onerror=_refuse_unreadable):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        paths = (Path(place, name) for name in names if not name.startswith("."))
+        found += [p for p in paths if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file()]
+    return sorted(found)
+
+
+def _refuse_unreadable(error: OSError) -> None:
+    """For ``os.walk``: a class that cannot be read must not be left out of the accuracy."""
+    raise InvalidInputError(
+        "every class folder of a dataset can be read",
+        received=f"{printable(error.filename)} ({reason_of(error)})",
+        remedy="change its permissions, or move it away",
+    ) from error
+
+
+def _refuse_odd_names(folders: list[Path]) -> None:
+    """Names of classes become labels, which are lines of UTF-8 text."""
+    odd = next((path for path in folders if printable(path.name) != path.name), None)
+    if odd is not None:
+        raise InvalidInputError(
+            "names of class folders are printable UTF-8 text",
+            received=printable(odd),
+            remedy="rename that folder",
+        )
 
 
 def _class_folders(text: str, folder: Path) -> list[Path]:
@@ -91,7 +112,9 @@ def _nested(folder: Path) -> bool:
 
 def _open(text: str, split: str | None) -> Dataset:
     folder = _split_folder(text, split)
-    found = [(path.name, _images(path)) for path in _class_folders(text, folder)]
+    folders = _class_folders(text, folder)
+    _refuse_odd_names(folders)
+    found = [(path.name, _images(path)) for path in folders]
     classes = [(name, files) for name, files in found if files]
     if len(classes) < 2:
         raise InvalidInputError(

@@ -30,4 +30,4 @@ def run(subject: Subject) -> Outcome:
     return clean(sentence, **figures)
 
 
-CHECK = LintCheck("channel-order", "RGB against BGR", run, order=12)
+CHECK = LintCheck("channel-order", "RGB against BGR", run, compares=True, order=12)

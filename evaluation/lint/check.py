@@ -20,6 +20,9 @@ class State(StrEnum):
     """A fault only for some uses: told, and no reason to fail."""
     CLEAN = "clean"
     NOT_MEASURED = "not measured"
+    """The check is about something that the file or the data have not."""
+    NOT_JUDGED = "not judged"
+    """The fault may be there, and these data cannot tell: not passed."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class Outcome:
         state: whether the fault is there.
         sentence: with the figure that says so, without a full stop.
         figures: the numbers of the sentence, for JSON.
-        remedy: what to do, in the imperative; empty unless found.
+        remedy: what to do, in the imperative; empty unless found or not judged.
     """
 
     state: State
@@ -48,6 +51,7 @@ class LintCheck:
         summary: one line.
         run: subject -> outcome.
         needs_images: whether the network must have answered images.
+        compares: whether it compares accuracies, which takes labels that count the outputs.
         order: of the report, ascending.
     """
 
@@ -55,6 +59,7 @@ class LintCheck:
     summary: str
     run: Callable[[Subject], Outcome] = field(repr=False)
     needs_images: bool = True
+    compares: bool = False
     order: int = 50
 
 
@@ -95,12 +100,21 @@ def lint(subject: Subject) -> tuple[CheckedFault, ...]:
 def _outcome(check: LintCheck, subject: Subject) -> Outcome:
     if check.needs_images and subject.evidence is None:
         return Outcome(State.NOT_MEASURED, "needs a fixed image size")
-    return check.run(subject)
+    outcome = check.run(subject)
+    if check.compares and subject.unjudged and outcome.state is State.CLEAN:
+        return not_judged(subject.unjudged)
+    return outcome
 
 
 def clean(sentence: str, **figures: float) -> Outcome:
     """The fault is not there."""
     return Outcome(State.CLEAN, sentence, figures)
+
+
+def not_judged(reason: str) -> Outcome:
+    """The data cannot tell whether the fault is there."""
+    remedy = "give --labels FILE, the data that the network was trained for, or more images"
+    return Outcome(State.NOT_JUDGED, reason, remedy=remedy)
 
 
 def found(sentence: str, remedy: str, **figures: float) -> Outcome:

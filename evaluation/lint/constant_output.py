@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from evaluation.lint.check import LintCheck, Outcome, State, clean, found
+from evaluation.lint.check import LintCheck, Outcome, clean, found, not_judged
 from evaluation.lint.subject import Subject
 
 _FEW = 1e-4
@@ -22,7 +22,7 @@ def run(subject: Subject) -> Outcome:
     trial = subject.measured.answers
     classes = len(np.unique(trial.labels))
     if len(trial.labels) < _LEAST or classes < 2:
-        return Outcome(State.NOT_MEASURED, f"needs {_LEAST} images of two classes")
+        return not_judged(f"needs {_LEAST} images of two classes")
     largest = max(float(np.abs(trial.outputs).max()), _TINY)
     spread = float(trial.outputs.std(axis=0).max()) / largest
     answers = len(np.unique(trial.outputs.argmax(axis=1)))

@@ -28,4 +28,6 @@ def run(subject: Subject) -> Outcome:
     return clean(sentence, **figures)
 
 
-CHECK = LintCheck("double-normalization", "normalized by the caller and by the file", run, order=10)
+CHECK = LintCheck(
+    "double-normalization", "normalized by the caller and by the file", run, compares=True, order=10
+)

@@ -9,15 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING
+
+import numpy as np
 
 from calibration_data.preprocessing import ChannelOrder, Preprocessing
 from evaluation.intervals import Interval, PairedCounts, paired_difference
+from foundation.errors import InvalidInputError
 
-if TYPE_CHECKING:
-    import numpy as np
-
-Predict = Callable[["np.ndarray"], "np.ndarray"]
+Predict = Callable[[np.ndarray], np.ndarray]
 
 CONFIDENCE = 0.9999
 """Of an interval that decides: some two dozen comparisons are made on one set of images."""
@@ -126,12 +125,20 @@ class Trial:
     outputs: np.ndarray
     labels: np.ndarray
 
+    @property
+    def finite(self) -> bool:
+        """Whether all outputs are numbers."""
+        return bool(np.isfinite(self.outputs).all())
+
     def right(self, shift: int | None = None) -> np.ndarray:
         """Which images are answered by ``label + shift``, modulo the outputs: bool ``[n]``.
 
         Without a shift, the one of SHIFTS that makes most images right: a label list that is off
-        by one must not hide which scaling the network wants.
+        by one must not hide which scaling the network wants. A scaling that gives NaN or infinity
+        for any image is right on none: the network was not trained on it.
         """
+        if not self.finite:
+            return np.zeros(len(self.labels), bool)
         if shift is None:
             shift = max(SHIFTS, key=lambda s: int(self.right(s).sum()))
         classes = self.outputs.shape[1]
@@ -183,11 +190,23 @@ def gather(
         pixels: uint8 ``[n, height, width, 3]``, RGB, resized and cropped.
         labels: int64 ``[n]``.
         stated: contract of the file.
+
+    Raises:
+        InvalidInputError: NaN or infinity in the outputs, under the stated contract and under
+            the one that the network does best with.
     """
     trials = tuple(_tried(predict, pixels, labels, h) for h in hypotheses(stated))
     best = Evidence(trials, trials[0]).best
     swapped = _tried(predict, pixels, labels, best.hypothesis.swapped())
-    return Evidence(trials, swapped)
+    evidence = Evidence(trials, swapped)
+    if not evidence.answers.finite:
+        broken = ~np.isfinite(evidence.answers.outputs).all(axis=1)
+        raise InvalidInputError(
+            "a network gives finite scores",
+            received=f"NaN or infinity on {int(broken.sum())} of {len(labels)} images",
+            remedy="check the weights, and the range of float16 activations",
+        )
+    return evidence
 
 
 def leads(first: np.ndarray, second: np.ndarray) -> bool:
@@ -215,8 +234,6 @@ def lead(first: np.ndarray, second: np.ndarray) -> Interval:
 def _tried(
     predict: Predict, pixels: np.ndarray, labels: np.ndarray, hypothesis: Hypothesis
 ) -> Trial:
-    import numpy as np
-
     outputs = [
         predict(hypothesis.contract.normalize(pixels[start : start + _BATCH]))
         for start in range(0, len(pixels), _BATCH)

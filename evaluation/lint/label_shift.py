@@ -24,4 +24,4 @@ def run(subject: Subject) -> Outcome:
     return found(sentence, remedy, **figures)
 
 
-CHECK = LintCheck("label-shift", "labels off by one", run, order=20)
+CHECK = LintCheck("label-shift", "labels off by one", run, compares=True, order=20)

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from evaluation.lint.check import LintCheck, Outcome, State, clean, found
+from evaluation.lint.check import LintCheck, Outcome, State, clean, found, not_judged
 from evaluation.lint.subject import ScoreKind, Subject
 
 _SUM = 0.02
@@ -39,6 +39,8 @@ def run(subject: Subject) -> Outcome:
     limit = math.e / (math.e + classes - 1)
     figures.update(mean_highest=highest, limit_of_doubled=limit, top1=trial.accuracy())
     sentence += f", the highest is {highest:.3f} on average and top-1 {trial.accuracy():.1f} %"
+    if subject.unjudged and _doubled(outputs):
+        return not_judged(f"the scores may have gone through softmax twice, and {subject.unjudged}")
     if _doubled(outputs) and trial.accuracy() > 100 * highest:
         sentence += f" (softmax of probabilities reaches {limit:.3f} at most)"
         return found(sentence, "take the last softmax away", **figures)

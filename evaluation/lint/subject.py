@@ -35,6 +35,7 @@ class Subject:
         labels: int64 ``[n]``, counting the outputs from 0.
         evidence: answers under every hypothesis; None where the file has no fixed size.
         scores: what the outputs are to be.
+        unjudged: why right answers cannot be told from wrong ones; empty where they can.
     """
 
     path: Path
@@ -45,6 +46,7 @@ class Subject:
     labels: np.ndarray = field(repr=False)
     evidence: Evidence | None = field(repr=False)
     scores: ScoreKind = ScoreKind.ANY
+    unjudged: str = ""
 
     @property
     def measured(self) -> Evidence:

@@ -32,4 +32,6 @@ def _text(values: tuple[float, ...]) -> str:
     return f"[{', '.join(f'{v:g}' for v in values)}]"
 
 
-CHECK = LintCheck("value-range", "[0, 1] against [-1, 1], or another mean", run, order=11)
+CHECK = LintCheck(
+    "value-range", "[0, 1] against [-1, 1], or another mean", run, compares=True, order=11
+)

@@ -7,9 +7,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from calibration_data.labels import FASHION_MNIST_LABELS, KNOWN_LABELS
 from calibration_data.preprocessing import (
@@ -203,3 +205,16 @@ def test_label_lists_with_holes_are_refused(tmp_path: Path, content: bytes) -> N
     path.write_bytes(content)
     with pytest.raises(InvalidInputError, match=r"label list.*labels\.txt"):
         read_labels(path)
+
+
+@pytest.mark.parametrize("shape", [(0, 8, 3), (8, 0, 3), (0, 0), (0, 8, 1)])
+@pytest.mark.parametrize("crop", [Crop.STRETCH, Crop.PAD, Crop.CENTER])
+def test_an_image_without_a_pixel_is_refused(shape: tuple[int, ...], crop: Crop) -> None:
+    short_side = 8 if crop is Crop.CENTER else None
+    contract = Preprocessing(size=(8, 8), crop=crop, resize_short_side=short_side)
+    with pytest.raises(InvalidInputError, match="row and a column") as caught:
+        contract.tensor(np.zeros(shape, np.uint8))
+    assert f"{shape[0]}x{shape[1]}" in str(caught.value)
+    if len(shape) == 2 or shape[2] == 3:
+        with pytest.raises(InvalidInputError, match="row and a column"):
+            contract.pixels(Image.new("RGB", (shape[1], shape[0])))

@@ -76,6 +76,11 @@ def test_a_grid_is_written_as_table_and_plot_with_the_same_bytes(run: Run, tmp_p
         ((*SMALL, "--grid", "--split", 2), "are of one network"),
         ((*SMALL, "--grid", "--html"), "a grid always has its page"),
         ((*SMALL, "--grid", "--sizes", "a,b"), "--sizes takes numbers with commas"),
+        ((*SMALL, "--grid", "--weights", "random"), "which no weights fit"),
+        ((*SMALL, "--grid", "--sizes", 10**9), "pixels of a side"),
+        ((*SMALL, "--grid", "--alphas", "nan"), "multiplier"),
+        ((*SMALL, "--weights", "nobody"), "weights of mobilenet_v2_small are one of"),
+        ((*SMALL, "--weights", "random:4294967296"), "whole number from 0"),
         ((*SMALL, "--split", 99), "at most 16 groups of inner channels; received 99"),
     ],
 )

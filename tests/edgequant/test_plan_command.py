@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.edgequant.conftest import Run
@@ -91,6 +93,61 @@ def test_apply_refuses_another_network_another_recipe_and_a_damaged_plan(
         assert damaged.code == 2
         assert "edgequant plan 1" in damaged.err
     assert not output.exists()
+
+
+def edited(plan: Path, path: Path, name: str, factor: float, table: str = "activations") -> Path:
+    """The plan with the scales of one tensor times a factor."""
+    with np.load(plan) as archive:
+        arrays = {key: archive[key] for key in archive.files}
+    header = json.loads(arrays["header"].tobytes())
+    params = header[table][name]
+    params["scale"] = [factor * scale for scale in params["scale"]]
+    arrays["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
+    with path.open("wb") as handle:
+        np.savez(handle, **arrays)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "table"),
+    [
+        ("image", "activations"),
+        ("scores", "activations"),
+        ("re_lu.weight", "constants"),
+        ("scores.bias", "constants"),
+    ],
+)
+@pytest.mark.parametrize("factor", [1000.0, 1e25])
+def test_edited_scales_are_not_applied(
+    run: Run, plan: Path, tiny_keras: Path, tmp_path: Path, name: str, table: str, factor: float
+) -> None:
+    other = edited(plan, tmp_path / "edited.plan", name, factor, table)
+    applied = run(
+        "plan", "apply", other, "--model", tiny_keras, "--recipe", "tflite-int8", "--output",
+        tmp_path / "o",
+    )  # fmt: skip
+    assert applied.code == 2, applied
+    assert applied.err.count("\n") == 1
+    assert not (tmp_path / "o").exists()
+    assert run("plan", "show", other).code == (2 if factor > 1e20 else 0)
+
+
+def test_names_in_a_plan_are_no_markup_and_move_no_cursor(
+    run: Run, plan: Path, tmp_path: Path
+) -> None:
+    with np.load(plan) as archive:
+        arrays = {key: archive[key] for key in archive.files}
+    header = json.loads(arrays["header"].tobytes())
+    header["activations"]["[/x] \x1b[31m"] = header["activations"]["image"]
+    header["notes"] = ["\x1b[2J", "\ud800"]
+    arrays["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
+    with (tmp_path / "odd.plan").open("wb") as handle:
+        np.savez(handle, **arrays)
+    shown = run("plan", "show", tmp_path / "odd.plan")
+    assert shown.code == 0, shown.err
+    assert "\x1b" not in shown.out
+    assert "[/x]" in shown.out
+    assert run("plan", "show", tmp_path / "odd.plan", "--json").json["notes"][0] == "\x1b[2J"
 
 
 def test_sensitivity_ranks_layers_in_files_and_on_a_page(

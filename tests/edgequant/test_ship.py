@@ -14,6 +14,7 @@ import pytest
 
 from edgequant.ship_gates import size_in_bytes
 from export.bundles.target import ship_targets
+from foundation.errors import InvalidInputError
 from tests.edgequant.conftest import Run
 
 
@@ -291,3 +292,9 @@ def test_a_network_that_kills_the_reference_kernels_is_an_error_of_one_sentence(
     assert "a file that ships runs in litert-reference" in outcome.err
     assert "signal 6" in outcome.err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("text", ["0", "0.0001", "-1", "1G", "nan", "", "9" * 400, f"{'9' * 400}M"])
+def test_sizes_that_no_chip_has_are_refused(text: str) -> None:
+    with pytest.raises(InvalidInputError, match="--max-flash takes a size"):
+        size_in_bytes("--max-flash", text)

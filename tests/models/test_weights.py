@@ -13,7 +13,7 @@ from foundation.errors import InvalidInputError
 from models.blocks import Activation
 from models.loading import ModelRequest, load
 from models.spec import ModelSpec, model_spec
-from models.weights import build_with_weights, checkpoint_path
+from models.weights import build_with_weights, checkpoint_path, random_seed
 from tests.models.networks import randomize, tiny_spec
 
 
@@ -154,3 +154,39 @@ def test_imagenet_weights_go_in_as_they_are() -> None:
     randomize(source)
     with_source = replace(spec, pretrained=lambda _: source)
     assert _equal(_weights(with_source, "imagenet"), source.get_weights())
+
+
+@pytest.mark.parametrize(
+    "weights",
+    ["random:", "random:-1", "random:4294967296", "random:x", "random:٢", f"random:{'9' * 400}"],
+)
+def test_seeds_that_no_generator_takes_are_refused_before_anything_is_built(weights: str) -> None:
+    with pytest.raises(InvalidInputError, match="whole number from 0 to 4294967295"):
+        ModelRequest("mobilenet_v2_small", weights=weights)
+
+
+def test_random_weights_take_every_seed_of_32_bits() -> None:
+    assert [random_seed(w) for w in ("random", "random:0", "random:4294967295")] == [
+        0,
+        0,
+        2**32 - 1,
+    ]
+    assert random_seed("imagenet") is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"size": 10**9}, "pixels of a side"),
+        ({"size": 1024, "alpha": 8.0}, "pixels of a side"),
+        ({"classes": 10**9}, "classes, times alpha"),
+        ({"classes": 50_000, "alpha": 8.0}, "classes, times alpha"),
+        ({"alpha": float("nan")}, "multiplier"),
+        ({"alpha": float("inf")}, "multiplier"),
+    ],
+)
+def test_networks_that_fill_any_memory_are_refused_before_they_are_built(
+    changes: dict[str, float], words: str
+) -> None:
+    with pytest.raises(InvalidInputError, match=words):
+        ModelRequest("mobilenet_v2_small", **changes).spec()  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -151,3 +152,31 @@ def test_a_damaged_file_is_refused_by_its_path(tmp_path: Path, kind: str) -> Non
     dataset = open_dataset(str(tmp_path))
     with pytest.raises(InvalidInputError, match=f"can be decoded; received {bad}"):
         dataset.decode(1)
+
+
+def test_a_class_that_cannot_be_read_is_not_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Root may read everything, so the system's refusal is put in its place."""
+    write_folder(tmp_path, {"cat": 1, "dog": 1, "owl": 1})
+    scan = os.scandir
+
+    def refuse(path: str) -> object:
+        if Path(path).name == "dog":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(InvalidInputError, match=r"dog \(Permission denied\)"):
+        open_dataset(str(tmp_path))
+
+
+def test_a_file_may_have_any_name_and_a_class_a_printable_one(tmp_path: Path) -> None:
+    write_folder(tmp_path, {"cat": 1, "dog": 1})
+    odd = os.fsdecode(b"\xff.png")
+    (tmp_path / "cat" / "0.png").rename(tmp_path / "cat" / odd)
+    assert np.asarray(open_dataset(str(tmp_path)).decode(0)).ndim == 3
+    (tmp_path / "dog").rename(tmp_path / os.fsdecode(b"dog\xff"))
+    with pytest.raises(InvalidInputError, match="printable UTF-8 text") as caught:
+        open_dataset(str(tmp_path))
+    str(caught.value).encode()

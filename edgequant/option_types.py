@@ -1,0 +1,102 @@
+"""Types of options that more than one command has: what they refuse is refused before any work."""
+
+from __future__ import annotations
+
+import errno
+import math
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import click
+
+from foundation.foreign import printable, reason_of
+
+MOST = 2**31 - 1
+"""The largest number that anything counts here: images, epochs, pixels."""
+LARGEST_SEED = 2**32 - 1
+"""NumPy's and Keras's seeds have 32 bits."""
+
+
+class Text(click.types.StringParamType):
+    """Text that says something: not empty, and without control characters."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Take the text as it is, or refuse it."""
+        text = str(value)
+        if not text.strip():
+            self.fail("an empty text says nothing; leave the option out.", param, ctx)
+        if printable(text) != text:
+            self.fail(f"{printable(text)} is not printable text.", param, ctx)
+        return text
+
+
+class NameOrPath(Text):
+    """Text that may be a path: what is there must be a file or a folder, if anything is."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Take the text as it is, or refuse it."""
+        text = super().convert(value, param, ctx)
+        if why := _unusable(text):
+            self.fail(
+                f"{_brief(text)} is no file or folder that can be opened ({why}).", param, ctx
+            )
+        return text
+
+
+class FilePath(click.Path):
+    """A path of a file or a folder; whether anything is there is the command's question."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(
+        self,
+        value: str | os.PathLike[str],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> Any:
+        """Take the path as it is, or refuse it."""
+        text = NameOrPath().convert(os.fspath(value), param, ctx)
+        return super().convert(text, param, ctx)
+
+
+class Finite(click.FloatRange):
+    """A finite number between bounds: NaN is smaller and larger than nothing, and passes both."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Take the number, or refuse it."""
+        number: float = click.FLOAT.convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{number:g} is not a finite number.", param, ctx)
+        bounded: float = super().convert(number, param, ctx)
+        return bounded
+
+
+def _unusable(text: str) -> str:
+    """Why the system cannot look for a path; empty when it can."""
+    try:
+        mode = os.stat(text).st_mode  # noqa: PTH116 - Path.exists hides some errors
+    except OSError as error:
+        missing = error.errno in (errno.ENOENT, errno.ENOTDIR)
+        return "" if missing else reason_of(error)
+    except ValueError as error:
+        return reason_of(error)
+    usable = stat.S_ISREG(mode) or stat.S_ISDIR(mode)
+    return "" if usable else "it is a pipe, a socket or a device"
+
+
+def _brief(text: str, longest: int = 60) -> str:
+    return text if len(text) <= longest else f"{text[:longest]}... ({len(text)} letters)"
+
+
+TEXT = Text()
+NAME_OR_PATH = NameOrPath()
+PATH = FilePath()
+COUNT = click.IntRange(1, MOST)
+SEED = click.IntRange(0, LARGEST_SEED)

@@ -1,0 +1,75 @@
+"""Whether right answers can be told from wrong ones at all: labels that count the outputs.
+
+Checks that compare accuracies are vacuous where the labels are of other classes than the outputs:
+every way to prepare the images is then as bad as the stated one, and no fault shows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from calibration_data.contract import align_labels
+from calibration_data.labels import imagenet_labels
+from calibration_data.preprocessing import Preprocessing
+from evaluation.intervals import wilson
+from evaluation.lint.hypotheses import CONFIDENCE, SHIFTS, Evidence
+
+if TYPE_CHECKING:
+    from calibration_data.datasets.base import Dataset
+
+_BACKGROUND = 1
+"""Outputs more or fewer than labels that a list which is off by one explains."""
+
+
+def matched(dataset: Dataset, contract: Preprocessing, classes: int) -> tuple[Dataset, str]:
+    """The dataset with labels that count the outputs, and why they may not.
+
+    Class names are looked up in the contract's labels, or are ImageNet's ids where the network has
+    as many outputs; without either, folders in order of name are the outputs if there are as many
+    of them, one more or one fewer. Bare label numbers are taken as they are.
+
+    Args:
+        dataset: labelled.
+        contract: with the labels that are stated.
+        classes: outputs of the network.
+
+    Returns:
+        The dataset, and the reason why its labels do not count the outputs; empty if they do.
+    """
+    names, known = set(dataset.class_names), contract.labels
+    if not known and abs(classes - len(imagenet_labels())) <= _BACKGROUND:
+        known = imagenet_labels() if names and names <= set(imagenet_labels()) else ()
+    if names and names <= set(known):
+        return align_labels(dataset, contract.with_labels(known), len(known)), ""
+    bare = replace(dataset, class_names=())
+    if names and known:
+        stranger = next(name for name in dataset.class_names if name not in known)
+        return bare, f"class {stranger} of the data is none of the {len(known)} stated labels"
+    if names and abs(classes - len(names)) > _BACKGROUND:
+        return bare, (
+            f"{len(names)} class folders cannot be matched to {classes} outputs without --labels"
+        )
+    return bare, ""
+
+
+def chance(evidence: Evidence, classes: int) -> str:
+    """Why accuracies of these answers say nothing; empty where one of them beats guessing.
+
+    The lower end of Wilson's interval (confidence 0.9999) of the most right answers that any
+    way to prepare the images gives, at any shift of the labels, is held against one in
+    ``classes``.
+
+    Args:
+        evidence: answers under every hypothesis.
+        classes: outputs of the network.
+    """
+    trials = (*evidence.trials, evidence.swapped)
+    most = max(int(trial.right(shift).sum()) for trial in trials for shift in SHIFTS)
+    images = len(evidence.stated.labels)
+    if wilson(most, images, CONFIDENCE).low > 1 / classes:
+        return ""
+    return (
+        f"at most {most} of {images} images are answered right, no better than guessing among "
+        f"{classes} outputs"
+    )
