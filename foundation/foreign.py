@@ -130,6 +130,17 @@ def require_regular(
     return path
 
 
+def read_bytes(path: Path, rule: str, remedy: str, *, most_bytes: int | None = None) -> bytes:
+    """The bytes of a foreign file.
+
+    Raises:
+        InvalidInputError: no regular file, larger than ``most_bytes``, or unreadable.
+    """
+    require_regular(path, rule, remedy, most_bytes=most_bytes)
+    with reading(path, rule, remedy):
+        return path.read_bytes()
+
+
 def read_text(path: Path, rule: str, remedy: str, *, encoding: str = "utf-8") -> str:
     """The text of a foreign file of at most ``MOST_TEXT`` bytes.
 

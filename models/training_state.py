@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from foundation.archives import open_arrays
 from foundation.atomic import write_whole
 from foundation.errors import InvalidInputError
+from foundation.foreign import read_object, reading
 
 if TYPE_CHECKING:
     import keras
+
+_RULE = "the state of an unfinished run can be read"
+_REMEDY = "delete that folder, or choose another --output"
 
 
 @dataclass(frozen=True)
@@ -48,11 +51,9 @@ class TrainingState:
         """
         if not self._progress.is_file():
             return 0
-        try:
-            found = json.loads(self._progress.read_text(encoding="utf-8"))
+        found = read_object(self._progress, _RULE, _REMEDY)
+        with reading(self._progress, _RULE, _REMEDY):
             done, weights = int(found.pop("epochs_done")), self.folder / found.pop("weights")
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise self._damaged(error) from error
         if found != self.key:
             raise InvalidInputError(
                 "a run goes on with the network, the data and the recipe it began with",
@@ -61,13 +62,10 @@ class TrainingState:
             )
         model.optimizer.build(model.trainable_variables)
         variables = _variables(model)
-        try:
-            with np.load(weights, allow_pickle=False) as stored:
-                values = [stored[f"arr_{number}"] for number in range(len(stored.files))]
+        with open_arrays(weights, _RULE, _REMEDY) as stored:
+            values = [stored[f"arr_{number}"] for number in range(len(stored.names))]
             for variable, value in zip(variables, values, strict=True):
                 variable.assign(value)
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            raise self._damaged(error) from error
         return done
 
     def save(self, model: keras.Model, epochs_done: int) -> None:
@@ -85,13 +83,6 @@ class TrainingState:
         for old in self.folder.glob("epoch-*.npz"):
             if old != weights:
                 old.unlink()
-
-    def _damaged(self, error: Exception) -> InvalidInputError:
-        return InvalidInputError(
-            "the state of an unfinished run can be read",
-            received=f"{self.folder} ({error})",
-            remedy="delete that folder, or choose another --output",
-        )
 
 
 def _variables(model: keras.Model) -> list[Any]:
