@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import IO, TYPE_CHECKING
 
 from foundation.foreign import reading, require_regular
 
@@ -173,7 +173,7 @@ def open_arrays(path: Path, rule: str, remedy: str) -> Iterator[Arrays]:
         yield Arrays(archive)
 
 
-def _check_array(stream: BinaryIO, size: int) -> None:
+def _check_array(stream: IO[bytes], size: int) -> None:
     """Raise ValueError unless the header's array fills a member of ``size`` bytes."""
     from numpy.lib import format as npy
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from foundation.errors import EdgequantError, InvalidInputError
+from foundation.errors import printable as printable
 
 MOST_TEXT = 16 << 20
 """Bytes of a text file (a contract, labels, a record) at most."""
@@ -87,12 +88,6 @@ def reason_of(error: BaseException, longest: int = 200) -> str:
     line = next((line.strip() for line in text.splitlines() if line.strip()), "")
     line = printable(line).rstrip(".")
     return (line[: longest - 3] + "..." if len(line) > longest else line) or type(error).__name__
-
-
-def printable(text: object) -> str:
-    """A text without control characters or lone surrogates, as any terminal can show it."""
-    shown = str(text).encode("utf-8", "backslashreplace").decode("utf-8")
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in shown)
 
 
 def require_regular(

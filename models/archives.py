@@ -160,4 +160,4 @@ def _checked_bytes(dataset: h5py.Dataset, size: int) -> int:
     stated = math.prod(dataset.shape or (0,)) * dataset.dtype.itemsize
     if chunk > most_unpacked(size):
         raise ValueError(f"a chunk of {chunk:,} bytes in a file of {size:,}")
-    return stated
+    return int(stated)

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from foundation.archives import Arrays, open_arrays
 from foundation.errors import EdgequantError, InvalidInputError
 from quantize.affine import QuantParams
 from quantize.graph import Graph
@@ -136,38 +135,40 @@ class QuantizationPlan:
         Raises:
             InvalidInputError: no such file, another format, or a damaged one.
         """
-        try:
-            with path.open("rb") as handle, np.load(handle, allow_pickle=False) as archive:
-                header = json.loads(archive["header"].tobytes())
-                if header["format"] != FORMAT:
-                    raise ValueError(f"its format is {header['format']!r}")
-                _check_header(header)
-                constants = {
-                    name: IntegerConstant(QuantParams.from_dict(params), archive[f"i.{number}"])
-                    for number, (name, params) in enumerate(sorted(header["constants"].items()))
-                }
-                floats = {n: archive[f"f.{number}"] for number, n in enumerate(header["floats"])}
-            return cls(
-                graph=header["graph"],
-                activations={
-                    name: QuantParams.from_dict(params)
-                    for name, params in header["activations"].items()
-                },
-                constants=constants,
-                granularity=Granularity(header["granularity"]),
-                weight_range=WeightRange(header["weight_range"]),
-                float_ops=tuple(header["float_ops"]),
-                wide_ops=tuple(header.get("wide_ops", ())),
-                floats=floats,
-                settings=header["settings"],
-                notes=tuple(header["notes"]),
-            )
-        except (OSError, EdgequantError, *_DAMAGED) as error:
-            raise InvalidInputError(
-                f"a plan is an archive of the format {FORMAT!r}",
-                received=f"{path} ({_why(error)})",
-                remedy="make it again with edgequant quantize",
-            ) from error
+        rule = f"a plan is an archive of the format {FORMAT!r}"
+        remedy = "make it again with edgequant quantize"
+        with open_arrays(path, rule, remedy) as archive:
+            try:
+                return cls._read(archive)
+            except EdgequantError as error:  # of a part, which does not know the file
+                raise ValueError(error.received) from error
+
+    @classmethod
+    def _read(cls, archive: Arrays) -> QuantizationPlan:
+        """The plan in an archive; raises whatever damage leads to."""
+        header = json.loads(archive["header"].tobytes())
+        if header["format"] != FORMAT:
+            raise ValueError(f"its format is {header['format']!r}")
+        _check_header(header)
+        constants = {
+            name: IntegerConstant(QuantParams.from_dict(params), archive[f"i.{number}"])
+            for number, (name, params) in enumerate(sorted(header["constants"].items()))
+        }
+        return cls(
+            graph=header["graph"],
+            activations={
+                name: QuantParams.from_dict(params)
+                for name, params in header["activations"].items()
+            },
+            constants=constants,
+            granularity=Granularity(header["granularity"]),
+            weight_range=WeightRange(header["weight_range"]),
+            float_ops=tuple(header["float_ops"]),
+            wide_ops=tuple(header.get("wide_ops", ())),
+            floats={n: archive[f"f.{number}"] for number, n in enumerate(header["floats"])},
+            settings=header["settings"],
+            notes=tuple(header["notes"]),
+        )
 
 
 @dataclass(frozen=True)
@@ -178,27 +179,12 @@ class PlannedNetwork:
     plan: QuantizationPlan
 
 
-_DAMAGED = (
-    AttributeError,
-    EOFError,
-    KeyError,
-    MemoryError,
-    NotImplementedError,
-    OverflowError,
-    RecursionError,
-    TypeError,
-    ValueError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
-"""What reading a damaged, edited or hostile archive raises."""
-
 _TABLES = ("activations", "constants", "settings")
 _LISTS = ("float_ops", "floats", "notes")
 
 
 def _check_header(header: Mapping[str, Any]) -> None:
-    """Raise a member of ``_DAMAGED`` where the header is no table of what a plan has."""
+    """Raise TypeError, KeyError or ValueError where the header is no table of what a plan has."""
     wrong = [name for name in _TABLES if not isinstance(header[name], dict)]
     for name in (*_LISTS, "wide_ops"):
         values = header[name] if name in _LISTS else header.get(name, [])
@@ -210,21 +196,6 @@ def _check_header(header: Mapping[str, Any]) -> None:
         raise TypeError(f"{', '.join(wrong)} of another form")
     Optimization(header["settings"].get("optimization", Optimization.DEFAULT))
     RangeMethod(header["settings"].get("ranges", RangeMethod.MIN_MAX))
-
-
-def _why(error: BaseException) -> str:
-    """What is wrong with an archive, in a few words."""
-    if isinstance(error, OSError):
-        return error.strerror or str(error)
-    if isinstance(error, EdgequantError):
-        return error.received
-    if isinstance(error, EOFError | RecursionError | MemoryError | zipfile.BadZipFile):
-        return "damaged, or something else"
-    if isinstance(error, KeyError):
-        return f"without {error}"
-    if "pickle" in str(error):
-        return "something else"
-    return str(error)
 
 
 def digest(graph: Graph) -> str:

@@ -25,6 +25,7 @@ def main(name: str, seed: int, first: int, last: int) -> None:
     parser = next(parser for parser in PARSERS if parser.name == name)
     warnings.simplefilter("ignore")  # Pillow's remarks on odd files
     warnings.simplefilter("error", RuntimeWarning)  # numbers that NumPy could not compute with
+    warnings.filterwarnings("ignore", "Image size")  # Pillow's, of which there is an error too
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / parser.file
         parser.sample(path)
