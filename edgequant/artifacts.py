@@ -18,6 +18,8 @@ from calibration_data.preprocessing import Preprocessing
 from edgequant.rooms import ROOMS
 from foundation.atomic import write_whole
 from foundation.digests import sha256_of
+from foundation.errors import InvalidInputError
+from foundation.foreign import read_object
 from quantize.plan import SUFFIX, QuantizationPlan
 from quantize.recipes import Recipe
 
@@ -184,10 +186,9 @@ def _sums(files: list[Path]) -> list[str]:
 def read_json(path: Path) -> dict[str, Any]:
     """The object in a JSON file of ours; an empty one when it is missing or damaged."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return read_object(path, "a record is JSON", "write it again")
+    except InvalidInputError:
         return {}
-    return values if isinstance(values, dict) else {}
 
 
 def write_text(path: Path, text: str) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from edgequant.artifacts import SUMS, read_json, write_text
+from foundation.archives import open_zip
 from foundation.atomic import PREFIX, clear_leftovers, write_whole
 from foundation.digests import sha256_of
 from foundation.errors import InvalidInputError
@@ -176,15 +177,9 @@ def unpack(path: Path, folder: Path) -> Path:
     Raises:
         InvalidInputError: no zip, or not of one folder.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            archive.extractall(folder)
-    except (OSError, zipfile.BadZipFile) as error:
-        raise InvalidInputError(
-            "a bundle is a folder, or the .zip of one",
-            received=f"{path} ({error})",
-            remedy="give what 'edgequant ship' wrote",
-        ) from error
+    rule = "a bundle is a folder, or the .zip of one"
+    with open_zip(path, rule, "give what 'edgequant ship' wrote") as archive:
+        archive.extractall(folder)
     roots = [p for p in folder.iterdir() if p.is_dir()]
     return roots[0] if len(roots) == 1 else folder
 
