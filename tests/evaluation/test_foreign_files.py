@@ -182,9 +182,6 @@ ODD: dict[str, tuple[str, dict[str, Any], list[IntegerTensor]]] = {
         "MUL", {}, [_image(), _stored(np.zeros((10**7, 1, 1, 1, 1), np.int8))],
     ),
     "no beta": ("SOFTMAX", {}, [_image()]),
-    "a scale out of bounds": (
-        "ADD", {}, [_image(), _stored(KERNEL[:1, :1, :1], QuantParams((3e38,), (0,)))],
-    ),
 }  # fmt: skip
 
 
