@@ -143,6 +143,7 @@ class _Reader:
         self.names_bytes = 0
 
     def model(self) -> FlatModel:
+        self._spend_unread()
         codes = self._operator_codes()
         buffers = self._buffers()
         used: set[int] = set()
@@ -183,6 +184,16 @@ class _Reader:
             return []
         self._spend(value.nbytes)
         return list(value.tolist())
+
+    def _spend_unread(self) -> None:
+        """Bound what is not read here, and what the object API makes of it: signatures."""
+        for i in range(self._count(self.root.SignatureDefsLength())):
+            signature = self.root.SignatureDefs(i)
+            self._text(signature.SignatureKey())
+            for j in range(self._count(signature.InputsLength())):
+                self._text(signature.Inputs(j).Name())
+            for j in range(self._count(signature.OutputsLength())):
+                self._text(signature.Outputs(j).Name())
 
     def _operator_codes(self) -> list[tuple[str, int]]:
         """Name and version of each code."""
@@ -268,6 +279,9 @@ class _Reader:
             used.add(tensor.Buffer())
         name = self._text(tensor.Name())
         self.names_bytes += len(tensor.Name() or b"")
+        if tensor.Sparsity() is not None:
+            self._count(tensor.Sparsity().DimMetadataLength())
+        self._count(tensor.VariantTensorsLength())
         scale, zero_point, axis = self._quantization(tensor.Quantization())
         return TensorInfo(
             name=name,

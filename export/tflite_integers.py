@@ -100,6 +100,7 @@ def _op(model: Any, operator: Any, names: list[str]) -> Op:
 
 def _tensors(model: Any, graph: Any, source: str) -> list[IntegerTensor]:
     taken: set[str] = set()
+    flats: dict[tuple[int, str], np.ndarray] = {}  # tensors may share a buffer: one copy of it
     tensors = []
     for index, tensor in enumerate(graph.tensors):
         name = _text(tensor.name) or f"tensor_{index}"
@@ -120,21 +121,28 @@ def _tensors(model: Any, graph: Any, source: str) -> list[IntegerTensor]:
                 received=f"{source} with {name} of shape {list(shape)}",
                 remedy="run the file in litert-reference",
             )
-        data = model.buffers[tensor.buffer].data
-        value = None if data is None or len(data) == 0 else _value(data, dtype, shape, name)
+        data, place = model.buffers[tensor.buffer].data, (int(tensor.buffer), dtype)
+        value = None
+        if data is not None and len(data):
+            if place not in flats:
+                flats[place] = _flat(data, dtype)
+            value = _shaped(flats[place], shape, name)
         tensors.append(IntegerTensor(name, shape, dtype, _params(tensor, dtype), value))
     return tensors
 
 
-def _value(data: Any, dtype: str, shape: tuple[int, ...], name: str) -> np.ndarray:
-    flat = np.frombuffer(bytes(data), np.dtype(dtype).newbyteorder("<"))
+def _flat(data: Any, dtype: str) -> np.ndarray:
+    return np.frombuffer(bytes(data), np.dtype(dtype).newbyteorder("<")).astype(dtype)
+
+
+def _shaped(flat: np.ndarray, shape: tuple[int, ...], name: str) -> np.ndarray:
     if flat.size != np.prod(shape, dtype=np.int64):
         raise InvalidInputError(
             "a constant has as many elements as its shape says",
             received=f"{flat.size} of {name} for {list(shape)}",
             remedy="write the file again",
         )
-    return flat.astype(dtype).reshape(shape)
+    return flat.reshape(shape)
 
 
 def _params(tensor: Any, dtype: str) -> QuantParams | None:

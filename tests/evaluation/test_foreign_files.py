@@ -257,3 +257,29 @@ def test_a_plan_of_another_compression_is_one_sentence(folder: Path, tmp_path: P
     with pytest.raises(InvalidInputError, match=r"a\.plan .*another method than deflate"):
         QuantizationPlan.load(path)
     assert json.dumps(QuantizationPlan.load(folder / "net.plan").graph)
+
+
+def test_signatures_that_share_their_tables_are_bounded(folder: Path, tmp_path: Path) -> None:
+    """Each of N signatures may name the same M tensors: N times M objects of a small file."""
+    from ai_edge_litert import schema_py_generated as schema
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    class Shared(schema.SignatureDefT):
+        """Packed once, whatever the number of signatures."""
+
+        place: int | None = None
+
+        def Pack(self, builder: Any) -> int:  # noqa: N802 - the name the packer calls
+            self.place = super().Pack(builder) if self.place is None else self.place
+            return self.place
+
+    model = flatbuffer_utils.read_model(str(folder / "net.tflite"))
+    signature = Shared()
+    signature.signatureKey = b"k" * 2000
+    signature.inputs, signature.outputs = [], []
+    model.signatureDefs = [signature] * 2000
+    path = tmp_path / "net.tflite"
+    path.write_bytes(bytes(flatbuffer_utils.convert_object_to_bytearray(model)))
+    assert path.stat().st_size < 100_000
+    with pytest.raises(InvalidInputError, match="parts overlap"):
+        read_integers(path)
