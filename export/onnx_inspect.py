@@ -78,11 +78,12 @@ def inspect(path: Path) -> Inspection:
     """Take a file apart.
 
     Raises:
-        InvalidInputError: not an ONNX model, or a damaged one.
+        InvalidInputError: not an ONNX model, a damaged one, or one with values in other files.
     """
     from onnx.shape_inference import InferenceError
 
     model = load(path)
+    require_inside(model, path)
     with reading(path, COMPLETE, _REMEDY, raised=(InferenceError,)):
         return _inspected(model, path.stat().st_size)
 

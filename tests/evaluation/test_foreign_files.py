@@ -95,6 +95,8 @@ def test_values_in_another_file_are_not_read(folder: Path, tmp_path: Path) -> No
     path = _onnx(folder, tmp_path / "net.onnx", _outside)
     with pytest.raises(UnsupportedError, match=r"net\.onnx with .* in another file"):
         compare_files(folder / "net.tflite", path)
+    with pytest.raises(UnsupportedError, match=r"net\.onnx with .* in another file"):
+        target_of(path).inspect(path)
 
 
 def test_a_graph_that_goes_in_a_circle_has_an_end(folder: Path, tmp_path: Path) -> None:
