@@ -121,7 +121,8 @@ class _Reading:
         stored = self.graph.constants.get(source.inputs[0])
         if stored is None:
             return None
-        return stored.astype(np.int64), self._params(source, _int_type(source, stored.dtype))
+        kind = _int_type(source, stored.dtype)
+        return stored.astype(np.int64), self._params(source, kind)
 
     def _quantized(self, name: str) -> tuple[str, QuantParams | None]:
         """The tensor with the integers of a result, and its parameters as int8."""
@@ -143,7 +144,8 @@ class _Reading:
         kind = dtype or _int_type(node, np.dtype(np.uint8) if zero is None else zero.dtype)
         if scale is None or any(value is None for value in stored):
             raise _refused(node, "scales that are not stored")
-        scales = np.atleast_1d(scale).astype(np.float64)
+        with np.errstate(invalid="ignore"):  # a signalling NaN, which QuantParams refuses
+            scales = np.atleast_1d(scale).astype(np.float64)
         zeros = np.zeros(len(scales), np.int64) if zero is None else np.atleast_1d(zero)
         axis = int(node.attributes.get("axis", 1)) if len(scales) > 1 else None
         return QuantParams(tuple(scales.tolist()), tuple(zeros.tolist()), kind, axis)
