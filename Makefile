@@ -23,6 +23,8 @@ PEERS ?=
 SLOW ?=
 # For test-slow: K/N, part K of N of the slow tests.
 PART ?=
+# For fuzz.
+FUZZ_SECONDS ?= 3600
 # For relu6-study: anything trains its networks again.
 RETRAIN ?=
 
@@ -36,7 +38,7 @@ RECIPES := tflite-float32 tflite-float16 tflite-dynamic tflite-int8 tflite-int8-
 	onnx-int8-full-range
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quantize compare train ship ship-runtimes test test-slow test-ship test-browser verify-arm64 lint format \
+.PHONY: help setup quantize compare train ship ship-runtimes test test-slow test-ship test-browser fuzz verify-arm64 lint format \
 	conformance bench peers bench-accuracy relu6-study costs digests docs lock clean $(RECIPES)
 
 help: ## list the targets
@@ -130,6 +132,9 @@ test-ship: $(READY) ship-runtimes .venv-ship-snippets/.ready $(SHIP_KOTLIN)/.rea
 
 test-browser: $(READY) ## open the pages in headless Chromium (needs chromium and chromium-driver)
 	$(BIN)/python -m pytest -m browser $(ARGS)
+
+fuzz: $(READY) ## feed every parser with damaged files for FUZZ_SECONDS=
+	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS) $(ARGS)
 
 lint: $(READY) ## ruff, mypy --strict and the import rules
 	$(BIN)/ruff check .

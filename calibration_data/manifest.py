@@ -9,6 +9,7 @@ from typing import Any
 
 from foundation.digests import sha256_of
 from foundation.errors import InvalidInputError
+from foundation.foreign import read_object, reading
 
 
 @dataclass(frozen=True)
@@ -57,19 +58,15 @@ class Manifest:
         Raises:
             InvalidInputError: missing or damaged.
         """
-        try:
-            values = json.loads(path.read_text(encoding="utf-8"))
+        rule = "a stored dataset has a manifest that states its files"
+        remedy = "restore the file from the repository"
+        values = read_object(path, rule, remedy)
+        with reading(path, rule, remedy):
             return cls(
                 values["source"],
                 values["licence"],
                 {name: _split(split) for name, split in values["splits"].items()},
             )
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise InvalidInputError(
-                "a stored dataset has a manifest that states its files",
-                received=f"{path} ({error})",
-                remedy="restore the file from the repository",
-            ) from error
 
     def write(self, path: Path) -> None:
         """Write the manifest as JSON."""

@@ -65,7 +65,7 @@ def rgb_array(pixels: np.ndarray) -> np.ndarray:
         uint8 ``[height, width, 3]``; grey is repeated.
 
     Raises:
-        InvalidInputError: another dtype, rank or channel count.
+        InvalidInputError: another dtype, rank or channel count, or no pixel.
     """
     import numpy as np
 
@@ -74,6 +74,12 @@ def rgb_array(pixels: np.ndarray) -> np.ndarray:
             "an image array is uint8 [height, width, channels] with values 0..255",
             received=f"{pixels.dtype} {list(pixels.shape)}",
             remedy="store the pixels before any normalization: the contract does that",
+        )
+    if not pixels.size:
+        raise InvalidInputError(
+            "an image has at least one pixel",
+            received=f"an array of shape {list(pixels.shape)}",
+            remedy="leave it out, or store the image that belongs there",
         )
     if pixels.ndim == 2:
         pixels = pixels[..., None]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from calibration_data.labels import KNOWN_LABELS
 from calibration_data.pixels import require_area, rgb_array, to_rgb
 from foundation.errors import InvalidInputError
+from foundation.foreign import printable, read_text, reading, reason_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,6 +52,12 @@ class ChannelOrder(StrEnum):
     BGR = "bgr"
 
 
+_MOST_SHOWN = 200
+"""Characters of a value in a message."""
+
+_LARGEST_SIDE = 16_384
+"""Pixels; beyond, one image as a tensor would take gigabytes."""
+
 _SMALLEST_STD = 1e-6
 """Below it, float32 overflows or divides by zero."""
 
@@ -84,16 +91,22 @@ class Preprocessing:
     labels: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if len(self.size) != 2 or min(self.size) < 1:
-            _refuse("size must be two positive whole numbers, height and width", self.size)
+        if len(self.size) != 2 or not all(1 <= side <= _LARGEST_SIDE for side in self.size):
+            _refuse(
+                f"size must be two positive whole numbers up to {_LARGEST_SIDE}, height and width",
+                self.size,
+            )
         if (self.resize_short_side is not None) != (self.crop is Crop.CENTER):
             _refuse(
                 "resize_short_side goes with crop = 'center', and only with it",
                 f"crop = {self.crop.value!r} and resize_short_side = {self.resize_short_side}",
             )
-        if self.resize_short_side is not None and self.resize_short_side < max(self.size):
+        if self.resize_short_side is not None and not (
+            max(self.size) <= self.resize_short_side <= _LARGEST_SIDE
+        ):
             _refuse(
-                "resize_short_side must be at least the longer side of size",
+                "resize_short_side must be at least the longer side of size, and at most "
+                f"{_LARGEST_SIDE}",
                 f"{self.resize_short_side} with size {self.size}",
             )
         for name, values in (("mean", self.mean), ("std", self.std)):
@@ -162,10 +175,10 @@ class Preprocessing:
                 std=_three(values.get("std", 127.5)),
                 labels=_texts(values.get("labels", ())),
             )
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
             raise InvalidInputError(
                 "a contract holds numbers, and the words that the README lists",
-                received=str(error),
+                received=reason_of(error),
                 remedy="correct that value",
             ) from error
 
@@ -274,14 +287,11 @@ def read_contract(path: Path) -> Preprocessing:
     Raises:
         InvalidInputError: no such file, no TOML, or a contract that breaks a rule.
     """
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InvalidInputError(
-            "--preprocessing takes a TOML file that can be read",
-            received=f"{path} ({error})",
-            remedy="see 'Bring your own model' in the README for its keys",
-        ) from error
+    rule = "--preprocessing takes a TOML file that can be read"
+    remedy = "see 'Bring your own model' in the README for its keys"
+    text = read_text(path, rule, remedy)
+    with reading(path, rule, remedy):
+        values = tomllib.loads(text)
     labels = values.get("labels")
     if isinstance(labels, str):
         del values["labels"]
@@ -298,14 +308,9 @@ def read_labels(path: Path) -> tuple[str, ...]:
     Raises:
         InvalidInputError: no such file, an empty line between labels, or no label at all.
     """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInputError(
-            "a label list is a text file with one label a line",
-            received=f"{path} ({error})",
-            remedy="give the path of such a file",
-        ) from error
+    rule = "a label list is a text file with one label a line"
+    text = read_text(path, rule, "give the path of such a file", encoding="utf-8-sig")
+    lines = text.splitlines()
     labels = tuple(line.strip() for line in lines)
     while labels and not labels[-1]:
         labels = labels[:-1]
@@ -360,4 +365,7 @@ def _three(value: Any) -> tuple[float, float, float]:
 
 
 def _refuse(rule: str, received: object) -> None:
-    raise InvalidInputError(rule, received=received, remedy="correct the preprocessing contract")
+    shown = printable(received)
+    if len(shown) > _MOST_SHOWN:
+        shown = f"{shown[: _MOST_SHOWN - 3]}..."
+    raise InvalidInputError(rule, received=shown, remedy="correct the preprocessing contract")

@@ -12,9 +12,11 @@ import numpy as np
 from evaluation.parity import Pair
 from evaluation.session import RuntimeInfo, runtimes
 from export.integer_steps import output_params
+from export.onnx_inspect import COMPLETE, load
 from export.onnx_runtime import open_session
 from export.tflite_integers import read_integers
 from foundation.errors import UnsupportedError
+from foundation.foreign import reading
 from quantize.affine import QuantParams
 from quantize.integer.model import IntegerModel
 
@@ -215,7 +217,9 @@ def walk_onnx(tflite: Path, onnx: Path, pairs: tuple[Pair, ...], images: np.ndar
     model = read_integers(tflite)
     matched = [pair for pair in pairs if pair.tflite.tensor and pair.onnx.tensor]
     wanted = list(dict.fromkeys(pair.onnx.tensor for pair in matched))
-    session = open_session(_with_outputs(onnx, wanted))
+    with reading(onnx, COMPLETE, "export the file again"):
+        content = _with_outputs(onnx, wanted)
+    session = open_session(content)
     source = session.get_inputs()[0]
     channels_first = source.shape[-1] != 3
     seen: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {p.tflite.name: [] for p in matched}
@@ -286,7 +290,7 @@ def _aligned(theirs: np.ndarray, mine: np.ndarray) -> np.ndarray | None:
 def _with_outputs(path: Path, names: list[str]) -> bytes:
     import onnx
 
-    model = onnx.load(str(path))
+    model = load(path)
     zero_types = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
     made = {node.output[0]: node for node in model.graph.node}
     present = {value.name for value in model.graph.output}

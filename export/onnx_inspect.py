@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import struct
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from export.inspection import Inspection, OperatorInfo, TensorInfo
 from export.onnx_graph import axes_of
-from export.target import CARD_KEY, ArtifactCard
-from foundation.errors import InvalidInputError
+from export.target import CARD_KEY, ArtifactCard, parsed_card
+from foundation.errors import UnsupportedError
+from foundation.foreign import read_bytes, reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,13 +19,9 @@ if TYPE_CHECKING:
     import onnx
 
 QUANTIZERS = ("QuantizeLinear", "DequantizeLinear")
+COMPLETE = "an artifact that ends in .onnx is a complete ONNX model"
+_REMEDY = "give a file that an export has finished"
 INTEGER_PRODUCTS = ("ConvInteger", "MatMulInteger")
-
-DAMAGE = (
-    ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError, struct.error,
-)  # fmt: skip
-"""What reading a damaged model raises beyond parsing: names that are no text, types and sizes
-that do not exist, nodes with too few inputs."""
 
 
 def load(path: Path) -> onnx.ModelProto:
@@ -38,22 +33,32 @@ def load(path: Path) -> onnx.ModelProto:
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
     from onnx import ModelProto
 
+    content = read_bytes(path, COMPLETE, _REMEDY)
     model = ModelProto()
-    try:
-        model.ParseFromString(path.read_bytes())
-    except (OSError, DecodeError) as error:
-        raise _not_onnx(path, error) from error
-    if not model.graph.node or not model.opset_import:
-        raise _not_onnx(path, "no operators or no opset")
+    with reading(path, COMPLETE, _REMEDY, raised=(DecodeError,)):
+        model.ParseFromString(content)
+        if not model.graph.node or not model.opset_import:
+            raise ValueError("no operators or no opset")
     return model
 
 
-def _not_onnx(path: Path, reason: object) -> InvalidInputError:
-    return InvalidInputError(
-        "an artifact that ends in .onnx is a complete ONNX model",
-        received=f"{path} ({' '.join(str(reason).split())[:150]})",
-        remedy="give a file that an export has finished",
-    )
+def require_inside(model: onnx.ModelProto, path: Path) -> None:
+    """Refuse a model whose values lie in other files: a path in it may name any file.
+
+    Raises:
+        UnsupportedError: names the first such tensor.
+    """
+    from onnx import TensorProto
+
+    attributes = (a for node in model.graph.node for a in node.attribute)
+    tensors = (*model.graph.initializer, *(a.t for a in attributes if a.HasField("t")))
+    outside = [t.name for t in tensors if t.data_location == TensorProto.EXTERNAL]
+    if outside:
+        raise UnsupportedError(
+            "an .onnx file holds its values itself",
+            received=f"{path} with {outside[0]} in another file",
+            remedy="save it without external data (onnx.save(model, path))",
+        )
 
 
 def read_card(path: Path) -> ArtifactCard | None:
@@ -63,30 +68,24 @@ def read_card(path: Path) -> ArtifactCard | None:
         InvalidInputError: no ONNX model, or a card that is damaged.
     """
     model = load(path)
-    try:
+    rule = f"the metadata entry {CARD_KEY} is the JSON that an export wrote"
+    with reading(path, rule, "export the file again"):
         text = next((p.value for p in model.metadata_props if p.key == CARD_KEY), None)
-        return None if text is None else ArtifactCard.from_dict(json.loads(text))
-    except (AttributeError, KeyError, TypeError, ValueError, InvalidInputError) as error:
-        raise InvalidInputError(
-            f"the metadata entry {CARD_KEY} is the JSON that an export wrote",
-            received=f"{path} ({type(error).__name__}: {error})",
-            remedy="export the file again",
-        ) from error
+    return None if text is None else parsed_card(text, path, rule)
 
 
 def inspect(path: Path) -> Inspection:
     """Take a file apart.
 
     Raises:
-        InvalidInputError: not an ONNX model, or a damaged one.
+        InvalidInputError: not an ONNX model, a damaged one, or one with values in other files.
     """
     from onnx.shape_inference import InferenceError
 
     model = load(path)
-    try:
+    require_inside(model, path)
+    with reading(path, COMPLETE, _REMEDY, raised=(InferenceError,)):
         return _inspected(model, path.stat().st_size)
-    except (*DAMAGE, InferenceError) as error:
-        raise _not_onnx(path, f"{type(error).__name__}: {error}") from error
 
 
 def _inspected(model: onnx.ModelProto, size: int) -> Inspection:

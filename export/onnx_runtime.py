@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from export.onnx_graph import INPUT_NAME
 from foundation.errors import InvalidInputError, UnsupportedError
+from foundation.foreign import DAMAGE, reason_of
 from quantize.recipes import Layout
 
 if TYPE_CHECKING:
@@ -37,12 +38,20 @@ def open_session(content: bytes, optimized: Path | None = None) -> Any:
         options.optimized_model_filepath = str(optimized)
     try:
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    except (state.Fail, state.InvalidGraph, state.InvalidProtobuf, state.NotImplemented) as error:
+    except (*_errors(state), *DAMAGE) as error:
         raise UnsupportedError(
             "ONNX Runtime must be able to load the file",
-            received=str(error).strip().splitlines()[0][:200],
+            received=reason_of(error),
             remedy="replace the layer that it names",
         ) from error
+
+
+def _errors(state: Any) -> tuple[type[Exception], ...]:
+    """ONNX Runtime's exceptions, which have no base of their own."""
+    return (
+        state.Fail, state.InvalidArgument, state.InvalidGraph, state.InvalidProtobuf,
+        state.NotImplemented, state.RuntimeException,
+    )  # fmt: skip
 
 
 def run_model(model: onnx.ModelProto, images: np.ndarray, layout: Layout) -> np.ndarray:
@@ -68,10 +77,10 @@ def run_model(model: onnx.ModelProto, images: np.ndarray, layout: Layout) -> np.
         batches = [images[i : i + 1] for i in range(len(images))]
     try:
         outputs = [session.run(None, {INPUT_NAME: in_layout(b, layout)})[0] for b in batches]
-    except (state.Fail, state.InvalidArgument, state.RuntimeException) as error:
+    except (*_errors(state), *DAMAGE) as error:
         raise UnsupportedError(
             "ONNX Runtime must be able to run the file",
-            received=str(error).strip().splitlines()[0][:200],
+            received=reason_of(error),
             remedy="replace the layer that it names",
         ) from error
     return np.concatenate(outputs)

@@ -12,8 +12,9 @@ import numpy as np
 
 from export.integer_steps import Step, StepKind, as_int8, centred
 from export.onnx_graph import Graph, Node, from_model
-from export.onnx_inspect import load
+from export.onnx_inspect import COMPLETE, load, require_inside
 from foundation.errors import UnsupportedError
+from foundation.foreign import reading
 from quantize.affine import IntType, QuantParams
 
 _KINDS = {
@@ -42,15 +43,21 @@ def onnx_steps(path: Path) -> tuple[Step, ...]:
         InvalidInputError: no such file, or not an ONNX model.
         UnsupportedError: a file without QuantizeLinear, or with other types or scales than int8's.
     """
-    graph = from_model(load(path))
+    model = load(path)
+    require_inside(model, path)
+    with reading(path, COMPLETE, "export the file again"):
+        return _steps(from_model(model), path)
+
+
+def _steps(graph: Graph, path: Path) -> tuple[Step, ...]:
     if not any(node.op_type == "QuantizeLinear" for node in graph.nodes):
         raise UnsupportedError(
             "parity is that of int8 files in QDQ form",
             received=f"{path.name} without QuantizeLinear",
             remedy="give a file of the recipe onnx-int8",
         )
-    reading = _Reading(graph)
-    return (reading.input_step(), *reading.steps())
+    read = _Reading(graph)
+    return (read.input_step(), *read.steps())
 
 
 @dataclass(frozen=True)
@@ -114,11 +121,12 @@ class _Reading:
         stored = self.graph.constants.get(source.inputs[0])
         if stored is None:
             return None
-        return stored.astype(np.int64), self._params(source, _int_type(source, stored.dtype))
+        kind = _int_type(source, stored.dtype)
+        return stored.astype(np.int64), self._params(source, kind)
 
     def _quantized(self, name: str) -> tuple[str, QuantParams | None]:
         """The tensor with the integers of a result, and its parameters as int8."""
-        while True:
+        for _ in range(len(self.graph.nodes) + 1):  # a damaged graph may go in a circle
             readers = self.readers.get(name, [])
             found = next((n for n in readers if n.op_type == "QuantizeLinear"), None)
             if found is not None:
@@ -127,6 +135,7 @@ class _Reading:
             if len(readers) != 1 or not onwards:
                 return "", None
             name = onwards[0].outputs[0]
+        return "", None
 
     def _params(self, node: Node, dtype: IntType | None) -> QuantParams:
         constants = self.graph.constants
@@ -135,7 +144,8 @@ class _Reading:
         kind = dtype or _int_type(node, np.dtype(np.uint8) if zero is None else zero.dtype)
         if scale is None or any(value is None for value in stored):
             raise _refused(node, "scales that are not stored")
-        scales = np.atleast_1d(scale).astype(np.float64)
+        with np.errstate(invalid="ignore"):  # a signalling NaN, which QuantParams refuses
+            scales = np.atleast_1d(scale).astype(np.float64)
         zeros = np.zeros(len(scales), np.int64) if zero is None else np.atleast_1d(zero)
         axis = int(node.attributes.get("axis", 1)) if len(scales) > 1 else None
         return QuantParams(tuple(scales.tolist()), tuple(zeros.tolist()), kind, axis)

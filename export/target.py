@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pkgutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from calibration_data.preprocessing import Preprocessing
 from export.inspection import Inspection
 from foundation.errors import InvalidInputError
+from foundation.foreign import reading
 from quantize.plan import PlannedNetwork
 from quantize.recipes import Recipe
 
@@ -93,6 +95,24 @@ class ArtifactCard:
 
 CARD_KEY = "edgequant"
 """Name of the metadata entry that holds an ArtifactCard as JSON (sorted keys, no spaces)."""
+
+
+def parsed_card(text: str | bytes, path: Path, rule: str) -> ArtifactCard:
+    """The card in a file's metadata.
+
+    Args:
+        text: JSON.
+        path: of the file, for the message.
+        rule: what must hold, without a full stop.
+
+    Raises:
+        InvalidInputError: no JSON, or that of something else than a card.
+    """
+    with reading(path, rule, "export the file again"):
+        try:
+            return ArtifactCard.from_dict(json.loads(text))
+        except InvalidInputError as error:  # of a part, which does not know the file
+            raise ValueError(f"{error.rule}; received {error.received}") from error
 
 
 def export_targets() -> dict[str, ExportTarget]:

@@ -7,7 +7,6 @@ Source of the layout: tensorflow/lite/schema/schema.fbs.
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,28 +14,19 @@ from typing import TYPE_CHECKING, Any
 
 from export.inspection import TensorInfo
 from foundation.errors import InvalidInputError
+from foundation.foreign import read_bytes, reading
 
 if TYPE_CHECKING:
     import numpy as np
 
 FILE_IDENTIFIER = b"TFL3"
 
+WHOLE = "a .tflite file is a whole FlatBuffer of the TFLite schema"
+
 QUANTIZE = "QUANTIZE"
 DEQUANTIZE = "DEQUANTIZE"
 WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 """Operators whose second input is a weight tensor."""
-
-_MALFORMED = (
-    AttributeError,
-    IndexError,
-    KeyError,
-    MemoryError,
-    OverflowError,
-    TypeError,
-    ValueError,
-    struct.error,
-)
-"""What the generated accessors raise when an offset or a length leads astray."""
 
 
 @dataclass(frozen=True)
@@ -126,32 +116,19 @@ def read_flat_model(path: Path) -> FlatModel:
     Raises:
         InvalidInputError: no such file, not a TFLite file, or a damaged one.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InvalidInputError(
-            "a .tflite file can be read",
-            received=f"{path} ({error.strerror or error})",
-            remedy="give the path of such a file",
-        ) from error
+    data = read_bytes(path, "a .tflite file can be read", "give the path of such a file")
     if data[4:8] != FILE_IDENTIFIER:
         raise InvalidInputError(
             "a .tflite file has the FlatBuffer identifier TFL3",
             received=f"{path.name} with {len(data)} bytes and another beginning",
             remedy="give a TFLite file",
         )
-    try:
+    with reading(path, WHOLE, "write or download it again"):
         return _Reader(data).model()
-    except _MALFORMED as error:
-        raise InvalidInputError(
-            "a .tflite file is a whole FlatBuffer of the TFLite schema",
-            received=f"{path.name}, damaged ({error})",
-            remedy="write or download it again",
-        ) from error
 
 
 class _Reader:
-    """Walks one file; raises a member of ``_MALFORMED`` where it is damaged."""
+    """Walks one file; its accessors raise anything where an offset or a length leads astray."""
 
     def __init__(self, data: bytes) -> None:
         from ai_edge_litert.schema_py_generated import Model
@@ -166,6 +143,7 @@ class _Reader:
         self.names_bytes = 0
 
     def model(self) -> FlatModel:
+        self._spend_unread()
         codes = self._operator_codes()
         buffers = self._buffers()
         used: set[int] = set()
@@ -206,6 +184,16 @@ class _Reader:
             return []
         self._spend(value.nbytes)
         return list(value.tolist())
+
+    def _spend_unread(self) -> None:
+        """Bound what is not read here, and what the object API makes of it: signatures."""
+        for i in range(self._count(self.root.SignatureDefsLength())):
+            signature = self.root.SignatureDefs(i)
+            self._text(signature.SignatureKey())
+            for j in range(self._count(signature.InputsLength())):
+                self._text(signature.Inputs(j).Name())
+            for j in range(self._count(signature.OutputsLength())):
+                self._text(signature.Outputs(j).Name())
 
     def _operator_codes(self) -> list[tuple[str, int]]:
         """Name and version of each code."""
@@ -291,6 +279,9 @@ class _Reader:
             used.add(tensor.Buffer())
         name = self._text(tensor.Name())
         self.names_bytes += len(tensor.Name() or b"")
+        if tensor.Sparsity() is not None:
+            self._count(tensor.Sparsity().DimMetadataLength())
+        self._count(tensor.VariantTensorsLength())
         scale, zero_point, axis = self._quantization(tensor.Quantization())
         return TensorInfo(
             name=name,

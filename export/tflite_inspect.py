@@ -9,8 +9,9 @@ from collections import Counter
 from pathlib import Path
 
 from export.inspection import Inspection, OperatorInfo
-from export.tflite_graph import FlatModel, read_flat_model
+from export.tflite_graph import WHOLE, FlatModel, read_flat_model
 from foundation.errors import InvalidInputError
+from foundation.foreign import reading
 
 
 def inspect(path: Path) -> Inspection:
@@ -24,6 +25,11 @@ def inspect(path: Path) -> Inspection:
         InvalidInputError: no such file, not a TFLite file, or a damaged one.
     """
     model = read_flat_model(path)
+    with reading(path, WHOLE, "write or download it again"):
+        return _inspected(model, path)
+
+
+def _inspected(model: FlatModel, path: Path) -> Inspection:
     main = model.subgraphs[0]
     return Inspection(
         format="tflite",

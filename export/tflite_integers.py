@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from export.tflite_graph import read_flat_model
+from export.tflite_graph import WHOLE, read_flat_model
 from export.tflite_read import builtin_name
 from foundation.errors import InvalidInputError, UnsupportedError
+from foundation.foreign import reading
 from quantize.affine import IntType, QuantParams
 from quantize.graph import Op
+from quantize.integer.call import MOST_ELEMENTS
 from quantize.integer.model import IntegerModel, IntegerTensor, Operators
 
 _DTYPES = {0: "float32", 2: "int32", 3: "uint8", 4: "int64", 7: "int16", 9: "int8"}
@@ -28,6 +32,23 @@ def read_integers(path: Path) -> IntegerModel:
         UnsupportedError: an operator or a type without an integer kernel, or several graphs, inputs
             or outputs.
     """
+    with _reading(path):
+        return _network(path)
+
+
+def read_operators(path: Path) -> Operators:
+    """The operators of a file with any number of inputs and outputs; raises as read_integers."""
+    with _reading(path):
+        model, graph = _opened(path)
+        tensors = _tensors(model, graph, path.name)
+        return Operators(_ops(model, graph, tensors), {tensor.name: tensor for tensor in tensors})
+
+
+def _reading(path: Path) -> AbstractContextManager[None]:
+    return reading(path, WHOLE, "write or download it again")
+
+
+def _network(path: Path) -> IntegerModel:
     model, graph = _opened(path)
     if len(graph.inputs) != 1 or len(graph.outputs) != 1:
         raise UnsupportedError(
@@ -42,13 +63,6 @@ def read_integers(path: Path) -> IntegerModel:
         tensors[int(graph.inputs[0])].name,
         tensors[int(graph.outputs[0])].name,
     )
-
-
-def read_operators(path: Path) -> Operators:
-    """The operators of a file with any number of inputs and outputs; raises as read_integers."""
-    model, graph = _opened(path)
-    tensors = _tensors(model, graph, path.name)
-    return Operators(_ops(model, graph, tensors), {tensor.name: tensor for tensor in tensors})
 
 
 def _opened(path: Path) -> tuple[Any, Any]:
@@ -86,6 +100,7 @@ def _op(model: Any, operator: Any, names: list[str]) -> Op:
 
 def _tensors(model: Any, graph: Any, source: str) -> list[IntegerTensor]:
     taken: set[str] = set()
+    flats: dict[tuple[int, str], np.ndarray] = {}  # tensors may share a buffer: one copy of it
     tensors = []
     for index, tensor in enumerate(graph.tensors):
         name = _text(tensor.name) or f"tensor_{index}"
@@ -100,21 +115,34 @@ def _tensors(model: Any, graph: Any, source: str) -> list[IntegerTensor]:
                 remedy="export an int8 file",
             )
         shape = tuple(int(size) for size in _list(tensor.shape))
-        data = model.buffers[tensor.buffer].data
-        value = None if data is None or len(data) == 0 else _value(data, dtype, shape, name)
+        if math.prod(max(size, 1) for size in shape) > MOST_ELEMENTS:
+            raise UnsupportedError(
+                f"the integer interpreter takes tensors of at most {MOST_ELEMENTS:,} numbers",
+                received=f"{source} with {name} of shape {list(shape)}",
+                remedy="run the file in litert-reference",
+            )
+        data, place = model.buffers[tensor.buffer].data, (int(tensor.buffer), dtype)
+        value = None
+        if data is not None and len(data):
+            if place not in flats:
+                flats[place] = _flat(data, dtype)
+            value = _shaped(flats[place], shape, name)
         tensors.append(IntegerTensor(name, shape, dtype, _params(tensor, dtype), value))
     return tensors
 
 
-def _value(data: Any, dtype: str, shape: tuple[int, ...], name: str) -> np.ndarray:
-    flat = np.frombuffer(bytes(data), np.dtype(dtype).newbyteorder("<"))
+def _flat(data: Any, dtype: str) -> np.ndarray:
+    return np.frombuffer(bytes(data), np.dtype(dtype).newbyteorder("<")).astype(dtype)
+
+
+def _shaped(flat: np.ndarray, shape: tuple[int, ...], name: str) -> np.ndarray:
     if flat.size != np.prod(shape, dtype=np.int64):
         raise InvalidInputError(
             "a constant has as many elements as its shape says",
             received=f"{flat.size} of {name} for {list(shape)}",
             remedy="write the file again",
         )
-    return flat.astype(dtype).reshape(shape)
+    return flat.reshape(shape)
 
 
 def _params(tensor: Any, dtype: str) -> QuantParams | None:

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from export.target import CARD_KEY, ArtifactCard
+from export.target import CARD_KEY, ArtifactCard, parsed_card
 from export.tflite_graph import read_flat_model
-from foundation.errors import InvalidInputError
 
 if TYPE_CHECKING:
     import flatbuffers
@@ -87,14 +86,8 @@ def read_card(path: Path) -> ArtifactCard | None:
     content = read_flat_model(path).metadata.get(CARD_KEY)
     if content is None:
         return None
-    try:
-        return ArtifactCard.from_dict(json.loads(content))
-    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
-        raise InvalidInputError(
-            f"the metadata entry {CARD_KEY!r} of a .tflite file is an artifact card in JSON",
-            received=f"{path.name} ({type(error).__name__}: {error})",
-            remedy="export it again",
-        ) from error
+    rule = f"the metadata entry {CARD_KEY!r} of a .tflite file is an artifact card in JSON"
+    return parsed_card(content, path, rule)
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from export.tflite_graph import WHOLE
 from export.tflite_metadata import INPUT_NAME, OUTPUT_NAME
 from foundation.errors import UnsupportedError
+from foundation.foreign import reading
 from quantize.graph import WEIGHTED, Graph, Op, OpKind, Tensor
 
 ELEMENTWISE = (OpKind.ADD, OpKind.SUB, OpKind.MUL)
@@ -33,7 +35,13 @@ def canonical_graph(content: bytes) -> Graph:
 
     Raises:
         UnsupportedError: another number of subgraphs or ends.
+        InvalidInputError: no whole file of the TFLite schema.
     """
+    with reading("the float32 network", WHOLE, "export the model again"):
+        return _read(content)
+
+
+def _read(content: bytes) -> Graph:
     from ai_edge_litert.tools import flatbuffer_utils
 
     model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))

@@ -10,6 +10,16 @@ A message is one sentence: the rule, then what was received, then what to do.
 
 from __future__ import annotations
 
+MOST_SHOWN = 1000
+"""Characters of what was received that a message shows."""
+
+
+def printable(text: object) -> str:
+    """A text without control characters or lone surrogates, as any terminal can show it."""
+    shown = str(text).encode("utf-8", "backslashreplace").decode("utf-8")
+    lines = " ".join(shown.split("\n"))
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in lines)
+
 
 class EdgequantError(Exception):
     """Base of every error that a user can cause.
@@ -26,7 +36,10 @@ class EdgequantError(Exception):
         self.rule = rule
         self.received = str(received)
         self.remedy = remedy
-        super().__init__(f"{rule}; received {self.received}: {remedy}.")
+        shown = self.received
+        if len(shown) > MOST_SHOWN:
+            shown = f"{shown[: MOST_SHOWN - 3]}..."
+        super().__init__(printable(f"{rule}; received {shown}: {remedy}."))
 
 
 class InvalidInputError(EdgequantError):

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from foundation.errors import EdgequantError, InvalidInputError
+from foundation.errors import printable as printable
 
 MOST_TEXT = 16 << 20
 """Bytes of a text file (a contract, labels, a record) at most."""
@@ -89,12 +90,6 @@ def reason_of(error: BaseException, longest: int = 200) -> str:
     return (line[: longest - 3] + "..." if len(line) > longest else line) or type(error).__name__
 
 
-def printable(text: object) -> str:
-    """A text without control characters or lone surrogates, as any terminal can show it."""
-    shown = str(text).encode("utf-8", "backslashreplace").decode("utf-8")
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in shown)
-
-
 def require_regular(
     path: Path, rule: str, remedy: str = "check the path", *, most_bytes: int | None = None
 ) -> Path:
@@ -128,6 +123,17 @@ def require_regular(
         received = f"{shown} of {status.st_size:,} bytes, where {most_bytes:,} are the most"
         raise InvalidInputError(rule, received=received, remedy=remedy)
     return path
+
+
+def read_bytes(path: Path, rule: str, remedy: str, *, most_bytes: int | None = None) -> bytes:
+    """The bytes of a foreign file.
+
+    Raises:
+        InvalidInputError: no regular file, larger than ``most_bytes``, or unreadable.
+    """
+    require_regular(path, rule, remedy, most_bytes=most_bytes)
+    with reading(path, rule, remedy):
+        return path.read_bytes()
 
 
 def read_text(path: Path, rule: str, remedy: str, *, encoding: str = "utf-8") -> str:

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from calibration_data.downloads import first_line
 from foundation.errors import InvalidInputError
+from foundation.foreign import reading
+from models.archives import h5_config, keras_config
 
 if TYPE_CHECKING:
     import keras
 
 
 MODEL_SUFFIXES = (".keras", ".h5", ".hdf5")
-
-_UNREADABLE = (OSError, ValueError, TypeError, LookupError, NotImplementedError, zipfile.BadZipFile)
-"""What Keras and TensorFlow raise on damaged files (found by damaging files at random)."""
 
 
 def load_keras_file(path: Path, *, trust_lambda: bool = False) -> keras.Model:
@@ -34,8 +30,10 @@ def load_keras_file(path: Path, *, trust_lambda: bool = False) -> keras.Model:
             received=str(path) if path.exists() else f"{path}, which does not exist",
             remedy="check the path, or give a name from 'edgequant list models'",
         )
-    config = _keras_zip_config(path) if path.suffix == ".keras" else _h5_config(path)
-    if _holds_lambda(config) and not trust_lambda:
+    config = keras_config(path) if path.suffix == ".keras" else h5_config(path)
+    with reading(path, "a model file holds a network of layers", "save it again with Keras 3"):
+        holds_lambda = _holds_lambda(config)
+    if holds_lambda and not trust_lambda:
         raise InvalidInputError(
             "a Lambda layer holds code that loading would run",
             received=f"{path} with a Lambda layer",
@@ -43,56 +41,10 @@ def load_keras_file(path: Path, *, trust_lambda: bool = False) -> keras.Model:
         )
     import keras
 
-    try:
+    rule = "Keras can load the model without other code"
+    remedy = "save it again with Keras 3, and register custom layers as built-in ones"
+    with reading(path, rule, remedy):
         return keras.models.load_model(path, compile=False, safe_mode=not trust_lambda)
-    except _UNREADABLE as error:
-        raise InvalidInputError(
-            "Keras can load the model without other code",
-            received=f"{path} ({first_line(error)})",
-            remedy="save it again with Keras 3, and register custom layers as built-in ones",
-        ) from error
-
-
-def _keras_zip_config(path: Path) -> dict[str, Any]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            config: dict[str, Any] = json.loads(archive.read("config.json"))
-            return config
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise InvalidInputError(
-            "a .keras file is an archive that Keras 3 saved",
-            received=f"{path} ({error})",
-            remedy="save it again with model.save('name.keras')",
-        ) from error
-
-
-def _h5_config(path: Path) -> dict[str, Any]:
-    import h5py
-
-    try:
-        with h5py.File(path) as archive:
-            stored = archive.attrs.get("model_config")
-    except OSError as error:
-        raise InvalidInputError(
-            "an .h5 file is an HDF5 archive that Keras saved",
-            received=f"{path} ({error})",
-            remedy="save it again with model.save('name.keras')",
-        ) from error
-    if stored is None:
-        raise InvalidInputError(
-            "an .h5 model holds the architecture beside the weights",
-            received=f"{path}, which has no model_config",
-            remedy="save the whole model, or give a registered --model and this file as --weights",
-        )
-    try:
-        config: dict[str, Any] = json.loads(stored)
-    except ValueError as error:
-        raise InvalidInputError(
-            "an .h5 model holds its architecture as JSON",
-            received=f"{path} ({error})",
-            remedy="save it again with model.save('name.keras')",
-        ) from error
-    return config
 
 
 def _holds_lambda(config: Any) -> bool:
@@ -108,14 +60,10 @@ def _load_saved_model(path: Path) -> keras.Model:
     import keras
     import tensorflow as tf
 
-    try:
+    rule = "a SavedModel folder can be loaded by TensorFlow"
+    remedy = "export it again with model.export('folder')"
+    with reading(path, rule, remedy, raised=(tf.errors.OpError,)):
         signatures = tf.saved_model.load(str(path)).signatures
-    except (*_UNREADABLE, tf.errors.OpError) as error:
-        raise InvalidInputError(
-            "a SavedModel folder can be loaded by TensorFlow",
-            received=f"{path} ({first_line(error)})",
-            remedy="export it again with model.export('folder')",
-        ) from error
     if "serving_default" not in signatures:
         raise InvalidInputError(
             "a SavedModel has the signature serving_default",

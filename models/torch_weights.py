@@ -24,12 +24,14 @@ from typing import Any
 
 import numpy as np
 
-from calibration_data.downloads import first_line
-from foundation.errors import InvalidInputError
+from foundation.archives import check_directory
+from foundation.foreign import read_bytes, reading
 
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_PROTOCOL = 1001
 _MOST_DIMENSIONS = 32
+_MOST_COPIES = 8
+"""How often tensors may show what a file stores once: networks share weights between layers."""
 
 _STORAGES = {
     "torch DoubleStorage": "<f8",
@@ -45,18 +47,6 @@ _STORAGES = {
 """Storage classes by what a pickle calls them, with the layout of their values."""
 _DICT = "collections OrderedDict"
 _TENSOR = "torch._utils _rebuild_tensor_v2"
-
-
-_DAMAGED = (
-    OSError,
-    EOFError,
-    ValueError,
-    LookupError,
-    OverflowError,
-    RuntimeError,  # an archive with a password
-    zipfile.BadZipFile,
-)
-"""What damaged files raise, in the reader and in the modules it stands on."""
 
 
 class _RefusedError(ValueError):
@@ -102,36 +92,34 @@ def read_torch_weights(path: Path) -> dict[str, np.ndarray]:
         InvalidInputError: anything but a dict of tensors, a damaged or cut file, a tensor that
             reaches beyond its storage, or a pickle that names anything to run.
     """
-    try:
-        # In memory, where a length that a damaged pickle announces allocates nothing.
-        file = io.BytesIO(path.read_bytes())
+    rule = "PyTorch weights are a state dict of plain tensors, whole and without code"
+    remedy = "save model.state_dict() with torch.save again, or fetch the file again"
+    # In memory, where a length that a damaged pickle announces allocates nothing.
+    content = read_bytes(path, rule, remedy)
+    file = io.BytesIO(content)
+    with reading(path, rule, remedy):
         if zipfile.is_zipfile(file):
             with zipfile.ZipFile(file) as archive:
-                return _read_archive(archive)
+                check_directory(archive, len(content))
+                return _read_archive(archive, len(content))
         file.seek(0)
-        return _read_legacy(file)
-    except _DAMAGED as error:
-        raise InvalidInputError(
-            "PyTorch weights are a state dict of plain tensors, whole and without code",
-            received=f"{path} ({first_line(error)})",
-            remedy="save model.state_dict() with torch.save again, or fetch the file again",
-        ) from error
+        return _read_legacy(file, len(content))
 
 
-def _read_archive(archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
+def _read_archive(archive: zipfile.ZipFile, size: int) -> dict[str, np.ndarray]:
     pickles = [name for name in archive.namelist() if name.endswith("/data.pkl")]
     if len(pickles) != 1:
         raise _RefusedError(f"{len(pickles)} files data.pkl in it")
     root = pickles[0].removesuffix("data.pkl")
     order = f"{root}byteorder"
-    if order in archive.namelist() and archive.read(order) != b"little":
+    if order in archive.namelist() and _stored(archive, order) != b"little":
         raise _RefusedError("its values are not little-endian")
     tensors = _tensors_of(_Machine(io.BytesIO(_stored(archive, pickles[0]))).run())
     values = {
         storage: np.frombuffer(_stored(archive, f"{root}data/{storage.key}"), storage.dtype)
         for storage in {tensor.storage for tensor in tensors.values()}
     }
-    return _views(tensors, values)
+    return _views(tensors, values, size)
 
 
 def _stored(archive: zipfile.ZipFile, name: str) -> bytes:
@@ -141,7 +129,7 @@ def _stored(archive: zipfile.ZipFile, name: str) -> bytes:
     return archive.read(name)
 
 
-def _read_legacy(file: io.BytesIO) -> dict[str, np.ndarray]:
+def _read_legacy(file: io.BytesIO, size: int) -> dict[str, np.ndarray]:
     magic, protocol, system = (_Machine(file).run() for _ in range(3))
     if (magic, protocol) != (_LEGACY_MAGIC, _LEGACY_PROTOCOL):
         raise _RefusedError("it does not begin as torch.save begins")
@@ -150,7 +138,8 @@ def _read_legacy(file: io.BytesIO) -> dict[str, np.ndarray]:
     tensors = _tensors_of(_Machine(file).run())
     keys = _Machine(file).run()
     by_key = {tensor.storage.key: tensor.storage for tensor in tensors.values()}
-    if not isinstance(keys, list) or sorted(map(str, keys)) != sorted(by_key):
+    named = isinstance(keys, list) and all(isinstance(key, str) for key in keys)
+    if not named or sorted(keys) != sorted(by_key):
         raise _RefusedError("its list of storages is not that of its tensors")
     values = {}
     for key in keys:
@@ -163,7 +152,7 @@ def _read_legacy(file: io.BytesIO) -> dict[str, np.ndarray]:
         values[storage] = np.frombuffer(content, storage.dtype)
     if file.read(1):
         raise _RefusedError("something follows its last storage")
-    return _views(tensors, values)
+    return _views(tensors, values, size)
 
 
 def _tensors_of(state: Any) -> dict[str, _Tensor]:
@@ -179,12 +168,19 @@ def _tensors_of(state: Any) -> dict[str, _Tensor]:
 
 
 def _views(
-    tensors: dict[str, _Tensor], values: dict[_Storage, np.ndarray]
+    tensors: dict[str, _Tensor], values: dict[_Storage, np.ndarray], size: int
 ) -> dict[str, np.ndarray]:
+    """Copies of the tensors, of ``_MOST_COPIES`` times the file's ``size`` bytes at most."""
     for storage, stored in values.items():
         if stored.size != storage.count:
             raise _RefusedError(f"storage {storage.key} has another length than announced")
-    return {name: _view(tensor, values[tensor.storage]) for name, tensor in tensors.items()}
+    left, views = _MOST_COPIES * size, {}
+    for name, tensor in tensors.items():
+        views[name] = _view(tensor, values[tensor.storage])
+        left -= views[name].nbytes
+        if left < 0:
+            raise _RefusedError(f"its tensors show more than {_MOST_COPIES} times its values")
+    return views
 
 
 def _view(tensor: _Tensor, values: np.ndarray) -> np.ndarray:
@@ -305,6 +301,8 @@ class _Machine:
 
     def stack_name(self, _: Any) -> None:
         name, module = self._pop(), self._pop()
+        if not isinstance(name, str) or not isinstance(module, str):
+            raise _RefusedError("a name that is no text")
         self.name(f"{module} {name}")
 
     def storage(self, _: Any) -> None:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from foundation.archives import open_arrays
 from foundation.atomic import write_whole
 from foundation.errors import InvalidInputError
-from foundation.foreign import read_object, reading, require_regular
+from foundation.foreign import read_object, reading
 
 if TYPE_CHECKING:
     import keras
@@ -187,9 +188,9 @@ class TrainingState:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def _load(self, name: str) -> list[np.ndarray]:
-        path = require_regular(self.folder / name, _RULE, _REMEDY)
-        with reading(self.folder, _RULE, _REMEDY), np.load(path, allow_pickle=False) as stored:
-            return [stored[f"arr_{number}"] for number in range(len(stored.files))]
+        with open_arrays(self.folder / name, _RULE, _REMEDY) as stored:
+            return [stored[f"arr_{number}"] for number in range(len(stored.names))]
+        raise AssertionError  # open_arrays passes no error over
 
 
 def _arrays(name: Any) -> str:

@@ -7,8 +7,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from calibration_data.downloads import download, first_line
+from calibration_data.downloads import download
 from foundation.errors import InvalidInputError
+from foundation.foreign import reading
+from models.archives import check_weights_file
 from models.files import load_keras_file
 from models.spec import ModelSpec
 
@@ -129,18 +131,16 @@ def _with_keras_weights(spec: ModelSpec) -> keras.Model:
 
 def _with_file(spec: ModelSpec, path: Path) -> keras.Model:
     model = spec.build(spec)
-    try:
-        if path.suffix == ".keras":
-            model.set_weights(load_keras_file(path).get_weights())
-        else:
-            with warnings.catch_warnings():
-                # The error that follows says the same in a way that a user can act on.
-                warnings.filterwarnings("ignore", message="Skipping nested container")
-                model.load_weights(str(path))
-    except (OSError, ValueError, KeyError) as error:
-        raise InvalidInputError(
-            f"weights fit the network they are loaded into ({spec.name}, alpha {spec.alpha:g})",
-            received=f"{path} ({first_line(error)})",
-            remedy="give the --alpha, --classes and --activation that they were trained with",
-        ) from error
+    rule = f"weights fit the network they are loaded into ({spec.name}, alpha {spec.alpha:g})"
+    remedy = "give the --alpha, --classes and --activation that they were trained with"
+    if path.suffix == ".keras":
+        stored = load_keras_file(path).get_weights()
+        with reading(path, rule, remedy):
+            model.set_weights(stored)
+        return model
+    check_weights_file(path)
+    with reading(path, rule, remedy), warnings.catch_warnings():
+        # The error that follows says the same in a way that a user can act on.
+        warnings.filterwarnings("ignore", message="Skipping nested container")
+        model.load_weights(str(path))
     return model

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,8 +19,9 @@ from typing import Any
 
 import numpy as np
 
+from foundation.archives import Arrays, open_arrays
 from foundation.errors import InvalidInputError
-from foundation.foreign import printable, reading, require_regular
+from foundation.foreign import printable
 from quantize.affine import QuantParams
 from quantize.graph import Graph
 from quantize.recipes import Granularity, Optimization, RangeMethod, WeightRange
@@ -137,23 +137,8 @@ class QuantizationPlan:
         Raises:
             InvalidInputError: no such file, another format, or a damaged one.
         """
-        require_regular(path, _RULE, _REMEDY)
-        with reading(path, _RULE, _REMEDY):
-            header, constants, floats = _stored(path)
-            plan = cls(
-                graph=header["graph"],
-                activations={
-                    name: _params(name, params) for name, params in header["activations"].items()
-                },
-                constants=constants,
-                granularity=Granularity(header["granularity"]),
-                weight_range=WeightRange(header["weight_range"]),
-                float_ops=tuple(header["float_ops"]),
-                wide_ops=tuple(header.get("wide_ops", ())),
-                floats=floats,
-                settings=header["settings"],
-                notes=tuple(header["notes"]),
-            )
+        with open_arrays(path, _RULE, _REMEDY) as archive:
+            plan = cls._read(archive)
         fault = next(_absurdities(plan), None)
         if fault is not None:
             raise InvalidInputError(
@@ -162,6 +147,32 @@ class QuantizationPlan:
                 remedy=_REMEDY,
             )
         return plan
+
+    @classmethod
+    def _read(cls, archive: Arrays) -> QuantizationPlan:
+        """The plan in an archive; raises whatever damage leads to."""
+        header = json.loads(archive["header"].tobytes(), parse_constant=_no_number)
+        if not isinstance(header, dict) or header.get("format") != FORMAT:
+            raise ValueError("another format")
+        _check_header(header)
+        constants = {
+            name: IntegerConstant(_params(name, params), archive[f"i.{number}"])
+            for number, (name, params) in enumerate(sorted(header["constants"].items()))
+        }
+        return cls(
+            graph=header["graph"],
+            activations={
+                name: _params(name, params) for name, params in header["activations"].items()
+            },
+            constants=constants,
+            granularity=Granularity(header["granularity"]),
+            weight_range=WeightRange(header["weight_range"]),
+            float_ops=tuple(header["float_ops"]),
+            wide_ops=tuple(header.get("wide_ops", ())),
+            floats={n: archive[f"f.{number}"] for number, n in enumerate(header["floats"])},
+            settings=header["settings"],
+            notes=tuple(header["notes"]),
+        )
 
 
 @dataclass(frozen=True)
@@ -175,41 +186,11 @@ class PlannedNetwork:
 _RULE = f"a plan is an archive of the format {FORMAT!r}"
 _REMEDY = "make it again with edgequant quantize"
 
-_MOST_BYTES = 256 << 20
-"""Bytes that any archive may hold unpacked; larger ones hold 32 times their size at most."""
-_MOST_RATIO = 32
-
 LARGEST_SCALE = 1e15
 SMALLEST_SCALE = 1e-12
 """Of an activation: a thousandth of what SMALLEST_SPAN gives in 16 bits."""
 SMALLEST_CONSTANT_SCALE = 1e-30
 """Of a weight or bias: their products stay normal numbers of float32."""
-
-_Arrays = dict[str, np.ndarray]
-
-
-def _stored(path: Path) -> tuple[dict[str, Any], dict[str, IntegerConstant], _Arrays]:
-    """Header, integers and floats of an archive.
-
-    Raises:
-        ValueError: another format, or numbers that no parameters are.
-        Exception: any other member of ``foundation.foreign.DAMAGE``.
-    """
-    with zipfile.ZipFile(path) as archive:
-        unpacked = sum(member.file_size for member in archive.infolist())
-    if unpacked > max(_MOST_BYTES, _MOST_RATIO * path.stat().st_size):
-        raise ValueError(f"{unpacked:,} bytes when unpacked")
-    with path.open("rb") as handle, np.load(handle, allow_pickle=False) as arrays:
-        header = json.loads(arrays["header"].tobytes(), parse_constant=_no_number)
-        if not isinstance(header, dict) or header.get("format") != FORMAT:
-            raise ValueError("another format")
-        _check_header(header)
-        constants = {
-            name: IntegerConstant(_params(name, params), arrays[f"i.{number}"])
-            for number, (name, params) in enumerate(sorted(header["constants"].items()))
-        }
-        floats = {n: arrays[f"f.{number}"] for number, n in enumerate(header["floats"])}
-    return header, constants, floats
 
 
 def _is_finite(value: Any) -> bool:
@@ -248,7 +229,7 @@ _LISTS = ("float_ops", "floats", "notes")
 
 
 def _check_header(header: Mapping[str, Any]) -> None:
-    """Raise TypeError or ValueError where the header is no table of what a plan has."""
+    """Raise TypeError, KeyError or ValueError where the header is no table of what a plan has."""
     wrong = [name for name in _TABLES if not isinstance(header[name], dict)]
     for name in (*_LISTS, "wide_ops"):
         values = header[name] if name in _LISTS else header.get(name, [])

@@ -15,7 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from foundation.archives import open_arrays
 from foundation.errors import EdgequantError, InvalidInputError
+from foundation.foreign import read_object
 from quantize.graph import Graph, Op, Tensor
 from quantize.plan import QuantizationPlan
 
@@ -178,13 +180,18 @@ def write_result(folder: Path, trained: Trained) -> None:
 
 
 def read_result(folder: Path) -> Trained:
-    """Read what ``write_result`` wrote."""
-    result = json.loads((folder / _RESULT).read_text(encoding="utf-8"))
-    names = result.pop("names")
-    with np.load(folder / _ARRAYS) as archive:
+    """Read what ``write_result`` wrote.
+
+    Raises:
+        InvalidInputError: cut short, as by a full disk or a killed process.
+    """
+    rule, remedy = "the training process leaves its result whole", "run the command again"
+    result = read_object(folder / _RESULT, rule, remedy)
+    with open_arrays(folder / _ARRAYS, rule, remedy) as archive:
+        names = result.pop("names")
         weights = {name: archive[f"w.{number}"] for number, name in enumerate(names)}
         biases = {name: archive[f"b.{number}"] for number, name in enumerate(names)}
-    return Trained(weights, biases, **{**result, "noise": tuple(result["noise"])})
+        return Trained(weights, biases, **{**result, "noise": tuple(result["noise"])})
 
 
 def write_error(folder: Path, error: EdgequantError) -> None:
@@ -197,7 +204,8 @@ def read_error(folder: Path) -> InvalidInputError | None:
     """The child's error, if it wrote one."""
     if not (folder / _ERROR).is_file():
         return None
-    parts = json.loads((folder / _ERROR).read_text(encoding="utf-8"))
+    rule, remedy = "the training process leaves its error whole", "run the command again"
+    parts = read_object(folder / _ERROR, rule, remedy)
     return InvalidInputError(parts["rule"], received=parts["received"], remedy=parts["remedy"])
 
 

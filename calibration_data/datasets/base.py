@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from foundation.errors import InvalidInputError
+from foundation.foreign import printable
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -131,7 +132,7 @@ def open_dataset(data: str) -> Dataset:
     Raises:
         InvalidInputError: nothing of that name, no such split, or a dataset without images.
     """
-    for text, split in readings(data):
+    for text, split in readings(data) if data.strip() else ():
         for kind in dataset_kinds():
             if _matches(kind, text):
                 dataset = kind.open(text, split)
@@ -144,7 +145,7 @@ def open_dataset(data: str) -> Dataset:
                 return dataset
     raise InvalidInputError(
         "DATA is an existing folder or .npz file, or a registered name",
-        received=data,
+        received=printable(data)[:200] or "nothing",
         remedy="see 'edgequant list datasets'",
     )
 
@@ -162,14 +163,14 @@ def readings(data: str) -> list[tuple[str, str | None]]:
 def _matches(kind: DatasetKind, text: str) -> bool:
     try:
         return kind.matches(text)
-    except OSError:
+    except (OSError, ValueError):  # a name that no file can have
         return False
 
 
 def _exists(data: str) -> bool:
     try:
         return Path(data).exists()
-    except OSError:  # too long for a name, or in a folder that may not be read
+    except (OSError, ValueError):  # no name of a file, or in a folder that may not be read
         return False
 
 

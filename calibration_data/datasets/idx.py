@@ -7,14 +7,16 @@ sizes, then the values. Files may be gzipped.
 from __future__ import annotations
 
 import gzip
+import math
 import struct
-import zlib
 from pathlib import Path
 
 import numpy as np
 
 from calibration_data.datasets.base import Dataset, DatasetKind, SplitRole, refuse_unknown_split
+from foundation.archives import gunzip, most_unpacked
 from foundation.errors import InvalidInputError
+from foundation.foreign import read_bytes, reading
 
 _PREFIX = {"train": "train", "test": "t10k"}
 _UINT8 = 8
@@ -26,22 +28,20 @@ def read_idx(path: Path) -> np.ndarray:
     Raises:
         InvalidInputError: missing, cut short, or not IDX.
     """
-    try:
-        raw = path.read_bytes()
+    rule = "an IDX file holds uint8 values behind a header with their shape"
+    remedy = "fetch the file again"
+    raw = read_bytes(path, rule, remedy)
+    with reading(path, rule, remedy):
         if raw[:2] == b"\x1f\x8b":
-            raw = gzip.decompress(raw)
+            raw = gunzip(raw, most_unpacked(len(raw)))
         zeros, dtype, rank = struct.unpack_from(">HBB", raw)
         shape = struct.unpack_from(f">{rank}I", raw, 4)
         values = np.frombuffer(raw, np.uint8, offset=4 + 4 * rank)
         if zeros or dtype != _UINT8:
             raise ValueError(f"type {dtype:#x}, not uint8")
+        if math.prod(shape) != values.size:
+            raise ValueError(f"{values.size:,} values, where its header says {math.prod(shape):,}")
         return values.reshape(shape)
-    except (OSError, EOFError, ValueError, struct.error, zlib.error) as error:
-        raise InvalidInputError(
-            "an IDX file holds uint8 values behind a header with their shape",
-            received=f"{path} ({error})",
-            remedy="fetch the file again",
-        ) from error
 
 
 def idx_bytes(values: np.ndarray) -> bytes:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import struct
-import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +11,7 @@ import numpy as np
 from calibration_data.datasets.base import Dataset, DatasetKind, SplitRole
 from calibration_data.pixels import to_rgb
 from foundation.errors import InvalidInputError
-from foundation.foreign import printable, reason_of
+from foundation.foreign import printable, reading, reason_of, require_regular
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -21,30 +19,32 @@ if TYPE_CHECKING:
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm")
 
 
-# What Pillow's decoders raise on damaged files, by fuzzing; UnidentifiedImageError is an OSError.
-_DAMAGE = (
-    EOFError, IndexError, KeyError, OSError, OverflowError, SyntaxError, TypeError, ValueError,
-    struct.error, zlib.error,
-)  # fmt: skip
+FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF", "TIFF", "PPM")
+"""Pillow's decoders of these endings, by the content and not by the name.
+
+Pillow has others, and asks all of them unless told: an EPS goes to Ghostscript, a programming
+language. MPO, what some phones write as .jpg, comes with JPEG.
+"""
 
 
 def decode_file(path: Path) -> Image.Image:
     """Decode an image file to RGB, turned as its EXIF orientation says.
 
     Raises:
-        InvalidInputError: empty, cut short, damaged, or no image at all.
+        InvalidInputError: empty, cut short, damaged, or no image of ``FORMATS``.
     """
     from PIL import Image, ImageOps
 
-    try:
-        with Image.open(path) as image:
+    rule, remedy = "every image of a dataset can be decoded", "replace or delete that file"
+    require_regular(path, rule, remedy)
+    with (
+        reading(path, rule, remedy, raised=(Image.DecompressionBombError,)),
+        Image.open(path, formats=FORMATS) as image,
+    ):
+        try:
             return to_rgb(ImageOps.exif_transpose(image))
-    except (InvalidInputError, *_DAMAGE, Image.DecompressionBombError) as error:
-        raise InvalidInputError(
-            "every image of a dataset can be decoded",
-            received=f"{path} ({str(error) or type(error).__name__})",
-            remedy="replace or delete that file",
-        ) from error
+        except InvalidInputError as error:
+            raise ValueError(error.received) from error
 
 
 def _split_folder(text: str, split: str | None) -> Path:
@@ -53,7 +53,8 @@ def _split_folder(text: str, split: str | None) -> Path:
         return root
     if (root / split).is_dir():
         return root / split
-    there = sorted(p.name for p in root.iterdir() if p.is_dir())
+    with reading(root, "an image folder can be read", "check its permissions"):
+        there = sorted(p.name for p in root.iterdir() if p.is_dir())
     shown = ", ".join(there[:8]) + (", ..." if len(there) > 8 else "")
     raise InvalidInputError(
         f"the split of a folder is a folder inside it ({shown or 'none here'})",
@@ -93,9 +94,10 @@ def _refuse_odd_names(folders: list[Path]) -> None:
 
 def _class_folders(text: str, folder: Path) -> list[Path]:
     """Folders of the classes in order of name; refuses a folder that holds splits instead."""
-    there = sorted(
-        path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")
-    )
+    with reading(folder, "an image folder can be read", "check its permissions"):
+        there = sorted(
+            path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")
+        )
     if there and all(SplitRole.of(path.name) is not SplitRole.UNKNOWN for path in there):
         raise InvalidInputError(
             "an image folder holds one folder a class; folders of splits are no classes",

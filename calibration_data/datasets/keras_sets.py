@@ -9,6 +9,7 @@ import numpy as np
 from calibration_data.datasets.base import Dataset, DatasetKind, SplitRole, refuse_unknown_split
 from calibration_data.downloads import download
 from foundation.errors import InvalidInputError
+from foundation.foreign import printable
 
 _NAMES = ("cifar10", "cifar100", "fashion_mnist", "mnist")
 _PREFIX = "keras/"
@@ -19,7 +20,7 @@ def _open(text: str, split: str | None) -> Dataset:
     if name not in _NAMES:
         raise InvalidInputError(
             f"a dataset of Keras is one of {', '.join(_PREFIX + n for n in _NAMES)}",
-            received=text,
+            received=printable(text)[:200],
             remedy="give one of these names",
         )
     refuse_unknown_split(text, split, ("train", "test"))

@@ -6,37 +6,26 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 
 from calibration_data.datasets.base import Dataset, DatasetKind, SplitRole
+from foundation.archives import open_arrays
 from foundation.errors import InvalidInputError
-
-_UNREADABLE = (OSError, ValueError, EOFError, SyntaxError, zipfile.BadZipFile, zlib.error)
+from foundation.foreign import printable
 
 _NAMES = (("images", "labels"), ("x", "y"))
 
 
 def _arrays(path: Path, split: str | None) -> tuple[np.ndarray, np.ndarray]:
     pairs = _NAMES if split is None else tuple((f"{x}_{split}", f"{y}_{split}") for x, y in _NAMES)
-    try:
-        with path.open("rb") as handle:
-            archive = np.load(handle, allow_pickle=False)
-            if isinstance(archive, np.ndarray):
-                raise ValueError("one array, as numpy.save writes it")
-            for images, labels in pairs:
-                if images in archive.files and labels in archive.files:
-                    return archive[images], archive[labels]
-            held = ", ".join(archive.files) or "nothing"
-    except _UNREADABLE as error:
-        raise InvalidInputError(
-            "an .npz file can be read by numpy.load without pickles",
-            received=f"{path} ({error})",
-            remedy="write it with numpy.savez",
-        ) from error
+    rule = "an .npz file can be read by numpy.load without pickles"
+    with open_arrays(path, rule, "write it with numpy.savez") as arrays:
+        for images, labels in pairs:
+            if images in arrays.names and labels in arrays.names:
+                return arrays[images], arrays[labels]
+        held = printable(", ".join(arrays.names)[:200]) or "nothing"
     wanted = " or ".join(f"{x} and {y}" for x, y in pairs)
     raise InvalidInputError(
         f"an .npz file holds {wanted}",

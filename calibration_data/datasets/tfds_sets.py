@@ -8,6 +8,7 @@ import numpy as np
 
 from calibration_data.datasets.base import Dataset, DatasetKind, SplitRole
 from foundation.errors import InvalidInputError
+from foundation.foreign import printable, reading
 
 _PREFIX = "tfds/"
 
@@ -16,20 +17,19 @@ def _open(text: str, split: str | None) -> Dataset:
     if find_spec("tensorflow_datasets") is None:
         raise InvalidInputError(
             "tfds/ datasets need the package tensorflow-datasets",
-            received=text,
+            received=printable(text)[:200],
             remedy="pip install tensorflow-datasets",
         )
     import tensorflow_datasets as tfds
 
     name = text.removeprefix(_PREFIX)
-    try:
+    with reading(
+        f"{text}:{split}",
+        "tfds/NAME:SPLIT is a dataset that tensorflow-datasets can prepare",
+        "check name and split, and the connection for a first download",
+        raised=(tfds.core.DatasetNotFoundError,),
+    ):
         source, info = tfds.data_source(name, split=split, with_info=True)
-    except (ValueError, KeyError, AssertionError, OSError, tfds.core.DatasetNotFoundError) as error:
-        raise InvalidInputError(
-            "tfds/NAME:SPLIT is a dataset that tensorflow-datasets can prepare",
-            received=f"{text}:{split} ({str(error).splitlines()[0]})",
-            remedy="check name and split, and the connection for a first download",
-        ) from error
     if split is None or not {"image", "label"} <= set(info.features):
         raise InvalidInputError(
             "a tfds dataset is given with its split and has the features image and label",

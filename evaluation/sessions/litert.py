@@ -12,9 +12,13 @@ from typing import TYPE_CHECKING, Any
 from evaluation.session import Runtime, RuntimeInfo
 from evaluation.sessions.tensor_io import ImageInput, Quantization, joined_scores, require_one
 from foundation.errors import InvalidInputError
+from foundation.foreign import DAMAGE, require_regular
 
 if TYPE_CHECKING:
     import numpy as np
+
+_LOADABLE = "a .tflite file is one that LiteRT can load and run"
+_REMEDY = "export the file again"
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,7 @@ class LiteRTSession:
     def _allocate(self) -> None:
         try:
             self._interpreter.allocate_tensors()
-        except (RuntimeError, ValueError) as error:
+        except DAMAGE as error:
             raise _unreadable(self._source, error) from error
 
     def _place(self, images: np.ndarray) -> None:
@@ -92,7 +96,7 @@ class LiteRTSession:
     def _invoke(self) -> None:
         try:
             self._interpreter.invoke()
-        except RuntimeError as error:
+        except DAMAGE as error:
             raise _unreadable(self._source, error) from error
 
     def _read(self) -> np.ndarray:
@@ -118,23 +122,21 @@ class LiteRTSession:
 def _interpreter(path: Path, threads: int, kernels: _Kernels) -> Any:
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
+    require_regular(path, _LOADABLE, _REMEDY)
     try:
         return Interpreter(
             str(path),
             num_threads=threads,
             experimental_op_resolver_type=OpResolverType[kernels.resolver],
         )
-    except (OSError, RuntimeError, ValueError) as error:
+    except DAMAGE as error:
         raise _unreadable(str(path), error) from error
 
 
 def _unreadable(source: str, error: Exception) -> InvalidInputError:
     reason = " ".join(str(error).split())
-    return InvalidInputError(
-        "a .tflite file is one that LiteRT can load and run",
-        received=f"{source} ({reason.rstrip('.')})",
-        remedy="export the file again",
-    )
+    received = f"{source} ({reason.rstrip('.')})"
+    return InvalidInputError(_LOADABLE, received=received, remedy=_REMEDY)
 
 
 def _image_input(details: dict[str, Any], source: str) -> ImageInput:

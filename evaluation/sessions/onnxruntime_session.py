@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any
 from evaluation.session import Runtime, RuntimeInfo
 from evaluation.sessions.tensor_io import ImageInput, joined_scores, require_one
 from foundation.errors import InvalidInputError
+from foundation.foreign import DAMAGE, require_regular
 
 if TYPE_CHECKING:
     import numpy as np
 
+_LOADABLE = "an .onnx file is one that ONNX Runtime can load and run"
+_REMEDY = "export the file again"
 _FLOAT_TYPES = {"tensor(float)": "float32", "tensor(float16)": "float16"}
 
 
@@ -95,6 +98,7 @@ class OnnxRuntimeSession:
 def _inference_session(path: Path, threads: int, mode: _Mode) -> Any:
     import onnxruntime
 
+    require_regular(path, _LOADABLE, _REMEDY)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = threads
@@ -112,7 +116,10 @@ def _inference_session(path: Path, threads: int, mode: _Mode) -> Any:
 
 
 def _errors() -> tuple[type[Exception], ...]:
-    """ONNX Runtime's exceptions; they have no base of their own."""
+    """ONNX Runtime's exceptions, which have no base of their own, and what damage leads to.
+
+    A message that is no UTF-8 comes as a UnicodeDecodeError, for instance.
+    """
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
     return (
@@ -124,16 +131,14 @@ def _errors() -> tuple[type[Exception], ...]:
         state.NoSuchFile,
         state.NotImplemented,
         state.RuntimeException,
+        *DAMAGE,
     )
 
 
 def _unreadable(source: str, error: Exception) -> InvalidInputError:
     reason = " ".join(str(error).split()).removeprefix("[ONNXRuntimeError] : ")
-    return InvalidInputError(
-        "an .onnx file is one that ONNX Runtime can load and run",
-        received=f"{source} ({reason.rstrip('.')})",
-        remedy="export the file again",
-    )
+    received = f"{source} ({reason.rstrip('.')})"
+    return InvalidInputError(_LOADABLE, received=received, remedy=_REMEDY)
 
 
 def _float_type(tensor: Any, source: str) -> str:

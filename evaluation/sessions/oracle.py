@@ -34,6 +34,12 @@ class OracleSession:
         self._output = self._model.tensors[self._model.output]
         for end in (self._input, self._output):
             _check_end(end, path.name)
+        if not any(self._model.output in op.outputs for op in self._model.ops):
+            raise InvalidInputError(
+                "the output of a network is the result of an operator",
+                received=f"{path.name} with {self._output.name}",
+                remedy="export the file again",
+            )
         image = ImageInput.from_shape(self._input.shape, path.name)
         self._images = ImageInput(image.height, image.width, image.layout, 1)
         self.info = RuntimeInfo("oracle", version("numpy"), "NumPy, exact integers", threads)

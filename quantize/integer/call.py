@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,12 @@ from foundation.errors import UnsupportedError
 from quantize.affine import IntType, QuantParams, activation_limits
 from quantize.fixed_point import Multiplier
 from quantize.graph import Op
+
+MOST_ELEMENTS = 1 << 27
+"""Numbers in a tensor at most: a gigabyte as int64, ten times what classifiers have."""
+
+MOST_PRODUCTS = 1 << 29
+"""Numbers in the windows of one convolution or pool at most."""
 
 
 @dataclass(frozen=True)
@@ -85,11 +92,21 @@ class Call:
         clipped: np.ndarray = np.clip(values + self.result.zero_point[0], low, high)
         return clipped.astype(self.result.dtype.value)
 
+    def require_size(self, *sizes: int, most: int = MOST_ELEMENTS) -> None:
+        """Refuse a result that would fill the memory: options of damaged files ask for such.
+
+        Args:
+            sizes: of the array that is about to be made.
+            most: numbers in it.
+        """
+        if math.prod(sizes) > most or min(sizes, default=0) < 0:
+            raise self.refused(f"an array of {list(sizes)} on the way")
+
     def refused(self, received: str) -> UnsupportedError:
         """The error for an operator in a form that has no integer kernel here."""
         return UnsupportedError(
             f"the integer interpreter has {self.op.kind} in its usual forms alone",
-            received=f"{self.op.name} with {received}",
+            received=f"{', '.join(self.op.outputs[:1])} with {received}",
             remedy="run the file in litert-reference",
         )
 

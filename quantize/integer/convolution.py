@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from quantize.fixed_point import Multiplier
-from quantize.integer.call import Call, spread_of
+from quantize.integer.call import MOST_PRODUCTS, Call, spread_of
 
 _SAME = 0
 """The schema's Padding.SAME."""
@@ -28,6 +28,7 @@ def convolution(call: Call) -> tuple[np.ndarray, ...]:
     outputs, height, width, depth = weight.shape
     patches = _patches(call, height, width)
     n, rows, columns = patches.shape[:3]
+    call.require_size(n, rows, columns, outputs)
     groups = patches.shape[5] // depth
     taps, each = height * width * depth, outputs // groups
     parts = []
@@ -44,6 +45,7 @@ def depthwise(call: Call) -> tuple[np.ndarray, ...]:
     weight = call.array(1).astype(np.int64)
     _, height, width, outputs = weight.shape
     patches = _patches(call, height, width)
+    call.require_size(*patches.shape[:3], outputs)
     multiplier = outputs // patches.shape[5]
     sums = np.zeros((*patches.shape[:3], outputs), np.int64)
     for row in range(height):
@@ -58,6 +60,7 @@ def dense(call: Call) -> tuple[np.ndarray, ...]:
     """FULLY_CONNECTED: input ``[..., c]``, weight ``[o, c]``, bias ``[o]``."""
     weight = call.array(1)
     rows = call.centred(wide=True).reshape(-1, weight.shape[1])
+    call.require_size(len(rows), len(weight))
     sums = _biased(call, _product(call, rows, weight.T))
     # LiteRT rounds here once, with all bits of the multiplier, and otherwise in convolutions.
     values = call.stored(_multiplier(call).apply_once(sums))
@@ -74,6 +77,9 @@ def _patches(call: Call, height: int, width: int) -> np.ndarray:
     extent_h, extent_w = (height - 1) * down + 1, (width - 1) * across + 1
     rows, top, bottom = spread_of(values.shape[1], extent_h, step_h, same=same)
     columns, left, right = spread_of(values.shape[2], extent_w, step_w, same=same)
+    n, in_height, in_width, depth = values.shape
+    call.require_size(n, in_height + top + bottom, in_width + left + right, depth)
+    call.require_size(n, rows, columns, height, width, depth, most=MOST_PRODUCTS)
     padded = np.pad(values, ((0, 0), (top, bottom), (left, right), (0, 0)))
     windows = np.lib.stride_tricks.sliding_window_view(padded, (extent_h, extent_w), axis=(1, 2))
     chosen = windows[:, ::step_h, ::step_w, :, ::down, ::across][:, :rows, :columns]

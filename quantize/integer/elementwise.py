@@ -34,6 +34,7 @@ def subtract(call: Call) -> tuple[np.ndarray, ...]:
 
 def multiply(call: Call) -> tuple[np.ndarray, ...]:
     """MUL, with broadcasting; scales are multiplied in single precision, as in the kernel."""
+    call.require_size(*np.broadcast_shapes(call.array(0).shape, call.array(1).shape))
     first, second, result = (
         np.float32(params.scale[0]) for params in (call.source(), call.source(1), call.result)
     )
@@ -66,6 +67,7 @@ def dequantize(call: Call) -> tuple[np.ndarray, ...]:
 
 
 def _sum(call: Call, *, sign: int) -> np.ndarray:
+    call.require_size(*np.broadcast_shapes(call.array(0).shape, call.array(1).shape))
     first, second, result = (
         np.float64(params.scale[0]) for params in (call.source(), call.source(1), call.result)
     )

@@ -13,6 +13,8 @@ from quantize.integer.call import Call
 def pad(call: Call) -> tuple[np.ndarray, ...]:
     """PAD with the integer that stands for 0."""
     margins = [(int(before), int(after)) for before, after in call.array(1)]
+    sizes = zip(call.array(0).shape, margins, strict=True)
+    call.require_size(*(size + before + after for size, (before, after) in sizes))
     return (np.pad(call.array(0), margins, constant_values=call.result.zero_point[0]),)
 
 

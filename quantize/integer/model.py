@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from foundation.errors import InvalidInputError, UnsupportedError
+from foundation.foreign import reading
 from quantize.affine import QuantParams
 from quantize.graph import Op, OpKind
 from quantize.integer import convolution, elementwise, layout, nonlinear, pooling
@@ -15,6 +17,10 @@ from quantize.integer.call import Call, Kernel
 
 QUANTIZE = "QUANTIZE"
 DEQUANTIZE = "DEQUANTIZE"
+
+_FITTING = "operators have the inputs, options, shapes and scales that they compute with"
+_ELSEWHERE = "export the file again"
+_STRICT: dict[str, Any] = {"over": "raise", "divide": "raise", "invalid": "raise"}
 
 KERNELS: dict[str, Kernel] = {
     OpKind.CONV: convolution.convolution,
@@ -97,11 +103,15 @@ class Operators:
 
         Raises:
             UnsupportedError: an operator in a form that has no kernel here.
+            InvalidInputError: options, shapes or scales that do not go together.
         """
         values = dict(feeds)
         for op in self.ops:
-            results = KERNELS[op.kind](self._call(op, values))
-            values.update(zip(op.outputs, results, strict=True))
+            name = f"{op.kind} {', '.join(op.outputs)}"
+            # Numbers beyond a type come of damaged scales: an error here, where C goes on.
+            with reading(name, _FITTING, _ELSEWHERE), np.errstate(**_STRICT):
+                results = KERNELS[op.kind](self._call(op, values))
+                values.update(zip(op.outputs, results, strict=True))
         return values
 
     def _call(self, op: Op, values: Mapping[str, np.ndarray]) -> Call:

@@ -12,7 +12,7 @@ import numpy as np
 
 from quantize.affine import activation_limits
 from quantize.fixed_point import Multiplier
-from quantize.integer.call import Call, rescaling, spread_of
+from quantize.integer.call import MOST_PRODUCTS, Call, rescaling, spread_of
 
 _SAME = 0
 
@@ -53,6 +53,9 @@ def _windows(call: Call, values: np.ndarray, filling: int) -> tuple[np.ndarray, 
     same = options["padding"] == _SAME
     rows, top, bottom = spread_of(values.shape[1], height, step_h, same=same)
     columns, left, right = spread_of(values.shape[2], width, step_w, same=same)
+    n, in_height, in_width, depth = values.shape
+    call.require_size(n, in_height + top + bottom, in_width + left + right, depth)
+    call.require_size(n, rows, columns, height, width, depth, most=MOST_PRODUCTS)
     margins = ((0, 0), (top, bottom), (left, right), (0, 0))
 
     def windows(array: np.ndarray, constant: int) -> np.ndarray:

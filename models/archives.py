@@ -1,0 +1,163 @@
+"""Files that Keras wrote, looked at before Keras reads them: their sizes, links and configuration.
+
+HDF5 can name other files, compress a datum to a thousandth, and say that a file of kilobytes holds
+terabytes; Keras stops some of it, in some of its readers.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from foundation.archives import most_unpacked, open_zip, read_member
+from foundation.errors import InvalidInputError
+from foundation.foreign import reading, require_regular
+
+if TYPE_CHECKING:
+    import h5py
+
+MOST_CONFIG = 64 << 20
+"""Bytes of an architecture as JSON at most; that of a network of 1,000 layers takes one or two."""
+
+_RESAVE = "save it again with model.save('name.keras')"
+_CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
+_FILTERS = (1, 2, 3, 4, 6, 32000)
+"""HDF5's own filters and h5py's LZF; any other would be loaded from a library."""
+
+
+def keras_config(path: Path) -> dict[str, Any]:
+    """The architecture in a .keras file, once sizes and links of all of it are sound.
+
+    Raises:
+        InvalidInputError: no such file, a damaged one, or one that unpacks to far more.
+    """
+    rule = "a .keras file is an archive that Keras 3 saved"
+    with open_zip(path, rule, _RESAVE) as archive:
+        config = _parsed(read_member(archive, _CONFIG, MOST_CONFIG))
+        if _WEIGHTS in archive.namelist():
+            content = archive.read(_WEIGHTS)
+            _check_hdf5(io.BytesIO(content), len(content))
+        return config
+
+
+def h5_config(path: Path) -> dict[str, Any]:
+    """The architecture in a legacy .h5 file; as ``keras_config``.
+
+    Raises:
+        InvalidInputError: no such file, a damaged one, or one with weights alone.
+    """
+    import h5py
+
+    rule = "an .h5 file is an HDF5 archive that Keras saved"
+    require_regular(path, rule, _RESAVE)
+    with reading(path, rule, _RESAVE):
+        _check_hdf5(path, path.stat().st_size)
+        with h5py.File(path, "r") as archive:
+            stored = _config_of(archive)
+    if stored is None:
+        raise InvalidInputError(
+            "an .h5 model holds the architecture beside the weights",
+            received=f"{path}, which has no model_config",
+            remedy="save the whole model, or give a registered --model and this file as --weights",
+        )
+    with reading(path, "an .h5 model holds its architecture as JSON", _RESAVE):
+        return _parsed(stored)
+
+
+def check_weights_file(path: Path) -> None:
+    """Refuse an .h5 of weights whose sizes or links are not sound.
+
+    Raises:
+        InvalidInputError: no such file, a damaged one, or one that unpacks to far more.
+    """
+    rule = "weights are an HDF5 file that Keras saved"
+    remedy = "save them again with model.save_weights('name.weights.h5')"
+    require_regular(path, rule, remedy)
+    with reading(path, rule, remedy):
+        _check_hdf5(path, path.stat().st_size)
+
+
+def _parsed(stored: bytes | str) -> dict[str, Any]:
+    config = json.loads(stored)
+    if not isinstance(config, dict):
+        raise ValueError(f"an architecture that is a {type(config).__name__}")
+    return config
+
+
+def _config_of(archive: h5py.File) -> bytes | str | None:
+    """The attribute model_config: a text of bounded length; None where there is none."""
+    import h5py
+
+    if "model_config" not in archive.attrs:
+        return None
+    size = h5py.h5a.open(archive.id, b"model_config").get_storage_size()
+    if size > MOST_CONFIG:
+        raise ValueError(f"a model_config of {size:,} bytes, where {MOST_CONFIG:,} are the most")
+    stored = archive.attrs["model_config"]
+    if not isinstance(stored, bytes | str):
+        raise ValueError("a model_config that is no text")
+    if len(stored) > MOST_CONFIG:
+        raise ValueError(f"a model_config of {len(stored):,} letters")
+    return stored
+
+
+def _check_hdf5(file: Path | io.BytesIO, size: int) -> None:
+    """Raise ValueError where an HDF5 file names others, or holds more than its size allows."""
+    import h5py
+
+    left = most_unpacked(size)
+    with h5py.File(file, "r") as archive:
+        groups, seen = [archive["/"]], set()
+        while groups:
+            group = groups.pop()
+            address = h5py.h5o.get_info(group.id).addr
+            if address in seen:  # a group may hold itself
+                continue
+            seen.add(address)
+            _check_attributes(group, size)
+            for name in group:
+                link = group.get(name, getlink=True)
+                if isinstance(link, h5py.ExternalLink):
+                    raise ValueError(f"a link to the file {link.filename[:80]}")
+                if isinstance(link, h5py.SoftLink):  # its target has a place of its own
+                    continue
+                found = group[name]
+                if isinstance(found, h5py.Group):
+                    groups.append(found)
+                elif isinstance(found, h5py.Dataset):
+                    left -= _checked_bytes(found, size)
+                    if left < 0:
+                        raise ValueError(f"{size:,} bytes that unpack to far more")
+
+
+def _check_attributes(group: h5py.Group, size: int) -> None:
+    import h5py
+
+    for name in group.attrs:
+        stored = h5py.h5a.open(group.id, name.encode("utf-8", "surrogateescape"))
+        count = math.prod(stored.shape)
+        each = size if stored.dtype.hasobject else stored.dtype.itemsize
+        if stored.dtype.hasobject and count <= 1:
+            continue  # one text, which lies in the file as it is
+        if count * each > most_unpacked(size):
+            raise ValueError(f"an attribute {name[:80]} of {count:,} values")
+
+
+def _checked_bytes(dataset: h5py.Dataset, size: int) -> int:
+    """Bytes that a dataset says it holds."""
+    if dataset.is_virtual or dataset.external:
+        raise ValueError("values that are in another file")
+    if dataset.dtype.hasobject:
+        raise ValueError("values of variable length, where numbers are read")
+    plist = dataset.id.get_create_plist()
+    codes = [plist.get_filter(i)[0] for i in range(plist.get_nfilters())]
+    if foreign := [code for code in codes if code not in _FILTERS]:
+        raise ValueError(f"values behind the HDF5 filter {foreign[0]}")
+    chunk = math.prod(dataset.chunks or (0,)) * dataset.dtype.itemsize
+    stated = math.prod(dataset.shape or (0,)) * dataset.dtype.itemsize
+    if chunk > most_unpacked(size):
+        raise ValueError(f"a chunk of {chunk:,} bytes in a file of {size:,}")
+    return int(stated)

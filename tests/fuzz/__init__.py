@@ -1,0 +1,1 @@
+"""Every parser of foreign bytes, fed with damaged files: a value or one sentence, in bounds."""

@@ -1,0 +1,302 @@
+"""The parsers of foreign bytes: a valid sample that the project itself makes, and its reader.
+
+A new parser is one row of ``PARSERS``.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+Sample = Callable[[Path], object]
+
+
+@dataclass(frozen=True)
+class Parser:
+    """One reader of the product.
+
+    Attributes:
+        name: of the row.
+        file: name of the file that it reads, with the suffix that the product asks for.
+        sample: writes a valid file at a path.
+        read: the product's entry; reads the file at a path.
+        heavy: needs a framework or a C parser that may end the process: left out of the quick test.
+    """
+
+    name: str
+    file: str
+    sample: Sample = field(repr=False)
+    read: Callable[[Path], object] = field(repr=False)
+    heavy: bool = False
+
+
+def _pixels(count: int = 6, side: int = 5) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (count, side, side, 3), np.uint8)
+
+
+def _npz(path: Path) -> None:
+    np.savez_compressed(path, images=_pixels(), labels=np.arange(6))
+
+
+def _read_npz(path: Path) -> object:
+    from calibration_data.datasets.base import open_dataset
+
+    dataset = open_dataset(str(path))
+    return [np.asarray(dataset.decode(i)) for i in range(len(dataset))]
+
+
+def _idx(path: Path) -> None:
+    from calibration_data.datasets.idx import idx_bytes
+
+    path.write_bytes(idx_bytes(_pixels()[..., 0]))
+
+
+def _read_idx(path: Path) -> object:
+    from calibration_data.datasets.idx import read_idx
+
+    return read_idx(path)
+
+
+def _toml(path: Path) -> None:
+    path.write_text(
+        "size = [8, 8]\nresize_short_side = 9\ncrop = 'center'\ninterpolation = 'bilinear'\n"
+        "channels = 'rgb'\nmean = [127.5, 127.5, 127.5]\nstd = 64\nlabels = ['a', 'b']\n",
+        encoding="utf-8",
+    )
+
+
+def _read_toml(path: Path) -> object:
+    from calibration_data.preprocessing import read_contract
+
+    return read_contract(path)
+
+
+def _labels(path: Path) -> None:
+    path.write_text("tench\ngoldfish\ngreat white shark\n", encoding="utf-8")
+
+
+def _read_labels(path: Path) -> object:
+    from calibration_data.preprocessing import read_labels
+
+    return read_labels(path)
+
+
+def _image(path: Path) -> None:
+    from PIL import Image
+
+    Image.fromarray(_pixels(1, 24)[0]).save(path)
+
+
+def _read_image(path: Path) -> object:
+    from calibration_data.datasets.image_folder import decode_file
+
+    return np.asarray(decode_file(path))
+
+
+def _model(path: Path) -> None:
+    from tests.models.networks import classifier
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # Keras's advice on legacy files
+        classifier().save(path)
+
+
+def _read_model(path: Path) -> object:
+    from models.loading import ModelRequest, load
+
+    return load(ModelRequest(str(path)))
+
+
+def _weights(path: Path) -> None:
+    from tests.models.networks import tiny_spec
+
+    spec = tiny_spec()
+    spec.build(spec).save_weights(path)
+
+
+def _read_weights(path: Path) -> object:
+    from models.weights import build_with_weights
+    from tests.models.networks import tiny_spec
+
+    return build_with_weights(tiny_spec(), str(path))
+
+
+def _state(path: Path) -> None:
+    from tests.models.torch_files import View, archive
+
+    archive(path, {"a": View(np.arange(12, dtype=np.float32).reshape(3, 4), "0")})
+
+
+def _legacy_state(path: Path) -> None:
+    from tests.models.torch_files import View, legacy
+
+    path.write_bytes(legacy({"a": View(np.arange(12, dtype=np.float32).reshape(3, 4), "0")}))
+
+
+def _read_state(path: Path) -> object:
+    from models.torch_weights import read_torch_weights
+
+    return read_torch_weights(path)
+
+
+def _plan(path: Path) -> None:
+    from tests.quantize.graphs import planned
+
+    planned().plan.save(path)
+
+
+def _read_plan(path: Path) -> object:
+    from quantize.plan import QuantizationPlan
+
+    return QuantizationPlan.load(path)
+
+
+def _tflite(path: Path) -> None:
+    from calibration_data.preprocessing import Crop, Preprocessing
+    from export.target import ArtifactCard
+    from export.tflite_metadata import finish
+    from export.tflite_write import render
+    from quantize.recipes import IoType, recipe
+    from tests.quantize.graphs import planned
+
+    network = planned()
+    card = ArtifactCard(Preprocessing((8, 8), Crop.PAD), recipe("tflite-int8"))
+    path.write_bytes(finish(render(network.graph, network.plan, IoType.FLOAT32), card))
+
+
+def _read_tflite(path: Path) -> object:
+    from export.target import target_of
+
+    return target_of(path).inspect(path), target_of(path).read_card(path)
+
+
+def _float_tflite(path: Path) -> None:
+    from quantize.litert import part
+    from tests.quantize.graphs import bottlenecks
+
+    graph = bottlenecks(0)
+    path.write_bytes(part(graph, graph.ops).content)
+
+
+def _read_canonical(path: Path) -> object:
+    from export.tflite_read import canonical_graph
+
+    return canonical_graph(path.read_bytes())
+
+
+def _run_oracle(path: Path) -> object:
+    from evaluation.session import runtimes
+
+    session = runtimes()["oracle"].open(path, 1)
+    return session.predict(np.zeros((1, 8, 8, 3), np.float32))
+
+
+def _onnx(path: Path) -> None:
+    from calibration_data.preprocessing import Crop, Preprocessing
+    from export.onnx_graph import named, to_model
+    from export.onnx_render import render
+    from export.target import CARD_KEY, ArtifactCard
+    from quantize.recipes import Layout, recipe
+    from tests.quantize.graphs import planned
+
+    network = planned()
+    model = to_model(named(render(network.graph, network.plan, Layout.NHWC), []))
+    card = ArtifactCard(Preprocessing((8, 8), Crop.PAD), recipe("onnx-int8"))
+    model.metadata_props.add(key=CARD_KEY, value=json.dumps(card.to_dict()))
+    path.write_bytes(model.SerializeToString(deterministic=True))
+
+
+def _read_onnx(path: Path) -> object:
+    from export.target import target_of
+
+    return target_of(path).inspect(path), target_of(path).read_card(path)
+
+
+def _read_steps(path: Path) -> object:
+    from export.onnx_steps import onnx_steps
+
+    return onnx_steps(path)
+
+
+def _bundle(path: Path) -> None:
+    from calibration_data.preprocessing import Crop, Preprocessing
+    from edgequant.bundle import MANIFEST, pack, write_sums
+    from export.bundles.target import ship_target
+
+    target = ship_target("onnx-mobile")
+    contract = Preprocessing((8, 8), Crop.PAD, labels=("a", "b")).to_dict()
+    later = [name for name in target.proofs if name not in target.measurements]
+    entry = {
+        "title": target.title,
+        "files": {file.role: {"preprocessing": contract} for file in target.files},
+        "proofs": [
+            {"name": name, "verdict": "not run", "sentence": "no runtime", "figures": {}}
+            for name in (*target.measurements, *later)
+        ],
+    }
+    manifest = {
+        "bundle": 1,
+        "model": "net",
+        "preprocessing": contract,
+        "vectors": {"images": 1},
+        "targets": {target.name: entry},
+        "key": "",
+    }
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "net-ship"
+        (folder / "android").mkdir(parents=True)
+        (folder / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+        (folder / "android" / "labels.txt").write_text("a\nb\n", encoding="utf-8")
+        write_sums(folder)
+        pack(folder, path)
+
+
+def _read_bundle(path: Path) -> object:
+    from edgequant.archive import unpack
+    from edgequant.bundle import changed_files
+    from edgequant.manifest import read_manifest
+
+    place = Path(tempfile.mkdtemp(dir=path.parent))
+    try:
+        folder = unpack(path, place)
+        return read_manifest(folder), changed_files(folder)
+    finally:
+        shutil.rmtree(place)
+
+
+def _images() -> tuple[Parser, ...]:
+    from calibration_data.datasets.image_folder import IMAGE_SUFFIXES
+
+    return tuple(
+        Parser(f"image{suffix}", f"picture{suffix}", _image, _read_image)
+        for suffix in IMAGE_SUFFIXES
+    )
+
+
+PARSERS = (
+    Parser("npz", "data.npz", _npz, _read_npz),
+    Parser("idx", "images-idx3-ubyte.gz", _idx, _read_idx),
+    Parser("toml", "contract.toml", _toml, _read_toml),
+    Parser("labels", "labels.txt", _labels, _read_labels),
+    *_images(),
+    Parser("pth", "net.pth", _state, _read_state),
+    Parser("legacy pth", "net.pt", _legacy_state, _read_state),
+    Parser("plan", "net.plan", _plan, _read_plan),
+    Parser("tflite", "net.tflite", _tflite, _read_tflite),
+    Parser("canonical graph", "float.tflite", _float_tflite, _read_canonical),
+    Parser("oracle", "net.tflite", _tflite, _run_oracle),
+    Parser("onnx", "net.onnx", _onnx, _read_onnx, heavy=True),
+    Parser("onnx steps", "net.onnx", _onnx, _read_steps),
+    Parser("bundle", "net-ship.zip", _bundle, _read_bundle),
+    Parser("keras", "net.keras", _model, _read_model, heavy=True),
+    Parser("h5", "net.h5", _model, _read_model, heavy=True),
+    Parser("weights", "net.weights.h5", _weights, _read_weights, heavy=True),
+)
