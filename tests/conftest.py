@@ -50,7 +50,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print what repeats the order: the header that has it is not shown with -q."""
     seed = terminalreporter.config.getoption("randomly_seed", None)
-    terminalreporter.write_line(f"the order is repeated by --randomly-seed={seed}")
+    if isinstance(seed, int):
+        terminalreporter.write_line(f"the order is repeated by --randomly-seed={seed}")
 
 
 def slow_part(text: str) -> tuple[int, int]:

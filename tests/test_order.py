@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import re
 import zlib
 from types import SimpleNamespace
 
@@ -40,12 +39,14 @@ def test_a_test_draws_what_its_name_says(
     assert of_the_fixture == seeded("tests/test_order.py::of_the_fixture[0]")
 
 
-def test_the_seed_of_the_order_is_printed(pytestconfig: pytest.Config) -> None:
-    lines: list[str] = []
-    reporter = SimpleNamespace(config=pytestconfig, write_line=lines.append)
-    pytest_terminal_summary(reporter)  # type: ignore[arg-type]
-    (line,) = lines
-    assert re.search(r"--randomly-seed=(\d+|None)$", line)
+@pytest.mark.parametrize(
+    ("seed", "lines"), [(7, ["the order is repeated by --randomly-seed=7"]), (None, [])]
+)
+def test_the_seed_of_the_order_is_printed(seed: int | None, lines: list[str]) -> None:
+    found: list[str] = []
+    config = SimpleNamespace(getoption=lambda *_: seed)
+    pytest_terminal_summary(SimpleNamespace(config=config, write_line=found.append))  # type: ignore[arg-type]
+    assert found == lines
 
 
 def test_examples_are_the_same_in_every_run() -> None:

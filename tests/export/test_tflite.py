@@ -28,6 +28,8 @@ from tests.export.tflite_cases import (
     sqnr_db,
 )
 
+REPEATED = ("tflite-float16", "tflite-int8")
+"""Recipes that the fast tests write twice."""
 # Measured on these networks: float32 above 110, float16 67, dynamic 39, int8 33 to 39, int16x8 39.
 SQNR_FLOOR_DB = {
     Precision.FLOAT32: 90.0,
@@ -143,7 +145,14 @@ def test_no_path_or_version_of_this_machine_is_in_a_file(
         assert leak not in content
 
 
-@pytest.mark.parametrize("each", RECIPES_HERE, ids=label)
+@pytest.mark.parametrize(
+    "each",
+    [
+        pytest.param(each, marks=() if each.name in REPEATED else pytest.mark.slow)
+        for each in RECIPES_HERE
+    ],
+    ids=label,
+)
 def test_the_same_request_gives_the_same_bytes(
     model: Any, written: dict[str, Path], each: Recipe, tmp_path: Path
 ) -> None:

@@ -63,7 +63,13 @@ def test_widths_of_the_second(alpha: float, channels: int) -> None:
     assert STAGES[0].at(alpha) == channels
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow) if name == "shufflenet_v1_g8" else name
+        for name in NAMES
+    ],
+)
 def test_a_saved_network_answers_the_same(name: str, tmp_path: Path) -> None:
     spec = model_spec(name).resized(32)
     contract = spec.preprocessing.with_labels(())
