@@ -283,37 +283,6 @@ def vectors_source(name: str, pixels: np.ndarray, scores: Iterable[Iterable[int]
     return _source("model_vectors.h", [*lines, "};"], name)
 
 
-def read_vectors_source(
-    text: str, pixels: tuple[int, ...], scores: tuple[int, ...]
-) -> tuple[np.ndarray, np.ndarray]:
-    """The numbers in a ``model_vectors.cc``; nothing else of it is looked at.
-
-    Args:
-        text: of the file.
-        pixels: shape, ``[n, height, width, 3]``.
-        scores: shape, ``[n, classes]``.
-
-    Returns:
-        uint8 pixels and int8 scores.
-
-    Raises:
-        ValueError: other numbers than these shapes and types hold.
-    """
-    import numpy as np
-
-    bodies = [part.partition("};")[0] for part in text.split("] = {")[1:]]
-    if len(bodies) != 2:
-        raise ValueError("no two arrays")
-    arrays = []
-    for body, shape, kind in zip(bodies, (pixels, scores), (np.uint8, np.int8), strict=True):
-        numbers = [int(number) for number in re.findall(r"-?\b\d{1,3}\b", body)]
-        limits = np.iinfo(kind)
-        if numbers and not limits.min <= min(numbers) <= max(numbers) <= limits.max:
-            raise ValueError("numbers beyond their type")
-        arrays.append(np.array(numbers, kind).reshape(shape))
-    return arrays[0], arrays[1]
-
-
 def runner_source(name: str) -> str:
     """``model_runner.cc``: set-up, one inference and the self-test."""
     return _source("model_runner.h", _RUNNER.splitlines(), name, _RUNNER_INCLUDES)

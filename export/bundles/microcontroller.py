@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from calibration_data.preprocessing import ChannelOrder, Preprocessing
 from export.bundles import c_sources as c
 from export.bundles.target import VECTORS, Budget, BundleRequest, Figures, ShipFile, ShipTarget
+from export.bundles.vectors_source import read_vectors_source
 from export.tflite_graph import Subgraph, read_flat_model
 from foundation.errors import GateFailedError, UnsupportedError
 from foundation.foreign import reading, require_regular
@@ -135,7 +136,7 @@ def _rebuild(request: BundleRequest, folder: Path, figures: Figures) -> dict[str
     remedy = "make the bundle again"
     require_regular(path, rule, remedy)
     with reading(path, rule, remedy):
-        pixels, scores = c.read_vectors_source(
+        pixels, scores = read_vectors_source(
             path.read_text(encoding="ascii"),
             (count, *vectors.inputs.shape[1:]),
             (count, *vectors.outputs.shape[1:]),
