@@ -5,17 +5,20 @@ Exit codes: 0 done, 1 a gate failed, 2 bad input. Nothing heavy is imported befo
 
 from __future__ import annotations
 
-import os
 import sys
-import traceback
-from contextlib import suppress
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import click
 
-from edgequant.failures import check_surroundings, out_of_memory, shortened, system_error
+from edgequant.failures import (
+    check_surroundings,
+    out_of_memory,
+    report_bug,
+    show_usage,
+    system_error,
+    told,
+)
 from edgequant.option_types import COUNT, NAME_OR_PATH, PATH, SEED, TEXT, Finite
 from edgequant.options import (
     calibration_options,
@@ -41,10 +44,8 @@ from edgequant.streams import EX_PIPE, say_error, standard_streams
 from edgequant.study_cli import study
 from edgequant.terminal import terminal_of
 from foundation.errors import EdgequantError
-from foundation.foreign import printable
 from quantize.recipes import RECIPES
 
-_EX_SOFTWARE = 70
 _RECIPE_NAMES = ", ".join(recipe.name for recipe in RECIPES)
 
 
@@ -379,7 +380,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code."""
     if arguments is None:
         arguments = sys.argv[1:]
-        sys.excepthook = _report_bug
+        sys.excepthook = report_bug
     try:
         with standard_streams():
             code = _run(arguments)
@@ -396,43 +397,16 @@ def _run(arguments: list[str]) -> int:
         check_surroundings(arguments)
         cli.main(arguments, prog_name="edgequant", standalone_mode=False)
     except EdgequantError as error:
-        return _told(str(error), error.exit_code, arguments)
+        return told(str(error), error.exit_code, arguments)
     except click.ClickException as error:
-        usage = StringIO()
-        error.show(usage)
-        for line in usage.getvalue().splitlines():
-            click.echo(shortened(printable(line)), err=True)
-        return 2
+        return show_usage(error)
     except (click.Abort, KeyboardInterrupt):
         message = (
             "stopped: what was being written is not there, and what was written before is whole."
         )
-        return _told(message, 130, arguments)
+        return told(message, 130, arguments)
     except MemoryError as error:
-        return _told(out_of_memory(error, arguments, cli), 2, arguments)
+        return told(out_of_memory(error, arguments, cli), 2, arguments)
     except OSError as error:
-        return _told(str(system_error(error)), 2, arguments)
+        return told(str(system_error(error)), 2, arguments)
     return 0
-
-
-def _report_bug(kind: type[BaseException], error: BaseException, trace: Any) -> None:
-    """For errors that are ours: the traceback, and an exit code that no gate has."""
-    if sys.stderr is not None:
-        with suppress(OSError):
-            traceback.print_exception(kind, error, trace)
-    say_error("edgequant: this is a bug; please report it with the lines above.")
-    os._exit(_EX_SOFTWARE)
-
-
-def _told(message: str, code: int, arguments: list[str]) -> int:
-    """Say what went wrong, with the traceback where --debug asks for it.
-
-    Returns:
-        The exit code.
-    """
-    if code == EX_PIPE:
-        return code
-    if "--debug" in arguments:
-        traceback.print_exc()
-    click.echo(f"edgequant: {shortened(printable(message))}", err=True)
-    return code

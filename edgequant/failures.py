@@ -6,13 +6,19 @@ import errno
 import os
 import re
 import sys
+import traceback
 from collections.abc import Sequence
+from contextlib import suppress
+from io import StringIO
+from typing import Any
 
 import click
 
+from edgequant.streams import EX_PIPE, say_error
 from foundation.errors import EdgequantError, InvalidInputError
 from foundation.foreign import printable, reason_of
 
+_EX_SOFTWARE = 70
 _LONGEST_WORD = 300
 _ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _TOO_MANY = (errno.EMFILE, errno.ENFILE, errno.EAGAIN)
@@ -110,3 +116,39 @@ def system_error(error: OSError) -> EdgequantError:
         received=f"{named} ({reason_of(error)})",
         remedy=remedy,
     )
+
+
+def report_bug(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+    """For errors that are ours: the traceback, and an exit code that no gate has."""
+    if sys.stderr is not None:
+        with suppress(OSError):
+            traceback.print_exception(kind, error, trace)
+    say_error("edgequant: this is a bug; please report it with the lines above.")
+    os._exit(_EX_SOFTWARE)
+
+
+def told(message: str, code: int, arguments: list[str]) -> int:
+    """Say what went wrong, with the traceback where --debug asks for it.
+
+    Returns:
+        The exit code.
+    """
+    if code == EX_PIPE:
+        return code
+    if "--debug" in arguments:
+        traceback.print_exc()
+    click.echo(f"edgequant: {shortened(printable(message))}", err=True)
+    return code
+
+
+def show_usage(error: click.ClickException) -> int:
+    """Say which option or argument is wrong, in lines that can be printed.
+
+    Returns:
+        The exit code.
+    """
+    usage = StringIO()
+    error.show(usage)
+    for line in usage.getvalue().splitlines():
+        click.echo(shortened(printable(line)), err=True)
+    return 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -257,10 +258,13 @@ def _numbers(option: str, text: str | None) -> tuple[float, ...] | None:
     if text is None:
         return None
     try:
-        return tuple(float(part) for part in text.split(","))
+        numbers = tuple(float(part) for part in text.split(","))
+        if not all(math.isfinite(number) for number in numbers):
+            raise ValueError("not finite")
+        return numbers
     except ValueError as error:
         raise InvalidInputError(
-            f"{option} takes one number, or three with commas",
+            f"{option} takes one finite number, or three with commas",
             received=text,
             remedy=f"write for instance {option} 127.5",
         ) from error

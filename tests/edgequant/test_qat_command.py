@@ -17,7 +17,7 @@ from tests.edgequant.conftest import Run
         ("tflite-int8", ("--qat-epochs", "3"), "go with --optimize qat"),
         ("tflite-int8", ("--optimize", "best", "--qat-learning-rate", "0.1"), "--optimize best"),
         ("tflite-int8", ("--optimize", "qat", "--qat-epochs", "0"), "--qat-epochs"),
-        ("tflite-int8", ("--optimize", "qat", "--qat-learning-rate", "0"), "above 0"),
+        ("tflite-int8", ("--optimize", "qat", "--qat-learning-rate", "0"), "0<x<=10"),
         ("tflite-int8", ("--optimize", "qat", "--qat-learning-rate", "nan"), "nan"),
         ("tflite-int8", ("--optimize", "qat", "--qat-learning-rate", "inf"), "inf"),
         ("tflite-float16,onnx-float32", ("--optimize", "qat"), "for int8 recipes"),
