@@ -24,6 +24,7 @@ MOST_CONFIG = 64 << 20
 
 _RESAVE = "save it again with model.save('name.keras')"
 _CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
+_HEAP = b"GCOL\x01\0\0\0"
 _FILTERS = (1, 2, 3, 4, 6, 32000)
 """HDF5's own filters and h5py's LZF; any other would be loaded from a library."""
 
@@ -108,6 +109,7 @@ def _check_hdf5(file: Path | io.BytesIO, size: int) -> None:
     """Raise ValueError where an HDF5 file names others, or holds more than its size allows."""
     import h5py
 
+    _check_heaps(file.getvalue() if isinstance(file, io.BytesIO) else file.read_bytes())
     left = most_unpacked(size)
     with h5py.File(file, "r") as archive:
         groups, seen = [archive["/"]], set()
@@ -131,6 +133,26 @@ def _check_hdf5(file: Path | io.BytesIO, size: int) -> None:
                     left -= _checked_bytes(found, size)
                     if left < 0:
                         raise ValueError(f"{size:,} bytes that unpack to far more")
+
+
+def _check_heaps(content: bytes) -> None:
+    """Refuse a heap of texts whose free space has no size: HDF5 walks such a one without end.
+
+    Source: "Global Heap" of the HDF5 File Format Specification: GCOL, a version, three bytes of 0,
+    the collection's size; then each object's index, count, four bytes of 0, size, and content in
+    eights.
+    """
+    at = content.find(_HEAP)
+    while at >= 0:
+        end = min(at + int.from_bytes(content[at + 8 : at + 16], "little"), len(content))
+        place = at + 16
+        while place + 16 <= end:
+            index = int.from_bytes(content[place : place + 2], "little")
+            size = int.from_bytes(content[place + 8 : place + 16], "little")
+            if index == 0 and size < 16:
+                raise ValueError("a heap whose free space has no size")
+            place += size if index == 0 else 16 + (size + 7) // 8 * 8
+        at = content.find(_HEAP, at + 8)
 
 
 def _check_attributes(group: h5py.Group, size: int) -> None:

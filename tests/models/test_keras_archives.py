@@ -171,6 +171,22 @@ def test_hdf5_that_names_or_holds_too_much_is_refused(
         read(path)
 
 
+@pytest.mark.parametrize("read", [h5_config, check_weights_file])
+def test_a_heap_without_end_is_not_walked(tmp_path: Path, read: Callable[[Path], object]) -> None:
+    """Found by damaging files: HDF5 steps over free space by its size, here 0, for ever."""
+    path = _h5(tmp_path / "net.h5", "{}")
+    content = bytearray(path.read_bytes())
+    at = content.find(b"GCOL") + 16
+    while content[at : at + 2] != b"\0\0":
+        at += 16 + (int.from_bytes(content[at + 8 : at + 16], "little") + 7) // 8 * 8
+    assert int.from_bytes(content[at + 8 : at + 16], "little") > 16
+    read(path)
+    content[at + 8 : at + 16] = bytes(8)
+    path.write_bytes(content)
+    with pytest.raises(InvalidInputError, match="free space has no size"):
+        read(path)
+
+
 def test_a_group_that_holds_itself_is_read_once(tmp_path: Path) -> None:
     path = tmp_path / "net.weights.h5"
     with h5py.File(path, "w") as file:
