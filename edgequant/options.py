@@ -35,7 +35,11 @@ seed_option = click.option(
     "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of every random choice."
 )
 trust_option = click.option(
-    "--trust-lambda", is_flag=True, help="Run the code in a file's Lambda layers."
+    "--trust",
+    "--trust-lambda",
+    "trust_lambda",
+    is_flag=True,
+    help="Run whatever a file of others holds: Lambda code, any operator, no child process.",
 )
 
 spec_options = _together(

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from calibration_data.downloads import first_line
 from foundation.errors import InvalidInputError
+from models.keras_config import refuse_foreign_code
+from models.saved_model import GRAPH, load_saved_model
 
 if TYPE_CHECKING:
     import keras
@@ -26,8 +28,8 @@ def load_keras_file(path: Path, *, trust_lambda: bool = False) -> keras.Model:
     Raises:
         InvalidInputError: no such file, a damaged one, or one with code in a Lambda layer.
     """
-    if path.is_dir() and (path / "saved_model.pb").is_file():
-        return _load_saved_model(path)
+    if path.is_dir() and (path / GRAPH).exists():
+        return load_saved_model(path, trust=trust_lambda)
     if path.suffix not in MODEL_SUFFIXES or not path.is_file():
         raise InvalidInputError(
             "a model file is a .keras, an .h5 or a SavedModel folder",
@@ -35,12 +37,7 @@ def load_keras_file(path: Path, *, trust_lambda: bool = False) -> keras.Model:
             remedy="check the path, or give a name from 'edgequant list models'",
         )
     config = _keras_zip_config(path) if path.suffix == ".keras" else _h5_config(path)
-    if _holds_lambda(config) and not trust_lambda:
-        raise InvalidInputError(
-            "a Lambda layer holds code that loading would run",
-            received=f"{path} with a Lambda layer",
-            remedy="rebuild the model without it, or pass --trust-lambda if you trust the file",
-        )
+    refuse_foreign_code(config, path, trust_lambda)
     import keras
 
     try:
@@ -93,44 +90,6 @@ def _h5_config(path: Path) -> dict[str, Any]:
             remedy="save it again with model.save('name.keras')",
         ) from error
     return config
-
-
-def _holds_lambda(config: Any) -> bool:
-    if isinstance(config, dict):
-        if config.get("class_name") in ("Lambda", "__lambda__"):
-            return True
-        return any(_holds_lambda(value) for value in config.values())
-    return isinstance(config, list) and any(_holds_lambda(value) for value in config)
-
-
-def _load_saved_model(path: Path) -> keras.Model:
-    """Wrap the serving signature of a SavedModel, which Keras 3 does not load by itself."""
-    import keras
-    import tensorflow as tf
-
-    try:
-        signatures = tf.saved_model.load(str(path)).signatures
-    except (*_UNREADABLE, tf.errors.OpError) as error:
-        raise InvalidInputError(
-            "a SavedModel folder can be loaded by TensorFlow",
-            received=f"{path} ({first_line(error)})",
-            remedy="export it again with model.export('folder')",
-        ) from error
-    if "serving_default" not in signatures:
-        raise InvalidInputError(
-            "a SavedModel has the signature serving_default",
-            received=f"{path} with {', '.join(signatures) or 'no signature'}",
-            remedy="export it again with model.export('folder')",
-        )
-    _, inputs = signatures["serving_default"].structured_input_signature
-    outputs = signatures["serving_default"].structured_outputs
-    if len(inputs) != 1 or len(outputs) != 1:
-        raise not_one_input(path, len(inputs), len(outputs))
-    (spec,) = inputs.values()
-    layer = keras.layers.TFSMLayer(str(path), call_endpoint="serving_default", name="saved_model")
-    image = keras.Input(spec.shape[1:], dtype=spec.dtype.name)
-    scores = layer(image)
-    return keras.Model(image, next(iter(scores.values())), name=path.name.replace(".", "_"))
 
 
 def not_one_input(name: object, inputs: int, outputs: int) -> InvalidInputError:
