@@ -122,10 +122,11 @@ def _litert(
 def _onnxruntime(
     path: Path, tensors: np.ndarray, wanted: tuple[Range, ...]
 ) -> Iterator[list[np.ndarray]]:
-    import onnxruntime
     from onnx import load
 
-    model = load(path)
+    from export.onnx_runtime import runtime
+
+    onnxruntime, model = runtime(), load(path)
     given = {output.name for output in model.graph.output}
     for row in wanted:
         if row.name not in given:
