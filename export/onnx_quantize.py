@@ -120,6 +120,7 @@ def _drop_bias_zero_points(graph: Graph) -> None:
 def _weight_overrides(graph: Graph, recipe: Recipe) -> dict[str, list[dict[str, Any]]]:
     """Scales of the weights, which depend on the kind of the operator that reads them."""
     import numpy as np
+
     runtime()
     from onnxruntime.quantization import QuantType
 
