@@ -10,6 +10,7 @@ import click
 
 if TYPE_CHECKING:
     from calibration_data.contract import ContractRequest
+    from evaluation.child.policy import Isolation
     from models.loading import ModelRequest
     from quantize.qat_exchange import QatSettings
 
@@ -32,7 +33,11 @@ common = _together(
 )
 
 seed_option = click.option(
-    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of every random choice."
+    "--seed",
+    type=click.IntRange(0, 2**32 - 1),
+    default=0,
+    show_default=True,
+    help="Seed for every random choice.",
 )
 trust_option = click.option(
     "--trust",
@@ -40,6 +45,14 @@ trust_option = click.option(
     "trust_lambda",
     is_flag=True,
     help="Run whatever a file of others holds: Lambda code, any operator, no child process.",
+)
+
+time_option = click.option(
+    "--time-limit",
+    type=float,
+    default=60.0,
+    show_default=True,
+    help="Seconds that a file may take for one image before it is stopped.",
 )
 
 spec_options = _together(
@@ -155,7 +168,13 @@ repair_options = _together(
 )
 
 measure_options = _together(
-    click.option("--threads", type=click.IntRange(1), default=1, show_default=True),
+    click.option(
+        "--threads",
+        type=click.IntRange(1),
+        default=1,
+        show_default=True,
+        help="Threads of the session that is timed, as many as there are cores at most.",
+    ),
     click.option("--limit", type=click.IntRange(1), help="Measure on so many images at most."),
     click.option("--max-drop", type=float, help="Exit with 1 if top-1 falls by more points."),
 )
@@ -180,6 +199,13 @@ def model_request(values: dict[str, Any]) -> ModelRequest:
         shortcut=None if shortcut is None else Shortcut(shortcut),
         trust_lambda=values.pop("trust_lambda", False),
     )
+
+
+def isolation_of(values: dict[str, Any]) -> Isolation:
+    """Take the options of ``trust_option`` and ``time_option`` out of ``values``."""
+    from evaluation.child.policy import Isolation
+
+    return Isolation(values.pop("trust_lambda"), values.pop("time_limit"))
 
 
 def qat_settings(values: dict[str, Any]) -> QatSettings:

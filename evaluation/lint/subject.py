@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from calibration_data.preprocessing import Preprocessing
+from evaluation.child.policy import OURS, Isolation
 from evaluation.lint.hypotheses import Evidence
 from export.inspection import Inspection
 
@@ -35,6 +36,7 @@ class Subject:
         labels: int64 ``[n]``, counting the outputs from 0.
         evidence: answers under every hypothesis; None where the file has no fixed size.
         scores: what the outputs are to be.
+        isolation: how the file may be run.
     """
 
     path: Path
@@ -45,6 +47,7 @@ class Subject:
     labels: np.ndarray = field(repr=False)
     evidence: Evidence | None = field(repr=False)
     scores: ScoreKind = ScoreKind.ANY
+    isolation: Isolation = OURS
 
     @property
     def measured(self) -> Evidence:

@@ -64,6 +64,7 @@ class OnnxRuntimeSession:
         _float_type(outputs[0], path.name)
         image = ImageInput.from_shape(inputs[0].shape, path.name)
         self._images = ImageInput(image.height, image.width, image.layout, image.batch or 1)
+        self.batch = self._images.batch or 1
         self.info = RuntimeInfo(mode.runtime, runtime().__version__, mode.kernels, threads)
 
     def predict(self, images: np.ndarray) -> np.ndarray:
