@@ -26,7 +26,7 @@ def load_keras_file(path: Path, *, trust_lambda: bool = False) -> keras.Model:
     """Load a .keras, an .h5 or a SavedModel folder.
 
     Raises:
-        InvalidInputError: no such file, a damaged one, or one with code in a Lambda layer.
+        InvalidInputError: no such file, a damaged one, or one with more than Keras's own layers.
     """
     if path.is_dir() and (path / GRAPH).exists():
         return load_saved_model(path, trust=trust_lambda)
