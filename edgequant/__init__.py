@@ -7,3 +7,7 @@ from edgequant.rooms import pin_rooms
 pin_rooms()
 # The exporters trace TensorFlow functions, so a user's keras.json or KERAS_BACKEND does not count.
 os.environ["KERAS_BACKEND"] = "tensorflow"
+
+from foundation.telemetry import switch_off  # noqa: E402 - a room: pinned above
+
+switch_off()

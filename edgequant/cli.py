@@ -25,6 +25,7 @@ from edgequant.options import (
     common,
     contract_options,
     contract_request,
+    isolation_of,
     measure_options,
     model_options,
     model_request,
@@ -34,6 +35,7 @@ from edgequant.options import (
     repair_options,
     seed_option,
     spec_options,
+    time_option,
     trust_option,
     wide_option,
 )
@@ -131,6 +133,7 @@ def quantize(**values: Any) -> None:
 @seed_option
 @contract_options
 @trust_option
+@time_option
 @common
 def evaluate(**values: Any) -> None:
     """Measure a .tflite, .onnx or .keras: accuracy, drop against a reference, latency."""
@@ -316,13 +319,16 @@ def verify(bundle: Path, sha256: str | None, **values: Any) -> None:
 @click.option("--limit", type=COUNT, default=8, show_default=True, help="Images.")
 @click.option("--strict", is_flag=True, help="Exit with 1 if the integers differ.")
 @seed_option
+@trust_option
+@time_option
 @common
 def parity(**values: Any) -> None:
     """Compare an int8 .tflite and an int8 .onnx: integers, outputs, and where they first differ."""
     with terminal_of(values) as terminal:
         from edgequant.parity_command import ParityRequest, parity_command
 
-        parity_command(ParityRequest(**values), terminal)
+        isolation = isolation_of(values)
+        parity_command(ParityRequest(isolation=isolation, **values), terminal)
 
 
 @cli.command()
@@ -365,6 +371,7 @@ cli.add_command(study)
 @seed_option
 @contract_options
 @trust_option
+@time_option
 @common
 def lint(**values: Any) -> None:
     """Say what is wrong with a foreign .tflite, .onnx or .keras; exit with 1 if anything is."""
@@ -373,7 +380,9 @@ def lint(**values: Any) -> None:
         from evaluation.lint.subject import ScoreKind
 
         contract, scores = contract_request(values), ScoreKind(values.pop("scores"))
-        lint_command(LintRequest(contract=contract, scores=scores, **values), terminal)
+        isolation = isolation_of(values)
+        request = LintRequest(contract=contract, scores=scores, isolation=isolation, **values)
+        lint_command(request, terminal)
 
 
 def main(arguments: list[str] | None = None) -> None:

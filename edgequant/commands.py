@@ -37,8 +37,10 @@ from edgequant.measuring import (
 from edgequant.pipeline import Prepared, open_inputs, prepare_shown, quantize
 from edgequant.requests import EvaluateRequest, MeasureRequest, QuantizeRequest
 from edgequant.terminal import Terminal
+from evaluation.child.policy import OURS, Isolation
 from evaluation.machine import PACKAGES
 from evaluation.session import runtime_for
+from export.foreign import admit
 from export.inspection import Inspection
 from export.target import target_of
 from foundation.delivery import require_free, staging
@@ -82,7 +84,7 @@ def evaluate_command(request: EvaluateRequest, terminal: Terminal) -> None:
     check_limit(request.max_drop, has_reference=request.reference is not None)
     contract, candidate, classes = _evaluated(request)
     dataset = open_measured(request.measure, contract, classes)
-    reference = None if request.reference is None else _reference(request.reference, contract)
+    reference = None if request.reference is None else _reference(request, contract)
     measurement = measure([candidate], reference, dataset, contract, request.measure, terminal)
     report = tables.document(measurement)
     _show(report, terminal)
@@ -201,7 +203,14 @@ def _compared(
 ) -> tables.Document:
     dataset = open_measured(request, prepared.contract, prepared.loaded.classes)
     files = [
-        file_candidate(a.path, request.runtime, a.sha256, name=a.recipe.name) for a in artifacts
+        file_candidate(
+            a.path,
+            request.runtime,
+            a.sha256,
+            name=a.recipe.name,
+            isolation=Isolation(time_limit=request.time_limit) if a.unchanged else OURS,
+        )
+        for a in artifacts
     ]
     candidates = [
         replace(candidate, remarks=(*candidate.remarks, *remarks_of(artifact)))
@@ -251,6 +260,8 @@ def _evaluated(request: EvaluateRequest) -> tuple[Preprocessing, Candidate, int]
         contract = complete_labels(contract, loaded.classes, dataset)
         return contract, model_candidate(loaded), loaded.classes
     target = target_of(path)
+    if not request.trust_lambda:
+        admit(path)
     inspection, card = target.inspect(path), target.read_card(path)
     size, classes = _ends(inspection, path)
     contract = resolve_contract(
@@ -261,7 +272,9 @@ def _evaluated(request: EvaluateRequest) -> tuple[Preprocessing, Candidate, int]
     )
     contract = complete_labels(contract, classes, dataset)
     name = None if card is None else card.recipe.name
-    candidate = file_candidate(path, request.measure.runtime, sha256_of(path), name=name)
+    candidate = file_candidate(
+        path, request.measure.runtime, sha256_of(path), name=name, isolation=request.isolation
+    )
     return contract, candidate, classes
 
 
@@ -282,8 +295,10 @@ def _ends(inspection: Inspection, path: Path) -> tuple[tuple[int, int], int]:
     return (height, width), classes
 
 
-def _reference(request: ModelRequest, contract: Preprocessing) -> Candidate:
-    path = Path(request.reference)
+def _reference(request: EvaluateRequest, contract: Preprocessing) -> Candidate:
+    reference = request.reference
+    assert reference is not None
+    path = Path(reference.reference)
     if path.suffix in (".tflite", ".onnx"):
         if not path.is_file():
             raise InvalidInputError(
@@ -291,8 +306,9 @@ def _reference(request: ModelRequest, contract: Preprocessing) -> Candidate:
                 received=f"{path}, which does not exist",
                 remedy="check the path",
             )
-        return file_candidate(path, None, sha256_of(path), name=f"reference {path.name}")
-    loaded: LoadedModel = load(request)
+        name = f"reference {path.name}"
+        return file_candidate(path, None, sha256_of(path), name=name, isolation=request.isolation)
+    loaded: LoadedModel = load(reference)
     if loaded.size != contract.size:
         raise InvalidInputError(
             "reference and artifact take images of one size",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from edgequant.terminal import Terminal
 from export.delegates import device, lint
+from export.foreign import admit
 from export.ort_format import mobile_usability
 from foundation.errors import InvalidInputError
 
@@ -47,6 +48,7 @@ def _show_onnx(path: Path, name: str, terminal: Terminal) -> None:
             received=f"{path}, which does not exist",
             remedy="check the path",
         )
+    admit(path)
     word = _ONNX_PROVIDERS[name]
     answers = [a for a in mobile_usability(path) if a.provider.startswith(word)]
     for a in answers:

@@ -17,12 +17,15 @@ from calibration_data.datasets.base import Dataset, open_dataset
 from calibration_data.preprocessing import Crop, Preprocessing
 from calibration_data.stream import converted
 from edgequant.terminal import Terminal
+from evaluation.child.policy import Isolation
+from evaluation.child.session import open_foreign
 from evaluation.lint.check import CheckedFault, State, lint
 from evaluation.lint.hypotheses import gather
 from evaluation.lint.judging import chance, matched
 from evaluation.lint.subject import ScoreKind, Subject
 from evaluation.session import RuntimeInfo, Session, runtime_for
 from evaluation.sessions.keras_model import KerasSession
+from export.foreign import admit
 from export.inspection import Inspection
 from export.target import target_of
 from foundation.errors import GateFailedError, InvalidInputError
@@ -42,7 +45,7 @@ class LintRequest:
         limit: images at most, drawn at random with ``seed``.
         seed: of the drawing.
         contract: for a file that carries none.
-        trust_lambda: run the code of Lambda layers.
+        isolation: how the file may be run.
         scores: what the outputs are to be.
     """
 
@@ -51,7 +54,7 @@ class LintRequest:
     limit: int = 200
     seed: int = 0
     contract: ContractRequest = field(default_factory=ContractRequest)
-    trust_lambda: bool = False
+    isolation: Isolation = field(default_factory=Isolation)
     scores: ScoreKind = ScoreKind.ANY
 
 
@@ -110,6 +113,7 @@ def lint_command(request: LintRequest, terminal: Terminal) -> None:
         evidence=evidence,
         scores=request.scores,
         unjudged=unjudged,
+        isolation=request.isolation,
     )
     faults = lint(subject)
     _show(request, faults, session.info if session else None, assumed, len(dataset), terminal)
@@ -138,12 +142,14 @@ def _open(request: LintRequest) -> _Opened:
             remedy="check the path",
         )
     if path.is_dir() or path.suffix in MODEL_SUFFIXES:
-        model = load_keras_file(path, trust_lambda=request.trust_lambda)
+        model = load_keras_file(path, trust_lambda=request.isolation.trust)
         inputs, outputs = getattr(model, "inputs", None) or [], getattr(model, "outputs", None)
         if len(inputs) != 1 or len(outputs or []) != 1:
             raise not_one_input(path, len(inputs), len(outputs or []))
         return _Opened(_image_shape(tuple(inputs[0].shape), path), None, None, model)
     target = target_of(path)
+    if not request.isolation.trust:
+        admit(path)
     inspection, card = target.inspect(path), target.read_card(path)
     if len(inspection.inputs) != 1 or len(inspection.outputs) != 1:
         raise not_one_input(path, len(inspection.inputs), len(inspection.outputs))
@@ -199,7 +205,9 @@ def _session(request: LintRequest, opened: _Opened, contract: Preprocessing) -> 
     """What answers; None for a file with a free size. A Keras model's is pinned."""
     if opened.model is not None:
         return KerasSession(opened.model if opened.size else _pinned(opened.model, contract))
-    return None if opened.size is None else runtime_for(request.model).open(request.model, 1)
+    if opened.size is None:
+        return None
+    return open_foreign(runtime_for(request.model), request.model, 1, request.isolation)
 
 
 def _pinned(model: keras.Model, contract: Preprocessing) -> keras.Model:

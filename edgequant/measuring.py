@@ -17,6 +17,8 @@ from calibration_data.preprocessing import Preprocessing
 from calibration_data.stream import stream
 from edgequant.requests import MeasureRequest
 from edgequant.terminal import Terminal
+from evaluation.child.policy import OURS, Isolation
+from evaluation.child.session import ForeignFile
 from evaluation.flips import flips
 from evaluation.latency import ClockPlan, Latency, latency
 from evaluation.lint.silent_float import FLOAT_ENDS
@@ -59,14 +61,28 @@ def model_candidate(loaded: LoadedModel) -> Candidate:
 
 
 def file_candidate(
-    path: Path, runtime_name: str | None, sha256: str, *, name: str | None = None
+    path: Path,
+    runtime_name: str | None,
+    sha256: str,
+    *,
+    name: str | None = None,
+    isolation: Isolation = OURS,
 ) -> Candidate:
-    """A written file in a runtime; the default one for its kind unless named."""
+    """A file in a runtime; the default one for its kind unless named.
+
+    Args:
+        path: of the file.
+        runtime_name: registered name, or None.
+        sha256: of the file.
+        name: in the row; the file's unless given.
+        isolation: how the file may be run; one that we wrote runs in this process.
+    """
     runtime = runtime_for(path, runtime_name)
+    file = ForeignFile(runtime, path, isolation, workers=cores())
     subject = Subject(name or path.stem, path.name, path.stat().st_size, sha256)
     return Candidate(
         subject,
-        lambda threads: runtime.open(path, threads),
+        file.open,
         int8_remarks(path, runtime.name, this_machine()),
     )
 

@@ -12,6 +12,7 @@ from edgequant.option_types import COUNT, NAME_OR_PATH, PATH, SEED, TEXT, Finite
 
 if TYPE_CHECKING:
     from calibration_data.contract import ContractRequest
+    from evaluation.child.policy import Isolation
     from models.loading import ModelRequest
     from quantize.qat_exchange import QatSettings
 
@@ -35,10 +36,22 @@ common = _together(
 )
 
 seed_option = click.option(
-    "--seed", type=SEED, default=0, show_default=True, help="Of every random choice."
+    "--seed", type=SEED, default=0, show_default=True, help="Seed for every random choice."
 )
 trust_option = click.option(
-    "--trust-lambda", is_flag=True, help="Run the code in a file's Lambda layers."
+    "--trust",
+    "--trust-lambda",
+    "trust_lambda",
+    is_flag=True,
+    help="Run whatever a file of others holds: Lambda code, any operator, no child process.",
+)
+
+time_option = click.option(
+    "--time-limit",
+    type=Finite(0, 86400, min_open=True),
+    default=60.0,
+    show_default=True,
+    help="Seconds that a file may take for one image before it is stopped.",
 )
 
 spec_options = _together(
@@ -179,7 +192,13 @@ repair_options = _together(
 )
 
 measure_options = _together(
-    click.option("--threads", type=click.IntRange(1), default=1, show_default=True),
+    click.option(
+        "--threads",
+        type=click.IntRange(1),
+        default=1,
+        show_default=True,
+        help="Threads of the session that is timed, as many as there are cores at most.",
+    ),
     click.option(
         "--latency/--no-latency",
         default=True,
@@ -214,6 +233,13 @@ def model_request(values: dict[str, Any]) -> ModelRequest:
         shortcut=None if shortcut is None else Shortcut(shortcut),
         trust_lambda=values.pop("trust_lambda", False),
     )
+
+
+def isolation_of(values: dict[str, Any]) -> Isolation:
+    """Take the options of ``trust_option`` and ``time_option`` out of ``values``."""
+    from evaluation.child.policy import Isolation
+
+    return Isolation(values.pop("trust_lambda"), values.pop("time_limit"))
 
 
 def qat_settings(values: dict[str, Any]) -> QatSettings:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgequant.terminal import Terminal, plain_table
+from evaluation.child.policy import Isolation
 from evaluation.parity import IntegerParity, compare_files
 from evaluation.parity_runs import (
     BASE,
@@ -20,6 +21,7 @@ from evaluation.parity_runs import (
     walk_litert,
     walk_onnx,
 )
+from export.foreign import admit
 from foundation.errors import GateFailedError, InvalidInputError
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ class ParityRequest:
         limit: images at most.
         seed: of the drawing, or of the random images.
         strict: fail when the integers differ.
+        isolation: how the files may be run.
     """
 
     tflite: Path
@@ -48,6 +51,7 @@ class ParityRequest:
     limit: int = 8
     seed: int = 0
     strict: bool = False
+    isolation: Isolation = field(default_factory=Isolation)
 
     def __post_init__(self) -> None:
         if (self.tflite.suffix, self.onnx.suffix) != (".tflite", ".onnx"):
@@ -60,13 +64,16 @@ class ParityRequest:
 
 def parity_command(request: ParityRequest, terminal: Terminal) -> None:
     """Compare the integers, run both files, and say where they first differ."""
+    if not request.isolation.trust:
+        admit(request.tflite)
+        admit(request.onnx)
     integers = compare_files(request.tflite, request.onnx)
     _show_integers(integers, terminal)
     images = _images(request)
-    outputs = compare_outputs(request.tflite, request.onnx, images)
+    outputs = compare_outputs(request.tflite, request.onnx, images, request.isolation)
     walks = (
-        walk_litert(request.tflite, images),
-        walk_onnx(request.tflite, request.onnx, integers.pairs, images),
+        walk_litert(request.tflite, images, request.isolation),
+        walk_onnx(request.tflite, request.onnx, integers.pairs, images, request.isolation),
     )
     _show_runs(outputs, walks, len(images), terminal)
     terminal.result(_document(request, integers, outputs, walks, len(images)))

@@ -13,6 +13,7 @@ from edgequant.requests import (
     MeasureRequest,
     QuantizeRequest,
 )
+from evaluation.child.policy import TIME_LIMIT
 from foundation.errors import InvalidInputError
 from models.loading import ModelRequest
 from quantize.recipes import (
@@ -111,4 +112,5 @@ def _measure_request(values: dict[str, Any]) -> MeasureRequest:
         limit=values["limit"],
         seed=values["seed"],
         latency=values["latency"],
+        time_limit=values.get("time_limit", TIME_LIMIT),
     )

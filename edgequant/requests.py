@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from calibration_data.contract import ContractRequest
+from evaluation.child.policy import TIME_LIMIT, Isolation
 from foundation.errors import InvalidInputError
+from foundation.threads import require_threads
 from models.loading import ModelRequest
 from quantize.qat_exchange import QatSettings
 from quantize.recipes import Recipe, RepairType, no_wide_onnx
@@ -43,9 +45,11 @@ class MeasureRequest:
         limit: images at most, drawn at random with ``seed``; None for all.
         seed: of the drawing.
         latency: whether latency is measured.
+        time_limit: seconds that a file of others may take for one image.
 
     Raises:
-        InvalidInputError: several threads, and no latency to measure with them.
+        InvalidInputError: more threads than cores, or several without a latency to measure with
+            them; a time limit that is none.
     """
 
     data: str
@@ -54,8 +58,11 @@ class MeasureRequest:
     limit: int | None = None
     seed: int = 0
     latency: bool = True
+    time_limit: float = field(default=TIME_LIMIT, repr=False)  # no result depends on it
 
     def __post_init__(self) -> None:
+        require_threads(self.threads)
+        Isolation(time_limit=self.time_limit)
         if self.threads != 1 and not self.latency:
             raise InvalidInputError(
                 "--threads says how latency is measured",
@@ -132,7 +139,7 @@ class EvaluateRequest:
         reference: model or artifact to compare with.
         contract: for a file that carries none.
         max_drop: gate, in points of top-1 lost; None for no gate.
-        trust_lambda: run the code of Lambda layers in a .keras or .h5.
+        trust_lambda: run whatever the files hold, in this process.
     """
 
     artifact: Path
@@ -141,3 +148,8 @@ class EvaluateRequest:
     contract: ContractRequest = field(default_factory=ContractRequest)
     max_drop: float | None = None
     trust_lambda: bool = False
+
+    @property
+    def isolation(self) -> Isolation:
+        """How the files that the user names may be run."""
+        return Isolation(self.trust_lambda, self.measure.time_limit)

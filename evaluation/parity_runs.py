@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from evaluation.child.policy import OURS, Isolation
+from evaluation.child.session import look_inside, open_foreign
 from evaluation.parity import Pair
 from evaluation.session import RuntimeInfo, runtimes
 from export.integer_steps import output_params
-from export.onnx_inspect import COMPLETE, load
-from export.onnx_runtime import open_session
 from export.tflite_integers import read_integers
 from foundation.errors import UnsupportedError
-from foundation.foreign import reading
 from quantize.affine import QuantParams
 from quantize.integer.model import IntegerModel
 
@@ -146,13 +145,16 @@ def random_images(tflite: Path, count: int, seed: int) -> np.ndarray:
     return params.dequantize(rng.integers(low, high + 1, shape))
 
 
-def compare_outputs(tflite: Path, onnx: Path, images: np.ndarray) -> tuple[OutputRow, ...]:
+def compare_outputs(
+    tflite: Path, onnx: Path, images: np.ndarray, isolation: Isolation = OURS
+) -> tuple[OutputRow, ...]:
     """Run both files in every int8 runtime on the same integers.
 
     Args:
         tflite: int8 file.
         onnx: int8 file.
         images: float32, see ``on_the_grid``.
+        isolation: how the files may be run.
 
     Returns:
         Rows of the other runtimes against BASE.
@@ -167,8 +169,10 @@ def compare_outputs(tflite: Path, onnx: Path, images: np.ndarray) -> tuple[Outpu
             received=f"{tflite.name} with a float output",
             remedy="give an int8 file",
         )
-    base = runtimes()[BASE].open(tflite, 1).predict(images)
-    xnnpack = _steps(runtimes()["litert-xnnpack"].open(tflite, 1).predict(images), params)
+    known = runtimes()
+    base = open_foreign(known[BASE], tflite, 1, isolation).predict(images)
+    fast = open_foreign(known["litert-xnnpack"], tflite, 1, isolation)
+    xnnpack = _steps(fast.predict(images), params)
     rows = []
     for name, path in (
         ("oracle", tflite),
@@ -176,7 +180,7 @@ def compare_outputs(tflite: Path, onnx: Path, images: np.ndarray) -> tuple[Outpu
         ("onnxruntime", onnx),
         ("onnxruntime-precise", onnx),
     ):
-        session = runtimes()[name].open(path, 1)
+        session = open_foreign(known[name], path, 1, isolation)
         found = session.predict(images)
         steps = _steps(found, params)
         distance = StepDistance.between(_steps(base, params), steps)
@@ -186,48 +190,39 @@ def compare_outputs(tflite: Path, onnx: Path, images: np.ndarray) -> tuple[Outpu
     return tuple(rows)
 
 
-def walk_litert(tflite: Path, images: np.ndarray) -> LayerWalk:
+def walk_litert(tflite: Path, images: np.ndarray, isolation: Isolation = OURS) -> LayerWalk:
     """Every tensor of LiteRT's reference kernels against the oracle's."""
-    from ai_edge_litert.interpreter import Interpreter, OpResolverType
-
     model = read_integers(tflite)
-    interpreter = Interpreter(
-        str(tflite),
-        num_threads=1,
-        experimental_op_resolver_type=OpResolverType.BUILTIN_REF,
-        experimental_preserve_all_tensors=True,
-    )
-    interpreter.allocate_tensors()
-    indexes = {details["name"]: details["index"] for details in interpreter.get_tensor_details()}
-    names = [n for op in model.ops for n in op.outputs if n in indexes and model.tensors[n].params]
-    seen: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {name: [] for name in names}
-    for image, ours in _runs(model, images):
-        interpreter.set_tensor(indexes[model.input], image)
-        interpreter.invoke()
-        for name in names:
-            seen[name].append((interpreter.get_tensor(indexes[name]), ours[name]))
+    names = [n for op in model.ops for n in op.outputs if model.tensors[n].params]
+    runs = list(_runs(model, images))
+    inputs = np.concatenate([image for image, _ in runs])
+    arguments = {"input": model.input, "names": names}
+    found = look_inside("litert_layers", tflite, arguments, inputs, isolation)
+    seen = {
+        name: list(zip(values, (ours[name] for _, ours in runs), strict=True))
+        for name, values in zip(names, found, strict=True)
+        if values.size
+    }
     return LayerWalk((BASE, "oracle"), _rows(seen))
 
 
-def walk_onnx(tflite: Path, onnx: Path, pairs: tuple[Pair, ...], images: np.ndarray) -> LayerWalk:
-    """Every matched step of ONNX Runtime against the oracle's.
-
-    The quantized tensors are made outputs of the graph; QDQ operators are computed as without.
-    """
+def walk_onnx(
+    tflite: Path,
+    onnx: Path,
+    pairs: tuple[Pair, ...],
+    images: np.ndarray,
+    isolation: Isolation = OURS,
+) -> LayerWalk:
+    """Every matched step of ONNX Runtime against the oracle's."""
     model = read_integers(tflite)
     matched = [pair for pair in pairs if pair.tflite.tensor and pair.onnx.tensor]
     wanted = list(dict.fromkeys(pair.onnx.tensor for pair in matched))
-    with reading(onnx, COMPLETE, "export the file again"):
-        content = _with_outputs(onnx, wanted)
-    session = open_session(content)
-    source = session.get_inputs()[0]
-    channels_first = source.shape[-1] != 3
+    found = look_inside("onnx_layers", onnx, {"names": wanted}, images, isolation)
+    values = dict(zip(wanted, found, strict=True))
     seen: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {p.tflite.name: [] for p in matched}
-    for single, (_, ours) in zip(_singles(images), _runs(model, images), strict=True):
-        fed = np.ascontiguousarray(single.transpose(0, 3, 1, 2)) if channels_first else single
-        values = dict(zip(wanted, session.run(wanted, {source.name: fed}), strict=True))
+    for number, (_, ours) in enumerate(_runs(model, images)):
         for pair in matched:
-            theirs, mine = values[pair.onnx.tensor], ours[pair.tflite.tensor]
+            theirs, mine = values[pair.onnx.tensor][number], ours[pair.tflite.tensor]
             aligned = _aligned(theirs, mine)
             if aligned is not None:
                 seen[pair.tflite.name].append((aligned, _signed(mine)))
@@ -285,19 +280,3 @@ def _aligned(theirs: np.ndarray, mine: np.ndarray) -> np.ndarray | None:
     elif wide.ndim == 4 and mine.ndim == 4 and wide.shape[1] == wide.shape[3]:
         return None  # square either way: which axis is which cannot be told
     return wide if wide.size == mine.size else None
-
-
-def _with_outputs(path: Path, names: list[str]) -> bytes:
-    import onnx
-
-    model = load(path)
-    zero_types = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
-    made = {node.output[0]: node for node in model.graph.node}
-    present = {value.name for value in model.graph.output}
-    for name in names:
-        if name not in present:
-            zero = made[name].input[2] if len(made[name].input) > 2 else ""
-            kind = zero_types.get(zero, onnx.TensorProto.UINT8)
-            model.graph.output.append(onnx.helper.make_tensor_value_info(name, kind, None))
-    content: bytes = model.SerializeToString()
-    return content

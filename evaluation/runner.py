@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Protocol
 
+from evaluation.session import Closeable
 from foundation.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -100,8 +101,9 @@ def predict_many(
         )
     done: list[_Done] = []
     finished = 0
+    benches = _benches(open_sessions, workers)
     # Closed here, so that an error in progress stops the workers before it reaches the caller.
-    with closing(_results(_benches(open_sessions, workers), batches, workers)) as results:
+    with closing(_results(benches, batches)) as results:
         for result in results:
             done.append(result)
             finished += len(result.labels)
@@ -124,28 +126,33 @@ _Bench = dict[str, "Session"]
 
 def _benches(
     open_sessions: Mapping[str, Callable[[], Session]], workers: int
-) -> SimpleQueue[_Bench]:
-    benches: SimpleQueue[_Bench] = SimpleQueue()
-    for _ in range(workers):
-        benches.put({name: open_session() for name, open_session in open_sessions.items()})
-    return benches
+) -> tuple[_Bench, ...]:
+    return tuple(
+        {name: open_session() for name, open_session in open_sessions.items()}
+        for _ in range(workers)
+    )
 
 
-def _results(
-    benches: SimpleQueue[_Bench], batches: Iterable[Batch], workers: int
-) -> Generator[_Done, None, None]:
+def _results(benches: tuple[_Bench, ...], batches: Iterable[Batch]) -> Generator[_Done, None, None]:
     """Results in the order of the stream, with a bounded number of batches in flight."""
+    free: SimpleQueue[_Bench] = SimpleQueue()
+    for bench in benches:
+        free.put(bench)
     waiting: deque[Future[_Done]] = deque()
-    pool = ThreadPoolExecutor(workers)
+    pool = ThreadPoolExecutor(len(benches))
     try:
         for batch in batches:
-            waiting.append(pool.submit(_predict, benches, batch))
-            while len(waiting) > workers or (waiting and waiting[0].done()):
+            waiting.append(pool.submit(_predict, free, batch))
+            while len(waiting) > len(benches) or (waiting and waiting[0].done()):
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        pool.shutdown(wait=False, cancel_futures=True)
+        for session in (session for bench in benches for session in bench.values()):
+            if isinstance(session, Closeable):
+                session.close()  # so that a batch that never ends does
+        pool.shutdown(wait=True)
 
 
 def _predict(benches: SimpleQueue[_Bench], batch: Batch) -> _Done:

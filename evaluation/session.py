@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from foundation.errors import InvalidInputError
 
@@ -36,7 +36,10 @@ class RuntimeInfo:
 class Session(Protocol):
     """A loaded network; one thread uses it at a time."""
 
-    info: RuntimeInfo
+    @property
+    def info(self) -> RuntimeInfo:
+        """What runs."""
+        ...
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         """Run preprocessed images.
@@ -58,6 +61,22 @@ class Session(Protocol):
         Args:
             image: float32 ``[1, height, width, 3]``.
         """
+        ...
+
+
+@runtime_checkable
+class Batched(Protocol):
+    """A session whose file runs so many images a call; others run one."""
+
+    batch: int
+
+
+@runtime_checkable
+class Closeable(Protocol):
+    """A session with something to end: a process."""
+
+    def close(self) -> None:
+        """End it at once, whatever it does; its calls in other threads raise."""
         ...
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from export.onnx_graph import INPUT_NAME, Graph, Node, from_model, to_model
-from export.onnx_runtime import in_layout
+from export.onnx_runtime import in_layout, runtime
 from export.onnx_weights import (
     FULL_BOUND,
     channel_axis,
@@ -70,6 +70,7 @@ def static_int8(
     Raises:
         InvalidInputError: no calibration batch, one of another shape, or one with NaN.
     """
+    runtime()
     from onnx import load_model
     from onnxruntime.quantization import (
         CalibrationMethod,
@@ -119,6 +120,8 @@ def _drop_bias_zero_points(graph: Graph) -> None:
 def _weight_overrides(graph: Graph, recipe: Recipe) -> dict[str, list[dict[str, Any]]]:
     """Scales of the weights, which depend on the kind of the operator that reads them."""
     import numpy as np
+
+    runtime()
     from onnxruntime.quantization import QuantType
 
     overrides: dict[str, list[dict[str, Any]]] = {}
@@ -140,6 +143,7 @@ def _reader(
     graph: Graph, recipe: Recipe, calibration: Callable[[], Iterator[np.ndarray]] | None
 ) -> Any:
     """The calibration batches in the form in which ONNX Runtime asks for them."""
+    runtime()
     from onnxruntime.quantization import CalibrationDataReader
 
     if calibration is None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from export.onnx_graph import INPUT_NAME
 from foundation.errors import InvalidInputError, UnsupportedError
 from foundation.foreign import DAMAGE, reason_of
+from foundation.telemetry import switch_off
 from quantize.recipes import Layout
 
 if TYPE_CHECKING:
@@ -19,6 +20,14 @@ ERROR_SEVERITY = 4
 """ONNX Runtime's level for fatal messages only; errors are raised anyway."""
 
 
+def runtime() -> Any:
+    """The module ``onnxruntime``, imported with its telemetry off; the one way to it."""
+    switch_off()
+    import onnxruntime
+
+    return onnxruntime
+
+
 def open_session(content: bytes, optimized: Path | None = None) -> Any:
     """Load a model on the CPU.
 
@@ -29,7 +38,7 @@ def open_session(content: bytes, optimized: Path | None = None) -> Any:
     Raises:
         UnsupportedError: the runtime has no kernel for an operator, or the model is not valid.
     """
-    import onnxruntime
+    onnxruntime = runtime()
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
     options = onnxruntime.SessionOptions()

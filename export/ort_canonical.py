@@ -14,6 +14,8 @@ import struct
 from dataclasses import dataclass
 from typing import Any
 
+from export.onnx_runtime import runtime
+
 _IDENTIFIER = b"ORTM"
 _ALIGNMENT = 64
 """Bytes; what follows keeps its place modulo this, so that tensors stay aligned."""
@@ -43,6 +45,7 @@ def canonical_ort(content: bytes) -> bytes:
     Returns:
         A file of the same model, with the same bytes for every order of the table.
     """
+    runtime()
     from onnxruntime.tools.ort_format_model.ort_flatbuffers_py.fbs.InferenceSession import (
         InferenceSession,
     )

@@ -197,7 +197,7 @@ class _Reader:
 
     def _operator_codes(self) -> list[tuple[str, int]]:
         """Name and version of each code."""
-        names = _builtin_operators()
+        names = builtin_operators()
         codes = []
         for i in range(self._count(self.root.OperatorCodesLength())):
             code = self.root.OperatorCodes(i)
@@ -332,7 +332,8 @@ def _activations() -> dict[int, str]:
 
 
 @cache
-def _builtin_operators() -> dict[int, str]:
+def builtin_operators() -> dict[int, str]:
+    """Names of the operators of the schema by their codes."""
     from ai_edge_litert.schema_py_generated import BuiltinOperator
 
     return {code: name for name, code in vars(BuiltinOperator).items() if isinstance(code, int)}

@@ -33,7 +33,7 @@ class ModelRequest:
         activation: non-linearity in place of the registered one.
         bottleneck: linear or not, in place of the registered one.
         shortcut: what shortcuts join, in place of the registered one.
-        trust_lambda: run the code of Lambda layers in the file.
+        trust_lambda: run whatever the file holds (--trust).
 
     Raises:
         InvalidInputError: random weights with a seed that is none.

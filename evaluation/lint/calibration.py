@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from calibration_data.preprocessing import Preprocessing
+from evaluation.child.policy import OURS, Isolation
 from evaluation.lint.check import LintCheck, Outcome, State, clean, found
 from evaluation.lint.saturation import Range, ranges, saturation
 from evaluation.lint.subject import Subject
@@ -59,6 +60,7 @@ def shares_by_class(
     contract: Preprocessing,
     pixels: np.ndarray,
     labels: np.ndarray,
+    isolation: Isolation = OURS,
 ) -> Shares:
     """Run up to 60 images, as many of each class as that allows.
 
@@ -68,9 +70,10 @@ def shares_by_class(
         contract: that the file wants.
         pixels: uint8 ``[n, height, width, 3]``, RGB.
         labels: int64 ``[n]``.
+        isolation: how the file may be run.
     """
     chosen = _balanced(labels)
-    names, shares = saturation(path, wanted, contract.normalize(pixels[chosen]))
+    names, shares = saturation(path, wanted, contract.normalize(pixels[chosen]), isolation)
     classes = np.unique(labels[chosen])
     by_class = np.array([shares[labels[chosen] == c].mean(axis=0) for c in classes])
     return Shares(names, classes, by_class, len(chosen))
@@ -88,7 +91,9 @@ def run(subject: Subject) -> Outcome:
     wanted = () if inspection is None else ranges(inspection, contract.value_range)
     if not wanted:
         return Outcome(State.NOT_MEASURED, "no 8-bit activation has a range of its own")
-    shares = shares_by_class(subject.path, wanted, contract, subject.pixels, subject.labels)
+    shares = shares_by_class(
+        subject.path, wanted, contract, subject.pixels, subject.labels, subject.isolation
+    )
     classes, by_class = shares.classes, shares.by_class
     worst = int(by_class.max(axis=0).argmax())
     column = by_class[:, worst]

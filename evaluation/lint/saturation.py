@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evaluation.child.policy import OURS, Isolation
+from evaluation.child.session import look_inside
 from evaluation.sessions.tensor_io import ImageInput, Quantization
 from export.inspection import Inspection, TensorInfo
 from foundation.errors import InvalidInputError
@@ -52,7 +54,10 @@ def ranges(inspection: Inspection, data: tuple[float, float]) -> tuple[Range, ..
 
 
 def saturation(
-    path: Path, wanted: tuple[Range, ...], tensors: np.ndarray
+    path: Path,
+    wanted: tuple[Range, ...],
+    tensors: np.ndarray,
+    isolation: Isolation = OURS,
 ) -> tuple[tuple[str, ...], np.ndarray]:
     """Run images and count values at the ends.
 
@@ -60,6 +65,7 @@ def saturation(
         path: a .tflite (LiteRT's reference kernels) or .onnx (ONNX Runtime, unoptimized).
         wanted: see ``ranges``; at least one.
         tensors: float32 ``[n, height, width, 3]``, preprocessed.
+        isolation: how the file may be run.
 
     Returns:
         Names of ``t`` activations, and float64 ``[n, t]``: shares of values at an end.
@@ -67,20 +73,31 @@ def saturation(
     Raises:
         InvalidInputError: no integer activation whose range calibration set.
     """
-    import numpy as np
-
     if not wanted:
         raise InvalidInputError(
             "saturation is of 8-bit activations",
             received=f"{path.name}, which has none",
             remedy="give an int8 file",
         )
+    arguments = {"wanted": [[r.name, list(r.limits)] for r in wanted]}
+    (shares,) = look_inside("saturation", path, arguments, tensors, isolation)
+    return tuple(r.name for r in wanted), shares
+
+
+def shares_at_ends(path: Path, wanted: tuple[Range, ...], tensors: np.ndarray) -> np.ndarray:
+    """Run images in this process and count values at the ends: see ``saturation``.
+
+    Returns:
+        float64 ``[n, t]``.
+    """
+    import numpy as np
+
     run = _litert if path.suffix == ".tflite" else _onnxruntime
     rows = [
         [float(np.isin(values, r.limits).mean()) for r, values in zip(wanted, image, strict=True)]
         for image in run(path, tensors, wanted)
     ]
-    return tuple(r.name for r in wanted), np.array(rows)
+    return np.array(rows)
 
 
 def _limits(tensor: TensorInfo, natural: tuple[float, ...]) -> tuple[int, ...]:
@@ -122,10 +139,11 @@ def _litert(
 def _onnxruntime(
     path: Path, tensors: np.ndarray, wanted: tuple[Range, ...]
 ) -> Iterator[list[np.ndarray]]:
-    import onnxruntime
     from onnx import load
 
-    model = load(path)
+    from export.onnx_runtime import runtime
+
+    onnxruntime, model = runtime(), load(path)
     given = {output.name for output in model.graph.output}
     for row in wanted:
         if row.name not in given:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from calibration_data.preprocessing import Preprocessing
+from evaluation.child.policy import OURS, Isolation
 from evaluation.lint.hypotheses import Evidence
 from export.inspection import Inspection
 
@@ -36,6 +37,7 @@ class Subject:
         evidence: answers under every hypothesis; None where the file has no fixed size.
         scores: what the outputs are to be.
         unjudged: why right answers cannot be told from wrong ones; empty where they can.
+        isolation: how the file may be run.
     """
 
     path: Path
@@ -47,6 +49,7 @@ class Subject:
     evidence: Evidence | None = field(repr=False)
     scores: ScoreKind = ScoreKind.ANY
     unjudged: str = ""
+    isolation: Isolation = OURS
 
     @property
     def measured(self) -> Evidence:

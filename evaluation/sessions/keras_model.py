@@ -13,7 +13,6 @@ from evaluation.session import Runtime, RuntimeInfo
 from evaluation.sessions.tensor_io import ImageInput, joined_scores, require_one
 from foundation.errors import InvalidInputError
 from foundation.threads import OPERATOR_CORES
-from models.files import load_keras_file
 
 if TYPE_CHECKING:
     import keras
@@ -105,6 +104,8 @@ def _info() -> RuntimeInfo:
 
 
 def _open(path: Path, _threads: int) -> KerasSession:
+    from models.files import load_keras_file  # the other sessions' processes do without
+
     return KerasSession(load_keras_file(path))
 
 

@@ -60,6 +60,7 @@ class LiteRTSession:
         require_one("output", len(outputs), path.name)
         self._input, self._output = inputs[0]["index"], outputs[0]["index"]
         self._images = _image_input(inputs[0], path.name)
+        self.batch = self._images.batch or 1
         self._allocate()
         self._quantization = _quantization(inputs[0], path.name)
         self._dequantization = _quantization(outputs[0], path.name)

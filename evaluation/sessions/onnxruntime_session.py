@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from evaluation.session import Runtime, RuntimeInfo
 from evaluation.sessions.tensor_io import ImageInput, joined_scores, require_one
+from export.onnx_runtime import runtime
 from foundation.errors import InvalidInputError
 from foundation.foreign import DAMAGE, require_regular
 
@@ -56,8 +57,6 @@ class OnnxRuntimeSession:
     """
 
     def __init__(self, path: Path, threads: int, mode: _Mode) -> None:
-        import onnxruntime
-
         self._source = path.name
         self._session = _inference_session(path, threads, mode)
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
@@ -68,7 +67,8 @@ class OnnxRuntimeSession:
         _float_type(outputs[0], path.name)
         image = ImageInput.from_shape(inputs[0].shape, path.name)
         self._images = ImageInput(image.height, image.width, image.layout, image.batch or 1)
-        self.info = RuntimeInfo(mode.runtime, onnxruntime.__version__, mode.kernels, threads)
+        self.batch = self._images.batch or 1
+        self.info = RuntimeInfo(mode.runtime, runtime().__version__, mode.kernels, threads)
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         """See Session.predict."""
@@ -79,8 +79,7 @@ class OnnxRuntimeSession:
 
     def timed_call(self, image: np.ndarray) -> Callable[[], object]:
         """See Session.timed_call; the tensors are bound, so no copy is inside the clock."""
-        import onnxruntime
-
+        onnxruntime = runtime()
         pixels = self._images.single(image).astype(self._dtype)
         binding = self._session.io_binding()
         binding.bind_ortvalue_input(self._input, onnxruntime.OrtValue.ortvalue_from_numpy(pixels))
@@ -96,9 +95,8 @@ class OnnxRuntimeSession:
 
 
 def _inference_session(path: Path, threads: int, mode: _Mode) -> Any:
-    import onnxruntime
-
     require_regular(path, _LOADABLE, _REMEDY)
+    onnxruntime = runtime()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = threads

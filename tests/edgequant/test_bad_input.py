@@ -179,7 +179,7 @@ def _saved(path: Path, build: str) -> Path:
     [
         ("two inputs", "2 inputs"),
         ("free size", "None"),
-        ("lambda", "--trust-lambda"),
+        ("lambda", "--trust "),
         ("nan", "NaN or Inf"),
         ("inf", "NaN or Inf"),
     ],

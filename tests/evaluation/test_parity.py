@@ -8,7 +8,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from evaluation import parity_runs
+from evaluation import parity_layers
 from evaluation.parity import compare_files
 from evaluation.parity_runs import (
     StepDistance,
@@ -144,7 +144,7 @@ def test_every_runtime_is_compared_on_the_same_integers(twins: tuple[Path, Path]
 @pytest.fixture
 def as_with_vnni(monkeypatch):
     """ONNX Runtime that does not saturate: the converter's weights take the full range."""
-    monkeypatch.setattr(parity_runs, "open_session", precise_session)
+    monkeypatch.setattr(parity_layers, "open_session", precise_session)
 
 
 def test_layers_are_walked_to_the_first_difference(

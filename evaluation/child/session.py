@@ -1,0 +1,169 @@
+"""Sessions of files that others made: each in a child process."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evaluation.child.policy import Isolation
+from evaluation.child.process import Child
+from evaluation.child.tasks import TASKS
+from evaluation.child.wire import Message
+from evaluation.session import Runtime, RuntimeInfo, Session
+from export.foreign import admit
+from foundation.errors import InvalidInputError
+from foundation.foreign import printable
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from evaluation.latency import ClockPlan
+
+
+class ChildSession:
+    """A file in a runtime in a child process; opens while the caller goes on.
+
+    What opening raises is raised by the first use.
+
+    Args:
+        child: that nobody else uses.
+        runtime: that opens the file.
+        threads: inside the session; they run where the calling thread may.
+        give_back: takes the child when this session is closed and the child is well.
+    """
+
+    def __init__(
+        self, child: Child, runtime: Runtime, threads: int, give_back: Callable[[Child], None]
+    ) -> None:
+        self._child = child
+        self._limit = child.limit
+        self._request = {"op": "open", "runtime": runtime.name, "threads": threads}
+        self._request["cpus"] = _allowed_cpus()
+        self._give_back = give_back
+
+    @cached_property
+    def _opened(self) -> Message:
+        return self._child.ask(self._request, seconds=max(self._limit, 60.0))
+
+    @cached_property
+    def info(self) -> RuntimeInfo:
+        """What runs."""
+        told = self._opened.values["info"]
+        words = {key: printable(told[key]) for key in ("runtime", "version", "kernels")}
+        return RuntimeInfo(**words, threads=int(told["threads"]))
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """See Session.predict.
+
+        Raises:
+            InvalidInputError: also when the child dies, is too slow, or answers nonsense.
+        """
+        import numpy as np
+
+        self._opened  # noqa: B018 - opens
+        told = self._child.ask({"op": "predict"}, [images], self._limit * (len(images) + 1))
+        scores = told.arrays[0] if told.arrays else np.empty(0)
+        if scores.dtype != np.float32 or scores.ndim != 2 or len(scores) != len(images):
+            raise InvalidInputError(
+                "a classifier gives one row of scores for each image",
+                received=f"{scores.dtype} {list(scores.shape)} for {len(images)} images",
+                remedy="export the network up to its class scores",
+            )
+        return scores
+
+    def timed_call(self, image: np.ndarray) -> Callable[[], object]:
+        """See Session.timed_call; the way to the child is inside: ``times`` leaves it out."""
+        return partial(self.predict, image)
+
+    def times(self, image: np.ndarray, plan: ClockPlan) -> list[int]:
+        """Nanoseconds of each run, by the child's clock; see ``evaluation.latency.times_of``."""
+        self._opened  # noqa: B018 - opens
+        seconds = self._limit * (plan.warmup + plan.least) + plan.seconds
+        told = self._child.ask({"op": "times", "plan": asdict(plan)}, [image], seconds)
+        return [int(time) for time in told.values["times"]]
+
+    def close(self) -> None:
+        """End the child if it is at work; otherwise another session may have it."""
+        if self._child.busy:
+            self._child.close()
+        else:
+            self._give_back(self._child)
+
+
+class ForeignFile:
+    """A file that others made, with child processes to run it, which start at once.
+
+    Args:
+        runtime: that opens it.
+        path: of the file.
+        isolation: whether and how long it may run.
+        workers: processes to start.
+
+    Raises:
+        InvalidInputError: operators or data that no runtime here would take; see
+            ``export.foreign.admit``.
+    """
+
+    def __init__(
+        self, runtime: Runtime, path: Path, isolation: Isolation, workers: int = 0
+    ) -> None:
+        self._runtime = runtime
+        self._path = path
+        self._isolation = isolation
+        self._beside = () if isolation.trust else admit(path)
+        self._free = [] if isolation.trust else [self._child() for _ in range(workers)]
+
+    def open(self, threads: int) -> Session:
+        """A session of so many threads; in this process if the file is trusted."""
+        if self._isolation.trust:
+            return self._runtime.open(self._path, threads)
+        child = self._free.pop() if self._free else self._child()
+        return ChildSession(child, self._runtime, threads, self._free.append)
+
+    def _child(self) -> Child:
+        return Child(self._path, self._beside, self._isolation.time_limit)
+
+
+def open_foreign(runtime: Runtime, path: Path, threads: int, isolation: Isolation) -> Session:
+    """Open a file that others made, once: see ``ForeignFile``."""
+    return ForeignFile(runtime, path, isolation).open(threads)
+
+
+def _allowed_cpus() -> list[int]:
+    """Processors of the calling thread; none where the system does not tell."""
+    return sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else []
+
+
+def look_inside(
+    task: str,
+    path: Path,
+    arguments: dict[str, Any],
+    images: np.ndarray,
+    isolation: Isolation,
+) -> Sequence[np.ndarray]:
+    """Run a task of ``evaluation.child.tasks`` on a file that others made.
+
+    Args:
+        task: its name.
+        path: of the file.
+        arguments: plain values for the task.
+        images: that it runs.
+        isolation: whether and how long the file may run.
+
+    Raises:
+        InvalidInputError: the file cannot be run, dies, or is too slow.
+    """
+    if isolation.trust:
+        return TASKS[task](path, arguments, (images,))
+    child = Child(path, admit(path), isolation.time_limit)
+    seconds = max(isolation.time_limit * (len(images) + 1), 60.0)
+    try:
+        asked = {"op": "task", "task": task, "arguments": arguments, "seconds": seconds}
+        return child.ask(asked, [images], seconds).arrays
+    finally:
+        child.close()
