@@ -186,6 +186,7 @@ def write_artifact(
         None if calibration is None else lambda: _images(calibration, planned, advance),
         request.calibration.seed,
         planned,
+        lambda: prepared.planner.graph,
     )
     path = artifact_path(request, recipe)
     write_whole(path, lambda part: target.write(export, part))
@@ -225,7 +226,7 @@ def quantize(
         path = artifact_path(request, recipe)
         artifact = None if request.force else find_artifact(path, recipe, key)
         if artifact is None:
-            prepared = prepared or prepare_shown(request, inputs, terminal)
+            prepared = prepared or _prepared_to_write(request, inputs, terminal)
             images = prepared.calibration if recipe.needs_calibration else None
             total = None if images is None else len(images.dataset)
             repair: Repair | None = None
@@ -239,6 +240,13 @@ def quantize(
                 artifact = write_artifact(request, recipe, prepared, key, advance, repair)
         artifacts.append(artifact)
     return artifacts, prepared
+
+
+def _prepared_to_write(request: QuantizeRequest, inputs: Inputs, terminal: Terminal) -> Prepared:
+    """``prepare_shown``; what a target cannot write is refused before the first plan is made."""
+    prepared = prepare_shown(request, inputs, terminal)
+    prepared.planner.require_writable(*request.recipes)
+    return prepared
 
 
 def _repairs(request: QuantizeRequest, recipe: Recipe) -> bool:
