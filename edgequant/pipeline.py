@@ -197,6 +197,7 @@ def write_artifact(
         None if calibration is None else lambda: _images(calibration, planned, advance),
         request.calibration.seed,
         planned,
+        lambda: prepared.planner.graph,
     )
     origin: dict[str, Any] = {
         "model": {"name": prepared.loaded.name, "sha256": request.model.digest()},
@@ -256,7 +257,7 @@ def quantize(
         path = artifact_path(request, recipe)
         artifact = None if request.force else find_artifact(path, recipe, key)
         if artifact is None:
-            prepared = prepared or prepare_shown(request, inputs, terminal)
+            prepared = prepared or _prepared_to_write(request, inputs, terminal)
             require_room(path.parent)
             images = prepared.calibration if recipe.needs_calibration else None
             total = None if images is None else len(images.dataset)
@@ -286,6 +287,13 @@ def _difference(
     made = Digests(plan_digest(planned.plan), sha256_of(path))
     images = prepared.calibration.dataset.name
     return remark_on(request, recipe, prepared.contract, images, made)
+
+
+def _prepared_to_write(request: QuantizeRequest, inputs: Inputs, terminal: Terminal) -> Prepared:
+    """``prepare_shown``; what a target cannot write is refused before the first plan is made."""
+    prepared = prepare_shown(request, inputs, terminal)
+    prepared.planner.require_writable(*request.recipes)
+    return prepared
 
 
 def _repairs(request: QuantizeRequest, recipe: Recipe) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from calibration_data.calibration_set import CalibrationSet
 from calibration_data.preprocessing import Preprocessing
+from export.target import export_targets
 from foundation.errors import InvalidInputError
 from quantize.calibrate import BATCH
 from quantize.engine import PlanRequest, make_plan
@@ -66,6 +67,17 @@ class Planner:
             len(self.calibration.dataset), batches, lambda chosen: batches(BATCH, chosen)
         )
 
+    def require_writable(self, *recipes: Recipe) -> None:
+        """Refuse recipes whose files cannot hold the network, before a plan is made for them.
+
+        Raises:
+            UnsupportedError: names the operator that stands against it.
+        """
+        for recipe in recipes:
+            check = export_targets()[recipe.target].require_writable
+            if recipe.planned and check is not None:
+                check(self.graph, recipe)
+
     def planned(self, recipe: Recipe, advance: Callable[[int], None]) -> PlannedNetwork:
         """The network in the integers of a recipe.
 
@@ -74,6 +86,7 @@ class Planner:
             advance: told of images and operators that are done.
         """
         request = plan_request(recipe)
+        self.require_writable(recipe)
         if request not in self.made:
             trained = request.optimization is Optimization.QAT
             first = replace(request, wide_ops=()) if trained else request

@@ -25,7 +25,6 @@ PACKAGES = (
     "onnxruntime",
     "scipy",
     "tensorflow",
-    "tf2onnx",
 )
 """Distributions whose versions shape a result."""
 

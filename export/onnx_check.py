@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from export.onnx_graph import WEIGHTED, Graph, Node
-from export.onnx_shuffle import deals
+from export.onnx_operators import deals
 from export.onnx_weights import FULL_BOUND, must_not_saturate, pair_sums
 from foundation.errors import InvalidInputError, UnsupportedError
 from quantize.recipes import Granularity, Layout, Precision
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
     from quantize.recipes import Recipe
 
-QUANTIZED = WEIGHTED | {"Add", "GlobalAveragePool", "Mul"}
+QUANTIZED = WEIGHTED | {
+    "Add", "AveragePool", "Concat", "GlobalAveragePool", "MaxPool", "Mul", "Pad", "Sub",
+}  # fmt: skip
 """Operators that an int8 file must not compute in float."""
 
 
@@ -61,7 +63,11 @@ def _float16_faults(graph: Graph, _: Recipe, __: frozenset[str]) -> list[str]:
 
 
 def _dynamic_faults(graph: Graph, _: Recipe, __: frozenset[str]) -> list[str]:
-    faults = [f"float {n.op_type} {n.name}" for n in graph.nodes if n.op_type in WEIGHTED]
+    faults = [
+        f"float {n.op_type} {n.name}"
+        for n in graph.nodes  # a product of two activations has no weights
+        if n.op_type in WEIGHTED and (n.op_type != "MatMul" or n.inputs[1] in graph.constants)
+    ]
     for node in graph.nodes:
         if node.op_type in ("ConvInteger", "MatMulInteger"):
             dtype = graph.constants[node.inputs[1]].dtype
@@ -76,7 +82,7 @@ def _int8_faults(graph: Graph, recipe: Recipe, float_ops: frozenset[str]) -> lis
     for node in graph.nodes:
         for name in node.inputs:
             readers.setdefault(name, []).append(node)
-    faults = []
+    faults, indices = [], _indices(graph)
     for node in graph.nodes:
         if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
             _check_scale(graph, node)
@@ -86,15 +92,27 @@ def _int8_faults(graph: Graph, recipe: Recipe, float_ops: frozenset[str]) -> lis
             if node.op_type in WEIGHTED and node.inputs[1] not in graph.constants:
                 faults.append(f"{node.op_type} {node.name}, to stay in float, has integer weights")
             continue
-        sources = [producers.get(name) for name in node.inputs if name]
+        numbers = [name for name in node.inputs if name and name not in indices]
+        if not numbers:
+            continue
+        sources = [producers.get(name) for name in numbers]
         if any(source is None or source.op_type != "DequantizeLinear" for source in sources):
             faults.append(f"{node.op_type} {node.name} reads floats")
             continue
         if any(r.op_type != "QuantizeLinear" for r in readers.get(node.outputs[0], [node])):
             faults.append(f"{node.op_type} {node.name} gives floats")
-        if node.op_type in WEIGHTED:
+        if node.op_type in WEIGHTED and producers[node.inputs[1]].inputs[0] in graph.constants:
             faults += _weight_faults(graph, node, producers[node.inputs[1]], recipe)
     return faults
+
+
+def _indices(graph: Graph) -> set[str]:
+    """Axes, sizes and paddings: stored integers, shapes, and what is computed of these alone."""
+    found = {name for name, value in graph.constants.items() if value.dtype == "int64"}
+    for node in graph.nodes:
+        if node.op_type == "Shape" or found.issuperset(filter(None, node.inputs)):
+            found.update(node.outputs)
+    return found
 
 
 def _check_scale(graph: Graph, node: Node) -> None:

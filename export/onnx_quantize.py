@@ -45,6 +45,9 @@ SUFFIXES = {
 
 FLOAT16_MAX = 65504.0
 
+ZERO_POINT = "weight.z"
+"""Name of the zero point that all weights of a dynamic file share."""
+
 
 def static_int8(
     graph: Graph, recipe: Recipe, calibration: Callable[[], Iterator[np.ndarray]] | None
@@ -268,10 +271,10 @@ def _integer_nodes(graph: Graph, node: Node, weight: np.ndarray, recipe: Recipe)
         integers = integers.T  # MatMulInteger has no transB
     graph.constants |= {
         f"{base}.weight.q": integers.astype(np.uint8),
-        f"{base}.weight.z": np.array(128, np.uint8),
+        ZERO_POINT: np.array(128, np.uint8),
         f"{base}.weight.s": scales.reshape(output),
     }
-    operands = [f"{source}.q", f"{base}.weight.q", f"{source}.z", f"{base}.weight.z"]
+    operands = [f"{source}.q", f"{base}.weight.q", f"{source}.z", ZERO_POINT]
     integer = "ConvInteger" if node.op_type == "Conv" else "MatMulInteger"
     attributes = node.attributes if node.op_type == "Conv" else {}
     nodes = [
@@ -280,9 +283,10 @@ def _integer_nodes(graph: Graph, node: Node, weight: np.ndarray, recipe: Recipe)
         Node("Mul", [f"{source}.s", f"{base}.weight.s"], [f"{base}.scale"]),
         Node("Mul", [f"{base}.f", f"{base}.scale"], [target]),
     ]
-    if len(node.inputs) > 2 and node.inputs[2]:
+    bias = graph.constants[node.inputs[2]] if len(node.inputs) > 2 and node.inputs[2] else None
+    if bias is not None and bias.any():
         nodes[-1].outputs = [f"{base}.p"]
-        graph.constants[f"{base}.bias.f"] = graph.constants[node.inputs[2]].reshape(output)
+        graph.constants[f"{base}.bias.f"] = bias.reshape(output)
         nodes.append(Node("Add", [f"{base}.p", f"{base}.bias.f"], [target]))
     return nodes
 

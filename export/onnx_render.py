@@ -8,21 +8,20 @@ and pooling run channels first, as ONNX has it; whatever else has four axes stay
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from export.onnx_graph import INPUT_NAME, OUTPUT_NAME, Graph, Node
-from export.onnx_operators import TO_NCHW, TO_NHWC, WRITERS
+from export.onnx_operators import TO_NCHW, TO_NHWC, WRITERS, deals
 from foundation.errors import UnsupportedError
 from quantize.affine import IntType, QuantParams
-from quantize.execute import no_integer_form
 from quantize.graph import Fused, Op, OpKind
 from quantize.graph import Graph as Canonical
 from quantize.plan import QuantizationPlan
-from quantize.recipes import Layout, no_wide_onnx
+from quantize.recipes import Granularity, Layout, WeightRange, no_wide_onnx
 
 
 def render(graph: Canonical, plan: QuantizationPlan, layout: Layout) -> Graph:
@@ -44,6 +43,41 @@ def render(graph: Canonical, plan: QuantizationPlan, layout: Layout) -> Graph:
     return Rendering(graph, plan).whole(layout)
 
 
+NO_PLAN = QuantizationPlan("", {}, {}, Granularity.PER_CHANNEL, WeightRange.FULL)
+"""Leaves everything in float32."""
+
+
+def require_writable(graph: Canonical, layout: Layout) -> None:
+    """Refuse a network that ``render`` cannot write, before minutes go into its plan.
+
+    Args:
+        graph: canonical float graph.
+        layout: axes of the file's input.
+
+    Raises:
+        UnsupportedError: an operator without a form in an int8 ONNX file, or one that needs
+            channels last in a file with channels first; names it.
+    """
+    written = Rendering(graph, NO_PLAN).whole(layout)
+    refuse_stray_transposes(written, layout)
+
+
+def refuse_stray_transposes(graph: Graph, layout: Layout) -> None:
+    """Refuse a file with channels first in which an operator needs them last.
+
+    Raises:
+        UnsupportedError: names the first of them.
+    """
+    stray = [n.outputs[0] for n in graph.nodes if n.op_type == "Transpose" and not deals(n)]
+    if layout is Layout.NCHW and stray:
+        raise UnsupportedError(
+            "an NCHW file has no Transpose but those of channel shuffles, so each operator must "
+            "have a channels-first form",
+            received=f"a network that needs NHWC at {', '.join(stray[:3])}",
+            remedy="use the layout nhwc for it",
+        )
+
+
 @dataclass
 class Rendering:
     """One graph while it is built.
@@ -56,6 +90,7 @@ class Rendering:
         first: activations of four axes that stand channels first.
         names: of the float value of each activation, for its readers.
         moved: likewise, in the other layout.
+        writers: what writes each kind of operator.
     """
 
     source: Canonical
@@ -65,6 +100,7 @@ class Rendering:
     first: set[str] = field(default_factory=set)
     names: dict[str, str] = field(default_factory=dict)
     moved: dict[str, str] = field(default_factory=dict)
+    writers: Mapping[str, Callable[[Rendering, Op], None]] = field(default_factory=lambda: WRITERS)
 
     def whole(self, layout: Layout) -> Graph:
         """All of it."""
@@ -78,9 +114,9 @@ class Rendering:
             name = self.requantize(self.source.input, INPUT_NAME, f"{INPUT_NAME}.dq")
         self.names[self.source.input] = name
         for op in self.source.ops:
-            writer = WRITERS.get(op.kind)
+            writer = self.writers.get(op.kind)
             if writer is None:
-                raise no_integer_form(op)
+                raise no_onnx_form(op)
             writer(self, op)
         classes = self.source.tensors[self.source.output].shape[1:]
         last = self.names[self.source.output]
@@ -103,6 +139,21 @@ class Rendering:
         """Store a value; give its name."""
         self.constants[name] = value
         return name
+
+    def value(self, op: Op, position: int) -> np.ndarray:
+        """A stored operand that is no number of the network: axes, sizes, a weight.
+
+        Raises:
+            UnsupportedError: the network computes it.
+        """
+        tensor = op.inputs[position]
+        if not self.source.is_constant(tensor):
+            raise UnsupportedError(
+                "weights, axes and sizes are stored in the network",
+                received=f"{op.kind} {op.name}, which reads {tensor or 'none'}",
+                remedy="replace that layer, or use another recipe",
+            )
+        return self.source.value(tensor)
 
     def read(self, op: Op, position: int, *, channels_first: bool | None = None) -> str:
         """The float name of an operand, in the layout that the operator wants.
@@ -183,14 +234,31 @@ class Rendering:
         ]
         return self.add("Clip", [value, *ends], f"{op.name}.in.float")
 
-    def stored(self, tensor: str, role: str, op: Op, order: tuple[int, ...] | None) -> str:
-        """A constant: dequantized where the plan has integers for it, else float."""
+    def stored(
+        self,
+        tensor: str,
+        role: str,
+        op: Op,
+        order: tuple[int, ...] | None,
+        shape: tuple[int, ...] | None = None,
+    ) -> str:
+        """A constant: dequantized where the plan has integers for it, else float.
+
+        Args:
+            tensor: its name in the canonical graph.
+            role: what the operator has it for; part of its name in the file.
+            op: that reads it.
+            order: permutation of its axes; None keeps them.
+            shape: that it is given before; None keeps its own.
+        """
         decided = self.plan.constants.get(tensor)
         base = f"{op.name}.{role}"
         if decided is None or op.name in self.plan.float_ops:
             value = self.source.value(tensor)
+            value = value if shape is None else value.reshape(shape)
             return self.constant(base, value if order is None else value.transpose(order))
         integers, params = decided.integers, decided.params
+        integers = integers if shape is None else integers.reshape(shape)
         axis = params.axis
         if order is not None:
             integers = integers.transpose(order)
@@ -207,20 +275,27 @@ class Rendering:
         """An operand of an elementwise operator, aligned with the axes of the other one."""
         value = self.source.value(tensor)
         rank = len(self.source.tensors[op.name].shape)
-        order = None
+        order = spread = None
         if channels_first and value.ndim == 4:
             order = tuple(TO_NCHW)
-        elif channels_first and rank == 4 and value.ndim == 1 and value.size > 1:
-            raise UnsupportedError(
-                "an operand for each channel has four axes",
-                received=f"{op.kind} {op.name} with a constant of {list(value.shape)}",
-                remedy="report this model to the project",
-            )
-        return self.stored(tensor, f"const{op.inputs.index(tensor)}", op, order)
+        elif channels_first and rank == 4 and value.size > 1:
+            # As it broadcasts over [b, h, w, c], with all four axes: [1, 1, 1, c], say.
+            order = tuple(TO_NCHW)
+            spread = (1,) * (4 - value.ndim) + value.shape
+        return self.stored(tensor, f"const{op.inputs.index(tensor)}", op, order, spread)
 
     def shape(self, op: Op) -> tuple[int, ...]:
         """Of an operator's first result, for a batch of one."""
         return self.source.tensors[op.name].shape
+
+
+def no_onnx_form(op: Op) -> UnsupportedError:
+    """The error for an operator that a file of this recipe has no form for."""
+    return UnsupportedError(
+        "every operator of a network has a form in the .onnx file of a recipe",
+        received=f"{op.kind}, which gives {op.name}",
+        remedy="replace that layer, or use another recipe",
+    )
 
 
 def _held_by_quantizer(fused: Fused, params: QuantParams) -> bool:

@@ -6,11 +6,11 @@ import json
 from typing import TYPE_CHECKING
 
 from export.onnx_check import check_graph
-from export.onnx_convert import float_graph
+from export.onnx_float import check_equal, render_float, require_image_model
 from export.onnx_graph import BATCH_NAME, Graph, from_model, to_model
 from export.onnx_inspect import inspect, load, read_card
 from export.onnx_quantize import dynamic_int8, static_int8, to_float16
-from export.onnx_render import render
+from export.onnx_render import render, require_writable
 from export.onnx_runtime import run_model
 from export.target import CARD_KEY, ArtifactCard, ExportRequest, ExportTarget
 from foundation.errors import InvalidInputError, UnsupportedError
@@ -58,12 +58,23 @@ def _graph(request: ExportRequest) -> Graph:
     recipe = request.recipe
     if request.planned is not None:
         return render(request.planned.graph, request.planned.plan, recipe.layout)
-    graph = float_graph(request.model, recipe.layout)
+    graph = _float_graph(request)
     if recipe.precision is Precision.INT8:
         return static_int8(graph, recipe, request.calibration)
     if recipe.precision is Precision.DYNAMIC:
         return dynamic_int8(graph, recipe)
     return to_float16(graph) if recipe.precision is Precision.FLOAT16 else graph
+
+
+def _float_graph(request: ExportRequest) -> Graph:
+    """The network in float32, found to give what the model gives."""
+    from export.tflite import canonical
+
+    require_image_model(request.model)
+    make = request.graph or (lambda: canonical(request.model, request.preprocessing))
+    graph = render_float(make(), request.recipe.layout)
+    check_equal(graph, request.recipe.layout, request.model)
+    return graph
 
 
 def _refuse_unsupported(recipe: Recipe) -> None:
@@ -145,5 +156,6 @@ TARGET = ExportTarget(
     write=write,
     inspect=inspect,
     read_card=read_card,
-    packages=("onnx", "onnxruntime", "tf2onnx", "keras", "tensorflow", "numpy"),
+    packages=("onnx", "onnxruntime", "keras", "tensorflow", "ai-edge-litert", "numpy"),
+    require_writable=lambda graph, recipe: require_writable(graph, recipe.layout),
 )

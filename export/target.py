@@ -14,6 +14,7 @@ from calibration_data.preprocessing import Preprocessing
 from export.inspection import Inspection
 from foundation.errors import InvalidInputError
 from foundation.foreign import reading
+from quantize.graph import Graph
 from quantize.plan import PlannedNetwork
 from quantize.recipes import Recipe
 
@@ -35,6 +36,8 @@ class ExportRequest:
             when the recipe needs none.
         seed: of anything random in the target.
         planned: the integers, of a recipe that has a plan; None for the target's own.
+        graph: gives the canonical float graph of the model, which a caller may have already; None
+            for a target that needs it to make it.
     """
 
     model: keras.Model
@@ -43,6 +46,7 @@ class ExportRequest:
     calibration: Callable[[], Iterator[np.ndarray]] | None = None
     seed: int = 0
     planned: PlannedNetwork | None = None
+    graph: Callable[[], Graph] | None = None
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,8 @@ class ExportTarget:
         read_card: path -> contract, recipe and other values that ``write`` put in; None when the
             file carries none (a foreign file).
         packages: distributions whose versions shape the file.
+        require_writable: (canonical float graph, recipe) raises UnsupportedError where ``write``
+            would once the plan is made; None where every graph that has a plan can be written.
     """
 
     name: str
@@ -67,6 +73,7 @@ class ExportTarget:
     inspect: Callable[[Path], Inspection] = field(repr=False)
     read_card: Callable[[Path], ArtifactCard | None] = field(repr=False)
     packages: tuple[str, ...] = ()
+    require_writable: Callable[[Graph, Recipe], None] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)

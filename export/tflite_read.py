@@ -70,7 +70,7 @@ class _Reading:
             tensors[names[index]] = Tensor(names[index], shape, value)
         ops = [self._op(operator, names, tensors) for operator in source.operators]
         graph = Graph(tuple(ops), tensors, INPUT_NAME, OUTPUT_NAME)
-        return _with_batch(graph.pruned(ops))
+        return _with_vectors_spread(_with_batch(graph.pruned(ops)))
 
     def _op(self, operator: Any, names: dict[int, str], tensors: dict[str, Tensor]) -> Op:
         code = self.model.operatorCodes[operator.opcodeIndex]
@@ -174,6 +174,40 @@ def _drops_batch(graph: Graph, op: Op) -> bool:
             for reader in readers
         )
     )
+
+
+def _with_vectors_spread(graph: Graph) -> Graph:
+    """The graph with a vector for each image as ``[1, 1, 1, c]`` where it meets an image.
+
+    The converter leaves the reshape of ``[1, c]`` before a product with ``[1, h, w, c]`` out, which
+    holds for a batch of one.
+    """
+    kept: list[Op] = []
+    tensors = dict(graph.tensors)
+    for op in graph.ops:
+        rank = len(graph.tensors[op.name].shape)
+        if op.kind in ELEMENTWISE and rank > 2:
+            inputs = []
+            for name in op.inputs:
+                shape = tensors[name].shape
+                if not graph.is_constant(name) and len(shape) == 2:
+                    shape = (1,) * (rank - 1) + shape[1:]
+                    name = _spread(name, shape, kept, tensors)
+                inputs.append(name)
+            op = replace(op, inputs=tuple(inputs))
+        kept.append(op)
+    return replace(graph, ops=tuple(kept), tensors=tensors)
+
+
+def _spread(name: str, shape: tuple[int, ...], ops: list[Op], tensors: dict[str, Tensor]) -> str:
+    """Name of a vector's reshape, which is made unless it is there."""
+    result = f"{name}_spread"
+    if result not in tensors:
+        stored = f"{result}.const1"
+        tensors[stored] = Tensor(stored, (len(shape),), np.array(shape, np.int32))
+        tensors[result] = Tensor(result, shape)
+        ops.append(Op(OpKind.RESHAPE, (name, stored), (result,), {}, "ReshapeOptions"))
+    return result
 
 
 _DTYPES: dict[int, Any] = {0: np.float32, 2: np.int32, 4: np.int64}

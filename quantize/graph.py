@@ -77,6 +77,17 @@ SAME_SCALE = (
 )
 """Operators whose result has the scale and zero point of their input (quantization_spec)."""
 
+MOVES = (
+    OpKind.MAX_POOL,
+    OpKind.RESHAPE,
+    OpKind.TRANSPOSE,
+    OpKind.SPLIT,
+    OpKind.STRIDED_SLICE,
+    OpKind.PAD,
+    OpKind.CONCATENATION,
+)
+"""Operators whose results are numbers of their inputs, on one scale with them: no new rounding."""
+
 
 @dataclass(frozen=True)
 class Op:

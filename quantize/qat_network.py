@@ -14,7 +14,7 @@ import numpy as np
 
 from foundation.errors import UnsupportedError
 from quantize.execute import run_op
-from quantize.graph import Fused, Graph, Op, OpKind, Tensor
+from quantize.graph import MOVES, Fused, Graph, Op, OpKind, Tensor
 from quantize.plan import QuantizationPlan
 from quantize.qat_quantizers import Quantizers, wrapped
 
@@ -23,16 +23,6 @@ BIAS_SHARE = 0.02
 weight does."""
 
 _PADDING = ("same", "valid")
-_MOVES = (
-    OpKind.MAX_POOL,
-    OpKind.RESHAPE,
-    OpKind.TRANSPOSE,
-    OpKind.SPLIT,
-    OpKind.STRIDED_SLICE,
-    OpKind.PAD,
-    OpKind.CONCATENATION,
-)
-"""Operators whose results are integers already when their inputs are."""
 
 
 @dataclass(frozen=True)
@@ -178,7 +168,7 @@ class _Builder:
         sources = [self.values[n] for n in given]
         shapes = [self.graph.tensors[n].shape[1:] for n in op.outputs]
         layer = _operation(compute, shapes, f"op_{len(self.values)}")
-        quiet = op.kind in _MOVES or len(op.outputs) > 1
+        quiet = op.kind in MOVES or len(op.outputs) > 1
         ends = Quantizers(output=None if quiet else self._params(op.name))
         result = wrapped(layer, ends)(sources if len(sources) > 1 else sources[0])
         results = result if len(op.outputs) > 1 else [result]

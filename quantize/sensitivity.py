@@ -16,7 +16,7 @@ import numpy as np
 from foundation.errors import InvalidInputError
 from quantize.engine import EFFORTS, PlanRequest, Settled, layer_settings
 from quantize.execute import constants, dequantized, forward, quantized, run_op, schedule
-from quantize.graph import SAME_SCALE, Graph, Op, OpKind
+from quantize.graph import MOVES, Graph, Op
 from quantize.layers import Solved, solve
 from quantize.moments import moments
 from quantize.parallel import one_blas_thread
@@ -27,9 +27,6 @@ BATCH = 8
 
 INPUT_KIND = "INPUT"
 """Stands for the kind of an operator in the row of the image."""
-
-_MOVES = frozenset(SAME_SCALE) - {OpKind.AVERAGE_POOL}
-"""Operators whose results are numbers of their input: they add no rounding."""
 
 
 @dataclass(frozen=True)
@@ -247,7 +244,7 @@ def _changes(
             layer = solved[op.name]
             other = {op.inputs[1]: layer.weight.to_float(), op.inputs[2]: layer.bias.to_float()}
             yield _Change((op.name, "weights"), op, values=other)
-        if op.kind not in _MOVES:
+        if op.kind not in MOVES:
             yield _Change((op.name, "activations"), op, rounded={n: params[n] for n in op.outputs})
 
 

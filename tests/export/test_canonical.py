@@ -263,3 +263,14 @@ def test_an_addition_of_single_pixels_runs_on_batches() -> None:
     images = _photos(5, 4)
     graph = canonical(model, replace(CONTRACT, size=(4, 4)))
     np.testing.assert_allclose(run(graph, images), answers(model, images), rtol=0, atol=1e-5)
+
+
+def test_a_gate_of_one_vector_for_each_image_runs_on_batches() -> None:
+    """There the converter leaves out the reshape of the vector to ``[1, 1, 1, c]``."""
+    image = keras.Input((4, 4, 3))
+    x = L.Conv2D(4, 3)(image)
+    gate = L.Reshape((1, 1, 4))(L.Dense(4, "sigmoid")(L.GlobalAveragePooling2D()(x)))
+    model = keras.Model(image, L.Flatten()(L.Multiply()([x, gate])))
+    images = _photos(4, 4)
+    graph = canonical(model, replace(CONTRACT, size=(4, 4)))
+    np.testing.assert_allclose(run(graph, images), answers(model, images), rtol=0, atol=1e-5)

@@ -54,21 +54,21 @@ def test_compute_types(files: Path) -> None:
 
 def test_scales_of_weights_and_activations(files: Path) -> None:
     tensors = {t.name: t for t in TARGET.inspect(files / "onnx-int8.onnx").tensors}
-    weight = tensors["Conv1.weight.q"]
+    weight = tensors["Conv1_relu.weight.q"]
     assert (weight.dtype, weight.axis, len(weight.scale)) == ("int8", 0, weight.shape[0])
     assert weight.constant
     assert weight.size_bytes == np.prod(weight.shape)
     assert set(weight.zero_point) == {0}
-    assert tensors["predictions.weight.q"].axis == 1
-    image = tensors["Transpose_0.q"]
+    assert tensors["scores.weight.q"].axis == 0
+    image = tensors["image.moved.q"]
     assert (image.dtype, image.axis, len(image.scale)) == ("uint8", None, 1)
     assert image.scale[0] == pytest.approx(2 / 255, rel=0.01)
-    bias = tensors["Conv1.bias.q"]
+    bias = tensors["Conv1_relu.bias.q"]
     assert bias.dtype == "int32"
     np.testing.assert_allclose(bias.scale, np.array(weight.scale) * image.scale[0], rtol=1e-5)
-    assert tensors["Conv1.weight.s"].scale == ()
+    assert tensors["Conv1_relu.weight.s"].scale == ()
     one = {t.name: t for t in TARGET.inspect(files / "onnx-int8-per-tensor.onnx").tensors}
-    assert (one["Conv1.weight.q"].axis, len(one["Conv1.weight.q"].scale)) == (None, 1)
+    assert (one["Conv1_relu.weight.q"].axis, len(one["Conv1_relu.weight.q"].scale)) == (None, 1)
 
 
 @pytest.mark.parametrize("content", [b"", b"\x00" * 64, b"PK\x03\x04 no model", b"\x08\x08"])

@@ -128,7 +128,7 @@ def test_nodes_are_named_after_layers(tmp_path: Path) -> None:
     path = tmp_path / "net.onnx"
     TARGET.write(request_for(build("functional", tmp_path), recipe("onnx-float32"), SIZE), path)
     names = {node.name for node in onnx.load(path).graph.node if node.op_type == "Conv"}
-    assert {"stem", "wide", "project", "head"} < names
+    assert {"wide", "project", "head"} < names
 
 
 def channels_model(scale):

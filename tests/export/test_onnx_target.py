@@ -177,8 +177,7 @@ def test_weight_ranges_and_scales(written: tuple[Recipe, Path]) -> None:
         depthwise = node.op_type == "Conv" and weight.shape[1] == 1
         safe = asked.weight_range is WeightRange.SATURATION_SAFE and not depthwise
         if safe:  # the products of two neighbours with uint8 activations fit in 16 bits
-            rows = weight if node.op_type == "Conv" else weight.T
-            rows = np.moveaxis(rows, 1, -1).reshape(len(rows), -1)
+            rows = np.moveaxis(weight, 1, -1).reshape(len(weight), -1)
             positive, negative = np.maximum(rows, 0), np.maximum(-rows, 0)
             step = 2 if weight.shape[1] % 2 == 0 or node.op_type == "Gemm" else 1
             for part in (positive, negative):
@@ -188,8 +187,7 @@ def test_weight_ranges_and_scales(written: tuple[Recipe, Path]) -> None:
         else:
             assert np.abs(weight).max() == 127
         one = asked.granularity is Granularity.PER_TENSOR
-        channels = weight.shape[0] if node.op_type == "Conv" else weight.shape[1]
-        assert scale.size == (1 if one else channels)
+        assert scale.size == (1 if one else len(weight))
         seen["depthwise" if depthwise else "ordinary"] += 1
     assert seen == {"depthwise": 6, "ordinary": 14}
 
@@ -225,7 +223,7 @@ def test_dynamic_weights_are_unsigned(model: Any, tmp_path: Path) -> None:
 def test_same_bytes_for_the_same_request(name: str, model: Any, tmp_path: Path) -> None:
     first, second = tmp_path / "1.onnx", tmp_path / "2.onnx"
     TARGET.write(request_for(model, recipe(name)), first)
-    # A network built anew has other automatic names, and the converter's counters have moved on.
+    # A network built anew has other automatic names.
     TARGET.write(request_for(small_model(), recipe(name)), second)
     assert first.read_bytes() == second.read_bytes()
 

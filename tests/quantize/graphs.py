@@ -118,6 +118,17 @@ def _window(stride: int, fused: Fused) -> dict[str, int]:
     }
 
 
+def sliced(b: Builder, name: str, source: str, begin: tuple[int, ...], end: tuple[int, ...]) -> str:
+    """What stands between two places on each axis, as a Cropping2D gives it."""
+    ends = {"begin": begin, "end": end, "strides": (1,) * len(begin)}
+    stored = [b.constant(f"{name}.{k}", np.array(v, np.int32)) for k, v in ends.items()]
+    shape = tuple(high - low for low, high in zip(begin, end, strict=True))
+    masks = {f"{m}Mask": 0 for m in ("begin", "end", "ellipsis", "newAxis", "shrinkAxis")}
+    options = {**masks, "offset": False}
+    inputs = (source, *stored)
+    return b.op(OpKind.STRIDED_SLICE, name, inputs, shape, "StridedSliceOptions", **options)
+
+
 def bottlenecks(seed: int, blocks: int = 2, classes: int = 4, fused: Fused = Fused.RELU6) -> Graph:
     """Inverted residuals on one stream: every add joins the linear bottleneck before it."""
     b = Builder(np.random.default_rng(seed))

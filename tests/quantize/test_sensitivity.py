@@ -12,13 +12,13 @@ import pytest
 from foundation.errors import InvalidInputError
 from quantize.engine import PlanRequest, make_plan, settled
 from quantize.execute import dequantized, quantized, run
-from quantize.graph import OpKind
+from quantize.graph import MOVES, OpKind
 from quantize.mixed_precision import Noise, growing
 from quantize.plan import PlannedNetwork
 from quantize.recipes import Optimization
 from quantize.sensitivity import INPUT_KIND, LabelledImages, sensitivity, solved_alone
 from quantize.simulate import float_share, simulated
-from tests.quantize.graphs import Builder, bottlenecks, calibration, images, sqnr_db
+from tests.quantize.graphs import Builder, bottlenecks, calibration, images, sliced, sqnr_db
 
 REQUEST = PlanRequest(optimization=Optimization.FAST)
 JUDGED = images(20, seed=7)
@@ -114,6 +114,27 @@ def test_image_and_moving_operators() -> None:
     assert rows["conv"].multiply_adds == 8 * 8 * 3 * 4
     assert rows["scores"].multiply_adds == 16
     assert float_share(b.graph(), ["scores"]) == pytest.approx(16 / (16 + 768))
+
+
+def test_operators_that_move_numbers_are_charged_nothing_and_share_one_scale() -> None:
+    b = Builder(np.random.default_rng(0))
+    first, second = b.conv("first", "image", 4), b.conv("second", "image", 2)
+    joined = b.op(
+        OpKind.CONCATENATION, "joined", (first, second), (1, 8, 8, 6), "ConcatenationOptions",
+        axis=3, fusedActivationFunction=0,
+    )  # fmt: skip
+    widths = b.constant("widths", np.array([[0, 0], [1, 1], [1, 1], [0, 0]], np.int32))
+    padded = b.op(OpKind.PAD, "padded", (joined, widths), (1, 10, 10, 6), "PadOptions")
+    cut = sliced(b, "cut", padded, (0, 1, 2, 0), (1, 9, 9, 6))
+    b.dense("scores", b.mean("mean", cut), 4)
+    decided = settled(b.graph(), calibration(), None, REQUEST)
+    moving = [op for op in b.graph().ops if op.kind in MOVES]
+    assert [op.name for op in moving] == ["joined", "padded", "cut"]
+    rows = {row.name for row in sensitivity(decided, REQUEST, labelled(None)).layers}
+    assert rows == {"image", "first", "second", "mean", "scores"}
+    for op in moving:  # otherwise there would be noise to charge
+        given = [decided.params[n] for n in op.inputs if not b.graph().is_constant(n)]
+        assert given == [decided.params[op.name]] * len(given)
 
 
 def test_no_image_to_judge_on_is_refused() -> None:

@@ -1,0 +1,118 @@
+"""Slices of an int8 network (NASNet, every Cropping2D), and what is refused before the plan."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from calibration_data.preprocessing import Crop, Preprocessing
+from edgequant import pipeline, planning
+from edgequant.pipeline import Prepared, quantize
+from edgequant.planning import Planner
+from export.onnx_check import check_graph
+from export.onnx_graph import to_model
+from export.onnx_render import render, require_writable
+from export.onnx_runtime import run_model
+from export.target import ArtifactCard
+from export.tflite_metadata import finish
+from export.tflite_write import render as render_tflite
+from foundation.errors import UnsupportedError
+from quantize.engine import PlanRequest, make_plan
+from quantize.graph import Graph, OpKind
+from quantize.plan import PlannedNetwork
+from quantize.recipes import IoType, Layout, Optimization, recipe
+from quantize.simulate import simulated
+from tests.export.tflite_cases import predict
+from tests.quantize.graphs import Builder, calibration, images, sliced, sqnr_db
+
+
+def cropped() -> Graph:
+    b = Builder(np.random.default_rng(2))
+    image = sliced(b, "cut_image", "image", (0, 1, 0, 0), (1, 8, 7, 3))
+    inside = sliced(b, "cut", b.conv("stem", image, 8, kernel=3), (0, 2, 1, 2), (1, 6, 7, 8))
+    b.dense("scores", b.mean("pool", b.conv("next", inside, 6, kernel=3)), 4)
+    return b.graph()
+
+
+def over_channels() -> Graph:
+    """A mean that ONNX Runtime has no integer kernel for."""
+    b = Builder(np.random.default_rng(2))
+    image = b.conv("stem", "image", 8, kernel=3)
+    axes = b.constant("mean.axes", np.array([3], np.int32))
+    mean = b.op(OpKind.MEAN, "mean", (image, axes), (1, 8, 8, 1), "ReducerOptions", keepDims=True)
+    b.dense("scores", b.mean("pool", b.conv("next", mean, 6)), 4)
+    return b.graph()
+
+
+@pytest.mark.parametrize("layout", list(Layout))
+def test_a_slice_computes_what_the_plan_says(layout: Layout, tmp_path: Path) -> None:
+    graph, pictures = cropped(), images(6, seed=8)
+    plan = make_plan(graph, calibration(), None, PlanRequest(optimization=Optimization.FAST))
+    network = PlannedNetwork(plan.network(graph), plan)
+    expected = simulated(network, pictures)
+    written = render(network.graph, plan, layout)
+    assert check_graph(written, recipe("onnx-int8")) is None
+    assert sqnr_db(expected, run_model(to_model(written), pictures, layout)) > 25
+    nodes = written.nodes
+    slices = [i for i, node in enumerate(nodes) if node.op_type == "Slice"]
+    assert len(slices) == 2
+    makers = written.producers()
+    for place in slices:
+        assert makers[nodes[place].inputs[0]].op_type == "DequantizeLinear"
+        assert nodes[place + 1].op_type == "QuantizeLinear"
+    card = ArtifactCard(Preprocessing(size=(8, 8), crop=Crop.PAD), recipe("tflite-int8"))
+    path = tmp_path / "a.tflite"
+    path.write_bytes(finish(render_tflite(network.graph, plan, IoType.INT8), card))
+    assert sqnr_db(expected, predict(path, pictures)) > 25
+
+
+def test_what_is_not_written_is_said_without_a_plan() -> None:
+    require_writable(cropped(), Layout.NCHW)
+    with pytest.raises(UnsupportedError, match="mean over the axes"):
+        require_writable(over_channels(), Layout.NHWC)
+
+
+def test_a_slice_of_the_batch_is_refused() -> None:
+    b = Builder(np.random.default_rng(2))
+    image = b.conv("stem", "image", 4)
+    b.dense("scores", b.mean("pool", sliced(b, "cut", image, (1, 0, 0, 0), (1, 8, 8, 4))), 4)
+    with pytest.raises(UnsupportedError, match="cut with the batch cut"):
+        require_writable(b.graph(), Layout.NHWC)
+
+
+def planner(graph: Graph) -> Planner:
+    made = Planner(None, Preprocessing((8, 8), Crop.PAD), None)  # type: ignore[arg-type]
+    made.__dict__["graph"] = graph
+    return made
+
+
+def no_plan(*_: object, **__: object) -> None:
+    raise AssertionError("a plan was made")
+
+
+def test_the_planner_refuses_before_it_plans(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planning, "make_plan", no_plan)
+    with pytest.raises(UnsupportedError, match="mean over the axes"):
+        planner(over_channels()).planned(recipe("onnx-int8"), lambda _: None)
+
+
+def test_a_command_refuses_its_last_file_before_the_plan_of_its_first(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    graph = over_channels()
+    planned = planner(graph)
+
+    class Request:
+        recipes = (recipe("tflite-int8"), recipe("onnx-int8"))
+        force = True
+
+    prepared = Prepared(None, planned.contract, None)  # type: ignore[arg-type]
+    prepared.__dict__["planner"] = planned
+    monkeypatch.setattr(planning, "make_plan", no_plan)
+    monkeypatch.setattr(pipeline, "prepare_shown", lambda *_: prepared)
+    monkeypatch.setattr(pipeline, "artifact_key", lambda *_: "")
+    monkeypatch.setattr(pipeline, "artifact_path", lambda *_: tmp_path / "a")
+    with pytest.raises(UnsupportedError, match="mean over the axes"):
+        quantize(Request(), None, None)  # type: ignore[arg-type]
