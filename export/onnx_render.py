@@ -190,6 +190,10 @@ class Rendering:
         tensor = output or op.name
         params = self.plan.activations.get(tensor)
         if params is None or not _held_by_quantizer(op.fused, params):
+            if op.fused is not Fused.NONE and op.name not in self.plan.float_ops:
+                # The runtime computes in integers what a quantizer follows; behind one of the same
+                # scale the activation changes no integer that it would not have changed before it.
+                value = self.requantize(tensor, value, f"{tensor}.whole.dq")
             value = self._activate(op.fused, value)
         if first and len(self.source.tensors[tensor].shape) == 4:
             self.first.add(tensor)

@@ -130,12 +130,28 @@ class _Reading:
             readers = self.readers.get(name, [])
             found = next((n for n in readers if n.op_type == "QuantizeLinear"), None)
             if found is not None:
+                found = self._behind_activation(found) or found
                 return found.outputs[0], as_int8(self._params(found, None))
             onwards = [node for node in readers if node.op_type in _PASSED]
             if len(readers) != 1 or not onwards:
                 return "", None
             name = onwards[0].outputs[0]
         return "", None
+
+    def _behind_activation(self, quantizer: Node) -> Node | None:
+        """The second quantizer of an operator whose activation stands between two.
+
+        An activation that is an operator of its own has a name.
+        """
+        node = quantizer
+        for op_types in (("DequantizeLinear",), ("Relu", "Clip"), ("QuantizeLinear",)):
+            readers = self.readers.get(node.outputs[0], [])
+            if len(readers) != 1 or readers[0].op_type not in op_types:
+                return None
+            node = readers[0]
+            if node.op_type in ("Relu", "Clip") and node.name:
+                return None
+        return node
 
     def _params(self, node: Node, dtype: IntType | None) -> QuantParams:
         constants = self.graph.constants

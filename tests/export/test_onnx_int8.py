@@ -1,7 +1,8 @@
-"""Slices of an int8 network (NASNet, every Cropping2D), and what is refused before the plan."""
+"""Operators of int8 files that no registered network has, and what is refused before the plan."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +16,13 @@ from export.onnx_check import check_graph
 from export.onnx_graph import to_model
 from export.onnx_render import render, require_writable
 from export.onnx_runtime import run_model
+from export.onnx_steps import onnx_steps
 from export.target import ArtifactCard
 from export.tflite_metadata import finish
 from export.tflite_write import render as render_tflite
 from foundation.errors import UnsupportedError
 from quantize.engine import PlanRequest, make_plan
-from quantize.graph import Graph, OpKind
+from quantize.graph import Fused, Graph, OpKind
 from quantize.plan import PlannedNetwork
 from quantize.recipes import IoType, Layout, Optimization, recipe
 from quantize.simulate import simulated
@@ -44,6 +46,56 @@ def over_channels() -> Graph:
     mean = b.op(OpKind.MEAN, "mean", (image, axes), (1, 8, 8, 1), "ReducerOptions", keepDims=True)
     b.dense("scores", b.mean("pool", b.conv("next", mean, 6)), 4)
     return b.graph()
+
+
+def joined_with_a_rectifier() -> Graph:
+    """As in DenseNet: a rectified result has the scale of a concatenation with negative numbers."""
+    b = Builder(np.random.default_rng(2))
+    first = b.conv("first", "image", 4, kernel=3, fused=Fused.RELU6)
+    second = b.conv("second", "image", 4, kernel=3)
+    joined = b.op(
+        OpKind.CONCATENATION, "joined", (first, second), (1, 8, 8, 8), "ConcatenationOptions",
+        axis=3, fusedActivationFunction=0,
+    )  # fmt: skip
+    b.dense("scores", b.mean("pool", b.conv("next", joined, 6, kernel=3)), 4)
+    return b.graph()
+
+
+def rows_of_pixels() -> Graph:
+    """A matrix product on each pixel, as Keras's Dense on an image."""
+    b = Builder(np.random.default_rng(2))
+    image = b.conv("stem", "image", 8, kernel=3)
+    options = {"keepNumDims": True, "weightsFormat": 0, "fusedActivationFunction": 1}
+    rows = b.op(
+        OpKind.DENSE, "rows", (image, *b.weights("rows", (6, 8), 6)), (1, 8, 8, 6),
+        "FullyConnectedOptions", **options, asymmetricQuantizeInputs=False,
+    )  # fmt: skip
+    b.dense("scores", b.mean("pool", rows), 4)
+    return b.graph()
+
+
+@pytest.mark.parametrize("build", [joined_with_a_rectifier, rows_of_pixels])
+def test_an_operator_computes_what_the_plan_says(
+    build: Callable[[], Graph], tmp_path: Path
+) -> None:
+    graph, pictures = build(), images(6, seed=8)
+    plan = make_plan(graph, calibration(), None, PlanRequest(optimization=Optimization.FAST))
+    network = PlannedNetwork(plan.network(graph), plan)
+    written = render(network.graph, plan, Layout.NHWC)
+    assert check_graph(written, recipe("onnx-int8")) is None
+    expected = simulated(network, pictures)
+    assert sqnr_db(expected, run_model(to_model(written), pictures, Layout.NHWC)) > 25
+
+
+def test_the_steps_of_a_rectified_result_are_those_behind_the_rectifier(tmp_path: Path) -> None:
+    graph = joined_with_a_rectifier()
+    plan = make_plan(graph, calibration(), None, PlanRequest(optimization=Optimization.FAST))
+    path = tmp_path / "a.onnx"
+    written = to_model(render(plan.network(graph), plan, Layout.NHWC))
+    path.write_bytes(written.SerializeToString())
+    steps = {step.name: step for step in onnx_steps(path)}
+    assert steps["first"].tensor == "first.dq.q"
+    assert steps["second"].tensor == "second.dq.q"
 
 
 @pytest.mark.parametrize("layout", list(Layout))
