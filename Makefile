@@ -164,7 +164,7 @@ relu6-study: $(READY) ## measure why ReLU6 quantizes well (RETRAIN=1 trains its 
 	$(EDGEQUANT) study relu6 $(if $(RETRAIN),--retrain --data $(TRAIN_DATA)) $(ARGS)
 
 costs: $(READY) ## count every registered network again (models/costs.csv)
-	$(BIN)/python -m models.cost_table
+	$(BIN)/python -m models.cost.table
 
 digests: $(READY) ## record anew what the shipped networks become
 	$(BIN)/python -m edgequant.digest_record

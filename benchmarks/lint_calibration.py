@@ -23,7 +23,7 @@ from evaluation.lint.calibration import CLIPPED, shares_by_class
 from evaluation.lint.saturation import ranges
 from export.target import target_of
 from models.spec import model_spec
-from models.weights import build_with_weights
+from models.weights.named import build_with_weights
 
 MODEL = "mobilenet_v2_small"
 CALIBRATION, TEST = "fashion_mnist:calibration", "fashion_mnist:test"

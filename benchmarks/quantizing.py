@@ -25,11 +25,11 @@ from benchmarks.accuracy.peer import PER_CHANNEL, load_images, peers
 from benchmarks.accuracy.runs import Effort, Limits, run_job
 from benchmarks.peers.tflite_converter import one_by_one, plain_converter
 from benchmarks.record import Figure, report
+from edgequant.cli.terminal import open_terminal
 from edgequant.requests import MeasureRequest
-from edgequant.terminal import open_terminal
 from foundation.errors import InvalidInputError
 from foundation.threads import cores
-from quantize.float_pass import CalibrationImages, float_pass
+from quantize.ranges.float_pass import CalibrationImages, float_pass
 
 MODELS = ("mobilenet_v2_small",)
 CALIBRATION = "fashion_mnist:calibration"

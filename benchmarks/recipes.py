@@ -20,7 +20,7 @@ from evaluation.latency import latency
 from evaluation.runner import predict_all
 from evaluation.session import runtimes
 from foundation.threads import cores
-from models.loading import ModelRequest
+from models.loading.request import ModelRequest
 from quantize.recipes import RECIPES, Recipe
 
 MODEL = "mobilenet_v2_small"

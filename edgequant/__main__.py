@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgequant.cli import main
+from edgequant.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -28,7 +28,7 @@ from foundation.delivery import deliver as move_in
 from foundation.digests import sha256_of
 from foundation.errors import InvalidInputError
 from foundation.foreign import read_object, read_text, reading
-from quantize.plan import SUFFIX, QuantizationPlan
+from quantize.plans.plan import SUFFIX, QuantizationPlan
 from quantize.recipes import Recipe
 
 SUMS = "SHA256SUMS"

@@ -22,10 +22,10 @@ from edgequant.repeatable import one_order_of_sums
 from edgequant.requests import CalibrationRequest, QuantizeRequest
 from foundation.atomic import write_whole
 from foundation.digests import sha256_of
-from models.loading import ModelRequest
+from models.loading.request import ModelRequest
 from models.spec import ModelSpec
-from models.weights import checkpoint_path
-from quantize.plan import SUFFIX, QuantizationPlan
+from models.weights.named import checkpoint_path
+from quantize.plans.plan import SUFFIX, QuantizationPlan
 from quantize.recipes import Optimization
 
 

@@ -23,8 +23,8 @@ from edgequant.requests import QuantizeRequest
 from foundation.digests import sha256_of
 from foundation.foreign import read_object
 from models.spec import ModelSpec, model_specs
-from models.weights import checkpoint_folder, checkpoint_path, shipped_weights
-from quantize.plan import QuantizationPlan
+from models.weights.named import checkpoint_folder, checkpoint_path, shipped_weights
+from quantize.plans.plan import QuantizationPlan
 from quantize.recipes import RECIPES, Optimization, Recipe, recipe
 
 EFFORTS = (Optimization.FAST, Optimization.DEFAULT, Optimization.BEST)

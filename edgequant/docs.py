@@ -17,11 +17,11 @@ from pathlib import Path
 import click
 
 from calibration_data.datasets.base import dataset_kinds
-from edgequant.cli import cli
+from edgequant.cli.main import cli
 from evaluation.session import runtimes
 from foundation.atomic import write_whole
 from models.spec import model_specs
-from models.weights import known_weights
+from models.weights.named import known_weights
 from quantize.recipes import RECIPES
 from reports import tables
 from reports.accuracy import accuracy_tables

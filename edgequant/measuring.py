@@ -15,8 +15,8 @@ from calibration_data.contract import align_labels
 from calibration_data.datasets.base import Dataset, open_dataset
 from calibration_data.preprocessing import Preprocessing
 from calibration_data.stream import stream
+from edgequant.cli.terminal import Terminal
 from edgequant.requests import MeasureRequest
-from edgequant.terminal import Terminal
 from evaluation.child.policy import OURS, Isolation
 from evaluation.child.session import ForeignFile
 from evaluation.flips import flips
@@ -29,11 +29,11 @@ from evaluation.runner import predict_many
 from evaluation.scores import Scores
 from evaluation.session import RuntimeInfo, Session, runtime_for
 from evaluation.sessions.keras_model import KerasSession
-from export.inspection import Inspection
 from export.target import target_of
 from foundation.errors import GateFailedError, InvalidInputError
 from foundation.threads import cores
-from models.loading import LoadedModel
+from models.loading.request import LoadedModel
+from network.inspection import Inspection
 from quantize.recipes import Precision, Recipe, WeightRange
 
 LATENCY_PLAN = ClockPlan(warmup=10, repeats=300, seconds=3.0)

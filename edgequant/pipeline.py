@@ -31,18 +31,18 @@ from edgequant.artifacts import (
     key_of,
     versions,
 )
+from edgequant.cli.terminal import Terminal
 from edgequant.digests import Digests, plan_digest, remark_on
 from edgequant.planning import Planner
-from edgequant.repair import Limits, Repair, Repairer
+from edgequant.repair.repairer import Limits, Repair, Repairer
 from edgequant.requests import QuantizeRequest
-from edgequant.terminal import Terminal
 from export.target import ExportRequest, export_targets
 from foundation.atomic import require_room
 from foundation.digests import sha256_of
 from foundation.errors import InvalidInputError
-from models.loading import LoadedModel, load
-from quantize.plan import PlannedNetwork
-from quantize.qat_exchange import QatSettings
+from models.loading.request import LoadedModel, load
+from quantize.plans.plan import PlannedNetwork
+from quantize.qat.exchange import QatSettings
 from quantize.recipes import Optimization, Recipe
 
 MOST_SAMPLES = 1000

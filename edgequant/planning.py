@@ -11,14 +11,14 @@ from calibration_data.calibration_set import CalibrationSet
 from calibration_data.preprocessing import Preprocessing
 from export.target import export_targets
 from foundation.errors import InvalidInputError
-from quantize.calibrate import BATCH
+from network.graph import Graph
 from quantize.engine import PlanRequest, make_plan
-from quantize.float_pass import CalibrationImages
-from quantize.graph import Graph
-from quantize.plan import PlannedNetwork
-from quantize.qat import QatSettings, trained_plan
+from quantize.plans.plan import PlannedNetwork
+from quantize.plans.widening import widened
+from quantize.qat.training import QatSettings, trained_plan
+from quantize.ranges.extremes import BATCH
+from quantize.ranges.float_pass import CalibrationImages
 from quantize.recipes import Optimization, Recipe
-from quantize.widening import widened
 
 if TYPE_CHECKING:
     import keras
@@ -45,7 +45,7 @@ class Planner:
     @cached_property
     def graph(self) -> Graph:
         """The canonical float graph."""
-        from export.tflite import canonical
+        from export.tflite.target import canonical
 
         return canonical(self.model, self.contract)
 

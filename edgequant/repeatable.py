@@ -26,7 +26,7 @@ def one_order_of_sums() -> None:
     FMA take those for Haswell. Both are read when the libraries are loaded. LiteRT's XNNPACK adds
     up each result in order by itself, with FMA, whatever the width of the registers (but on AMD's
     first Zen); TensorFlow's inverse roots, which no setting makes equal, are not used
-    (``export.exact_norms``).
+    (``network.exact_norms``).
     """
     os.environ.setdefault(OPERATOR_CORES, "1")
     if _has("avx2", "fma"):

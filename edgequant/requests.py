@@ -10,8 +10,8 @@ from calibration_data.contract import ContractRequest
 from evaluation.child.policy import TIME_LIMIT, Isolation
 from foundation.errors import InvalidInputError
 from foundation.threads import require_threads
-from models.loading import ModelRequest
-from quantize.qat_exchange import QatSettings
+from models.loading.request import ModelRequest
+from quantize.qat.exchange import QatSettings
 from quantize.recipes import Recipe, RepairType, no_wide_onnx
 
 _LONGEST_NAME = 180

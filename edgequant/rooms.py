@@ -21,6 +21,7 @@ ROOMS = (
     "export",
     "foundation",
     "models",
+    "network",
     "quantize",
     "reports",
     "studies",

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from calibration_data.preprocessing import Preprocessing
 from evaluation.proofs.proof import ProofRequest, run_worker
 from evaluation.sessions.tensor_io import Quantization
-from export.tflite_graph import read_flat_model
 from foundation.foreign import reading
 from foundation.scratch import scratch_folder
+from network.tflite.reader import read_flat_model
 
 if TYPE_CHECKING:
     import numpy as np

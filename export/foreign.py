@@ -49,7 +49,7 @@ def admit_tflite(path: Path) -> None:
     Raises:
         InvalidInputError: such an operator, or a damaged file.
     """
-    from export.tflite_graph import builtin_operators, read_flat_model
+    from network.tflite.reader import builtin_operators, read_flat_model
 
     require_regular(path, "a .tflite file can be read")
     known = CUSTOM.union(builtin_operators().values())
@@ -74,7 +74,7 @@ def admit_onnx(path: Path) -> tuple[Path, ...]:
     Raises:
         InvalidInputError: such an operator or place, or a damaged file.
     """
-    from export.onnx_inspect import load
+    from export.onnx.inspect import load
 
     require_regular(path, "a .onnx file can be read")
     model = load(path)

@@ -7,15 +7,16 @@ import pkgutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from calibration_data.preprocessing import Preprocessing
-from export.inspection import Inspection
 from foundation.errors import InvalidInputError
 from foundation.foreign import reading
-from quantize.graph import Graph
-from quantize.plan import PlannedNetwork
+from network.graph import Graph
+from network.inspection import Inspection
+from quantize.plans.plan import PlannedNetwork
 from quantize.recipes import Recipe
 
 if TYPE_CHECKING:
@@ -123,9 +124,10 @@ def parsed_card(text: str | bytes, path: Path, rule: str) -> ArtifactCard:
 
 
 def export_targets() -> dict[str, ExportTarget]:
-    """All targets by name, found by walking this package."""
+    """All targets by name: each package of this room may have a ``target`` with ``TARGET``."""
     package = import_module("export")
-    modules = (import_module(f"export.{m.name}") for m in pkgutil.iter_modules(package.__path__))
+    names = [f"export.{m.name}.target" for m in pkgutil.iter_modules(package.__path__) if m.ispkg]
+    modules = (import_module(name) for name in names if find_spec(name) is not None)
     targets = (module.TARGET for module in modules if hasattr(module, "TARGET"))
     return {target.name: target for target in sorted(targets, key=lambda t: t.name)}
 

@@ -26,7 +26,7 @@ from models.blocks import (
     make_divisible,
 )
 from models.spec import Knob, ModelSpec
-from models.torch_packages import TorchPackage, load_torch_package
+from models.weights.torch_packages import TorchPackage, load_torch_package
 
 if TYPE_CHECKING:
     import keras

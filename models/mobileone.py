@@ -3,7 +3,7 @@
 Source: Vasu et al. 2022, "MobileOne: An Improved One millisecond Mobile Backbone",
 https://arxiv.org/abs/2206.04040, tables 2 and 3 and figure 3. ``build`` gives the form that is
 trained; the pipeline merges its branches before it does anything else, see
-``models.reparameterization``.
+``models.rewriting.reparameterization``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from calibration_data.labels import imagenet_labels
 from calibration_data.preprocessing import Preprocessing
 from foundation.errors import InvalidInputError
 from models.blocks import Activation, activation_layer, batch_norm, make_divisible
-from models.reparameterization import plain_form
+from models.rewriting.reparameterization import plain_form
 from models.spec import ModelSpec
 
 if TYPE_CHECKING:

@@ -10,21 +10,21 @@ import numpy as np
 
 from calibration_data.preprocessing import Preprocessing
 from foundation.errors import InvalidInputError
-from quantize.activations import activation_params
-from quantize.affine import QuantParams, symmetric_params
-from quantize.equalize import equalized
-from quantize.execute import no_integer_form
-from quantize.float_pass import CalibrationImages, checked, float_pass, spread, with_mirrored
-from quantize.graph import Graph, OpKind
-from quantize.layers import LayerSettings
-from quantize.narrowing import narrowed
-from quantize.observe import observed_ranges
-from quantize.pairing import paired
+from network.affine import QuantParams, symmetric_params
+from network.graph import Graph, OpKind
+from network.run_tensorflow import no_integer_form
+from quantize.equalization.equalize import equalized
+from quantize.equalization.pairing import paired
 from quantize.parallel import one_blas_thread
-from quantize.plan import IntegerConstant, QuantizationPlan, digest
+from quantize.plans.plan import IntegerConstant, QuantizationPlan, digest
+from quantize.plans.widening import check_wide, wide_activations, wide_biases
+from quantize.ranges.activations import activation_params
+from quantize.ranges.float_pass import CalibrationImages, checked, float_pass, spread, with_mirrored
+from quantize.ranges.narrowing import narrowed
+from quantize.ranges.observe import observed_ranges
 from quantize.recipes import Granularity, Optimization, RangeMethod, WeightRange
-from quantize.reconstruct import Lockstep
-from quantize.widening import check_wide, wide_activations, wide_biases
+from quantize.rounding.layers import LayerSettings
+from quantize.rounding.reconstruct import Lockstep
 
 MEMORY_BYTES = 2 * 1024**3
 """What the activations of all images that a layer is rounded on may take."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from foundation.atomic import write_whole
-from models.cost import Cost
+from models.cost.counting import Cost
 from reports.figures import log_ticks
 
 if TYPE_CHECKING:

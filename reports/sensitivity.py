@@ -7,7 +7,7 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from quantize.sensitivity import Sensitivity
+from quantize.sensitivity.ranking import Sensitivity
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -24,9 +24,9 @@ from benchmarks.accuracy.peer import GRANULARITIES, peers
 from benchmarks.accuracy.rows import Row
 from benchmarks.accuracy.runs import Effort, Limits, Outcome, run_job
 from calibration_data.stream import stream
+from edgequant.cli.terminal import Terminal, open_terminal
 from edgequant.measuring import Candidate, file_candidate, measure, model_candidate
 from edgequant.requests import MeasureRequest
-from edgequant.terminal import Terminal, open_terminal
 from evaluation.machine import this_machine
 from foundation.digests import sha256_of
 from foundation.errors import EdgequantError, InvalidInputError

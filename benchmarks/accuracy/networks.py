@@ -14,14 +14,14 @@ from benchmarks.accuracy.peer import Job, Source
 from calibration_data.contract import ContractRequest
 from calibration_data.datasets.base import Dataset
 from edgequant.artifacts import Artifact
+from edgequant.cli.terminal import Terminal
 from edgequant.measuring import open_measured
 from edgequant.pipeline import Prepared, open_inputs, prepare_shown, quantize
 from edgequant.requests import CalibrationRequest, MeasureRequest, QuantizeRequest
-from edgequant.terminal import Terminal
 from foundation.atomic import write_whole
 from foundation.digests import sha256_of
-from models.files import MODEL_SUFFIXES
-from models.loading import ModelRequest
+from models.loading.files import MODEL_SUFFIXES
+from models.loading.request import ModelRequest
 from quantize.recipes import recipe
 
 FLOAT_RECIPES = ("tflite-float32", "onnx-float32")

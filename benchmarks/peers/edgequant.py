@@ -25,15 +25,15 @@ def levels() -> tuple[str, ...]:
 
 
 def _optimize() -> Any:
-    import edgequant.cli
+    import edgequant.cli.main
 
-    parameters = edgequant.cli.cli.commands["quantize"].params
+    parameters = edgequant.cli.main.cli.commands["quantize"].params
     return next((p for p in parameters if p.name == "optimize"), None)
 
 
 def quantize(job: Job) -> None:
     """One run of ``edgequant quantize`` for the .tflite and the .onnx."""
-    from edgequant.cli import main
+    from edgequant.cli.main import main
 
     recipes = RECIPES if job.per_channel else tuple(f"{name}-per-tensor" for name in RECIPES)
     level = [] if _optimize() is None else ["--optimize", job.setting]

@@ -20,7 +20,7 @@ def plain_converter(job: Job, images: Any) -> Any:
     import tensorflow as tf
 
     import edgequant  # noqa: F401 - makes the rooms ours
-    from models.loading import ModelRequest, load
+    from models.loading.request import ModelRequest, load
 
     model = load(ModelRequest(job.model)).model
     fixed = keras.Input(batch_shape=(1, *images.shape[1:]))

@@ -24,7 +24,7 @@ def _saturation(
 def _litert_layers(
     path: Path, arguments: dict[str, Any], arrays: tuple[np.ndarray, ...]
 ) -> Sequence[np.ndarray]:
-    from evaluation.parity_layers import litert_layers
+    from evaluation.parity.layers import litert_layers
 
     return litert_layers(path, arguments["input"], arguments["names"], arrays[0])
 
@@ -32,7 +32,7 @@ def _litert_layers(
 def _onnx_layers(
     path: Path, arguments: dict[str, Any], arrays: tuple[np.ndarray, ...]
 ) -> Sequence[np.ndarray]:
-    from evaluation.parity_layers import onnx_layers
+    from evaluation.parity.layers import onnx_layers
 
     return onnx_layers(path, arguments["names"], arrays[0])
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from evaluation.child.policy import OURS, Isolation
 from evaluation.child.session import look_inside
 from evaluation.sessions.tensor_io import ImageInput, Quantization
-from export.inspection import Inspection, TensorInfo
 from foundation.errors import InvalidInputError
+from network.inspection import Inspection, TensorInfo
 
 if TYPE_CHECKING:
     import numpy as np
@@ -141,7 +141,7 @@ def _onnxruntime(
 ) -> Iterator[list[np.ndarray]]:
     from onnx import load
 
-    from export.onnx_runtime import runtime
+    from export.onnx.runtime import runtime
 
     onnxruntime, model = runtime(), load(path)
     given = {output.name for output in model.graph.output}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from calibration_data.preprocessing import Preprocessing
 from evaluation.child.policy import OURS, Isolation
 from evaluation.lint.hypotheses import Evidence
-from export.inspection import Inspection
+from network.inspection import Inspection
 
 if TYPE_CHECKING:
     import numpy as np

@@ -18,7 +18,7 @@ from evaluation.sessions.tensor_io import Quantization
 from export.bundles.android import ROLES
 from export.bundles.labels import LABELS
 from export.bundles.target import VECTORS, read_vectors
-from export.tflite_graph import read_flat_model
+from network.tflite.reader import read_flat_model
 
 if TYPE_CHECKING:
     import numpy as np

@@ -104,7 +104,7 @@ def _info() -> RuntimeInfo:
 
 
 def _open(path: Path, _threads: int) -> KerasSession:
-    from models.files import load_keras_file  # the other sessions' processes do without
+    from models.loading.files import load_keras_file  # the other sessions' processes do without
 
     return KerasSession(load_keras_file(path))
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from evaluation.session import Runtime, RuntimeInfo
 from evaluation.sessions.tensor_io import ImageInput, joined_scores, require_one
-from export.onnx_runtime import runtime
+from export.onnx.runtime import runtime
 from foundation.errors import InvalidInputError
 from foundation.foreign import DAMAGE, require_regular
 

@@ -15,7 +15,7 @@ from foundation.errors import InvalidInputError
 if TYPE_CHECKING:
     import numpy as np
 
-    from quantize.integer.model import IntegerModel, IntegerTensor
+    from evaluation.oracle.model import IntegerModel, IntegerTensor
 
 
 class OracleSession:
@@ -26,7 +26,7 @@ class OracleSession:
     """
 
     def __init__(self, path: Path, threads: int) -> None:
-        from export.tflite_integers import read_integers
+        from evaluation.oracle.reader import read_integers
 
         self._source = path.name
         self._model: IntegerModel = read_integers(path)

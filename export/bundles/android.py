@@ -15,9 +15,9 @@ from export.bundles.target import (
     ShipFile,
     ShipTarget,
 )
-from export.tflite_ends import pixel_input
-from export.tflite_graph import read_flat_model
-from export.tflite_tasks import TaskFile, with_task_metadata
+from export.bundles.tflite_ends import pixel_input
+from export.bundles.tflite_tasks import TaskFile, with_task_metadata
+from network.tflite.reader import read_flat_model
 from quantize.recipes import IoType, recipe
 
 ROLES = ("int8", "float16")

@@ -15,9 +15,9 @@ from calibration_data.preprocessing import Preprocessing
 from export.bundles import c_sources as c
 from export.bundles.microcontroller import ends_of, pixel_table
 from export.bundles.target import VECTORS, Budget, BundleRequest, Figures, ShipFile, ShipTarget
-from export.tflite_graph import read_flat_model
 from foundation.errors import InvalidInputError
 from foundation.foreign import read_object, reading
+from network.tflite.reader import read_flat_model
 from quantize.recipes import IoType, recipe
 
 ROLE = "int8"

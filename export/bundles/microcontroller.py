@@ -11,9 +11,9 @@ from calibration_data.preprocessing import ChannelOrder, Preprocessing
 from export.bundles import c_sources as c
 from export.bundles.target import VECTORS, Budget, BundleRequest, Figures, ShipFile, ShipTarget
 from export.bundles.vectors_source import read_vectors_source
-from export.tflite_graph import Subgraph, read_flat_model
 from foundation.errors import GateFailedError, UnsupportedError
 from foundation.foreign import reading, require_regular
+from network.tflite.reader import Subgraph, read_flat_model
 from quantize.recipes import IoType, recipe
 
 if TYPE_CHECKING:

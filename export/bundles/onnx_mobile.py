@@ -9,8 +9,8 @@ from pathlib import Path
 
 from calibration_data.preprocessing import ChannelOrder, Preprocessing
 from export.bundles.labels import LABELS, labels_text, write_labels
+from export.bundles.ort_format import CONFIG, Usability, mobile_usability, write_ort
 from export.bundles.target import VECTORS, BundleRequest, Figures, ShipFile, ShipTarget
-from export.ort_format import CONFIG, Usability, mobile_usability, write_ort
 from foundation.foreign import read_text, reading
 from quantize.recipes import recipe
 

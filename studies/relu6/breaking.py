@@ -14,10 +14,10 @@ from enum import StrEnum
 import numpy as np
 
 from models.blocks import Activation
-from quantize.calibrate import Extremes
-from quantize.equalize import Stream, equalized, streams
-from quantize.graph import Fused, Graph
-from quantize.ranges import RangeState
+from network.graph import Fused, Graph
+from quantize.equalization.equalize import Stream, equalized, streams
+from quantize.ranges.extremes import Extremes
+from quantize.ranges.observers import RangeState
 from quantize.recipes import Granularity
 from studies.relu6.grid import INT8_BITS
 from studies.relu6.layers import Ranges, Role, grids, ranges_of, roles

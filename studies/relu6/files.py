@@ -12,8 +12,8 @@ import numpy as np
 from calibration_data.preprocessing import Preprocessing
 from evaluation.session import RuntimeInfo, runtime_for
 from export.target import ExportRequest, export_targets
-from export.tflite_write import render
-from quantize.affine import (
+from export.tflite.render import render
+from network.affine import (
     IntType,
     QuantParams,
     bias_params,
@@ -21,10 +21,10 @@ from quantize.affine import (
     weight_params,
     widened_for_bias,
 )
+from network.graph import Graph
 from quantize.engine import PlanRequest, make_plan
-from quantize.float_pass import CalibrationImages
-from quantize.graph import Graph
-from quantize.plan import IntegerConstant, PlannedNetwork, QuantizationPlan, digest
+from quantize.plans.plan import IntegerConstant, PlannedNetwork, QuantizationPlan, digest
+from quantize.ranges.float_pass import CalibrationImages
 from quantize.recipes import Granularity, IoType, WeightRange, recipe
 from studies.relu6.grid import INT8_BITS, Grid
 from studies.relu6.simulated import batches, weight_axis

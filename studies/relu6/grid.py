@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from foundation.errors import InvalidInputError
-from quantize.affine import SMALLEST_SPAN, round_away
+from network.affine import SMALLEST_SPAN, round_away
 
 INT8_BITS = 8
 
@@ -65,7 +65,7 @@ class Grid:
 def grid_of(low: float, high: float, bits: int = INT8_BITS) -> Grid:
     """The asymmetric grid of a range, by the rule of TFLite's converter at any number of bits.
 
-    With 8 bits it is what ``quantize.affine.params_from_range`` gives.
+    With 8 bits it is what ``network.affine.params_from_range`` gives.
 
     Args:
         low: smallest value; the range is widened to include 0.

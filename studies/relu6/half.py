@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from quantize.execute import run
+from network.run_tensorflow import run
 from studies.relu6.grid import decibels
 from studies.relu6.layers import Ranges, Role, grids, ranges_of, roles
 from studies.relu6.network import Network

@@ -9,9 +9,9 @@ import numpy as np
 
 from calibration_data.preprocessing import Preprocessing
 from models.blocks import Activation
-from quantize.activations import Range, input_params, tied
-from quantize.graph import Fused, Graph, OpKind
-from quantize.ranges import RangeState, known_range
+from network.graph import Fused, Graph, OpKind
+from quantize.ranges.activations import Range, input_params, tied
+from quantize.ranges.observers import RangeState, known_range
 from quantize.recipes import RangeMethod
 from studies.relu6.grid import INT8_BITS, Grid, decibels, grid_of
 

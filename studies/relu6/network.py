@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from export.tflite import canonical
-from quantize.graph import Graph
-from quantize.ranges import RangeState
+from export.tflite.target import canonical
+from network.graph import Graph
+from quantize.ranges.observers import RangeState
 from studies.relu6 import checkpoints
 from studies.relu6.data import Images
 from studies.relu6.networks import Variant

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from quantize.affine import weight_params
-from quantize.execute import forward, run
-from quantize.graph import Graph, Op, OpKind
-from quantize.ranges import RangeObserver, RangeState
+from network.affine import weight_params
+from network.graph import Graph, Op, OpKind
+from network.run_tensorflow import forward, run
+from quantize.ranges.observers import RangeObserver, RangeState
 from quantize.recipes import Granularity
 from studies.relu6.grid import Grid
 
@@ -104,7 +104,7 @@ class Simulator:
 
 
 def rounding(grids: Mapping[str, Grid]) -> Callable[[str, Any], Any]:
-    """What ``quantize.execute.forward`` is to be told: activations take the nearest numbers."""
+    """Activations rounded to the nearest numbers, for ``network.run_tensorflow.forward``."""
 
     def seen(name: str, value: Any) -> Any:
         grid = grids.get(name)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from calibration_data.datasets.base import Dataset
-from models.training import TrainingRecipe, TrainingResult, train
+from models.training.run import TrainingRecipe, TrainingResult, train
 from studies.relu6 import checkpoints
 from studies.relu6.networks import Variant
 

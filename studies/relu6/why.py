@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from quantize.execute import run
-from quantize.graph import Graph
-from quantize.ranges import RangeState
+from network.graph import Graph
+from network.run_tensorflow import run
+from quantize.ranges.observers import RangeState
 from quantize.recipes import Granularity
 from studies.relu6.grid import Grid, Noise, decibels, noise_of
 from studies.relu6.layers import Ranges, Role, best_percentile, grids, methods, ranges_of, roles

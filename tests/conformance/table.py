@@ -33,9 +33,9 @@ from evaluation.scores import Scores
 from evaluation.session import Session, runtimes
 from evaluation.sessions.keras_model import KerasSession
 from foundation.atomic import write_whole
-from models.loading import ModelRequest
+from models.loading.request import ModelRequest
 from models.spec import ModelSpec, model_specs
-from models.weights import build_with_weights, shipped_weights
+from models.weights.named import build_with_weights, shipped_weights
 from quantize.recipes import RECIPES, Recipe, WeightRange, recipe
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgequant.cli import main
+from edgequant.cli.main import main
 from export.bundles.target import ship_targets
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from edgequant.cli import cli
+from edgequant.cli.main import cli
 
 LONG = "x" * 300
 DIGITS = "9" * 400

@@ -216,7 +216,7 @@ import os, signal, sys, shutil
 sys.path.insert(0, os.getcwd())
 from pathlib import Path
 import keras, tensorflow
-from edgequant.cli import main
+from edgequant.cli.main import main
 
 base, before, command = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:]
 

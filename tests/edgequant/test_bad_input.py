@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from quantize.calibrate import BATCH
+from quantize.ranges.extremes import BATCH
 from tests.edgequant.conftest import Outcome, Run
 
 
@@ -251,7 +251,7 @@ def test_full_disk_leaves_nothing(tiny_keras: Path, photos: Path, tmp_path: Path
     script = (
         "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
         "import tensorflow, numpy;"
-        "from edgequant.cli import main;"
+        "from edgequant.cli.main import main;"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (600, 600));"
         "main(sys.argv[1:])"
     )

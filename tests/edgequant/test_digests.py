@@ -29,10 +29,10 @@ from edgequant.digests import (
 from edgequant.pipeline import open_inputs, prepare
 from edgequant.repeatable import other_sums
 from edgequant.requests import CalibrationRequest, QuantizeRequest
-from models.loading import ModelRequest
+from models.loading.request import ModelRequest
 from models.spec import ModelSpec
-from quantize.affine import QuantParams
-from quantize.plan import IntegerConstant, QuantizationPlan
+from network.affine import QuantParams
+from quantize.plans.plan import IntegerConstant, QuantizationPlan
 from quantize.recipes import Granularity, IoType, Optimization, WeightRange, recipe
 
 NETWORKS = shipped_networks()

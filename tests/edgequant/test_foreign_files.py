@@ -15,7 +15,7 @@ from onnx import helper
 
 from foundation.threads import cores
 from tests.edgequant.conftest import Run
-from tests.evaluation.foreign_cases import pooled, save_endless, save_network
+from tests.evaluation.child.foreign_cases import pooled, save_endless, save_network
 
 ROOT = Path(__file__).resolve().parents[2]
 CONTRACT = ("--mean", "127.5", "--std", "127.5", "--crop", "stretch")

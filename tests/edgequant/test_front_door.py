@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 import pytest
 
-from edgequant.cli import cli
+from edgequant.cli.main import cli
 from edgequant.docs import HOME, PAGES, rendered
 from edgequant.rooms import ROOMS
 from models.spec import model_specs
@@ -24,7 +24,7 @@ HEAVY = ("numpy", "tensorflow", "keras", "onnx", "onnxruntime", "ai_edge_litert"
 
 def test_help_loads_nothing_heavy() -> None:
     script = (
-        "import sys; from edgequant.cli import cli\n"
+        "import sys; from edgequant.cli.main import cli\n"
         "try: cli.main(['quantize', '--help'])\n"
         f"except SystemExit: print([m for m in {HEAVY} if m in sys.modules])"
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export.tflite_graph import read_flat_model
+from network.tflite.reader import read_flat_model
 from tests.edgequant.conftest import Outcome, Run, model_and_images, quantize_command
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from evaluation.lint.check import lint_checks
-from models.loading import ModelRequest, load
+from models.loading.request import ModelRequest, load
 from tests.edgequant.conftest import Run
 
 

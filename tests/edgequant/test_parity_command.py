@@ -7,9 +7,9 @@ from pathlib import Path
 import onnx
 import pytest
 
-from export.tflite_integers import read_integers
+from evaluation.oracle.reader import read_integers
 from tests.edgequant.conftest import Run
-from tests.evaluation.parity_cases import OnnxTwin
+from tests.evaluation.parity.parity_cases import OnnxTwin
 
 
 @pytest.fixture

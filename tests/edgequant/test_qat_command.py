@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from quantize.plan import QuantizationPlan
+from quantize.plans.plan import QuantizationPlan
 from tests.edgequant.conftest import Run
 
 

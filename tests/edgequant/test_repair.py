@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgequant.repair import first_that_holds
+from edgequant.repair.repairer import first_that_holds
 from export.target import target_of
 from tests.edgequant.conftest import Run, model_and_images, quantize_command
 

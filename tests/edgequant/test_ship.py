@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgequant.ship_gates import size_in_bytes
+from edgequant.ship.gates import size_in_bytes
 from export.bundles.target import ship_targets
 from foundation.errors import InvalidInputError
 from tests.edgequant.conftest import Run
@@ -112,7 +112,7 @@ def test_verify_finds_what_is_not_as_written(run: Run, copy: Path, change, word:
 
 
 def test_verify_runs_the_files_and_not_just_the_hashes(run: Run, copy: Path) -> None:
-    from edgequant.bundle import write_sums
+    from edgequant.ship.bundle import write_sums
 
     path = copy / "microcontroller/vectors/int8.outputs.bin"
     outputs = np.frombuffer(path.read_bytes(), np.int8).copy()

@@ -12,20 +12,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from evaluation.parity import compare_files
+from evaluation.oracle.call import MOST_ELEMENTS
+from evaluation.oracle.model import IntegerTensor, Operators
+from evaluation.oracle.reader import read_integers, read_operators
+from evaluation.parity.compare import compare_files
+from evaluation.parity.onnx_steps import onnx_steps
 from evaluation.session import runtimes
-from export.onnx_runtime import open_session
-from export.onnx_steps import onnx_steps
+from export.onnx.runtime import open_session
 from export.target import CARD_KEY, target_of
-from export.tflite_graph import read_flat_model
-from export.tflite_integers import read_integers, read_operators
 from foundation.digests import sha256_of
 from foundation.errors import InvalidInputError, UnsupportedError
-from quantize.affine import QuantParams
-from quantize.graph import Op
-from quantize.integer.call import MOST_ELEMENTS
-from quantize.integer.model import IntegerTensor, Operators
-from quantize.plan import QuantizationPlan
+from network.affine import QuantParams
+from network.graph import Op
+from network.tflite.reader import read_flat_model
+from quantize.plans.plan import QuantizationPlan
 from tests.fuzz.parsers import PARSERS
 
 ROWS = {parser.name: parser for parser in PARSERS}

@@ -22,7 +22,7 @@ from evaluation.lint.subject import ScoreKind, Subject
 from evaluation.session import runtime_for
 from evaluation.sessions.keras_model import KerasSession
 from export.target import target_of
-from models.loading import ModelRequest, load
+from models.loading.request import ModelRequest, load
 from models.spec import model_spec
 from tests.evaluation.conftest import converter_noise
 

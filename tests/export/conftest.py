@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from export.onnx_target import TARGET as ONNX
-from export.tflite import TARGET as TFLITE
-from tests.export import onnx_cases, tflite_cases
+from export.onnx.target import TARGET as ONNX
+from export.tflite.target import TARGET as TFLITE
+from tests.export.onnx import onnx_cases
+from tests.export.tflite import tflite_cases
 
 
 @pytest.fixture(scope="session")

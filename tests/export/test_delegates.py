@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from export.delegate_tables import CORE_ML, DEVICES, EDGE_TPU, GPU, NNAPI
-from export.delegates import Device, Row, device, lint
-from export.inspection import TensorInfo
-from export.tflite_graph import FlatModel, GraphOperator, Subgraph
+from export.delegates.report import Device, Row, device, lint
+from export.delegates.tables import CORE_ML, DEVICES, EDGE_TPU, GPU, NNAPI
 from foundation.errors import InvalidInputError
+from network.inspection import TensorInfo
+from network.tflite.reader import FlatModel, GraphOperator, Subgraph
 
 
 def tensor(*shape: int | None, dtype: str = "int8", constant: bool = False, scales: int = 1):
@@ -27,7 +27,7 @@ def report(monkeypatch: pytest.MonkeyPatch, dev: Device, tensors, *operators):
         tuple(tensors), tuple(GraphOperator(*operator) for operator in operators), (0,), (1,)
     )
     model = FlatModel(0, 3, (graph,), {}, 0, 0, 0)
-    monkeypatch.setattr("export.delegates.read_flat_model", lambda _: model)
+    monkeypatch.setattr("export.delegates.report.read_flat_model", lambda _: model)
     return lint(Path("x.tflite"), dev)
 
 

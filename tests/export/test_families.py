@@ -15,7 +15,7 @@ from evaluation.session import runtimes
 from export.target import ExportRequest, export_targets
 from models.spec import ModelSpec, model_spec
 from quantize.recipes import BatchAxis, Layout, recipe
-from tests.export.tflite_cases import CONTRACT, calibration, images, randomized, sqnr_db
+from tests.export.tflite.tflite_cases import CONTRACT, calibration, images, randomized, sqnr_db
 
 
 def _shuffled(spec: ModelSpec) -> ModelSpec:

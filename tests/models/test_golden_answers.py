@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.loading import ModelRequest
+from models.loading.request import ModelRequest
 from tests.models.networks import randomize, settle
 
 GOLDEN = {

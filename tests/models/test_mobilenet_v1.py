@@ -8,7 +8,7 @@ import keras
 import pytest
 
 from foundation.errors import InvalidInputError
-from models.loading import ModelRequest
+from models.loading.request import ModelRequest
 from models.mobilenet_v1 import Separable
 from tests.models.same_network import assert_same_network
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from calibration_data.preprocessing import Crop, Preprocessing
-from models.loading import ModelRequest, load
+from models.loading.request import ModelRequest, load
 from models.mobilenet_v2 import SMALL_IMAGE_STAGES, STAGES
 from models.spec import ModelSpec, model_spec
-from models.weights import build_with_weights
+from models.weights.named import build_with_weights
 from tests.models.networks import randomize, scores
 
 WIDTHS = (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)

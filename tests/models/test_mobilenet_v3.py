@@ -10,7 +10,7 @@ import pytest
 
 from foundation.errors import InvalidInputError
 from models.blocks import Activation
-from models.loading import ModelRequest
+from models.loading.request import ModelRequest
 from models.mobilenet_v3 import LARGE, SMALL, Bneck, NonLinearity
 from models.spec import model_spec
 from tests.models.same_network import assert_same_network

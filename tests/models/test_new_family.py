@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 import models
-from edgequant.listing import show
-from edgequant.terminal import Terminal
-from models.cost import spec_cost
-from models.loading import ModelRequest, load
+from edgequant.cli.terminal import Terminal
+from edgequant.commands.listing import show
+from models.cost.counting import spec_cost
+from models.loading.request import ModelRequest, load
 from models.spec import model_families, model_specs
 from quantize.recipes import recipe
 from tests.conformance.table import Walk, cells

@@ -14,7 +14,12 @@ from calibration_data.preprocessing import Crop, Preprocessing
 from foundation.errors import InvalidInputError
 from models.blocks import Activation
 from models.spec import Knob, ModelSpec, model_families, model_spec, model_specs
-from models.weights import build_with_weights, checkpoint_folder, checkpoint_path, shipped_weights
+from models.weights.named import (
+    build_with_weights,
+    checkpoint_folder,
+    checkpoint_path,
+    shipped_weights,
+)
 from tests.models.networks import randomize, scores, tiny_spec
 
 SPECS = list(model_specs().values())

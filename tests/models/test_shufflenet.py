@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foundation.errors import InvalidInputError
-from models.files import load_keras_file
+from models.loading.files import load_keras_file
 from models.shufflenet_v1 import CHANNELS, GroupStage, stem_channels
 from models.shufflenet_v2 import STAGES
 from models.shuffling import channel_shuffle, conv_norm

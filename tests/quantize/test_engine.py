@@ -12,23 +12,23 @@ import numpy as np
 import pytest
 
 from foundation.errors import InvalidInputError, UnsupportedError
-from quantize.affine import QuantParams
-from quantize.calibrate import BATCH, Extremes, extremes
+from network.affine import QuantParams
+from network.graph import Fused, Graph
+from network.run_tensorflow import run
 from quantize.engine import (
     PlanRequest,
     make_plan,
     settled,
 )
-from quantize.equalize import equalized
-from quantize.execute import run
-from quantize.float_pass import CalibrationImages, float_pass, with_mirrored
-from quantize.graph import Fused, Graph
-from quantize.layers import LayerSettings, solve
-from quantize.moments import Moments, moments
-from quantize.plan import PlannedNetwork, QuantizationPlan
+from quantize.equalization.equalize import equalized
+from quantize.plans.plan import PlannedNetwork, QuantizationPlan
+from quantize.plans.simulate import simulated
+from quantize.ranges.extremes import BATCH, Extremes, extremes
+from quantize.ranges.float_pass import CalibrationImages, float_pass, with_mirrored
 from quantize.recipes import Granularity, Optimization, RangeMethod, WeightRange
-from quantize.simulate import simulated
-from tests.quantize.graphs import (
+from quantize.rounding.layers import LayerSettings, solve
+from quantize.rounding.moments import Moments, moments
+from tests.network.graphs import (
     Builder,
     activations,
     batched,

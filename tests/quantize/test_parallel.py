@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from foundation.threads import cores
-from quantize.pairing import _matched
+from quantize.equalization.pairing import _matched
 from quantize.parallel import in_parallel, one_blas_thread
 
 

@@ -34,7 +34,7 @@ def runtimes() -> dict[str, Path]:
 @pytest.fixture(scope="session")
 def bundle(runtime_options: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The shipped network for every platform, with 64 test images; not to be changed."""
-    from edgequant.cli import main
+    from edgequant.cli.main import main
 
     output = tmp_path_factory.mktemp("ship") / "small"
     arguments = ["ship", "--for", ",".join(ship_targets()), "--data", "fashion_mnist:test"]

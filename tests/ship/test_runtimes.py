@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgequant.bundle import write_sums
-from edgequant.ship_docs import model_card
+from edgequant.ship.bundle import write_sums
+from edgequant.ship.docs import model_card
 from export.bundles.target import read_vectors
 from tests.edgequant.conftest import Run
 

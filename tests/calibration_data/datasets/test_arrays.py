@@ -23,7 +23,7 @@ from calibration_data.labels import FASHION_MNIST_LABELS
 from calibration_data.manifest import Manifest
 from foundation.digests import sha256_of
 from foundation.errors import InvalidInputError
-from models.training import TrainingRecipe
+from models.training.run import TrainingRecipe
 
 IMAGES = np.arange(3 * 4 * 4 * 3, dtype=np.uint8).reshape(3, 4, 4, 3)
 LABELS = np.array([0, 1, 1])

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foundation.errors import InvalidInputError
-from quantize.affine import params_from_range
+from network.affine import params_from_range
 from studies.relu6.files import params_of
 from studies.relu6.grid import Noise, decibels, grid_of, noise_of
 from studies.relu6.half import spacing

@@ -10,18 +10,18 @@ import pytest
 
 from calibration_data.preprocessing import Crop, Preprocessing
 from foundation.errors import InvalidInputError
-from quantize.execute import run
-from quantize.graph import Fused, Graph
-from quantize.plan import PlannedNetwork
+from network.graph import Fused, Graph
+from network.run_tensorflow import run
+from quantize.plans.plan import PlannedNetwork
+from quantize.plans.simulate import simulated
 from quantize.recipes import Granularity
-from quantize.simulate import simulated
 from studies.relu6 import checkpoints
 from studies.relu6.breaking import Scope, capped, free_streams, with_outliers, with_spread
 from studies.relu6.files import plain_plan, planned_scores
 from studies.relu6.layers import Ranges, Role, best_percentile, grids, ranges_of, roles
 from studies.relu6.networks import ACTIVATIONS, KINDS, SEEDS, TUNED, variants
 from studies.relu6.simulated import Simulator, observed, rounding, scores, with_rounded_weights
-from tests.quantize import graphs
+from tests.network import graphs
 
 CONTRACT = Preprocessing(size=(graphs.SIDE, graphs.SIDE), crop=Crop.PAD)
 

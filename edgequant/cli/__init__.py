@@ -1,0 +1,1 @@
+"""The command line: options, requests, what the user sees."""

@@ -1,0 +1,116 @@
+"""How the options of a command become a request of the pipeline."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from edgequant.cli.options import contract_request, model_request, names, qat_settings
+from edgequant.requests import (
+    CalibrationRequest,
+    EvaluateRequest,
+    MeasureRequest,
+    QuantizeRequest,
+)
+from evaluation.child.policy import TIME_LIMIT
+from foundation.errors import InvalidInputError
+from models.loading.request import ModelRequest
+from quantize.recipes import (
+    RECIPES,
+    BatchAxis,
+    IoType,
+    Layout,
+    Optimization,
+    RangeMethod,
+    Recipe,
+    RepairType,
+    recipe,
+)
+
+
+def quantize_request(values: dict[str, Any], suffix: str | None = None) -> QuantizeRequest:
+    """Take the options of ``edgequant quantize``.
+
+    Args:
+        values: by name.
+        suffix: of the folder that is written to; None for the names of the recipes.
+    """
+    model = model_request(values)
+    recipes = tuple(_recipe(values, name.strip()) for name in values["recipes"].split(","))
+    if values["optimize"] == Optimization.QAT and not any(r.planned for r in recipes):
+        raise InvalidInputError(
+            "training with quantizers is for int8 recipes",
+            received=f"--optimize qat with {', '.join(r.name for r in recipes)}",
+            remedy="add an int8 recipe, or leave --optimize out",
+        )
+    ending = suffix or "+".join(r.name for r in recipes)
+    return QuantizeRequest(
+        model=model,
+        contract=contract_request(values),
+        recipes=recipes,
+        calibration=CalibrationRequest(values["calibration"], values["samples"], values["seed"]),
+        output=values["output"] or Path("artifacts") / f"{model.name}-{ending}",
+        measure=_measure_request(values) if values["data"] else None,
+        max_drop=values["max_drop"],
+        force=values["force"],
+        most_float=values["max_float_share"],
+        repair_with=RepairType(values["repair_with"]),
+        qat=qat_settings(values),
+    )
+
+
+def compare_request(values: dict[str, Any]) -> QuantizeRequest:
+    """Likewise of ``edgequant compare``, which repairs nothing."""
+    chosen = values["recipes"] or ",".join(known.name for known in RECIPES)
+    values.update(recipes=chosen, io=None, layout=None, batch=None, ranges="min-max")
+    values.update(_UNREPAIRED, keep_float=None, keep_int16=None)
+    return quantize_request(values, "compare")
+
+
+def sensitivity_request(values: dict[str, Any]) -> QuantizeRequest:
+    """Likewise of ``edgequant sensitivity``, which measures on calibration images alone."""
+    values.update(recipes=values["recipe"], io=None, layout=None, batch=None, data=None)
+    values.update(_UNREPAIRED, max_drop=None, force=True, keep_int16=None)
+    return quantize_request(values, "sensitivity")
+
+
+_UNREPAIRED = {"max_float_share": None, "repair_with": RepairType.FLOAT32}
+
+
+def evaluate_request(values: dict[str, Any]) -> EvaluateRequest:
+    """Take the options of ``edgequant evaluate``."""
+    reference, trust = values["reference"], values["trust_lambda"]
+    return EvaluateRequest(
+        artifact=values["artifact"],
+        measure=_measure_request(values),
+        reference=None if reference is None else ModelRequest(reference, trust_lambda=trust),
+        contract=contract_request(values),
+        max_drop=values["max_drop"],
+        trust_lambda=trust,
+    )
+
+
+def _recipe(values: dict[str, Any], name: str) -> Recipe:
+    chosen = recipe(name).with_io(IoType(values["io"]) if values["io"] else None)
+    return replace(
+        chosen,
+        layout=Layout(values["layout"] or chosen.layout),
+        batch=BatchAxis(values["batch"] or chosen.batch),
+        optimization=Optimization(values["optimize"]),
+        ranges=RangeMethod(values["ranges"]),
+        float_ops=names(values["keep_float"]),
+        wide_ops=names(values["keep_int16"]),
+    )
+
+
+def _measure_request(values: dict[str, Any]) -> MeasureRequest:
+    return MeasureRequest(
+        data=values["data"],
+        runtime=values.get("runtime"),
+        threads=values["threads"],
+        limit=values["limit"],
+        seed=values["seed"],
+        latency=values["latency"],
+        time_limit=values.get("time_limit", TIME_LIMIT),
+    )

@@ -1,0 +1,193 @@
+"""What the user sees: results on standard output, progress on standard error, nothing else.
+
+The SDKs write to the file descriptors from C++ (start-up banners, converter dumps); these go
+to a log, so that a table stays a table and ``--json`` prints one object.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Literal
+
+from edgequant.cli.streams import close_quietly, output_of, remarks_of
+from foundation.foreign import printable
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+Advance = Callable[[int], None]
+_WIDEST = 1000
+
+
+class Terminal:
+    """Output of one command.
+
+    Attributes:
+        machine_readable: print one JSON object and no text.
+    """
+
+    def __init__(self, *, machine_readable: bool, out: IO[str], err: IO[str]) -> None:
+        self.machine_readable = machine_readable
+        self._out = out
+        self._err = err
+
+    @property
+    def interactive(self) -> bool:
+        """Whether somebody watches: progress is shown on a terminal only."""
+        return self._err.isatty()
+
+    def say(self, text: str = "") -> None:
+        """Print a line, unless JSON was asked for."""
+        if not self.machine_readable:
+            print(_shown(text), file=self._out, flush=True)
+
+    def note(self, text: str) -> None:
+        """Print a line to standard error."""
+        print(_shown(text), file=self._err, flush=True)
+
+    def table(self, table: Table) -> None:
+        """Print a table as wide as it needs to be, unless JSON was asked for."""
+        if not self.machine_readable:
+            from rich.console import Console
+
+            # A figure is never cut: where the terminal is narrow, it wraps the line.
+            # Names of tensors come from foreign files, and mean no markup.
+            console = Console(file=self._out, markup=False, emoji=False)
+            wide = Console(width=_WIDEST, markup=False, emoji=False)
+            console.width = wide.measure(table).maximum
+            console.print(table, soft_wrap=True)
+
+    def result(self, values: dict[str, Any]) -> None:
+        """Print the JSON object, if it was asked for."""
+        if self.machine_readable:
+            print(json.dumps(values, allow_nan=False), file=self._out, flush=True)
+
+    @contextmanager
+    def progress(self, text: str, total: int | None) -> Iterator[Advance]:
+        """Show a bar while the block runs, if standard error is a terminal.
+
+        A MemoryError of the block is noted with ``text``: what was being done.
+
+        Yields:
+            A function that takes the number of steps just done.
+        """
+        try:
+            with self._bar(text, total) as advance:
+                yield advance
+        except MemoryError as error:
+            error.add_note(text)
+            raise
+
+    @contextmanager
+    def _bar(self, text: str, total: int | None) -> Iterator[Advance]:
+        if not self.interactive:
+            yield lambda _: None
+            return
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=Console(file=self._err), transient=True) as bar:
+            task = bar.add_task(text, total=total)
+            yield lambda steps: bar.advance(task, steps)
+
+
+@contextmanager
+def _log() -> Iterator[IO[bytes]]:
+    """Where the SDKs write; nowhere, when not even a temporary file can be written."""
+    with ExitStack() as stack:
+        log: IO[bytes]
+        try:
+            log = stack.enter_context(tempfile.TemporaryFile())
+        except OSError:
+            log = stack.enter_context(Path(os.devnull).open("wb"))
+        yield log
+
+
+@contextmanager
+def open_terminal(*, machine_readable: bool, debug: bool) -> Iterator[Terminal]:
+    """Keep the SDKs' own output out of ours while the block runs.
+
+    Args:
+        machine_readable: see Terminal.
+        debug: let the SDKs write to standard error.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "0" if debug else "3")
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = os.dup(1), os.dup(2)
+    stdout, stderr = sys.stdout, sys.stderr
+    # A terminal is asked for as before: the duplicates are the same device.
+    out, err = output_of(kept[0], stdout), remarks_of(kept[1], stderr)
+    try:
+        with _log() as log, warnings.catch_warnings():
+            if not debug:
+                warnings.simplefilter("ignore")
+            os.dup2(2 if debug else log.fileno(), 1)
+            os.dup2(2 if debug else log.fileno(), 2)
+            sys.stdout, sys.stderr = err, err
+            yield Terminal(machine_readable=machine_readable, out=out, err=err)
+            out.flush()
+    finally:
+        err.flush()
+        os.dup2(kept[0], 1)
+        os.dup2(kept[1], 2)
+        sys.stdout, sys.stderr = stdout, stderr
+        for descriptor in kept:
+            os.close(descriptor)
+        close_quietly(out)
+        close_quietly(err)
+
+
+def _shown(text: str) -> str:
+    """Lines without control characters: names from foreign files reach the terminal."""
+    return "\n".join(printable(line) for line in text.split("\n"))
+
+
+def terminal_of(values: dict[str, Any]) -> AbstractContextManager[Terminal]:
+    """The terminal that the options of a command ask for; takes them out of ``values``."""
+    return open_terminal(machine_readable=values.pop("as_json"), debug=values.pop("debug"))
+
+
+def plain_table(
+    rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = (), right: Collection[str] = ()
+) -> Any:
+    """A table of rows, for ``Terminal.table``.
+
+    Args:
+        rows: values by column.
+        columns: to show; all unless given.
+        right: columns of figures that were formatted; those of numbers are found.
+    """
+    from rich import box
+    from rich.table import Table
+
+    columns = columns or (tuple(rows[0]) if rows else ("nothing",))
+    table = Table(box=box.SIMPLE_HEAD)
+    for column in columns:
+        numbers = bool(rows) and all(isinstance(row[column], int | float) for row in rows)
+        justify: Literal["left", "right"] = "right" if numbers or column in right else "left"
+        table.add_column(column, justify=justify, no_wrap=True)
+    for row in rows:
+        table.add_row(*(printable(row[column]) for column in columns))
+    return table

@@ -1,0 +1,257 @@
+"""``edgequant lint``: what is wrong with somebody's .tflite, .onnx or .keras, by measurements."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from calibration_data.contract import (
+    ContractRequest,
+    resolve_contract,
+    stated_contract,
+)
+from calibration_data.datasets.base import Dataset, open_dataset
+from calibration_data.preprocessing import Crop, Preprocessing
+from calibration_data.stream import converted
+from edgequant.cli.terminal import Terminal
+from evaluation.child.policy import Isolation
+from evaluation.child.session import open_foreign
+from evaluation.lint.check import CheckedFault, State, lint
+from evaluation.lint.hypotheses import gather
+from evaluation.lint.judging import chance, matched
+from evaluation.lint.subject import ScoreKind, Subject
+from evaluation.session import RuntimeInfo, Session, runtime_for
+from evaluation.sessions.keras_model import KerasSession
+from export.foreign import admit
+from export.target import target_of
+from foundation.errors import GateFailedError, InvalidInputError
+from models.loading.files import MODEL_SUFFIXES, load_keras_file, not_one_input
+from network.inspection import Inspection
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclass(frozen=True)
+class LintRequest:
+    """What to look at.
+
+    Attributes:
+        model: a .tflite, .onnx, .keras or .h5, or a SavedModel folder.
+        data: DATA text.
+        limit: images at most, drawn at random with ``seed``.
+        seed: of the drawing.
+        contract: for a file that carries none.
+        isolation: how the file may be run.
+        scores: what the outputs are to be.
+    """
+
+    model: Path
+    data: str
+    limit: int = 200
+    seed: int = 0
+    contract: ContractRequest = field(default_factory=ContractRequest)
+    isolation: Isolation = field(default_factory=Isolation)
+    scores: ScoreKind = ScoreKind.ANY
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A file before images are run.
+
+    Attributes:
+        shape: of the input; None for a free axis.
+        inspection: None for a Keras model.
+        card: contract in the file; None when it carries none.
+        model: a Keras model; None for the other files.
+    """
+
+    shape: tuple[int | None, ...]
+    inspection: Inspection | None
+    card: Preprocessing | None
+    model: keras.Model | None
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Height and width of the input; None when they are free."""
+        shape = self.shape
+        height, width = shape[1:3] if shape[3] == 3 else shape[2:4]
+        return None if height is None or width is None else (height, width)
+
+
+def lint_command(request: LintRequest, terminal: Terminal) -> None:
+    """Measure, and say what is wrong.
+
+    Raises:
+        InvalidInputError: no such file or data, or no classifier of images.
+        GateFailedError: something is wrong, or cannot be judged.
+    """
+    opened = _open(request)
+    dataset = open_dataset(request.data)
+    contract, assumed = _contract(request, opened)
+    dataset = _drawn(dataset, request)
+    pixels = _pixels(dataset, contract, opened)
+    session = _session(request, opened, contract)
+    evidence, unjudged = None, ""
+    if session is not None:
+        classes = session.predict(contract.normalize(pixels[:1])).shape[1]
+        dataset, unjudged = matched(dataset, contract, classes)
+        if not unjudged:
+            _refuse_foreign_labels(dataset, classes)
+        evidence = gather(session.predict, pixels, dataset.labels, contract)
+        unjudged = unjudged or chance(evidence, classes)
+    subject = Subject(
+        path=request.model,
+        shape=opened.shape,
+        inspection=opened.inspection,
+        contract=contract,
+        pixels=pixels,
+        labels=dataset.labels,
+        evidence=evidence,
+        scores=request.scores,
+        unjudged=unjudged,
+        isolation=request.isolation,
+    )
+    faults = lint(subject)
+    _show(request, faults, session.info if session else None, assumed, len(dataset), terminal)
+    _refuse_faults(request.model.name, faults)
+
+
+def _refuse_faults(name: str, faults: tuple[CheckedFault, ...]) -> None:
+    wrong = [f.check.name for f in faults if f.outcome.state is State.FOUND]
+    unknown = [f.check.name for f in faults if f.outcome.state is State.NOT_JUDGED]
+    if wrong or unknown:
+        parts = [", ".join(wrong)] if wrong else []
+        parts += [f"{', '.join(unknown)} not judged"] if unknown else []
+        raise GateFailedError(
+            "a model passes every check of lint",
+            received=f"{name} with {'; '.join(parts)}",
+            remedy="see what each of them says",
+        )
+
+
+def _open(request: LintRequest) -> _Opened:
+    path = request.model
+    if not path.exists():
+        raise InvalidInputError(
+            "MODEL is an existing .tflite, .onnx or .keras",
+            received=f"{path}, which does not exist",
+            remedy="check the path",
+        )
+    if path.is_dir() or path.suffix in MODEL_SUFFIXES:
+        model = load_keras_file(path, trust_lambda=request.isolation.trust)
+        inputs, outputs = getattr(model, "inputs", None) or [], getattr(model, "outputs", None)
+        if len(inputs) != 1 or len(outputs or []) != 1:
+            raise not_one_input(path, len(inputs), len(outputs or []))
+        return _Opened(_image_shape(tuple(inputs[0].shape), path), None, None, model)
+    target = target_of(path)
+    if not request.isolation.trust:
+        admit(path)
+    inspection, card = target.inspect(path), target.read_card(path)
+    if len(inspection.inputs) != 1 or len(inspection.outputs) != 1:
+        raise not_one_input(path, len(inspection.inputs), len(inspection.outputs))
+    shape = _image_shape(inspection.inputs[0].shape, path)
+    return _Opened(shape, inspection, None if card is None else card.preprocessing, None)
+
+
+def _image_shape(shape: tuple[int | None, ...], path: Path) -> tuple[int | None, ...]:
+    if len(shape) != 4 or 3 not in (shape[1], shape[3]):
+        raise InvalidInputError(
+            "the input of an image network is [batch, height, width, 3] or "
+            "[batch, 3, height, width]",
+            received=f"{path} with {[s if s is not None else 'free' for s in shape]}",
+            remedy="export the classifying part alone",
+        )
+    return shape
+
+
+def _contract(request: LintRequest, opened: _Opened) -> tuple[Preprocessing, bool]:
+    """The contract, and whether it had to be assumed: [-1, 1] and stretched images."""
+    stated = stated_contract(request.contract, own=opened.card, model_path=request.model)
+    size = opened.size or (None if stated is None else stated.size)
+    if size is None:
+        raise InvalidInputError(
+            "a model with a free image size needs a contract that states one",
+            received=f"{request.model} with {list(opened.shape)}",
+            remedy="give --preprocessing FILE.toml with size, mean and std",
+        )
+    contract = resolve_contract(
+        request.contract,
+        own=stated or Preprocessing(size=size, crop=Crop.STRETCH),
+        model_path=request.model,
+        size=size,
+    )
+    said = stated is not None or None not in (request.contract.mean, request.contract.std)
+    return contract, not said
+
+
+def _drawn(dataset: Dataset, request: LintRequest) -> Dataset:
+    if request.limit >= len(dataset):
+        return dataset
+    order = np.random.default_rng(request.seed).permutation(len(dataset))
+    return dataset.subset(np.sort(order[: request.limit]))
+
+
+def _pixels(dataset: Dataset, contract: Preprocessing, opened: _Opened) -> np.ndarray:
+    if opened.size is None and opened.model is None:
+        return np.zeros((0, *contract.size, 3), np.uint8)
+    return np.stack([converted(dataset, i, contract.pixels) for i in range(len(dataset))])
+
+
+def _session(request: LintRequest, opened: _Opened, contract: Preprocessing) -> Session | None:
+    """What answers; None for a file with a free size. A Keras model's is pinned."""
+    if opened.model is not None:
+        return KerasSession(opened.model if opened.size else _pinned(opened.model, contract))
+    if opened.size is None:
+        return None
+    return open_foreign(runtime_for(request.model), request.model, 1, request.isolation)
+
+
+def _pinned(model: keras.Model, contract: Preprocessing) -> keras.Model:
+    import keras
+
+    image = keras.Input((*contract.size, 3))
+    return keras.Model(image, model(image), name=model.name)
+
+
+def _refuse_foreign_labels(dataset: Dataset, classes: int) -> None:
+    if int(dataset.labels.max()) > classes:  # one too many may be a list that is off by one
+        raise InvalidInputError(
+            f"labels count the {classes} outputs from 0",
+            received=f"label {int(dataset.labels.max())} in {dataset.name}",
+            remedy="give the dataset that the model was trained for",
+        )
+
+
+def _show(
+    request: LintRequest,
+    faults: tuple[CheckedFault, ...],
+    runtime: RuntimeInfo | None,
+    assumed: bool,
+    images: int,
+    terminal: Terminal,
+) -> None:
+    for fault in faults:
+        outcome = fault.outcome
+        terminal.say(f"{outcome.state.value:>12}  {fault.check.name}: {outcome.sentence}")
+        if outcome.remedy:
+            terminal.say(f"{'':>14}{outcome.remedy}")
+    if assumed:
+        terminal.say("no contract is stated: [-1, 1] and stretched images were assumed")
+    kernels = "no image was run" if runtime is None else f"{runtime.runtime}, {runtime.kernels}"
+    terminal.say(f"n = {images} images of {request.data}; {kernels}")
+    terminal.result(
+        {
+            "file": str(request.model),
+            "images": images if runtime else 0,
+            "runtime": None if runtime is None else runtime.runtime,
+            "kernels": None if runtime is None else runtime.kernels,
+            "contract_assumed": assumed,
+            "findings": sum(f.outcome.state is State.FOUND for f in faults),
+            "not_judged": sum(f.outcome.state is State.NOT_JUDGED for f in faults),
+            "checks": [fault.to_dict() for fault in faults],
+        }
+    )

@@ -1,0 +1,351 @@
+"""What each command does with its request: pipeline, measurement, report, gate."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from calibration_data.contract import complete_labels, resolve_contract
+from calibration_data.datasets.base import open_dataset
+from calibration_data.preprocessing import Preprocessing
+from edgequant.artifacts import (
+    Artifact,
+    add_files,
+    as_listed,
+    check_folder,
+    data_digest,
+    deliver_files,
+    key_of,
+    read_json,
+    read_sums,
+    remarks_of,
+    versions,
+)
+from edgequant.cli.terminal import Terminal
+from edgequant.commands.compare_pages import write_compare_page
+from edgequant.measuring import (
+    Candidate,
+    check_gate,
+    check_limit,
+    file_candidate,
+    measure,
+    model_candidate,
+    open_measured,
+)
+from edgequant.pipeline import Prepared, open_inputs, prepare_shown, quantize
+from edgequant.requests import EvaluateRequest, MeasureRequest, QuantizeRequest
+from evaluation.child.policy import OURS, Isolation
+from evaluation.machine import PACKAGES
+from evaluation.session import runtime_for
+from export.foreign import admit
+from export.target import target_of
+from foundation.delivery import require_free, staging
+from foundation.digests import sha256_of
+from foundation.errors import InvalidInputError
+from models.loading.request import LoadedModel, ModelRequest, load
+from network.inspection import Inspection
+from reports import tables
+
+
+def quantize_command(request: QuantizeRequest, terminal: Terminal) -> None:
+    """Write artifacts, measure them if asked to, and say where they are."""
+    check_limit(request.max_drop, has_reference=request.measure is not None)
+    inputs = open_inputs(request)
+    artifacts, prepared = quantize(request, inputs, terminal)
+    rows: list[dict[str, Any]] = []
+    reports: list[tables.Document] = []
+    for artifact in artifacts:
+        report: tables.Document | None = None
+        if request.measure is not None:
+            key = _report_key(artifact, request.measure)
+            report = None if request.force else _stored(artifact.beside(".report.json"), key)
+            if report is None:
+                prepared = prepared or prepare_shown(request, inputs, terminal)
+                report = _measure_artifact(artifact, prepared, request, terminal)
+            _show(report, terminal)
+            reports.append(report)
+        say_artifact(artifact, terminal)
+        rows.append({**artifact_row(artifact), **({"report": report} if report else {})})
+    terminal.result({"artifacts": rows} if len(rows) > 1 else rows[0])
+    check_gate(reports, request.max_drop)
+
+
+def evaluate_command(request: EvaluateRequest, terminal: Terminal) -> None:
+    """Measure one artifact and show the row."""
+    if not request.artifact.exists():
+        raise InvalidInputError(
+            "ARTIFACT is an existing .tflite, .onnx or .keras",
+            received=f"{request.artifact}, which does not exist",
+            remedy="check the path",
+        )
+    check_limit(request.max_drop, has_reference=request.reference is not None)
+    contract, candidate, classes = _evaluated(request)
+    dataset = open_measured(request.measure, contract, classes)
+    reference = None if request.reference is None else _reference(request, contract)
+    measurement = measure([candidate], reference, dataset, contract, request.measure, terminal)
+    report = tables.document(measurement)
+    _show(report, terminal)
+    row = report["rows"][-1]  # the reference stands first
+    terminal.result({**row, "artifact": str(request.artifact), "machine": report["machine"]})
+    check_gate([report], request.max_drop)
+
+
+def compare_command(request: QuantizeRequest, terminal: Terminal) -> None:
+    """Write every recipe, measure all on the same tensors, and write the matrix."""
+    assert request.measure is not None
+    check_limit(request.max_drop, has_reference=True)
+    stem = request.output / f"{request.model.name}-compare"
+    inputs = open_inputs(request)
+    _say_kept(check_folder(request.output, stem.name), terminal)
+    for ending in _COMPARE_ENDINGS:
+        require_free(stem.with_name(f"{stem.name}{ending}"))
+    artifacts, prepared = quantize(request, inputs, terminal)
+    key = key_of({"of": [_report_key(artifact, request.measure) for artifact in artifacts]})
+    stored = stem.parent / f"{stem.name}.json"
+    names = [stored.with_suffix(ending).name for ending in _COMPARE_ENDINGS]
+    whole = as_listed(request.output, names)
+    edited = stored.name in read_sums(request.output) and not whole[stored.name]
+    report = None if request.force or edited else _stored(stored, key)
+    unchanged = report is not None and all(whole.values())
+    if report is None:
+        prepared = prepared or prepare_shown(request, inputs, terminal)
+        report = _compared(artifacts, prepared, request.measure, key, terminal)
+    if not unchanged:
+        prepared = prepared or prepare_shown(request, inputs, terminal)
+        _say_kept(_write_comparison(report, prepared, request, stored.name), terminal)
+    _show(report, terminal)
+    terminal.say("unchanged since the last run:" if unchanged else "written:")
+    for ending in (".md", ".json", ".csv"):
+        terminal.say(f"  {stored.with_suffix(ending)}")
+    terminal.say(f"page  {stored.with_suffix('.html')}")
+    terminal.result(report)
+    check_gate([report], request.max_drop)
+
+
+_COMPARE_ENDINGS = (".md", ".csv", ".json", ".html")
+
+
+def _write_comparison(
+    report: tables.Document, prepared: Prepared, request: QuantizeRequest, name: str
+) -> tuple[Path, ...]:
+    """Write table, CSV, JSON and page together; give what was kept of files in the way."""
+    assert request.measure is not None
+    title = f"{request.model.name}: Keras float against every recipe"
+    with staging(request.output) as staged:
+        part = staged.path(name)
+        texts = (
+            (".md", tables.markdown_report(title, report)),
+            (".csv", tables.csv_table(report)),
+            (".json", _json(report)),
+        )
+        for ending, text in texts:
+            part.with_suffix(ending).write_text(text, encoding="utf-8")
+        write_compare_page(report, prepared, request.measure, part)
+        return deliver_files(staged, force=request.force)
+
+
+def _say_kept(paths: Iterable[Path], terminal: Terminal) -> None:
+    for path in paths:
+        terminal.note(f"{path} was in the way, and is kept under that name")
+
+
+def _json(report: tables.Document) -> str:
+    return json.dumps(report, indent=2, allow_nan=False) + "\n"
+
+
+def train_command(model: ModelRequest, values: dict[str, Any], terminal: Terminal) -> None:
+    """Train a registered network on a training split."""
+    from models.training.run import TrainingRecipe, train
+
+    names = ("epochs", "batch_size", "learning_rate", "holdout", "seed")
+    changes = {name: values[name] for name in names if values[name] is not None}
+    recipe = replace(TrainingRecipe(), **changes)
+    dataset = open_dataset(values["data"])
+    spec = model.spec()
+
+    def tell(epoch: int, figures: dict[str, float]) -> None:
+        if not terminal.interactive:
+            shown = ", ".join(f"{name} {value:.4f}" for name, value in figures.items())
+            terminal.note(f"epoch {epoch}/{recipe.epochs}: {shown}")
+
+    result = train(
+        spec,
+        dataset,
+        recipe,
+        values["output"],
+        verbose=int(terminal.interactive),
+        on_epoch=tell,
+        force=values["force"],
+    )
+    terminal.say(
+        f"top-1 {result.development_accuracy:.2f} % on {result.development_images:,} development "
+        f"images\nweights  {result.weights}\ncard     {result.card}"
+    )
+    terminal.result(
+        {
+            "weights": str(result.weights),
+            "card": str(result.card),
+            "development_top1": result.development_accuracy,
+            "development_images": result.development_images,
+        }
+    )
+
+
+def _compared(
+    artifacts: list[Artifact],
+    prepared: Prepared,
+    request: MeasureRequest,
+    key: str,
+    terminal: Terminal,
+) -> tables.Document:
+    dataset = open_measured(request, prepared.contract, prepared.loaded.classes)
+    files = [
+        file_candidate(
+            a.path,
+            request.runtime,
+            a.sha256,
+            name=a.recipe.name,
+            isolation=Isolation(time_limit=request.time_limit) if a.unchanged else OURS,
+        )
+        for a in artifacts
+    ]
+    candidates = [
+        replace(candidate, remarks=(*candidate.remarks, *remarks_of(artifact)))
+        for candidate, artifact in zip(files, artifacts, strict=True)
+    ]
+    reference = model_candidate(prepared.loaded)
+    measurement = measure(candidates, reference, dataset, prepared.contract, request, terminal)
+    return tables.document(measurement, model=prepared.loaded.name, key=key)
+
+
+def _measure_artifact(
+    artifact: Artifact, prepared: Prepared, request: QuantizeRequest, terminal: Terminal
+) -> tables.Document:
+    """Measure one artifact against the float model and write its report beside it."""
+    assert request.measure is not None
+    key = _report_key(artifact, request.measure)
+    report = _compared([artifact], prepared, request.measure, key, terminal)
+    title = f"{prepared.loaded.name}, {artifact.recipe.name}: float against quantized"
+    texts = {".report.md": tables.markdown_report(title, report), ".report.json": _json(report)}
+    _say_kept(add_files(artifact, texts, force=request.force), terminal)
+    return report
+
+
+def _report_key(artifact: Artifact, request: MeasureRequest) -> str:
+    return key_of(
+        {
+            "artifact": artifact.key,
+            "measure": str(request),
+            "data": data_digest(request.data),
+            "versions": versions(PACKAGES),
+        }
+    )
+
+
+def _stored(path: Path, key: str) -> tables.Document | None:
+    report: tables.Document = read_json(path)
+    return report if report.get("key") == key else None
+
+
+def _evaluated(request: EvaluateRequest) -> tuple[Preprocessing, Candidate, int]:
+    """Contract, candidate and number of outputs of the artifact."""
+    path, dataset = request.artifact, open_dataset(request.measure.data)
+    if path.suffix == ".keras" or path.is_dir() or path.suffix == ".h5":
+        runtime_for(Path("model.keras"), request.measure.runtime)
+        loaded = load(ModelRequest(str(path), trust_lambda=request.trust_lambda))
+        contract = resolve_contract(request.contract, own=None, model_path=path, size=loaded.size)
+        contract = complete_labels(contract, loaded.classes, dataset)
+        return contract, model_candidate(loaded), loaded.classes
+    target = target_of(path)
+    if not request.trust_lambda:
+        admit(path)
+    inspection, card = target.inspect(path), target.read_card(path)
+    size, classes = _ends(inspection, path)
+    contract = resolve_contract(
+        request.contract,
+        own=None if card is None else card.preprocessing,
+        model_path=path,
+        size=size,
+    )
+    contract = complete_labels(contract, classes, dataset)
+    name = None if card is None else card.recipe.name
+    candidate = file_candidate(
+        path, request.measure.runtime, sha256_of(path), name=name, isolation=request.isolation
+    )
+    return contract, candidate, classes
+
+
+def _ends(inspection: Inspection, path: Path) -> tuple[tuple[int, int], int]:
+    """Height and width of the input, and number of outputs, of a file."""
+    inputs, outputs = inspection.inputs, inspection.outputs
+    shape = list(inputs[0].shape) if len(inputs) == 1 else []
+    scores = list(outputs[0].shape) if len(outputs) == 1 else []
+    height, width = shape[1:3] if shape[3:] == [3] else shape[2:4] if shape[1:2] == [3] else (0, 0)
+    classes = scores[-1] if scores else None
+    if len(shape) != 4 or not height or not width or not classes:
+        raise InvalidInputError(
+            "an artifact has one input [batch, height, width, 3] (or 3 first) and one output",
+            received=f"{path} with {[list(t.shape) for t in inputs]} and "
+            f"{[list(t.shape) for t in outputs]}",
+            remedy="export the classifying part alone, with a fixed size",
+        )
+    return (height, width), classes
+
+
+def _reference(request: EvaluateRequest, contract: Preprocessing) -> Candidate:
+    reference = request.reference
+    assert reference is not None
+    path = Path(reference.reference)
+    if path.suffix in (".tflite", ".onnx"):
+        if not path.is_file():
+            raise InvalidInputError(
+                "--reference is an existing model or artifact",
+                received=f"{path}, which does not exist",
+                remedy="check the path",
+            )
+        name = f"reference {path.name}"
+        return file_candidate(path, None, sha256_of(path), name=name, isolation=request.isolation)
+    loaded: LoadedModel = load(reference)
+    if loaded.size != contract.size:
+        raise InvalidInputError(
+            "reference and artifact take images of one size",
+            received=f"{loaded.size} and {contract.size}",
+            remedy="give the model that the artifact was made from",
+        )
+    return model_candidate(loaded)
+
+
+def artifact_row(artifact: Artifact) -> dict[str, Any]:
+    """An artifact as plain values for JSON."""
+    return {
+        "artifact": str(artifact.path),
+        "recipe": artifact.recipe.name,
+        "size_bytes": artifact.size_bytes,
+        "sha256": artifact.sha256,
+        "unchanged": artifact.unchanged,
+        "remarks": list(remarks_of(artifact)),
+        "files": [str(path) for path in artifact.files()],
+        "kept": [str(path) for path in artifact.kept],
+    }
+
+
+def say_artifact(artifact: Artifact, terminal: Terminal) -> None:
+    """Tell where an artifact and what goes with it are, and warn of what its plan notes."""
+    state = "unchanged since the last run" if artifact.unchanged else "written"
+    terminal.say(f"{artifact.recipe.name}: {state}")
+    for path in artifact.files():
+        terminal.say(f"  {path}")
+    terminal.say(f"  sha256 {artifact.sha256}")
+    _say_kept(artifact.kept, terminal)
+    for remark in remarks_of(artifact):
+        terminal.note(f"{artifact.recipe.name}: {remark}")
+
+
+def _show(report: tables.Document, terminal: Terminal) -> None:
+    terminal.table(tables.screen_table(report))
+    for line in tables.conditions(report):
+        terminal.say(line)
+    terminal.say()

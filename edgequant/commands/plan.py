@@ -1,0 +1,212 @@
+"""``edgequant plan``: print a plan, compare two, and write files from one without calibration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from calibration_data.contract import ContractRequest, complete_labels, resolve_contract
+from edgequant.artifacts import Artifact, Making, check_folder, deliver, key_of, versions
+from edgequant.cli.terminal import Terminal, plain_table
+from edgequant.commands.measured import artifact_row, say_artifact
+from edgequant.planning import Planner
+from export.target import ExportRequest, export_targets
+from foundation.atomic import require_room
+from foundation.digests import sha256_of
+from foundation.errors import GateFailedError, InvalidInputError
+from models.loading.request import LoadedModel, ModelRequest, load
+from network.affine import QuantParams
+from quantize.plans.check import check_fits
+from quantize.plans.diff import differences
+from quantize.plans.plan import PlannedNetwork, QuantizationPlan
+from quantize.recipes import IoType, Optimization, RangeMethod, Recipe
+from quantize.recipes import recipe as recipe_of
+
+_SHOWN = 40
+"""Differences on the screen; all of them are in the JSON."""
+
+
+def show_command(path: Path, terminal: Terminal) -> None:
+    """Print what a plan holds."""
+    plan = QuantizationPlan.load(path)
+    rows = _tensors(plan)
+    terminal.table(plain_table(rows, ("tensor", "what", "type", "scales", "scale", "zero point")))
+    terminal.say(f"graph         {plan.graph}")
+    terminal.say(f"granularity   {plan.granularity.value}, weights {plan.weight_range.value}")
+    terminal.say(f"in float32    {', '.join(plan.float_ops) or 'nothing'}")
+    terminal.say(f"in int16x8    {', '.join(plan.wide_ops) or 'nothing'}")
+    for name, value in plan.settings.items():
+        terminal.say(f"{name:<20} {value}")
+    for note in plan.notes:
+        terminal.say(f"note: {note}")
+    terminal.result(
+        {
+            "plan": str(path),
+            "sha256": sha256_of(path),
+            "graph": plan.graph,
+            "granularity": plan.granularity.value,
+            "weight_range": plan.weight_range.value,
+            "float_ops": list(plan.float_ops),
+            "wide_ops": list(plan.wide_ops),
+            "settings": dict(plan.settings),
+            "notes": list(plan.notes),
+            "tensors": rows,
+        }
+    )
+
+
+def diff_command(first: Path, second: Path, terminal: Terminal) -> None:
+    """Say where two plans differ.
+
+    Raises:
+        GateFailedError: they do.
+    """
+    found = differences(QuantizationPlan.load(first), QuantizationPlan.load(second))
+    rows: list[dict[str, Any]] = [difference.to_dict() for difference in found]
+    if not found:
+        terminal.say("the same parameters and integers in both plans")
+    else:
+        terminal.table(plain_table(rows[:_SHOWN], ("name", "part", "detail")))
+        if len(rows) > _SHOWN:
+            terminal.say(f"and {len(rows) - _SHOWN} more (--json lists all)")
+    terminal.result(
+        {"first": str(first), "second": str(second), "same": not found, "differences": rows}
+    )
+    if found:
+        raise GateFailedError(
+            "both plans hold the same parameters and integers",
+            received=f"{len(found)} differences",
+            remedy="make both from the same model, calibration images and options",
+        )
+
+
+@dataclass(frozen=True)
+class ApplyRequest:
+    """Files to write from a plan.
+
+    Attributes:
+        plan: file.
+        model: that it was made for.
+        contract: what the user says of its preprocessing.
+        recipes: of int8 files.
+        output: folder; one recipe goes right into it, several into a folder each.
+    """
+
+    plan: Path
+    model: ModelRequest
+    contract: ContractRequest
+    recipes: tuple[Recipe, ...]
+    output: Path
+
+
+def apply_request(plan: Path, values: dict[str, Any]) -> ApplyRequest:
+    """Take the options of the command."""
+    from edgequant.cli.options import contract_request, model_request
+
+    model = model_request(values)
+    io = IoType(values["io"]) if values["io"] else None
+    recipes = tuple(recipe_of(name.strip()).with_io(io) for name in values["recipes"].split(","))
+    ending = "+".join(recipe.name for recipe in recipes)
+    output = values["output"] or Path("artifacts") / f"{model.name}-{ending}"
+    return ApplyRequest(plan, model, contract_request(values), recipes, output)
+
+
+def apply_command(request: ApplyRequest, terminal: Terminal) -> None:
+    """Render a plan again.
+
+    Raises:
+        InvalidInputError: a damaged plan, another network, or a recipe of other numbers.
+    """
+    plan = QuantizationPlan.load(request.plan)
+    recipes = tuple(_checked(recipe, plan) for recipe in request.recipes)
+    for target in (_path(request, recipe) for recipe in recipes):
+        for kept in check_folder(target.parent, target.stem, target.suffix):
+            terminal.note(f"{kept} was in the way, and is kept under that name")
+    with terminal.progress(f"load {request.model.name}", None):
+        loaded = load(request.model)
+        own = None if request.model.is_file else request.model.spec().preprocessing
+        path = Path(request.model.reference) if request.model.is_file else None
+        contract = resolve_contract(request.contract, own=own, model_path=path, size=loaded.size)
+        contract = complete_labels(contract, loaded.classes, None)
+        graph = Planner(loaded.model, contract, None).graph
+        plan.check_graph(graph)
+        check_fits(plan, graph)
+        planned = PlannedNetwork(plan.network(graph), plan)
+    rows = []
+    for recipe in recipes:
+        require_room(_path(request, recipe).parent)
+        export = ExportRequest(loaded.model, recipe, contract, planned=planned)
+        artifact = _written(request, export, loaded)
+        say_artifact(artifact, terminal)
+        rows.append(artifact_row(artifact))
+    terminal.result({"artifacts": rows} if len(rows) > 1 else rows[0])
+
+
+def _checked(recipe: Recipe, plan: QuantizationPlan) -> Recipe:
+    """A recipe as the plan was made for it."""
+    fits = (recipe.granularity, recipe.weight_range) == (plan.granularity, plan.weight_range)
+    if not (recipe.planned and fits):
+        raise InvalidInputError(
+            "a plan is applied in int8 recipes of its granularity and weight range, "
+            f"{plan.granularity.value} and {plan.weight_range.value}",
+            received=recipe.name,
+            remedy="choose another recipe, or make a plan with edgequant quantize",
+        )
+    return replace(
+        recipe,
+        optimization=Optimization(plan.settings.get("optimization", recipe.optimization)),
+        ranges=RangeMethod(plan.settings.get("ranges", recipe.ranges)),
+        float_ops=plan.float_ops,
+        wide_ops=plan.wide_ops,
+    )
+
+
+def _path(request: ApplyRequest, recipe: Recipe) -> Path:
+    """Where the file of a recipe goes."""
+    several = len(request.recipes) > 1
+    folder = request.output / recipe.name if several else request.output
+    suffix = export_targets()[recipe.target].suffix
+    return folder / f"{request.model.name}-{recipe.name}{suffix}"
+
+
+def _written(request: ApplyRequest, export: ExportRequest, loaded: LoadedModel) -> Artifact:
+    """One file with what goes with it."""
+    recipe, planned = export.recipe, export.planned
+    assert planned is not None
+    target = export_targets()[recipe.target]
+    path = _path(request, recipe)
+    digest = sha256_of(request.plan)
+    origin: dict[str, Any] = {
+        "model": {"name": loaded.name, "sha256": request.model.digest()},
+        "calibration": None,
+        "plan": {"file": request.plan.name, "sha256": digest},
+        "versions": versions(target.packages),
+        "remarks": list(planned.plan.notes),
+    }
+    key = key_of({"plan": digest, "model": request.model.digest(), "recipe": recipe.to_dict()})
+    made = Making(path, recipe, key, export.preprocessing, origin, planned.plan)
+    return deliver(made, lambda part: target.write(export, part))
+
+
+def _tensors(plan: QuantizationPlan) -> list[dict[str, Any]]:
+    rows = [_row(name, "activation", params) for name, params in plan.activations.items()]
+    rows += [
+        _row(name, f"constant {'x'.join(map(str, c.integers.shape))}", c.params)
+        for name, c in plan.constants.items()
+    ]
+    return rows
+
+
+def _row(name: str, what: str, params: QuantParams) -> dict[str, Any]:
+    low, high = min(params.scale), max(params.scale)
+    zeros = sorted(set(params.zero_point))
+    several = params.axis is not None
+    return {
+        "tensor": name,
+        "what": what,
+        "type": params.dtype.value,
+        "scales": f"{len(params.scale)}, axis {params.axis}" if several else "1",
+        "scale": f"{low:.6g}" if low == high else f"{low:.4g} to {high:.4g}",
+        "zero point": str(zeros[0]) if len(zeros) == 1 else f"{zeros[0]} to {zeros[-1]}",
+    }

@@ -1,0 +1,73 @@
+"""``edgequant sensitivity``: which layers lose most when they alone are quantized?"""
+
+from __future__ import annotations
+
+from edgequant.artifacts import write_json, write_text
+from edgequant.cli.invocation import command_line
+from edgequant.cli.terminal import Terminal
+from edgequant.pipeline import open_inputs, prepare_shown
+from edgequant.planning import plan_request
+from edgequant.repair.heldout import halves
+from edgequant.requests import QuantizeRequest
+from foundation.atomic import write_whole
+from foundation.errors import InvalidInputError
+from quantize.engine import settled
+from quantize.sensitivity.ranking import sensitivity
+from reports import sensitivity as report_of
+from reports.html import write_page
+from reports.sensitivity_page import page
+
+SHOWN = 30
+"""Rows on the screen; all of them are in the files."""
+
+
+def sensitivity_command(request: QuantizeRequest, limit: int, terminal: Terminal) -> None:
+    """Measure every layer and write the ranking.
+
+    Args:
+        request: one int8 recipe, that the engine plans.
+        limit: images to judge on, at most.
+        terminal: to show it on.
+    """
+    (recipe,) = request.recipes
+    if not recipe.planned:
+        raise InvalidInputError(
+            "sensitivity is that of an int8 recipe that the engine plans",
+            received=f"{recipe.name}, --optimize {recipe.optimization.value}",
+            remedy="give --recipe tflite-int8 or onnx-int8, without --optimize converter",
+        )
+    prepared = prepare_shown(request, open_inputs(request), terminal)
+    assert prepared.calibration is not None
+    parts = halves(prepared.calibration, prepared.loaded.classes, limit)
+    asked = plan_request(recipe)
+    graph = prepared.planner.graph
+    total = parts.fitting.count + len(graph.ops) + parts.judged.count
+    with terminal.progress("layers", total) as advance:
+        decided = settled(graph, parts.fitting, prepared.contract, asked, advance)
+        ranking = sensitivity(decided, asked, parts.judged, advance)
+    report = report_of.document(
+        ranking,
+        model=request.model.name,
+        recipe=recipe.name,
+        optimization=recipe.optimization.value,
+        data=prepared.calibration.dataset.name,
+    )
+    stem = request.output / f"{request.model.name}-sensitivity"
+    json_path, csv_path, plot_path, html_path = (stem.parent / f"{stem.name}{e}" for e in _ENDINGS)
+    write_json(json_path, report)
+    write_text(csv_path, report_of.csv_table(report))
+    write_whole(plot_path, lambda part: report_of.plot(report, part))
+    terminal.table(report_of.screen_table(report, SHOWN))
+    for line in report_of.conditions(report):
+        terminal.say(line)
+    if len(ranking.layers) > SHOWN:
+        terminal.say(f"and {len(ranking.layers) - SHOWN} layers that lose less")
+    for path in (json_path, csv_path, plot_path):
+        terminal.say(f"  {path}")
+    data = (("JSON", json_path.name), ("CSV", csv_path.name))
+    write_page(page(report, command_line(), data), html_path)
+    terminal.say(f"page  {html_path}")
+    terminal.result(report)
+
+
+_ENDINGS = (".json", ".csv", ".png", ".html")

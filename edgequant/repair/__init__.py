@@ -1,0 +1,1 @@
+"""Artifacts that lose too much, repaired on held-out images."""

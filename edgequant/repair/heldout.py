@@ -1,0 +1,58 @@
+"""Calibration images in two halves: one to decide on, one to judge what was decided.
+
+The images that accuracy is reported on take no part in any choice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from calibration_data.calibration_set import CalibrationSet
+from calibration_data.contract import align_labels
+from calibration_data.stream import stream
+from foundation.errors import InvalidInputError
+from quantize.ranges.float_pass import CalibrationImages
+from quantize.sensitivity.ranking import LabelledImages
+
+
+@dataclass(frozen=True)
+class Halves:
+    """Both halves.
+
+    Attributes:
+        fitting: images to decide on.
+        judged: the others.
+    """
+
+    fitting: CalibrationImages
+    judged: LabelledImages
+
+
+def halves(calibration: CalibrationSet, classes: int, most: int) -> Halves:
+    """Every other image to decide on, and up to ``most`` of the others to judge on.
+
+    Where the labels of the set do not count the network's outputs, the float network's answers
+    stand for them.
+    """
+    every = np.arange(len(calibration.dataset))
+    fitting, rest = every[::2], every[1::2]
+    chosen = rest[np.linspace(0, len(rest) - 1, min(most, len(rest))).round().astype(int)]
+    decided = calibration.dataset.subset(fitting)
+    judged, labelled = calibration.dataset.subset(chosen), True
+    try:
+        judged = align_labels(judged, calibration.preprocessing, classes)
+    except InvalidInputError:
+        labelled = False
+
+    def images() -> Iterator[np.ndarray]:
+        for batch in stream(decided, calibration.preprocessing):
+            yield batch.images
+
+    def pairs() -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+        for batch in stream(judged, calibration.preprocessing):
+            yield batch.images, batch.labels if labelled else None
+
+    return Halves(CalibrationImages(len(fitting), images), LabelledImages(len(chosen), pairs))

@@ -1,0 +1,1 @@
+"""Bundles for platforms, and their proofs."""

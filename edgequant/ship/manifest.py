@@ -1,0 +1,155 @@
+"""bundle.json as ``verify`` reads it: nothing of it is believed before its type is known."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from calibration_data.preprocessing import Preprocessing
+from edgequant.ship.bundle import MANIFEST
+from edgequant.ship.proving import Proven
+from export.bundles.labels import check_labels
+from export.bundles.target import ShipTarget, ship_targets
+from foundation.foreign import read_object, reading
+
+VERSION = 1
+RULE = f"a bundle is a folder with a {MANIFEST} that 'edgequant ship' wrote"
+REMEDY = "give the folder, or the .zip, that it wrote"
+_NAME = re.compile(r"[^/\\:]{1,200}")
+_MOST_DEPTH = 12
+_MOST_TEXT = 20_000
+Value = TypeVar("Value")
+_Object = dict[str, Any]
+_List = list[Any]
+
+
+@dataclass(frozen=True)
+class TargetEntry:
+    """What the manifest says of one target.
+
+    Attributes:
+        target: the platform.
+        contracts: what the application is to do to a pixel, by role.
+        proofs: what its measurements and proofs gave when the bundle was made, by name.
+    """
+
+    target: ShipTarget
+    contracts: Mapping[str, Preprocessing]
+    proofs: Mapping[str, Proven]
+
+    @property
+    def figures(self) -> dict[str, Mapping[str, Any]]:
+        """Figures of the measurements, as the target was finished with them."""
+        told = {name: self.proofs[name].figures for name in self.target.measurements}
+        return {name: figures for name, figures in told.items() if figures}
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The manifest of a bundle.
+
+    Attributes:
+        model: its name, which file names begin with.
+        contract: of the model as it was trained.
+        images: number of test vectors of each file.
+        targets: by name, one at least.
+        values: the whole of it, of which all texts are plain and all numbers finite.
+    """
+
+    model: str
+    contract: Preprocessing
+    images: int
+    targets: Mapping[str, TargetEntry]
+    values: dict[str, Any]
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of a bundle.
+
+    Raises:
+        InvalidInputError: no bundle of ours, of another version, or with values of other types.
+    """
+    path = folder / MANIFEST
+    values = read_object(path, RULE, REMEDY)
+    with reading(path, RULE, REMEDY):
+        _check_plain(values)
+        version = _get(values, "bundle", int)
+        if version != VERSION:
+            raise ValueError(f"version {version}, where this edgequant knows {VERSION}")
+        model = _get(values, "model", str)
+        if not _NAME.fullmatch(model) or model.startswith("."):
+            raise ValueError(f"a model's name that is no name of a file: {model!r}")
+        contract = Preprocessing.from_dict(_get(values, "preprocessing", dict))
+        check_labels(contract, max(len(contract.labels), 1))
+        targets: _Object = _get(values, "targets", dict)
+        if not targets:
+            raise ValueError("no targets")
+        return Manifest(
+            model,
+            contract,
+            _get(_get(values, "vectors", dict), "images", int),
+            {name: _target(name, _get(targets, name, dict)) for name in targets},
+            values,
+        )
+
+
+def _target(name: str, values: dict[str, Any]) -> TargetEntry:
+    known = ship_targets()
+    if name not in known:
+        raise ValueError(f"the target {name}, where {', '.join(known)} are known")
+    target = known[name]
+    _get(values, "title", str)
+    files: _Object = _get(values, "files", dict)
+    roles = [file.role for file in target.files]
+    if list(files) != roles:
+        raise ValueError(f"files {', '.join(files) or 'none'} of {name}, not {', '.join(roles)}")
+    contracts = {
+        role: Preprocessing.from_dict(_get(_get(files, role, dict), "preprocessing", dict))
+        for role in roles
+    }
+    listed: _List = _get(values, "proofs", list)
+    told = [_proof(proof) for proof in listed]
+    later = [proof for proof in target.proofs if proof not in target.measurements]
+    expected = [*target.measurements, *later]
+    if [proof.name for proof in told] != expected:
+        raise ValueError(f"other proofs of {name} than {', '.join(expected)}")
+    return TargetEntry(target, contracts, {proof.name: proof for proof in told})
+
+
+def _proof(values: Any) -> Proven:
+    _get(values, "figures", dict)
+    for key in ("name", "verdict", "sentence"):
+        _get(values, key, str)
+    return Proven.from_dict(values)
+
+
+def _get(values: Any, key: str, kind: type[Value]) -> Value:
+    """A value of exactly this type; raises ValueError where there is none."""
+    if not isinstance(values, dict) or type(values.get(key)) is not kind:
+        raise ValueError(f"{key}, which is missing or of another type")
+    value: Value = values[key]
+    return value
+
+
+def _check_plain(values: Any, depth: int = 0) -> None:
+    """Raise ValueError on texts of several lines, numbers that are not finite, and deep nesting.
+
+    Such texts go into the guide and the card, and some into sources.
+    """
+    if depth > _MOST_DEPTH:
+        raise ValueError("nested too deeply")
+    if isinstance(values, dict):
+        _check_plain(list(values), depth)
+        _check_plain(list(values.values()), depth)
+    elif isinstance(values, list):
+        for value in values:
+            _check_plain(value, depth + 1)
+    elif isinstance(values, str):
+        if len(values) > _MOST_TEXT or not values.isprintable():
+            raise ValueError("a text that is long, or of several lines")
+    elif isinstance(values, int | float) and not (math.isfinite(values) and abs(values) <= 2**63):
+        raise ValueError("a number that is not finite, or absurd")

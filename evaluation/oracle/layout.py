@@ -1,0 +1,61 @@
+"""Operators that move integers and change none of them.
+
+Source: Pad, Transpose, Split, StridedSlice and Concatenation of tensorflow/lite/kernels.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from evaluation.oracle.call import Call
+
+
+def pad(call: Call) -> tuple[np.ndarray, ...]:
+    """PAD with the integer that stands for 0."""
+    margins = [(int(before), int(after)) for before, after in call.array(1)]
+    sizes = zip(call.array(0).shape, margins, strict=True)
+    call.require_size(*(size + before + after for size, (before, after) in sizes))
+    return (np.pad(call.array(0), margins, constant_values=call.result.zero_point[0]),)
+
+
+def reshape(call: Call) -> tuple[np.ndarray, ...]:
+    """RESHAPE to the shape that the file states for the result."""
+    return (call.array(0).reshape(call.shapes[0]),)
+
+
+def transpose(call: Call) -> tuple[np.ndarray, ...]:
+    """TRANSPOSE by the permutation in the second input."""
+    return (call.array(0).transpose(tuple(int(axis) for axis in call.array(1))),)
+
+
+def concatenate(call: Call) -> tuple[np.ndarray, ...]:
+    """CONCATENATION; the kernel asks for one scale everywhere."""
+    if any(source != call.result for source in call.sources):
+        raise call.refused("inputs of other scales than the result's")
+    arrays = [call.array(i) for i in range(len(call.inputs))]
+    joined = np.concatenate(arrays, axis=call.options["axis"]).astype(np.int64)
+    return (call.stored(joined - call.result.zero_point[0]),)
+
+
+def split(call: Call) -> tuple[np.ndarray, ...]:
+    """SPLIT of the second input into equal parts, along the axis in the first."""
+    axis = int(call.array(0).reshape(-1)[0])
+    return tuple(np.split(call.array(1), call.options["numSplits"], axis=axis))
+
+
+def strided_slice(call: Call) -> tuple[np.ndarray, ...]:
+    """STRIDED_SLICE with begin, end and shrink masks."""
+    options = call.options
+    if options.get("ellipsisMask") or options.get("newAxisMask") or options.get("offset"):
+        raise call.refused("an ellipsis, a new axis or offsets")
+    begins, ends, steps = (call.array(i).reshape(-1) for i in (1, 2, 3))
+    index: list[slice | int] = []
+    for axis, (begin, end, step) in enumerate(zip(begins, ends, steps, strict=True)):
+        bit = 1 << axis
+        if options["shrinkAxisMask"] & bit:
+            index.append(int(begin))
+            continue
+        first = None if options["beginMask"] & bit else int(begin)
+        last = None if options["endMask"] & bit else int(end)
+        index.append(slice(first, last, int(step)))
+    return (call.array(0)[tuple(index)],)

@@ -1,0 +1,163 @@
+"""An int8 network as values, and the loop that runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from evaluation.oracle import convolution, elementwise, layout, nonlinear, pooling
+from evaluation.oracle.call import Call, Kernel
+from foundation.errors import InvalidInputError, UnsupportedError
+from foundation.foreign import reading
+from network.affine import QuantParams
+from network.graph import Op, OpKind
+
+QUANTIZE = "QUANTIZE"
+DEQUANTIZE = "DEQUANTIZE"
+
+_FITTING = "operators have the inputs, options, shapes and scales that they compute with"
+_ELSEWHERE = "export the file again"
+_STRICT: dict[str, Any] = {"over": "raise", "divide": "raise", "invalid": "raise"}
+
+KERNELS: dict[str, Kernel] = {
+    OpKind.CONV: convolution.convolution,
+    OpKind.DEPTHWISE_CONV: convolution.depthwise,
+    OpKind.DENSE: convolution.dense,
+    OpKind.ADD: elementwise.add,
+    OpKind.SUB: elementwise.subtract,
+    OpKind.MUL: elementwise.multiply,
+    OpKind.MEAN: pooling.mean,
+    OpKind.AVERAGE_POOL: pooling.average_pool,
+    OpKind.MAX_POOL: pooling.max_pool,
+    OpKind.PAD: layout.pad,
+    OpKind.RESHAPE: layout.reshape,
+    OpKind.TRANSPOSE: layout.transpose,
+    OpKind.CONCATENATION: layout.concatenate,
+    OpKind.SPLIT: layout.split,
+    OpKind.STRIDED_SLICE: layout.strided_slice,
+    OpKind.RELU: elementwise.rectify,
+    OpKind.RELU6: elementwise.rectify,
+    OpKind.LOGISTIC: nonlinear.logistic,
+    OpKind.HARD_SWISH: nonlinear.hard_swish,
+    OpKind.SOFTMAX: nonlinear.softmax,
+    QUANTIZE: elementwise.quantize,
+    DEQUANTIZE: elementwise.dequantize,
+}
+"""Operators that can be run, by TFLite's builtin names."""
+
+
+@dataclass(frozen=True)
+class IntegerTensor:
+    """A value of an int8 network.
+
+    Attributes:
+        name: unique in the network.
+        shape: as stored.
+        dtype: NumPy's name.
+        params: scale and zero point; None for floats, shapes and axes.
+        value: of a constant; None for an activation.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    params: QuantParams | None = None
+    value: np.ndarray | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class Operators:
+    """Operators in an order in which they can run, and their tensors.
+
+    Attributes:
+        ops: in order.
+        tensors: by name.
+
+    Raises:
+        UnsupportedError: an operator that has no kernel here; names it.
+    """
+
+    ops: tuple[Op, ...]
+    tensors: Mapping[str, IntegerTensor] = field(repr=False)
+
+    def __post_init__(self) -> None:
+        lacking = sorted({op.kind for op in self.ops} - set(KERNELS))
+        if lacking:
+            raise UnsupportedError(
+                f"the integer interpreter knows {', '.join(sorted(map(str, KERNELS)))}",
+                received=", ".join(lacking),
+                remedy="run the file in litert-reference",
+            )
+
+    def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Run all operators.
+
+        Args:
+            feeds: activations that no operator gives, by name.
+
+        Returns:
+            Every activation by name, the feeds among them.
+
+        Raises:
+            UnsupportedError: an operator in a form that has no kernel here.
+            InvalidInputError: options, shapes or scales that do not go together.
+        """
+        values = dict(feeds)
+        for op in self.ops:
+            name = f"{op.kind} {', '.join(op.outputs)}"
+            # Numbers beyond a type come of damaged scales: an error here, where C goes on.
+            with reading(name, _FITTING, _ELSEWHERE), np.errstate(**_STRICT):
+                results = KERNELS[op.kind](self._call(op, values))
+                values.update(zip(op.outputs, results, strict=True))
+        return values
+
+    def _call(self, op: Op, values: Mapping[str, np.ndarray]) -> Call:
+        inputs: list[np.ndarray | None] = []
+        for name in op.inputs:
+            stored = self.tensors[name].value if name else None
+            inputs.append(values.get(name) if stored is None else stored)
+        return Call(
+            op,
+            tuple(inputs),
+            tuple(self.tensors[name].params if name else None for name in op.inputs),
+            tuple(self.tensors[name].params for name in op.outputs),
+            tuple(self.tensors[name].shape for name in op.outputs),
+        )
+
+
+@dataclass(frozen=True)
+class IntegerModel(Operators):
+    """A network of one input and one output.
+
+    Attributes:
+        input: name of the image.
+        output: name of the scores.
+    """
+
+    input: str
+    output: str
+
+    def activations(self, image: np.ndarray) -> dict[str, np.ndarray]:
+        """Run one input.
+
+        Args:
+            image: of the input's shape and type.
+
+        Returns:
+            Every activation by name, the input and the output among them.
+
+        Raises:
+            InvalidInputError: another shape or type.
+            UnsupportedError: an operator in a form that has no kernel here.
+        """
+        wanted = self.tensors[self.input]
+        if image.shape != wanted.shape or image.dtype != np.dtype(wanted.dtype):
+            raise InvalidInputError(
+                f"the network takes {wanted.dtype} of shape {list(wanted.shape)}",
+                received=f"{image.dtype} {list(image.shape)}",
+                remedy="quantize the image with the input's scale, one at a time",
+            )
+        return self.run({self.input: image})

@@ -1,0 +1,1 @@
+"""Whether an int8 .tflite and an int8 .onnx compute the same integers."""

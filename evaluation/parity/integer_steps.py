@@ -1,0 +1,148 @@
+"""The operators of an int8 file that compute, in one form for TFLite and ONNX.
+
+Activations are int8 here, whatever the file stores: uint8 less 128 is the same number. Weights are
+less their zero points, ``[outputs, height, width, inputs]`` (depthwise: one input) or
+``[outputs, inputs]``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+import numpy as np
+
+from evaluation.oracle.model import DEQUANTIZE, QUANTIZE, IntegerModel, IntegerTensor
+from evaluation.oracle.reader import read_integers
+from network.affine import IntType, QuantParams
+from network.graph import Op, OpKind
+from network.tflite.canonical import short_name
+
+
+class StepKind(StrEnum):
+    """What a step computes; steps are matched within a kind."""
+
+    INPUT = "input"
+    CONVOLUTION = "convolution"
+    PRODUCT = "matrix product"
+    SUM = "sum"
+    MULTIPLICATION = "multiplication"
+    MEAN = "mean"
+    POOL = "max pool"
+    DIFFERENCE = "difference"
+    ACTIVATION = "activation"
+    CONCATENATION = "concatenation"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One operator that computes.
+
+    Attributes:
+        kind: see StepKind.
+        name: short name of the result.
+        tensor: name of the tensor with the result's integers in the file; empty if it has none.
+        result: parameters as int8; None where the file leaves the result in float.
+        weight: int64, see the module; None where the operator has none, or a float one.
+        weight_params: of the weight, with the axis of the canonical order.
+        bias: integers ``[outputs]``; None where there is none, or a float one.
+        bias_params: of the bias.
+    """
+
+    kind: StepKind
+    name: str
+    tensor: str
+    result: QuantParams | None
+    weight: np.ndarray | None = field(default=None, repr=False)
+    weight_params: QuantParams | None = field(default=None, repr=False)
+    bias: np.ndarray | None = field(default=None, repr=False)
+    bias_params: QuantParams | None = field(default=None, repr=False)
+
+
+_KINDS: dict[str, StepKind] = {
+    OpKind.CONV: StepKind.CONVOLUTION,
+    OpKind.DEPTHWISE_CONV: StepKind.CONVOLUTION,
+    OpKind.DENSE: StepKind.PRODUCT,
+    OpKind.ADD: StepKind.SUM,
+    OpKind.MUL: StepKind.MULTIPLICATION,
+    OpKind.MEAN: StepKind.MEAN,
+    OpKind.AVERAGE_POOL: StepKind.MEAN,
+    OpKind.MAX_POOL: StepKind.POOL,
+    OpKind.SUB: StepKind.DIFFERENCE,
+    OpKind.LOGISTIC: StepKind.ACTIVATION,
+    OpKind.HARD_SWISH: StepKind.ACTIVATION,
+    OpKind.CONCATENATION: StepKind.CONCATENATION,
+}
+
+
+def tflite_steps(path: Path) -> tuple[Step, ...]:
+    """The steps of a .tflite file, in order, the input first; raises as read_integers."""
+    model = read_integers(path)
+    return (_input_step(model), *(_step(model, op) for op in model.ops if op.kind in _KINDS))
+
+
+def output_params(model: IntegerModel) -> QuantParams | None:
+    """Scale and zero point of the scores; those before a DEQUANTIZE at the end."""
+    producers = {name: op for op in model.ops for name in op.outputs}
+    last = producers.get(model.output)
+    if last is not None and last.kind == DEQUANTIZE:
+        return model.tensors[last.inputs[0]].params
+    return model.tensors[model.output].params
+
+
+def as_int8(params: QuantParams | None) -> QuantParams | None:
+    """Parameters of an 8-bit activation as int8; others as they are."""
+    return params.as_type(IntType.INT8) if params and params.dtype is IntType.UINT8 else params
+
+
+def _input_step(model: IntegerModel) -> Step:
+    name = model.input
+    first = next((op for op in model.ops if op.inputs and op.inputs[0] == name), None)
+    if first is not None and first.kind == QUANTIZE:
+        name = first.outputs[0]
+    return Step(StepKind.INPUT, "image", name, as_int8(model.tensors[name].params))
+
+
+def _step(model: IntegerModel, op: Op) -> Step:
+    result = model.tensors[op.outputs[0]]
+    weight = bias = None
+    if op.is_weighted:
+        weight = model.tensors[op.inputs[1]]
+        bias = model.tensors[op.inputs[2]] if len(op.inputs) > 2 and op.inputs[2] else None
+    integers, params = _weight(op, weight)
+    return Step(
+        _KINDS[op.kind],
+        # A name without a path is a layer's own, which may end in a number.
+        short_name(result.name) if "/" in result.name else result.name,
+        result.name,
+        as_int8(result.params),
+        integers,
+        params,
+        None if bias is None or bias.value is None else bias.value.astype(np.int64),
+        None if bias is None else bias.params,
+    )
+
+
+def _weight(op: Op, weight: IntegerTensor | None) -> tuple[np.ndarray | None, QuantParams | None]:
+    if weight is None or weight.value is None or weight.params is None:
+        return None, None
+    integers = weight.value.astype(np.int64)
+    if op.kind == OpKind.DEPTHWISE_CONV:
+        integers = integers.transpose(3, 1, 2, 0)
+    return centred(integers, weight.params, 0)
+
+
+def centred(integers: np.ndarray, params: QuantParams, axis: int) -> tuple[np.ndarray, QuantParams]:
+    """Integers less their zero points, and parameters to match.
+
+    Args:
+        integers: of a weight.
+        params: with one scale, or one for each index of ``axis``.
+        axis: of the output channels.
+    """
+    shape = [1] * integers.ndim
+    shape[axis] = len(params.zero_point)
+    zeros = (0,) * len(params.scale)
+    plain = QuantParams(params.scale, zeros, IntType.INT8, axis if params.per_axis else None)
+    return integers - np.asarray(params.zero_point, np.int64).reshape(shape), plain

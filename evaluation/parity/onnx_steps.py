@@ -1,0 +1,181 @@
+"""The operators of a QDQ ONNX file that compute, as integer steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evaluation.parity.integer_steps import Step, StepKind, as_int8, centred
+from export.onnx.graph import Graph, Node, from_model
+from export.onnx.inspect import COMPLETE, load, require_inside
+from foundation.errors import UnsupportedError
+from foundation.foreign import reading
+from network.affine import IntType, QuantParams
+
+_KINDS = {
+    "Conv": StepKind.CONVOLUTION,
+    "Gemm": StepKind.PRODUCT,
+    "MatMul": StepKind.PRODUCT,
+    "Add": StepKind.SUM,
+    "Mul": StepKind.MULTIPLICATION,
+    "GlobalAveragePool": StepKind.MEAN,
+    "ReduceMean": StepKind.MEAN,
+    "AveragePool": StepKind.MEAN,
+    "MaxPool": StepKind.POOL,
+    "Sub": StepKind.DIFFERENCE,
+    "Sigmoid": StepKind.ACTIVATION,
+    "HardSwish": StepKind.ACTIVATION,
+    "Concat": StepKind.CONCATENATION,
+}
+_PASSED = ("Relu", "Clip", "Transpose", "Reshape", "Flatten", "Squeeze")
+"""Operators between a result and its QuantizeLinear."""
+
+
+def onnx_steps(path: Path) -> tuple[Step, ...]:
+    """The steps of a QDQ file, in order, the input first.
+
+    Raises:
+        InvalidInputError: no such file, or not an ONNX model.
+        UnsupportedError: a file without QuantizeLinear, or with other types or scales than int8's.
+    """
+    model = load(path)
+    require_inside(model, path)
+    with reading(path, COMPLETE, "export the file again"):
+        return _steps(from_model(model), path)
+
+
+def _steps(graph: Graph, path: Path) -> tuple[Step, ...]:
+    if not any(node.op_type == "QuantizeLinear" for node in graph.nodes):
+        raise UnsupportedError(
+            "parity is that of int8 files in QDQ form",
+            received=f"{path.name} without QuantizeLinear",
+            remedy="give a file of the recipe onnx-int8",
+        )
+    read = _Reading(graph)
+    return (read.input_step(), *read.steps())
+
+
+@dataclass(frozen=True)
+class _Reading:
+    graph: Graph = field(repr=False)
+
+    @cached_property
+    def producers(self) -> dict[str, Node]:
+        return self.graph.producers()
+
+    @cached_property
+    def readers(self) -> dict[str, list[Node]]:
+        found: dict[str, list[Node]] = {}
+        for node in self.graph.nodes:
+            for name in node.inputs:
+                found.setdefault(name, []).append(node)
+        return found
+
+    def input_step(self) -> Step:
+        tensor, params = self._quantized(self.graph.input[0])
+        return Step(StepKind.INPUT, "image", tensor, params)
+
+    def steps(self) -> Iterator[Step]:
+        for node in self.graph.nodes:
+            kind = _KINDS.get(node.op_type)
+            if kind is None:
+                continue
+            tensor, params = self._quantized(node.outputs[0])
+            step = Step(kind, node.outputs[0].removesuffix(".f"), tensor, params)
+            weighted = kind in (StepKind.CONVOLUTION, StepKind.PRODUCT)
+            yield self._with_weight(step, node) if weighted else step
+
+    def _with_weight(self, step: Step, node: Node) -> Step:
+        weight, bias = self._constant(node, 1), self._constant(node, 2)
+        integers = params = None
+        if weight is not None:
+            order = (0, 2, 3, 1) if node.op_type == "Conv" else (0, 1)
+            transposed = node.op_type != "Conv" and not node.attributes.get("transB", 0)
+            integers, params = centred(weight[0], weight[1], 1 if transposed else 0)
+            integers = integers.T if transposed else integers.transpose(order)
+            if params.per_axis:
+                params = QuantParams(params.scale, params.zero_point, params.dtype, 0)
+        return Step(
+            step.kind,
+            step.name,
+            step.tensor,
+            step.result,
+            integers,
+            params,
+            None if bias is None else bias[0],
+            None if bias is None else bias[1],
+        )
+
+    def _constant(self, node: Node, position: int) -> tuple[np.ndarray, QuantParams] | None:
+        """Stored integers behind a DequantizeLinear, and their parameters."""
+        if position >= len(node.inputs):
+            return None
+        source = self.producers.get(node.inputs[position])
+        if source is None or source.op_type != "DequantizeLinear":
+            return None
+        stored = self.graph.constants.get(source.inputs[0])
+        if stored is None:
+            return None
+        kind = _int_type(source, stored.dtype)
+        return stored.astype(np.int64), self._params(source, kind)
+
+    def _quantized(self, name: str) -> tuple[str, QuantParams | None]:
+        """The tensor with the integers of a result, and its parameters as int8."""
+        for _ in range(len(self.graph.nodes) + 1):  # a damaged graph may go in a circle
+            readers = self.readers.get(name, [])
+            found = next((n for n in readers if n.op_type == "QuantizeLinear"), None)
+            if found is not None:
+                found = self._behind_activation(found) or found
+                return found.outputs[0], as_int8(self._params(found, None))
+            onwards = [node for node in readers if node.op_type in _PASSED]
+            if len(readers) != 1 or not onwards:
+                return "", None
+            name = onwards[0].outputs[0]
+        return "", None
+
+    def _behind_activation(self, quantizer: Node) -> Node | None:
+        """The second quantizer of an operator whose activation stands between two.
+
+        An activation that is an operator of its own has a name.
+        """
+        node = quantizer
+        for op_types in (("DequantizeLinear",), ("Relu", "Clip"), ("QuantizeLinear",)):
+            readers = self.readers.get(node.outputs[0], [])
+            if len(readers) != 1 or readers[0].op_type not in op_types:
+                return None
+            node = readers[0]
+            if node.op_type in ("Relu", "Clip") and node.name:
+                return None
+        return node
+
+    def _params(self, node: Node, dtype: IntType | None) -> QuantParams:
+        constants = self.graph.constants
+        stored = [constants.get(name) for name in node.inputs[1:3] if name]
+        scale, zero = (*stored, None)[:2]
+        kind = dtype or _int_type(node, np.dtype(np.uint8) if zero is None else zero.dtype)
+        if scale is None or any(value is None for value in stored):
+            raise _refused(node, "scales that are not stored")
+        with np.errstate(invalid="ignore"):  # a signalling NaN, which QuantParams refuses
+            scales = np.atleast_1d(scale).astype(np.float64)
+        zeros = np.zeros(len(scales), np.int64) if zero is None else np.atleast_1d(zero)
+        axis = int(node.attributes.get("axis", 1)) if len(scales) > 1 else None
+        return QuantParams(tuple(scales.tolist()), tuple(zeros.tolist()), kind, axis)
+
+
+def _int_type(node: Node, dtype: np.dtype[Any]) -> IntType:
+    if dtype.name not in {kind.value for kind in IntType}:
+        raise _refused(node, dtype.name)
+    return IntType(dtype.name)
+
+
+def _refused(node: Node, received: str) -> UnsupportedError:
+    return UnsupportedError(
+        "parity is that of stored 8-bit integers and biases in int32",
+        received=f"{node.op_type} {node.outputs[0]} with {received}",
+        remedy="give a file of the recipe onnx-int8",
+    )

@@ -1,0 +1,1 @@
+"""What accelerators would leave to the CPU."""

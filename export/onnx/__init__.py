@@ -1,0 +1,1 @@
+"""ONNX files: rendered, checked, taken apart."""

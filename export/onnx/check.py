@@ -1,0 +1,150 @@
+"""Whether a written ONNX file holds what its recipe says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from export.onnx.graph import WEIGHTED, Graph, Node
+from export.onnx.operators import deals
+from export.onnx.weights import FULL_BOUND, must_not_saturate, pair_sums
+from foundation.errors import InvalidInputError, UnsupportedError
+from quantize.recipes import Granularity, Layout, Precision
+from quantize.rounding.second_order import PAIR_LIMIT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+
+    from quantize.recipes import Recipe
+
+QUANTIZED = WEIGHTED | {
+    "Add", "AveragePool", "Concat", "GlobalAveragePool", "MaxPool", "Mul", "Pad", "Sub",
+}  # fmt: skip
+"""Operators that an int8 file must not compute in float."""
+
+
+def check_graph(graph: Graph, recipe: Recipe, float_ops: frozenset[str] = frozenset()) -> None:
+    """Look for every operator and weight that is not as the recipe says.
+
+    Args:
+        graph: of the written file.
+        recipe: of the file.
+        float_ops: names of operators that an int8 file computes in float all the same.
+
+    Raises:
+        UnsupportedError: some are not; the message names them.
+        InvalidInputError: a scale that is not a finite positive number.
+    """
+    check: dict[Precision, Callable[[Graph, Recipe, frozenset[str]], list[str]]] = {
+        Precision.FLOAT32: _float32_faults,
+        Precision.FLOAT16: _float16_faults,
+        Precision.DYNAMIC: _dynamic_faults,
+        Precision.INT8: _int8_faults,
+    }
+    faults = check[recipe.precision](graph, recipe, float_ops)
+    if recipe.layout is Layout.NCHW:
+        transposes = [node for node in graph.nodes if node.op_type == "Transpose"]
+        faults += [f"Transpose {n.outputs[0]}" for n in transposes if not deals(n)]
+    if faults:
+        raise UnsupportedError(
+            f"a file of the recipe {recipe.name} must be {recipe.precision.value} throughout",
+            received="; ".join(faults[:5]) + (" and more" if len(faults) > 5 else ""),
+            remedy="use another recipe for this model, or replace the layers named",
+        )
+
+
+def _float32_faults(graph: Graph, _: Recipe, __: frozenset[str]) -> list[str]:
+    return [f"{n.op_type} {n.name}" for n in graph.nodes if "Quantize" in n.op_type]
+
+
+def _float16_faults(graph: Graph, _: Recipe, __: frozenset[str]) -> list[str]:
+    return [f"float32 {name}" for name, v in graph.constants.items() if v.dtype == "float32"]
+
+
+def _dynamic_faults(graph: Graph, _: Recipe, __: frozenset[str]) -> list[str]:
+    faults = [
+        f"float {n.op_type} {n.name}"
+        for n in graph.nodes  # a product of two activations has no weights
+        if n.op_type in WEIGHTED and (n.op_type != "MatMul" or n.inputs[1] in graph.constants)
+    ]
+    for node in graph.nodes:
+        if node.op_type in ("ConvInteger", "MatMulInteger"):
+            dtype = graph.constants[node.inputs[1]].dtype
+            # Signed weights would meet the saturating kernels; see onnx_quantize.dynamic_int8.
+            faults += [] if dtype == "uint8" else [f"{dtype} weight of {node.name}"]
+    return faults
+
+
+def _int8_faults(graph: Graph, recipe: Recipe, float_ops: frozenset[str]) -> list[str]:
+    producers = graph.producers()
+    readers: dict[str, list[Node]] = {}
+    for node in graph.nodes:
+        for name in node.inputs:
+            readers.setdefault(name, []).append(node)
+    faults, indices = [], _indices(graph)
+    for node in graph.nodes:
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+            _check_scale(graph, node)
+        if node.op_type not in QUANTIZED:
+            continue
+        if node.name in float_ops:
+            if node.op_type in WEIGHTED and node.inputs[1] not in graph.constants:
+                faults.append(f"{node.op_type} {node.name}, to stay in float, has integer weights")
+            continue
+        numbers = [name for name in node.inputs if name and name not in indices]
+        if not numbers:
+            continue
+        sources = [producers.get(name) for name in numbers]
+        if any(source is None or source.op_type != "DequantizeLinear" for source in sources):
+            faults.append(f"{node.op_type} {node.name} reads floats")
+            continue
+        if any(r.op_type != "QuantizeLinear" for r in readers.get(node.outputs[0], [node])):
+            faults.append(f"{node.op_type} {node.name} gives floats")
+        if node.op_type in WEIGHTED and producers[node.inputs[1]].inputs[0] in graph.constants:
+            faults += _weight_faults(graph, node, producers[node.inputs[1]], recipe)
+    return faults
+
+
+def _indices(graph: Graph) -> set[str]:
+    """Axes, sizes and paddings: stored integers, shapes, and what is computed of these alone."""
+    found = {name for name, value in graph.constants.items() if value.dtype == "int64"}
+    for node in graph.nodes:
+        if node.op_type == "Shape" or found.issuperset(filter(None, node.inputs)):
+            found.update(node.outputs)
+    return found
+
+
+def _check_scale(graph: Graph, node: Node) -> None:
+    import numpy as np
+
+    scale = graph.constants.get(node.inputs[1])
+    if scale is None or not (np.isfinite(scale).all() and (scale > 0).all()):
+        raise InvalidInputError(
+            "scales are finite numbers above zero",
+            received=f"{'none' if scale is None else scale.reshape(-1)[:3]} for {node.inputs[0]}",
+            remedy="check the weights and the calibration data",
+        )
+
+
+def _weight_faults(graph: Graph, node: Node, dequantizer: Node, recipe: Recipe) -> list[str]:
+    weight: np.ndarray = graph.constants[dequantizer.inputs[0]]
+    scales = graph.constants[dequantizer.inputs[1]].size
+    faults = []
+    if weight.dtype != "int8":
+        return [f"weight of {node.name} is {weight.dtype}"]
+    if max(int(weight.max()), -int(weight.min())) > FULL_BOUND:
+        faults.append(f"weight of {node.name} leaves [-{FULL_BOUND}, {FULL_BOUND}]")
+    if must_not_saturate(node, weight, recipe.weight_range):
+        worst = int(pair_sums(node, weight).max())
+        if worst > PAIR_LIMIT:
+            faults.append(f"neighbouring weights of {node.name} add up to {worst}")
+    if recipe.granularity is Granularity.PER_TENSOR and scales != 1:
+        faults.append(f"weight of {node.name} has {scales} scales")
+    if (
+        recipe.granularity is Granularity.PER_CHANNEL
+        and node.op_type == "Conv"
+        and scales != weight.shape[0]
+    ):
+        faults.append(f"weight of {node.name} has {scales} scales for {weight.shape[0]} channels")
+    return faults

@@ -1,0 +1,149 @@
+"""The canonical graph as a float32 ONNX graph: what every file without a plan begins with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from export.onnx.float_operators import FLOAT_WRITERS
+from export.onnx.fusion import fused
+from export.onnx.graph import Graph, to_model
+from export.onnx.render import NO_PLAN, Rendering, refuse_stray_transposes
+from export.onnx.runtime import run_model
+from foundation.errors import InvalidInputError, UnsupportedError
+from network.graph import Graph as Canonical
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+
+    from quantize.recipes import Layout
+
+TRIED = 5
+"""Images that a graph is compared with the model on."""
+
+MAX_CONVERSION_ERROR = 1e-2
+"""Largest difference between Keras and ONNX in float32, of the largest output.
+
+Deep networks with random weights lose digits to another order of summation (MobileOne S4: 1.8e-3);
+lost weights or a wrong layout change the outputs altogether.
+"""
+
+
+def render_float(graph: Canonical, layout: Layout) -> Graph:
+    """Write a network without a plan: channels first, a free batch, the names of its layers.
+
+    Args:
+        graph: canonical float graph.
+        layout: axes of the file's input.
+
+    Returns:
+        The graph ``image [batch, height, width, 3]`` (or ``[batch, 3, height, width]``) ->
+        ``scores [batch, classes]``, float32.
+
+    Raises:
+        UnsupportedError: an operator without a form in ONNX, or in this layout; names it.
+    """
+    written = Rendering(fused(graph), NO_PLAN, writers=FLOAT_WRITERS).whole(layout)
+    _merge_transposes(written)
+    refuse_stray_transposes(written, layout)
+    _shorten_names(written)
+    return written
+
+
+def _merge_transposes(graph: Graph) -> None:
+    """Make one Transpose of each that follows another, and none where the axes end as they were."""
+    producers = graph.producers()
+    alias: dict[str, str] = {}
+    for node in graph.nodes:
+        node.inputs = [alias.get(name, name) for name in node.inputs]
+        before = producers.get(node.inputs[0]) if node.op_type == "Transpose" else None
+        if before is None or before.op_type != "Transpose":
+            continue
+        order = [before.attributes["perm"][axis] for axis in node.attributes["perm"]]
+        node.inputs, node.attributes = before.inputs[:1], {"perm": order}
+        if order == sorted(order) and node.outputs[0] != graph.output[0]:
+            alias[node.outputs[0]] = node.inputs[0]
+    graph.drop_unused()
+
+
+def _shorten_names(graph: Graph) -> None:
+    """Give each result the name of its operator; ``X.f`` is for values that a quantizer reads."""
+    taken = {graph.input[0], graph.output[0], *graph.constants}
+    taken.update(name for node in graph.nodes for name in node.outputs)
+    short: dict[str, str] = {}
+    for node in graph.nodes:
+        for name in node.outputs:
+            wanted = name.removesuffix(".f")
+            if wanted != name and wanted not in taken:
+                short[name] = wanted
+                taken.add(wanted)
+    for node in graph.nodes:
+        node.inputs = [short.get(name, name) for name in node.inputs]
+        node.outputs = [short.get(name, name) for name in node.outputs]
+
+
+def require_image_model(model: keras.Model) -> None:
+    """Refuse a model without the ends of an ONNX file.
+
+    Raises:
+        InvalidInputError: other inputs or outputs than one image and one score for each class.
+    """
+    inputs, outputs = list(model.inputs), list(model.outputs)
+    shapes = [tuple(t.shape) for t in [*inputs, *outputs]]
+    fits = (
+        len(inputs) == 1
+        and len(outputs) == 1
+        and len(shapes[0]) == 4
+        and shapes[0][3] == 3
+        and None not in shapes[0][1:]
+        and len(shapes[1]) == 2
+        and shapes[1][1] is not None
+    )
+    if not fits:
+        raise InvalidInputError(
+            "an ONNX export takes a model with one input [batch, height, width, 3] and one output "
+            "[batch, classes]",
+            received=" and ".join(str(list(shape)) for shape in shapes),
+            remedy="wrap the model so that it has these",
+        )
+
+
+def check_equal(graph: Graph, layout: Layout, model: keras.Model) -> None:
+    """Refuse a float32 graph that does not compute what the model does.
+
+    Raises:
+        InvalidInputError: a model with NaN or infinity in its outputs.
+        UnsupportedError: another function.
+    """
+    import numpy as np
+
+    fixed, *shape = model.inputs[0].shape
+    images = np.random.default_rng(0).uniform(-1, 1, (fixed or TRIED, *shape)).astype(np.float32)
+    expected = np.asarray(_only(model(images, training=False)))
+    found = run_model(to_model(graph), images, layout)
+    if not np.isfinite(expected).all():
+        raise InvalidInputError(
+            "the outputs of a model are finite numbers",
+            received="NaN or infinity for pixels between -1 and 1",
+            remedy="check the weights",
+        )
+    error = _difference(found, expected) if found.shape == expected.shape else np.inf
+    if not error <= MAX_CONVERSION_ERROR:
+        raise UnsupportedError(
+            "a converted network must give what the Keras model gives",
+            received=f"a difference of {error:.1e} of the largest output",
+            remedy="report this model to the project",
+        )
+
+
+def _difference(found: np.ndarray, expected: np.ndarray) -> float:
+    import numpy as np
+
+    return float(np.abs(found - expected).max() / max(float(np.abs(expected).max()), 1e-30))
+
+
+def _only(output: Any) -> Any:
+    """The one tensor of a list or dictionary of outputs."""
+    if isinstance(output, dict):
+        return next(iter(output.values()))
+    return output[0] if isinstance(output, list | tuple) else output

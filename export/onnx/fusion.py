@@ -1,0 +1,142 @@
+"""Several operators of the canonical graph that are one, or fewer, in a float ONNX file.
+
+Everything here leaves the function of the network as it is. The int8 files do without: there each
+operator of the canonical graph has a quantizer of its own behind it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from export.onnx.operators import PADDED
+from network.graph import Fused, Graph, Op, OpKind
+
+SHUFFLE = "CHANNEL_SHUFFLE"
+"""Kind that stands for the three operators of a shuffle; ``groups`` is among its options."""
+
+HARD_SIGMOID = "HARD_SIGMOID"
+"""Kind that stands for ``clip(slope * x + offset, 0, 1)``, which are its options."""
+
+_SIXTH = 1 / 6
+
+
+def fused(graph: Graph) -> Graph:
+    """The graph with fewer operators, of which some are of the kinds above."""
+    for rewrite in (_with_shuffles, _with_padding_inside, _with_hard_sigmoids):
+        graph = rewrite(graph)
+    return graph
+
+
+def _sole_reader(graph: Graph, name: str) -> Op | None:
+    """The only operator that reads an activation; None for an output or one read more often."""
+    readers = graph.readers[name]
+    if name == graph.output or len(readers) != 1 or readers[0].inputs.count(name) != 1:
+        return None
+    return readers[0]
+
+
+def _with_shuffles(graph: Graph) -> Graph:
+    """Channel shuffles (Zhang et al. 2017, arXiv:1707.01083, section 3.1) as one operator each.
+
+    A reshape tells the groups apart, groups and channels are transposed, and a reshape goes back:
+    ``[b, h, w, g*n] -> [b, h*w, g, n] -> [b, h*w, n, g] -> [b, h, w, n*g]``. Channels first it
+    takes as many operators on other axes; read one by one, its parts would need channels last.
+    """
+    kept: dict[str, Op] = {op.name: op for op in graph.ops}
+    for last in graph.ops:
+        deal = graph.producers.get(last.inputs[0]) if last.kind == OpKind.RESHAPE else None
+        if deal is None or deal.kind != OpKind.TRANSPOSE or not graph.is_constant(deal.inputs[1]):
+            continue
+        first = graph.producers.get(deal.inputs[0])
+        if first is None or first.kind != OpKind.RESHAPE:
+            continue
+        shapes = [graph.tensors[n].shape for n in (first.inputs[0], first.name, last.name)]
+        alone = _sole_reader(graph, first.name) is deal and _sole_reader(graph, deal.name) is last
+        if alone and list(graph.value(deal.inputs[1])) == [0, 1, 3, 2] and _is_shuffle(*shapes):
+            kept[last.name] = Op(
+                SHUFFLE, (first.inputs[0],), last.outputs, {"groups": shapes[1][2]}
+            )
+            del kept[first.name], kept[deal.name]
+    return graph.pruned(kept.values())
+
+
+def _is_shuffle(before: tuple[int, ...], apart: tuple[int, ...], after: tuple[int, ...]) -> bool:
+    if len(before) != 4 or len(apart) != 4 or before != after:
+        return False
+    batch, height, width, channels = before
+    return apart[:2] == (batch, height * width) and apart[2] * apart[3] == channels
+
+
+def _with_padding_inside(graph: Graph) -> Graph:
+    """Zeros around height and width put into the convolutions that alone read them."""
+    inside: dict[str, Op] = {}
+    gone: set[str] = set()
+    for pad in graph.ops:
+        if pad.kind != OpKind.PAD or pad.name == graph.output:
+            continue
+        readers = graph.readers[pad.name]
+        convolutions = (OpKind.CONV, OpKind.DEPTHWISE_CONV)
+        if not readers or any(r.kind not in convolutions for r in readers):
+            continue
+        if not graph.is_constant(pad.inputs[1]):
+            continue
+        widths = np.asarray(graph.value(pad.inputs[1]))
+        if widths.shape != (4, 2) or widths[[0, 3]].any() or widths.min() < 0:
+            continue
+        (top, bottom), (left, right) = widths[1:3].tolist()
+        gone.add(pad.name)
+        for reader in readers:
+            inputs = (pad.inputs[0], *reader.inputs[1:])
+            options = {**reader.options, PADDED: (top, left, bottom, right)}
+            inside[reader.name] = replace(reader, inputs=inputs, options=options)
+    if not gone:
+        return graph
+    return graph.pruned(inside.get(op.name, op) for op in graph.ops if op.name not in gone)
+
+
+def _with_hard_sigmoids(graph: Graph) -> Graph:
+    """``relu6(x) / 6`` as HardSigmoid of slope 1/6 and offset 0, and of offset 1/2 after ``x + 3``.
+
+    Source: Howard et al. 2019, arXiv:1905.02244, section 5.2, and ONNX's HardSigmoid. The
+    converter moves the 3 into the bias of a convolution in front of it.
+    """
+    kept: dict[str, Op] = {op.name: op for op in graph.ops}
+    for last in graph.ops:
+        if (
+            last.kind != OpKind.MUL
+            or last.fused is not Fused.NONE
+            or not _has_scalar(graph, last, _SIXTH)
+        ):
+            continue
+        source = next(name for name in last.inputs if not graph.is_constant(name))
+        clip = graph.producers.get(source)
+        if clip is None or _sole_reader(graph, source) is not last or len(clip.outputs) != 1:
+            continue
+        offset = 0.0
+        if clip.kind == OpKind.RELU6 or (
+            clip.kind == OpKind.ADD and clip.fused is Fused.RELU6 and _has_scalar(graph, clip, 3.0)
+        ):
+            offset = 0.5 if clip.kind == OpKind.ADD else 0.0
+            source = next(name for name in clip.inputs if not graph.is_constant(name))
+            del kept[clip.name]
+        elif clip.fused is Fused.RELU6:
+            options = {**clip.options, "fusedActivationFunction": 0}
+            kept[clip.name] = replace(clip, options=options)
+        else:
+            continue
+        options = {"slope": _SIXTH, "offset": offset}
+        kept[last.name] = Op(HARD_SIGMOID, (source,), last.outputs, options)
+    return graph.pruned(kept.values())
+
+
+def _has_scalar(graph: Graph, op: Op, value: float) -> bool:
+    """Whether one operand of two is an activation and the other this number."""
+    stored = [graph.value(name) for name in op.inputs if graph.is_constant(name)]
+    return (
+        len(op.inputs) == 2
+        and len(stored) == 1
+        and stored[0].size == 1
+        and abs(float(stored[0].reshape(-1)[0]) - value) < 1e-6
+    )

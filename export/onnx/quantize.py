@@ -1,0 +1,329 @@
+"""From a float32 graph to the numbers of a recipe."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from export.onnx.graph import INPUT_NAME, Graph, Node, from_model, to_model
+from export.onnx.runtime import in_layout, runtime
+from export.onnx.weights import (
+    FULL_BOUND,
+    channel_axis,
+    weight_scales,
+    weighted_nodes,
+)
+from foundation.errors import InvalidInputError
+from quantize.recipes import Granularity, WeightRange
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import numpy as np
+
+    from quantize.recipes import Recipe
+
+INTEGER_OPERATORS = (
+    "Add", "AveragePool", "Clip", "Concat", "Conv", "Flatten", "Gemm", "GlobalAveragePool",
+    "MatMul", "MaxPool", "Mul", "Pad", "Relu", "Reshape", "Sigmoid", "Squeeze", "Sub", "Transpose",
+)  # fmt: skip
+"""Operators that get quantizers around them. Softmax is not one: it costs nothing in float, and
+256 steps cannot hold the probabilities of 1,000 classes."""
+
+SUFFIXES = {
+    "_DequantizeLinear_Output": ".dq",
+    "_QuantizeLinear_Output": ".q",
+    "_QuantizeLinear_Input": ".f",
+    "_quantized_zero_point": ".qz",
+    "_quantized_scale": ".qs",
+    "_quantized": ".q",
+    "_zero_point": ".z",
+    "_scale": ".s",
+}
+"""Short for what ONNX Runtime's quantizer appends to names; a small file holds 900 of them."""
+
+FLOAT16_MAX = 65504.0
+
+ZERO_POINT = "weight.z"
+"""Name of the zero point that all weights of a dynamic file share."""
+
+
+def static_int8(
+    graph: Graph, recipe: Recipe, calibration: Callable[[], Iterator[np.ndarray]] | None
+) -> Graph:
+    """Quantizers and dequantizers around every operator, from calibration (QDQ format).
+
+    Activations are uint8 and asymmetric. With a zero point, ReLU6 is the quantizer's own
+    clipping and its operator disappears, where symmetric activations would lose half of the
+    steps. Unsigned, because ONNX Runtime on x86 leaves linear bottlenecks and additions between
+    int8 quantizers in float (QDQIsInt8Allowed in qdq_selector_action_transformer.h), and fuses
+    every one between uint8 quantizers. The numbers are those of int8 with a zero point lower by
+    128. Ranges are the smallest and largest values seen, which bounded activations do not make
+    sensitive to outliers.
+
+    Args:
+        graph: float32, with a free batch.
+        recipe: granularity and weight range.
+        calibration: gives float32 batches ``[b, height, width, 3]``.
+
+    Returns:
+        The graph with QuantizeLinear and DequantizeLinear nodes.
+
+    Raises:
+        InvalidInputError: no calibration batch, one of another shape, or one with NaN.
+    """
+    runtime()
+    from onnx import load_model
+    from onnxruntime.quantization import (
+        CalibrationMethod,
+        QuantFormat,
+        QuantType,
+        quantize_static,
+    )
+
+    model = to_model(graph)
+    # Says that the graph is prepared, as it is: the quantizer would log an advice otherwise.
+    model.metadata_props.add(key="onnx.quant.pre_process", value="onnxruntime.quant")
+    with tempfile.TemporaryDirectory(prefix="edgequant-") as folder:
+        path = Path(folder) / "quantized.onnx"
+        quantize_static(
+            model,
+            str(path),
+            _reader(graph, recipe, calibration),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=list(INTEGER_OPERATORS),
+            per_channel=recipe.granularity is Granularity.PER_CHANNEL,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            calibrate_method=CalibrationMethod.MinMax,
+            extra_options={
+                "ActivationSymmetric": False,
+                "WeightSymmetric": True,
+                "TensorQuantOverrides": _weight_overrides(graph, recipe),
+            },
+        )
+        quantized = from_model(load_model(str(path)))
+    quantized.input, quantized.output = graph.input, graph.output
+    _drop_bias_zero_points(quantized)
+    _shorten_names(quantized)
+    return quantized
+
+
+def _drop_bias_zero_points(graph: Graph) -> None:
+    """Leave out the zero points of biases: ONNX wants them to be 0, and 4 bytes each add up."""
+    for node in graph.nodes:
+        if node.op_type == "DequantizeLinear" and len(node.inputs) > 2:
+            zero = graph.constants.get(node.inputs[2])
+            if zero is not None and zero.dtype == "int32" and not zero.any():
+                node.inputs = node.inputs[:2]
+    graph.drop_unused()
+
+
+def _weight_overrides(graph: Graph, recipe: Recipe) -> dict[str, list[dict[str, Any]]]:
+    """Scales of the weights, which depend on the kind of the operator that reads them."""
+    import numpy as np
+
+    runtime()
+    from onnxruntime.quantization import QuantType
+
+    overrides: dict[str, list[dict[str, Any]]] = {}
+    for node, weight in weighted_nodes(graph):
+        axis = channel_axis(node)
+        scales = weight_scales(node, weight, recipe.weight_range, recipe.granularity)
+        entries: list[dict[str, Any]] = [
+            {"quant_type": QuantType.QInt8, "scale": scale, "zero_point": np.int8(0)}
+            for scale in scales
+        ]
+        if recipe.granularity is Granularity.PER_CHANNEL:
+            for entry in entries:
+                entry["axis"] = axis
+        overrides[node.inputs[1]] = entries
+    return overrides
+
+
+def _reader(
+    graph: Graph, recipe: Recipe, calibration: Callable[[], Iterator[np.ndarray]] | None
+) -> Any:
+    """The calibration batches in the form in which ONNX Runtime asks for them."""
+    runtime()
+    from onnxruntime.quantization import CalibrationDataReader
+
+    if calibration is None:
+        raise InvalidInputError(
+            f"{recipe.name} fixes the scales of activations by calibration data",
+            received="none",
+            remedy="give a calibration set",
+        )
+    batches = _checked(calibration(), graph.input[1][1:], recipe)
+    first = next(batches, None)
+    if first is None:
+        raise InvalidInputError(
+            "a calibration set holds at least one image",
+            received="no batch",
+            remedy="give more images",
+        )
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc]
+        """One batch a call, then None."""
+
+        pending: np.ndarray | None = first
+
+        def get_next(self) -> dict[str, np.ndarray] | None:
+            batch, self.pending = self.pending, None
+            batch = next(batches, None) if batch is None else batch
+            return None if batch is None else {INPUT_NAME: batch}
+
+    return Reader()
+
+
+def _checked(
+    batches: Iterator[np.ndarray], expected: tuple[int | str, ...], recipe: Recipe
+) -> Iterator[np.ndarray]:
+    """Batches in the file's layout, finite and of the right shape."""
+    import numpy as np
+
+    for batch in batches:
+        moved = in_layout(batch, recipe.layout)
+        if moved.shape[1:] != expected:
+            raise InvalidInputError(
+                f"calibration images have the size of the network's input, {list(expected)} as "
+                f"{recipe.layout.value}",
+                received=str(list(moved.shape[1:])),
+                remedy="calibrate with the network's own preprocessing",
+            )
+        if not np.isfinite(moved).all():
+            raise InvalidInputError(
+                "calibration images are finite numbers",
+                received="NaN or infinity in a batch",
+                remedy="check the mean and std of the preprocessing contract",
+            )
+        yield moved
+
+
+def _shorten_names(graph: Graph) -> None:
+    """Rename what the quantizer added; two tensors never get one name."""
+    taken = {INPUT_NAME, graph.output[0]}
+    short: dict[str, str] = {name: name for name in taken}
+    tensors = [name for node in graph.nodes for name in [*node.inputs, *node.outputs] if name]
+    for name in dict.fromkeys(tensors):
+        if name in short:
+            continue
+        new = name
+        for suffix, brief in SUFFIXES.items():
+            if name.endswith(suffix):
+                new = name.removesuffix(suffix) + brief
+                break
+        short[name] = name if new in taken else new
+        taken.add(short[name])
+    for node in graph.nodes:
+        node.inputs = [short.get(name, "") for name in node.inputs]
+        node.outputs = [short[name] for name in node.outputs]
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+            node.name = ""
+    graph.constants = {short[k]: v for k, v in graph.constants.items() if k in short}
+
+
+def dynamic_int8(graph: Graph, recipe: Recipe) -> Graph:
+    """8-bit weights; each activation is quantized while the network runs.
+
+    Weights are stored as uint8 with zero point 128. ONNX Runtime multiplies two unsigned
+    operands in kernels that widen to 16 bits first (VPMADDWD in MultiplyAccumulateRowU8U8Avx2,
+    QgemmU8X8KernelAvx2.asm) and so do not saturate on any x86 core: all of [-127, 127] is safe.
+    ConvInteger with signed weights took five times as long on x86, and older releases of the
+    runtime do not have it.
+
+    A range is that of the whole batch: scores of an image depend on its neighbours a little.
+
+    Args:
+        graph: float32.
+        recipe: granularity of the weights.
+    """
+    result = Graph([], dict(graph.constants), graph.input, graph.output)
+    quantized: set[str] = set()
+    weights = {id(node): weight for node, weight in weighted_nodes(graph)}
+    for node in graph.nodes:
+        if id(node) not in weights:
+            result.nodes.append(node)
+            continue
+        source = node.inputs[0]
+        if source not in quantized:
+            outputs = [f"{source}.q", f"{source}.s", f"{source}.z"]
+            result.nodes.append(Node("DynamicQuantizeLinear", [source], outputs))
+            quantized.add(source)
+        result.nodes.extend(_integer_nodes(result, node, weights[id(node)], recipe))
+    result.drop_unused()
+    return result
+
+
+def _integer_nodes(graph: Graph, node: Node, weight: np.ndarray, recipe: Recipe) -> list[Node]:
+    """Integer product, its scale and its bias for one weighted operator."""
+    import numpy as np
+    from onnx import TensorProto
+
+    axis = channel_axis(node)
+    scales = weight_scales(node, weight, WeightRange.FULL, recipe.granularity)
+    spread = [-1 if i == axis else 1 for i in range(weight.ndim)]
+    integers = np.clip(np.rint(weight / scales.reshape(spread)), -FULL_BOUND, FULL_BOUND) + 128
+    output = [-1, 1, 1] if node.op_type == "Conv" else [-1]
+    source, target, base = node.inputs[0], node.outputs[0], node.name
+    if axis == 0 and node.op_type != "Conv":
+        integers = integers.T  # MatMulInteger has no transB
+    graph.constants |= {
+        f"{base}.weight.q": integers.astype(np.uint8),
+        ZERO_POINT: np.array(128, np.uint8),
+        f"{base}.weight.s": scales.reshape(output),
+    }
+    operands = [f"{source}.q", f"{base}.weight.q", f"{source}.z", ZERO_POINT]
+    integer = "ConvInteger" if node.op_type == "Conv" else "MatMulInteger"
+    attributes = node.attributes if node.op_type == "Conv" else {}
+    nodes = [
+        Node(integer, operands, [f"{base}.i"], attributes, base),
+        Node("Cast", [f"{base}.i"], [f"{base}.f"], {"to": int(TensorProto.FLOAT)}),
+        Node("Mul", [f"{source}.s", f"{base}.weight.s"], [f"{base}.scale"]),
+        Node("Mul", [f"{base}.f", f"{base}.scale"], [target]),
+    ]
+    bias = graph.constants[node.inputs[2]] if len(node.inputs) > 2 and node.inputs[2] else None
+    if bias is not None and bias.any():
+        nodes[-1].outputs = [f"{base}.p"]
+        graph.constants[f"{base}.bias.f"] = bias.reshape(output)
+        nodes.append(Node("Add", [f"{base}.p", f"{base}.bias.f"], [target]))
+    return nodes
+
+
+def to_float16(graph: Graph) -> Graph:
+    """Weights and activations in half precision; input and output stay float32.
+
+    Raises:
+        InvalidInputError: a constant above 65,504, the largest float16.
+    """
+    import numpy as np
+    from onnx import TensorProto
+
+    constants = {}
+    for name, value in graph.constants.items():
+        if value.dtype == np.float32 and not np.abs(value).max(initial=0.0) <= FLOAT16_MAX:
+            raise InvalidInputError(
+                f"float16 holds numbers up to {FLOAT16_MAX:.0f}",
+                received=f"{np.abs(value).max():.3g} in {name}",
+                remedy="use the float32 recipe, or retrain with weight decay",
+            )
+        constants[name] = value.astype(np.float16) if value.dtype == np.float32 else value
+    half, full = f"{graph.input[0]}.f16", f"{graph.output[0]}.f16"
+    result = Graph([], constants, graph.input, graph.output)
+    swap = {graph.input[0]: half, graph.output[0]: full}
+    result.nodes = [
+        Node("Cast", [graph.input[0]], [half], {"to": int(TensorProto.FLOAT16)}),
+        *(
+            Node(
+                node.op_type,
+                [swap.get(name, name) for name in node.inputs],
+                [swap.get(name, name) for name in node.outputs],
+                node.attributes,
+                node.name,
+            )
+            for node in graph.nodes
+        ),
+        Node("Cast", [full], [graph.output[0]], {"to": int(TensorProto.FLOAT)}),
+    ]
+    return result

@@ -1,0 +1,109 @@
+"""ONNX Runtime as the export needs it: quiet, on the CPU, from bytes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from export.onnx.graph import INPUT_NAME
+from foundation.errors import InvalidInputError, UnsupportedError
+from foundation.foreign import DAMAGE, reason_of
+from foundation.telemetry import switch_off
+from quantize.recipes import Layout
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    import onnx
+
+ERROR_SEVERITY = 4
+"""ONNX Runtime's level for fatal messages only; errors are raised anyway."""
+
+
+def runtime() -> Any:
+    """The module ``onnxruntime``, imported with its telemetry off; the one way to it."""
+    switch_off()
+    import onnxruntime
+
+    return onnxruntime
+
+
+def open_session(content: bytes, optimized: Path | None = None) -> Any:
+    """Load a model on the CPU.
+
+    Args:
+        content: of an ONNX file.
+        optimized: where to write the graph that the runtime made of it.
+
+    Raises:
+        UnsupportedError: the runtime has no kernel for an operator, or the model is not valid.
+    """
+    onnxruntime = runtime()
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = ERROR_SEVERITY
+    if optimized is not None:
+        options.optimized_model_filepath = str(optimized)
+    try:
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except (*_errors(state), *DAMAGE) as error:
+        raise UnsupportedError(
+            "ONNX Runtime must be able to load the file",
+            received=reason_of(error),
+            remedy="replace the layer that it names",
+        ) from error
+
+
+def _errors(state: Any) -> tuple[type[Exception], ...]:
+    """ONNX Runtime's exceptions, which have no base of their own."""
+    return (
+        state.Fail, state.InvalidArgument, state.InvalidGraph, state.InvalidProtobuf,
+        state.NotImplemented, state.RuntimeException,
+    )  # fmt: skip
+
+
+def run_model(model: onnx.ModelProto, images: np.ndarray, layout: Layout) -> np.ndarray:
+    """Run images through a model whose batch is free or 1.
+
+    Args:
+        model: with the input ``image`` and one output.
+        images: float32 ``[batch, height, width, 3]``.
+        layout: of the model's input.
+
+    Returns:
+        float32 ``[batch, classes]``.
+
+    Raises:
+        UnsupportedError: ONNX Runtime cannot load or run it.
+    """
+    import numpy as np
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    session = open_session(model.SerializeToString())
+    batches = [images]
+    if isinstance(session.get_inputs()[0].shape[0], int):
+        batches = [images[i : i + 1] for i in range(len(images))]
+    try:
+        outputs = [session.run(None, {INPUT_NAME: in_layout(b, layout)})[0] for b in batches]
+    except (*_errors(state), *DAMAGE) as error:
+        raise UnsupportedError(
+            "ONNX Runtime must be able to run the file",
+            received=reason_of(error),
+            remedy="replace the layer that it names",
+        ) from error
+    return np.concatenate(outputs)
+
+
+def in_layout(images: np.ndarray, layout: Layout) -> np.ndarray:
+    """``[batch, height, width, 3]`` images in the layout of a file, contiguous."""
+    import numpy as np
+
+    if images.ndim != 4:
+        raise InvalidInputError(
+            "images are batches [batch, height, width, 3]",
+            received=f"an array of shape {list(images.shape)}",
+            remedy="add the missing axis",
+        )
+    moved = images.transpose(0, 3, 1, 2) if layout is Layout.NCHW else images
+    return np.ascontiguousarray(moved, np.float32)

@@ -1,0 +1,161 @@
+"""The export target ``onnx``: float32, float16, dynamic and static int8 files for ONNX Runtime."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from export.onnx.check import check_graph
+from export.onnx.float_render import check_equal, render_float, require_image_model
+from export.onnx.graph import BATCH_NAME, Graph, from_model, to_model
+from export.onnx.inspect import inspect, load, read_card
+from export.onnx.quantize import dynamic_int8, static_int8, to_float16
+from export.onnx.render import render, require_writable
+from export.onnx.runtime import run_model
+from export.target import CARD_KEY, ArtifactCard, ExportRequest, ExportTarget
+from foundation.errors import InvalidInputError, UnsupportedError
+from quantize.recipes import BatchAxis, IoType, Precision, Recipe, WeightRange
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    import onnx
+
+SATURATION_KEY = "edgequant.x86_without_vnni"
+SATURATION_SAFE = "safe"
+SATURATION_NOTE = "set session.x64quantprecision=1, or lose accuracy to 16-bit saturation"
+
+
+def write(request: ExportRequest, path: Path) -> None:
+    """Write an ONNX file and check that it holds what the recipe says.
+
+    The input is ``image``, float32, ``[batch, height, width, 3]`` or ``[batch, 3, height,
+    width]``; the output is ``scores``, float32 ``[batch, classes]``.
+
+    Args:
+        request: what to write.
+        path: of the file.
+
+    Raises:
+        UnsupportedError: integer input and output, int16 activations, or a model with a layer
+            that the recipe or ONNX has no form for.
+        InvalidInputError: a model or calibration set that breaks a rule, NaN included.
+        OSError: the path cannot be written.
+    """
+    recipe = request.recipe
+    _refuse_unsupported(recipe)
+    graph = _graph(request)
+    batch: int | str = 1 if recipe.batch is BatchAxis.ONE else BATCH_NAME
+    graph.input = (graph.input[0], (batch, *graph.input[1][1:]))
+    graph.output = (graph.output[0], (batch, *graph.output[1][1:]))
+    _write_model(to_model(graph), request, path)
+    _check_file(path, request)
+
+
+def _graph(request: ExportRequest) -> Graph:
+    """The network in the numbers of the recipe."""
+    recipe = request.recipe
+    if request.planned is not None:
+        return render(request.planned.graph, request.planned.plan, recipe.layout)
+    graph = _float_graph(request)
+    if recipe.precision is Precision.INT8:
+        return static_int8(graph, recipe, request.calibration)
+    if recipe.precision is Precision.DYNAMIC:
+        return dynamic_int8(graph, recipe)
+    return to_float16(graph) if recipe.precision is Precision.FLOAT16 else graph
+
+
+def _float_graph(request: ExportRequest) -> Graph:
+    """The network in float32, found to give what the model gives."""
+    from export.tflite.target import canonical
+
+    require_image_model(request.model)
+    make = request.graph or (lambda: canonical(request.model, request.preprocessing))
+    graph = render_float(make(), request.recipe.layout)
+    check_equal(graph, request.recipe.layout, request.model)
+    return graph
+
+
+def _refuse_unsupported(recipe: Recipe) -> None:
+    if recipe.io is not IoType.FLOAT32:
+        raise UnsupportedError(
+            "an ONNX file takes and gives float32, since its quantizers are operators of the graph",
+            received=f"--io {recipe.io.value}",
+            remedy="use --io float32, or a tflite recipe",
+        )
+    if recipe.precision is Precision.INT16X8:
+        raise UnsupportedError(
+            "ONNX Runtime has no integer kernels for int16 activations on the CPU",
+            received=recipe.precision.value,
+            remedy="use onnx-int8, or the recipe tflite-int16x8",
+        )
+
+
+def _write_model(model: onnx.ModelProto, request: ExportRequest, path: Path) -> None:
+    """Put card and labels in, and write the bytes, in the same order at each run."""
+    card = ArtifactCard(request.preprocessing, request.recipe)
+    entries = {
+        CARD_KEY: json.dumps(card.to_dict(), sort_keys=True, separators=(",", ":")),
+        "labels": "\n".join(request.preprocessing.labels),
+        SATURATION_KEY: _saturation(request.recipe),
+    }
+    for key, value in sorted(entries.items()):
+        if value:
+            model.metadata_props.add(key=key, value=value)
+    path.write_bytes(model.SerializeToString(deterministic=True))
+
+
+def _saturation(recipe: Recipe) -> str:
+    """What x86 cores with AVX2 and no VNNI make of the file; empty for floats."""
+    if recipe.precision is Precision.INT8 and recipe.weight_range is WeightRange.FULL:
+        return SATURATION_NOTE
+    return SATURATION_SAFE if recipe.precision in (Precision.INT8, Precision.DYNAMIC) else ""
+
+
+def _check_file(path: Path, request: ExportRequest) -> None:
+    """Read the file back: valid, as the recipe says, and with finite outputs."""
+    import numpy as np
+    from onnx import checker
+
+    model = load(path)
+    try:
+        checker.check_model(model, full_check=True)
+    except checker.ValidationError as error:
+        raise UnsupportedError(
+            "the written file must be valid ONNX",
+            received=str(error).strip().splitlines()[0][:200],
+            remedy="report this model to the project",
+        ) from error
+    graph = from_model(model)
+    kept = () if request.planned is None else request.planned.plan.float_ops
+    check_graph(graph, request.recipe, frozenset(kept))
+    scores = run_model(model, _sample(request), request.recipe.layout)
+    if scores.shape[1:] != graph.output[1][1:] or not np.isfinite(scores).all():
+        raise InvalidInputError(
+            "the outputs of a written file are finite numbers",
+            received="NaN or infinity in the scores of a sample",
+            remedy="check the weights, or use a float32 recipe",
+        )
+
+
+def _sample(request: ExportRequest) -> np.ndarray:
+    """Up to 7 images: of the calibration set, or random pixels in the contract's range."""
+    import numpy as np
+
+    if request.calibration is not None:
+        return next(iter(request.calibration()))[:7]
+    low, high = request.preprocessing.value_range
+    shape = (7, *request.model.inputs[0].shape[1:])
+    return np.random.default_rng(request.seed).uniform(low, high, shape).astype(np.float32)
+
+
+TARGET = ExportTarget(
+    name="onnx",
+    suffix=".onnx",
+    write=write,
+    inspect=inspect,
+    read_card=read_card,
+    packages=("onnx", "onnxruntime", "keras", "tensorflow", "ai-edge-litert", "numpy"),
+    require_writable=lambda graph, recipe: require_writable(graph, recipe.layout),
+)

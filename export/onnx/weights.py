@@ -1,0 +1,115 @@
+"""Integer weights of ONNX files: scales, ranges and what x86 kernels do with them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from export.onnx.graph import WEIGHTED, Graph, Node
+from foundation.errors import InvalidInputError
+from network.affine import weight_reach
+from quantize.recipes import Granularity, WeightRange
+from quantize.rounding.second_order import neighbours, pair_reach
+
+if TYPE_CHECKING:
+    import numpy as np
+
+FULL_BOUND = 127
+"""Largest magnitude of an int8 weight: symmetric, so that the zero point is 0."""
+
+
+def is_depthwise(node: Node, weight: np.ndarray) -> bool:
+    """Whether a convolution has one input and one output channel a group.
+
+    ONNX Runtime computes these with kernels of their own, which widen to 16 bits before they
+    multiply and add in 32: MlasConvDepthwiseKernelAvx2 (qdwconv_avx2.cpp) with PMULLW, PMULHW
+    and PADDD, and the AVX2 kernel of ConvSymDepthwise with VPMADDWD. With more output
+    channels a group it takes the matrix kernels, as it does for ordinary convolutions.
+    """
+    groups = node.attributes.get("group", 1)
+    return (
+        node.op_type == "Conv" and groups > 1 and weight.shape[1] == 1 and weight.shape[0] == groups
+    )
+
+
+def must_not_saturate(node: Node, weight: np.ndarray, weight_range: WeightRange) -> bool:
+    """Whether the weights of a node meet kernels that add in 16 bits, and must be safe there."""
+    return weight_range is WeightRange.SATURATION_SAFE and not is_depthwise(node, weight)
+
+
+def pair_sums(node: Node, weight: np.ndarray) -> np.ndarray:
+    """Largest magnitude of two neighbouring weights of one sign added up, for each channel.
+
+    Neighbours are those that a kernel may multiply in one pair
+    (``quantize.rounding.second_order.neighbours``).
+    A weight alone is a pair with zero.
+
+    Args:
+        node: that reads the weight.
+        weight: float32, or integers.
+
+    Returns:
+        float64 ``[channels]``.
+    """
+    import numpy as np
+
+    rows = np.moveaxis(weight.astype(np.float64), channel_axis(node), 0)  # [channels, ...]
+    if rows.ndim == 4:
+        rows = rows.transpose(0, 2, 3, 1)  # OIHW -> OHWI
+    return pair_reach(rows.reshape(len(rows), -1), neighbours(rows.shape))
+
+
+def channel_axis(node: Node) -> int:
+    """Axis of a weight that counts the output channels."""
+    if node.op_type == "Conv" or node.attributes.get("transB", 0):
+        return 0
+    return 1
+
+
+def weight_scales(
+    node: Node, weight: np.ndarray, weight_range: WeightRange, granularity: Granularity
+) -> np.ndarray:
+    """Symmetric scales, ``reach / 127`` (Jacob et al. 2018, arXiv:1712.05877, section 3).
+
+    The reach is ``max |w|``. Where 16-bit sums must not saturate it is the largest sum of
+    neighbours, which holds every weight and leaves one step for the rounding of both.
+
+    See ``weight_reach`` for channels of zeros.
+
+    Args:
+        node: that reads the weight.
+        weight: float32.
+        weight_range: whether the file must be safe on x86 without VNNI.
+        granularity: one scale, or one a channel.
+
+    Returns:
+        float32, ``[channels]`` or ``[1]``.
+
+    Raises:
+        InvalidInputError: weights that are not finite.
+    """
+    import numpy as np
+
+    if not np.isfinite(weight).all():
+        raise InvalidInputError(
+            "weights are finite numbers",
+            received="NaN or infinity in a weight tensor",
+            remedy="check the training that made them",
+        )
+    if must_not_saturate(node, weight, weight_range):
+        channel = pair_sums(node, weight)
+    else:
+        axis = channel_axis(node)
+        others = tuple(i for i in range(weight.ndim) if i != axis)
+        channel = np.abs(np.float64(weight)).max(axis=others)
+    per_channel = granularity is Granularity.PER_CHANNEL
+    reach = weight_reach(channel, per_channel=per_channel)
+    return np.asarray(reach / FULL_BOUND, np.float32)[: None if per_channel else 1]
+
+
+def weighted_nodes(graph: Graph) -> list[tuple[Node, np.ndarray]]:
+    """Convolutions and matrix products with their stored weights."""
+    return [
+        (node, graph.constants[node.inputs[1]])
+        for node in graph.nodes
+        if node.op_type in WEIGHTED and node.inputs[1] in graph.constants
+    ]

@@ -1,0 +1,1 @@
+"""TFLite files: rendered, checked, taken apart."""

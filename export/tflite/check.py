@@ -1,0 +1,286 @@
+"""Whether a written .tflite file holds what its recipe asked for."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from foundation.errors import InvalidInputError, UnsupportedError
+from network.inspection import TensorInfo
+from network.tflite.reader import (
+    DEQUANTIZE,
+    QUANTIZE,
+    WEIGHTED,
+    FlatModel,
+    GraphOperator,
+    Subgraph,
+    read_flat_model,
+)
+from quantize.recipes import Granularity, Precision, Recipe
+
+if TYPE_CHECKING:
+    import numpy as np
+
+DYNAMIC_MIN_ELEMENTS = 1024
+"""Weight tensors below stay float in the converter's dynamic range quantization."""
+
+FLOAT32_TOLERANCE = 1e-2
+"""Largest relative L2 distance between a float32 file and its model: far above the rounding of
+another summation order, far below what lost weights do."""
+
+_ACTIVATIONS = {Precision.INT8: "int8", Precision.INT16X8: "int16"}
+_WEIGHTS = {
+    Precision.FLOAT32: "float32",
+    Precision.FLOAT16: "float16",
+    Precision.DYNAMIC: "int8",
+    Precision.INT8: "int8",
+    Precision.INT16X8: "int8",
+}
+_CHANNEL_AXIS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3}
+
+
+Kinds = Mapping[tuple[str, str], int]
+"""How many operators there are of each type that they compute in and each name."""
+
+
+def check_file(path: Path, recipe: Recipe, others: Kinds | None = None) -> None:
+    """Check types, scales and shapes in a written file.
+
+    Args:
+        path: of the file.
+        recipe: that it was written with.
+        others: operators that a plan has in other types than the recipe's; those must be there,
+            with a change of type around them, and no others.
+
+    Raises:
+        UnsupportedError: an operator, a weight tensor or an end has another type than the recipe
+            asks for, or the shapes are not static with a batch of one; names them.
+        InvalidInputError: a scale that is not a finite number above zero.
+    """
+    model = read_flat_model(path)
+    _check_scales(model)
+    _check_ends(model.subgraphs[0], recipe)
+    kept = _kept(model, others or {})
+    faults = Counter(fault for graph in model.subgraphs for fault in _faults(graph, recipe, kept))
+    if recipe.precision is Precision.DYNAMIC and not faults and not _has_hybrid(model):
+        faults.update(
+            f"{operator.name} with fewer than {DYNAMIC_MIN_ELEMENTS} weights"
+            for graph in model.subgraphs
+            for operator in graph.operators
+            if operator.name in WEIGHTED
+        )
+    if faults:
+        raise UnsupportedError(
+            f"the converter can write every operator of the model as {recipe.name} asks",
+            received=", ".join(f"{fault} ({count} times)" for fault, count in faults.items()),
+            remedy="replace these layers, or choose another recipe",
+        )
+
+
+def check_outputs(path: Path, image: np.ndarray, expected: np.ndarray, recipe: Recipe) -> None:
+    """Run a written file once, with LiteRT's plain kernels.
+
+    Args:
+        path: of the file.
+        image: float32 ``[1, height, width, 3]``.
+        expected: what the model gives for it, float32 ``[1, classes]``.
+        recipe: that the file was written with.
+
+    Raises:
+        UnsupportedError: it does not load, gives NaN or another shape, or, without quantization,
+            computes something else than the model.
+    """
+    import numpy as np
+
+    found = _run(path, image)
+    fault = ""
+    if found.shape != expected.shape:
+        fault = f"outputs of shape {list(found.shape)} instead of {list(expected.shape)}"
+    elif not np.isfinite(found).all():
+        fault = "outputs that are not finite"
+    elif recipe.precision is Precision.FLOAT32:
+        distance = float(np.linalg.norm(found - expected))
+        if distance > FLOAT32_TOLERANCE * float(np.linalg.norm(expected)) + 1e-6:
+            fault = f"outputs at an L2 distance of {distance:.3g} from the model's"
+    if fault:
+        raise UnsupportedError(
+            "a written .tflite file computes what the model does",
+            received=fault,
+            remedy="look for layers that the TFLite converter does not take",
+        )
+
+
+def _run(path: Path, image: np.ndarray) -> np.ndarray:
+    import numpy as np
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    try:
+        interpreter = Interpreter(
+            model_path=str(path),
+            experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+            num_threads=1,
+        )
+        interpreter.allocate_tensors()
+        source, sink = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+        value = image
+        if source["dtype"] is not np.float32:
+            scale, zero_point = source["quantization"]
+            limits = np.iinfo(source["dtype"])
+            value = np.clip(np.rint(image / scale) + zero_point, limits.min, limits.max)
+        interpreter.set_tensor(source["index"], value.astype(source["dtype"]))
+        interpreter.invoke()
+    except (RuntimeError, ValueError) as error:
+        raise UnsupportedError(
+            "a written .tflite file runs in LiteRT",
+            received=str(error).strip().partition("\n")[0],
+            remedy="look for layers that the TFLite converter does not take",
+        ) from error
+    result = np.asarray(interpreter.get_tensor(sink["index"]))
+    scale, zero_point = sink["quantization"] if result.dtype != np.float32 else (1, 0)
+    return np.asarray((result.astype(np.float32) - zero_point) * scale, np.float32)
+
+
+def _check_scales(model: FlatModel) -> None:
+    for graph in model.subgraphs:
+        for tensor in graph.tensors:
+            if not all(math.isfinite(scale) and scale > 0 for scale in tensor.scale):
+                raise InvalidInputError(
+                    "every scale is a finite number above zero",
+                    received=f"another one in tensor {tensor.name}",
+                    remedy="look for NaN, or for values out of range, in weights and calibration",
+                )
+
+
+def _check_ends(graph: Subgraph, recipe: Recipe) -> None:
+    ends = [graph.tensors[i] for i in (*graph.inputs, *graph.outputs)]
+    wrong = [
+        f"{end.name} is {end.dtype} {list(end.shape)}"
+        for end in ends
+        if end.dtype != recipe.io.value or None in end.shape or end.shape[:1] != (1,)
+    ]
+    if wrong or len(ends) != 2:
+        raise UnsupportedError(
+            f"a .tflite file has one input and one output of type {recipe.io.value} and batch 1",
+            received=", ".join(wrong) or f"{len(ends)} inputs and outputs",
+            remedy="export a model with one image as input and a fixed output shape",
+        )
+
+
+def _faults(graph: Subgraph, recipe: Recipe, kept: frozenset[int]) -> Iterator[str]:
+    """What one subgraph has that the recipe does not allow, in words."""
+    stored = {
+        operator.outputs[0]: operator.inputs[0]
+        for operator in graph.operators
+        if operator.name == DEQUANTIZE and graph.tensors[operator.inputs[0]].constant
+    }
+    for operator in graph.operators:
+        if id(operator) in kept:
+            continue
+        yield from _compute_faults(graph, operator, recipe)
+        if operator.name in WEIGHTED:
+            weights = graph.tensors[stored.get(operator.inputs[1], operator.inputs[1])]
+            if weights.constant:
+                yield from _weight_faults(operator.name, weights, recipe)
+    for tensor in graph.tensors:
+        if recipe.granularity is Granularity.PER_TENSOR and len(tensor.scale) > 1:
+            yield f"{len(tensor.scale)} scales for {tensor.name}"
+        if recipe.precision is Precision.FLOAT16 and _is_float32_vector(tensor):
+            yield f"constant {tensor.name} in float32"
+
+
+def _kept(model: FlatModel, others: Kinds) -> frozenset[int]:
+    """Identities of the operators of other types, and of those that change types for them.
+
+    Raises:
+        UnsupportedError: other operators are in these types than those that the plan has there.
+    """
+    if not others:
+        return frozenset()
+    types = {dtype for dtype, _ in others}
+    found = [
+        (graph, operator)
+        for graph in model.subgraphs
+        for operator in graph.operators
+        if operator.name not in (QUANTIZE, DEQUANTIZE) and graph.compute(operator) in types
+    ]
+    counts = Counter((graph.compute(operator), operator.name) for graph, operator in found)
+    if counts != Counter(dict(others)):
+        raise UnsupportedError(
+            "a .tflite file computes in float32 and int16 what its plan has there",
+            received=f"{_words(counts)} where the plan has {_words(others)}",
+            remedy="report this model to the project",
+        )
+    kept = {id(operator) for _, operator in found}
+    for graph in model.subgraphs:
+        ends = {
+            index
+            for owner, operator in found
+            if owner is graph
+            for index in (*operator.inputs, *operator.outputs)
+        }
+        kept.update(
+            id(operator)
+            for operator in graph.operators
+            if operator.name in (QUANTIZE, DEQUANTIZE)
+            and ends.intersection((*operator.inputs, *operator.outputs))
+        )
+    return frozenset(kept)
+
+
+def _words(kinds: Kinds) -> str:
+    return ", ".join(f"{n} {name} in {dtype}" for (dtype, name), n in kinds.items())
+
+
+def _compute_faults(graph: Subgraph, operator: GraphOperator, recipe: Recipe) -> Iterator[str]:
+    compute = graph.compute(operator)
+    if recipe.precision in _ACTIVATIONS:
+        if operator.name in (QUANTIZE, DEQUANTIZE):
+            if not _is_end(graph, operator) and not _is_rescale(graph, operator):
+                yield f"{operator.name} between operators"
+        elif compute != _ACTIVATIONS[recipe.precision]:
+            yield f"{operator.name} in {compute}"
+        return
+    allowed = ("float32", "hybrid") if recipe.precision is Precision.DYNAMIC else ("float32",)
+    if operator.name in WEIGHTED and compute not in allowed:
+        yield f"{operator.name} in {compute}"
+
+
+def _weight_faults(name: str, weights: TensorInfo, recipe: Recipe) -> Iterator[str]:
+    too_small = _elements(weights) < DYNAMIC_MIN_ELEMENTS
+    if recipe.precision is Precision.DYNAMIC and too_small and weights.dtype == "float32":
+        return
+    if weights.dtype != _WEIGHTS[recipe.precision]:
+        yield f"{name} with {weights.dtype} weights"
+    elif recipe.granularity is Granularity.PER_CHANNEL and name in _CHANNEL_AXIS and weights.scale:
+        channels = weights.shape[_CHANNEL_AXIS[name]]
+        if len(weights.scale) != channels:
+            yield f"{name} with {len(weights.scale)} scales for {channels} channels"
+
+
+def _is_end(graph: Subgraph, operator: GraphOperator) -> bool:
+    return operator.inputs[0] in graph.inputs or operator.outputs[0] in graph.outputs
+
+
+def _is_rescale(graph: Subgraph, operator: GraphOperator) -> bool:
+    """Whether a QUANTIZE only changes the scale of an integer tensor."""
+    before, after = graph.tensors[operator.inputs[0]], graph.tensors[operator.outputs[0]]
+    return operator.name == QUANTIZE and before.dtype == after.dtype
+
+
+def _has_hybrid(model: FlatModel) -> bool:
+    return any(
+        graph.compute(operator) == "hybrid"
+        for graph in model.subgraphs
+        for operator in graph.operators
+    )
+
+
+def _is_float32_vector(tensor: TensorInfo) -> bool:
+    return tensor.constant and tensor.dtype == "float32" and _elements(tensor) > 1
+
+
+def _elements(tensor: TensorInfo) -> int:
+    return math.prod(size or 1 for size in tensor.shape)

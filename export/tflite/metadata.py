@@ -1,0 +1,197 @@
+"""What is written into a .tflite file after conversion: the card, short names, aligned buffers."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from export.target import CARD_KEY, ArtifactCard, parsed_card
+from network.tflite.reader import read_flat_model
+
+if TYPE_CHECKING:
+    import flatbuffers
+    import numpy as np
+
+BUFFER_ALIGNMENT = 16
+"""Bytes; ``force_align`` of ``Buffer.data`` in schema.fbs."""
+
+INPUT_NAME = "image"
+OUTPUT_NAME = "scores"
+
+
+def finish(content: bytes, card: ArtifactCard) -> bytes:
+    """Put the card into a converted file, shorten its tensor names and align its buffers.
+
+    A fused operator gets the names of all the layers it came from, which makes up to a third of a
+    small network's file; the first of them, that of its result, is kept.
+
+    Args:
+        content: a .tflite file as the converter gave it.
+        card: goes into a metadata buffer named CARD_KEY, as JSON.
+
+    Returns:
+        The same network; equal arguments give equal bytes.
+    """
+    from ai_edge_litert.schema_py_generated import BufferT, MetadataT
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    model = flatbuffer_utils.read_model_from_bytearray(content)
+    _shorten_names(model.subgraphs)
+    text = json.dumps(card.to_dict(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    model.metadata = [
+        *(model.metadata or []),
+        MetadataT(name=CARD_KEY, buffer=len(model.buffers)),
+    ]
+    model.buffers.append(BufferT(data=text.encode()))
+    return packed(model)
+
+
+def with_metadata(content: bytes, name: str, entry: bytes) -> bytes:
+    """Add a named metadata buffer to a .tflite file without an appended zip."""
+    from ai_edge_litert.schema_py_generated import BufferT, MetadataT
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
+    model.metadata = [*(model.metadata or []), MetadataT(name=name, buffer=len(model.buffers))]
+    model.buffers.append(BufferT(data=entry))
+    return packed(model)
+
+
+def packed(model: Any) -> bytes:
+    """Bytes of a ``ModelT`` with its buffers aligned; equal models give equal bytes."""
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    model.buffers = [
+        _AlignedBuffer(b"" if buffer.data is None else bytes(buffer.data))
+        for buffer in model.buffers
+    ]
+    _share_buffers(model)
+    shared: dict[tuple[str, bytes], int] = {}
+    for graph in model.subgraphs:
+        for tensor in graph.tensors:
+            if tensor.quantization is not None:
+                tensor.quantization = _SharedQuantization.of(tensor.quantization, shared)
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+
+
+def read_card(path: Path) -> ArtifactCard | None:
+    """The card of a file; None when it carries none.
+
+    Raises:
+        InvalidInputError: no TFLite file, or a damaged card.
+    """
+    content = read_flat_model(path).metadata.get(CARD_KEY)
+    if content is None:
+        return None
+    rule = f"the metadata entry {CARD_KEY!r} of a .tflite file is an artifact card in JSON"
+    return parsed_card(content, path, rule)
+
+
+@dataclass(frozen=True)
+class _AlignedBuffer:
+    """A buffer that keeps the alignment of the schema, which the generated packer does not."""
+
+    data: bytes
+
+    def Pack(self, builder: flatbuffers.Builder) -> int:  # noqa: N802 - the name the packer calls
+        from ai_edge_litert import schema_py_generated as schema
+
+        position = None
+        if self.data:
+            builder.Prep(BUFFER_ALIGNMENT, len(self.data))
+            position = builder.CreateByteVector(self.data)
+        schema.BufferStart(builder)
+        if position is not None:
+            schema.BufferAddData(builder, position)
+        return int(schema.BufferEnd(builder))
+
+
+def _share_buffers(model: Any) -> None:
+    """Let equal constants (shapes, axes, biases of zeros) be one buffer; the first stays empty."""
+    first: dict[bytes, int] = {}
+    kept: list[Any] = model.buffers[:1]
+    number = [0]
+    for buffer in model.buffers[1:]:
+        if buffer.data not in first:
+            first[buffer.data] = len(kept)
+            kept.append(buffer)
+        number.append(first[buffer.data])
+    for graph in model.subgraphs:
+        for tensor in graph.tensors:
+            tensor.buffer = number[tensor.buffer]
+    for entry in model.metadata:
+        entry.buffer = number[entry.buffer]
+    model.buffers = kept
+
+
+@dataclass(frozen=True)
+class _SharedQuantization:
+    """Scales and zero points whose equal vectors are written once.
+
+    Zero points are 64-bit, one a channel, and all zero in weights and biases: written for each
+    tensor they are a twentieth of a small network's file.
+
+    Attributes:
+        scale: float32.
+        zero_point: int64.
+        axis: of the scales.
+        shared: where a vector of this type and content already is, filled as the file is packed.
+    """
+
+    scale: np.ndarray
+    zero_point: np.ndarray
+    axis: int
+    shared: dict[tuple[str, bytes], int]
+
+    @classmethod
+    def of(cls, quantization: Any, shared: dict[tuple[str, bytes], int]) -> _SharedQuantization:
+        """From an object of the schema; minima and maxima, which no runtime reads, are left out."""
+        import numpy as np
+
+        scale = [] if quantization.scale is None else quantization.scale
+        zero_point = [] if quantization.zeroPoint is None else quantization.zeroPoint
+        return cls(
+            np.asarray(scale, np.float32),
+            np.asarray(zero_point, np.int64),
+            int(quantization.quantizedDimension),
+            shared,
+        )
+
+    def Pack(self, builder: flatbuffers.Builder) -> int:  # noqa: N802 - the name the packer calls
+        from ai_edge_litert import schema_py_generated as schema
+
+        scale = self._vector(builder, self.scale)
+        zero_point = self._vector(builder, self.zero_point)
+        schema.QuantizationParametersStart(builder)
+        if scale is not None:
+            schema.QuantizationParametersAddScale(builder, scale)
+        if zero_point is not None:
+            schema.QuantizationParametersAddZeroPoint(builder, zero_point)
+        if self.axis:
+            schema.QuantizationParametersAddQuantizedDimension(builder, self.axis)
+        return int(schema.QuantizationParametersEnd(builder))
+
+    def _vector(self, builder: flatbuffers.Builder, values: np.ndarray) -> int | None:
+        if not values.size:
+            return None
+        key = (values.dtype.str, values.tobytes())
+        if key not in self.shared:
+            self.shared[key] = int(builder.CreateNumpyVector(values))
+        return self.shared[key]
+
+
+def _shorten_names(subgraphs: list[Any]) -> None:
+    """Keep what stands before the first semicolon, unique within the subgraph."""
+    for graph in subgraphs:
+        seen: Counter[str] = Counter()
+        for index, tensor in enumerate(graph.tensors):
+            name = (tensor.name or b"").decode("utf-8", "replace").partition(";")[0]
+            seen[name] += 1
+            tensor.name = name if seen[name] == 1 else f"{name};{seen[name]}"
+            if [index] == graph.inputs:
+                tensor.name = INPUT_NAME
+            elif [index] == graph.outputs:
+                tensor.name = OUTPUT_NAME

@@ -1,0 +1,52 @@
+"""Model files: .keras, legacy .h5 and SavedModel folders, refused when they hold foreign code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from foundation.errors import InvalidInputError
+from foundation.foreign import reading
+from models.loading.archives import h5_config, keras_config
+from models.loading.keras_config import refuse_foreign_code
+from models.loading.saved_model import GRAPH, load_saved_model
+
+if TYPE_CHECKING:
+    import keras
+
+
+MODEL_SUFFIXES = (".keras", ".h5", ".hdf5")
+
+
+def load_keras_file(path: Path, *, trust_lambda: bool = False) -> keras.Model:
+    """Load a .keras, an .h5 or a SavedModel folder.
+
+    Raises:
+        InvalidInputError: no such file, a damaged one, or one with more than Keras's own layers.
+    """
+    if path.is_dir() and (path / GRAPH).exists():
+        return load_saved_model(path, trust=trust_lambda)
+    if path.suffix not in MODEL_SUFFIXES or not path.is_file():
+        raise InvalidInputError(
+            "a model file is a .keras, an .h5 or a SavedModel folder",
+            received=str(path) if path.exists() else f"{path}, which does not exist",
+            remedy="check the path, or give a name from 'edgequant list models'",
+        )
+    config = keras_config(path) if path.suffix == ".keras" else h5_config(path)
+    with reading(path, "a model file holds a network of layers", "save it again with Keras 3"):
+        refuse_foreign_code(config, path, trust_lambda)
+    import keras
+
+    rule = "Keras can load the model without other code"
+    remedy = "save it again with Keras 3, and register custom layers as built-in ones"
+    with reading(path, rule, remedy):
+        return keras.models.load_model(path, compile=False, safe_mode=not trust_lambda)
+
+
+def not_one_input(name: object, inputs: int, outputs: int) -> InvalidInputError:
+    """The error for a model that is no image classifier by its ends."""
+    return InvalidInputError(
+        "a model has one input (the image) and one output (the scores)",
+        received=f"{name} with {inputs} inputs and {outputs} outputs",
+        remedy="export the classifying part alone",
+    )

@@ -1,0 +1,213 @@
+"""Anybody's model: a .keras, an .h5, a SavedModel or a registered name, checked before use."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from foundation.digests import sha256_of
+from foundation.errors import InvalidInputError
+from models.blocks import Activation, Bottleneck, Shortcut
+from models.loading.files import MODEL_SUFFIXES, load_keras_file, not_one_input
+from models.spec import Knob, ModelSpec, model_spec, model_specs
+from models.weights.named import build_with_weights, checkpoint_path, random_seed
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclass(frozen=True)
+class ModelRequest:
+    """Which model the user asks for.
+
+    Attributes:
+        reference: path of a .keras, .h5 or SavedModel, or a registered name.
+        weights: for a registered name, see ``build_with_weights``; None for its own.
+        alpha: width multiplier in place of the registered one.
+        size: side of the square input in place of the registered one.
+        classes: number of outputs in place of the registered one.
+        activation: non-linearity in place of the registered one.
+        bottleneck: linear or not, in place of the registered one.
+        shortcut: what shortcuts join, in place of the registered one.
+        trust_lambda: run whatever the file holds (--trust).
+
+    Raises:
+        InvalidInputError: random weights with a seed that is none.
+    """
+
+    reference: str
+    weights: str | None = None
+    alpha: float | None = None
+    size: int | None = None
+    classes: int | None = None
+    activation: Activation | None = None
+    bottleneck: Bottleneck | None = None
+    shortcut: Shortcut | None = None
+    trust_lambda: bool = False
+
+    def __post_init__(self) -> None:
+        if self.weights is not None:
+            random_seed(self.weights)
+
+    @property
+    def is_file(self) -> bool:
+        """Whether the reference is a path rather than a registered name."""
+        return self.reference not in model_specs()
+
+    @property
+    def name(self) -> str:
+        """Name for files and reports: of the file without suffix, or of the variant."""
+        if self.is_file:
+            return _stem(Path(self.reference).name)
+        parts = [self.reference]
+        if self.alpha is not None:
+            parts.append(f"{self.alpha:g}")
+        if self.size is not None:
+            parts.append(str(self.size))
+        if self.activation is not None:
+            parts.append(self.activation.value)
+        if self.bottleneck is not None:
+            parts.append(f"{self.bottleneck.value}_bottleneck")
+        if self.shortcut is not None:
+            parts.append(f"shortcut_{self.shortcut.value}")
+        return "_".join(parts)
+
+    def spec(self) -> ModelSpec:
+        """The registered network with the user's changes.
+
+        Raises:
+            InvalidInputError: a path, an unknown name, a value that no network can have, or a
+                change that this family does not know.
+        """
+        spec = model_spec(self.reference)
+        changes = {knob: getattr(self, knob) for knob in Knob if getattr(self, knob) is not None}
+        if foreign := [f"--{knob}" for knob in changes if knob not in spec.knobs]:
+            known = ", ".join(f"--{option}" for option in ("size", "classes", *spec.knobs))
+            raise InvalidInputError(
+                f"{spec.name} takes {known}",
+                received=", ".join(foreign),
+                remedy="leave it out, or choose another model",
+            )
+        if self.size is not None:
+            spec = spec.resized(self.size)
+        if self.classes is not None and self.classes != spec.classes:
+            contract = spec.preprocessing.with_labels(())
+            spec = replace(spec, classes=self.classes, preprocessing=contract)
+        return replace(spec, **changes)
+
+    def digest(self) -> str:
+        """A hash that changes when architecture or weights do; no SDK is loaded for it."""
+        if self.is_file:
+            return _path_digest(Path(self.reference))
+        spec = self.spec()
+        weights = self.weights or spec.weights
+        parts = [repr(spec), weights]
+        files = (checkpoint_path(spec, weights), Path(weights))
+        parts += [sha256_of(path) for path in files if path.is_file()]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A network that fits the pipeline: one image in, one score a class out.
+
+    Attributes:
+        name: for files and reports.
+        model: ``[batch, height, width, 3] -> [batch, classes]``.
+        size: height and width of the input.
+        classes: number of outputs.
+        spec: of a registered network, None for a file.
+    """
+
+    name: str
+    model: keras.Model = field(repr=False)
+    size: tuple[int, int]
+    classes: int
+    spec: ModelSpec | None
+
+
+def load(request: ModelRequest) -> LoadedModel:
+    """Load or build the model of a request and check it.
+
+    Raises:
+        InvalidInputError: no such model, a damaged file, untrusted code, more than one input
+            or output, a free spatial size, other than 3 channels, or NaN or Inf in weights.
+    """
+    if request.is_file:
+        own = ("weights", "size", "classes", *Knob)
+        if given := [f"--{name}" for name in own if getattr(request, name) is not None]:
+            raise InvalidInputError(
+                f"--{', --'.join(own)} go with a registered model; a file has its own",
+                received=f"{', '.join(given)} with {request.reference}",
+                remedy=f"leave them out, or give one of {', '.join(model_specs())}",
+            )
+        model = load_keras_file(Path(request.reference), trust_lambda=request.trust_lambda)
+        spec = None
+    else:
+        spec = request.spec()
+        model = build_with_weights(spec, request.weights or spec.weights)
+        if spec.deployed is not None:
+            model = spec.deployed(model)
+    size, classes = _checked_shapes(model, request.reference)
+    _refuse_non_finite(model, request.reference)
+    return LoadedModel(request.name, model, size, classes, spec)
+
+
+def _checked_shapes(model: keras.Model, name: str) -> tuple[tuple[int, int], int]:
+    # A Sequential that was saved before it was built has neither.
+    inputs, outputs = getattr(model, "inputs", None) or [], getattr(model, "outputs", None) or []
+    if len(inputs) != 1 or len(outputs) != 1:
+        raise not_one_input(name, len(inputs), len(outputs))
+    shape, scores = tuple(inputs[0].shape), tuple(outputs[0].shape)
+    if len(shape) != 4 or shape[3] != 3 or shape[1] is None or shape[2] is None:
+        raise InvalidInputError(
+            "the input of a model is [batch, height, width, 3] with fixed height and width",
+            received=f"{name} with {list(shape)}",
+            remedy="rebuild it on keras.Input((height, width, 3)) and load the weights",
+        )
+    if len(scores) != 2 or scores[1] is None or scores[1] < 2:
+        raise InvalidInputError(
+            "the output of a classifier is [batch, classes] with at least two classes",
+            received=f"{name} with {list(scores)}",
+            remedy="end the model in global pooling and a dense layer",
+        )
+    return (int(shape[1]), int(shape[2])), int(scores[1])
+
+
+def _refuse_non_finite(model: keras.Model, name: str) -> None:
+    import keras
+
+    for weight in model.weights:
+        values = keras.ops.convert_to_numpy(weight)
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise InvalidInputError(
+                "weights are finite numbers",
+                received=f"{name} with NaN or Inf in {weight.path}",
+                remedy="train again, or restore a checkpoint from before they appeared",
+            )
+
+
+def _stem(name: str) -> str:
+    for suffix in MODEL_SUFFIXES:
+        name = name.removesuffix(suffix)
+    return name
+
+
+def _path_digest(path: Path) -> str:
+    if path.is_dir():
+        whole = hashlib.sha256()
+        for part in sorted(p for p in path.rglob("*") if p.is_file()):
+            whole.update(f"{part.relative_to(path)} {sha256_of(part)}\n".encode())
+        return whole.hexdigest()
+    if not path.is_file():
+        raise InvalidInputError(
+            "a model is a .keras or .h5 file, a SavedModel folder, or a registered name "
+            f"({', '.join(model_specs())})",
+            received=f"{path}, which does not exist",
+            remedy="check the path",
+        )
+    return sha256_of(path)

@@ -1,0 +1,99 @@
+"""SavedModel folders: walked before TensorFlow loads them, then wrapped as a Keras model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from foundation.errors import InvalidInputError
+from foundation.foreign import printable, reading, require_regular
+from models.loading.saved_model_graph import GraphWalk
+
+if TYPE_CHECKING:
+    import keras
+
+GRAPH = "saved_model.pb"
+"""Name of the file that holds the graph."""
+
+_MOST_GRAPH_BYTES = 2 << 30
+"""What a protocol buffer can hold at most."""
+
+_LOADABLE = "a SavedModel folder can be loaded by TensorFlow"
+_EXPORT = "export it again with model.export('folder')"
+_SHOWN = 5
+
+
+def load_saved_model(path: Path, *, trust: bool = False) -> keras.Model:
+    """Wrap the serving signature of a SavedModel, which Keras 3 does not load by itself.
+
+    Args:
+        path: of the folder.
+        trust: load it whatever its operators do.
+
+    Raises:
+        InvalidInputError: damaged, no serving signature, more than one input or output, or
+            operators that do more than compute.
+    """
+    import tensorflow as tf
+
+    if not trust:
+        refuse_foreign_operators(path)
+    with reading(path, _LOADABLE, _EXPORT, raised=(tf.errors.OpError,)):
+        signatures = tf.saved_model.load(str(path)).signatures
+    if "serving_default" not in signatures:
+        raise InvalidInputError(
+            "a SavedModel has the signature serving_default",
+            received=f"{printable(path)} with {', '.join(signatures) or 'no signature'}",
+            remedy=_EXPORT,
+        )
+    _, inputs = signatures["serving_default"].structured_input_signature
+    outputs = signatures["serving_default"].structured_outputs
+    if len(inputs) != 1 or len(outputs) != 1:
+        raise InvalidInputError(
+            "a model has one input (the image) and one output (the scores)",
+            received=f"{printable(path)} with {len(inputs)} inputs and {len(outputs)} outputs",
+            remedy="export the classifying part alone",
+        )
+    (spec,) = inputs.values()
+    with reading(path, _LOADABLE, _EXPORT, raised=(tf.errors.OpError,)):
+        return _wrapped(path, spec)
+
+
+def refuse_foreign_operators(path: Path) -> None:
+    """Refuse a SavedModel with operators that do more than compute, before it is loaded.
+
+    Args:
+        path: of the folder.
+
+    Raises:
+        InvalidInputError: such an operator, in any graph or function, or a damaged graph; files
+            in the folder that are no regular files.
+    """
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    for part in sorted(path.rglob("*")):
+        if not part.is_dir():
+            require_regular(part, "a SavedModel folder holds regular files", _EXPORT)
+    require_regular(path / GRAPH, _LOADABLE, _EXPORT, most_bytes=_MOST_GRAPH_BYTES)
+    stored: Any = saved_model_pb2.SavedModel()
+    with reading(path, _LOADABLE, _EXPORT, raised=(DecodeError,)):
+        stored.ParseFromString((path / GRAPH).read_bytes())
+    walks = [GraphWalk(meta) for meta in stored.meta_graphs]
+    faults = list(dict.fromkeys(fault for walk in walks for fault in walk.faults()))
+    if faults:
+        more = f" and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
+        raise InvalidInputError(
+            "a SavedModel holds operators that compute, and no loops, files or other code",
+            received=f"{printable(path)} with {printable(', '.join(faults[:_SHOWN]))}{more}",
+            remedy="export the classifying part alone, or pass --trust if you trust the file",
+        )
+
+
+def _wrapped(path: Path, spec: Any) -> keras.Model:
+    import keras
+
+    layer = keras.layers.TFSMLayer(str(path), call_endpoint="serving_default", name="saved_model")
+    image = keras.Input(spec.shape[1:], dtype=spec.dtype.name)
+    scores = layer(image)
+    return keras.Model(image, next(iter(scores.values())), name=path.name.replace(".", "_"))

@@ -1,0 +1,1 @@
+"""Networks rebuilt into equal ones: branches merged, contracts folded."""

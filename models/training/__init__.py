@@ -1,0 +1,1 @@
+"""Training of a registered network that can be resumed."""

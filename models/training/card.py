@@ -1,0 +1,88 @@
+"""What a training run is of: its key, the command that repeats it, and the card of its weights."""
+
+from __future__ import annotations
+
+import platform
+import shlex
+from dataclasses import asdict
+from typing import Any
+
+from calibration_data.datasets.base import Dataset
+from models.spec import Knob, ModelSpec, model_specs
+from models.training.recipe import TrainingRecipe
+
+_OPTIONS = ("epochs", "batch_size", "learning_rate", "holdout", "seed")
+"""Fields of the recipe that ``edgequant train`` has an option for."""
+
+
+def _network(spec: ModelSpec) -> dict[str, Any]:
+    return {
+        "model": spec.name,
+        "alpha": spec.alpha,
+        "size": list(spec.preprocessing.size),
+        "classes": spec.classes,
+        "activation": spec.activation.value,
+        "bottleneck": spec.bottleneck.value,
+        "shortcut": spec.shortcut.value,
+    }
+
+
+def run_key(spec: ModelSpec, dataset: Dataset, recipe: TrainingRecipe) -> dict[str, Any]:
+    """What a run is of, as plain JSON values: network, data and recipe."""
+    return {
+        **_network(spec),
+        "data": dataset.name,
+        "images": len(dataset),
+        "recipe": asdict(recipe),
+    }
+
+
+def _command(spec: ModelSpec, dataset: Dataset, recipe: TrainingRecipe) -> str:
+    """The command line of a run; recipe fields without an option stand in the card's recipe."""
+    words = ["edgequant", "train", "--model", spec.name, "--data", dataset.name]
+    registered = model_specs().get(spec.name, spec)
+    for option, value, usual in (
+        ("size", spec.preprocessing.size[0], registered.preprocessing.size[0]),
+        ("classes", spec.classes, registered.classes),
+        *((knob.value, getattr(spec, knob), getattr(registered, knob)) for knob in Knob),
+        *((name, getattr(recipe, name), getattr(TrainingRecipe(), name)) for name in _OPTIONS),
+    ):
+        if value != usual:
+            words += [f"--{option.replace('_', '-')}", str(value)]
+    return shlex.join(words)
+
+
+def card(
+    spec: ModelSpec, dataset: Dataset, recipe: TrainingRecipe, accuracy: float, epoch: int
+) -> dict[str, Any]:
+    """The card of trained weights.
+
+    Args:
+        spec: network, with its labels.
+        dataset: training split, the development part included.
+        recipe: how it was trained.
+        accuracy: top-1 in percent on the development part.
+        epoch: after which the weights are those that are kept.
+    """
+    import keras
+    import tensorflow as tf
+
+    return {
+        **_network(spec),
+        "labels": list(spec.preprocessing.labels),
+        "source": spec.source,
+        "command": _command(spec, dataset, recipe),
+        "data": {
+            "name": dataset.name,
+            "training_images": len(dataset) - recipe.holdout,
+            "development_images": recipe.holdout,
+        },
+        "recipe": asdict(recipe),
+        "development_top1_percent": round(accuracy, 2),
+        "epoch": epoch,
+        "versions": {
+            "python": platform.python_version(),
+            "keras": keras.__version__,
+            "tensorflow": tf.__version__,
+        },
+    }

@@ -1,0 +1,1 @@
+"""Weights by name, and readers of files that hold them."""

@@ -1,0 +1,146 @@
+"""Where weights come from: shipped checkpoints, Keras's download, files, or a seed."""
+
+from __future__ import annotations
+
+import warnings
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from calibration_data.downloads import download
+from foundation.errors import InvalidInputError
+from foundation.foreign import reading
+from models.loading.archives import check_weights_file
+from models.loading.files import load_keras_file
+from models.spec import ModelSpec
+
+if TYPE_CHECKING:
+    import keras
+
+IMAGENET_CLASSES = 1000
+
+LARGEST_SEED = 2**32 - 1
+"""Keras seeds three generators at once; NumPy's takes 32 bits."""
+
+_SUFFIX = ".weights.h5"
+
+
+def checkpoint_folder() -> Path:
+    """Where the shipped checkpoints and their cards lie."""
+    return Path(str(files("models"))) / "checkpoints"
+
+
+def checkpoint_path(spec: ModelSpec, weights: str) -> Path:
+    """Where a shipped checkpoint of a network is, whether or not it exists."""
+    return checkpoint_folder() / f"{spec.name}.{weights}{_SUFFIX}"
+
+
+def shipped_weights(spec: ModelSpec) -> tuple[str, ...]:
+    """Names of the checkpoints that the repository ships for a network."""
+    found = checkpoint_folder().glob(f"{spec.name}.*{_SUFFIX}")
+    return tuple(sorted(p.name[len(spec.name) + 1 : -len(_SUFFIX)] for p in found))
+
+
+def known_weights(spec: ModelSpec) -> tuple[str, ...]:
+    """Names that ``build_with_weights`` takes for a network."""
+    return (*shipped_weights(spec), *(("imagenet",) if spec.pretrained else ()), "random")
+
+
+def random_seed(weights: str) -> int | None:
+    """The seed in ``random`` or ``random:SEED``; None for weights that are not random.
+
+    Raises:
+        InvalidInputError: a seed that is no whole number of 32 bits.
+    """
+    kind, colon, seed = weights.partition(":")
+    if kind != "random":
+        return None
+    if not colon:
+        return 0
+    if not (seed.isascii() and seed.isdecimal() and len(seed) <= 10 and int(seed) <= LARGEST_SEED):
+        raise InvalidInputError(
+            f"random weights take a seed that is a whole number from 0 to {LARGEST_SEED}",
+            received=weights,
+            remedy="write random or random:1",
+        )
+    return int(seed)
+
+
+def build_with_weights(spec: ModelSpec, weights: str) -> keras.Model:
+    """Build a network with weights.
+
+    Args:
+        spec: the network.
+        weights: name of a shipped checkpoint; ``imagenet`` (Keras's own download and cache, or an
+            installed package of weights); ``random`` or ``random:SEED``; or the path of a
+            .weights.h5, .h5 or .keras file.
+
+    Raises:
+        InvalidInputError: no such weights, or weights of another network.
+    """
+    if weights == "imagenet":
+        return _with_keras_weights(spec)
+    if random_seed(weights) is not None:
+        return _with_random_weights(spec, weights)
+    path = checkpoint_path(spec, weights)
+    if not path.is_file():
+        path = Path(weights)
+    if not path.is_file():
+        known = ", ".join(known_weights(spec))
+        raise InvalidInputError(
+            f"weights of {spec.name} are one of {known}, or a file",
+            received=weights,
+            remedy="give one of these names, or the path of a .weights.h5, .h5 or .keras file",
+        )
+    return _with_file(spec, path)
+
+
+def _with_random_weights(spec: ModelSpec, weights: str) -> keras.Model:
+    import keras
+
+    keras.utils.set_random_seed(random_seed(weights) or 0)
+    return spec.build(spec)
+
+
+def _with_keras_weights(spec: ModelSpec) -> keras.Model:
+    if spec.pretrained is None:
+        raise InvalidInputError(
+            "ImageNet weights exist for networks that 'edgequant list models' says it of",
+            received=spec.name,
+            remedy=f"use one of {', '.join((*shipped_weights(spec), 'random'))}, or a file",
+        )
+    if spec.classes != IMAGENET_CLASSES:
+        raise InvalidInputError(
+            f"ImageNet weights are of {IMAGENET_CLASSES} classes",
+            received=f"{spec.classes} classes",
+            remedy="leave --classes out, or give --weights FILE with weights of that many",
+        )
+    model = spec.build(spec)
+    pretrained = spec.pretrained
+    source = download(
+        lambda: pretrained(spec),
+        lambda why: InvalidInputError(
+            "ImageNet weights come through Keras's download, for the widths it has",
+            received=f"{spec.name} with alpha {spec.alpha:g} ({why})",
+            remedy="connect to the internet, choose a width of keras.applications, or give a file",
+        ),
+    )
+    model.set_weights(source.get_weights())
+    return model
+
+
+def _with_file(spec: ModelSpec, path: Path) -> keras.Model:
+    model = spec.build(spec)
+    rule = f"weights fit the network they are loaded into ({spec.name}, alpha {spec.alpha:g})"
+    remedy = "give the --alpha, --classes and --activation that they were trained with"
+    if path.suffix == ".keras":
+        stored = load_keras_file(path).get_weights()
+        with reading(path, rule, remedy):
+            model.set_weights(stored)
+        return model
+    check_weights_file(path)
+    with reading(path, rule, remedy), warnings.catch_warnings():
+        # The error that follows says the same in a way that a user can act on.
+        warnings.filterwarnings("ignore", message="Skipping nested container")
+        model.load_weights(str(path))
+    return model

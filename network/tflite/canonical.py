@@ -1,0 +1,245 @@
+"""A float32 .tflite as the canonical graph that plans are decided on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from export.tflite.metadata import INPUT_NAME, OUTPUT_NAME
+from foundation.errors import UnsupportedError
+from foundation.foreign import reading
+from network.graph import WEIGHTED, Graph, Op, OpKind, Tensor
+from network.tflite.reader import WHOLE
+
+ELEMENTWISE = (OpKind.ADD, OpKind.SUB, OpKind.MUL)
+_ROLES = {1: "weight", 2: "bias"}
+
+
+def canonical_graph(content: bytes) -> Graph:
+    """Read the converter's float32 file.
+
+    Activations are named after their operator's first layer, constants after their reader; the ends
+    are ``image`` and ``scores``. Each weighted operator has a weight and a bias of its own, a bias
+    of zeros where the file has none: the file stores equal ones once, and integers of two
+    operators differ. A reshape that only drops the batch of one before an addition or a product is
+    left out, since it would not hold for other batches.
+
+    Args:
+        content: a whole float32 .tflite of one subgraph, one input and one output.
+
+    Returns:
+        The graph; unused tensors are gone.
+
+    Raises:
+        UnsupportedError: another number of subgraphs or ends.
+        InvalidInputError: no whole file of the TFLite schema.
+    """
+    with reading("the float32 network", WHOLE, "export the model again"):
+        return _read(content)
+
+
+def _read(content: bytes) -> Graph:
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
+    if len(model.subgraphs) != 1 or len(model.subgraphs[0].inputs) != 1:
+        raise UnsupportedError(
+            "a network to quantize is one graph of one image",
+            received=f"{len(model.subgraphs)} graphs",
+            remedy="build it without control flow",
+        )
+    return _Reading(model).graph()
+
+
+@dataclass
+class _Reading:
+    """One file while it is read."""
+
+    model: Any
+
+    def graph(self) -> Graph:
+        source = self.model.subgraphs[0]
+        names = self._names(source)
+        tensors: dict[str, Tensor] = {}
+        for index, tensor in enumerate(source.tensors):
+            shape = tuple(int(size) for size in (tensor.shape if tensor.shape is not None else ()))
+            value = self._value(tensor, shape)
+            tensors[names[index]] = Tensor(names[index], shape, value)
+        ops = [self._op(operator, names, tensors) for operator in source.operators]
+        graph = Graph(tuple(ops), tensors, INPUT_NAME, OUTPUT_NAME)
+        return _with_vectors_spread(_with_batch(graph.pruned(ops)))
+
+    def _op(self, operator: Any, names: dict[int, str], tensors: dict[str, Tensor]) -> Op:
+        code = self.model.operatorCodes[operator.opcodeIndex]
+        options = operator.builtinOptions
+        inputs = [names[int(i)] if i >= 0 else "" for i in operator.inputs]
+        outputs = tuple(names[int(i)] for i in operator.outputs)
+        kind = builtin_name(code)
+        if kind in WEIGHTED:
+            inputs = _own_constants(kind, inputs, outputs[0], tensors)
+        return Op(
+            kind=kind,
+            inputs=tuple(inputs),
+            outputs=outputs,
+            options={} if options is None else _plain(options),
+            options_type="" if options is None else type(options).__name__.removesuffix("T"),
+            version=int(code.version),
+        )
+
+    def _value(self, tensor: Any, shape: tuple[int, ...]) -> np.ndarray | None:
+        data = self.model.buffers[tensor.buffer].data
+        if data is None or len(data) == 0:
+            return None
+        dtype = _DTYPES.get(int(tensor.type))
+        if dtype is None:
+            raise UnsupportedError(
+                "a network to quantize has float32 weights",
+                received=f"a constant of TFLite's type {int(tensor.type)}",
+                remedy="give the float32 network",
+            )
+        return np.array(np.frombuffer(bytes(data), dtype)).reshape(shape)
+
+    def _names(self, graph: Any) -> dict[int, str]:
+        """Short unique names; a constant has its reader's, with its role."""
+        names = {int(graph.inputs[0]): INPUT_NAME, int(graph.outputs[0]): OUTPUT_NAME}
+        taken = Counter(names.values())
+
+        def name(index: int, wanted: str) -> None:
+            if index in names:
+                return
+            taken[wanted] += 1
+            names[index] = wanted if taken[wanted] == 1 else f"{wanted}_{taken[wanted] - 1}"
+
+        for operator in graph.operators:
+            for index in operator.outputs:
+                name(int(index), short_name(graph.tensors[index].name))
+        for operator in graph.operators:
+            result = names[int(operator.outputs[0])]
+            weighted = builtin_name(self.model.operatorCodes[operator.opcodeIndex]) in WEIGHTED
+            for position, index in enumerate(operator.inputs):
+                role = _ROLES.get(position) if weighted else None
+                if index >= 0:
+                    name(int(index), f"{result}.{role or f'const{position}'}")
+        for index in range(len(graph.tensors)):
+            name(index, f"unused_{index}")
+        return names
+
+
+def _own_constants(
+    kind: str, inputs: list[str], result: str, tensors: dict[str, Tensor]
+) -> list[str]:
+    """Inputs of a weighted operator with constants that no other operator reads."""
+    own = inputs[:2]
+    weight = tensors[inputs[1]]
+    if weight.value is not None:
+        own[1] = f"{result}.weight"
+        tensors[own[1]] = Tensor(own[1], weight.shape, weight.value)
+    channels = weight.shape[3 if kind == OpKind.DEPTHWISE_CONV else 0]
+    bias = tensors[inputs[2]] if len(inputs) > 2 and inputs[2] else None
+    if bias is not None and bias.value is None:
+        return [*own, inputs[2]]
+    value = np.zeros(channels, np.float32) if bias is None else bias.value
+    name = f"{result}.bias"
+    tensors[name] = Tensor(name, (channels,), value)
+    return [*own, name]
+
+
+def _with_batch(graph: Graph) -> Graph:
+    """The graph without reshapes that drop the batch of one before an elementwise operator."""
+    kept: list[Op] = []
+    dropped: dict[str, str] = {}
+    for op in graph.ops:
+        if op.kind == OpKind.RESHAPE and _drops_batch(graph, op):
+            dropped[op.name] = dropped.get(op.inputs[0], op.inputs[0])
+        else:
+            inputs = tuple(dropped.get(name, name) for name in op.inputs)
+            kept.append(replace(op, inputs=inputs) if inputs != op.inputs else op)
+    return graph.pruned(kept) if dropped else graph
+
+
+def _drops_batch(graph: Graph, op: Op) -> bool:
+    before, after = (graph.tensors[name].shape for name in (op.inputs[0], op.name))
+    readers = graph.readers[op.name]
+    return (
+        before[:1] == (1,)
+        and before[len(before) - len(after) :] == after
+        and len(after) < len(before)
+        and set(before[: len(before) - len(after)]) == {1}
+        and op.name != graph.output
+        and all(
+            reader.kind in ELEMENTWISE and len(graph.tensors[reader.name].shape) == len(before)
+            for reader in readers
+        )
+    )
+
+
+def _with_vectors_spread(graph: Graph) -> Graph:
+    """The graph with a vector for each image as ``[1, 1, 1, c]`` where it meets an image.
+
+    The converter leaves the reshape of ``[1, c]`` before a product with ``[1, h, w, c]`` out, which
+    holds for a batch of one.
+    """
+    kept: list[Op] = []
+    tensors = dict(graph.tensors)
+    for op in graph.ops:
+        rank = len(graph.tensors[op.name].shape)
+        if op.kind in ELEMENTWISE and rank > 2:
+            inputs = []
+            for name in op.inputs:
+                shape = tensors[name].shape
+                if not graph.is_constant(name) and len(shape) == 2:
+                    shape = (1,) * (rank - 1) + shape[1:]
+                    name = _spread(name, shape, kept, tensors)
+                inputs.append(name)
+            op = replace(op, inputs=tuple(inputs))
+        kept.append(op)
+    return replace(graph, ops=tuple(kept), tensors=tensors)
+
+
+def _spread(name: str, shape: tuple[int, ...], ops: list[Op], tensors: dict[str, Tensor]) -> str:
+    """Name of a vector's reshape, which is made unless it is there."""
+    result = f"{name}_spread"
+    if result not in tensors:
+        stored = f"{result}.const1"
+        tensors[stored] = Tensor(stored, (len(shape),), np.array(shape, np.int32))
+        tensors[result] = Tensor(result, shape)
+        ops.append(Op(OpKind.RESHAPE, (name, stored), (result,), {}, "ReshapeOptions"))
+    return result
+
+
+_DTYPES: dict[int, Any] = {0: np.float32, 2: np.int32, 4: np.int64}
+"""Element types of constants in a float32 file, by the schema's numbers."""
+
+
+def short_name(name: bytes | str | None) -> str:
+    """The layer in a converter's name: ``model_1/block_1_add_1/add;...`` gives ``block_1_add``."""
+    text = (name or b"").decode("utf-8", "replace") if not isinstance(name, str) else name
+    parts = text.partition(";")[0].split("/")
+    layer = parts[1] if len(parts) > 1 else parts[0]
+    stem, _, count = layer.rpartition("_")
+    return (stem if stem and count.isdigit() else layer) or "tensor"
+
+
+def builtin_name(code: Any) -> str:
+    """The schema's name of an operator code object; the custom code of a custom operator."""
+    from ai_edge_litert.schema_py_generated import BuiltinOperator
+
+    number = max(int(code.builtinCode), int(code.deprecatedBuiltinCode))
+    names = {value: str(k) for k, value in vars(BuiltinOperator).items() if isinstance(value, int)}
+    if names[number] == "CUSTOM" and code.customCode:
+        return bytes(code.customCode).decode("utf-8", "replace")
+    return names[number]
+
+
+def _plain(options: Any) -> dict[str, Any]:
+    """The fields of an options object as plain values."""
+    plain: dict[str, Any] = {}
+    for key, value in vars(options).items():
+        if isinstance(value, np.ndarray):
+            plain[key] = tuple(value.tolist())
+        elif value is not None:
+            plain[key] = value
+    return plain

@@ -1,0 +1,157 @@
+"""A .tflite put together tensor by tensor, through the schema's object API.
+
+Source of layout and types: tensorflow/lite/schema/schema.fbs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from network.affine import QuantParams
+
+SCHEMA_VERSION = 3
+
+_TYPES = {"float32": 0, "int32": 2, "uint8": 3, "int64": 4, "int16": 7, "int8": 9}
+"""``TensorType`` of the schema by NumPy's names."""
+
+
+@dataclass
+class FlatFile:
+    """One file while it is built.
+
+    Attributes:
+        tensors: written so far.
+        operators: likewise.
+        buffers: content by number; the first is empty by convention.
+        codes: (operator, version) by number.
+    """
+
+    tensors: list[Any] = field(default_factory=list)
+    operators: list[Any] = field(default_factory=list)
+    buffers: list[bytes] = field(default_factory=lambda: [b""])
+    codes: list[tuple[str, int]] = field(default_factory=list)
+
+    def tensor(
+        self,
+        name: str,
+        shape: Sequence[int],
+        dtype: str,
+        params: QuantParams | None = None,
+        value: np.ndarray | None = None,
+    ) -> int:
+        """Add a tensor.
+
+        Args:
+            name: of the tensor.
+            shape: of a batch of one.
+            dtype: NumPy's name.
+            params: of integers.
+            value: of a constant; None for an activation.
+
+        Returns:
+            Its number.
+        """
+        from ai_edge_litert import schema_py_generated as schema
+
+        quantization = None
+        if params is not None:
+            quantization = schema.QuantizationParametersT(
+                scale=list(params.scale),
+                zeroPoint=list(params.zero_point),
+                quantizedDimension=params.axis or 0,
+            )
+        self.tensors.append(
+            schema.TensorT(
+                shape=list(shape),
+                type=_TYPES[dtype],
+                buffer=0 if value is None else self._buffer(value),
+                name=name.encode(),
+                quantization=quantization,
+                hasRank=True,
+            )
+        )
+        return len(self.tensors) - 1
+
+    def renamed(self, tensor: int, name: str) -> None:
+        """Give a tensor another name."""
+        self.tensors[tensor].name = name.encode()
+
+    def operator(
+        self,
+        kind: str,
+        version: int,
+        inputs: Sequence[int],
+        outputs: Sequence[int],
+        options_type: str = "",
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Add an operator.
+
+        Args:
+            kind: the schema's name of the builtin operator.
+            version: of the operator.
+            inputs: numbers of tensors; -1 for an absent one.
+            outputs: likewise.
+            options_type: name of the options table; empty for none.
+            options: its fields.
+        """
+        from ai_edge_litert import schema_py_generated as schema
+
+        if (kind, version) not in self.codes:
+            self.codes.append((kind, version))
+        table = None
+        if options_type:
+            table = getattr(schema, f"{options_type}T")(
+                **{k: list(v) if isinstance(v, tuple) else v for k, v in (options or {}).items()}
+            )
+        self.operators.append(
+            schema.OperatorT(
+                opcodeIndex=self.codes.index((kind, version)),
+                inputs=list(inputs),
+                outputs=list(outputs),
+                builtinOptionsType=int(getattr(schema.BuiltinOptions, options_type or "NONE")),
+                builtinOptions=table,
+            )
+        )
+
+    def content(self, inputs: Sequence[int], outputs: Sequence[int]) -> bytes:
+        """The whole file, of these ends; equal files have equal bytes."""
+        from ai_edge_litert import schema_py_generated as schema
+        from ai_edge_litert.tools import flatbuffer_utils
+
+        subgraph = schema.SubGraphT(
+            tensors=self.tensors, inputs=list(inputs), outputs=list(outputs),
+            operators=self.operators, name=b"main",
+        )  # fmt: skip
+        model = schema.ModelT(
+            version=SCHEMA_VERSION,
+            operatorCodes=[_code(kind, version) for kind, version in self.codes],
+            subgraphs=[subgraph],
+            buffers=[_content(buffer) for buffer in self.buffers],
+        )
+        return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+
+    def _buffer(self, value: np.ndarray) -> int:
+        self.buffers.append(np.ascontiguousarray(value).tobytes())
+        return len(self.buffers) - 1
+
+
+def _content(buffer: bytes) -> Any:
+    """A constant as an array: the generated packer copies one at once, and bytes one by one."""
+    from ai_edge_litert.schema_py_generated import BufferT
+
+    return BufferT(data=np.frombuffer(buffer, np.uint8) if buffer else None)
+
+
+def _code(kind: str, version: int) -> Any:
+    """An operator code; numbers above 127 stand in the newer of the two fields alone."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    number = int(getattr(schema.BuiltinOperator, kind))
+    return schema.OperatorCodeT(
+        deprecatedBuiltinCode=min(number, 127), builtinCode=number, version=version
+    )

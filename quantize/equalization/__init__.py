@@ -1,0 +1,1 @@
+"""Channels rescaled and reordered so that integers fit them."""

@@ -1,0 +1,1 @@
+"""The decisions on disk: every scale and integer of a network."""

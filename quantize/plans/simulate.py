@@ -1,0 +1,47 @@
+"""A planned network on images, in float arithmetic on its integers, with TensorFlow on all cores.
+
+Every weight, bias and activation is the number that its integer stands for, so the answers are
+those of an int8 file but for the rounding of single sums: fast enough to compare many plans.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from network.graph import Graph, Op, OpKind
+from network.run_tensorflow import dequantized, quantized, run
+from quantize.plans.plan import PlannedNetwork
+
+
+def simulated(planned: PlannedNetwork, images: np.ndarray) -> np.ndarray:
+    """Scores of the quantized network: float32 ``[batch, h, w, 3] -> [batch, classes]``."""
+    plan = planned.plan
+    values = {name: constant.to_float() for name, constant in plan.constants.items()}
+
+    def seen(name: str, value: Any) -> Any:
+        params = plan.activations.get(name)
+        return value if params is None else dequantized(quantized(value, params), params)
+
+    return run(planned.graph.with_values(values), images, seen)
+
+
+def multiply_adds(graph: Graph, op: Op) -> int:
+    """Multiply-adds of a weighted operator on one image; 0 of any other."""
+    if not op.is_weighted:
+        return 0
+    weight = graph.weight(op)
+    if op.kind == OpKind.DENSE:
+        return int(weight.size)
+    _, rows, columns, _ = graph.tensors[op.name].shape
+    return int(rows * columns * weight.size)
+
+
+def float_share(graph: Graph, names: Iterable[str]) -> float:
+    """Share of the network's multiply-adds that these operators make, 0 to 1."""
+    floats = frozenset(names)
+    total = sum(multiply_adds(graph, op) for op in graph.ops)
+    kept = sum(multiply_adds(graph, op) for op in graph.ops if op.name in floats)
+    return kept / total if total else 0.0

@@ -1,0 +1,158 @@
+"""Operators in int16x8: int8 weights as they are, activations in int16.
+
+An activation is int16 where the operator that gives it and all that read it are wide, and biases
+get the finer scale of their input. Weights are rounded for these inputs; a trained plan alone is
+widened after it was made, with its weights as they are. At the edge of such a region an int8
+activation is read as int16, or rounded from it. Scales are symmetric, as the int16 kernels of
+TensorFlow Lite want them (https://ai.google.dev/edge/litert/models/quantization_spec, 16x8
+quantization).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from foundation.errors import InvalidInputError, UnsupportedError
+from network.affine import IntType, QuantParams, round_away, symmetric_params
+from network.graph import Graph, Op, OpKind
+from quantize.plans.plan import IntegerConstant, PlannedNetwork
+
+WIDE_KINDS = frozenset(
+    {
+        OpKind.CONV,
+        OpKind.DEPTHWISE_CONV,
+        OpKind.DENSE,
+        OpKind.ADD,
+        OpKind.SUB,
+        OpKind.MEAN,
+        OpKind.AVERAGE_POOL,
+        OpKind.MAX_POOL,
+        OpKind.PAD,
+        OpKind.RESHAPE,
+        OpKind.TRANSPOSE,
+        OpKind.CONCATENATION,
+        OpKind.SPLIT,
+        OpKind.STRIDED_SLICE,
+    }
+)
+"""Operators with int16 kernels whose bits the oracle knows. HARD_SWISH has none in LiteRT; results
+of LOGISTIC and SOFTMAX have a scale of their own."""
+
+
+def can_be_wide(graph: Graph, op: Op) -> bool:
+    """Whether an operator has a form in int16x8: all it reads, but weights, are activations."""
+    if op.kind not in WIDE_KINDS:
+        return False
+    summands = op.inputs if op.kind in (OpKind.ADD, OpKind.SUB) else op.inputs[:1]
+    if op.kind == OpKind.SPLIT:
+        summands = op.inputs[1:]
+    return not any(graph.is_constant(name) for name in summands)
+
+
+def wide_params(params: QuantParams) -> QuantParams:
+    """int16 parameters that reach as far as int8 ones do: zero point 0."""
+    low, high = params.real_range
+    return symmetric_params(max(-low, high), bits=16, dtype=IntType.INT16)
+
+
+def widened(planned: PlannedNetwork, names: tuple[str, ...]) -> PlannedNetwork:
+    """The network with these operators in int16x8.
+
+    Args:
+        planned: in int8.
+        names: of operators.
+
+    Raises:
+        InvalidInputError: no such operator, or one that is to be in float32 as well.
+        UnsupportedError: an operator that has no form in int16x8; names it.
+    """
+    if not names:
+        return planned
+    graph, plan = planned.graph, planned.plan
+    check_wide(graph, plan.float_ops, names)
+    constants = {**plan.constants, **wide_biases(graph, plan.activations, plan.constants, names)}
+    activations = wide_activations(graph, plan.activations, names)
+    ordered = tuple(op.name for op in graph.ops if op.name in names)
+    changed = replace(plan, activations=activations, constants=constants, wide_ops=ordered)
+    return PlannedNetwork(graph, changed)
+
+
+def wide_activations(
+    graph: Graph, activations: Mapping[str, QuantParams], names: tuple[str, ...]
+) -> dict[str, QuantParams]:
+    """Parameters of all activations, those inside of the wide operators in int16."""
+    wide = frozenset(names)
+    return {
+        name: wide_params(params) if _is_inside(graph, name, wide) else params
+        for name, params in activations.items()
+    }
+
+
+def wide_biases(
+    graph: Graph,
+    activations: Mapping[str, QuantParams],
+    constants: Mapping[str, IntegerConstant],
+    names: tuple[str, ...],
+) -> dict[str, IntegerConstant]:
+    """The wide operators' biases in int64, by tensor name."""
+    return {
+        op.inputs[2]: _wide_bias(op, activations[op.inputs[0]], constants)
+        for op in graph.weighted
+        if op.name in names
+    }
+
+
+def wide_share(activations: Mapping[str, QuantParams]) -> float:
+    """Share of the quantized activations that are int16, 0 to 1."""
+    wide = sum(params.dtype is IntType.INT16 for params in activations.values())
+    return wide / len(activations) if activations else 0.0
+
+
+def check_wide(graph: Graph, float_ops: tuple[str, ...], names: tuple[str, ...]) -> None:
+    """Refuse operators that cannot be in int16x8; see ``widened``."""
+    wide = frozenset(names)
+    ops = {op.name: op for op in graph.ops}
+    if unknown := wide - ops.keys():
+        raise InvalidInputError(
+            "operators in int16x8 are named by their results",
+            received=", ".join(sorted(unknown)),
+            remedy="take the names from 'edgequant sensitivity' or 'edgequant plan show'",
+        )
+    if both := wide.intersection(float_ops):
+        raise InvalidInputError(
+            "an operator is in float32 or in int16x8",
+            received=f"both for {', '.join(sorted(both))}",
+            remedy="name it in --keep-float or in --keep-int16",
+        )
+    lacking = [ops[name] for name in sorted(wide) if not can_be_wide(graph, ops[name])]
+    if lacking:
+        raise UnsupportedError(
+            f"in int16x8 there are {', '.join(sorted(WIDE_KINDS))} of activations",
+            received=", ".join(f"{op.name}, a {op.kind}" for op in lacking),
+            remedy="leave it in int8, or name it in --keep-float",
+        )
+
+
+def _is_inside(graph: Graph, name: str, wide: frozenset[str]) -> bool:
+    """Whether only wide operators give and read an activation; the ends stay in int8."""
+    producer = graph.producers.get(name)
+    if producer is None or name == graph.output or producer.name not in wide:
+        return False
+    return all(reader.name in wide for reader in graph.readers[name])
+
+
+def _wide_bias(
+    op: Op, source: QuantParams, constants: Mapping[str, IntegerConstant]
+) -> IntegerConstant:
+    """A bias in int64, of the scale of the int16 input times that of the weight."""
+    read = source if source.dtype is IntType.INT16 else wide_params(source)
+    bias, weight = constants[op.inputs[2]], constants[op.inputs[1]].params
+    scale = np.float32(read.scale[0]) * np.asarray(weight.scale, np.float32)
+    axis = None if weight.axis is None else 0
+    params = QuantParams(tuple(scale.tolist()), (0,) * len(scale), IntType.INT64, axis)
+    value = bias.integers * np.asarray(bias.params.scale, np.float64)
+    steps = round_away(value / np.asarray(params.scale, np.float64))
+    return IntegerConstant(params, steps.astype(np.int64))

@@ -1,0 +1,1 @@
+"""Training with the plan's quantizers in place."""

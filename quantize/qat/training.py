@@ -1,0 +1,201 @@
+"""Quantization-aware training: the last resort, from a plan to a better one.
+
+The engine's plan is where training starts, and a plan of the same network, with the same scales, is
+what it gives: only integers of weights and biases have moved. They are kept where they lower the
+noise on calibration images that were not trained on; otherwise the plan stays as it was.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from foundation.errors import InvalidInputError
+from foundation.threads import OPERATOR_CORES
+from network.affine import quantize_bias
+from network.graph import Graph, Op, OpKind
+from quantize.plans.plan import IntegerConstant, QuantizationPlan
+from quantize.qat.child import PROGRESS
+from quantize.qat.exchange import QatSettings, Trained, read_error, read_result, write_job
+from quantize.ranges.float_pass import CalibrationImages
+from quantize.recipes import WeightRange
+from quantize.rounding.rows import Rows
+from quantize.rounding.second_order import neighbours
+
+__all__ = ["QatSettings", "trained_plan"]
+
+_HOME = Path(__file__).resolve().parents[2]
+_SAFE_SUM = 128
+"""See WeightRange."""
+
+
+def trained_plan(
+    graph: Graph,
+    plan: QuantizationPlan,
+    images: CalibrationImages,
+    settings: QatSettings,
+    advance: Callable[[int], None] = lambda _: None,
+) -> QuantizationPlan:
+    """Train the integers of a plan in a process with TF-MOT and tf_keras.
+
+    Args:
+        graph: canonical float graph; its outputs are the target, so no labels are needed.
+        plan: of that graph.
+        images: to train on, one in five held out to judge by.
+        settings: how.
+        advance: told of images that are done.
+
+    Raises:
+        UnsupportedError: an operator that tf_keras cannot train; names it.
+        InvalidInputError: a plan of another graph, fewer than two images, a learning rate too high,
+            or a child process that did not end well.
+    """
+    plan.check_graph(graph)
+    if images.count < 2:
+        raise InvalidInputError(
+            "training with quantizers takes at least two images, one of them to judge by",
+            received=f"{images.count} of calibration",
+            remedy="give more --samples",
+        )
+    try:
+        with tempfile.TemporaryDirectory(prefix="edgequant-qat-") as name:
+            folder = Path(name)
+            write_job(folder, graph, plan, (images.count, images.batches), settings)
+            _run_child(folder, advance)
+            trained = read_result(folder)
+    except OSError as error:
+        raise InvalidInputError(
+            "training with quantizers has room for the calibration images in a temporary folder",
+            received=f"{tempfile.gettempdir()} ({error.strerror or error})",
+            remedy="free space, give fewer --samples, or set TMPDIR",
+        ) from error
+    return _merged(graph, plan, trained, settings)
+
+
+_NOT_PASSED_ON = ("PYTHONSAFEPATH", OPERATOR_CORES)
+"""Training takes all cores for an operator."""
+
+
+def _run_child(folder: Path, advance: Callable[[int], None]) -> None:
+    """Run the training; its lines drive the progress, and its failure becomes one sentence."""
+    environment = {k: v for k, v in os.environ.items() if k not in _NOT_PASSED_ON}
+    environment["TF_USE_LEGACY_KERAS"] = "1"
+    with (folder / "stderr").open("wb") as log:
+        # In the folder of the rooms, which stands first on the child's path, quantize is ours.
+        child = subprocess.Popen(  # noqa: S603
+            [sys.executable, "-m", "quantize.qat.child", str(folder)],
+            cwd=_HOME,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            errors="replace",
+        )
+        try:
+            assert child.stdout is not None
+            for line in child.stdout:
+                if line.startswith(PROGRESS):
+                    advance(int(line.removeprefix(PROGRESS)))
+            code = child.wait()
+        finally:
+            child.kill()
+            child.wait()
+            if child.stdout is not None:
+                child.stdout.close()
+    if code == 0:
+        return
+    if (error := read_error(folder)) is not None:
+        raise error
+    raise InvalidInputError(
+        "training with quantizers runs to its end in a process of its own",
+        received=_ending(code, folder / "stderr"),
+        remedy="use --optimize best, or give fewer --samples if memory was short",
+    )
+
+
+def _ending(code: int, log: Path) -> str:
+    if code < 0:
+        return f"one that was ended by signal {-code}"
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return f"exit code {code} ({lines[-1].strip() if lines else 'nothing said'})"
+
+
+def _merged(
+    graph: Graph, plan: QuantizationPlan, trained: Trained, settings: QatSettings
+) -> QuantizationPlan:
+    """The plan with the trained integers; with its own where training gained nothing."""
+    story = {
+        "epochs": settings.epochs,
+        "learning_rate": settings.learning_rate,
+        "batch": settings.batch,
+        "seed": settings.seed,
+        "fit_images": trained.fit_images,
+        "held_out_images": trained.held_out_images,
+        "held_out_sqnr_db": [round(_decibels(noise), 2) for noise in trained.noise],
+        "kept_epoch": trained.kept,
+    }
+    constants = dict(plan.constants)
+    notes = plan.notes
+    if trained.kept:
+        for op in graph.weighted:
+            if op.name in trained.weights:
+                constants |= _constants(op, graph, plan, trained)
+    else:
+        notes = (*notes, "training with quantizers gained nothing: the plan before it stands")
+    return replace(plan, constants=constants, settings={**plan.settings, "qat": story}, notes=notes)
+
+
+def _constants(
+    op: Op, graph: Graph, plan: QuantizationPlan, trained: Trained
+) -> dict[str, IntegerConstant]:
+    weight, bias = plan.constants[op.inputs[1]], plan.constants[op.inputs[2]]
+    integers = trained.weights[op.name]
+    if plan.weight_range is WeightRange.SATURATION_SAFE and op.kind != OpKind.DEPTHWISE_CONV:
+        rows = Rows.of(op, graph)
+        held = _held_to_sums(rows.to_rows(integers), rows.to_rows(weight.integers), rows.shape)
+        integers = rows.from_rows(held).astype(np.int8)
+    steps = quantize_bias(trained.biases[op.name], bias.params, op.name)
+    return {
+        op.inputs[1]: IntegerConstant(weight.params, integers),
+        op.inputs[2]: IntegerConstant(bias.params, steps),
+    }
+
+
+def _held_to_sums(rows: np.ndarray, safe: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Take back what two neighbours of one sign would saturate 16-bit sums with.
+
+    Args:
+        rows: trained integers ``[channels, inputs]``.
+        safe: those of the plan, whose sums are within the limit.
+        shape: of the weight.
+
+    Returns:
+        The trained integers, with those of the plan where a pair adds up to more than 128.
+    """
+    held = rows.copy()
+    pairs = neighbours(shape)
+    while True:
+        over = np.zeros(held.shape, bool)
+        for other in pairs:
+            known = np.flatnonzero(other >= 0)
+            one, two = held[:, known], held[:, other[known]]
+            same = np.sign(one) == np.sign(two)
+            beyond = same & (np.abs(one) + np.abs(two) > _SAFE_SUM)
+            over[:, known] |= beyond
+            over[:, other[known]] |= beyond
+        over &= held != safe
+        if not over.any():
+            return held
+        held[over] = safe[over]
+
+
+def _decibels(noise: float) -> float:
+    return float(-10 * np.log10(max(noise, 1e-12)))

@@ -1,0 +1,1 @@
+"""Which numbers an activation takes: float passes, observers, ranges."""

@@ -1,0 +1,123 @@
+"""Scales and zero points of activations, as TFLite's integer kernels want them.
+
+Source: LiteRT 8-bit quantization specification
+(https://ai.google.dev/edge/litert/models/quantization_spec).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from calibration_data.preprocessing import Preprocessing
+from network.affine import QuantParams, params_from_range
+from network.graph import SAME_SCALE, Graph, Op, OpKind
+from quantize.equalization.groups import Groups
+
+FIXED = {
+    OpKind.LOGISTIC: QuantParams((1 / 256,), (-128,)),
+    OpKind.SOFTMAX: QuantParams((1 / 256,), (-128,)),
+}
+"""Results whose parameters the specification fixes."""
+
+OFF_TIES = 1 + 2.0**-12
+"""Factor on the input's scale where every pixel value lies half-way between two integers.
+
+So it is with a mean of 127.5. Rounding ties to even turns them up and down by turns, a noise of
+half a step that convolutions for edges amplify; a scale that is a little larger rounds all of them
+towards zero, half a step of contrast, which costs less (28.7 against 36.6 dB on MobileNetV2).
+"""
+
+
+@dataclass(frozen=True)
+class Range:
+    """Smallest and largest value that an activation takes."""
+
+    low: float
+    high: float
+
+    def joined(self, other: Range) -> Range:
+        """The range of both."""
+        return Range(min(self.low, other.low), max(self.high, other.high))
+
+    def times(self, share: float) -> Range:
+        """Both ends multiplied by one number."""
+        return Range(self.low * share, self.high * share)
+
+
+def tied(graph: Graph) -> dict[str, str]:
+    """For each activation the name that stands for all those of one scale and zero point.
+
+    Source and result of pooling, padding and moving operators have the same parameters; so have the
+    parts of a concatenation and the whole.
+    """
+    groups = Groups(graph.activations)
+    for op in graph.ops:
+        if op.kind in SAME_SCALE or op.kind == OpKind.CONCATENATION:
+            names = [n for n in (*op.inputs, *op.outputs) if n and not graph.is_constant(n)]
+            for name in names[1:]:
+                groups.join(names[0], name)
+    return {name: groups.root(name) for name in graph.activations}
+
+
+def known_a_priori(op: Op) -> bool:
+    """Whether an operator's result has a range that no image can change."""
+    return op.kind in FIXED or op.kind == OpKind.RELU6 or bool(np.isfinite(op.fused.limits[1]))
+
+
+def bounded(op: Op, seen: Range) -> Range:
+    """A range within what the fused activation lets through; that of ReLU6 is known a priori."""
+    low, high = op.fused.limits
+    if op.kind == OpKind.RELU6:
+        low, high = 0.0, 6.0
+    if np.isfinite(high):
+        return Range(float(low), float(high))
+    return Range(max(seen.low, float(low)), seen.high)
+
+
+def input_params(seen: Range, contract: Preprocessing | None) -> QuantParams:
+    """Parameters of the image: one integer a pixel value, where mean and std allow it.
+
+    Args:
+        seen: range in calibration; holds when there is no such contract.
+        contract: how pixels became numbers; None when unknown.
+    """
+    if contract is None or len(set(contract.mean)) > 1 or len(set(contract.std)) > 1:
+        return params_from_range(seen.low, seen.high)
+    mean, std = float(contract.mean[0]), float(contract.std[0])
+    zero = mean - 128
+    if not -128 <= zero <= 127:
+        return params_from_range(*contract.value_range)
+    off = abs(zero - np.floor(zero) - 0.5) < 1e-3
+    scale = OFF_TIES / std if off else 1 / std
+    return QuantParams((scale,), (int(np.floor(zero + 0.5 + 1e-3)) if off else round(zero),))
+
+
+def activation_params(
+    graph: Graph, ranges: Mapping[str, Range], contract: Preprocessing | None
+) -> dict[str, QuantParams]:
+    """Parameters of every activation.
+
+    Args:
+        graph: canonical.
+        ranges: as calibration saw them, by tensor name.
+        contract: of the input; None when unknown.
+
+    Returns:
+        int8 parameters by tensor name.
+    """
+    roots = tied(graph)
+    joined: dict[str, Range] = {}
+    for name in graph.activations:
+        producer = graph.producers.get(name)
+        own = ranges[name] if producer is None else bounded(producer, ranges[name])
+        root = roots[name]
+        joined[root] = joined[root].joined(own) if root in joined else own
+    params = {root: params_from_range(r.low, r.high) for root, r in joined.items()}
+    params[roots[graph.input]] = input_params(joined[roots[graph.input]], contract)
+    for op in graph.ops:
+        if op.kind in FIXED:
+            params[roots[op.name]] = FIXED[OpKind(op.kind)]
+    return {name: params[root] for name, root in roots.items()}

@@ -1,0 +1,185 @@
+"""The float network on the calibration images: spans, and the images that are kept to round on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from foundation.errors import InvalidInputError
+from network.graph import Graph
+from quantize.ranges.extremes import BATCH, Extremes, extremes, joined
+
+LARGEST_DISAGREEMENT = 0.25
+"""Two halves of the calibration images whose ranges differ by more, on average over the
+activations and relative to both together, are too few or of two kinds."""
+
+
+@dataclass(frozen=True)
+class CalibrationImages:
+    """Representative data for the engine.
+
+    Attributes:
+        count: of images.
+        batches: float32 ``[batch, height, width, 3]``, from the start at each call.
+        chosen: likewise, of the images with these ascending numbers alone, for a source that need
+            not decode the others; None has them picked out of ``batches``.
+    """
+
+    count: int
+    batches: Callable[[], Iterable[np.ndarray]]
+    chosen: Callable[[np.ndarray], Iterable[np.ndarray]] | None = None
+
+    def of(self, numbers: np.ndarray) -> Iterator[np.ndarray]:
+        """The images with these ascending numbers."""
+        if len(numbers) == self.count:
+            yield from self.batches()
+        elif self.chosen is not None:
+            yield from self.chosen(numbers)
+        else:
+            done = 0
+            for batch in self.batches():
+                inside = numbers[(numbers >= done) & (numbers < done + len(batch))] - done
+                done += len(batch)
+                if len(inside):
+                    yield batch[inside]
+
+
+@dataclass(frozen=True)
+class FloatPass:
+    """What the float network left.
+
+    Attributes:
+        spans: of all images, by activation.
+        typical: mean of the spans of BATCH images at a time; rare values hardly count.
+        apart: mean relative difference of the ranges of two halves; None for one batch.
+        kept: images to round on, spread evenly over the set.
+    """
+
+    spans: dict[str, Extremes]
+    typical: dict[str, Extremes]
+    apart: float | None
+    kept: np.ndarray = field(repr=False)
+
+    def notes(self) -> Iterator[str]:
+        """What the user must know, a sentence each."""
+        if self.apart is not None and self.apart > LARGEST_DISAGREEMENT:
+            yield (
+                f"two halves of the calibration images differ by {100 * self.apart:.0f} % in "
+                f"their ranges, more than {100 * LARGEST_DISAGREEMENT:.0f} %: give more images, "
+                "of all kinds"
+            )
+        still = {
+            name: int(np.count_nonzero(span.low == span.high)) for name, span in self.spans.items()
+        }
+        dead = {name: count for name, count in still.items() if count}
+        if dead:
+            shown = ", ".join(f"{name} ({count})" for name, count in list(dead.items())[:3])
+            others = len(dead) - 3
+            more = f" and {others} more activation{'s' * (others > 1)}" if others > 0 else ""
+            yield f"channels that never change on the calibration images: {shown}{more}"
+
+
+def float_pass(
+    graph: Graph,
+    images: CalibrationImages,
+    keep: int,
+    ranged: int,
+    advance: Callable[[int], None] = lambda _: None,
+) -> FloatPass:
+    """Run the float network.
+
+    Args:
+        graph: canonical.
+        images: to calibrate on.
+        keep: images to keep, at most.
+        ranged: images to look at, at most; of more, evenly spread ones.
+        advance: told of images that are done.
+
+    Raises:
+        InvalidInputError: no image, images of another size, or NaN in images or activations.
+    """
+    looked_at = spread(images.count, max(ranged, keep))
+    wanted = frozenset(spread(len(looked_at), keep).tolist())
+    kept: list[np.ndarray] = []
+    done = 0
+
+    def watched() -> Iterator[np.ndarray]:
+        nonlocal done
+        for batch in checked(images.of(looked_at), graph.tensors[graph.input].shape[1:]):
+            for start in range(0, len(batch), BATCH):
+                part = batch[start : start + BATCH]
+                kept.extend(part[i] for i in range(len(part)) if done + i in wanted)
+                done += len(part)
+                yield part
+                advance(len(part))
+        advance(images.count - len(looked_at))
+
+    halves: list[dict[str, Extremes] | None] = [None, None]
+    total: dict[str, Extremes] = {}
+    batches = 0
+    for number, spans in enumerate(extremes(graph, watched())):
+        halves[number % 2] = joined(halves[number % 2], spans)
+        total = {n: s.plus(total[n]) if n in total else s for n, s in spans.items()}
+        batches = number + 1
+    if halves[0] is None:
+        raise InvalidInputError(
+            "ranges are measured on calibration images",
+            received="an empty set",
+            remedy="give a calibration set with images",
+        )
+    typical = {name: span.times(1 / batches) for name, span in total.items()}
+    if halves[1] is None:
+        return FloatPass(halves[0], typical, None, np.stack(kept))
+    apart = _disagreement(halves[0], halves[1])
+    return FloatPass(joined(halves[0], halves[1]), typical, apart, np.stack(kept))
+
+
+def spread(count: int, most: int) -> np.ndarray:
+    """Ascending numbers of so many images, evenly spread over the set."""
+    return np.linspace(0, count - 1, min(most, count)).round().astype(int)
+
+
+def _disagreement(first: Mapping[str, Extremes], second: Mapping[str, Extremes]) -> float:
+    """Mean over activations of the share of both ranges together that only one of them covers."""
+    gaps = []
+    for name, span in first.items():
+        a, b = span.range, second[name].range
+        union = max(a.high, b.high) - min(a.low, b.low)
+        shared = max(0.0, min(a.high, b.high) - max(a.low, b.low))
+        if union > 0:
+            gaps.append(1 - shared / union)
+    return float(np.mean(gaps)) if gaps else 0.0
+
+
+def with_mirrored(kept: np.ndarray, most: int) -> np.ndarray:
+    """Images and their mirror images, ``most`` in all; of more, evenly spread ones.
+
+    Between the two copies of an image second moments differ enough to stand for new images.
+    """
+    count = min(len(kept), most - len(kept))
+    chosen = spread(len(kept), max(count, 0))
+    return np.concatenate([kept, kept[chosen, :, ::-1]])
+
+
+def checked(batches: Iterable[np.ndarray], shape: tuple[int, ...]) -> Iterator[np.ndarray]:
+    """The batches, each found to have the shape of the network's input and finite numbers.
+
+    Raises:
+        InvalidInputError: one that has not.
+    """
+    for images in batches:
+        if images.shape[1:] != shape:
+            raise InvalidInputError(
+                f"calibration images have the size of the network's input, {list(shape)}",
+                received=str(list(images.shape[1:])),
+                remedy="apply the preprocessing contract to the images",
+            )
+        if not np.isfinite(images).all():
+            raise InvalidInputError(
+                "calibration images hold finite numbers",
+                received="NaN or infinity in a batch",
+                remedy="check the mean and std of the preprocessing contract",
+            )
+        yield images

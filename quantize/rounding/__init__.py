@@ -1,0 +1,1 @@
+"""Weights rounded to second order, on the inputs that they will meet."""

@@ -1,0 +1,138 @@
+"""The float and the quantized network side by side, layer by layer, on the calibration images.
+
+Each weighted operator is rounded for the inputs that the quantized network gives it, towards the
+outputs of the float one, so later layers make good what earlier ones lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from network.affine import QuantParams
+from network.graph import Graph, Op, OpKind
+from network.run_litert import part
+from network.run_tensorflow import schedule
+from quantize.parallel import in_parallel
+from quantize.plans.plan import IntegerConstant
+from quantize.rounding.layers import LayerSettings, solve
+from quantize.rounding.moments import Moments, moments
+
+CHUNK_BYTES = 24 * 1024**2
+"""Of an activation's float32 values in one chunk of images: what fits fast memory, and what glibc
+takes from its heap without asking the system each time (32 MiB at most)."""
+
+LARGEST_CHUNK = 16
+
+DEPTHWISE_POSITIONS = 1600
+"""Of all images together: a depthwise channel has few inputs, of which this many tell enough."""
+
+DEPTHWISE_SHARE = 8
+"""Of an image's positions at least one in so many is looked at, however many images there are."""
+
+
+@dataclass
+class Lockstep:
+    """Both networks on the same images, in chunks of images.
+
+    Attributes:
+        graph: canonical, equalized.
+        params: of activations; one without stays float.
+        settings: of the layers.
+        positions: see ``moments``.
+        float_ops: names of operators that keep their float weights.
+        exact: activations of the float network that are still to be read, a tensor a chunk.
+        integers: those of the quantized network; float32 where there are no parameters.
+        constants: what has been decided.
+    """
+
+    graph: Graph
+    params: Mapping[str, QuantParams]
+    settings: LayerSettings
+    positions: int
+    float_ops: frozenset[str] = frozenset()
+    exact: dict[str, list[np.ndarray]] = field(default_factory=dict)
+    integers: dict[str, list[np.ndarray]] = field(default_factory=dict)
+    constants: dict[str, IntegerConstant] = field(default_factory=dict)
+
+    def run(
+        self, images: np.ndarray, advance: Callable[[int], None] = lambda _: None
+    ) -> dict[str, IntegerConstant]:
+        """Decide every weight and bias.
+
+        Args:
+            images: float32 ``[images, height, width, 3]``.
+            advance: told of each operator that is done.
+
+        Returns:
+            Integers by tensor name.
+        """
+        chunks = np.array_split(images, self._chunk_count(len(images)))
+        params = self.params.get(self.graph.input)
+        self.exact = {self.graph.input: chunks}
+        self.integers = {
+            self.graph.input: [params.quantize(x) for x in chunks] if params else chunks
+        }
+        with ThreadPoolExecutor(1) as beside:  # rounding leaves a core to the float network
+            for op, spent in schedule(self.graph):
+                wanted = beside.submit(self._float_step, op)
+                if op.is_weighted and op.name not in self.float_ops:
+                    self._solve(op)
+                self._integer_step(op)
+                self._keep(self.exact, op, wanted.result())
+                for name in spent:
+                    del self.exact[name], self.integers[name]
+                advance(1)
+        return self.constants
+
+    def _chunk_count(self, count: int) -> int:
+        """How many: even, so that every other one makes a half; one image alone is in both."""
+        largest = 4 * max(int(np.prod(self.graph.tensors[n].shape)) for n in self.graph.activations)
+        size = min(LARGEST_CHUNK, max(1, CHUNK_BYTES // largest))
+        return min(count, 2 * -(-count // (2 * size)))
+
+    def _solve(self, op: Op) -> None:
+        source = self.params[op.inputs[0]]
+        first, second = in_parallel(lambda half: self._half(op, half, source), range(2))
+        solved = solve(op, self.graph, source, (first, second), self.settings)
+        self.constants[op.inputs[1]] = solved.weight
+        self.constants[op.inputs[2]] = solved.bias
+
+    def _half(self, op: Op, half: int, source: QuantParams) -> Moments:
+        name = op.inputs[0]
+        pairs = list(zip(self.exact[name], self.integers[name], strict=True))
+        chosen = pairs[half::2] or pairs
+        positions = self.positions
+        if op.kind == OpKind.DEPTHWISE_CONV:
+            images = sum(int(exact.shape[0]) for exact, _ in pairs)
+            enough = -(-DEPTHWISE_POSITIONS // images)
+            positions = min(positions, max(enough, positions // DEPTHWISE_SHARE))
+        return moments(op, self.graph, chosen, positions, source)
+
+    def _float_step(self, op: Op) -> list[list[np.ndarray]]:
+        """Compute an operator in the float network: its outputs, a chunk each."""
+        step = part(self.graph, [op])
+        return [step.run(chunk) for chunk in _chunks(self.exact)]
+
+    def _integer_step(self, op: Op) -> None:
+        """Compute an operator in the quantized network."""
+        step = part(self.graph, [op], value=self._decided, params=self.params)
+        self._keep(self.integers, op, list(in_parallel(step.run, _chunks(self.integers))))
+
+    @staticmethod
+    def _keep(where: dict[str, list[np.ndarray]], op: Op, results: list[list[np.ndarray]]) -> None:
+        for name, chunks in zip(op.outputs, zip(*results, strict=True), strict=True):
+            where[name] = list(chunks)
+
+    def _decided(self, name: str) -> np.ndarray:
+        known = self.constants.get(name)
+        return self.graph.value(name) if known is None else known.to_float()
+
+
+def _chunks(values: Mapping[str, list[np.ndarray]]) -> Iterator[dict[str, np.ndarray]]:
+    """Every activation that is held, chunk by chunk."""
+    for chunk in zip(*values.values(), strict=True):
+        yield dict(zip(values, chunk, strict=True))

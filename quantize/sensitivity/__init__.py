@@ -1,0 +1,1 @@
+"""Which layers lose most, and which of them leave int8."""

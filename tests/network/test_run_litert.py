@@ -1,0 +1,78 @@
+"""Operators and networks in LiteRT compute what TensorFlow does, from floats or from integers."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from network.affine import IntType, QuantParams, params_from_range
+from network.run_litert import Spans, part, rounding
+from network.run_tensorflow import constants, run, run_op
+from tests.network.graphs import activations, bottlenecks, images
+
+
+def params_of(values: dict[str, np.ndarray]) -> dict[str, QuantParams]:
+    return {n: params_from_range(float(v.min()), float(v.max())) for n, v in values.items()}
+
+
+def test_every_operator_gives_what_tensorflow_does() -> None:
+    graph = bottlenecks(0)
+    values = activations(graph, images(3))
+    for op in graph.ops:
+        (found,) = part(graph, [op]).run(values)
+        np.testing.assert_allclose(found, values[op.name], rtol=1e-5, atol=1e-5)
+
+
+def test_integers_go_in_and_come_out() -> None:
+    graph = bottlenecks(0)
+    values = activations(graph, images(3))
+    params = params_of(values)
+    integers = {name: params[name].quantize(value) for name, value in values.items()}
+    for op in graph.ops:
+        (found,) = part(graph, [op], params=params).run(integers)
+        held = {n: params[n].dequantize(integers[n]) for n in op.inputs if n in params}
+        (wanted,) = run_op(op, graph, constants(graph, op, held))
+        steps = found.astype(int) - params[op.name].quantize(np.asarray(wanted))
+        assert found.dtype == np.int8
+        assert np.abs(steps).max() <= 1  # where a sum lies half-way but for its rounding
+        assert np.mean(steps != 0) < 0.01
+
+
+def test_other_constants_take_the_place_of_the_graphs() -> None:
+    graph = bottlenecks(0)
+    op = graph.producers["scores"]
+    zeros = part(graph, [op], value=lambda name: np.zeros_like(graph.value(name)))
+    (found,) = zeros.run(activations(graph, images(2)))
+    assert not found.any()
+
+
+def test_the_rest_of_a_network_starts_at_any_activations() -> None:
+    graph = bottlenecks(0)
+    place = [op.name for op in graph.ops].index("expand_2")  # beside the stream that skips it
+    rest = part(graph, graph.ops[place + 1 :])
+    assert set(rest.sources) == {"expand_2", "add_1"}
+    pictures = images(3)
+    (scores,) = rest.run(activations(graph, pictures))
+    np.testing.assert_allclose(scores, run(graph, pictures), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [IntType.INT8, IntType.INT16])
+def test_rounding_gives_the_numbers_of_the_integers(dtype: IntType) -> None:
+    graph, values = bottlenecks(0), np.linspace(-3, 3, 16, dtype=np.float32).reshape(1, 16)
+    params = QuantParams((0.043,), (11 if dtype is IntType.INT8 else 0,), dtype=dtype)
+    pooled = {"pool": values}
+    (found,) = rounding(graph, "pool", params).run(pooled)
+    np.testing.assert_array_equal(found, params.dequantize(params.quantize(values)))
+
+
+def test_threads_share_a_network() -> None:
+    graph, pictures = bottlenecks(0), images(32)
+    spans = Spans.of(graph)
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(spans.over, [pictures] * 16))
+    for low, high in found:
+        assert all(np.array_equal(low[name], found[0][0][name]) for name in low)
+        assert all(np.array_equal(high[name], found[0][1][name]) for name in high)
+    assert spans.network.idle.qsize() <= 8
