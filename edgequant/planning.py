@@ -45,9 +45,9 @@ class Planner:
     @cached_property
     def graph(self) -> Graph:
         """The canonical float graph."""
-        from export.tflite.target import canonical
+        from network.from_keras import from_keras
 
-        return canonical(self.model, self.contract)
+        return from_keras(self.model, self.contract)
 
     @property
     def images(self) -> CalibrationImages:

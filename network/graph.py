@@ -16,6 +16,12 @@ from typing import Any
 
 import numpy as np
 
+INPUT_NAME = "image"
+"""Name of the input, in the graph and in every file."""
+
+OUTPUT_NAME = "scores"
+"""Name of the output, in the graph and in every file."""
+
 
 class OpKind(StrEnum):
     """Operators that have an integer form here, by TFLite's builtin names."""

@@ -68,10 +68,10 @@ def _graph(request: ExportRequest) -> Graph:
 
 def _float_graph(request: ExportRequest) -> Graph:
     """The network in float32, found to give what the model gives."""
-    from export.tflite.target import canonical
+    from network.from_keras import from_keras
 
     require_image_model(request.model)
-    make = request.graph or (lambda: canonical(request.model, request.preprocessing))
+    make = request.graph or (lambda: from_keras(request.model, request.preprocessing))
     graph = render_float(make(), request.recipe.layout)
     check_equal(graph, request.recipe.layout, request.model)
     return graph

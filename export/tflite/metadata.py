@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from export.target import CARD_KEY, ArtifactCard, parsed_card
+from network.graph import INPUT_NAME, OUTPUT_NAME
 from network.tflite.reader import read_flat_model
 
 if TYPE_CHECKING:
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
 
 BUFFER_ALIGNMENT = 16
 """Bytes; ``force_align`` of ``Buffer.data`` in schema.fbs."""
-
-INPUT_NAME = "image"
-OUTPUT_NAME = "scores"
 
 
 def finish(content: bytes, card: ArtifactCard) -> bytes:

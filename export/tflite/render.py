@@ -10,9 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from export.tflite.metadata import INPUT_NAME, OUTPUT_NAME
 from network.affine import IntType, QuantParams
-from network.graph import Graph, Op, OpKind
+from network.graph import INPUT_NAME, OUTPUT_NAME, Graph, Op, OpKind
 from network.tflite.writer import FlatFile
 from quantize.plans.plan import QuantizationPlan
 from quantize.plans.widening import wide_params

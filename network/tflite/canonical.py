@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from export.tflite.metadata import INPUT_NAME, OUTPUT_NAME
 from foundation.errors import UnsupportedError
 from foundation.foreign import reading
-from network.graph import WEIGHTED, Graph, Op, OpKind, Tensor
+from network.graph import INPUT_NAME, OUTPUT_NAME, WEIGHTED, Graph, Op, OpKind, Tensor
 from network.tflite.reader import WHOLE
 
 ELEMENTWISE = (OpKind.ADD, OpKind.SUB, OpKind.MUL)

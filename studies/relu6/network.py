@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from export.tflite.target import canonical
+from network.from_keras import from_keras
 from network.graph import Graph
 from quantize.ranges.observers import RangeState
 from studies.relu6 import checkpoints
@@ -48,7 +48,7 @@ def open_network(variant: Variant, folder: Path, images: Images) -> Network:
         InvalidInputError: no checkpoint of that network in the folder.
     """
     model = checkpoints.load(variant.spec(), folder, variant.name)
-    graph = canonical(model, images.contract)
+    graph = from_keras(model, images.contract)
     return Network(
         variant,
         model,

@@ -13,8 +13,8 @@ import pytest
 
 from evaluation.session import runtimes
 from export.target import ExportRequest, export_targets
-from export.tflite.target import canonical
 from models.spec import ModelSpec, model_specs
+from network.from_keras import from_keras
 from network.graph import Graph
 from network.run_tensorflow import run
 from network.tflite.canonical import canonical_graph
@@ -172,7 +172,7 @@ def test_a_fold_is_exact_to_float32_rounding(name: str, tmp_path: Path) -> None:
     model = build()
     randomize(model, seed=len(name))
     contract = replace(CONTRACT, size=(8, 8))
-    graph = canonical(model, contract)
+    graph = from_keras(model, contract)
     kinds = tuple(str(op.kind) for op in graph.ops)
     assert kinds[: len(fold.operators)] == fold.operators
     assert set(kinds[len(fold.operators) :]) <= {"RESHAPE"}, kinds
@@ -200,7 +200,7 @@ def test_the_bound_sees_another_epsilon(name: str) -> None:
     for layer in model.layers:
         if isinstance(layer, L.BatchNormalization):
             layer.epsilon *= 1.01
-    graph = canonical(model, replace(CONTRACT, size=(8, 8)))
+    graph = from_keras(model, replace(CONTRACT, size=(8, 8)))
     assert (np.abs(run(graph, images) - answers(twin, images)) > allowed).any()
 
 
@@ -261,7 +261,7 @@ def test_an_addition_of_single_pixels_runs_on_batches() -> None:
     x = L.Conv2D(6, 3, 4, "same")(image)
     model = keras.Model(image, L.Flatten()(L.Add()([x, L.Conv2D(6, 1)(x)])))
     images = _photos(5, 4)
-    graph = canonical(model, replace(CONTRACT, size=(4, 4)))
+    graph = from_keras(model, replace(CONTRACT, size=(4, 4)))
     np.testing.assert_allclose(run(graph, images), answers(model, images), rtol=0, atol=1e-5)
 
 
@@ -272,5 +272,5 @@ def test_a_gate_of_one_vector_for_each_image_runs_on_batches() -> None:
     gate = L.Reshape((1, 1, 4))(L.Dense(4, "sigmoid")(L.GlobalAveragePooling2D()(x)))
     model = keras.Model(image, L.Flatten()(L.Multiply()([x, gate])))
     images = _photos(4, 4)
-    graph = canonical(model, replace(CONTRACT, size=(4, 4)))
+    graph = from_keras(model, replace(CONTRACT, size=(4, 4)))
     np.testing.assert_allclose(run(graph, images), answers(model, images), rtol=0, atol=1e-5)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from calibration_data.preprocessing import Crop, Preprocessing
-from export.tflite.target import canonical
 from network.exact_norms import exact_norms, inverse_root
+from network.from_keras import from_keras
 
 rng = np.random.default_rng
 
@@ -37,7 +37,7 @@ def test_the_canonical_graph_holds_exact_products() -> None:
     kernel = conv.get_weights()[0]
     contract = Preprocessing((8, 8), Crop.EXACT, mean=(127.5,) * 3, std=(127.5,) * 3)
 
-    graph = canonical(model, contract)
+    graph = from_keras(model, contract)
 
     op = next(op for op in graph.ops if op.is_weighted)
     scale = by_hand(gamma, variance, norm.epsilon)

@@ -14,8 +14,8 @@ from export.onnx.float_render import render_float
 from export.onnx.graph import Graph, to_model
 from export.onnx.operators import deals
 from export.onnx.runtime import run_model
-from export.tflite.target import canonical
 from foundation.errors import UnsupportedError
+from network.from_keras import from_keras
 from network.graph import Fused, OpKind
 from network.graph import Graph as Canonical
 from network.run_tensorflow import run
@@ -262,7 +262,7 @@ def test_operators_compute_what_keras_does(group: str) -> None:
         names += [name] * rows.shape[-1]
         parts.append(rows)
     model = keras.Model(image, L.Concatenate()(parts))
-    graph = canonical(model, Preprocessing((SIDE, SIDE), Crop.STRETCH))
+    graph = from_keras(model, Preprocessing((SIDE, SIDE), Crop.STRETCH))
     pictures = images(3, seed=5)
     found = run_model(to_model(render_float(graph, Layout.NHWC)), pictures, Layout.NHWC)
     expected = np.asarray(model(pictures, training=False))

@@ -1,0 +1,165 @@
+"""A Keras model as the canonical float graph, through a float32 .tflite in memory.
+
+The model is traced with a batch of one and frozen before the converter sees it: a free batch makes
+files that phones and microcontrollers refuse, and functions that still hold variables lose their
+weights without a word.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from foundation.errors import InvalidInputError, UnsupportedError
+from network.exact_norms import exact_norms
+from network.graph import INPUT_NAME, Graph
+from network.tflite.canonical import canonical_graph
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+    from calibration_data.preprocessing import Preprocessing
+
+
+def from_keras(model: keras.Model, contract: Preprocessing) -> Graph:
+    """The canonical float graph of a model.
+
+    Args:
+        model: one input ``[batch, height, width, 3]`` (batch free or fixed), one output
+            ``[batch, classes]``; may wrap a SavedModel in a ``TFSMLayer``.
+        contract: of its input.
+
+    Raises:
+        UnsupportedError: a layer that the TFLite converter does not take.
+        InvalidInputError: a model that the contract does not fit.
+    """
+    return canonical_graph(converted(frozen(model, contract.size), "the canonical graph"))
+
+
+def frozen(model: keras.Model, size: tuple[int, int]) -> Any:
+    """A model as a TensorFlow function of ``[1, height, width, 3]`` without variables.
+
+    Batch norms hold the same numbers on every CPU, see ``network.exact_norms``.
+    """
+    from tensorflow.python.framework.convert_to_constants import (
+        convert_variables_to_constants_v2,
+    )
+
+    return exact_norms(convert_variables_to_constants_v2(traced(model, size)))
+
+
+def traced(model: keras.Model, size: tuple[int, int]) -> Any:
+    """A model as a TensorFlow function of ``[1, height, width, 3]``.
+
+    Raises:
+        UnsupportedError: Keras on another backend, several outputs, layers that do not compute in
+            float32, or a model that does not take one such image.
+        InvalidInputError: an input of another size.
+    """
+    import keras
+    import tensorflow as tf
+
+    if keras.config.backend() != "tensorflow":
+        raise UnsupportedError(
+            "TFLite files are written from Keras on TensorFlow",
+            received=f"the backend {keras.config.backend()}",
+            remedy="set KERAS_BACKEND=tensorflow",
+        )
+    height, width = size
+    _check_input_shape(model, size)
+
+    def serve(image: tf.Tensor) -> tf.Tensor:
+        outputs = tf.nest.flatten(model(image, training=False))
+        if len(outputs) != 1:
+            raise UnsupportedError(
+                "an exported model has one output",
+                received=f"{len(outputs)} outputs",
+                remedy="build a model that ends in the one to export",
+            )
+        return outputs[0]
+
+    signature = tf.TensorSpec((1, height, width, 3), tf.float32, name=INPUT_NAME)
+    # Without autograph, which would rewrite the sentence of the error above.
+    function = tf.function(serve, autograph=False)
+    try:
+        traced = function.get_concrete_function(signature)
+    except (TypeError, ValueError) as error:
+        raise UnsupportedError(
+            f"the model takes one image, float32 [1, {height}, {width}, 3]",
+            received=essence(str(error)),
+            remedy="build it with a free batch",
+        ) from error
+    _refuse_reduced_precision(traced)
+    return traced
+
+
+def converted(
+    function: Any, purpose: str, configure: Callable[[tf.lite.TFLiteConverter], None] | None = None
+) -> bytes:
+    """A .tflite of a function, by TensorFlow's converter.
+
+    Args:
+        function: from ``traced`` or ``frozen``.
+        purpose: what the file is for, for the error.
+        configure: sets the converter up; None for float32.
+
+    Raises:
+        UnsupportedError: an operator that the converter does not take; names it.
+    """
+    import tensorflow as tf
+    from tensorflow.lite.python.convert import ConverterError
+
+    # The second argument keeps the variables of a function alive; a frozen one has none, and
+    # naming it keeps the converter from a detour over a SavedModel in a temporary folder.
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([function], function)
+    # It holds versions and a hash of the content, and nothing that a runtime reads.
+    converter.exclude_conversion_metadata = True
+    if configure is not None:
+        configure(converter)
+    try:
+        with warnings.catch_warnings():
+            # About ranges for inputs that were fake-quantized in training, which these never are.
+            warnings.filterwarnings("ignore", "Statistics for quantized inputs were expected")
+            return bytes(converter.convert())
+    except (ConverterError, RuntimeError, ValueError) as error:
+        raise UnsupportedError(
+            f"the TFLite converter takes every operator of the model for {purpose}",
+            received=essence(str(error)),
+            remedy="replace these layers, or choose another recipe",
+        ) from error
+
+
+def essence(message: str) -> str:
+    """Lines of a converter's message that name operators; else its first line."""
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    telling = [line for line in lines if "ops:" in line.lower() or "op:" in line.lower()]
+    return "; ".join(dict.fromkeys(telling or lines[:1])) or "no message"
+
+
+def _refuse_reduced_precision(function: Any) -> None:
+    operations = function.graph.get_operations()
+    types = {tensor.dtype.name for operation in operations for tensor in operation.outputs}
+    if reduced := types & {"float16", "bfloat16"}:
+        raise UnsupportedError(
+            "a model to export computes in float32",
+            received=f"layers in {', '.join(sorted(reduced))}",
+            remedy="load its weights into a model built with the dtype policy float32",
+        )
+
+
+def _check_input_shape(model: Any, size: tuple[int, int]) -> None:
+    inputs = getattr(model, "inputs", None)
+    if inputs is None:  # a subclassed model that was never called: tracing will tell
+        return
+    shape = tuple(inputs[0].shape)
+    fits = len(shape) == 4 and all(
+        have in (None, want) for have, want in zip(shape[1:], (*size, 3), strict=True)
+    )
+    if len(inputs) != 1 or not fits:
+        raise InvalidInputError(
+            f"the model has one input [batch, {size[0]}, {size[1]}, 3], as its contract says",
+            received=f"{len(inputs)} inputs, the first of shape {list(shape)}",
+            remedy="correct size in the preprocessing contract, or the model",
+        )
