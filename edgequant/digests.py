@@ -10,7 +10,7 @@ import hashlib
 import json
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -120,7 +120,7 @@ def shipped_networks() -> tuple[tuple[ModelSpec, str], ...]:
 
 def recorded_recipes(effort: Optimization) -> tuple[Recipe, ...]:
     """The recipes that render a plan, with that much work put into it."""
-    recipes = (replace(known, optimization=effort) for known in RECIPES)
+    recipes = (known.with_effort(effort) for known in RECIPES)
     return tuple(known for known in recipes if known.planned)
 
 
@@ -181,7 +181,7 @@ def remark_on(
     record = _record_of(request, made, contract, images)
     if record is None or not record.is_comparable:
         return None
-    recorded = record.digests.get(made.optimization.value, {}).get(made.name)
+    recorded = record.digests.get(made.settings.optimization.value, {}).get(made.name)
     if recorded is None or recorded.file == digests.file:
         return None
     what = "the file differs" if recorded.plan == digests.plan else "plan and file differ"
@@ -199,7 +199,7 @@ def _record_of(
     model = request.model
     if model.is_file or request.calibration.samples is not None or request.repairs:
         return None
-    plain = replace(recipe(made.name), optimization=made.optimization)
+    plain = recipe(made.name).with_effort(made.settings.optimization)
     if not plain.planned or plain.to_dict() != made.to_dict():
         return None
     spec = model_specs()[model.reference]

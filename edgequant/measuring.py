@@ -104,7 +104,7 @@ def _saturation_remark(recipe: Recipe, runtime: str, machine: Machine) -> str:
     """What to tell of 16-bit sums: see WeightRange."""
     if recipe.target != "onnx" or machine.architecture not in ("x86_64", "AMD64"):
         return ""
-    if recipe.weight_range is not WeightRange.FULL or runtime == "onnxruntime-precise":
+    if recipe.settings.weight_range is not WeightRange.FULL or runtime == "onnxruntime-precise":
         return ""
     if machine.has_vnni:
         return (

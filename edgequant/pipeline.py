@@ -312,7 +312,7 @@ def _repair_key(request: QuantizeRequest) -> tuple[Any, ...]:
 
 
 def _is_trained(recipe: Recipe) -> bool:
-    return recipe.planned and recipe.optimization is Optimization.QAT
+    return recipe.planned and recipe.settings.optimization is Optimization.QAT
 
 
 def _images(

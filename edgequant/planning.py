@@ -12,13 +12,13 @@ from calibration_data.preprocessing import Preprocessing
 from export.target import export_targets
 from foundation.errors import InvalidInputError
 from network.graph import Graph
-from quantize.engine import PlanRequest, make_plan
+from quantize.engine import make_plan
 from quantize.plans.plan import PlannedNetwork
 from quantize.plans.widening import widened
 from quantize.qat.training import QatSettings, trained_plan
 from quantize.ranges.extremes import BATCH
 from quantize.ranges.float_pass import CalibrationImages
-from quantize.recipes import Optimization, Recipe
+from quantize.recipes import Optimization, PlanSettings, Recipe
 
 if TYPE_CHECKING:
     import keras
@@ -40,7 +40,7 @@ class Planner:
     contract: Preprocessing
     calibration: CalibrationSet | None
     qat: QatSettings = field(default_factory=QatSettings)
-    made: dict[PlanRequest, PlannedNetwork] = field(default_factory=dict, repr=False)
+    made: dict[PlanSettings, PlannedNetwork] = field(default_factory=dict, repr=False)
 
     @cached_property
     def graph(self) -> Graph:
@@ -85,26 +85,14 @@ class Planner:
             recipe: an int8 one.
             advance: told of images and operators that are done.
         """
-        request = plan_request(recipe)
+        settings = recipe.settings
         self.require_writable(recipe)
-        if request not in self.made:
-            trained = request.optimization is Optimization.QAT
-            first = replace(request, wide_ops=()) if trained else request
+        if settings not in self.made:
+            trained = settings.optimization is Optimization.QAT
+            first = replace(settings, wide_ops=()) if trained else settings
             plan = make_plan(self.graph, self.images, self.contract, first, advance)
             if trained:  # with quantizers of 8 bits
                 plan = trained_plan(self.graph, plan, self.images, self.qat, advance)
             planned = PlannedNetwork(plan.network(self.graph), plan)
-            self.made[request] = widened(planned, request.wide_ops) if trained else planned
-        return self.made[request]
-
-
-def plan_request(recipe: Recipe) -> PlanRequest:
-    """What an int8 recipe asks of the engine."""
-    return PlanRequest(
-        recipe.granularity,
-        recipe.weight_range,
-        recipe.optimization,
-        recipe.float_ops,
-        recipe.ranges,
-        recipe.wide_ops,
-    )
+            self.made[settings] = widened(planned, settings.wide_ops) if trained else planned
+        return self.made[settings]

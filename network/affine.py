@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from foundation.errors import InvalidInputError
-from network.graph import Fused
+from network.operators import Fused
 
 SMALLEST_SPAN = 1e-6
 """Ranges below are widened to it, so that a constant zero has a scale (the converter's own bound,

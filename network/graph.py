@@ -10,89 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+
+from network.operators import Fused, OperatorTraits, traits_of
 
 INPUT_NAME = "image"
 """Name of the input, in the graph and in every file."""
 
 OUTPUT_NAME = "scores"
 """Name of the output, in the graph and in every file."""
-
-
-class OpKind(StrEnum):
-    """Operators that have an integer form here, by TFLite's builtin names."""
-
-    CONV = "CONV_2D"
-    DEPTHWISE_CONV = "DEPTHWISE_CONV_2D"
-    DENSE = "FULLY_CONNECTED"
-    ADD = "ADD"
-    SUB = "SUB"
-    MUL = "MUL"
-    MEAN = "MEAN"
-    AVERAGE_POOL = "AVERAGE_POOL_2D"
-    MAX_POOL = "MAX_POOL_2D"
-    PAD = "PAD"
-    RESHAPE = "RESHAPE"
-    TRANSPOSE = "TRANSPOSE"
-    CONCATENATION = "CONCATENATION"
-    SPLIT = "SPLIT"
-    STRIDED_SLICE = "STRIDED_SLICE"
-    RELU = "RELU"
-    RELU6 = "RELU6"
-    LOGISTIC = "LOGISTIC"
-    HARD_SWISH = "HARD_SWISH"
-    SOFTMAX = "SOFTMAX"
-
-
-class Fused(StrEnum):
-    """Activation inside an operator; order and values are those of the schema."""
-
-    NONE = "NONE"
-    RELU = "RELU"
-    RELU_N1_TO_1 = "RELU_N1_TO_1"
-    RELU6 = "RELU6"
-
-    @property
-    def limits(self) -> tuple[float, float]:
-        """Smallest and largest value that it lets through."""
-        return _LIMITS[self]
-
-
-_LIMITS = {
-    Fused.NONE: (-np.inf, np.inf),
-    Fused.RELU: (0.0, np.inf),
-    Fused.RELU_N1_TO_1: (-1.0, 1.0),
-    Fused.RELU6: (0.0, 6.0),
-}
-
-WEIGHTED = (OpKind.CONV, OpKind.DEPTHWISE_CONV, OpKind.DENSE)
-"""Operators of an activation, a constant weight and an optional bias, in this order."""
-
-SAME_SCALE = (
-    OpKind.MAX_POOL,
-    OpKind.RESHAPE,
-    OpKind.TRANSPOSE,
-    OpKind.SPLIT,
-    OpKind.STRIDED_SLICE,
-    OpKind.PAD,
-    OpKind.AVERAGE_POOL,
-)
-"""Operators whose result has the scale and zero point of their input (quantization_spec)."""
-
-MOVES = (
-    OpKind.MAX_POOL,
-    OpKind.RESHAPE,
-    OpKind.TRANSPOSE,
-    OpKind.SPLIT,
-    OpKind.STRIDED_SLICE,
-    OpKind.PAD,
-    OpKind.CONCATENATION,
-)
-"""Operators whose results are numbers of their inputs, on one scale with them: no new rounding."""
 
 
 @dataclass(frozen=True)
@@ -117,8 +46,13 @@ class Op:
 
     @property
     def name(self) -> str:
-        """That of its first result."""
+        """Operator's name: that of its first output."""
         return self.outputs[0]
+
+    @property
+    def traits(self) -> OperatorTraits:
+        """Nature of the operator."""
+        return traits_of(self.kind)
 
     @property
     def fused(self) -> Fused:
@@ -128,12 +62,13 @@ class Op:
     @property
     def is_weighted(self) -> bool:
         """Whether its second input is a weight."""
-        return self.kind in WEIGHTED
+        return self.traits.weighted
 
     @property
     def channel_axis(self) -> int:
-        """Axis of the weight that counts the output channels."""
-        return 3 if self.kind == OpKind.DEPTHWISE_CONV else 0
+        """Axis of the weight that counts the output channels, of a weighted operator."""
+        assert self.traits.channel_axis is not None
+        return self.traits.channel_axis
 
 
 @dataclass(frozen=True)

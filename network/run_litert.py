@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from network.affine import QuantParams
-from network.graph import Graph, Op, OpKind
+from network.graph import Graph, Op
+from network.operators import OpKind
 from network.tflite.writer import FlatFile
 
 _REDUCTIONS = ("REDUCE_MIN", "REDUCE_MAX")

@@ -9,7 +9,8 @@ import numpy as np
 
 from foundation.errors import UnsupportedError
 from network.affine import QuantParams
-from network.graph import Fused, Graph, Op, OpKind
+from network.graph import Graph, Op
+from network.operators import Fused, OpKind
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -33,7 +34,7 @@ def run_op(op: Op, graph: Graph, inputs: Sequence[Any]) -> list[tf.Tensor]:
     Raises:
         UnsupportedError: an operator that the engine does not know; names it.
     """
-    kernel = _KERNELS.get(op.kind)
+    kernel = KERNELS.get(op.kind)
     if kernel is None:
         raise no_integer_form(op)
     results = kernel(op, graph, inputs)
@@ -283,7 +284,7 @@ def _softmax(op: Op, _: Graph, inputs: Sequence[Any]) -> Any:
     return tf.nn.softmax(inputs[0] * float(op.options.get("beta", 1.0)))
 
 
-_KERNELS: dict[str, Callable[[Op, Graph, Sequence[Any]], Any]] = {
+KERNELS: dict[str, Callable[[Op, Graph, Sequence[Any]], Any]] = {
     OpKind.CONV: _conv,
     OpKind.DEPTHWISE_CONV: _depthwise,
     OpKind.DENSE: _dense,

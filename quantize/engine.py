@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,8 @@ import numpy as np
 from calibration_data.preprocessing import Preprocessing
 from foundation.errors import InvalidInputError
 from network.affine import QuantParams, symmetric_params
-from network.graph import Graph, OpKind
+from network.graph import Graph
+from network.operators import OpKind
 from network.run_tensorflow import no_integer_form
 from quantize.equalization.equalize import equalized
 from quantize.equalization.pairing import paired
@@ -22,7 +23,7 @@ from quantize.ranges.activations import activation_params
 from quantize.ranges.float_pass import CalibrationImages, checked, float_pass, spread, with_mirrored
 from quantize.ranges.narrowing import narrowed
 from quantize.ranges.observe import observed_ranges
-from quantize.recipes import Granularity, Optimization, RangeMethod, WeightRange
+from quantize.recipes import Optimization, PlanSettings, RangeMethod, WeightRange
 from quantize.rounding.layers import LayerSettings
 from quantize.rounding.reconstruct import Lockstep
 
@@ -32,8 +33,6 @@ MEMORY_BYTES = 2 * 1024**3
 JUDGED_BYTES = 256 * 1024**2
 """Likewise of images that judge narrower ranges: 32 of 28 pixels overlook values that are rare but
 needed, and cost 1 dB on the shipped network; in this memory there is room for hundreds."""
-
-ELEMENTWISE = (OpKind.ADD, OpKind.SUB, OpKind.MUL)
 
 
 @dataclass(frozen=True)
@@ -70,32 +69,11 @@ EFFORTS: Mapping[Optimization, Effort] = {
 EFFORTS = {**EFFORTS, Optimization.QAT: EFFORTS[Optimization.BEST]}  # training starts from it
 
 
-@dataclass(frozen=True)
-class PlanRequest:
-    """What a plan is to be.
-
-    Attributes:
-        granularity: scales of a convolution weight.
-        weight_range: see WeightRange.
-        optimization: see Optimization.
-        float_ops: names of operators that stay in float32.
-        ranges: how the ranges of activations are read.
-        wide_ops: names of operators in int16x8; see ``widening``.
-    """
-
-    granularity: Granularity = Granularity.PER_CHANNEL
-    weight_range: WeightRange = WeightRange.SATURATION_SAFE
-    optimization: Optimization = Optimization.DEFAULT
-    float_ops: tuple[str, ...] = ()
-    ranges: RangeMethod = RangeMethod.MIN_MAX
-    wide_ops: tuple[str, ...] = ()
-
-
 def make_plan(
     graph: Graph,
     images: CalibrationImages,
     contract: Preprocessing | None,
-    request: PlanRequest,
+    settings: PlanSettings,
     advance: Callable[[int], None] = lambda _: None,
 ) -> QuantizationPlan:
     """Decide every integer of a network.
@@ -104,7 +82,7 @@ def make_plan(
         graph: canonical.
         images: to calibrate on.
         contract: of the input; None when unknown.
-        request: what to make.
+        settings: what to make.
         advance: told of images (in the float pass), then of operators that are done.
 
     Raises:
@@ -113,33 +91,32 @@ def make_plan(
         InvalidInputError: no such operator to be float or wide; no image, images of another size,
             or NaN in images, weights or activations.
     """
-    check_wide(graph, request.float_ops, request.wide_ops)
-    prepared = settled(graph, images, contract, request, advance)
+    check_wide(graph, settings.float_ops, settings.wide_ops)
+    prepared = settled(graph, images, contract, settings, advance)
     scaled = prepared.graph
-    params = _in_integers(scaled, prepared.params, request.float_ops)
-    params = wide_activations(scaled, params, request.wide_ops)
-    effort = EFFORTS[request.optimization]
+    params = _in_integers(scaled, prepared.params, settings.float_ops)
+    params = wide_activations(scaled, params, settings.wide_ops)
+    effort = EFFORTS[settings.optimization]
     lockstep = Lockstep(
         scaled,
         params,
-        layer_settings(request),
+        layer_settings(settings),
         effort.positions,
-        frozenset(request.float_ops),
+        frozenset(settings.float_ops),
     )
     with one_blas_thread():
         constants = lockstep.run(prepared.kept, advance)
-    constants |= wide_biases(scaled, params, constants, request.wide_ops)
-    constants |= _elementwise_constants(scaled, params, request.float_ops)
+    constants |= wide_biases(scaled, params, constants, settings.wide_ops)
+    constants |= _elementwise_constants(scaled, params, settings.float_ops)
     return QuantizationPlan(
         graph=digest(graph),
         activations=params,
         constants=constants,
-        granularity=request.granularity,
-        weight_range=request.weight_range,
-        float_ops=request.float_ops,
-        wide_ops=tuple(op.name for op in graph.ops if op.name in request.wide_ops),
-        floats=_float_constants(graph, scaled, request.float_ops),
-        settings=_settings(request, prepared, images.count),
+        settings=replace(
+            settings, wide_ops=tuple(op.name for op in graph.ops if op.name in settings.wide_ops)
+        ),
+        floats=_float_constants(graph, scaled, settings.float_ops),
+        story=_story(settings, prepared, images.count),
         notes=prepared.notes,
     )
 
@@ -161,12 +138,10 @@ class Settled:
     notes: tuple[str, ...]
 
 
-def _settings(request: PlanRequest, prepared: Settled, count: int) -> dict[str, Any]:
+def _story(settings: PlanSettings, prepared: Settled, count: int) -> dict[str, Any]:
     """How a plan was made from so many images, for the reader."""
-    effort = EFFORTS[request.optimization]
+    effort = EFFORTS[settings.optimization]
     return {
-        "optimization": request.optimization.value,
-        "ranges": request.ranges.value,
         "calibration_images": count,
         "rounding_images": len(prepared.kept),
         "positions": effort.positions,
@@ -182,22 +157,22 @@ def settled(
     graph: Graph,
     images: CalibrationImages,
     contract: Preprocessing | None,
-    request: PlanRequest,
+    settings: PlanSettings,
     advance: Callable[[int], None] = lambda _: None,
 ) -> Settled:
     """Measure ranges, equalize, and choose the parameters of activations; see ``make_plan``."""
     _check(graph)
-    effort = EFFORTS[request.optimization]
+    effort = EFFORTS[settings.optimization]
     most = max(2, MEMORY_BYTES // _bytes_an_image(graph))
     seen = float_pass(graph, images, min(effort.images, most), effort.ranged, advance)
     typical = seen.typical if effort.judges else None
-    scaled, after = equalized(graph, seen.spans, request.granularity, typical)
-    if request.weight_range is WeightRange.SATURATION_SAFE:
+    scaled, after = equalized(graph, seen.spans, settings.granularity, typical)
+    if settings.weight_range is WeightRange.SATURATION_SAFE:
         scaled, after = paired(scaled, after)
     ranges = {name: span.range for name, span in after.items()}
-    if request.ranges is not RangeMethod.MIN_MAX:
+    if settings.ranges is not RangeMethod.MIN_MAX:
         shape = graph.tensors[graph.input].shape[1:]
-        ranges |= observed_ranges(scaled, checked(images.batches(), shape), request.ranges)
+        ranges |= observed_ranges(scaled, checked(images.batches(), shape), settings.ranges)
     elif effort.judges:
         enough = max(effort.judges, JUDGED_BYTES // _bytes_an_image(graph))  # small ones tell less
         judges = seen.kept[spread(len(seen.kept), enough)]
@@ -207,12 +182,12 @@ def settled(
     return Settled(scaled, params, kept, tuple(seen.notes()))
 
 
-def layer_settings(request: PlanRequest) -> LayerSettings:
-    """How a request has its layers rounded."""
-    effort = EFFORTS[request.optimization]
+def layer_settings(settings: PlanSettings) -> LayerSettings:
+    """How settings have layers rounded."""
+    effort = EFFORTS[settings.optimization]
     return LayerSettings(
-        request.granularity,
-        request.weight_range,
+        settings.granularity,
+        settings.weight_range,
         sweeps=effort.sweeps,
         narrowings=effort.narrowings,
         refit=True,
@@ -280,7 +255,7 @@ def _elementwise_constants(
     """Stored operands of additions and products, one scale each."""
     found: dict[str, IntegerConstant] = {}
     for op in graph.ops:
-        if op.kind not in ELEMENTWISE or op.name in float_ops or op.name not in params:
+        if not op.traits.broadcasts or op.name in float_ops or op.name not in params:
             continue
         for name in op.inputs:
             if graph.is_constant(name):

@@ -112,6 +112,31 @@ class RangeMethod(StrEnum):
 
 
 @dataclass(frozen=True)
+class PlanSettings:
+    """What a plan is to be: a recipe asks for it, and the plan keeps it.
+
+    Attributes:
+        granularity: scales of a convolution weight.
+        weight_range: integers of the weights.
+        optimization: how much work goes into the integers.
+        float_ops: names of operators that stay in float32 in an int8 file.
+        ranges: how the ranges of activations are read.
+        wide_ops: names of operators with int16 activations in an int8 .tflite.
+    """
+
+    granularity: Granularity = Granularity.PER_CHANNEL
+    weight_range: WeightRange = WeightRange.SATURATION_SAFE
+    optimization: Optimization = Optimization.DEFAULT
+    float_ops: tuple[str, ...] = ()
+    ranges: RangeMethod = RangeMethod.MIN_MAX
+    wide_ops: tuple[str, ...] = ()
+
+
+_PER_TENSOR = PlanSettings(granularity=Granularity.PER_TENSOR)
+_FULL_RANGE = PlanSettings(weight_range=WeightRange.FULL)
+
+
+@dataclass(frozen=True)
 class Recipe:
     """What to write.
 
@@ -120,15 +145,10 @@ class Recipe:
         target: name of the export target (``tflite``, ``onnx``).
         precision: types of weights and activations.
         summary: one line for listings.
-        granularity: scales a weight tensor; matters for int8.
+        settings: of the plan; without a plan, ``granularity`` alone matters.
         io: type of input and output.
         layout: axes of the input; ``nchw`` is for targets that take it.
         batch: first axis of the input.
-        weight_range: see WeightRange; of int8 recipes.
-        optimization: likewise.
-        ranges: likewise.
-        float_ops: names of operators that stay in float32 in an int8 file.
-        wide_ops: names of operators with int16 activations in an int8 .tflite.
 
     Raises:
         UnsupportedError: integer input with float activations, int16 activations in ONNX, or ranges
@@ -139,15 +159,10 @@ class Recipe:
     target: str
     precision: Precision
     summary: str
-    granularity: Granularity = Granularity.PER_CHANNEL
+    settings: PlanSettings = PlanSettings()
     io: IoType = IoType.FLOAT32
     layout: Layout = Layout.NHWC
     batch: BatchAxis = BatchAxis.ONE
-    weight_range: WeightRange = WeightRange.SATURATION_SAFE
-    optimization: Optimization = Optimization.DEFAULT
-    ranges: RangeMethod = RangeMethod.MIN_MAX
-    float_ops: tuple[str, ...] = ()
-    wide_ops: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.io is not IoType.FLOAT32 and self.precision is not Precision.INT8:
@@ -156,25 +171,27 @@ class Recipe:
                 received=f"--io {self.io.value}",
                 remedy="use --io float32, or an int8 recipe",
             )
-        if self.wide_ops and self.target != "tflite":
+        if self.settings.wide_ops and self.target != "tflite":
             raise no_wide_onnx(self.name)
         if self.planned:
             return
-        asked = ["--keep-float"] if self.float_ops else []
-        asked += ["--keep-int16"] if self.wide_ops else []
-        asked += ["--ranges"] if self.ranges is not RangeMethod.MIN_MAX else []
+        asked = ["--keep-float"] if self.settings.float_ops else []
+        asked += ["--keep-int16"] if self.settings.wide_ops else []
+        asked += ["--ranges"] if self.settings.ranges is not RangeMethod.MIN_MAX else []
         if asked:
             raise UnsupportedError(
                 "ranges, and operators of other types, are chosen in int8 recipes that the engine"
                 " plans",
-                received=f"{' and '.join(asked)} with {self.name}, {self.optimization.value}",
+                received=f"{' and '.join(asked)} with {self.name}, "
+                f"{self.settings.optimization.value}",
                 remedy="use an int8 recipe without --optimize converter",
             )
 
     @property
     def planned(self) -> bool:
         """Whether the engine decides the integers, in a plan that other files can share."""
-        return self.precision is Precision.INT8 and self.optimization is not Optimization.CONVERTER
+        chosen_here = self.settings.optimization is not Optimization.CONVERTER
+        return self.precision is Precision.INT8 and chosen_here
 
     @property
     def needs_calibration(self) -> bool:
@@ -185,36 +202,45 @@ class Recipe:
         """The same recipe with another input and output type; None keeps it."""
         return self if io is None else replace(self, io=io)
 
+    def with_effort(self, optimization: Optimization) -> Recipe:
+        """The same recipe with as much work put into its integers."""
+        return replace(self, settings=replace(self.settings, optimization=optimization))
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; ``from_dict`` reads them back."""
         return {
             "name": self.name,
             "target": self.target,
             "precision": self.precision.value,
-            "granularity": self.granularity.value,
+            "granularity": self.settings.granularity.value,
             "io": self.io.value,
             "layout": self.layout.value,
             "batch": self.batch.value,
-            "weight_range": self.weight_range.value,
-            "optimization": self.optimization.value,
-            "ranges": self.ranges.value,
-            "float_ops": list(self.float_ops),
-            "wide_ops": list(self.wide_ops),
+            "weight_range": self.settings.weight_range.value,
+            "optimization": self.settings.optimization.value,
+            "ranges": self.settings.ranges.value,
+            "float_ops": list(self.settings.float_ops),
+            "wide_ops": list(self.settings.wide_ops),
         }
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Recipe:
         """Read back what ``to_dict`` gave; the summary is the registered one."""
-        return replace(
-            recipe(values["name"]),
-            io=IoType(values["io"]),
-            layout=Layout(values["layout"]),
-            batch=BatchAxis(values["batch"]),
+        known = recipe(values["name"])
+        settings = replace(
+            known.settings,
             weight_range=WeightRange(values["weight_range"]),
             optimization=Optimization(values.get("optimization", "converter")),
             ranges=RangeMethod(values.get("ranges", "min-max")),
             float_ops=tuple(values.get("float_ops", ())),
             wide_ops=tuple(values.get("wide_ops", ())),
+        )
+        return replace(
+            known,
+            settings=settings,
+            io=IoType(values["io"]),
+            layout=Layout(values["layout"]),
+            batch=BatchAxis(values["batch"]),
         )
 
 
@@ -245,7 +271,7 @@ RECIPES: tuple[Recipe, ...] = (
         "tflite",
         Precision.INT8,
         "TFLite, int8, one scale a weight tensor, for NPUs that need it",
-        granularity=Granularity.PER_TENSOR,
+        settings=_PER_TENSOR,
         io=IoType.INT8,
     ),
     Recipe(
@@ -263,14 +289,14 @@ RECIPES: tuple[Recipe, ...] = (
         "onnx",
         Precision.INT8,
         "ONNX QDQ, int8, one scale a weight tensor",
-        granularity=Granularity.PER_TENSOR,
+        settings=_PER_TENSOR,
     ),
     Recipe(
         "onnx-int8-full-range",
         "onnx",
         Precision.INT8,
         "ONNX QDQ, int8, weights per channel in [-127, 127], for VNNI and Arm",
-        weight_range=WeightRange.FULL,
+        settings=_FULL_RANGE,
     ),
 )
 """One row a recipe."""

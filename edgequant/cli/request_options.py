@@ -97,10 +97,13 @@ def _recipe(values: dict[str, Any], name: str) -> Recipe:
         chosen,
         layout=Layout(values["layout"] or chosen.layout),
         batch=BatchAxis(values["batch"] or chosen.batch),
-        optimization=Optimization(values["optimize"]),
-        ranges=RangeMethod(values["ranges"]),
-        float_ops=names(values["keep_float"]),
-        wide_ops=names(values["keep_int16"]),
+        settings=replace(
+            chosen.settings,
+            optimization=Optimization(values["optimize"]),
+            ranges=RangeMethod(values["ranges"]),
+            float_ops=names(values["keep_float"]),
+            wide_ops=names(values["keep_int16"]),
+        ),
     )
 
 

@@ -20,7 +20,7 @@ from network.affine import QuantParams
 from quantize.plans.check import check_fits
 from quantize.plans.diff import differences
 from quantize.plans.plan import PlannedNetwork, QuantizationPlan
-from quantize.recipes import IoType, Optimization, RangeMethod, Recipe
+from quantize.recipes import IoType, Recipe
 from quantize.recipes import recipe as recipe_of
 
 _SHOWN = 40
@@ -32,11 +32,14 @@ def show_command(path: Path, terminal: Terminal) -> None:
     plan = QuantizationPlan.load(path)
     rows = _tensors(plan)
     terminal.table(plain_table(rows, ("tensor", "what", "type", "scales", "scale", "zero point")))
+    settings = plan.settings
     terminal.say(f"graph         {plan.graph}")
-    terminal.say(f"granularity   {plan.granularity.value}, weights {plan.weight_range.value}")
-    terminal.say(f"in float32    {', '.join(plan.float_ops) or 'nothing'}")
-    terminal.say(f"in int16x8    {', '.join(plan.wide_ops) or 'nothing'}")
-    for name, value in plan.settings.items():
+    terminal.say(
+        f"granularity   {settings.granularity.value}, weights {settings.weight_range.value}"
+    )
+    terminal.say(f"in float32    {', '.join(plan.settings.float_ops) or 'nothing'}")
+    terminal.say(f"in int16x8    {', '.join(plan.settings.wide_ops) or 'nothing'}")
+    for name, value in plan.described.items():
         terminal.say(f"{name:<20} {value}")
     for note in plan.notes:
         terminal.say(f"note: {note}")
@@ -45,11 +48,11 @@ def show_command(path: Path, terminal: Terminal) -> None:
             "plan": str(path),
             "sha256": sha256_of(path),
             "graph": plan.graph,
-            "granularity": plan.granularity.value,
-            "weight_range": plan.weight_range.value,
-            "float_ops": list(plan.float_ops),
-            "wide_ops": list(plan.wide_ops),
-            "settings": dict(plan.settings),
+            "granularity": plan.settings.granularity.value,
+            "weight_range": plan.settings.weight_range.value,
+            "float_ops": list(plan.settings.float_ops),
+            "wide_ops": list(plan.settings.wide_ops),
+            "settings": plan.described,
             "notes": list(plan.notes),
             "tensors": rows,
         }
@@ -145,21 +148,16 @@ def apply_command(request: ApplyRequest, terminal: Terminal) -> None:
 
 def _checked(recipe: Recipe, plan: QuantizationPlan) -> Recipe:
     """A recipe as the plan was made for it."""
-    fits = (recipe.granularity, recipe.weight_range) == (plan.granularity, plan.weight_range)
+    wanted, made = recipe.settings, plan.settings
+    fits = (wanted.granularity, wanted.weight_range) == (made.granularity, made.weight_range)
     if not (recipe.planned and fits):
         raise InvalidInputError(
             "a plan is applied in int8 recipes of its granularity and weight range, "
-            f"{plan.granularity.value} and {plan.weight_range.value}",
+            f"{made.granularity.value} and {made.weight_range.value}",
             received=recipe.name,
             remedy="choose another recipe, or make a plan with edgequant quantize",
         )
-    return replace(
-        recipe,
-        optimization=Optimization(plan.settings.get("optimization", recipe.optimization)),
-        ranges=RangeMethod(plan.settings.get("ranges", recipe.ranges)),
-        float_ops=plan.float_ops,
-        wide_ops=plan.wide_ops,
-    )
+    return replace(recipe, settings=plan.settings)
 
 
 def _path(request: ApplyRequest, recipe: Recipe) -> Path:

@@ -6,7 +6,6 @@ from edgequant.artifacts import write_json, write_text
 from edgequant.cli.invocation import command_line
 from edgequant.cli.terminal import Terminal
 from edgequant.pipeline import open_inputs, prepare_shown
-from edgequant.planning import plan_request
 from edgequant.repair.heldout import halves
 from edgequant.requests import QuantizeRequest
 from foundation.atomic import write_whole
@@ -33,13 +32,13 @@ def sensitivity_command(request: QuantizeRequest, limit: int, terminal: Terminal
     if not recipe.planned:
         raise InvalidInputError(
             "sensitivity is that of an int8 recipe that the engine plans",
-            received=f"{recipe.name}, --optimize {recipe.optimization.value}",
+            received=f"{recipe.name}, --optimize {recipe.settings.optimization.value}",
             remedy="give --recipe tflite-int8 or onnx-int8, without --optimize converter",
         )
     prepared = prepare_shown(request, open_inputs(request), terminal)
     assert prepared.calibration is not None
     parts = halves(prepared.calibration, prepared.loaded.classes, limit)
-    asked = plan_request(recipe)
+    asked = recipe.settings
     graph = prepared.planner.graph
     total = parts.fitting.count + len(graph.ops) + parts.judged.count
     with terminal.progress("layers", total) as advance:
@@ -49,7 +48,7 @@ def sensitivity_command(request: QuantizeRequest, limit: int, terminal: Terminal
         ranking,
         model=request.model.name,
         recipe=recipe.name,
-        optimization=recipe.optimization.value,
+        optimization=recipe.settings.optimization.value,
         data=prepared.calibration.dataset.name,
     )
     stem = request.output / f"{request.model.name}-sensitivity"

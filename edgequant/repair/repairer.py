@@ -15,15 +15,15 @@ from typing import Any
 import numpy as np
 
 from calibration_data.calibration_set import CalibrationSet
-from edgequant.planning import Planner, plan_request
+from edgequant.planning import Planner
 from edgequant.repair.heldout import Halves, halves
 from network.graph import Graph
 from network.run_tensorflow import run
-from quantize.engine import PlanRequest, make_plan, settled
+from quantize.engine import make_plan, settled
 from quantize.plans.plan import PlannedNetwork
 from quantize.plans.simulate import float_share, simulated
 from quantize.plans.widening import can_be_wide
-from quantize.recipes import Optimization, Recipe, RepairType
+from quantize.recipes import Optimization, PlanSettings, Recipe, RepairType
 from quantize.sensitivity.mixed_precision import Noise, growing
 from quantize.sensitivity.ranking import LabelledImages, Sensitivity, sensitivity
 
@@ -90,12 +90,13 @@ class Repair:
 
     def applied(self, recipe: Recipe) -> Recipe:
         """The recipe of the chosen plan; the recipe itself where nothing was to repair."""
-        return replace(
-            recipe,
+        settings = replace(
+            recipe.settings,
             optimization=self.chosen.optimization,
             float_ops=self.chosen.float_ops,
             wide_ops=self.chosen.wide_ops,
         )
+        return replace(recipe, settings=settings)
 
     def remarks(self) -> list[str]:
         """Sentences for the report; none where nothing was to repair."""
@@ -177,7 +178,7 @@ class Repairer:
     planner: Planner
     classes: int
     limits: Limits
-    made: dict[PlanRequest, Repair] = field(default_factory=dict, repr=False)
+    made: dict[PlanSettings, Repair] = field(default_factory=dict, repr=False)
 
     def repaired(self, recipe: Recipe, advance: Callable[[int], None]) -> Repair:
         """The plan to take for a recipe.
@@ -186,12 +187,12 @@ class Repairer:
             recipe: an int8 one that the engine plans.
             advance: told of images and operators that are done.
         """
-        asked = plan_request(recipe)
+        asked = recipe.settings
         if asked not in self.made:
             self.made[asked] = self._search(asked, advance)
         return self.made[asked]
 
-    def _search(self, asked: PlanRequest, advance: Callable[[int], None]) -> Repair:
+    def _search(self, asked: PlanSettings, advance: Callable[[int], None]) -> Repair:
         steps: list[Step] = []
         first = asked.optimization
         for level in _LEVELS[_LEVELS.index(first) :] if first in _LEVELS else (first,):
@@ -202,7 +203,7 @@ class Repairer:
         return self._with_others(steps, tried, advance)
 
     def _with_others(
-        self, steps: list[Step], asked: PlanRequest, advance: Callable[[int], None]
+        self, steps: list[Step], asked: PlanSettings, advance: Callable[[int], None]
     ) -> Repair:
         """Take operators out of int8, the costly first: 1, 2, 4, ... sets, then between two."""
         graph = self.planner.graph
@@ -225,7 +226,7 @@ class Repairer:
             return self._repair(steps, min(steps, key=lambda step: step.drop), ranking)
         return self._repair(steps, tried[least], ranking)
 
-    def _growing(self, graph: Graph, noise: Noise, asked: PlanRequest) -> Iterator[frozenset[str]]:
+    def _growing(self, graph: Graph, noise: Noise, asked: PlanSettings) -> Iterator[frozenset[str]]:
         if self.limits.type is RepairType.FLOAT32:
             able = frozenset(op.name for op in graph.ops if op.name not in asked.wide_ops)
             return growing(graph, noise, frozenset(asked.float_ops), able)
@@ -235,12 +236,12 @@ class Repairer:
         )
         return growing(graph, noise.of_activations(), frozenset(asked.wide_ops), able)
 
-    def _moved(self, asked: PlanRequest, names: tuple[str, ...]) -> PlanRequest:
+    def _moved(self, asked: PlanSettings, names: tuple[str, ...]) -> PlanSettings:
         if self.limits.type is RepairType.INT16:
             return replace(asked, wide_ops=names)
         return replace(asked, float_ops=names)
 
-    def _step(self, tried: PlanRequest, advance: Callable[[int], None]) -> Step:
+    def _step(self, tried: PlanSettings, advance: Callable[[int], None]) -> Step:
         graph = self.planner.graph
         plan = make_plan(graph, self._halves.fitting, self.planner.contract, tried, advance)
         return self._judge.step(tried, PlannedNetwork(plan.network(graph), plan))
@@ -319,7 +320,7 @@ class Judge:
         given = [labels for _, labels in pairs if labels is not None]
         return cls(images, np.concatenate(given) if given else exact.argmax(axis=1), exact)
 
-    def step(self, request: PlanRequest, planned: PlannedNetwork) -> Step:
+    def step(self, request: PlanSettings, planned: PlannedNetwork) -> Step:
         """Run a plan and compare."""
         found = np.concatenate(
             [
@@ -332,7 +333,7 @@ class Judge:
         return Step(
             optimization=request.optimization,
             float_ops=request.float_ops,
-            wide_ops=planned.plan.wide_ops,
+            wide_ops=planned.plan.settings.wide_ops,
             drop=100 * lost / len(found),
             agreement=100 * float((found == said).mean()),
         )

@@ -13,7 +13,7 @@ import numpy as np
 from evaluation.oracle.call import Call, rescaling
 from evaluation.oracle.fixed_point import Multiplier
 from network.affine import activation_limits
-from network.graph import Fused, OpKind
+from network.operators import Fused, OpKind
 
 _LEFT_SHIFT = 20
 """Bits that 8-bit summands are moved up by before they are rescaled."""

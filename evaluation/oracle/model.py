@@ -13,7 +13,8 @@ from evaluation.oracle.call import Call, Kernel
 from foundation.errors import InvalidInputError, UnsupportedError
 from foundation.foreign import reading
 from network.affine import QuantParams
-from network.graph import Op, OpKind
+from network.graph import Op
+from network.operators import OpKind
 
 QUANTIZE = "QUANTIZE"
 DEQUANTIZE = "DEQUANTIZE"

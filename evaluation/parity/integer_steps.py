@@ -16,7 +16,8 @@ import numpy as np
 from evaluation.oracle.model import DEQUANTIZE, QUANTIZE, IntegerModel, IntegerTensor
 from evaluation.oracle.reader import read_integers
 from network.affine import IntType, QuantParams
-from network.graph import Op, OpKind
+from network.graph import Op
+from network.operators import OpKind
 from network.tflite.canonical import short_name
 
 
@@ -60,7 +61,7 @@ class Step:
     bias_params: QuantParams | None = field(default=None, repr=False)
 
 
-_KINDS: dict[str, StepKind] = {
+STEP_KINDS: dict[str, StepKind] = {
     OpKind.CONV: StepKind.CONVOLUTION,
     OpKind.DEPTHWISE_CONV: StepKind.CONVOLUTION,
     OpKind.DENSE: StepKind.PRODUCT,
@@ -72,6 +73,8 @@ _KINDS: dict[str, StepKind] = {
     OpKind.SUB: StepKind.DIFFERENCE,
     OpKind.LOGISTIC: StepKind.ACTIVATION,
     OpKind.HARD_SWISH: StepKind.ACTIVATION,
+    OpKind.RELU: StepKind.ACTIVATION,
+    OpKind.RELU6: StepKind.ACTIVATION,
     OpKind.CONCATENATION: StepKind.CONCATENATION,
 }
 
@@ -79,7 +82,7 @@ _KINDS: dict[str, StepKind] = {
 def tflite_steps(path: Path) -> tuple[Step, ...]:
     """The steps of a .tflite file, in order, the input first; raises as read_integers."""
     model = read_integers(path)
-    return (_input_step(model), *(_step(model, op) for op in model.ops if op.kind in _KINDS))
+    return (_input_step(model), *(_step(model, op) for op in model.ops if op.kind in STEP_KINDS))
 
 
 def output_params(model: IntegerModel) -> QuantParams | None:
@@ -112,7 +115,7 @@ def _step(model: IntegerModel, op: Op) -> Step:
         bias = model.tensors[op.inputs[2]] if len(op.inputs) > 2 and op.inputs[2] else None
     integers, params = _weight(op, weight)
     return Step(
-        _KINDS[op.kind],
+        STEP_KINDS[op.kind],
         # A name without a path is a layer's own, which may end in a number.
         short_name(result.name) if "/" in result.name else result.name,
         result.name,

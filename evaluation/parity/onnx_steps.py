@@ -34,6 +34,8 @@ _KINDS = {
 }
 _PASSED = ("Relu", "Clip", "Transpose", "Reshape", "Flatten", "Squeeze")
 """Operators between a result and its QuantizeLinear."""
+_RECTIFIERS = ("Relu", "Clip")
+"""Steps of their own where they read integers."""
 
 
 def onnx_steps(path: Path) -> tuple[Step, ...]:
@@ -83,12 +85,20 @@ class _Reading:
     def steps(self) -> Iterator[Step]:
         for node in self.graph.nodes:
             kind = _KINDS.get(node.op_type)
+            tensor, params = self._quantized(node.outputs[0])
+            if kind is None and self._rectifies_integers(node) and params is not None:
+                kind = StepKind.ACTIVATION
             if kind is None:
                 continue
-            tensor, params = self._quantized(node.outputs[0])
             step = Step(kind, node.outputs[0].removesuffix(".f"), tensor, params)
             weighted = kind in (StepKind.CONVOLUTION, StepKind.PRODUCT)
             yield self._with_weight(step, node) if weighted else step
+
+    def _rectifies_integers(self, node: Node) -> bool:
+        """Whether a rectifier is no activation of the operator before it."""
+        source = self.producers.get(node.inputs[0]) if node.inputs else None
+        dequantizes = source is not None and source.op_type == "DequantizeLinear"
+        return dequantizes and node.op_type in _RECTIFIERS
 
     def _with_weight(self, step: Step, node: Node) -> Step:
         weight, bias = self._constant(node, 1), self._constant(node, 2)

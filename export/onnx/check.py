@@ -135,14 +135,14 @@ def _weight_faults(graph: Graph, node: Node, dequantizer: Node, recipe: Recipe) 
         return [f"weight of {node.name} is {weight.dtype}"]
     if max(int(weight.max()), -int(weight.min())) > FULL_BOUND:
         faults.append(f"weight of {node.name} leaves [-{FULL_BOUND}, {FULL_BOUND}]")
-    if must_not_saturate(node, weight, recipe.weight_range):
+    if must_not_saturate(node, weight, recipe.settings.weight_range):
         worst = int(pair_sums(node, weight).max())
         if worst > PAIR_LIMIT:
             faults.append(f"neighbouring weights of {node.name} add up to {worst}")
-    if recipe.granularity is Granularity.PER_TENSOR and scales != 1:
+    if recipe.settings.granularity is Granularity.PER_TENSOR and scales != 1:
         faults.append(f"weight of {node.name} has {scales} scales")
     if (
-        recipe.granularity is Granularity.PER_CHANNEL
+        recipe.settings.granularity is Granularity.PER_CHANNEL
         and node.op_type == "Conv"
         and scales != weight.shape[0]
     ):

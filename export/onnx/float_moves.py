@@ -10,7 +10,8 @@ import numpy as np
 from export.onnx.graph import Node
 from export.onnx.operators import TO_NCHW, WRITERS, axis_in_file, cut
 from foundation.errors import UnsupportedError
-from network.graph import Op, OpKind
+from network.graph import Op
+from network.operators import OpKind
 
 if TYPE_CHECKING:
     from export.onnx.render import Rendering

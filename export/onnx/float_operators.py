@@ -30,7 +30,8 @@ from export.onnx.operators import (
     elementwise,
     unary,
 )
-from network.graph import Op, OpKind
+from network.graph import Op
+from network.operators import OpKind
 
 if TYPE_CHECKING:
     from export.onnx.render import Rendering

@@ -11,7 +11,8 @@ from dataclasses import replace
 import numpy as np
 
 from export.onnx.operators import PADDED
-from network.graph import Fused, Graph, Op, OpKind
+from network.graph import Graph, Op
+from network.operators import Fused, OpKind
 
 SHUFFLE = "CHANNEL_SHUFFLE"
 """Kind that stands for the three operators of a shuffle; ``groups`` is among its options."""

@@ -93,7 +93,7 @@ def static_int8(
             _reader(graph, recipe, calibration),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=list(INTEGER_OPERATORS),
-            per_channel=recipe.granularity is Granularity.PER_CHANNEL,
+            per_channel=recipe.settings.granularity is Granularity.PER_CHANNEL,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             calibrate_method=CalibrationMethod.MinMax,
@@ -130,12 +130,14 @@ def _weight_overrides(graph: Graph, recipe: Recipe) -> dict[str, list[dict[str, 
     overrides: dict[str, list[dict[str, Any]]] = {}
     for node, weight in weighted_nodes(graph):
         axis = channel_axis(node)
-        scales = weight_scales(node, weight, recipe.weight_range, recipe.granularity)
+        scales = weight_scales(
+            node, weight, recipe.settings.weight_range, recipe.settings.granularity
+        )
         entries: list[dict[str, Any]] = [
             {"quant_type": QuantType.QInt8, "scale": scale, "zero_point": np.int8(0)}
             for scale in scales
         ]
-        if recipe.granularity is Granularity.PER_CHANNEL:
+        if recipe.settings.granularity is Granularity.PER_CHANNEL:
             for entry in entries:
                 entry["axis"] = axis
         overrides[node.inputs[1]] = entries
@@ -262,7 +264,7 @@ def _integer_nodes(graph: Graph, node: Node, weight: np.ndarray, recipe: Recipe)
     from onnx import TensorProto
 
     axis = channel_axis(node)
-    scales = weight_scales(node, weight, WeightRange.FULL, recipe.granularity)
+    scales = weight_scales(node, weight, WeightRange.FULL, recipe.settings.granularity)
     spread = [-1 if i == axis else 1 for i in range(weight.ndim)]
     integers = np.clip(np.rint(weight / scales.reshape(spread)), -FULL_BOUND, FULL_BOUND) + 128
     output = [-1, 1, 1] if node.op_type == "Conv" else [-1]

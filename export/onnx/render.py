@@ -18,10 +18,11 @@ from export.onnx.graph import INPUT_NAME, OUTPUT_NAME, Graph, Node
 from export.onnx.operators import TO_NCHW, TO_NHWC, WRITERS, deals
 from foundation.errors import UnsupportedError
 from network.affine import IntType, QuantParams
-from network.graph import Fused, Op, OpKind
 from network.graph import Graph as Canonical
+from network.graph import Op
+from network.operators import Fused, OpKind
 from quantize.plans.plan import QuantizationPlan
-from quantize.recipes import Granularity, Layout, WeightRange, no_wide_onnx
+from quantize.recipes import Layout, PlanSettings, WeightRange, no_wide_onnx
 
 
 def render(graph: Canonical, plan: QuantizationPlan, layout: Layout) -> Graph:
@@ -38,12 +39,12 @@ def render(graph: Canonical, plan: QuantizationPlan, layout: Layout) -> Graph:
     Raises:
         UnsupportedError: an operator without a form in ONNX, or in int16x8; names it.
     """
-    if plan.wide_ops:
-        raise no_wide_onnx(f"an .onnx file: {', '.join(plan.wide_ops)}")
+    if plan.settings.wide_ops:
+        raise no_wide_onnx(f"an .onnx file: {', '.join(plan.settings.wide_ops)}")
     return Rendering(graph, plan).whole(layout)
 
 
-NO_PLAN = QuantizationPlan("", {}, {}, Granularity.PER_CHANNEL, WeightRange.FULL)
+NO_PLAN = QuantizationPlan("", {}, {}, PlanSettings(weight_range=WeightRange.FULL))
 """Leaves everything in float32."""
 
 
@@ -190,7 +191,7 @@ class Rendering:
         tensor = output or op.name
         params = self.plan.activations.get(tensor)
         if params is None or not _held_by_quantizer(op.fused, params):
-            if op.fused is not Fused.NONE and op.name not in self.plan.float_ops:
+            if op.fused is not Fused.NONE and op.name not in self.plan.settings.float_ops:
                 # The runtime computes in integers what a quantizer follows; behind one of the same
                 # scale the activation changes no integer that it would not have changed before it.
                 value = self.requantize(tensor, value, f"{tensor}.whole.dq")
@@ -230,7 +231,7 @@ class Rendering:
         through that the dequantizer gives.
         """
         params = self.plan.activations.get(op.inputs[0])
-        if params is None or op.name not in self.plan.float_ops:
+        if params is None or op.name not in self.plan.settings.float_ops:
             return value
         ends = [
             self.constant(f"{op.name}.{side}", np.array(end, np.float32))
@@ -257,7 +258,7 @@ class Rendering:
         """
         decided = self.plan.constants.get(tensor)
         base = f"{op.name}.{role}"
-        if decided is None or op.name in self.plan.float_ops:
+        if decided is None or op.name in self.plan.settings.float_ops:
             value = self.source.value(tensor)
             value = value if shape is None else value.reshape(shape)
             return self.constant(base, value if order is None else value.transpose(order))

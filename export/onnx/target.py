@@ -108,7 +108,7 @@ def _write_model(model: onnx.ModelProto, request: ExportRequest, path: Path) -> 
 
 def _saturation(recipe: Recipe) -> str:
     """What x86 cores with AVX2 and no VNNI make of the file; empty for floats."""
-    if recipe.precision is Precision.INT8 and recipe.weight_range is WeightRange.FULL:
+    if recipe.precision is Precision.INT8 and recipe.settings.weight_range is WeightRange.FULL:
         return SATURATION_NOTE
     return SATURATION_SAFE if recipe.precision in (Precision.INT8, Precision.DYNAMIC) else ""
 
@@ -128,7 +128,7 @@ def _check_file(path: Path, request: ExportRequest) -> None:
             remedy="report this model to the project",
         ) from error
     graph = from_model(model)
-    kept = () if request.planned is None else request.planned.plan.float_ops
+    kept = () if request.planned is None else request.planned.plan.settings.float_ops
     check_graph(graph, request.recipe, frozenset(kept))
     scores = run_model(model, _sample(request), request.recipe.layout)
     if scores.shape[1:] != graph.output[1][1:] or not np.isfinite(scores).all():

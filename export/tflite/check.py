@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from foundation.errors import InvalidInputError, UnsupportedError
 from network.inspection import TensorInfo
+from network.operators import traits_of
 from network.tflite.reader import (
     DEQUANTIZE,
     QUANTIZE,
-    WEIGHTED,
     FlatModel,
     GraphOperator,
     Subgraph,
@@ -70,7 +70,7 @@ def check_file(path: Path, recipe: Recipe, others: Kinds | None = None) -> None:
             f"{operator.name} with fewer than {DYNAMIC_MIN_ELEMENTS} weights"
             for graph in model.subgraphs
             for operator in graph.operators
-            if operator.name in WEIGHTED
+            if traits_of(operator.name).weighted
         )
     if faults:
         raise UnsupportedError(
@@ -180,12 +180,12 @@ def _faults(graph: Subgraph, recipe: Recipe, kept: frozenset[int]) -> Iterator[s
         if id(operator) in kept:
             continue
         yield from _compute_faults(graph, operator, recipe)
-        if operator.name in WEIGHTED:
+        if traits_of(operator.name).weighted:
             weights = graph.tensors[stored.get(operator.inputs[1], operator.inputs[1])]
             if weights.constant:
                 yield from _weight_faults(operator.name, weights, recipe)
     for tensor in graph.tensors:
-        if recipe.granularity is Granularity.PER_TENSOR and len(tensor.scale) > 1:
+        if recipe.settings.granularity is Granularity.PER_TENSOR and len(tensor.scale) > 1:
             yield f"{len(tensor.scale)} scales for {tensor.name}"
         if recipe.precision is Precision.FLOAT16 and _is_float32_vector(tensor):
             yield f"constant {tensor.name} in float32"
@@ -244,7 +244,7 @@ def _compute_faults(graph: Subgraph, operator: GraphOperator, recipe: Recipe) ->
             yield f"{operator.name} in {compute}"
         return
     allowed = ("float32", "hybrid") if recipe.precision is Precision.DYNAMIC else ("float32",)
-    if operator.name in WEIGHTED and compute not in allowed:
+    if traits_of(operator.name).weighted and compute not in allowed:
         yield f"{operator.name} in {compute}"
 
 
@@ -254,7 +254,11 @@ def _weight_faults(name: str, weights: TensorInfo, recipe: Recipe) -> Iterator[s
         return
     if weights.dtype != _WEIGHTS[recipe.precision]:
         yield f"{name} with {weights.dtype} weights"
-    elif recipe.granularity is Granularity.PER_CHANNEL and name in _CHANNEL_AXIS and weights.scale:
+    elif (
+        recipe.settings.granularity is Granularity.PER_CHANNEL
+        and name in _CHANNEL_AXIS
+        and weights.scale
+    ):
         channels = weights.shape[_CHANNEL_AXIS[name]]
         if len(weights.scale) != channels:
             yield f"{name} with {len(weights.scale)} scales for {channels} channels"

@@ -11,33 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from network.affine import IntType, QuantParams
-from network.graph import INPUT_NAME, OUTPUT_NAME, Graph, Op, OpKind
+from network.graph import INPUT_NAME, OUTPUT_NAME, Graph, Op
+from network.operators import traits_of
 from network.tflite.writer import FlatFile
 from quantize.plans.plan import QuantizationPlan
 from quantize.plans.widening import wide_params
 from quantize.recipes import IoType
-
-_WIDE_VERSIONS = {
-    OpKind.CONV: 4,
-    OpKind.DEPTHWISE_CONV: 5,
-    OpKind.DENSE: 7,
-    OpKind.SUB: 5,
-    OpKind.TRANSPOSE: 5,
-    OpKind.SPLIT: 4,
-    OpKind.RESHAPE: 1,
-    OpKind.STRIDED_SLICE: 1,
-}
-"""Likewise on int16; 3 where it is not named."""
-
-_VERSIONS = {
-    OpKind.CONV: 3,
-    OpKind.DEPTHWISE_CONV: 3,
-    OpKind.DENSE: 4,
-    OpKind.RESHAPE: 1,
-    OpKind.HARD_SWISH: 1,
-    "QUANTIZE": 1,
-}
-"""Version of an operator on int8; 2 where it is not named (lite/tools/versioning/op_version.cc)."""
 
 
 def render(graph: Graph, plan: QuantizationPlan, io: IoType) -> bytes:
@@ -111,9 +90,9 @@ class _Writing:
                 self._operator("QUANTIZE", (index,), (self._activation(name),))
 
     def _computed_in(self, op: Op) -> str:
-        if op.name in self.plan.float_ops:
+        if op.name in self.plan.settings.float_ops:
             return "float32"
-        return "int16" if op.name in self.plan.wide_ops else "int8"
+        return "int16" if op.name in self.plan.settings.wide_ops else "int8"
 
     def _operand(self, name: str, dtype: str) -> int:
         if not name:
@@ -182,9 +161,13 @@ def _end_type(io: IoType, params: QuantParams) -> tuple[str, QuantParams | None]
 
 
 def _version(kind: str, dtype: str) -> int:
-    if dtype == "int16":
-        return 2 if kind == "QUANTIZE" else _WIDE_VERSIONS.get(OpKind(kind), 3)
-    return _VERSIONS.get(kind, 2)
+    """Version of an operator on these activations; QUANTIZE and DEQUANTIZE have no row."""
+    if kind in ("QUANTIZE", "DEQUANTIZE"):
+        return 1 if kind == "QUANTIZE" and dtype != "int16" else 2
+    row = traits_of(kind)
+    version = row.int16_version if dtype == "int16" else row.int8_version
+    assert version is not None
+    return version
 
 
 def _options(op: Op, dtype: str) -> Mapping[str, Any]:

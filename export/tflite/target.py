@@ -84,8 +84,8 @@ def _other_kinds(request: ExportRequest) -> Counter[tuple[str, str]]:
     if request.planned is None:
         return Counter()
     plan, ops = request.planned.plan, request.planned.graph.ops
-    types = dict.fromkeys(plan.float_ops, "float32")
-    types |= dict.fromkeys(plan.wide_ops, "int16")
+    types = dict.fromkeys(plan.settings.float_ops, "float32")
+    types |= dict.fromkeys(plan.settings.wide_ops, "int16")
     return Counter((types[op.name], str(op.kind)) for op in ops if op.name in types)
 
 
@@ -94,7 +94,9 @@ def _configure(converter: Any, request: ExportRequest) -> None:
     import tensorflow as tf
 
     recipe = request.recipe
-    converter._experimental_disable_per_channel = recipe.granularity is Granularity.PER_TENSOR
+    converter._experimental_disable_per_channel = (
+        recipe.settings.granularity is Granularity.PER_TENSOR
+    )
     converter._experimental_disable_per_channel_quantization_for_dense_layers = True
     if recipe.precision is Precision.FLOAT32:
         return

@@ -10,10 +10,10 @@ import numpy as np
 
 from foundation.errors import UnsupportedError
 from foundation.foreign import reading
-from network.graph import INPUT_NAME, OUTPUT_NAME, WEIGHTED, Graph, Op, OpKind, Tensor
+from network.graph import INPUT_NAME, OUTPUT_NAME, Graph, Op, Tensor
+from network.operators import OpKind, traits_of
 from network.tflite.reader import WHOLE
 
-ELEMENTWISE = (OpKind.ADD, OpKind.SUB, OpKind.MUL)
 _ROLES = {1: "weight", 2: "bias"}
 
 
@@ -77,7 +77,7 @@ class _Reading:
         inputs = [names[int(i)] if i >= 0 else "" for i in operator.inputs]
         outputs = tuple(names[int(i)] for i in operator.outputs)
         kind = builtin_name(code)
-        if kind in WEIGHTED:
+        if traits_of(kind).weighted:
             inputs = _own_constants(kind, inputs, outputs[0], tensors)
         return Op(
             kind=kind,
@@ -117,7 +117,9 @@ class _Reading:
                 name(int(index), short_name(graph.tensors[index].name))
         for operator in graph.operators:
             result = names[int(operator.outputs[0])]
-            weighted = builtin_name(self.model.operatorCodes[operator.opcodeIndex]) in WEIGHTED
+            weighted = traits_of(
+                builtin_name(self.model.operatorCodes[operator.opcodeIndex])
+            ).weighted
             for position, index in enumerate(operator.inputs):
                 role = _ROLES.get(position) if weighted else None
                 if index >= 0:
@@ -136,7 +138,7 @@ def _own_constants(
     if weight.value is not None:
         own[1] = f"{result}.weight"
         tensors[own[1]] = Tensor(own[1], weight.shape, weight.value)
-    channels = weight.shape[3 if kind == OpKind.DEPTHWISE_CONV else 0]
+    channels = weight.shape[traits_of(kind).channel_axis or 0]
     bias = tensors[inputs[2]] if len(inputs) > 2 and inputs[2] else None
     if bias is not None and bias.value is None:
         return [*own, inputs[2]]
@@ -169,7 +171,9 @@ def _drops_batch(graph: Graph, op: Op) -> bool:
         and set(before[: len(before) - len(after)]) == {1}
         and op.name != graph.output
         and all(
-            reader.kind in ELEMENTWISE and len(graph.tensors[reader.name].shape) == len(before)
+            reader.traits is not None
+            and reader.traits.broadcasts
+            and len(graph.tensors[reader.name].shape) == len(before)
             for reader in readers
         )
     )
@@ -185,7 +189,7 @@ def _with_vectors_spread(graph: Graph) -> Graph:
     tensors = dict(graph.tensors)
     for op in graph.ops:
         rank = len(graph.tensors[op.name].shape)
-        if op.kind in ELEMENTWISE and rank > 2:
+        if op.traits.broadcasts and rank > 2:
             inputs = []
             for name in op.inputs:
                 shape = tensors[name].shape

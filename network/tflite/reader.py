@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from foundation.errors import InvalidInputError
 from foundation.foreign import read_bytes, reading
 from network.inspection import TensorInfo
+from network.operators import traits_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,8 +26,6 @@ WHOLE = "a .tflite file is a whole FlatBuffer of the TFLite schema"
 
 QUANTIZE = "QUANTIZE"
 DEQUANTIZE = "DEQUANTIZE"
-WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
-"""Operators whose second input is a weight tensor."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,11 @@ class Subgraph:
 
     def weights(self, operator: GraphOperator) -> TensorInfo | None:
         """The constant weight tensor of a convolution or matrix product; None without one."""
-        if operator.name not in WEIGHTED or len(operator.inputs) < 2 or operator.inputs[1] < 0:
+        if (
+            not traits_of(operator.name).weighted
+            or len(operator.inputs) < 2
+            or operator.inputs[1] < 0
+        ):
             return None
         tensor = self.tensors[operator.inputs[1]]
         return tensor if tensor.constant else None

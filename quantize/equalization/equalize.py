@@ -17,7 +17,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from network.graph import Fused, Graph, Op, OpKind
+from network.graph import Graph, Op
+from network.operators import Fused, OpKind
 from quantize.equalization.groups import Groups
 from quantize.ranges.extremes import Extremes
 from quantize.recipes import Granularity

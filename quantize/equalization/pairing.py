@@ -12,18 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from network.graph import Graph, Op, OpKind
+from network.graph import Graph, Op
+from network.operators import OpKind
 from quantize.equalization.groups import Groups
 from quantize.ranges.extremes import Extremes
-
-_PASSING = frozenset(
-    {
-        OpKind.ADD, OpKind.SUB, OpKind.MUL, OpKind.MEAN, OpKind.AVERAGE_POOL, OpKind.MAX_POOL,
-        OpKind.RELU, OpKind.RELU6, OpKind.LOGISTIC, OpKind.HARD_SWISH, OpKind.DEPTHWISE_CONV,
-    }
-)  # fmt: skip
-"""Operators that keep every channel in its place."""
-
 
 MOST_ROWS = 256
 """Rows of the readers that judge an order; of more, evenly spread ones do."""
@@ -52,7 +44,7 @@ def bundles(graph: Graph) -> Iterator[Bundle]:
     """Every group of activations whose channels may be put into another order."""
     groups = Groups(graph.activations)
     for op in graph.ops:
-        if op.kind in _PASSING:
+        if op.traits.keeps_channels:
             names = [n for n in (*op.inputs, *op.outputs) if n and not graph.is_constant(n)]
             for name in names[1:]:
                 groups.join(names[0], name)
@@ -98,7 +90,7 @@ def _reads(graph: Graph, op: Op, channels: int) -> bool:
 
 
 def _passes(graph: Graph, op: Op, channels: int) -> bool:
-    if op.kind not in _PASSING:
+    if not op.traits.keeps_channels:
         return False
     if op.kind == OpKind.DEPTHWISE_CONV:
         return bool(graph.weight(op).shape[-1] == channels)

@@ -12,10 +12,10 @@ import numpy as np
 
 from foundation.errors import InvalidInputError
 from network.affine import BIAS_LIMIT, IntType, QuantParams
-from network.graph import Graph, Op, OpKind
+from network.graph import Graph, Op
 from quantize.plans.plan import IntegerConstant, QuantizationPlan
 from quantize.plans.widening import wide_params
-from quantize.ranges.activations import FIXED, tied
+from quantize.ranges.activations import fixed_params, tied
 
 _ROUNDING = 1e-5
 """Relative difference of two products of scales in float32."""
@@ -45,8 +45,8 @@ def check_fits(plan: QuantizationPlan, graph: Graph) -> None:
 
 def _faults(plan: QuantizationPlan, graph: Graph) -> Iterator[str]:
     names = {op.name for op in graph.ops}
-    floats, wide = frozenset(plan.float_ops), frozenset(plan.wide_ops)
-    for name in (*plan.float_ops, *plan.wide_ops):
+    floats, wide = frozenset(plan.settings.float_ops), frozenset(plan.settings.wide_ops)
+    for name in (*plan.settings.float_ops, *plan.settings.wide_ops):
         if name not in names:
             yield f"an operator {name}, which the network has not"
     for name in sorted(floats & wide):
@@ -94,11 +94,12 @@ def _constant_faults(name: str, constant: IntegerConstant, graph: Graph) -> Iter
 def _relation_faults(plan: QuantizationPlan, graph: Graph) -> Iterator[str]:
     """Scales that contradict each other: what is edited by hand seldom is in every place."""
     for op in graph.ops:
-        if op.name in plan.float_ops:
+        if op.name in plan.settings.float_ops:
             continue
         if op.is_weighted:
             yield from _weighted_faults(op, plan)
-        if op.kind in FIXED and plan.activations[op.name] != FIXED[OpKind(op.kind)]:
+        fixed = fixed_params(op)
+        if fixed is not None and plan.activations[op.name] != fixed:
             yield f"parameters for {op.name} that a {op.kind} has not"
     for name, root in tied(graph).items():
         first, second = plan.activations.get(name), plan.activations.get(root)
@@ -109,7 +110,7 @@ def _relation_faults(plan: QuantizationPlan, graph: Graph) -> Iterator[str]:
 
 def _leaves_int8(name: str, plan: QuantizationPlan, graph: Graph) -> bool:
     """Whether an operator around an activation is in float32 or int16x8."""
-    others = {*plan.float_ops, *plan.wide_ops}
+    others = {*plan.settings.float_ops, *plan.settings.wide_ops}
     around = [*graph.readers.get(name, ()), graph.producers.get(name)]
     return any(op is not None and op.name in others for op in around)
 
@@ -126,7 +127,7 @@ def _weighted_faults(op: Op, plan: QuantizationPlan) -> Iterator[str]:
     elif weight.integers.min(initial=0) < -127:
         yield f"{op.inputs[1]} with -128, where weights are -127 to 127"
     source = plan.activations[op.inputs[0]]
-    if op.name in plan.wide_ops and source.dtype is not IntType.INT16:
+    if op.name in plan.settings.wide_ops and source.dtype is not IntType.INT16:
         source = wide_params(source)
     expected = np.float64(source.scale[0]) * np.asarray(weight.params.scale, np.float64)
     if len(op.inputs) > 2 and op.inputs[2]:
@@ -137,7 +138,7 @@ def _weighted_faults(op: Op, plan: QuantizationPlan) -> Iterator[str]:
             yield f"{op.inputs[2]} of other scales than {op.inputs[0]} times {op.inputs[1]}"
         if np.abs(bias.integers.astype(np.float64)).max(initial=0) > _bias_limit(bias.params):
             yield f"{op.inputs[2]} with values beyond the sums of {bias.params.dtype.value}"
-    if op.name not in plan.wide_ops:
+    if op.name not in plan.settings.wide_ops:
         yield from _reach_faults(op, plan, expected)
 
 

@@ -42,8 +42,10 @@ def differences(first: QuantizationPlan, second: QuantizationPlan) -> tuple[Plan
 
 
 def _whole(first: QuantizationPlan, second: QuantizationPlan) -> Iterator[PlanDifference]:
-    for part in ("graph", "granularity", "weight_range", "float_ops", "wide_ops"):
-        one, two = getattr(first, part), getattr(second, part)
+    compared = ("granularity", "weight_range", "float_ops", "wide_ops")
+    pairs = [("graph", first.graph, second.graph)]
+    pairs += [(p, getattr(first.settings, p), getattr(second.settings, p)) for p in compared]
+    for part, one, two in pairs:
         if one != two:
             yield PlanDifference("", part.replace("_", " "), f"{_short(one)} and {_short(two)}")
 

@@ -24,7 +24,13 @@ from foundation.errors import InvalidInputError
 from foundation.foreign import printable
 from network.affine import QuantParams
 from network.graph import Graph
-from quantize.recipes import Granularity, Optimization, RangeMethod, WeightRange
+from quantize.recipes import (
+    Granularity,
+    Optimization,
+    PlanSettings,
+    RangeMethod,
+    WeightRange,
+)
 
 FORMAT = "edgequant plan 1"
 SUFFIX = ".plan"
@@ -56,24 +62,19 @@ class QuantizationPlan:
         graph: digest of the canonical float graph that the plan is of.
         activations: parameters by tensor name; a tensor without is float32.
         constants: integers by tensor name.
-        granularity: scales a convolution weight has.
-        weight_range: whether neighbouring weights are held to what x86 without VNNI can add.
-        float_ops: names of the operators that stay in float32.
-        wide_ops: names of the operators in int16x8; see ``quantize.plans.widening``.
-        floats: their float32 constants, where equalization gave them others than the graph has.
-        settings: how it was made, as plain values for the reader.
+        settings: what was asked for; its ``wide_ops`` stand in the graph's order.
+        floats: float32 constants of operators that stay in float32, where equalization changed
+            them.
+        story: how it was made, as plain values for the reader.
         notes: what the user must know of it, a sentence each.
     """
 
     graph: str
     activations: Mapping[str, QuantParams]
     constants: Mapping[str, IntegerConstant]
-    granularity: Granularity
-    weight_range: WeightRange
-    float_ops: tuple[str, ...] = ()
-    wide_ops: tuple[str, ...] = ()
+    settings: PlanSettings
     floats: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    story: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     def check_graph(self, graph: Graph) -> None:
@@ -99,6 +100,15 @@ class QuantizationPlan:
         self.check_graph(graph)
         return graph.with_values(self.floats)
 
+    @property
+    def described(self) -> dict[str, Any]:
+        """Effort, method of the ranges and story of the plan as plain values, for the reader."""
+        return {
+            "optimization": self.settings.optimization.value,
+            "ranges": self.settings.ranges.value,
+            **self.story,
+        }
+
     def save(self, path: Path) -> None:
         """Write the archive at ``path``; equal plans give equal bytes."""
         path.write_bytes(self._archive)
@@ -109,12 +119,12 @@ class QuantizationPlan:
         header = {
             "format": FORMAT,
             "graph": self.graph,
-            "granularity": self.granularity.value,
-            "weight_range": self.weight_range.value,
-            "float_ops": list(self.float_ops),
-            "wide_ops": list(self.wide_ops),
+            "granularity": self.settings.granularity.value,
+            "weight_range": self.settings.weight_range.value,
+            "float_ops": list(self.settings.float_ops),
+            "wide_ops": list(self.settings.wide_ops),
             "floats": sorted(self.floats),
-            "settings": dict(self.settings),
+            "settings": self.described,
             "notes": list(self.notes),
             "activations": {name: p.to_dict() for name, p in sorted(self.activations.items())},
             "constants": {name: c.params.to_dict() for name, c in sorted(self.constants.items())},
@@ -165,12 +175,9 @@ class QuantizationPlan:
                 name: _params(name, params) for name, params in header["activations"].items()
             },
             constants=constants,
-            granularity=Granularity(header["granularity"]),
-            weight_range=WeightRange(header["weight_range"]),
-            float_ops=tuple(header["float_ops"]),
-            wide_ops=tuple(header.get("wide_ops", ())),
+            settings=_settings(header),
             floats={n: archive[f"f.{number}"] for number, n in enumerate(header["floats"])},
-            settings=header["settings"],
+            story={k: v for k, v in header["settings"].items() if k not in _ASKED},
             notes=tuple(header["notes"]),
         )
 
@@ -224,6 +231,7 @@ def _absurdities(plan: QuantizationPlan) -> Iterator[str]:
             yield f"other values than finite float32 numbers for {printable(name)}"
 
 
+_ASKED = ("optimization", "ranges")
 _TABLES = ("activations", "constants", "settings")
 _LISTS = ("float_ops", "floats", "notes")
 
@@ -241,8 +249,19 @@ def _check_header(header: Mapping[str, Any]) -> None:
         wrong.append("settings")
     if wrong:
         raise TypeError(f"{', '.join(wrong)} of another form")
-    Optimization(header["settings"].get("optimization", Optimization.DEFAULT))
-    RangeMethod(header["settings"].get("ranges", RangeMethod.MIN_MAX))
+
+
+def _settings(header: Mapping[str, Any]) -> PlanSettings:
+    """What was asked for, from a header that was checked."""
+    asked = header["settings"]
+    return PlanSettings(
+        granularity=Granularity(header["granularity"]),
+        weight_range=WeightRange(header["weight_range"]),
+        optimization=Optimization(asked.get("optimization", Optimization.DEFAULT)),
+        float_ops=tuple(header["float_ops"]),
+        ranges=RangeMethod(asked.get("ranges", RangeMethod.MIN_MAX)),
+        wide_ops=tuple(header.get("wide_ops", ())),
+    )
 
 
 def digest(graph: Graph) -> str:

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from network.graph import Graph, Op, OpKind
+from network.graph import Graph, Op
+from network.operators import OpKind
 from network.run_tensorflow import dequantized, quantized, run
 from quantize.plans.plan import PlannedNetwork
 

@@ -17,27 +17,11 @@ import numpy as np
 
 from foundation.errors import InvalidInputError, UnsupportedError
 from network.affine import IntType, QuantParams, round_away, symmetric_params
-from network.graph import Graph, Op, OpKind
+from network.graph import Graph, Op
+from network.operators import TRAITS
 from quantize.plans.plan import IntegerConstant, PlannedNetwork
 
-WIDE_KINDS = frozenset(
-    {
-        OpKind.CONV,
-        OpKind.DEPTHWISE_CONV,
-        OpKind.DENSE,
-        OpKind.ADD,
-        OpKind.SUB,
-        OpKind.MEAN,
-        OpKind.AVERAGE_POOL,
-        OpKind.MAX_POOL,
-        OpKind.PAD,
-        OpKind.RESHAPE,
-        OpKind.TRANSPOSE,
-        OpKind.CONCATENATION,
-        OpKind.SPLIT,
-        OpKind.STRIDED_SLICE,
-    }
-)
+WIDE_KINDS = frozenset(kind for kind, row in TRAITS.items() if row.int16_version is not None)
 """Operators with int16 kernels whose bits the oracle knows. HARD_SWISH has none in LiteRT; results
 of LOGISTIC and SOFTMAX have a scale of their own."""
 
@@ -46,10 +30,8 @@ def can_be_wide(graph: Graph, op: Op) -> bool:
     """Whether an operator has a form in int16x8: all it reads, but weights, are activations."""
     if op.kind not in WIDE_KINDS:
         return False
-    summands = op.inputs if op.kind in (OpKind.ADD, OpKind.SUB) else op.inputs[:1]
-    if op.kind == OpKind.SPLIT:
-        summands = op.inputs[1:]
-    return not any(graph.is_constant(name) for name in summands)
+    positions = range(len(op.inputs)) if op.traits.data is None else op.traits.data
+    return not any(graph.is_constant(op.inputs[position]) for position in positions)
 
 
 def wide_params(params: QuantParams) -> QuantParams:
@@ -72,11 +54,12 @@ def widened(planned: PlannedNetwork, names: tuple[str, ...]) -> PlannedNetwork:
     if not names:
         return planned
     graph, plan = planned.graph, planned.plan
-    check_wide(graph, plan.float_ops, names)
+    check_wide(graph, plan.settings.float_ops, names)
     constants = {**plan.constants, **wide_biases(graph, plan.activations, plan.constants, names)}
     activations = wide_activations(graph, plan.activations, names)
     ordered = tuple(op.name for op in graph.ops if op.name in names)
-    changed = replace(plan, activations=activations, constants=constants, wide_ops=ordered)
+    settings = replace(plan.settings, wide_ops=ordered)
+    changed = replace(plan, activations=activations, constants=constants, settings=settings)
     return PlannedNetwork(graph, changed)
 
 

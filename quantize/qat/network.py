@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from foundation.errors import UnsupportedError
-from network.graph import MOVES, Fused, Graph, Op, OpKind, Tensor
+from network.graph import Graph, Op, Tensor
+from network.operators import Fused, OpKind
 from network.run_tensorflow import run_op
 from quantize.plans.plan import QuantizationPlan
 from quantize.qat.quantizers import Quantizers, wrapped
@@ -169,7 +170,7 @@ class _Builder:
         sources = [self.values[n] for n in given]
         shapes = [self.graph.tensors[n].shape[1:] for n in op.outputs]
         layer = _operation(compute, shapes, f"op_{len(self.values)}")
-        quiet = op.kind in MOVES or len(op.outputs) > 1
+        quiet = op.traits.moves or len(op.outputs) > 1
         ends = Quantizers(output=None if quiet else self._params(op.name))
         result = wrapped(layer, ends)(sources if len(sources) > 1 else sources[0])
         results = result if len(op.outputs) > 1 else [result]

@@ -20,7 +20,8 @@ import numpy as np
 from foundation.errors import InvalidInputError
 from foundation.threads import OPERATOR_CORES
 from network.affine import quantize_bias
-from network.graph import Graph, Op, OpKind
+from network.graph import Graph, Op
+from network.operators import OpKind
 from quantize.plans.plan import IntegerConstant, QuantizationPlan
 from quantize.qat.child import PROGRESS
 from quantize.qat.exchange import QatSettings, Trained, read_error, read_result, write_job
@@ -150,7 +151,7 @@ def _merged(
                 constants |= _constants(op, graph, plan, trained)
     else:
         notes = (*notes, "training with quantizers gained nothing: the plan before it stands")
-    return replace(plan, constants=constants, settings={**plan.settings, "qat": story}, notes=notes)
+    return replace(plan, constants=constants, story={**plan.story, "qat": story}, notes=notes)
 
 
 def _constants(
@@ -158,7 +159,10 @@ def _constants(
 ) -> dict[str, IntegerConstant]:
     weight, bias = plan.constants[op.inputs[1]], plan.constants[op.inputs[2]]
     integers = trained.weights[op.name]
-    if plan.weight_range is WeightRange.SATURATION_SAFE and op.kind != OpKind.DEPTHWISE_CONV:
+    if (
+        plan.settings.weight_range is WeightRange.SATURATION_SAFE
+        and op.kind != OpKind.DEPTHWISE_CONV
+    ):
         rows = Rows.of(op, graph)
         held = _held_to_sums(rows.to_rows(integers), rows.to_rows(weight.integers), rows.shape)
         integers = rows.from_rows(held).astype(np.int8)

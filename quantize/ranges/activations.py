@@ -13,14 +13,8 @@ import numpy as np
 
 from calibration_data.preprocessing import Preprocessing
 from network.affine import QuantParams, params_from_range
-from network.graph import SAME_SCALE, Graph, Op, OpKind
+from network.graph import Graph, Op
 from quantize.equalization.groups import Groups
-
-FIXED = {
-    OpKind.LOGISTIC: QuantParams((1 / 256,), (-128,)),
-    OpKind.SOFTMAX: QuantParams((1 / 256,), (-128,)),
-}
-"""Results whose parameters the specification fixes."""
 
 OFF_TIES = 1 + 2.0**-12
 """Factor on the input's scale where every pixel value lies half-way between two integers.
@@ -55,7 +49,7 @@ def tied(graph: Graph) -> dict[str, str]:
     """
     groups = Groups(graph.activations)
     for op in graph.ops:
-        if op.kind in SAME_SCALE or op.kind == OpKind.CONCATENATION:
+        if op.traits.tied:
             names = [n for n in (*op.inputs, *op.outputs) if n and not graph.is_constant(n)]
             for name in names[1:]:
                 groups.join(names[0], name)
@@ -64,14 +58,12 @@ def tied(graph: Graph) -> dict[str, str]:
 
 def known_a_priori(op: Op) -> bool:
     """Whether an operator's result has a range that no image can change."""
-    return op.kind in FIXED or op.kind == OpKind.RELU6 or bool(np.isfinite(op.fused.limits[1]))
+    return op.traits.fixed is not None or bool(np.isfinite(_limits(op)[1]))
 
 
 def bounded(op: Op, seen: Range) -> Range:
     """A range within what the fused activation lets through; that of ReLU6 is known a priori."""
-    low, high = op.fused.limits
-    if op.kind == OpKind.RELU6:
-        low, high = 0.0, 6.0
+    low, high = _limits(op)
     if np.isfinite(high):
         return Range(float(low), float(high))
     return Range(max(seen.low, float(low)), seen.high)
@@ -118,6 +110,20 @@ def activation_params(
     params = {root: params_from_range(r.low, r.high) for root, r in joined.items()}
     params[roots[graph.input]] = input_params(joined[roots[graph.input]], contract)
     for op in graph.ops:
-        if op.kind in FIXED:
-            params[roots[op.name]] = FIXED[OpKind(op.kind)]
+        if (fixed := fixed_params(op)) is not None:
+            params[roots[op.name]] = fixed
     return {name: params[root] for name, root in roots.items()}
+
+
+def fixed_params(op: Op) -> QuantParams | None:
+    """int8 parameters of a result that the specification fixes; None for any other."""
+    if op.traits.fixed is None:
+        return None
+    scale, zero_point = op.traits.fixed
+    return QuantParams((scale,), (zero_point,))
+
+
+def _limits(op: Op) -> tuple[float, float]:
+    """Smallest and largest value that an operator and its fused activation let through."""
+    (least, most), (low, high) = op.traits.limits, op.fused.limits
+    return max(least, low), min(most, high)

@@ -18,7 +18,7 @@ import numpy as np
 
 from foundation.atomic import write_whole
 from foundation.errors import InvalidInputError
-from network.graph import Fused
+from network.operators import Fused
 from quantize.ranges.search import Histogram, least_divergence, least_error
 from quantize.recipes import RangeMethod
 

@@ -13,7 +13,8 @@ from network.affine import (
     weight_reach,
     widened_for_bias,
 )
-from network.graph import Graph, Op, OpKind
+from network.graph import Graph, Op
+from network.operators import OpKind
 from quantize.parallel import in_parallel
 from quantize.plans.plan import IntegerConstant
 from quantize.recipes import Granularity, WeightRange

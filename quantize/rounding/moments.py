@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from network.affine import QuantParams
-from network.graph import Graph, Op, OpKind
+from network.graph import Graph, Op
+from network.operators import OpKind
 from quantize.parallel import in_parallel
 from quantize.rounding.rows import Rows
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from network.affine import QuantParams
-from network.graph import Graph, Op, OpKind
+from network.graph import Graph, Op
+from network.operators import OpKind
 from network.run_litert import part
 from network.run_tensorflow import schedule
 from quantize.parallel import in_parallel

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from network.graph import Graph, Op, OpKind
+from network.graph import Graph, Op
+from network.operators import OpKind
 
 
 @dataclass(frozen=True)

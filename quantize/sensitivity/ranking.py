@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 
 from foundation.errors import InvalidInputError
-from network.graph import MOVES, Graph, Op
+from network.graph import Graph, Op
 from network.run_tensorflow import constants, dequantized, forward, quantized, run_op, schedule
-from quantize.engine import EFFORTS, PlanRequest, Settled, layer_settings
+from quantize.engine import EFFORTS, Settled, layer_settings
 from quantize.parallel import one_blas_thread
 from quantize.plans.simulate import multiply_adds
+from quantize.recipes import PlanSettings
 from quantize.rounding.layers import Solved, solve
 from quantize.rounding.moments import moments
 
@@ -118,7 +119,7 @@ class Sensitivity:
 
 def sensitivity(
     settled: Settled,
-    request: PlanRequest,
+    settings: PlanSettings,
     judged: LabelledImages,
     advance: Callable[[int], None] = lambda _: None,
 ) -> Sensitivity:
@@ -126,7 +127,7 @@ def sensitivity(
 
     Args:
         settled: equalized graph and parameters.
-        request: how weights are rounded; its ``float_ops`` are left out.
+        settings: how weights are rounded; its ``float_ops`` are left out.
         judged: images that nothing was decided on.
         advance: told of operators that are rounded, then of images.
 
@@ -134,15 +135,15 @@ def sensitivity(
         InvalidInputError: no image to judge on, or float operators that there are not.
     """
     graph = settled.graph
-    if unknown := set(request.float_ops) - {op.name for op in graph.ops}:
+    if unknown := set(settings.float_ops) - {op.name for op in graph.ops}:
         raise InvalidInputError(
             "operators that stay in float32 are named by their results",
             received=", ".join(sorted(unknown)),
             remedy="take the names from 'edgequant sensitivity' without --keep-float",
         )
     with one_blas_thread():
-        solved = solved_alone(settled, request, advance)
-    changes = list(_changes(graph, settled, solved, frozenset(request.float_ops)))
+        solved = solved_alone(settled, settings, advance)
+    changes = list(_changes(graph, settled, solved, frozenset(settings.float_ops)))
     tally = {change.key: _Tally() for change in changes}
     base = _Tally()
     for images, labels in _parts(judged):
@@ -166,15 +167,15 @@ def sensitivity(
 
 
 def solved_alone(
-    settled: Settled, request: PlanRequest, advance: Callable[[int], None] = lambda _: None
+    settled: Settled, settings: PlanSettings, advance: Callable[[int], None] = lambda _: None
 ) -> dict[str, Solved]:
     """Every weighted operator rounded for the float network's own inputs, by name."""
-    graph, effort = settled.graph, EFFORTS[request.optimization]
-    settings = layer_settings(request)
+    graph, effort = settled.graph, EFFORTS[settings.optimization]
+    layer = layer_settings(settings)
     values: dict[str, np.ndarray] = {graph.input: settled.kept}
     solved: dict[str, Solved] = {}
     for op, spent in schedule(graph):
-        if op.is_weighted and op.name not in request.float_ops:
+        if op.is_weighted and op.name not in settings.float_ops:
             source = values[op.inputs[0]]
             middle = max(1, len(source) // 2)
             parts = (source[:middle], source[middle:] if len(source) > 1 else source)
@@ -183,7 +184,7 @@ def solved_alone(
                 for part in parts
             )
             halves = (first, second)
-            solved[op.name] = solve(op, graph, settled.params[op.inputs[0]], halves, settings)
+            solved[op.name] = solve(op, graph, settled.params[op.inputs[0]], halves, layer)
         _advance_values(graph, op, values)
         for name in spent:
             del values[name]
@@ -244,7 +245,7 @@ def _changes(
             layer = solved[op.name]
             other = {op.inputs[1]: layer.weight.to_float(), op.inputs[2]: layer.bias.to_float()}
             yield _Change((op.name, "weights"), op, values=other)
-        if op.kind not in MOVES:
+        if not op.traits.moves:  # a result that only moves adds no rounding
             yield _Change((op.name, "activations"), op, rounded={n: params[n] for n in op.outputs})
 
 

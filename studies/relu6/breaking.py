@@ -14,7 +14,8 @@ from enum import StrEnum
 import numpy as np
 
 from models.blocks import Activation
-from network.graph import Fused, Graph
+from network.graph import Graph
+from network.operators import Fused
 from quantize.equalization.equalize import Stream, equalized, streams
 from quantize.ranges.extremes import Extremes
 from quantize.ranges.observers import RangeState

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from foundation.errors import InvalidInputError
-from network.graph import Fused, Graph, OpKind
+from network.graph import Graph
+from network.operators import Fused, OpKind
 from network.run_tensorflow import run
 from quantize.recipes import Granularity
 from studies.relu6.grid import INT8_BITS

@@ -22,10 +22,10 @@ from network.affine import (
     widened_for_bias,
 )
 from network.graph import Graph
-from quantize.engine import PlanRequest, make_plan
+from quantize.engine import make_plan
 from quantize.plans.plan import IntegerConstant, PlannedNetwork, QuantizationPlan, digest
 from quantize.ranges.float_pass import CalibrationImages
-from quantize.recipes import Granularity, IoType, WeightRange, recipe
+from quantize.recipes import Granularity, IoType, Optimization, PlanSettings, WeightRange, recipe
 from studies.relu6.grid import INT8_BITS, Grid
 from studies.relu6.simulated import batches, weight_axis
 
@@ -68,9 +68,7 @@ def plain_plan(
         graph=digest(graph),
         activations=params,
         constants=constants,
-        granularity=granularity,
-        weight_range=WeightRange.FULL,
-        settings={"optimization": "none"},
+        settings=PlanSettings(granularity, WeightRange.FULL, Optimization.CONVERTER),
     )
 
 
@@ -86,7 +84,7 @@ def engine_plan(
         granularity: scales of a convolution weight.
     """
     calibration = CalibrationImages(len(images), lambda: batches(images, 32))
-    request = PlanRequest(granularity, WeightRange.FULL)
+    request = PlanSettings(granularity, WeightRange.FULL)
     plan = make_plan(graph, calibration, contract, request)
     return PlannedNetwork(plan.network(graph), plan)
 

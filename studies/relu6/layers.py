@@ -9,7 +9,8 @@ import numpy as np
 
 from calibration_data.preprocessing import Preprocessing
 from models.blocks import Activation
-from network.graph import Fused, Graph, OpKind
+from network.graph import Graph
+from network.operators import Fused, OpKind
 from quantize.ranges.activations import Range, input_params, tied
 from quantize.ranges.observers import RangeState, known_range
 from quantize.recipes import RangeMethod

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from network.affine import weight_params
-from network.graph import Graph, Op, OpKind
+from network.graph import Graph, Op
+from network.operators import OpKind
 from network.run_tensorflow import forward, run
 from quantize.ranges.observers import RangeObserver, RangeState
 from quantize.recipes import Granularity

@@ -182,7 +182,7 @@ def _same(session: Session) -> Session:
 
 def _portable(chosen: Recipe, runtime: str) -> bool:
     """Full-range ONNX files give other answers on x86 without VNNI, unless in precise mode."""
-    full = chosen.target == "onnx" and chosen.weight_range is WeightRange.FULL
+    full = chosen.target == "onnx" and chosen.settings.weight_range is WeightRange.FULL
     if runtime == "oracle":  # takes int8 files alone, and gives the bits of litert-reference
         return False
     return not full or runtime == "onnxruntime-precise"

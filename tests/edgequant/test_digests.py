@@ -176,7 +176,7 @@ def record(monkeypatch: pytest.MonkeyPatch) -> DigestRecord:
     return found
 
 
-MADE = replace(recipe("tflite-int8"), optimization=Optimization.DEFAULT)
+MADE = recipe("tflite-int8").with_effort(Optimization.DEFAULT)
 
 
 def test_equal_bytes_are_not_spoken_of(record: DigestRecord) -> None:
@@ -221,9 +221,9 @@ def test_other_settings_have_nothing_recorded(
     moved = replace(contract, mean=(0.0, 0.0, 0.0))
     for made in (
         replace(MADE, io=IoType.UINT8),
-        replace(MADE, optimization=Optimization.QAT),
-        replace(MADE, optimization=Optimization.CONVERTER),
-        replace(MADE, float_ops=("scores",)),
+        MADE.with_effort(Optimization.QAT),
+        MADE.with_effort(Optimization.CONVERTER),
+        replace(MADE, settings=replace(MADE.settings, float_ops=("scores",))),
     ):
         assert remark_on(asked(), made, contract, record.data, other) is None
     assert remark_on(asked(), MADE, moved, record.data, other) is None

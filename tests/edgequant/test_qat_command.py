@@ -59,7 +59,7 @@ def test_a_network_is_trained_from_its_plan(
         for outcome in (trained, best)
         for row in outcome.json["artifacts"]
     ]
-    story = plans[0].settings["qat"]
+    story = plans[0].story["qat"]
     assert (story["epochs"], story["learning_rate"]) == (2, 0.3)
     assert story["fit_images"] + story["held_out_images"] == 12
     for name, constant in plans[0].constants.items():

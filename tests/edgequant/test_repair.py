@@ -71,7 +71,7 @@ def test_a_layer_that_int8_ruins_stays_in_float(
         path = Path(row["artifact"])
         card = target_of(path).read_card(path)
         assert card is not None
-        assert card.recipe.float_ops == ("bad",)
+        assert card.recipe.settings.float_ops == ("bad",)
     assert "bad" in kept.err
     again = run(*command(hard, tmp_path / "kept", "--max-drop", "8", "--max-float-share", "0.9"))
     assert all(row["unchanged"] for row in again.json["artifacts"])

@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from network.graph import Fused, Graph, Op, OpKind, Tensor
+from network.graph import Graph, Op, Tensor
+from network.operators import Fused, OpKind
 from network.run_tensorflow import run
-from quantize.engine import PlanRequest, make_plan
+from quantize.engine import make_plan
 from quantize.plans.plan import PlannedNetwork
 from quantize.ranges.float_pass import CalibrationImages
-from quantize.recipes import Optimization
+from quantize.recipes import Optimization, PlanSettings
 
 SIDE = 8
 
@@ -198,7 +199,7 @@ def activations(graph: Graph, pictures: np.ndarray) -> dict[str, np.ndarray]:
 def planned(floats: tuple[str, ...] = ()) -> PlannedNetwork:
     """``bottlenecks(0)`` with a fast plan; some operators may stay in float."""
     graph = bottlenecks(0)
-    request = PlanRequest(optimization=Optimization.FAST, float_ops=floats)
+    request = PlanSettings(optimization=Optimization.FAST, float_ops=floats)
     plan = make_plan(graph, calibration(), None, request)
     return PlannedNetwork(plan.network(graph), plan)
 

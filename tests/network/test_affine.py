@@ -23,7 +23,7 @@ from network.affine import (
     weight_params,
     widened_for_bias,
 )
-from network.graph import Fused
+from network.operators import Fused
 
 ENDS = st.floats(-1e4, 1e4, width=32)
 EIGHT_BITS = st.sampled_from([IntType.INT8, IntType.UINT8])

@@ -13,19 +13,16 @@ import pytest
 
 from foundation.errors import InvalidInputError, UnsupportedError
 from network.affine import QuantParams
-from network.graph import Fused, Graph
+from network.graph import Graph
+from network.operators import Fused
 from network.run_tensorflow import run
-from quantize.engine import (
-    PlanRequest,
-    make_plan,
-    settled,
-)
+from quantize.engine import make_plan, settled
 from quantize.equalization.equalize import equalized
 from quantize.plans.plan import PlannedNetwork, QuantizationPlan
 from quantize.plans.simulate import simulated
 from quantize.ranges.extremes import BATCH, Extremes, extremes
 from quantize.ranges.float_pass import CalibrationImages, float_pass, with_mirrored
-from quantize.recipes import Granularity, Optimization, RangeMethod, WeightRange
+from quantize.recipes import Granularity, Optimization, PlanSettings, RangeMethod, WeightRange
 from quantize.rounding.layers import LayerSettings, solve
 from quantize.rounding.moments import Moments, moments
 from tests.network.graphs import (
@@ -39,15 +36,15 @@ from tests.network.graphs import (
     unbalanced,
 )
 
-FAST = PlanRequest(optimization=Optimization.FAST)
+FAST = PlanSettings(optimization=Optimization.FAST)
 
 
-def planned(graph: Graph, request: PlanRequest = FAST, count: int = 32) -> PlannedNetwork:
+def planned(graph: Graph, request: PlanSettings = FAST, count: int = 32) -> PlannedNetwork:
     plan = make_plan(graph, calibration(count), None, request)
     return PlannedNetwork(plan.network(graph), plan)
 
 
-def quality(graph: Graph, request: PlanRequest = FAST, count: int = 32) -> float:
+def quality(graph: Graph, request: PlanSettings = FAST, count: int = 32) -> float:
     fresh = images(32, seed=9)
     return sqnr_db(run(graph, fresh), simulated(planned(graph, request, count), fresh))
 
@@ -350,7 +347,7 @@ def test_equal_requests_give_equal_plan_files(tmp_path: Path, weight_range: Weig
     read = QuantizationPlan.load(tmp_path / "0.plan")
     read.save(tmp_path / "2.plan")
     assert (tmp_path / "2.plan").read_bytes() == contents[0]
-    assert read.float_ops == ("project_1",)
+    assert read.settings.float_ops == ("project_1",)
     fresh = images(4)
     assert np.array_equal(
         simulated(PlannedNetwork(read.network(graph), read), fresh),
@@ -389,7 +386,7 @@ def test_every_range_method_makes_a_sound_plan(method: RangeMethod) -> None:
     graph = bottlenecks(2)
     plan = planned(graph, replace(FAST, ranges=method)).plan
     base = planned(graph).plan
-    assert plan.settings["ranges"] == method.value
+    assert plan.settings.ranges is method
     assert plan.activations["expand_1"] == base.activations["expand_1"]  # ReLU6: known
     assert plan.activations["image"] == base.activations["image"]
     for name, params in plan.activations.items():

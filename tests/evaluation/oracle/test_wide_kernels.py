@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from evaluation.oracle.reader import read_operators
 from foundation.errors import UnsupportedError
 from network.affine import IntType, QuantParams
-from network.graph import OpKind
+from network.operators import OpKind
 from quantize.plans.widening import WIDE_KINDS
 from tests.evaluation.oracle.cases import FUSED, PADDING, SEED, params, some, values
 from tests.evaluation.oracle.files import Compared, Slot, constant, differing, write_operator

@@ -9,7 +9,8 @@ import numpy as np
 from evaluation.oracle.call import spread_of
 from evaluation.oracle.model import IntegerModel
 from network.affine import IntType, QuantParams
-from network.graph import Op, OpKind
+from network.graph import Op
+from network.operators import OpKind
 
 
 class OnnxTwin:

@@ -13,7 +13,7 @@ from export.onnx.check import check_graph
 from export.onnx.graph import Graph, Node
 from export.onnx.weights import pair_sums, weight_scales
 from foundation.errors import InvalidInputError, UnsupportedError
-from quantize.recipes import Granularity, WeightRange, recipe
+from quantize.recipes import Granularity, PlanSettings, WeightRange, recipe
 
 ASKED = recipe("onnx-int8")
 
@@ -51,7 +51,7 @@ def test_neighbouring_weights_that_could_saturate(pair: tuple[int, ...]) -> None
     graph = quantized([[[[1]], [[1]]], [[[pair[0]]], [[pair[1]]]]], [0.1, 0.2])
     with pytest.raises(UnsupportedError, match="neighbouring weights of conv add up to 129"):
         check_graph(graph, ASKED)
-    check_graph(graph, replace(ASKED, weight_range=WeightRange.FULL))
+    check_graph(graph, replace(ASKED, settings=PlanSettings(weight_range=WeightRange.FULL)))
 
 
 def test_a_depthwise_weight_may_use_all_bits() -> None:

@@ -19,10 +19,10 @@ from export.tflite.metadata import finish
 from export.tflite.render import render as render_tflite
 from foundation.errors import UnsupportedError
 from network.run_tensorflow import run
-from quantize.engine import PlanRequest, make_plan
+from quantize.engine import make_plan
 from quantize.plans.plan import PlannedNetwork
 from quantize.plans.simulate import simulated
-from quantize.recipes import IoType, Layout, Optimization, recipe
+from quantize.recipes import IoType, Layout, Optimization, PlanSettings, recipe
 from tests.export.tflite.tflite_cases import predict
 from tests.network.graphs import bottlenecks, calibration, images, sqnr_db, unbalanced
 
@@ -40,7 +40,7 @@ cases = pytest.mark.parametrize("names", CASES.values(), ids=CASES)
 
 
 def planned(names: tuple[str, ...]) -> PlannedNetwork:
-    request = PlanRequest(optimization=Optimization.FAST, float_ops=names)
+    request = PlanSettings(optimization=Optimization.FAST, float_ops=names)
     plan = make_plan(GRAPH, calibration(), None, request)
     return PlannedNetwork(plan.network(GRAPH), plan)
 
@@ -105,7 +105,7 @@ def test_the_runtime_does_not_quantize_the_weights_of_a_float_operator(
     weight = GRAPH.value("stem.weight").copy()
     weight[0] *= 1000
     graph, pictures = GRAPH.with_values({"stem.weight": weight}), images(6, seed=8)
-    request = PlanRequest(optimization=Optimization.FAST, float_ops=names)
+    request = PlanSettings(optimization=Optimization.FAST, float_ops=names)
     plan = make_plan(graph, calibration(), None, request)
     network = PlannedNetwork(plan.network(graph), plan)
     model = to_model(render_onnx(network.graph, plan, Layout.NHWC))

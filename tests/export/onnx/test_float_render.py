@@ -16,8 +16,8 @@ from export.onnx.operators import deals
 from export.onnx.runtime import run_model
 from foundation.errors import UnsupportedError
 from network.from_keras import from_keras
-from network.graph import Fused, OpKind
 from network.graph import Graph as Canonical
+from network.operators import Fused, OpKind
 from network.run_tensorflow import run
 from quantize.recipes import Layout
 from tests.network.graphs import Builder, images

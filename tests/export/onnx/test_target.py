@@ -81,7 +81,9 @@ def constants_of(path):
 
 def test_scores_are_those_of_keras(written: tuple[Recipe, Path], expected: np.ndarray) -> None:
     asked, path = written
-    full_range = asked.precision is Precision.INT8 and asked.weight_range is WeightRange.FULL
+    full_range = (
+        asked.precision is Precision.INT8 and asked.settings.weight_range is WeightRange.FULL
+    )
     found = run(path, images(7, seed=9), asked.layout, full_range=full_range)
     assert sqnr(expected, found) > LEAST_SQNR[asked.precision]
     if asked.precision is Precision.FLOAT32:
@@ -121,7 +123,7 @@ def test_card_labels_and_saturation_are_inside(written: tuple[Recipe, Path]) -> 
     expected_note = {
         Precision.DYNAMIC: SATURATION_SAFE,
         Precision.INT8: SATURATION_NOTE
-        if asked.weight_range is WeightRange.FULL
+        if asked.settings.weight_range is WeightRange.FULL
         else SATURATION_SAFE,
     }.get(asked.precision)
     assert entries.get(SATURATION_KEY) == expected_note
@@ -175,7 +177,7 @@ def test_weight_ranges_and_scales(written: tuple[Recipe, Path]) -> None:
         weight = constants[dequantizer.input[0]].astype(np.int32)
         scale = constants[dequantizer.input[1]]
         depthwise = node.op_type == "Conv" and weight.shape[1] == 1
-        safe = asked.weight_range is WeightRange.SATURATION_SAFE and not depthwise
+        safe = asked.settings.weight_range is WeightRange.SATURATION_SAFE and not depthwise
         if safe:  # the products of two neighbours with uint8 activations fit in 16 bits
             rows = np.moveaxis(weight, 1, -1).reshape(len(weight), -1)
             positive, negative = np.maximum(rows, 0), np.maximum(-rows, 0)
@@ -186,7 +188,7 @@ def test_weight_ranges_and_scales(written: tuple[Recipe, Path]) -> None:
             assert np.abs(weight).max() > 64, "half the range would be lost without need"
         else:
             assert np.abs(weight).max() == 127
-        one = asked.granularity is Granularity.PER_TENSOR
+        one = asked.settings.granularity is Granularity.PER_TENSOR
         assert scale.size == (1 if one else len(weight))
         seen["depthwise" if depthwise else "ordinary"] += 1
     assert seen == {"depthwise": 6, "ordinary": 14}
@@ -200,7 +202,7 @@ def test_per_channel_is_finer_than_per_tensor_and_full_than_safe(
         path = tmp_path / f"{name}.onnx"
         wanted = replace(recipe(name), layout=Layout.NCHW)
         TARGET.write(request_for(model, wanted), path)
-        full_range = wanted.weight_range is WeightRange.FULL
+        full_range = wanted.settings.weight_range is WeightRange.FULL
         found = run(path, images(7, seed=9), Layout.NCHW, full_range=full_range)
         quality[name] = sqnr(expected, found)
     assert quality["onnx-int8"] > quality["onnx-int8-per-tensor"] + 1

@@ -15,7 +15,15 @@ from export.target import CARD_KEY, ArtifactCard, export_targets
 from export.tflite.check import check_file
 from export.tflite.target import TARGET
 from foundation.errors import InvalidInputError, UnsupportedError
-from quantize.recipes import BatchAxis, Granularity, Layout, Precision, Recipe, recipe
+from quantize.recipes import (
+    BatchAxis,
+    Granularity,
+    Layout,
+    PlanSettings,
+    Precision,
+    Recipe,
+    recipe,
+)
 from tests.export.tflite.tflite_cases import (
     IO_RECIPES,
     RECIPES_HERE,
@@ -248,7 +256,9 @@ def test_calibration_sets_the_input_scale(model: Any, tmp_path: Path) -> None:
 
 
 def test_the_check_names_what_is_wrong(written: dict[str, Path]) -> None:
-    wrong = replace(recipe("tflite-int8"), granularity=Granularity.PER_TENSOR)
+    wrong = replace(
+        recipe("tflite-int8"), settings=PlanSettings(granularity=Granularity.PER_TENSOR)
+    )
     with pytest.raises(UnsupportedError, match="48 scales for"):
         check_file(written["tflite-int8-int8"], wrong)
     with pytest.raises(UnsupportedError, match="CONV_2D in float32"):

@@ -19,7 +19,7 @@ from network.tflite.reader import read_flat_model
 from quantize.plans.plan import PlannedNetwork
 from quantize.plans.simulate import simulated
 from quantize.plans.widening import widened
-from quantize.recipes import IoType, Layout, recipe
+from quantize.recipes import IoType, Layout, PlanSettings, recipe
 from tests.network.graphs import bottlenecks, images, planned, sqnr_db
 
 ALL = tuple(op.name for op in bottlenecks(0).ops)
@@ -116,4 +116,4 @@ def test_onnx_files_take_none() -> None:
     with pytest.raises(UnsupportedError, match="depthwise_1"):
         render_onnx(network.graph, network.plan, Layout.NHWC)
     with pytest.raises(UnsupportedError, match="onnx-int8"):
-        replace(recipe("onnx-int8"), wide_ops=("depthwise_1",))
+        replace(recipe("onnx-int8"), settings=PlanSettings(wide_ops=("depthwise_1",)))

@@ -15,10 +15,10 @@ import pytest
 
 from foundation.errors import InvalidInputError
 from network.affine import IntType, QuantParams
-from quantize.engine import PlanRequest, make_plan
+from quantize.engine import make_plan
 from quantize.plans.check import check_fits
 from quantize.plans.plan import IntegerConstant, QuantizationPlan
-from quantize.recipes import Optimization
+from quantize.recipes import Optimization, PlanSettings
 from tests.network.graphs import bottlenecks, calibration
 
 GRAPH = bottlenecks(0)
@@ -27,7 +27,7 @@ Edit = Callable[[dict[str, Any]], Any]
 
 @cache
 def plan() -> QuantizationPlan:
-    return make_plan(GRAPH, calibration(), None, PlanRequest(optimization=Optimization.FAST))
+    return make_plan(GRAPH, calibration(), None, PlanSettings(optimization=Optimization.FAST))
 
 
 def edited(folder: Path, edit: Edit) -> Path:
@@ -141,8 +141,10 @@ MISFITS: dict[str, Callable[[], dict[str, Any]]] = {
     "an activation nobody": lambda: {
         "activations": {**plan().activations, "nobody": QuantParams((1.0,), (0,))}
     },
-    "an operator nobody": lambda: {"float_ops": ("nobody",)},
-    "stem in float32 and in int16x8": lambda: {"float_ops": ("stem",), "wide_ops": ("stem",)},
+    "an operator nobody": lambda: {"settings": PlanSettings(float_ops=("nobody",))},
+    "stem in float32 and in int16x8": lambda: {
+        "settings": PlanSettings(float_ops=("stem",), wide_ops=("stem",))
+    },
     "image with int8, axis 3": lambda: {
         "activations": {**plan().activations, "image": QuantParams((1.0,), (0,), axis=3)}
     },

@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 
 from foundation.errors import InvalidInputError, UnsupportedError
 from network.affine import IntType, QuantParams
-from network.graph import OpKind
+from network.operators import OpKind
 from network.run_tensorflow import run
-from quantize.engine import PlanRequest, make_plan
+from quantize.engine import make_plan
 from quantize.plans.diff import differences
 from quantize.plans.plan import PlannedNetwork, QuantizationPlan
 from quantize.plans.simulate import simulated
 from quantize.plans.widening import can_be_wide, wide_params, wide_share, widened
-from quantize.recipes import Optimization
+from quantize.recipes import Optimization, PlanSettings
 from quantize.sensitivity.mixed_precision import Noise, growing
 from tests.network.graphs import Builder, calibration, images, planned, sqnr_db
 
@@ -40,7 +40,7 @@ def test_an_activation_is_int16_where_all_around_it_is_wide() -> None:
     everything = tuple(op.name for op in planned().graph.ops)
     wide = widened(planned(), everything)
     assert types(wide) == set(planned().plan.activations) - {"image", "scores"}
-    assert wide.plan.wide_ops == everything
+    assert wide.plan.settings.wide_ops == everything
     assert wide_share(wide.plan.activations) == 12 / 14
 
 
@@ -78,10 +78,10 @@ def test_wide_operators_take_noise_away() -> None:
 def test_weights_are_rounded_for_the_int16_inputs_that_they_read() -> None:
     graph, fresh = planned().graph, images(32, seed=9)
     names = tuple(op.name for op in graph.ops)
-    request = PlanRequest(optimization=Optimization.FAST, wide_ops=names)
+    request = PlanSettings(optimization=Optimization.FAST, wide_ops=names)
     plan = make_plan(graph, calibration(), None, request)
     after = widened(planned(), names)
-    assert plan.wide_ops == names
+    assert plan.settings.wide_ops == names
     assert plan.activations == after.plan.activations
     for op in graph.weighted:
         assert plan.constants[op.inputs[2]].integers.dtype == np.int64
@@ -91,7 +91,7 @@ def test_weights_are_rounded_for_the_int16_inputs_that_they_read() -> None:
 
 
 def test_an_operator_that_cannot_be_wide_is_refused_before_a_plan_is_made() -> None:
-    request = PlanRequest(optimization=Optimization.FAST, wide_ops=("nobody",))
+    request = PlanSettings(optimization=Optimization.FAST, wide_ops=("nobody",))
     with pytest.raises(InvalidInputError, match="nobody"):
         make_plan(planned().graph, calibration(), None, request)
 
@@ -100,7 +100,7 @@ def test_a_plan_with_wide_operators_is_stored_and_compared(tmp_path: Path) -> No
     plan = widened(planned(), INNER).plan
     plan.save(tmp_path / "a.plan")
     again = QuantizationPlan.load(tmp_path / "a.plan")
-    assert again.wide_ops == INNER
+    assert again.settings.wide_ops == INNER
     assert again.activations == plan.activations
     assert not differences(plan, again)
     found = {(d.name, d.part) for d in differences(planned().plan, plan)}
@@ -128,7 +128,7 @@ def test_an_operator_without_a_form_in_int16_is_named() -> None:
     b.op(OpKind.HARD_SWISH, "swish", (first,), b.tensors[first].shape)
     b.dense("scores", b.mean("pool", "swish"), 4)
     graph = b.graph()
-    plan = make_plan(graph, calibration(), None, PlanRequest(optimization=Optimization.FAST))
+    plan = make_plan(graph, calibration(), None, PlanSettings(optimization=Optimization.FAST))
     with pytest.raises(UnsupportedError, match="swish, a HARD_SWISH"):
         widened(PlannedNetwork(plan.network(graph), plan), ("first", "swish"))
 

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from foundation.errors import InvalidInputError
-from network.graph import Graph, Op, OpKind, Tensor
-from quantize.engine import PlanRequest, make_plan
+from network.graph import Graph, Op, Tensor
+from network.operators import OpKind
+from quantize.engine import make_plan
 from quantize.plans.plan import IntegerConstant, QuantizationPlan
 from quantize.qat import training as qat
 from quantize.qat.exchange import (
@@ -26,7 +27,7 @@ from quantize.qat.exchange import (
 )
 from quantize.qat.training import trained_plan
 from quantize.ranges.float_pass import CalibrationImages
-from quantize.recipes import WeightRange
+from quantize.recipes import PlanSettings, WeightRange
 from quantize.rounding.second_order import neighbours, pair_reach
 
 CONV = {"strideH": 1, "strideW": 1, "dilationHFactor": 1, "dilationWFactor": 1, "padding": 0}
@@ -95,7 +96,7 @@ def graph() -> Graph:
 
 @pytest.fixture(scope="module")
 def plan(graph: Graph) -> QuantizationPlan:
-    return make_plan(graph, images(), None, PlanRequest())
+    return make_plan(graph, images(), None, PlanSettings())
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +122,7 @@ def test_training_mends_a_rough_plan_on_images_it_has_not_seen(
     rough: QuantizationPlan, better: tuple[QuantizationPlan, list[int]]
 ) -> None:
     trained, told = better
-    story = trained.settings["qat"]
+    story = trained.story["qat"]
     before, *after = story["held_out_sqnr_db"]
     assert story["kept_epoch"] > 0
     assert max(after) > before + 8
@@ -147,14 +148,14 @@ def test_what_comes_out_is_a_plan_of_the_same_network_with_the_same_scales(
         assert constant.integers.dtype == rough.constants[name].integers.dtype
         assert constant.integers.shape == rough.constants[name].integers.shape
     trained.save(tmp_path / "a.plan")
-    assert QuantizationPlan.load(tmp_path / "a.plan").settings["qat"]["epochs"] == 8
+    assert QuantizationPlan.load(tmp_path / "a.plan").story["qat"]["epochs"] == 8
 
 
 def test_pairs_of_trained_weights_still_cannot_saturate(
     better: tuple[QuantizationPlan, list[int]],
 ) -> None:
     trained, _ = better
-    assert trained.weight_range is WeightRange.SATURATION_SAFE
+    assert trained.settings.weight_range is WeightRange.SATURATION_SAFE
     for name in ("w1", "w3"):
         integers = trained.constants[name].integers
         rows = integers.reshape(integers.shape[0], -1).astype(np.float64)
@@ -249,10 +250,11 @@ def test_weights_pass_through_tf_keras_both_ways_unchanged(
 
 def _child(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, source: str) -> None:
     """Put another program in the place of the training."""
-    room = tmp_path / "quantize"
-    room.mkdir()
+    room = tmp_path / "quantize" / "qat"
+    room.mkdir(parents=True)
+    (room.parent / "__init__.py").touch()
     (room / "__init__.py").touch()
-    (room / "qat_child.py").write_text(source)
+    (room / "child.py").write_text(source)
     monkeypatch.setattr(qat, "_HOME", tmp_path)
 
 

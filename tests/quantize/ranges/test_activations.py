@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from calibration_data.preprocessing import Crop, Preprocessing
-from network.graph import Fused, Graph, OpKind
-from quantize.ranges.activations import FIXED, Range, activation_params, input_params, tied
+from network.affine import QuantParams
+from network.graph import Graph
+from network.operators import Fused, OpKind
+from quantize.ranges.activations import Range, activation_params, input_params, tied
 from tests.network.graphs import Builder
 
 
@@ -54,7 +56,7 @@ def test_the_range_of_relu6_is_known_and_joined_with_what_it_is_tied_to() -> Non
 
 def test_softmax_has_the_parameters_of_the_specification() -> None:
     g = graph()
-    assert activation_params(g, ranges(g), None)["scores"] == FIXED[OpKind.SOFTMAX]
+    assert activation_params(g, ranges(g), None)["scores"] == QuantParams((1 / 256,), (-128,))
 
 
 @pytest.mark.parametrize(("mean", "std"), [(0.0, 255.0), (0.0, 1.0), (128.0, 128.0)])

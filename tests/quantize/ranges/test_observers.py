@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from foundation.errors import InvalidInputError
 from network.affine import params_from_range
-from network.graph import Fused
+from network.operators import Fused
 from quantize.ranges.observers import (
     BINS,
     RangeMethod,

@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 
 from foundation.errors import InvalidInputError
-from network.graph import MOVES, OpKind
+from network.operators import OpKind
 from network.run_tensorflow import dequantized, quantized, run
-from quantize.engine import PlanRequest, make_plan, settled
+from quantize.engine import make_plan, settled
 from quantize.plans.plan import PlannedNetwork
 from quantize.plans.simulate import float_share, simulated
-from quantize.recipes import Optimization
+from quantize.recipes import Optimization, PlanSettings
 from quantize.sensitivity.mixed_precision import Noise, growing
 from quantize.sensitivity.ranking import INPUT_KIND, LabelledImages, sensitivity, solved_alone
 from tests.network.graphs import Builder, bottlenecks, calibration, images, sliced, sqnr_db
 
-REQUEST = PlanRequest(optimization=Optimization.FAST)
+REQUEST = PlanSettings(optimization=Optimization.FAST)
 JUDGED = images(20, seed=7)
 
 
@@ -128,7 +128,7 @@ def test_operators_that_move_numbers_are_charged_nothing_and_share_one_scale() -
     cut = sliced(b, "cut", padded, (0, 1, 2, 0), (1, 9, 9, 6))
     b.dense("scores", b.mean("mean", cut), 4)
     decided = settled(b.graph(), calibration(), None, REQUEST)
-    moving = [op for op in b.graph().ops if op.kind in MOVES]
+    moving = [op for op in b.graph().ops if op.traits.moves]
     assert [op.name for op in moving] == ["joined", "padded", "cut"]
     rows = {row.name for row in sensitivity(decided, REQUEST, labelled(None)).layers}
     assert rows == {"image", "first", "second", "mean", "scores"}

@@ -10,7 +10,8 @@ import pytest
 
 from calibration_data.preprocessing import Crop, Preprocessing
 from foundation.errors import InvalidInputError
-from network.graph import Fused, Graph
+from network.graph import Graph
+from network.operators import Fused
 from network.run_tensorflow import run
 from quantize.plans.plan import PlannedNetwork
 from quantize.plans.simulate import simulated

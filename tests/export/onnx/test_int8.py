@@ -21,11 +21,12 @@ from export.target import ArtifactCard
 from export.tflite.metadata import finish
 from export.tflite.render import render as render_tflite
 from foundation.errors import UnsupportedError
-from network.graph import Fused, Graph, OpKind
-from quantize.engine import PlanRequest, make_plan
+from network.graph import Graph
+from network.operators import Fused, OpKind
+from quantize.engine import make_plan
 from quantize.plans.plan import PlannedNetwork
 from quantize.plans.simulate import simulated
-from quantize.recipes import IoType, Layout, Optimization, recipe
+from quantize.recipes import IoType, Layout, Optimization, PlanSettings, recipe
 from tests.export.tflite.tflite_cases import predict
 from tests.network.graphs import Builder, calibration, images, sliced, sqnr_db
 
@@ -79,7 +80,7 @@ def test_an_operator_computes_what_the_plan_says(
     build: Callable[[], Graph], tmp_path: Path
 ) -> None:
     graph, pictures = build(), images(6, seed=8)
-    plan = make_plan(graph, calibration(), None, PlanRequest(optimization=Optimization.FAST))
+    plan = make_plan(graph, calibration(), None, PlanSettings(optimization=Optimization.FAST))
     network = PlannedNetwork(plan.network(graph), plan)
     written = render(network.graph, plan, Layout.NHWC)
     assert check_graph(written, recipe("onnx-int8")) is None
@@ -89,7 +90,7 @@ def test_an_operator_computes_what_the_plan_says(
 
 def test_the_steps_of_a_rectified_result_are_those_behind_the_rectifier(tmp_path: Path) -> None:
     graph = joined_with_a_rectifier()
-    plan = make_plan(graph, calibration(), None, PlanRequest(optimization=Optimization.FAST))
+    plan = make_plan(graph, calibration(), None, PlanSettings(optimization=Optimization.FAST))
     path = tmp_path / "a.onnx"
     written = to_model(render(plan.network(graph), plan, Layout.NHWC))
     path.write_bytes(written.SerializeToString())
@@ -101,7 +102,7 @@ def test_the_steps_of_a_rectified_result_are_those_behind_the_rectifier(tmp_path
 @pytest.mark.parametrize("layout", list(Layout))
 def test_a_slice_computes_what_the_plan_says(layout: Layout, tmp_path: Path) -> None:
     graph, pictures = cropped(), images(6, seed=8)
-    plan = make_plan(graph, calibration(), None, PlanRequest(optimization=Optimization.FAST))
+    plan = make_plan(graph, calibration(), None, PlanSettings(optimization=Optimization.FAST))
     network = PlannedNetwork(plan.network(graph), plan)
     expected = simulated(network, pictures)
     written = render(network.graph, plan, layout)

@@ -1,0 +1,165 @@
+"""Operators with an integer form here: one frozen row each, which every other table follows.
+
+What a row says is the operator's nature, whatever computes it. Kernels and writers register by
+kind: float kernels in ``network.run_tensorflow``, TFLite versions here (``export.tflite.render``
+writes every kind alike), ONNX writers in ``export.onnx.operators``, integer kernels in
+``evaluation.oracle.model``, steps that are compared in ``evaluation.parity.integer_steps``. A test
+walks kind by kind and names each cell that is empty.
+
+Source: tensorflow/lite/schema/schema.fbs; LiteRT 8-bit quantization specification
+(https://ai.google.dev/edge/litert/models/quantization_spec); versions from
+tensorflow/lite/tools/versioning/op_version.cc.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class OpKind(StrEnum):
+    """Operators that have an integer form here, by TFLite's builtin names."""
+
+    CONV = "CONV_2D"
+    DEPTHWISE_CONV = "DEPTHWISE_CONV_2D"
+    DENSE = "FULLY_CONNECTED"
+    ADD = "ADD"
+    SUB = "SUB"
+    MUL = "MUL"
+    MEAN = "MEAN"
+    AVERAGE_POOL = "AVERAGE_POOL_2D"
+    MAX_POOL = "MAX_POOL_2D"
+    PAD = "PAD"
+    RESHAPE = "RESHAPE"
+    TRANSPOSE = "TRANSPOSE"
+    CONCATENATION = "CONCATENATION"
+    SPLIT = "SPLIT"
+    STRIDED_SLICE = "STRIDED_SLICE"
+    RELU = "RELU"
+    RELU6 = "RELU6"
+    LOGISTIC = "LOGISTIC"
+    HARD_SWISH = "HARD_SWISH"
+    SOFTMAX = "SOFTMAX"
+
+
+class Fused(StrEnum):
+    """Activation inside an operator; order and values are those of the schema."""
+
+    NONE = "NONE"
+    RELU = "RELU"
+    RELU_N1_TO_1 = "RELU_N1_TO_1"
+    RELU6 = "RELU6"
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """Smallest and largest value that it lets through."""
+        return _LIMITS[self]
+
+
+_LIMITS = {
+    Fused.NONE: (-math.inf, math.inf),
+    Fused.RELU: (0.0, math.inf),
+    Fused.RELU_N1_TO_1: (-1.0, 1.0),
+    Fused.RELU6: (0.0, 6.0),
+}
+
+
+class ResultScale(StrEnum):
+    """Where scale and zero point of a result come from."""
+
+    OWN = "own"
+    """The range of the result."""
+    INPUT = "input"
+    """The operator's input and results have one scale and zero point."""
+    SHARED = "shared"
+    """All inputs and the result have one scale and zero point."""
+    FIXED = "fixed"
+    """The specification fixes them: see ``OperatorTraits.fixed``."""
+
+
+@dataclass(frozen=True)
+class OperatorTraits:
+    """What an operator is like.
+
+    Attributes:
+        kind: an ``OpKind``, or the converter's name of another operator.
+        int8_version: of TFLite's operator on int8; None for a kind that has no integer form here.
+        int16_version: of TFLite's operator on int16 activations; None where LiteRT has no such
+            kernel, or where the oracle does not know its bits.
+        channel_axis: axis of the weight that counts the output channels; None for an operator
+            without a weight. A weighted operator reads an activation, a constant weight and an
+            optional bias, in this order.
+        data: positions of the inputs that are activations; None for all of them.
+        result: where scale and zero point of a result come from.
+        fixed: scale and zero point on int8 where the specification fixes them.
+        moves: every number of a result is one of an input's: no rounding is added.
+        keeps_channels: each channel of a result depends on the same channel of its inputs alone.
+        broadcasts: two operands, of which one may be smaller.
+        limits: smallest and largest value that the operator itself lets through.
+
+    Raises:
+        ValueError: fixed parameters without ``ResultScale.FIXED``, or the other way round.
+    """
+
+    kind: str
+    int8_version: int | None = 2
+    int16_version: int | None = 3
+    channel_axis: int | None = None
+    data: tuple[int, ...] | None = (0,)
+    result: ResultScale = ResultScale.OWN
+    fixed: tuple[float, int] | None = None
+    moves: bool = False
+    keeps_channels: bool = False
+    broadcasts: bool = False
+    limits: tuple[float, float] = (-math.inf, math.inf)
+
+    def __post_init__(self) -> None:
+        if (self.fixed is not None) is not (self.result is ResultScale.FIXED):
+            raise ValueError(f"{self.kind}: fixed parameters go with a fixed result")
+
+    @property
+    def weighted(self) -> bool:
+        """Whether the second input is a constant weight."""
+        return self.channel_axis is not None
+
+    @property
+    def tied(self) -> bool:
+        """Whether inputs and results have one scale and zero point."""
+        return self.result in (ResultScale.INPUT, ResultScale.SHARED)
+
+
+_PROBABILITY = (1 / 256, -128)
+_ROWS = (
+    OperatorTraits(OpKind.CONV, 3, 4, channel_axis=0),
+    OperatorTraits(OpKind.DEPTHWISE_CONV, 3, 5, channel_axis=3, keeps_channels=True),
+    OperatorTraits(OpKind.DENSE, 4, 7, channel_axis=0),
+    OperatorTraits(OpKind.ADD, data=None, keeps_channels=True, broadcasts=True),
+    OperatorTraits(OpKind.SUB, 2, 5, data=None, keeps_channels=True, broadcasts=True),
+    OperatorTraits(OpKind.MUL, 2, None, data=None, keeps_channels=True, broadcasts=True),
+    OperatorTraits(OpKind.MEAN, keeps_channels=True),
+    OperatorTraits(OpKind.AVERAGE_POOL, result=ResultScale.INPUT, keeps_channels=True),
+    OperatorTraits(OpKind.MAX_POOL, result=ResultScale.INPUT, moves=True, keeps_channels=True),
+    OperatorTraits(OpKind.PAD, result=ResultScale.INPUT, moves=True),
+    OperatorTraits(OpKind.RESHAPE, 1, 1, result=ResultScale.INPUT, moves=True),
+    OperatorTraits(OpKind.TRANSPOSE, 2, 5, result=ResultScale.INPUT, moves=True),
+    OperatorTraits(OpKind.CONCATENATION, data=None, result=ResultScale.SHARED, moves=True),
+    OperatorTraits(OpKind.SPLIT, 2, 4, data=(1,), result=ResultScale.INPUT, moves=True),
+    OperatorTraits(OpKind.STRIDED_SLICE, 2, 1, result=ResultScale.INPUT, moves=True),
+    OperatorTraits(OpKind.RELU, 2, None, keeps_channels=True, limits=(0.0, math.inf)),
+    OperatorTraits(OpKind.RELU6, 2, None, keeps_channels=True, limits=(0.0, 6.0)),
+    OperatorTraits(
+        OpKind.LOGISTIC, 2, None, result=ResultScale.FIXED, fixed=_PROBABILITY, keeps_channels=True
+    ),
+    OperatorTraits(OpKind.HARD_SWISH, 1, None, keeps_channels=True),
+    OperatorTraits(OpKind.SOFTMAX, 2, None, result=ResultScale.FIXED, fixed=_PROBABILITY),
+)
+
+TRAITS: Mapping[str, OperatorTraits] = {row.kind: row for row in _ROWS}
+"""One row for each kind."""
+
+
+def traits_of(kind: str) -> OperatorTraits:
+    """The row of a kind; one without any integer form for a kind that is not registered."""
+    return TRAITS.get(kind) or OperatorTraits(kind, None, None)
