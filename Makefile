@@ -141,6 +141,7 @@ lint: $(READY) ## ruff, mypy --strict and the import rules
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@$(BIN)/python -m benchmarks.sources
 
 format: $(READY) ## let ruff format the code
 	$(BIN)/ruff check --fix-only .

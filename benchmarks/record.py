@@ -7,10 +7,9 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from benchmarks.sources import RESULTS, note
 from evaluation.machine import Machine, this_machine
 from foundation.atomic import write_whole
-
-RESULTS = Path(__file__).parent / "results"
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class Figure:
 
 
 def write(name: str, figures: list[Figure], machine: Machine) -> Path:
-    """Write ``results/NAME.csv``; each row names CPU, flags, versions and day."""
+    """Write ``results/NAME.csv``: a row names CPU, flags, versions, day; ``sources`` the commit."""
     where = {
         "cpu": machine.cpu,
         "flags": " ".join(machine.flags or ()),
@@ -54,6 +53,7 @@ def write(name: str, figures: list[Figure], machine: Machine) -> Path:
 
     path = RESULTS / f"{name}.csv"
     write_whole(path, put)
+    note(path.name)
     return path
 
 

@@ -103,7 +103,8 @@ def _help(path: list[str]) -> str:
 
 def _results(name: str) -> str:
     report = json.loads((HOME / _RESULTS / f"{name}.json").read_text(encoding="utf-8"))
-    lines = "\n".join(f"- {line}" for line in tables.conditions(report))
+    said = [*tables.conditions(report), _measured_at(f"{name}.json")]
+    lines = "\n".join(f"- {line}" for line in said)
     return f"\n{tables.markdown_table(report)}\n{lines}\n"
 
 
@@ -123,14 +124,23 @@ def _figures(name: str) -> str:
     last = figures[-1]
     counts = ", ".join(sorted({f["n"] for f in figures}, key=int))
     where = f"{last['cpu']} ({last['flags']}; {last['cores']} cores), {last['versions']}"
-    return "\n".join([*lines, "", f"n = {counts}; {where}; {last['date']}."])
+    measured = _measured_at(f"{name}.csv")
+    return "\n".join([*lines, "", f"n = {counts}; {where}; {last['date']}. {measured}"])
+
+
+def _measured_at(file: str) -> str:
+    """The commit that a stored result was measured at (``benchmarks.sources`` notes it)."""
+    with (HOME / _RESULTS / "sources.csv").open(newline="", encoding="utf-8") as handle:
+        commits = {row["file"]: row["commit"] for row in csv.DictReader(handle)}
+    return f"Measured at commit {commits[file]}."
 
 
 def _accuracy(_: str) -> str:
     """Every quantizer on every network, as ``make bench-accuracy`` measured them."""
     path = HOME / _RESULTS / "accuracy.csv"
     with path.open(newline="", encoding="utf-8") as handle:
-        return f"\n{accuracy_tables(csv.DictReader(handle))}\n"
+        tables_of_all = accuracy_tables(csv.DictReader(handle))
+    return f"\n{tables_of_all}\n\n{_measured_at(path.name)}\n"
 
 
 _PARTS: dict[str, Callable[[str], str]] = {

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks.record import RESULTS
+from benchmarks.sources import RESULTS, note
 from evaluation.machine import Machine
 from evaluation.result import Evaluation
 from foundation.atomic import write_whole
@@ -143,6 +143,8 @@ def merge(rows: list[Row], path: Path = TABLE) -> None:
             writer.writerows(asdict(row) for row in table)
 
     write_whole(path, put)
+    if path == TABLE:
+        note(path.name)
 
 
 def _order(row: Row) -> tuple[str, str, float, str, str, str]:
