@@ -44,10 +44,20 @@ def render_float(graph: Canonical, layout: Layout) -> Graph:
         UnsupportedError: an operator without a form in ONNX, or in this layout; names it.
     """
     written = Rendering(fused(graph), NO_PLAN, writers=FLOAT_WRITERS).whole(layout)
+    _drop_zero_biases(written)
     _merge_transposes(written)
     refuse_stray_transposes(written, layout)
     _shorten_names(written)
     return written
+
+
+def _drop_zero_biases(graph: Graph) -> None:
+    """The canonical graph gives each weight a bias, of zeros where the network has none."""
+    for node in graph.nodes:
+        if node.op_type in ("Conv", "ConvTranspose", "Gemm") and len(node.inputs) > 2:
+            bias = graph.constants.get(node.inputs[2])
+            if bias is not None and not bias.any():
+                node.inputs = node.inputs[:2]
 
 
 def _merge_transposes(graph: Graph) -> None:

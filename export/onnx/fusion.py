@@ -101,9 +101,10 @@ def _with_hard_sigmoids(graph: Graph) -> Graph:
     """``relu6(x) / 6`` as HardSigmoid of slope 1/6 and offset 0, and of offset 1/2 after ``x + 3``.
 
     Source: Howard et al. 2019, arXiv:1905.02244, section 5.2, and ONNX's HardSigmoid. The
-    converter moves the 3 into the bias of a convolution in front of it.
+    converter moves the 3 into the bias of a convolution in front of it; here it is taken out.
     """
     kept: dict[str, Op] = {op.name: op for op in graph.ops}
+    values: dict[str, np.ndarray] = {}
     for last in graph.ops:
         if (
             last.kind != OpKind.MUL
@@ -125,11 +126,22 @@ def _with_hard_sigmoids(graph: Graph) -> Graph:
         elif clip.fused is Fused.RELU6:
             options = {**clip.options, "fusedActivationFunction": 0}
             kept[clip.name] = replace(clip, options=options)
+            if _holds_three(graph, clip):
+                values[clip.inputs[2]] = graph.value(clip.inputs[2]) - np.float32(3)
+                offset = 0.5
         else:
             continue
         options = {"slope": _SIXTH, "offset": offset}
         kept[last.name] = Op(HARD_SIGMOID, (source,), last.outputs, options)
-    return graph.pruned(kept.values())
+    return graph.with_values(values).pruned(kept.values())
+
+
+def _holds_three(graph: Graph, op: Op) -> bool:
+    """Whether the 3 seems to be in a bias, where float16 would leave few bits for the rest."""
+    if not op.is_weighted or len(op.inputs) < 3 or not graph.is_constant(op.inputs[2]):
+        return False
+    bias = graph.value(op.inputs[2])
+    return bool(np.abs(bias - 3).mean() < np.abs(bias).mean())
 
 
 def _has_scalar(graph: Graph, op: Op, value: float) -> bool:

@@ -117,7 +117,7 @@ class Rendering:
         for op in self.source.ops:
             writer = self.writers.get(op.kind)
             if writer is None:
-                raise no_onnx_form(op)
+                raise no_onnx_form(op, in_int8=self.writers is WRITERS)
             writer(self, op)
         classes = self.source.tensors[self.source.output].shape[1:]
         last = self.names[self.source.output]
@@ -294,12 +294,13 @@ class Rendering:
         return self.source.tensors[op.name].shape
 
 
-def no_onnx_form(op: Op) -> UnsupportedError:
-    """The error for an operator that a file of this recipe has no form for."""
+def no_onnx_form(op: Op, *, in_int8: bool) -> UnsupportedError:
+    """The error for an operator that the files of a recipe have no form for."""
+    kind = "an int8" if in_int8 else "an"
     return UnsupportedError(
-        "every operator of a network has a form in the .onnx file of a recipe",
+        f"every operator of a network has a form in {kind} .onnx file",
         received=f"{op.kind}, which gives {op.name}",
-        remedy="replace that layer, or use another recipe",
+        remedy="replace that layer" + (", or use a float16 or dynamic recipe" * in_int8),
     )
 
 

@@ -138,6 +138,26 @@ def test_hard_sigmoid_is_one_operator(form: str) -> None:
     assert "Add" not in kinds(written)
 
 
+def test_the_three_of_a_hard_sigmoid_leaves_the_bias() -> None:
+    """float16 would keep few bits of what is added to it; as the converter hands it over."""
+    b = builder()
+    gate = b.conv("gate", "image", 4, fused=Fused.RELU6)
+    b.constant("gate.bias", b.graph().value("gate.bias") + np.float32(3))
+    sixth = b.constant("sixth", np.array(1 / 6, np.float32))
+    sigmoid = b.op(OpKind.MUL, "sigmoid", (gate, sixth), b.tensors[gate].shape, "MulOptions")
+    written = assert_alike(scored(b, sigmoid))
+    assert np.abs(written.constants["gate.bias"]).max() < 1
+
+
+def test_a_bias_of_zeros_is_not_stored() -> None:
+    b = builder()
+    last = b.conv("stem", "image", 4)
+    b.constant("stem.bias", np.zeros(4, np.float32))
+    written = assert_alike(scored(b, last))
+    assert "stem.bias" not in written.constants
+    assert "scores.bias" in written.constants
+
+
 def test_a_clip_that_others_read_stays() -> None:
     b = builder()
     gate = b.conv("gate", "image", 4, fused=Fused.RELU6)

@@ -14,7 +14,9 @@ from edgequant.pipeline import Prepared, quantize
 from edgequant.planning import Planner
 from evaluation.parity.onnx_steps import onnx_steps
 from export.onnx.check import check_graph
+from export.onnx.float_operators import FLOAT_WRITERS
 from export.onnx.graph import to_model
+from export.onnx.operators import WRITERS
 from export.onnx.render import render, require_writable
 from export.onnx.runtime import run_model
 from export.target import ArtifactCard
@@ -119,6 +121,11 @@ def test_a_slice_computes_what_the_plan_says(layout: Layout, tmp_path: Path) -> 
     path = tmp_path / "a.tflite"
     path.write_bytes(finish(render_tflite(network.graph, plan, IoType.INT8), card))
     assert sqnr_db(expected, predict(path, pictures)) > 25
+
+
+def test_every_kind_that_the_engine_plans_is_written() -> None:
+    assert set(OpKind) - set(WRITERS) == set()
+    assert set(OpKind) - set(FLOAT_WRITERS) == set()
 
 
 def test_what_is_not_written_is_said_without_a_plan() -> None:
