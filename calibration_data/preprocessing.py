@@ -221,7 +221,8 @@ class Preprocessing:
         from PIL import Image
 
         if isinstance(image, np.ndarray):
-            require_area(*image.shape[:2])
+            if image.ndim > 1:  # what has fewer axes is no image, as rgb_array says
+                require_area(*image.shape[:2])
             image = Image.fromarray(rgb_array(image))
         else:
             require_area(image.height, image.width)

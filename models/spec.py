@@ -93,11 +93,7 @@ class ModelSpec:
         if self.classes * wider > MOST_CLASSES:
             rule = f"classes, times alpha where it is above 1, are at most {MOST_CLASSES:,}"
             _refuse(rule, f"{self.classes} classes at alpha {self.alpha:g}")
-        if max(self.preprocessing.size) * wider > LARGEST_SIDE:
-            rule = (
-                f"pixels of a side, times alpha where it is above 1, are at most {LARGEST_SIDE:,}"
-            )
-            _refuse(rule, f"size {max(self.preprocessing.size)} at alpha {self.alpha:g}")
+        self._check_side(max(self.preprocessing.size))
         if self.stem_stride not in (1, 2):
             _refuse("the stride of the stem is 1 or 2", self.stem_stride)
         if self.classifier_activation not in ("linear", "softmax"):
@@ -106,6 +102,13 @@ class ModelSpec:
         if labels and len(labels) != self.classes:
             _refuse(f"{self.classes} classes need as many labels", len(labels))
 
+    def _check_side(self, size: int) -> None:
+        if size * max(self.alpha, 1.0) > LARGEST_SIDE:
+            rule = (
+                f"pixels of a side, times alpha where it is above 1, are at most {LARGEST_SIDE:,}"
+            )
+            _refuse(rule, f"size {size} at alpha {self.alpha:g}")
+
     @property
     def input_shape(self) -> tuple[int, int, int]:
         """Height, width and channels of the input."""
@@ -113,6 +116,7 @@ class ModelSpec:
 
     def resized(self, size: int) -> ModelSpec:
         """The same network for square inputs of ``size`` pixels."""
+        self._check_side(size)
         contract = self.preprocessing
         short_side = contract.resize_short_side
         if short_side is not None:

@@ -92,7 +92,9 @@ def test_a_class_folder_that_cannot_be_read_is_refused(
         return scan(path)
 
     monkeypatch.setattr(os, "scandir", refused)
-    with pytest.raises(InvalidInputError, match=r"class folder can be read.*bee.*Permission"):
+    with pytest.raises(
+        InvalidInputError, match=r"class folder of a dataset.*bee.*Permission"
+    ):
         open_dataset(str(tmp_path))
 
 
