@@ -276,7 +276,7 @@ def test_moments_of_shards_add_up() -> None:
         whole = moments(op, graph, pairs, 9)
         shards = moments(op, graph, pairs[:1], 9).joined(moments(op, graph, pairs[1:], 9))
         assert whole.count == shards.count
-        for name in ("own", "lost", "missed", "quantized", "exact"):
+        for name in ("input_products", "loss_products", "losses", "inputs", "float_inputs"):
             found = getattr(whole, name)
             rounding = 1e-6 * np.abs(found).max()  # products are sums of float32
             np.testing.assert_allclose(found, getattr(shards, name), atol=rounding)
@@ -294,7 +294,7 @@ def test_moments_are_those_of_the_integers_numbers() -> None:
         found = moments(op, graph, [(exact, integers)], 9, params)
         wanted = moments(op, graph, [(exact, numbers)], 9)
         assert found.count == wanted.count
-        for name in ("own", "lost", "missed", "quantized", "exact"):
+        for name in ("input_products", "loss_products", "losses", "inputs", "float_inputs"):
             value = getattr(wanted, name)
             rounding = 1e-6 * np.abs(value).max()
             np.testing.assert_allclose(getattr(found, name), value, atol=rounding)
