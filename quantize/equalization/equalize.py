@@ -27,7 +27,7 @@ from quantize.ranges.extremes import Extremes
 from quantize.recipes import Granularity
 
 SMALLEST_FACTOR = 2.0**-14
-"""Smallest factor: channels that span less than this share of the widest are scaled up no further."""
+"""Smallest factor: channels that span less than this share of the widest are scaled up no more."""
 
 BOUND = 6.0
 """Bound of ReLU6."""

@@ -88,12 +88,6 @@ def wide_biases(
     }
 
 
-def wide_share(activations: Mapping[str, QuantParams]) -> float:
-    """Share of the quantized activations that are int16, 0 to 1."""
-    wide = sum(params.dtype is IntType.INT16 for params in activations.values())
-    return wide / len(activations) if activations else 0.0
-
-
 def check_wide(graph: Graph, float_ops: tuple[str, ...], names: tuple[str, ...]) -> None:
     """Refuse operators that cannot be in int16x8; see ``widened``."""
     wide = frozenset(names)

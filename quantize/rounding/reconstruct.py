@@ -94,7 +94,7 @@ class Lockstep:
         return self.constants
 
     def _chunk_count(self, count: int) -> int:
-        """Number of chunks: even, so that every other one makes a half; one image alone is in both."""
+        """Number of chunks: even, so that every other one is a half; a single image is in both."""
         largest = 4 * max(int(np.prod(self.graph.tensors[n].shape)) for n in self.graph.activations)
         size = min(LARGEST_CHUNK, max(1, CHUNK_BYTES // largest))
         return min(count, 2 * -(-count // (2 * size)))

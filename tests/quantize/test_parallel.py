@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from foundation.threads import cores
-from quantize.equalization.pairing import _matched
+from quantize.equalization.pairing import _greedy_pairs
 from quantize.parallel import in_parallel, one_blas_thread
 
 
@@ -74,4 +74,4 @@ def test_pairs_are_the_greedy_ones(seed: int) -> None:
         partner = sorted(free)[int(np.argmin(costs))]
         free.remove(partner)
         wanted += [first, partner]
-    assert _matched(shares).tolist() == wanted
+    assert _greedy_pairs(shares).tolist() == wanted

@@ -1,4 +1,4 @@
-"""One thing quantized at a time, against the whole network run anew."""
+"""Sensitivity of single layers, against a run of the whole changed network."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from quantize.engine import make_plan, settled
 from quantize.plans.plan import PlannedNetwork
 from quantize.plans.simulate import float_share, simulated
 from quantize.recipes import Optimization, PlanSettings
+from quantize.sensitivity.changes import solved_alone
 from quantize.sensitivity.mixed_precision import Noise, growing
-from quantize.sensitivity.ranking import INPUT_KIND, LabelledImages, sensitivity, solved_alone
+from quantize.sensitivity.ranking import INPUT_KIND, LabelledImages, sensitivity
 from tests.network.graphs import Builder, bottlenecks, calibration, images, sliced, sqnr_db
 
 REQUEST = PlanSettings(optimization=Optimization.FAST)
