@@ -20,8 +20,8 @@ from foundation.errors import InvalidInputError
 from network.operators import Fused
 
 SMALLEST_SPAN = 1e-6
-"""Narrower ranges are widened to this span, so that a constant zero has a scale (the converter's own
-bound, ``ExpandVerySmallRange`` in tensorflow/compiler/mlir/lite/quantization)."""
+"""Narrower ranges are widened to this span, so that a constant zero has a scale (the bound of the
+converter, ``ExpandVerySmallRange`` in tensorflow/compiler/mlir/lite/quantization)."""
 
 SMALLEST_RELATIVE_SCALE = 2.0**-24
 """Smallest scale of a channel relative to the widest channel's: float32 resolves no smaller one."""
@@ -119,11 +119,11 @@ class QuantParams:
     def dequantize(
         self, integers: np.ndarray, precision: type[np.floating[Any]] = np.float32
     ) -> np.ndarray:
-        """``scale * (integers - zero_point)``, in single precision as LiteRT's DEQUANTIZE by default.
+        """``scale * (integers - zero_point)``, as LiteRT's DEQUANTIZE.
 
         Args:
             integers: integers of any shape that has ``axis``.
-            precision: type of the product and the result.
+            precision: type of the product; single as in the kernel, double for biases.
 
         Returns:
             Numbers of type ``precision``, same shape.

@@ -263,7 +263,7 @@ def _child(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, source: str) -> None
     [
         ("raise SystemExit('no room on the left')", "exit code 1 (no room on the left)"),
         ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "ended by signal 9"),
-        ("raise SystemExit(3)", "exit code 3 (nothing said)"),
+        ("raise SystemExit(3)", "exit code 3 (no message)"),
     ],
 )
 def test_a_child_that_fails_is_one_sentence_and_leaves_nothing(
