@@ -133,7 +133,7 @@ def _ending(code: int, log: Path) -> str:
 def _merged(
     graph: Graph, plan: QuantizationPlan, trained: Trained, settings: QatSettings
 ) -> QuantizationPlan:
-    """Plan with the trained integers; with a note and its own ones where training gained nothing."""
+    """Plan with the trained integers; where training gained nothing, the plan with a note."""
     story = {
         "epochs": settings.epochs,
         "learning_rate": settings.learning_rate,

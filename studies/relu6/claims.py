@@ -1,4 +1,4 @@
-"""What the results say, in sentences whose figures and words both come from the rows.
+"""Claims from the results, in sentences whose figures and words both come from the rows.
 
 ``docs/why-relu6.md`` and the page are made of these; nothing in them is written by hand that a
 figure decides.
@@ -35,21 +35,21 @@ from studies.relu6.results import ContrastRow, Results
 from studies.relu6.summing import BEFORE_ENGINE
 
 COLLAPSE = 10.0
-"""Percentage points that are called a collapse."""
+"""Drop in percentage points from which on it is called a collapse."""
 
 NOTABLE = 1.0
-"""Percentage points below which a drop is called small."""
+"""Drop in percentage points below which it is called small."""
 
 
 def size_of(drop: float) -> str:
-    """A drop in a word."""
+    """Word for the size of a drop."""
     if drop >= COLLAPSE:
         return "a collapse"
     return "a loss" if drop >= NOTABLE else "a small loss" if drop > 0 else "no loss"
 
 
 def summary(results: Results) -> str:
-    """The answers to the three claims, a paragraph each."""
+    """Answers to the three claims, one paragraph each."""
     look = Lookup(results)
     worst = max(OTHERS, key=lambda kind: look.drop(kind).drop)
     steepest = max(OTHERS, key=lambda kind: look.drop(kind, 4).drop)
@@ -76,7 +76,7 @@ def summary(results: Results) -> str:
 
 
 def bad_image_clause(look: Lookup) -> str:
-    """One calibration image that was not normalized: who loses what at 8 bits."""
+    """Effect of one calibration image that was not normalized, at 8 bits."""
     rows = {k: look.broken(k, "bad image", 1.0, ranges=MIN_MAX) for k in ACTIVATION_KINDS}
     worst = max(rows, key=lambda kind: rows[kind].drop)
     least = min(rows, key=lambda kind: rows[kind].drop)
@@ -88,12 +88,12 @@ def bad_image_clause(look: Lookup) -> str:
 
 
 def verdict_at(look: Lookup, kind: str, bits: int, ranges: str, weights: str = PER_CHANNEL) -> str:
-    """How a kind's drop compares with ReLU6's in one setting."""
+    """Comparison of a kind's drop with ReLU6's in one setting."""
     return verdict(look.contrast(kind, bits, ranges, weights), NAMES[kind], NAMES[USUAL])
 
 
 def percentile_clause(look: Lookup, bits: int) -> str:
-    """What ranges by percentile make of the same bits."""
+    """Effect of ranges by percentile at the same number of bits."""
     parts = [f"{NAMES[k]} {dropped(look.drop(k, bits, PERCENTILE))}" for k in ACTIVATION_KINDS]
     return f"With ranges by percentile the losses at {bits} bits are {listed(parts)} points."
 
@@ -133,7 +133,7 @@ def ablation_clause(look: Lookup) -> str:
 
 
 def _cost(row: ContrastRow) -> str:
-    """A float error beside ReLU6's."""
+    """Comparison of a kind's float error with ReLU6's."""
     by = within(abs(row.more), *sorted((abs(row.low), abs(row.high))))
     if row.low > 0:
         return f"costs {by} points of accuracy"
@@ -287,7 +287,7 @@ def calibration(results: Results) -> str:
 
 
 def breaking(results: Results) -> str:
-    """The collapses made on purpose, and their repairs."""
+    """Collapses made on purpose, and their repairs."""
     look = Lookup(results)
     strongest = max(
         (row for row in results.breaking if row.what == "outlier, all free" and row.bits == 8),
@@ -322,7 +322,7 @@ def breaking(results: Results) -> str:
 
 
 def _tuned(look: Lookup) -> str:
-    """What an epoch with ReLU6 in another activation's place repairs."""
+    """Repair by an epoch of training with ReLU6 instead of another activation."""
     parts = []
     for tuned in TUNED:
         kind, began = tuned.name, tuned.before.name
@@ -338,7 +338,7 @@ def _tuned(look: Lookup) -> str:
 
 
 def costs(results: Results) -> str:
-    """Where ReLU6 costs accuracy or does not help: every comparison that says so."""
+    """All comparisons in which ReLU6 costs accuracy or does not help."""
     look = Lookup(results)
     lines = []
     for kind in OTHERS:
@@ -385,4 +385,4 @@ PARTS: Mapping[str, Callable[[Results], str]] = {
     "breaking": breaking,
     "costs": costs,
 }
-"""Parts of sentences, by the names that the docs use."""
+"""Functions that write the paragraphs, by the names in the docs."""

@@ -82,7 +82,7 @@ def ladder(results: Results) -> Table:
 
 
 def files(results: Results) -> Table:
-    """Real files beside their simulation."""
+    """Real files and their simulation."""
     look = Lookup(results)
     rows: list[tuple[Cell | str, ...]] = []
     for kind in ACTIVATION_KINDS:
@@ -216,7 +216,7 @@ def half(results: Results) -> Table:
 
 
 def collapses(results: Results) -> Table:
-    """The strongest of each kind of collapse at 8 bits, and its repairs."""
+    """Strongest collapse of each kind at 8 bits, and its repairs."""
     strongest: dict[tuple[str, str], float] = {}
     for row in results.breaking:
         if row.bits == INT8_BITS:
@@ -268,7 +268,7 @@ def _broken(caption: str, found: Iterable[DropRow]) -> Table:
 
 
 def spiral(results: Results) -> Table:
-    """What ReLU leaves of the spiral."""
+    """What survives of the spiral after ReLU."""
     rows: Rows = tuple(
         (
             Cell(str(row.dimensions), row.dimensions),

@@ -162,11 +162,11 @@ def test_pairs_of_trained_weights_still_cannot_saturate(
         assert pair_reach(rows, neighbours(integers.shape)).max() <= 128
 
 
-def test_sums_over_the_limit_are_taken_back_and_others_kept() -> None:
+def test_weights_of_saturating_pairs_return_to_the_plan_and_others_do_not() -> None:
     safe = np.array([[60.0, 60.0, 10.0, -20.0]])
     trained = np.array([[70.0, 62.0, 11.0, -21.0]])
-    held = qat._held_to_sums(trained, safe, (1, 1, 1, 4))
-    assert held.tolist() == [[60.0, 60.0, 11.0, -21.0]]
+    integers = qat._without_saturation(trained, planned, (1, 1, 1, 4))
+    assert integers.tolist() == [[60.0, 60.0, 11.0, -21.0]]
 
 
 def test_a_plan_that_cannot_be_bettered_stays_with_a_note(
