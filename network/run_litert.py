@@ -109,7 +109,7 @@ class _Writing:
         )
 
 
-def part(
+def network_of(
     graph: Graph,
     ops: Sequence[Op],
     *,

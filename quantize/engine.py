@@ -115,7 +115,7 @@ def make_plan(
         frozenset(settings.float_ops),
     )
     with one_blas_thread():
-        constants = lockstep.run(prepared.kept, advance)
+        constants = lockstep.run(prepared.images, advance)
     constants |= wide_biases(scaled, params, constants, settings.wide_ops)
     constants |= _elementwise_constants(scaled, params, settings.float_ops)
 
@@ -139,14 +139,14 @@ class Settled:
     Attributes:
         graph: canonical, equalized.
         params: parameters of every activation, by name.
-        kept: images to round layers on, float32 ``[images, height, width, 3]``, spread evenly over
+        images: images to round layers on, float32 ``[n, height, width, 3]``, spread evenly over
             the set; with their mirror images where the effort says so.
         notes: sentences that the user must know.
     """
 
     graph: Graph
     params: Mapping[str, QuantParams]
-    kept: np.ndarray
+    images: np.ndarray
     notes: tuple[str, ...]
 
 
@@ -155,7 +155,7 @@ def _story(settings: PlanSettings, prepared: Settled, count: int) -> dict[str, A
     effort = EFFORTS[settings.optimization]
     return {
         "calibration_images": count,
-        "rounding_images": len(prepared.kept),
+        "rounding_images": len(prepared.images),
         "positions": effort.positions,
         "sweeps": effort.sweeps,
         "narrowings": list(effort.narrowings),
@@ -196,12 +196,12 @@ def settled(
         ranges |= observed_ranges(scaled, checked(images.batches(), shape), settings.ranges)
     elif effort.judges:
         enough = max(effort.judges, JUDGED_BYTES // image_bytes)  # small images show less
-        judges = measured.kept[spread(len(measured.kept), enough)]
+        judges = measured.images[spread(len(measured.images), enough)]
         ranges = narrowed(scaled, ranges, judges, advance)
 
     params = activation_params(scaled, ranges, contract)
-    kept = with_mirrored(measured.kept, most) if effort.mirrored else measured.kept
-    return Settled(scaled, params, kept, tuple(measured.notes()))
+    rounded_on = with_mirrored(measured.images, most) if effort.mirrored else measured.images
+    return Settled(scaled, params, rounded_on, tuple(measured.notes()))
 
 
 def layer_settings(settings: PlanSettings) -> LayerSettings:

@@ -54,13 +54,13 @@ class FloatPass:
         spans: extremes over all images, by activation.
         typical: mean of the extremes of BATCH images at a time; rare values hardly count.
         disagreement: mean relative difference of the ranges of two halves; None for one batch.
-        kept: images to round layers on, float32, spread evenly over the set.
+        images: images to round layers on, float32, spread evenly over the set.
     """
 
     spans: dict[str, Extremes]
     typical: dict[str, Extremes]
     disagreement: float | None
-    kept: np.ndarray = field(repr=False)
+    images: np.ndarray = field(repr=False)
 
     def notes(self) -> Iterator[str]:
         """Sentences that the user must know."""
@@ -84,7 +84,7 @@ class FloatPass:
 def float_pass(
     graph: Graph,
     images: CalibrationImages,
-    keep: int,
+    most: int,
     ranged: int,
     advance: Callable[[int], None] = lambda _: None,
 ) -> FloatPass:
@@ -93,16 +93,16 @@ def float_pass(
     Args:
         graph: canonical.
         images: images to calibrate on.
-        keep: largest number of images to keep.
+        most: largest number of images to round layers on.
         ranged: largest number of images to run; evenly spread ones if there are more.
         advance: called with each number of images that are done.
 
     Raises:
         InvalidInputError: no image, images of another size, or NaN in images or activations.
     """
-    numbers = spread(images.count, max(ranged, keep))
-    wanted = frozenset(spread(len(numbers), keep).tolist())
-    kept: list[np.ndarray] = []
+    numbers = spread(images.count, max(ranged, most))
+    wanted = frozenset(spread(len(numbers), most).tolist())
+    chosen: list[np.ndarray] = []
     done = 0
 
     def counted_batches() -> Iterator[np.ndarray]:
@@ -110,7 +110,7 @@ def float_pass(
         for batch in checked(images.of(numbers), graph.tensors[graph.input].shape[1:]):
             for start in range(0, len(batch), BATCH):
                 small = batch[start : start + BATCH]
-                kept.extend(small[i] for i in range(len(small)) if done + i in wanted)
+                chosen.extend(small[i] for i in range(len(small)) if done + i in wanted)
                 done += len(small)
                 yield small
                 advance(len(small))
@@ -131,9 +131,9 @@ def float_pass(
         )
     typical = {name: span.times(1 / batches) for name, span in total.items()}
     if halves[1] is None:
-        return FloatPass(halves[0], typical, None, np.stack(kept))
+        return FloatPass(halves[0], typical, None, np.stack(chosen))
     disagreement = _disagreement(halves[0], halves[1])
-    return FloatPass(joined(halves[0], halves[1]), typical, disagreement, np.stack(kept))
+    return FloatPass(joined(halves[0], halves[1]), typical, disagreement, np.stack(chosen))
 
 
 def spread(count: int, most: int) -> np.ndarray:
@@ -153,14 +153,14 @@ def _disagreement(first: Mapping[str, Extremes], second: Mapping[str, Extremes])
     return float(np.mean(gaps)) if gaps else 0.0
 
 
-def with_mirrored(kept: np.ndarray, most: int) -> np.ndarray:
+def with_mirrored(images: np.ndarray, most: int) -> np.ndarray:
     """Images and their mirror images, ``most`` in all at most; evenly spread ones of more.
 
     Between the two copies of an image second moments differ enough to stand for new images.
     """
-    count = min(len(kept), most - len(kept))
-    numbers = spread(len(kept), max(count, 0))
-    return np.concatenate([kept, kept[numbers, :, ::-1]])
+    count = min(len(images), most - len(images))
+    numbers = spread(len(images), max(count, 0))
+    return np.concatenate([images, images[numbers, :, ::-1]])
 
 
 def checked(batches: Iterable[np.ndarray], shape: tuple[int, ...]) -> Iterator[np.ndarray]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from network.affine import params_from_range
 from network.graph import Graph
-from network.run_litert import Network, part, rounding
+from network.run_litert import Network, network_of, rounding
 from network.run_tensorflow import schedule
 from quantize.parallel import in_parallel
 from quantize.ranges.activations import Range, known_a_priori, tied
@@ -50,9 +50,11 @@ def narrowed(
     groups = {root: [n for n in roots if roots[n] == root] for root in roots.values()}
     chosen = dict(ranges)
     chunks = [{graph.input: chunk} for chunk in np.array_split(images, -(-len(images) // CHUNK))]
-    exact = _scores(part(graph, graph.ops), chunks)
+    exact = _scores(network_of(graph, graph.ops), chunks)
     for position, (op, spent) in enumerate(schedule(graph)):
-        for values, results in zip(chunks, in_parallel(part(graph, [op]).run, chunks), strict=True):
+        for values, results in zip(
+            chunks, in_parallel(network_of(graph, [op]).run, chunks), strict=True
+        ):
             values.update(zip(op.outputs, results, strict=True))
             for name in spent:
                 del values[name]
@@ -60,7 +62,7 @@ def narrowed(
             if len(groups[roots[name]]) > 1 or name == graph.output:
                 continue  # the largest scores are the ones that matter
             if not known_a_priori(op) and name in chunks[0]:
-                rest = part(graph, graph.ops[position + 1 :])
+                rest = network_of(graph, graph.ops[position + 1 :])
                 candidates = [ranges[name].times(share) for share in SHARES]
                 chosen[name] = _choose(graph, rest, chunks, name, candidates, exact)
         advance(1)

@@ -15,7 +15,7 @@ import numpy as np
 from network.affine import QuantParams
 from network.graph import Graph, Op
 from network.operators import OpKind
-from network.run_litert import part
+from network.run_litert import network_of
 from network.run_tensorflow import schedule
 from quantize.parallel import in_parallel
 from quantize.plans.plan import IntegerConstant
@@ -120,12 +120,12 @@ class Lockstep:
 
     def _float_step(self, op: Op) -> list[list[np.ndarray]]:
         """Compute an operator in the float network: its outputs, chunk by chunk."""
-        step = part(self.graph, [op])
+        step = network_of(self.graph, [op])
         return [step.run(chunk) for chunk in _chunks(self.exact)]
 
     def _integer_step(self, op: Op) -> None:
         """Compute an operator in the quantized network."""
-        step = part(self.graph, [op], value=self._decided, params=self.params)
+        step = network_of(self.graph, [op], value=self._decided, params=self.params)
         self._store(self.integers, op, list(in_parallel(step.run, _chunks(self.integers))))
 
     @staticmethod

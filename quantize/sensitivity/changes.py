@@ -80,7 +80,7 @@ def solved_alone(
     """
     graph, effort = settled.graph, EFFORTS[settings.optimization]
     layer = layer_settings(settings)
-    values: dict[str, np.ndarray] = {graph.input: settled.kept}
+    values: dict[str, np.ndarray] = {graph.input: settled.images}
     solved: dict[str, Solved] = {}
     for op, spent in schedule(graph):
         if op.is_weighted and op.name not in settings.float_ops:

@@ -163,30 +163,30 @@ def bits(results: Results) -> str:
     look = Lookup(results)
     lines = []
     for ranges in (MIN_MAX, PERCENTILE):
-        said = [verdict_at(look, kind, 4, ranges) for kind in OTHERS]
-        lines.append(f"At 4 bits with {ranges} ranges: {'; '.join(said)}.")
-    fixed, seen = look.drop(USUAL, 4, FIXED), look.drop(USUAL, 4, MIN_MAX)
-    word = "more" if fixed.drop > seen.drop else "less"
+        verdicts = [verdict_at(look, kind, 4, ranges) for kind in OTHERS]
+        lines.append(f"At 4 bits with {ranges} ranges: {'; '.join(verdicts)}.")
+    fixed, measured = look.drop(USUAL, 4, FIXED), look.drop(USUAL, 4, MIN_MAX)
+    word = "more" if fixed.drop > measured.drop else "less"
     lines.append(
         f"ReLU6 with its fixed [0, 6] loses {dropped(fixed)} points at 4 bits, {word} than the "
-        f"{dropped(seen)} with the range that calibration saw: "
+        f"{dropped(measured)} with the range measured in calibration: "
         + (
             "the fixed range is the wider one, and its steps the coarser."
-            if fixed.drop > seen.drop
+            if fixed.drop > measured.drop
             else "calibration adds nothing to the bound."
         )
         + (
             " The intervals overlap."
-            if max(fixed.drop_low, seen.drop_low) <= min(fixed.drop_high, seen.drop_high)
+            if max(fixed.drop_low, measured.drop_low) <= min(fixed.drop_high, measured.drop_high)
             else ""
         )
     )
     for kind in ("swish", "hard_swish"):
         every, fused = look.drop(kind, 4), look.drop(kind, 4, where=FUSED)
         lines.append(
-            f"An int8 file rounds {NAMES[kind]}'s input as a tensor of its own"
+            f"An int8 file rounds {NAMES[kind]}'s input as a separate tensor"
             f"{' and its sigmoid too' if kind == 'swish' else ''}; if only results were rounded, "
-            f"{NAMES[kind]} would lose {dropped(fused)} points at 4 bits in place of "
+            f"{NAMES[kind]} would lose {dropped(fused)} points at 4 bits instead of "
             f"{dropped(every)}."
         )
     return "\n\n".join(lines)
@@ -195,12 +195,12 @@ def bits(results: Results) -> str:
 def files(results: Results) -> str:
     """The simulation beside real files at 8 bits, and the engine."""
     look = Lookup(results)
-    apart = {
+    differences = {
         (k, w): abs(look.drop(k, weights=w).top1 - look.file(k, w).top1)
         for k in ACTIVATION_KINDS
         for w in (PER_CHANNEL, PER_TENSOR)
     }
-    (kind, weights), most = max(apart.items(), key=lambda item: item[1])
+    (kind, weights), most = max(differences.items(), key=lambda item: item[1])
     plain = {k: look.file(k, PER_CHANNEL, BEFORE_ENGINE) for k in ACTIVATION_KINDS}
     engine = {k: look.file(k, PER_CHANNEL, ENGINE) for k in ACTIVATION_KINDS}
     gains = [f"{NAMES[k]} {plain[k].sqnr:.1f} to {engine[k].sqnr:.1f} dB" for k in ACTIVATION_KINDS]
@@ -252,17 +252,17 @@ def why(results: Results) -> str:
     ]
     lost = [f"{NAMES[k]} {row.lost_bits:.1f}" for k, row in rows.items()]
     clipping = (
-        f" Percentile ranges trade rounding for clipping: signal to clipping noise and to "
-        f"rounding noise are {listed(cut)}."
+        f" Percentile ranges trade rounding for clipping: the signal-to-noise ratios of clipping "
+        f"and of rounding are {listed(cut)}."
         if cut
         else ""
     )
     return (
         f"With ranges from smallest to largest value the step of the non-linear activations is "
-        f"on average {listed(steps)}, and each tensor's own rounding leaves {listed(noise)}; in "
-        f"the quantized network, where the noise of all layers adds up, {listed(through)} are "
-        f"left.{clipping}\n\nA range belongs to a whole tensor, and its widest channel sets it: "
-        f"the middle channel leaves {listed(lost)} bits of the 8 unused."
+        f"on average {listed(steps)}, and the signal-to-noise ratio of a tensor that alone is "
+        f"rounded is {listed(noise)}; in the quantized network, where the noise of all layers adds up, it "
+        f"is {listed(through)}.{clipping}\n\nA range belongs to a whole tensor, and its widest "
+        f"channel determines it: the median channel leaves {listed(lost)} bits of the 8 unused."
     )
 
 
@@ -362,7 +362,7 @@ def costs(results: Results) -> str:
     ahead = compared - undecided - sum("loses" in line for line in lines)
     head = (
         f"Of {compared} comparisons of a drop with ReLU6's, {ahead} say that ReLU6 loses less, "
-        f"{undecided} say nothing at 95 %, and {compared - ahead - undecided} say that it loses "
+        f"{undecided} are undecided at 95 %, and {compared - ahead - undecided} say that it loses "
         "more."
     )
     return "\n".join([head, "", *(f"- {line}" for line in lines)])

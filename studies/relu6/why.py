@@ -118,33 +118,33 @@ def losses_of(
         images: float32 ``[n, h, w, 3]``.
     """
     losses = dict.fromkeys(chosen, Loss())
-    for part in batches(images):
+    for batch in batches(images):
         floats: dict[str, np.ndarray] = {}
         integers: dict[str, np.ndarray] = {}
-        run(graph, part, _keeping(floats))
-        step = rounding(chosen)
+        run(graph, batch, _recording(floats))
+        round_value = rounding(chosen)
 
-        def keep(name: str, value: Any, into: dict[str, np.ndarray] = integers) -> Any:
-            given = step(name, value)  # noqa: B023
-            into[name] = np.asarray(given)
-            return given
+        def record(name: str, value: Any, into: dict[str, np.ndarray] = integers) -> Any:
+            result = round_value(name, value)  # noqa: B023
+            into[name] = np.asarray(result)
+            return result
 
-        run(rounded, part, keep)
+        run(rounded, batch, record)
         for name, grid in chosen.items():
-            apart = np.square(floats[name].astype(np.float64) - integers[name]).sum()
+            through = np.square(floats[name].astype(np.float64) - integers[name]).sum()
             before = losses[name]
             losses[name] = Loss(
-                before.own + noise_of(floats[name], grid), before.through + float(apart)
+                before.own + noise_of(floats[name], grid), before.through + float(through)
             )
     return losses
 
 
-def _keeping(into: dict[str, np.ndarray]) -> Any:
-    def keep(name: str, value: Any) -> Any:
+def _recording(into: dict[str, np.ndarray]) -> Any:
+    def record(name: str, value: Any) -> Any:
         into[name] = np.asarray(value)
         return value
 
-    return keep
+    return record
 
 
 def _rows(

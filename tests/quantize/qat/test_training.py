@@ -163,7 +163,7 @@ def test_pairs_of_trained_weights_still_cannot_saturate(
 
 
 def test_weights_of_saturating_pairs_return_to_the_plan_and_others_do_not() -> None:
-    safe = np.array([[60.0, 60.0, 10.0, -20.0]])
+    planned = np.array([[60.0, 60.0, 10.0, -20.0]])
     trained = np.array([[70.0, 62.0, 11.0, -21.0]])
     integers = qat._without_saturation(trained, planned, (1, 1, 1, 4))
     assert integers.tolist() == [[60.0, 60.0, 11.0, -21.0]]
