@@ -260,9 +260,10 @@ def why(results: Results) -> str:
     return (
         f"With ranges from smallest to largest value the step of the non-linear activations is "
         f"on average {listed(steps)}, and the signal-to-noise ratio of a tensor that alone is "
-        f"rounded is {listed(noise)}; in the quantized network, where the noise of all layers adds up, it "
-        f"is {listed(through)}.{clipping}\n\nA range belongs to a whole tensor, and its widest "
-        f"channel determines it: the median channel leaves {listed(lost)} bits of the 8 unused."
+        f"rounded is {listed(noise)}; in the quantized network, where the noise of all layers adds "
+        f"up, it is {listed(through)}.{clipping}\n\nA range belongs to a whole tensor, and its "
+        f"widest channel determines it: the median channel leaves {listed(lost)} of the 8 bits "
+        f"unused."
     )
 
 

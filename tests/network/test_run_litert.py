@@ -1,4 +1,4 @@
-"""Operators and networks in LiteRT compute what TensorFlow does, from floats or from integers."""
+"""Operators and networks in LiteRT compute the same as TensorFlow, from floats or integers."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ def test_a_network_made_hard_is_quantized_as_well_as_the_easy_one() -> None:
 
 
 def test_operators_in_float_fit_the_equalized_integers_around_them() -> None:
-    """The plan carries their equalized weights: the graph's own would break the stream."""
+    """The plan contains their equalized weights: those of the graph would break the stream."""
     graph = unbalanced(bottlenecks(3), 3)
     request = replace(FAST, float_ops=("project_1", "expand_2"))
     network = planned(graph, request)
@@ -283,7 +283,7 @@ def test_moments_of_shards_add_up() -> None:
 
 
 def test_moments_are_those_of_the_integers_numbers() -> None:
-    """Integers with a zero point, padded and sampled, count as the numbers they stand for."""
+    """Integers with a zero point, padded and sampled, have the moments of their real numbers."""
     graph, params = bottlenecks(0), QuantParams((0.02,), (-7,))
     rng = np.random.default_rng(2)
     for op in graph.weighted:
@@ -318,7 +318,7 @@ def test_moments_that_are_indefinite_leave_the_weight_as_it_is() -> None:
 
 
 def test_the_pull_is_what_least_squares_needs() -> None:
-    """With all positions, weight + pull / covariance gives the float outputs best."""
+    """With all positions, weight + pull / covariance is the least squares weight."""
     graph = bottlenecks(0)
     rng = np.random.default_rng(3)
     op = next(op for op in graph.weighted if op.name == "expand_1")

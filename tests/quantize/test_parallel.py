@@ -1,4 +1,4 @@
-"""Threads change who computes, never what comes out or in which order."""
+"""Threads change neither the results nor their order."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_blas_has_one_thread_inside_and_its_own_number_again_outside() -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_pairs_are_the_greedy_ones(seed: int) -> None:
-    """The sparse search finds the pairs of the plain one."""
+    """The sparse search finds the same pairs as the full one."""
     shares = np.random.default_rng(seed).random((12, 40)).astype(np.float32) ** 3
     free = list(np.argsort(-np.square(shares).sum(axis=1), kind="stable"))
     wanted = []

@@ -1,4 +1,4 @@
-"""Operators in int16x8: which activations become int16, with which scales, and what is refused."""
+"""Operators in int16x8: the activations that become int16, their scales, and refusals."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ def plan(graph: Graph) -> QuantizationPlan:
 
 @pytest.fixture(scope="module")
 def rough(plan: QuantizationPlan) -> QuantizationPlan:
-    """The plan with integers that are up to four steps off, as bad rounding would leave them."""
+    """Plan whose integers are up to four steps off, as after bad rounding."""
     rng = np.random.default_rng(3)
     constants = dict(plan.constants)
     for name in ("w1", "w2", "w3"):
@@ -113,7 +113,7 @@ def rough(plan: QuantizationPlan) -> QuantizationPlan:
 
 @pytest.fixture(scope="module")
 def better(graph: Graph, rough: QuantizationPlan) -> tuple[QuantizationPlan, list[int]]:
-    """The rough plan trained, and what was told of the progress."""
+    """The rough plan after training, and the reported progress."""
     told: list[int] = []
     return trained_plan(graph, rough, images(), SHORT, told.append), told
 
@@ -249,7 +249,7 @@ def test_weights_pass_through_tf_keras_both_ways_unchanged(
 
 
 def _child(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, source: str) -> None:
-    """Put another program in the place of the training."""
+    """Replace the training by another program."""
     room = tmp_path / "quantize" / "qat"
     room.mkdir(parents=True)
     (room.parent / "__init__.py").touch()

@@ -131,7 +131,7 @@ def test_nothing_seen_is_told() -> None:
 
 
 def outliers():
-    """A hundred thousand values around 0, and three far out."""
+    """100,000 values around 0, and three outliers."""
     values = np.random.default_rng(3).normal(size=100_000).astype(np.float32)
     values[:3] = (40.0, -50.0, 45.0)
     return values.reshape(10, -1, 1)

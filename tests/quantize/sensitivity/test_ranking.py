@@ -79,7 +79,7 @@ def test_drop_is_counted_against_the_labels() -> None:
 
 
 def test_a_bad_layer_comes_first_and_goes_to_float_first() -> None:
-    """One weight that meets next to nothing takes the scale of the layer that holds it."""
+    """One large weight, whose input is always 0, makes the scale of its layer too coarse."""
     graph = bottlenecks(6)
     weight = graph.value("project_2.weight").copy()
     weight[:, :, :, 0] = 300.0
