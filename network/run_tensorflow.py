@@ -58,36 +58,38 @@ def constants(graph: Graph, op: Op, values: Mapping[str, Any]) -> list[Any]:
     ]
 
 
-Seen = Callable[[str, Any], Any]
+Replacement = Callable[[str, Any], Any]
 """Called with each activation's name and value, the input first; its result replaces the value."""
 
 
-def forward(graph: Graph, image: Any, seen: Seen | None = None) -> tf.Tensor:
+def forward(graph: Graph, image: Any, replaced: Replacement | None = None) -> tf.Tensor:
     """Run the graph on a batch, eagerly or while TensorFlow traces.
 
     Args:
         graph: canonical.
         image: float32 tensor ``[batch, height, width, 3]``.
-        seen: called with each activation; its result replaces the activation. None replaces none.
+        replaced: called with each activation; its result replaces the activation. None keeps all.
 
     Returns:
         Scores, float32 ``[batch, classes]``.
     """
-    values: dict[str, Any] = {graph.input: image if seen is None else seen(graph.input, image)}
+    values: dict[str, Any] = {
+        graph.input: image if replaced is None else replaced(graph.input, image)
+    }
     for op, spent in schedule(graph):
         results = run_op(op, graph, constants(graph, op, values))
         for name, value in zip(op.outputs, results, strict=True):
-            values[name] = value if seen is None else seen(name, value)
+            values[name] = value if replaced is None else replaced(name, value)
         for name in spent:
             del values[name]
     return values[graph.output]
 
 
-def run(graph: Graph, images: np.ndarray, seen: Seen | None = None) -> np.ndarray:
+def run(graph: Graph, images: np.ndarray, replaced: Replacement | None = None) -> np.ndarray:
     """``forward`` on arrays: float32 ``[batch, height, width, 3] -> [batch, classes]``."""
     import tensorflow as tf
 
-    return np.asarray(forward(graph, tf.constant(images), seen))
+    return np.asarray(forward(graph, tf.constant(images), replaced))
 
 
 def quantized(value: Any, params: QuantParams) -> tf.Tensor:

@@ -26,10 +26,10 @@ from quantize.rounding.second_order import LIMIT, Layer, damped, neighbours, pai
 RIDGE = 1e-2
 """Share of the mean variance that holds a refit to the float weight."""
 
-POSITIONS_PER_INPUT = 16
-"""A layer is refitted where half of the images has more positions than inputs divided by this; with
-fewer, the other half would take next to nothing of a refit (a last dense layer sees one position
-per image)."""
+LARGEST_INPUTS_PER_POSITION = 16
+"""A layer is refitted where it has fewer inputs than this for each position of half of the images;
+with more, the other half would take next to nothing of the step (a last dense layer has one
+position per image)."""
 
 
 @dataclass(frozen=True)
@@ -95,19 +95,10 @@ def solve(
     rows = Rows.of(op, graph)
     float_weight = rows.to_rows(graph.weight(op))  # [channels, inputs]
     both = halves[0].joined(halves[1])
-
-    # The weights to round, for each group of rows that read the same inputs.
-    target = np.empty_like(float_weight)
-    layers: list[tuple[slice, Layer]] = []
-    pairs = _saturating_pairs(rows, settings)
-    refit = settings.refit and halves[0].count * POSITIONS_PER_INPUT > float_weight.shape[1]
-    for group, inputs in rows.row_groups():
-        fitted = float_weight[group]
-        if refit:
-            fitted = _refit(fitted, [_of_group(half, inputs, group) for half in halves])
-        target[group] = fitted
-        layers.append((group, Layer(fitted, _covariance(both, inputs, group), pairs)))
-
+    layers = _layers(rows, float_weight, halves, both, settings)
+    target = np.empty_like(float_weight)  # [channels, inputs]
+    for group, layer in layers:
+        target[group] = layer.weight
     scale, integers = _best_rounding(op, target, layers, settings)  # [channels], [channels, inputs]
 
     # The bias takes up the mean error.
@@ -130,6 +121,25 @@ def solve(
         IntegerConstant(params, rows.from_rows(integers).astype(np.int8)),
         IntegerConstant(of_bias, quantize_bias(bias, of_bias, op.name)),
     )
+
+
+def _layers(
+    rows: Rows,
+    float_weight: np.ndarray,
+    halves: tuple[Moments, Moments],
+    both: Moments,
+    settings: LayerSettings,
+) -> list[tuple[slice, Layer]]:
+    """Rows to round: a layer for each group of rows that read the same inputs."""
+    pairs = _saturating_pairs(rows, settings)
+    refit = settings.refit and halves[0].count * LARGEST_INPUTS_PER_POSITION > float_weight.shape[1]
+    layers = []
+    for group, inputs in rows.row_groups():
+        weight = float_weight[group]
+        if refit:
+            weight = _refit(weight, [_of_group(half, inputs, group) for half in halves])
+        layers.append((group, Layer(weight, _covariance(both, inputs, group), pairs)))
+    return layers
 
 
 def _of_group(

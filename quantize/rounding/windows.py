@@ -72,12 +72,12 @@ def windows(
     if op.kind == OpKind.DEPTHWISE_CONV:
         # Each channel's image in one piece first: windows are then copied in longer runs.
         values = np.ascontiguousarray(values.transpose(3, 0, 1, 2), np.float32)
-        seen = view(values, spans, (2, 3))  # [channels, images, starts, starts, span, span]
-        read = seen[:, :, *places, *outputs][:, :, :height, :width]
+        shifted = view(values, spans, (2, 3))  # [channels, images, starts, starts, span, span]
+        read = shifted[:, :, *places, *outputs][:, :, :height, :width]
         read = read.transpose(0, 2, 3, 1, 4, 5)  # [channels, height, width, images, rows, columns]
         return np.ascontiguousarray(read).reshape(len(values), height * width, -1)
-    seen = view(values, spans, (1, 2))  # [images, starts, starts, channels, span, span]
-    read = seen[:, *places, :, *outputs][:, :height, :width]
+    shifted = view(values, spans, (1, 2))  # [images, starts, starts, channels, span, span]
+    read = shifted[:, *places, :, *outputs][:, :height, :width]
     read = read.transpose(0, 4, 5, 1, 2, 3)  # [images, rows, columns, height, width, channels]
     inputs = height * width * values.shape[-1]
     return np.ascontiguousarray(read, np.float32).reshape(-1, inputs)

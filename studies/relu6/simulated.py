@@ -32,9 +32,11 @@ def batches(images: np.ndarray, size: int = BATCH) -> Iterator[np.ndarray]:
         yield images[start : start + size]
 
 
-def scores(graph: Graph, images: np.ndarray, seen: Callable[[str, Any], Any] | None) -> np.ndarray:
+def scores(
+    graph: Graph, images: np.ndarray, rounded: Callable[[str, Any], Any] | None
+) -> np.ndarray:
     """Scores of any number of images: ``[n, h, w, 3] -> [n, classes]``."""
-    return np.concatenate([run(graph, batch, seen) for batch in batches(images)])
+    return np.concatenate([run(graph, batch, rounded) for batch in batches(images)])
 
 
 def weight_axis(op: Op, granularity: Granularity) -> int | None:
@@ -86,13 +88,13 @@ class Simulator:
         places = {name: place for place, name in enumerate(names)}
 
         def step(images: Any, table: Any) -> Any:
-            def seen(name: str, value: Any) -> Any:
+            def rounded(name: str, value: Any) -> Any:
                 if name not in places:
                     return value
                 inverse, first, last, scale = tf.unstack(table[places[name]])
                 return tf.clip_by_value(tf.round(value * inverse), first, last) * scale
 
-            return forward(self._graph, images, seen)
+            return forward(self._graph, images, rounded)
 
         shape = self._graph.tensors[self._graph.input].shape[1:]
         return tf.function(  # type: ignore[no-any-return]
@@ -107,11 +109,11 @@ class Simulator:
 def rounding(grids: Mapping[str, Grid]) -> Callable[[str, Any], Any]:
     """Function that rounds activations to their grids, for ``network.run_tensorflow.forward``."""
 
-    def seen(name: str, value: Any) -> Any:
+    def rounded(name: str, value: Any) -> Any:
         grid = grids.get(name)
         return value if grid is None else grid.rounded(value)
 
-    return seen
+    return rounded
 
 
 def in_half_precision(_: str, value: Any) -> Any:
