@@ -1,1 +1,1 @@
-"""What is it, exactly? The canonical graph, its operators, their integers, and what runs it."""
+"""The canonical graph, its operators, their integers, and what runs it."""

@@ -2,7 +2,8 @@
 
 Source: LiteRT 8-bit quantization specification,
 https://ai.google.dev/edge/litert/models/quantization_spec; Jacob et al. 2018 (arXiv:1712.05877),
-section 2.1. Plain NumPy.
+section 2.1. ``QuantParams.quantize`` and ``dequantize`` are the only way between integers and reals
+in NumPy; ``network.run_tensorflow`` has the same in TensorFlow.
 """
 
 from __future__ import annotations
@@ -19,18 +20,18 @@ from foundation.errors import InvalidInputError
 from network.operators import Fused
 
 SMALLEST_SPAN = 1e-6
-"""Ranges below are widened to it, so that a constant zero has a scale (the converter's own bound,
-``ExpandVerySmallRange`` in tensorflow/compiler/mlir/lite/quantization)."""
+"""Narrower ranges are widened to this span, so that a constant zero has a scale (the bound of the
+converter, ``ExpandVerySmallRange`` in tensorflow/compiler/mlir/lite/quantization)."""
 
 SMALLEST_RELATIVE_SCALE = 2.0**-24
-"""Scale of a channel relative to the widest channel's, below which float32 cannot tell."""
+"""Smallest scale of a channel relative to the widest channel's: float32 resolves no smaller one."""
 
 BIAS_LIMIT = 2**30
 """Largest magnitude of a stored bias: half of int32, so that the sum of products fits beside it."""
 
 
 class IntType(StrEnum):
-    """Integers that tensors are stored in, by NumPy's names."""
+    """Integer types of stored tensors, by NumPy's names."""
 
     INT8 = "int8"
     UINT8 = "uint8"
@@ -50,11 +51,11 @@ class QuantParams:
     """Scale and zero point of one tensor; hashable, and plain values for JSON.
 
     Attributes:
-        scale: steps between two integers, above zero, each a float32 number; one for the whole
-            tensor, or one for each index of ``axis``.
+        scale: real distance of two neighbouring integers, above zero, each a float32 number; one
+            for the whole tensor, or one for each index of ``axis``.
         zero_point: integers that stand for 0, as many as scales.
-        dtype: of the integers.
-        axis: along which the scales differ; None where one scale holds everywhere.
+        dtype: type of the integers.
+        axis: axis along which the scales differ; None where one scale holds everywhere.
 
     Raises:
         InvalidInputError: no scale, one that is not finite and above zero, several without an axis,
@@ -86,52 +87,58 @@ class QuantParams:
 
     @property
     def per_axis(self) -> bool:
-        """Whether each index of an axis has a scale of its own."""
+        """Whether each index of an axis has its own scale."""
         return self.axis is not None
 
     @property
     def real_range(self) -> tuple[float, float]:
-        """Smallest and largest number that can be stored; of a tensor with one scale."""
+        """Smallest and largest number that a tensor with one scale can store."""
         low, high = self.dtype.limits
         scale, zero = self.scale[0], self.zero_point[0]
         return scale * (low - zero), scale * (high - zero)
 
-    def quantize(self, values: np.ndarray) -> np.ndarray:
+    def quantize(
+        self, values: np.ndarray, precision: type[np.floating[Any]] = np.float32
+    ) -> np.ndarray:
         """``clamp(round(values / scale) + zero_point)``, ties away from zero as LiteRT's QUANTIZE.
 
         Args:
-            values: float32, finite, of any shape that has ``axis``.
+            values: finite numbers of any shape that has ``axis``.
+            precision: type of the division; single as in the kernels, double for biases.
 
         Returns:
             Integers of ``dtype``, same shape.
         """
-        scale, zero = self._spread(values.ndim)
+        scale, zero = self._aligned(values.ndim, precision)
         with np.errstate(over="ignore"):  # beyond float32 is beyond the integers too: clamped
-            steps = (values.astype(np.float32) / scale).astype(np.float64)
+            steps = (values.astype(precision) / scale).astype(np.float64)
         low, high = self.dtype.limits
         clipped: np.ndarray = np.clip(round_away(steps) + zero, low, high)
         return clipped.astype(self.dtype.value)
 
-    def dequantize(self, integers: np.ndarray) -> np.ndarray:
-        """``scale * (integers - zero_point)`` in single precision, as LiteRT's DEQUANTIZE.
+    def dequantize(
+        self, integers: np.ndarray, precision: type[np.floating[Any]] = np.float32
+    ) -> np.ndarray:
+        """``scale * (integers - zero_point)``, as LiteRT's DEQUANTIZE.
 
         Args:
-            integers: of any shape that has ``axis``.
+            integers: integers of any shape that has ``axis``.
+            precision: type of the product; single as in the kernel, double for biases.
 
         Returns:
-            float32, same shape.
+            Numbers of type ``precision``, same shape.
         """
-        scale, zero = self._spread(integers.ndim)
-        steps = (integers.astype(np.int64) - zero).astype(np.float32)
+        scale, zero = self._aligned(integers.ndim, precision)
+        steps = (integers.astype(np.int64) - zero).astype(precision)
         result: np.ndarray = scale * steps
         return result
 
     def round_trip(self, values: np.ndarray) -> np.ndarray:
-        """What is left of float32 values after quantization, same shape."""
+        """Float32 values after quantization and back, same shape."""
         return self.dequantize(self.quantize(values))
 
     def as_type(self, dtype: IntType) -> QuantParams:
-        """The same numbers in the other 8-bit type: int8 plus 128 is uint8.
+        """Parameters of the same numbers in the other 8-bit type: int8 plus 128 is uint8.
 
         Raises:
             InvalidInputError: a type of another width.
@@ -143,14 +150,14 @@ class QuantParams:
         )
         if shift is None:
             raise InvalidInputError(
-                "parameters change between int8 and uint8 alone",
+                "parameters change between int8 and uint8 only",
                 received=f"{self.dtype.value} to {dtype.value}",
                 remedy="make new parameters from the range",
             )
         return replace(self, dtype=dtype, zero_point=tuple(z + shift for z in self.zero_point))
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; ``from_dict`` reads them back, to the last bit."""
+        """Plain values for JSON; ``from_dict`` reads them back to the last bit."""
         return {
             "scale": list(self.scale),
             "zero_point": list(self.zero_point),
@@ -160,7 +167,7 @@ class QuantParams:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> QuantParams:
-        """Read back what ``to_dict`` gave."""
+        """Parameters from the values that ``to_dict`` gave."""
         return cls(
             tuple(values["scale"]),
             tuple(values["zero_point"]),
@@ -168,15 +175,17 @@ class QuantParams:
             values["axis"],
         )
 
-    def _spread(self, rank: int) -> tuple[np.ndarray, np.ndarray]:
-        """Scale (float32) and zero point (int64), shaped to meet a tensor of that rank."""
+    def _aligned(
+        self, rank: int, precision: type[np.floating[Any]]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Scale and zero point (int64), shaped to broadcast against a tensor of that rank."""
         shape = [1] * rank
         if self.axis is not None:
             shape[self.axis] = len(self.scale)
         elif rank == 0:
             shape = []
         return (
-            np.asarray(self.scale, np.float32).reshape(shape),
+            np.asarray(self.scale, precision).reshape(shape),
             np.asarray(self.zero_point, np.int64).reshape(shape),
         )
 
@@ -208,7 +217,7 @@ def params_from_range(low: float, high: float, dtype: IntType = IntType.INT8) ->
     Args:
         low: smallest value of the tensor.
         high: largest value.
-        dtype: of the integers.
+        dtype: type of the integers.
 
     Raises:
         InvalidInputError: an end that is not finite, or low above high.
@@ -239,8 +248,8 @@ def symmetric_params(
         largest: magnitude that the largest integer stands for; one number, or one for each index
             of ``axis``. Dead channels (0) get the scale of SMALLEST_SPAN.
         bits: 8 for [-127, 127]; 7 for [-63, 63], whose products never saturate 16-bit sums.
-        dtype: of the integers.
-        axis: of the scales; None for one scale.
+        dtype: type of the integers.
+        axis: axis of the scales; None for one scale.
 
     Raises:
         InvalidInputError: a magnitude that is negative or not finite, or more bits than the type.
@@ -258,15 +267,15 @@ def symmetric_params(
 
 
 def weight_reach(channels: np.ndarray, *, per_channel: bool) -> np.ndarray:
-    """What the largest integer of each channel of a weight stands for.
+    """Number that the largest integer of each channel of a weight stands for.
 
-    A channel of zeros, or of weights too small to matter, has no scale of its own: it gets one that
-    leaves its bias, whose step is the product of the scales of input and weight, fine enough to be
-    stored in 32 bits.
+    A channel of zeros, or of weights too small to matter, does not determine a scale: it gets one
+    that leaves its bias, whose step is the product of the scales of input and weight, fine enough
+    to be stored in 32 bits.
 
     Args:
-        channels: largest magnitude in each, float64 ``[channels]``.
-        per_channel: one scale a channel, or one for all.
+        channels: largest magnitude in each channel, float64 ``[channels]``.
+        per_channel: whether each channel has a scale, or all have one.
 
     Returns:
         float64 ``[channels]``, above zero; all 127 where every weight is 0.
@@ -283,8 +292,8 @@ def weight_params(weight: np.ndarray, *, axis: int | None, bits: int = 8) -> Qua
 
     Args:
         weight: float32.
-        axis: of the output channels, for one scale each; None for one scale in all.
-        bits: see symmetric_params.
+        axis: axis of the output channels, for one scale per channel; None for one scale.
+        bits: 8 for [-127, 127]; 7 for [-63, 63].
     """
     others = tuple(i for i in range(weight.ndim) if i != axis)
     magnitudes = np.abs(weight).max(axis=others if axis is not None else None)
@@ -295,8 +304,8 @@ def bias_params(source: QuantParams, weight: QuantParams) -> QuantParams:
     """Parameters of an int32 bias: scale of the input times scale of the weight, zero point 0.
 
     Args:
-        source: of the operator's input, one scale.
-        weight: of its weight.
+        source: parameters of the operator's input, one scale.
+        weight: parameters of its weight.
     """
     product = np.float32(source.scale[0]) * np.asarray(weight.scale, np.float32)
     axis = None if weight.axis is None else 0
@@ -308,8 +317,8 @@ def quantize_bias(bias: np.ndarray, params: QuantParams, name: str) -> np.ndarra
 
     Args:
         bias: float32 ``[channels]``.
-        params: from bias_params.
-        name: of the layer, for the error.
+        params: parameters from ``bias_params``.
+        name: name of the layer, for the error.
 
     Raises:
         InvalidInputError: a value that is not finite, or needs more than BIAS_LIMIT steps: the
@@ -322,13 +331,13 @@ def quantize_bias(bias: np.ndarray, params: QuantParams, name: str) -> np.ndarra
             received=f"{name} with up to {np.abs(steps).max():.3g} steps",
             remedy="widen the scales of its weights",
         )
-    return round_away(steps).astype(np.int32)
+    return params.quantize(bias, np.float64)
 
 
 def widened_for_bias(weight: QuantParams, bias: np.ndarray, source: QuantParams) -> QuantParams:
-    """Scales of a weight, made larger where the bias of a channel would not fit int32.
+    """Parameters of a weight, with larger scales where a channel's bias would not fit int32.
 
-    That is so for dead channels: all that is left of them is the bias.
+    This happens in dead channels, of which only the bias is left.
 
     Args:
         weight: parameters of the weight.
@@ -348,8 +357,8 @@ def activation_limits(fused: Fused, params: QuantParams) -> tuple[int, int]:
     Source: CalculateActivationRangeQuantized, tensorflow/lite/kernels/kernel_util.cc.
 
     Args:
-        fused: the activation.
-        params: of the operator's result, one scale.
+        fused: fused activation.
+        params: parameters of the operator's result, one scale.
 
     Returns:
         Smallest and largest integer of the result.

@@ -1,10 +1,10 @@
 """Batch norms with the same numbers on any CPU.
 
 TensorFlow folds a batch norm into its convolution through ``rsqrt``, which Eigen computes from the
-CPU's own approximation (RSQRTPS) and one Newton step. Processors of AMD and Intel approximate
-differently, every fifth result is off in its last bit, and each would quantize another float
-network. Square root, division, product and sum are exact on all of them, so the inverse of what
-does not depend on the image is stored as a constant before the converter sees it.
+CPU's approximation (RSQRTPS) and one Newton step. Processors of AMD and Intel approximate
+differently, and every fifth result differs in its last bit, so each would quantize another float
+network. Square root, division, product and sum are exact on all of them, so inverse
+roots that do not depend on the image are stored as constants before the converter sees them.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ _NORMS = ("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3")
 
 
 def exact_norms(frozen: Any) -> Any:
-    """The same function, whose batch norms hold what NumPy makes of their variances.
+    """Same function, with the inverse roots of its batch norms computed by NumPy.
 
     Args:
         frozen: a TensorFlow function without variables.
 
     Returns:
-        Another one, of the same inputs and outputs; ``frozen`` itself where nothing is to be done.
+        Another function of the same inputs and outputs; ``frozen`` itself if it has no batch norm.
     """
     from tensorflow.python.framework.convert_to_constants import _construct_concrete_function
 
@@ -52,21 +52,21 @@ def inverse_root(variance: np.ndarray) -> np.ndarray:
 
 
 class _Constants:
-    """Values of the nodes that depend on no input."""
+    """Values of the nodes of a graph that depend on no input."""
 
     def __init__(self, nodes: Mapping[str, Any]) -> None:
         self._nodes = nodes
 
     def value(self, name: str) -> np.ndarray | None:
-        """The float32 value of an output; None where it is not constant or of another kind."""
+        """Float32 value of an output; None where it is not constant or of another type."""
         from tensorflow import make_ndarray
 
         node = self._nodes.get(name.partition(":")[0])
         if node is None or (not name.endswith(node.name) and not name.endswith(":0")):
             return None
         if node.op == "Const":
-            found = make_ndarray(node.attr["value"].tensor)
-            return found if found.dtype == np.float32 else None
+            stored = make_ndarray(node.attr["value"].tensor)
+            return stored if stored.dtype == np.float32 else None
         if node.op in _PASSES:
             return self.value(node.input[0])
         if node.op in _SUMS:
@@ -76,7 +76,7 @@ class _Constants:
 
 
 def _become_constant(node: Any, value: np.ndarray) -> None:
-    """Make a node of a GraphDef a constant in place; what reads it need not know."""
+    """Replace a node of a GraphDef by a constant, in place, for all its readers."""
     from tensorflow import make_tensor_proto
     from tensorflow.core.framework.types_pb2 import DT_FLOAT
 
@@ -90,7 +90,9 @@ def _become_constant(node: Any, value: np.ndarray) -> None:
 def _become_affine(
     graph: Any, node: Any, value: Callable[[str], np.ndarray | None], read: set[str]
 ) -> bool:
-    """Make a fused batch norm a product and a sum in place; tell whether it could be done.
+    """Replace a fused batch norm by a product and a sum, in place; False where that is impossible.
+
+        scale = gamma / sqrt(variance + epsilon)        y = x scale + (beta - mean scale)
 
     Its other outputs (statistics of a batch in training) must not be read.
     """

@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 
 def from_keras(model: keras.Model, contract: Preprocessing) -> Graph:
-    """The canonical float graph of a model.
+    """Canonical float graph of a model.
 
     Args:
         model: one input ``[batch, height, width, 3]`` (batch free or fixed), one output
             ``[batch, classes]``; may wrap a SavedModel in a ``TFSMLayer``.
-        contract: of its input.
+        contract: preprocessing contract of its input.
 
     Raises:
         UnsupportedError: a layer that the TFLite converter does not take.
@@ -41,7 +41,7 @@ def from_keras(model: keras.Model, contract: Preprocessing) -> Graph:
 def frozen(model: keras.Model, size: tuple[int, int]) -> Any:
     """A model as a TensorFlow function of ``[1, height, width, 3]`` without variables.
 
-    Batch norms hold the same numbers on every CPU, see ``network.exact_norms``.
+    Batch norms hold the same numbers on every CPU (``network.exact_norms``).
     """
     from tensorflow.python.framework.convert_to_constants import (
         convert_variables_to_constants_v2,
@@ -101,9 +101,9 @@ def converted(
     """A .tflite of a function, by TensorFlow's converter.
 
     Args:
-        function: from ``traced`` or ``frozen``.
-        purpose: what the file is for, for the error.
-        configure: sets the converter up; None for float32.
+        function: result of ``traced`` or ``frozen``.
+        purpose: purpose of the file, for the error.
+        configure: function that sets up the converter; None for float32.
 
     Raises:
         UnsupportedError: an operator that the converter does not take; names it.
@@ -132,10 +132,10 @@ def converted(
 
 
 def essence(message: str) -> str:
-    """Lines of a converter's message that name operators; else its first line."""
+    """Lines of a converter's message that name operators; its first line if none does."""
     lines = [line.strip() for line in message.splitlines() if line.strip()]
-    telling = [line for line in lines if "ops:" in line.lower() or "op:" in line.lower()]
-    return "; ".join(dict.fromkeys(telling or lines[:1])) or "no message"
+    about_operators = [line for line in lines if "ops:" in line.lower() or "op:" in line.lower()]
+    return "; ".join(dict.fromkeys(about_operators or lines[:1])) or "no message"
 
 
 def _refuse_reduced_precision(function: Any) -> None:
@@ -151,7 +151,7 @@ def _refuse_reduced_precision(function: Any) -> None:
 
 def _check_input_shape(model: Any, size: tuple[int, int]) -> None:
     inputs = getattr(model, "inputs", None)
-    if inputs is None:  # a subclassed model that was never called: tracing will tell
+    if inputs is None:  # a subclassed model that was never called: tracing checks it
         return
     shape = tuple(inputs[0].shape)
     fits = len(shape) == 4 and all(

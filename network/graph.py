@@ -1,6 +1,7 @@
-"""The canonical float graph: what a plan is decided on and every int8 file is a rendering of.
+"""The canonical float graph, which plans are made for and int8 files are rendered from.
 
-Batch norms are folded and activations fused, as TensorFlow Lite's converter leaves float32 files.
+Batch norms are folded and activations fused, as in the float32 files of TensorFlow Lite's
+converter.
 Operators keep the converter's names and options (tensorflow/lite/schema/schema.fbs), so that a
 graph can be written back without loss; tensors have short names that do not depend on the process.
 Shapes are those of a batch of one, ``[1, height, width, channels]``.
@@ -34,7 +35,7 @@ class Op:
         outputs: tensor names.
         options: fields of the schema's options table, by the schema's names (``strideH``, ...).
         options_type: name of that table; empty for an operator without options.
-        version: of the operator.
+        version: version of the operator in the schema.
     """
 
     kind: str
@@ -46,17 +47,17 @@ class Op:
 
     @property
     def name(self) -> str:
-        """Operator's name: that of its first output."""
+        """Operator's name: the name of its first output."""
         return self.outputs[0]
 
     @property
     def traits(self) -> OperatorTraits:
-        """Nature of the operator."""
+        """Row of the operator's kind in ``network.operators``."""
         return traits_of(self.kind)
 
     @property
     def fused(self) -> Fused:
-        """The activation inside it."""
+        """Activation that is fused into the operator."""
         return tuple(Fused)[int(self.options.get("fusedActivationFunction", 0))]
 
     @property
@@ -66,7 +67,7 @@ class Op:
 
     @property
     def channel_axis(self) -> int:
-        """Axis of the weight that counts the output channels, of a weighted operator."""
+        """Axis of a weighted operator's weight that counts the output channels."""
         assert self.traits.channel_axis is not None
         return self.traits.channel_axis
 
@@ -76,8 +77,8 @@ class Tensor:
     """A value of the graph.
 
     Attributes:
-        name: unique in the graph.
-        shape: of a batch of one.
+        name: name, unique in the graph.
+        shape: shape for a batch of one.
         value: float32, or int32 for shapes and axes; None for an activation.
     """
 
@@ -88,11 +89,11 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Graph:
-    """One input, one output, operators in an order in which they can run.
+    """Network of one input and one output, its operators in an order in which they can run.
 
     Attributes:
         ops: operators.
-        tensors: every tensor that an operator reads or gives, by name.
+        tensors: every tensor that an operator reads or computes, by name.
         input: name of the image, ``[1, height, width, 3]``.
         output: name of the scores, ``[1, classes]``.
     """
@@ -104,24 +105,23 @@ class Graph:
 
     @cached_property
     def producers(self) -> dict[str, Op]:
-        """The operator that gives each activation; the input has none."""
+        """Operator that computes each activation; the input has none."""
         return {name: op for op in self.ops for name in op.outputs}
 
     @cached_property
     def readers(self) -> dict[str, tuple[Op, ...]]:
-        """The operators that read each tensor, in order; empty for the output alone."""
-        found: dict[str, list[Op]] = {name: [] for name in self.tensors}
+        """Operators that read each tensor, in order; empty only for the output."""
+        readers: dict[str, list[Op]] = {name: [] for name in self.tensors}
         for op in self.ops:
             for name in dict.fromkeys(op.inputs):
                 if name:
-                    found[name].append(op)
-        return {name: tuple(ops) for name, ops in found.items()}
+                    readers[name].append(op)
+        return {name: tuple(ops) for name, ops in readers.items()}
 
     @cached_property
     def activations(self) -> tuple[str, ...]:
-        """Names of the float activations, the input first, in the order of their making."""
-        made = [name for op in self.ops for name in op.outputs]
-        return (self.input, *made)
+        """Names of the float activations, the input first, in the order of computation."""
+        return (self.input, *(name for op in self.ops for name in op.outputs))
 
     @property
     def weighted(self) -> tuple[Op, ...]:
@@ -132,7 +132,7 @@ class Graph:
         """Stored value of a constant.
 
         Raises:
-            KeyError: no such tensor, or an activation.
+            KeyError: a name of no tensor, or of an activation.
         """
         value = self.tensors[name].value
         if value is None:
@@ -155,17 +155,17 @@ class Graph:
         return np.zeros(channels, np.float32)
 
     def with_values(self, values: Mapping[str, np.ndarray]) -> Graph:
-        """The same graph with other constants, by tensor name."""
+        """Same graph with these values of constants, by tensor name."""
         tensors = dict(self.tensors)
         for name, value in values.items():
             tensors[name] = replace(tensors[name], value=value)
         return replace(self, tensors=tensors)
 
     def pruned(self, ops: Iterable[Op]) -> Graph:
-        """The graph of these operators alone, without tensors that none of them needs."""
-        kept = tuple(ops)
+        """Graph of only these operators, without tensors that none of them needs."""
+        remaining = tuple(ops)
         names = {self.input, self.output}
-        names.update(name for op in kept for name in (*op.inputs, *op.outputs) if name)
+        names.update(name for op in remaining for name in (*op.inputs, *op.outputs) if name)
         return replace(
-            self, ops=kept, tensors={n: t for n, t in self.tensors.items() if n in names}
+            self, ops=remaining, tensors={n: t for n, t in self.tensors.items() if n in names}
         )

@@ -1,4 +1,4 @@
-"""What a written file holds, in words that fit every format."""
+"""Contents of a written file, in terms that fit every format."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ class TensorInfo:
     """An input, output, weight or activation.
 
     Attributes:
-        name: as in the file.
+        name: name in the file.
         dtype: NumPy's name of the element type.
         shape: sizes; None for a free axis.
-        scale: one value for the tensor or one a channel; empty when not quantized.
-        zero_point: likewise.
-        axis: of the channels that have scales of their own; None when per tensor.
+        scale: one scale for the tensor or one per channel; empty when not quantized.
+        zero_point: one zero point for each scale.
+        axis: axis of the channels that the scales belong to; None for one scale per tensor.
         constant: whether the values are stored in the file.
-        size_bytes: of the stored values, 0 unless constant.
+        size_bytes: bytes of the stored values, 0 unless constant.
     """
 
     name: str
@@ -39,7 +39,7 @@ class OperatorInfo:
         name: TFLite's builtin name or ONNX's ``op_type``.
         compute: type the operator computes in, NumPy's name (``int8``, ``float32``, ``int16``,
             ``float16``); ``hybrid`` for float activations with int8 weights.
-        count: how many.
+        count: number of such operators.
     """
 
     name: str
@@ -49,15 +49,15 @@ class OperatorInfo:
 
 @dataclass(frozen=True)
 class Inspection:
-    """A file taken apart.
+    """Contents of a file.
 
     Attributes:
         format: name of the export target.
-        size_bytes: of the file.
-        inputs: of the graph.
-        outputs: of the graph.
-        operators: by name and type.
-        tensors: of the graph, constants included.
+        size_bytes: size of the file.
+        inputs: inputs of the graph.
+        outputs: outputs of the graph.
+        operators: operators by name and type.
+        tensors: tensors of the graph, constants included.
         size_by_part: bytes of ``weights``, ``quantization`` (scales and zero points), ``names``,
             ``metadata`` and ``other``; their sum is ``size_bytes``.
         opset: format or opset version.

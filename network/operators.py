@@ -1,8 +1,8 @@
 """Operators with an integer form here: one frozen row each, which every other table follows.
 
-What a row says is the operator's nature, whatever computes it. Kernels and writers register by
-kind: float kernels in ``network.run_tensorflow``, TFLite versions here (``export.tflite.render``
-writes every kind alike), ONNX writers in ``export.onnx.operators``, integer kernels in
+A row describes the operator, whatever computes it. Kernels and writers register by kind: float
+kernels in ``network.run_tensorflow``, TFLite versions here (``export.tflite.render`` writes every
+kind in the same way), ONNX writers in ``export.onnx.operators``, integer kernels in
 ``evaluation.oracle.model``, steps that are compared in ``evaluation.parity.integer_steps``. A test
 walks kind by kind and names each cell that is empty.
 
@@ -45,7 +45,7 @@ class OpKind(StrEnum):
 
 
 class Fused(StrEnum):
-    """Activation inside an operator; order and values are those of the schema."""
+    """Activation fused into an operator; order and values are those of the schema."""
 
     NONE = "NONE"
     RELU = "RELU"
@@ -54,7 +54,7 @@ class Fused(StrEnum):
 
     @property
     def limits(self) -> tuple[float, float]:
-        """Smallest and largest value that it lets through."""
+        """Smallest and largest value of a result."""
         return _LIMITS[self]
 
 
@@ -67,7 +67,7 @@ _LIMITS = {
 
 
 class ResultScale(StrEnum):
-    """Where scale and zero point of a result come from."""
+    """Origin of a result's scale and zero point."""
 
     OWN = "own"
     """The range of the result."""
@@ -76,28 +76,31 @@ class ResultScale(StrEnum):
     SHARED = "shared"
     """All inputs and the result have one scale and zero point."""
     FIXED = "fixed"
-    """The specification fixes them: see ``OperatorTraits.fixed``."""
+    """The specification fixes them (``OperatorTraits.fixed``)."""
 
 
 @dataclass(frozen=True)
 class OperatorTraits:
-    """What an operator is like.
+    """Properties of a kind of operator.
 
     Attributes:
         kind: an ``OpKind``, or the converter's name of another operator.
-        int8_version: of TFLite's operator on int8; None for a kind that has no integer form here.
-        int16_version: of TFLite's operator on int16 activations; None where LiteRT has no such
-            kernel, or where the oracle does not know its bits.
+        int8_version: version of TFLite's operator on int8; None for a kind without an integer form
+            here.
+        int16_version: version of TFLite's operator on int16 activations; None where LiteRT has no
+            such kernel, or where the oracle does not know its bits.
         channel_axis: axis of the weight that counts the output channels; None for an operator
             without a weight. A weighted operator reads an activation, a constant weight and an
             optional bias, in this order.
         data: positions of the inputs that are activations; None for all of them.
-        result: where scale and zero point of a result come from.
+        result: origin of a result's scale and zero point.
         fixed: scale and zero point on int8 where the specification fixes them.
-        moves: every number of a result is one of an input's: no rounding is added.
-        keeps_channels: each channel of a result depends on the same channel of its inputs alone.
-        broadcasts: two operands, of which one may be smaller.
-        limits: smallest and largest value that the operator itself lets through.
+        moves: whether every number of a result is a number of an input, so that no rounding is
+            added.
+        keeps_channels: whether each channel of a result depends only on the same channel of the
+            inputs.
+        broadcasts: whether it has two operands, of which one may be smaller.
+        limits: smallest and largest value of a result, without the fused activation.
 
     Raises:
         ValueError: fixed parameters without ``ResultScale.FIXED``, or the other way round.
@@ -157,9 +160,9 @@ _ROWS = (
 )
 
 TRAITS: Mapping[str, OperatorTraits] = {row.kind: row for row in _ROWS}
-"""One row for each kind."""
+"""Row of each kind."""
 
 
 def traits_of(kind: str) -> OperatorTraits:
-    """The row of a kind; one without any integer form for a kind that is not registered."""
+    """Row of a kind; for a kind that is not registered, a row without integer forms."""
     return TRAITS.get(kind) or OperatorTraits(kind, None, None)

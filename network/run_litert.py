@@ -1,7 +1,7 @@
 """The float graph, or one operator of it, run by LiteRT from files in memory.
 
 XNNPACK takes a quarter to a half of the time of TensorFlow's convolutions, and adds up each result
-in one order, whatever the number of cores. A run takes one core: images are shared among threads.
+in one order, whatever the number of cores. A run takes one core; several images run in threads.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _REDUCTIONS = ("REDUCE_MIN", "REDUCE_MAX")
 
 @dataclass(frozen=True)
 class Network:
-    """A .tflite of a batch of one, and its interpreters that no thread is using at the moment.
+    """A .tflite of a batch of one, and interpreters of it.
 
     Attributes:
-        content: of the file.
-        sources: what its inputs are named in the graph, in order.
-        idle: interpreters.
+        content: bytes of the file.
+        sources: names that its inputs have in the graph, in order.
+        idle: interpreters that no thread is using.
     """
 
     content: bytes = field(repr=False)
@@ -42,7 +42,7 @@ class Network:
             values: ``[batch, ...]`` for each of the sources at least, in the types of the file.
 
         Returns:
-            ``[batch, ...]`` for each output of the file, its own first axis of one left out.
+            ``[batch, ...]`` for each output of the file, without the file's first axis of one.
         """
         interpreter = self._interpreter()
         ends = interpreter.get_output_details()
@@ -77,10 +77,10 @@ class _Writing:
     """A float file while it is built.
 
     Attributes:
-        graph: whose operators are written.
-        value: gives stored tensors by name.
-        file: what is written so far.
-        index: number of a tensor by name.
+        graph: graph whose operators are written.
+        value: function from a constant's name to its value.
+        file: file with the tensors and operators so far.
+        index: number of each tensor by name.
     """
 
     graph: Graph
@@ -109,29 +109,29 @@ class _Writing:
         )
 
 
-def part(
+def network_of(
     graph: Graph,
     ops: Sequence[Op],
     *,
     value: Callable[[str], np.ndarray] | None = None,
     params: Mapping[str, QuantParams] | None = None,
 ) -> Network:
-    """Some operators that follow each other, computed in float.
+    """Network of some consecutive operators, computed in float.
 
     Args:
-        graph: where they stand.
-        ops: at least one, of those that have an integer form.
-        value: gives their constants by name; None takes the graph's.
-        params: of activations that are read and given as integers.
+        graph: graph of the operators.
+        ops: at least one operator, all with an integer form.
+        value: function from a constant's name to its value; None for the graph's values.
+        params: parameters of the activations that are integers in the inputs and outputs.
 
     Returns:
         A network from the activations that they read to the results of the last one.
     """
     writing = _Writing(graph, value or graph.value)
     file, params = writing.file, params or {}
-    made = {name for op in ops for name in op.outputs}
+    computed = {name for op in ops for name in op.outputs}
     read = dict.fromkeys(name for op in ops for name in op.inputs if name)
-    names = tuple(n for n in read if n not in made and not graph.is_constant(n))
+    names = tuple(n for n in read if n not in computed and not graph.is_constant(n))
     sources = []
     for name in names:
         sources.append(writing.activation(name))
@@ -150,7 +150,7 @@ def part(
 
 
 def rounding(graph: Graph, name: str, params: QuantParams) -> Network:
-    """A network from an activation to the numbers that its integers stand for."""
+    """Network from an activation to the numbers that its integers stand for."""
     file, shape = FlatFile(), graph.tensors[name].shape
     source, sink = (file.tensor(f"{name}_{end}", shape, "float32") for end in ("exact", "rounded"))
     integers = _integers(file, graph, name, params)
@@ -165,9 +165,9 @@ def _integers(file: FlatFile, graph: Graph, name: str, params: QuantParams) -> i
 
 @dataclass(frozen=True)
 class Spans:
-    """The float graph, which tells what the channels of every activation span.
+    """The float graph with reductions that give the extremes of every activation's channels.
 
-    Each reduction stands behind the operator that it reads, while the values are in fast memory.
+    Each reduction follows the operator that it reads, while the values are in fast memory.
 
     Attributes:
         graph: canonical, of operators that have an integer form.
@@ -180,7 +180,7 @@ class Spans:
 
     @classmethod
     def of(cls, graph: Graph) -> Spans:
-        """Write the file."""
+        """Network that measures the activations of a graph."""
         writing = _Writing(graph, graph.value)
         reduced: dict[str, list[int]] = {kind: [] for kind in _REDUCTIONS}
         source = writing.activation(graph.input)
@@ -208,9 +208,10 @@ class Spans:
             Float32 ``[channels]`` by activation, the input included.
         """
         low, high = self.network.run({self.graph.input: images})
-        return self._apart(low.min(axis=0)), self._apart(high.max(axis=0))
+        return self._by_activation(low.min(axis=0)), self._by_activation(high.max(axis=0))
 
-    def _apart(self, values: np.ndarray) -> dict[str, np.ndarray]:
+    def _by_activation(self, values: np.ndarray) -> dict[str, np.ndarray]:
+        """Values of all channels ``[all channels]`` as ``[channels]`` by activation."""
         names = self.graph.activations
         ends = np.cumsum([self.graph.tensors[name].shape[-1] for name in names])
         return dict(zip(names, np.split(values, ends[:-1]), strict=True))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 _PADDING = ("SAME", "VALID")
-"""``Padding`` of the schema, whose semantics are TensorFlow's own."""
+"""``Padding`` of the schema, with the semantics of TensorFlow."""
 
 
 def run_op(op: Op, graph: Graph, inputs: Sequence[Any]) -> list[tf.Tensor]:
@@ -24,7 +24,7 @@ def run_op(op: Op, graph: Graph, inputs: Sequence[Any]) -> list[tf.Tensor]:
 
     Args:
         op: operator of ``graph``.
-        graph: where it stands; gives nothing but the shapes of a batch of one.
+        graph: graph of the operator; only its shapes (of a batch of one) are used.
         inputs: a value for each of ``op.inputs``, None for an absent one; activations
             ``[batch, ...]``, weights in the schema's order of axes.
 
@@ -32,7 +32,7 @@ def run_op(op: Op, graph: Graph, inputs: Sequence[Any]) -> list[tf.Tensor]:
         A float32 tensor for each of ``op.outputs``.
 
     Raises:
-        UnsupportedError: an operator that the engine does not know; names it.
+        UnsupportedError: an operator without a kernel here; names it.
     """
     kernel = KERNELS.get(op.kind)
     if kernel is None:
@@ -42,7 +42,7 @@ def run_op(op: Op, graph: Graph, inputs: Sequence[Any]) -> list[tf.Tensor]:
 
 
 def no_integer_form(op: Op) -> UnsupportedError:
-    """The error for an operator that the engine has no int8 arithmetic for."""
+    """Error for an operator that the engine has no int8 arithmetic for."""
     return UnsupportedError(
         "every operator of a network has an integer form",
         received=f"{op.kind}, which gives {op.name}",
@@ -58,40 +58,45 @@ def constants(graph: Graph, op: Op, values: Mapping[str, Any]) -> list[Any]:
     ]
 
 
-Seen = Callable[[str, Any], Any]
-"""Told each activation by name, the input first; what it gives takes the activation's place."""
+Replacement = Callable[[str, Any], Any]
+"""Called with each activation's name and value, the input first; its result replaces the value."""
 
 
-def forward(graph: Graph, image: Any, seen: Seen | None = None) -> tf.Tensor:
+def forward(graph: Graph, image: Any, replaced: Replacement | None = None) -> tf.Tensor:
     """Run the graph on a batch, eagerly or while TensorFlow traces.
 
     Args:
-        graph: any.
+        graph: canonical.
         image: float32 tensor ``[batch, height, width, 3]``.
-        seen: see ``Seen``; None leaves every activation as it is.
+        replaced: called with each activation; its result replaces the activation. None keeps all.
 
     Returns:
-        The scores, float32 ``[batch, classes]``.
+        Scores, float32 ``[batch, classes]``.
     """
-    values: dict[str, Any] = {graph.input: image if seen is None else seen(graph.input, image)}
+    values: dict[str, Any] = {
+        graph.input: image if replaced is None else replaced(graph.input, image)
+    }
     for op, spent in schedule(graph):
         results = run_op(op, graph, constants(graph, op, values))
         for name, value in zip(op.outputs, results, strict=True):
-            values[name] = value if seen is None else seen(name, value)
+            values[name] = value if replaced is None else replaced(name, value)
         for name in spent:
             del values[name]
     return values[graph.output]
 
 
-def run(graph: Graph, images: np.ndarray, seen: Seen | None = None) -> np.ndarray:
+def run(graph: Graph, images: np.ndarray, replaced: Replacement | None = None) -> np.ndarray:
     """``forward`` on arrays: float32 ``[batch, height, width, 3] -> [batch, classes]``."""
     import tensorflow as tf
 
-    return np.asarray(forward(graph, tf.constant(images), seen))
+    return np.asarray(forward(graph, tf.constant(images), replaced))
 
 
 def quantized(value: Any, params: QuantParams) -> tf.Tensor:
-    """Activations in integers, on all cores: one scale, ties to even."""
+    """Activations in integers, on all cores: one scale, ties to even.
+
+    This is the one quantization in TensorFlow; in NumPy it is ``QuantParams.quantize``.
+    """
     import tensorflow as tf
 
     low, high = params.dtype.limits
@@ -100,14 +105,17 @@ def quantized(value: Any, params: QuantParams) -> tf.Tensor:
 
 
 def dequantized(integers: Any, params: QuantParams) -> tf.Tensor:
-    """The float32 numbers that integers of one scale stand for, on all cores."""
+    """Float32 numbers that integers of one scale stand for, on all cores.
+
+    This is the one dequantization in TensorFlow; in NumPy it is ``QuantParams.dequantize``.
+    """
     import tensorflow as tf
 
     return (tf.cast(integers, tf.float32) - params.zero_point[0]) * np.float32(params.scale[0])
 
 
 def schedule(graph: Graph) -> Iterator[tuple[Op, tuple[str, ...]]]:
-    """Operators in order, each with the activations that nobody reads after it."""
+    """Operators in order, each with the activations that no later operator reads."""
     last: dict[str, Op] = {}
     for op in graph.ops:
         for name in (*op.inputs, *op.outputs):
@@ -119,7 +127,7 @@ def schedule(graph: Graph) -> Iterator[tuple[Op, tuple[str, ...]]]:
 
 
 def fused(activation: Fused, value: Any) -> Any:
-    """Apply an operator's own activation."""
+    """Apply the activation that is fused into an operator."""
     import tensorflow as tf
 
     low, high = activation.limits
@@ -131,7 +139,10 @@ def fused(activation: Fused, value: Any) -> Any:
 
 
 def laid(op: Op, weight: Any, channels: int = 0) -> Any:
-    """The tensor of a convolution's weight; ``channels`` are those of a depthwise one's input."""
+    """Weight of a convolution as a tensor in TensorFlow's order of axes.
+
+    ``channels`` is the number of input channels of a depthwise convolution.
+    """
     import tensorflow as tf
 
     if op.kind == OpKind.DEPTHWISE_CONV:

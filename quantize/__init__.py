@@ -1,1 +1,1 @@
-"""With which numbers? The named recipes."""
+"""The numbers that a network becomes: recipes, the engine, and its steps."""

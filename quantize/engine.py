@@ -1,4 +1,8 @@
-"""From a canonical float graph and calibration images to a plan."""
+"""From a canonical float graph and calibration images to a plan.
+
+float pass -> equalization -> pairing -> ranges -> parameters of activations     ``settled``
+-> weights and biases, layer by layer -> constants of elementwise operators      ``make_plan``
+"""
 
 from __future__ import annotations
 
@@ -28,26 +32,28 @@ from quantize.rounding.layers import LayerSettings
 from quantize.rounding.reconstruct import Lockstep
 
 MEMORY_BYTES = 2 * 1024**3
-"""What the activations of all images that a layer is rounded on may take."""
+"""Memory for the activations of all images that layers are rounded on."""
 
 JUDGED_BYTES = 256 * 1024**2
-"""Likewise of images that judge narrower ranges: 32 of 28 pixels overlook values that are rare but
-needed, and cost 1 dB on the shipped network; in this memory there is room for hundreds."""
+"""Memory for the activations of the images that judge narrower ranges: 32 images of 28 pixels
+overlook rare but needed values, and cost 1 dB on the shipped network; hundreds fit in here."""
 
 
 @dataclass(frozen=True)
 class Effort:
-    """What a level of optimization takes.
+    """Work that a level of optimization does.
 
     Attributes:
-        images: on which layers are rounded, at most.
-        positions: see ``moments``.
-        sweeps: see ``LayerSettings``.
-        narrowings: likewise.
-        judges: images that judge narrower ranges of activations, at least; 0 keeps the calibrated
-            ones.
-        ranged: images whose activations give the ranges, if the set has more; evenly spread ones.
-        mirrored: whether layers are rounded on mirrored images too, as far as the memory goes.
+        images: largest number of images that layers are rounded on.
+        positions: largest number of one image's positions that enter the moments of a layer.
+        sweeps: largest number of coordinate descent sweeps when a layer is rounded.
+        narrowings: factors on the widest scale of a weight, from which each channel takes the one
+            of the least error.
+        judges: smallest number of images that judge narrower ranges of activations; with 0 the
+            calibrated ranges stay.
+        ranged: largest number of images that ranges are measured on; evenly spread ones if the
+            set has more.
+        mirrored: whether layers are rounded on mirrored images too, as far as MEMORY_BYTES permits.
     """
 
     images: int
@@ -80,22 +86,26 @@ def make_plan(
 
     Args:
         graph: canonical.
-        images: to calibrate on.
-        contract: of the input; None when unknown.
-        settings: what to make.
-        advance: told of images (in the float pass), then of operators that are done.
+        images: images to calibrate on.
+        contract: preprocessing contract of the input; None when unknown.
+        settings: how the plan is made.
+        advance: called with each number of images done (in the float pass), then with 1 after each
+            operator.
 
     Raises:
         UnsupportedError: an operator without an integer form, or one for int16x8 without a form
             there; names it.
-        InvalidInputError: no such operator to be float or wide; no image, images of another size,
-            or NaN in images, weights or activations.
+        InvalidInputError: a float or wide operator that the graph does not have; no image, images
+            of another size, or NaN in images, weights or activations.
     """
     check_wide(graph, settings.float_ops, settings.wide_ops)
+    # Everything before the weights.
     prepared = settled(graph, images, contract, settings, advance)
     scaled = prepared.graph
-    params = _in_integers(scaled, prepared.params, settings.float_ops)
+    params = _integer_activations(scaled, prepared.params, settings.float_ops)
     params = wide_activations(scaled, params, settings.wide_ops)
+
+    # Weights and biases, layer by layer, then the other constants.
     effort = EFFORTS[settings.optimization]
     lockstep = Lockstep(
         scaled,
@@ -105,9 +115,10 @@ def make_plan(
         frozenset(settings.float_ops),
     )
     with one_blas_thread():
-        constants = lockstep.run(prepared.kept, advance)
+        constants = lockstep.run(prepared.images, advance)
     constants |= wide_biases(scaled, params, constants, settings.wide_ops)
     constants |= _elementwise_constants(scaled, params, settings.float_ops)
+
     return QuantizationPlan(
         graph=digest(graph),
         activations=params,
@@ -123,27 +134,28 @@ def make_plan(
 
 @dataclass(frozen=True)
 class Settled:
-    """What is decided before any weight is rounded.
+    """Everything that is decided before any weight is rounded.
 
     Attributes:
         graph: canonical, equalized.
-        params: of every activation.
-        kept: images to round on, spread evenly over the set.
-        notes: what the user must know, a sentence each.
+        params: parameters of every activation, by name.
+        images: images to round layers on, float32 ``[n, height, width, 3]``, spread evenly over
+            the set; with their mirror images where the effort says so.
+        notes: sentences that the user must know.
     """
 
     graph: Graph
     params: Mapping[str, QuantParams]
-    kept: np.ndarray
+    images: np.ndarray
     notes: tuple[str, ...]
 
 
 def _story(settings: PlanSettings, prepared: Settled, count: int) -> dict[str, Any]:
-    """How a plan was made from so many images, for the reader."""
+    """How a plan was made from ``count`` calibration images, as plain values for the reader."""
     effort = EFFORTS[settings.optimization]
     return {
         "calibration_images": count,
-        "rounding_images": len(prepared.kept),
+        "rounding_images": len(prepared.images),
         "positions": effort.positions,
         "sweeps": effort.sweeps,
         "narrowings": list(effort.narrowings),
@@ -160,30 +172,40 @@ def settled(
     settings: PlanSettings,
     advance: Callable[[int], None] = lambda _: None,
 ) -> Settled:
-    """Measure ranges, equalize, and choose the parameters of activations; see ``make_plan``."""
+    """Measure ranges, equalize, and choose the parameters of activations.
+
+    Arguments and errors are those of ``make_plan``.
+    """
     _check(graph)
     effort = EFFORTS[settings.optimization]
-    most = max(2, MEMORY_BYTES // _bytes_an_image(graph))
-    seen = float_pass(graph, images, min(effort.images, most), effort.ranged, advance)
-    typical = seen.typical if effort.judges else None
-    scaled, after = equalized(graph, seen.spans, settings.granularity, typical)
+    # Extremes of the float activations, and images to round on.
+    image_bytes = _bytes_per_image(graph)
+    most = max(2, MEMORY_BYTES // image_bytes)
+    measured = float_pass(graph, images, min(effort.images, most), effort.ranged, advance)
+
+    # Channels rescaled, centred and reordered.
+    typical = measured.typical if effort.judges else None
+    scaled, spans = equalized(graph, measured.spans, settings.granularity, typical)
     if settings.weight_range is WeightRange.SATURATION_SAFE:
-        scaled, after = paired(scaled, after)
-    ranges = {name: span.range for name, span in after.items()}
+        scaled, spans = paired(scaled, spans)
+
+    # Ranges of the activations: the extremes, or chosen by a method, or narrowed.
+    ranges = {name: span.range for name, span in spans.items()}
     if settings.ranges is not RangeMethod.MIN_MAX:
         shape = graph.tensors[graph.input].shape[1:]
         ranges |= observed_ranges(scaled, checked(images.batches(), shape), settings.ranges)
     elif effort.judges:
-        enough = max(effort.judges, JUDGED_BYTES // _bytes_an_image(graph))  # small ones tell less
-        judges = seen.kept[spread(len(seen.kept), enough)]
+        enough = max(effort.judges, JUDGED_BYTES // image_bytes)  # small images show less
+        judges = measured.images[spread(len(measured.images), enough)]
         ranges = narrowed(scaled, ranges, judges, advance)
+
     params = activation_params(scaled, ranges, contract)
-    kept = with_mirrored(seen.kept, most) if effort.mirrored else seen.kept
-    return Settled(scaled, params, kept, tuple(seen.notes()))
+    rounded_on = with_mirrored(measured.images, most) if effort.mirrored else measured.images
+    return Settled(scaled, params, rounded_on, tuple(measured.notes()))
 
 
 def layer_settings(settings: PlanSettings) -> LayerSettings:
-    """How settings have layers rounded."""
+    """How layers are rounded for the settings of a plan."""
     effort = EFFORTS[settings.optimization]
     return LayerSettings(
         settings.granularity,
@@ -195,6 +217,7 @@ def layer_settings(settings: PlanSettings) -> LayerSettings:
 
 
 def _check(graph: Graph) -> None:
+    """Refuse a graph with an operator without an integer form, or weights that are not finite."""
     for op in graph.ops:
         if op.kind not in frozenset(OpKind):
             raise no_integer_form(op)
@@ -208,17 +231,17 @@ def _check(graph: Graph) -> None:
             )
 
 
-def _bytes_an_image(graph: Graph) -> int:
+def _bytes_per_image(graph: Graph) -> int:
     """Bytes of one image's activations in both networks while the largest operator runs."""
     sizes = {name: int(np.prod(graph.tensors[name].shape)) for name in graph.activations}
     largest = max(sum(sizes.get(n, 0) for n in (*op.inputs, *op.outputs)) for op in graph.ops)
     return 5 * largest
 
 
-def _in_integers(
+def _integer_activations(
     graph: Graph, params: Mapping[str, QuantParams], float_ops: tuple[str, ...]
 ) -> dict[str, QuantParams]:
-    """Parameters of the activations that some integer operator gives or reads."""
+    """Parameters of the activations that an integer operator computes or reads."""
     floats = frozenset(float_ops)
     unknown = floats - {op.name for op in graph.ops}
     if unknown:
@@ -231,7 +254,7 @@ def _in_integers(
     def needed(name: str) -> bool:
         producer = graph.producers.get(name)
         around = [*graph.readers[name], *([producer] if producer else [])]
-        ends = (graph.input, graph.output)  # integers in any file whose ends are
+        ends = (graph.input, graph.output)  # integers in every file with integer input and output
         return name in ends or any(op.name not in floats for op in around)
 
     return {name: value for name, value in params.items() if needed(name)}
@@ -252,8 +275,8 @@ def _float_constants(
 def _elementwise_constants(
     graph: Graph, params: Mapping[str, QuantParams], float_ops: tuple[str, ...]
 ) -> dict[str, IntegerConstant]:
-    """Stored operands of additions and products, one scale each."""
-    found: dict[str, IntegerConstant] = {}
+    """Stored operands of additions and products in integers, one scale per operand."""
+    constants: dict[str, IntegerConstant] = {}
     for op in graph.ops:
         if not op.traits.broadcasts or op.name in float_ops or op.name not in params:
             continue
@@ -261,5 +284,5 @@ def _elementwise_constants(
             if graph.is_constant(name):
                 value = graph.value(name)
                 of_value = symmetric_params(float(np.abs(value).max(initial=0.0)))
-                found[name] = IntegerConstant(of_value, of_value.quantize(value))
-    return found
+                constants[name] = IntegerConstant(of_value, of_value.quantize(value))
+    return constants

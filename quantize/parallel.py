@@ -1,6 +1,6 @@
-"""The same work on many batches at once, in threads: TensorFlow and NumPy let go of Python's lock.
+"""The same work on many batches at once, in threads: TensorFlow and NumPy release Python's lock.
 
-TensorFlow computes many operators of a small batch on one core, whatever threads it is given.
+TensorFlow computes many operators of a small batch on one core, however many threads it has.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ Result = TypeVar("Result")
 
 
 def one_blas_thread() -> AbstractContextManager[Any]:
-    """While it is entered, a product of matrices takes one core.
+    """Context in which a product of matrices takes one core.
 
-    The cores are taken by ``in_parallel``; BLAS threads that wait for a core taken by others spin,
-    and take several times as long as one alone.
+    ``in_parallel`` uses the cores; BLAS threads that wait for a core in use spin, and take several
+    times as long as one thread alone.
     """
-    import scipy.linalg  # noqa: F401 - has a BLAS of its own, which must be there to be told
+    import scipy.linalg  # noqa: F401 - its own BLAS is limited only once it is loaded
     from threadpoolctl import threadpool_limits
 
     limits: AbstractContextManager[Any] = threadpool_limits(1, user_api="blas")
@@ -31,14 +31,14 @@ def one_blas_thread() -> AbstractContextManager[Any]:
 
 
 def in_parallel(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """Results in the order of the items, whatever thread was first.
+    """Results in the order of the items, whichever thread was first.
 
     Args:
         work: called for each item, on as many cores as this process may use.
         items: read no further ahead than the cores need.
 
     Yields:
-        What ``work`` gives.
+        Results of ``work``.
     """
     count = cores()
     waiting: deque[Future[Result]] = deque()

@@ -1,7 +1,7 @@
-"""The named recipes: which numbers a file holds.
+"""The named recipes: which types of numbers a file holds.
 
-A name is TARGET-PRECISION, as the make targets are. A recipe that cannot exist is refused when
-it is made; a target that cannot honour one says so and writes nothing.
+A name is TARGET-PRECISION, as in the make targets. An impossible recipe is refused when it is made;
+a target that cannot honour a recipe says so and writes nothing.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Precision(StrEnum):
 
 
 class Granularity(StrEnum):
-    """How many scales a weight tensor has."""
+    """Number of scales of a weight tensor."""
 
     PER_CHANNEL = "per-channel"
     PER_TENSOR = "per-tensor"
@@ -54,7 +54,7 @@ class BatchAxis(StrEnum):
 
     ONE = "one"
     NAMED = "named"
-    """A free axis with the name ``batch``."""
+    """A free axis named ``batch``."""
 
 
 class WeightRange(StrEnum):
@@ -73,7 +73,7 @@ class WeightRange(StrEnum):
 
 
 class Optimization(StrEnum):
-    """How much work goes into the integers of an int8 file."""
+    """Amount of work on the integers of an int8 file."""
 
     CONVERTER = "converter"
     """The scales and weights that TensorFlow's converter or ONNX Runtime's quantizer choose."""
@@ -84,11 +84,11 @@ class Optimization(StrEnum):
     BEST = "best"
     """Up to three minutes for a network of 300M multiply-adds on two cores."""
     QAT = "qat"
-    """Training with quantizers in the network, before the engine's own work."""
+    """Training with quantizers in the network, from the plan of ``best``."""
 
 
 class RepairType(StrEnum):
-    """What operators leave int8 for, to keep a gate."""
+    """Type that operators get instead of int8, so that a gate is met."""
 
     FLOAT32 = "float32"
     INT16 = "int16"
@@ -96,16 +96,17 @@ class RepairType(StrEnum):
 
 
 class RangeMethod(StrEnum):
-    """How the range of an activation is read from what was observed."""
+    """Method that chooses the range of an activation from the observed values."""
 
     MIN_MAX = "min-max"
-    """Every value."""
+    """From the smallest to the largest value."""
     MOVING_AVERAGE = "moving-average"
-    """Mean over the images of each image's ends (a moving average of weight 1/n: no order)."""
+    """Means over the images of each image's smallest and largest value (a moving average of weight
+    1/n, which does not depend on the order)."""
     PERCENTILE = "percentile"
-    """All but the outermost values of each end."""
+    """All but the outermost values at each end."""
     ENTROPY = "entropy"
-    """Least Kullback-Leibler divergence of the values from what 256 steps keep of them (Migacz
+    """Least Kullback-Leibler divergence of the values from what 256 steps leave of them (Migacz
     2017, 8-bit Inference with TensorRT), searched over both ends."""
     MSE = "mse"
     """Least mean squared error of 256 steps, searched over both ends."""
@@ -113,14 +114,14 @@ class RangeMethod(StrEnum):
 
 @dataclass(frozen=True)
 class PlanSettings:
-    """What a plan is to be: a recipe asks for it, and the plan keeps it.
+    """Settings that a plan is made with: contained in a recipe, and stored in the plan.
 
     Attributes:
-        granularity: scales of a convolution weight.
-        weight_range: integers of the weights.
-        optimization: how much work goes into the integers.
+        granularity: number of scales of a convolution weight.
+        weight_range: integers that the weights use.
+        optimization: amount of work on the integers.
         float_ops: names of operators that stay in float32 in an int8 file.
-        ranges: how the ranges of activations are read.
+        ranges: method that chooses the ranges of activations.
         wide_ops: names of operators with int16 activations in an int8 .tflite.
     """
 
@@ -138,16 +139,16 @@ _FULL_RANGE = PlanSettings(weight_range=WeightRange.FULL)
 
 @dataclass(frozen=True)
 class Recipe:
-    """What to write.
+    """A kind of file to write.
 
     Attributes:
         name: TARGET-PRECISION, as on the command line.
         target: name of the export target (``tflite``, ``onnx``).
         precision: types of weights and activations.
         summary: one line for listings.
-        settings: of the plan; without a plan, ``granularity`` alone matters.
+        settings: settings of the plan; without a plan, only ``granularity`` matters.
         io: type of input and output.
-        layout: axes of the input; ``nchw`` is for targets that take it.
+        layout: order of the input's axes; ``nchw`` is for targets that take it.
         batch: first axis of the input.
 
     Raises:
@@ -167,7 +168,7 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.io is not IoType.FLOAT32 and self.precision is not Precision.INT8:
             raise UnsupportedError(
-                f"integer input and output need int8 activations, which {self.name} has not",
+                f"integer input and output need int8 activations, which {self.name} does not have",
                 received=f"--io {self.io.value}",
                 remedy="use --io float32, or an int8 recipe",
             )
@@ -195,15 +196,15 @@ class Recipe:
 
     @property
     def needs_calibration(self) -> bool:
-        """Whether activations get fixed scales, which takes representative data."""
+        """Whether activations get fixed scales, which requires representative data."""
         return self.precision in (Precision.INT8, Precision.INT16X8)
 
     def with_io(self, io: IoType | None) -> Recipe:
-        """The same recipe with another input and output type; None keeps it."""
+        """Same recipe with another input and output type; None keeps the type."""
         return self if io is None else replace(self, io=io)
 
     def with_effort(self, optimization: Optimization) -> Recipe:
-        """The same recipe with as much work put into its integers."""
+        """Same recipe with this amount of work on its integers."""
         return replace(self, settings=replace(self.settings, optimization=optimization))
 
     def to_dict(self) -> dict[str, Any]:
@@ -225,7 +226,7 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Recipe:
-        """Read back what ``to_dict`` gave; the summary is the registered one."""
+        """Recipe from the values that ``to_dict`` gave; the summary is the registered one."""
         known = recipe(values["name"])
         settings = replace(
             known.settings,
@@ -245,7 +246,7 @@ class Recipe:
 
 
 def no_wide_onnx(name: str) -> UnsupportedError:
-    """The error for int16 activations in an .onnx: ONNX Runtime's CPU kernels have none."""
+    """Error for int16 activations in an .onnx file: ONNX Runtime has no CPU kernels for them."""
     return UnsupportedError(
         "int16 activations are for .tflite files, since ONNX Runtime computes them in float32",
         received=f"operators in int16x8 with {name}",
@@ -270,7 +271,7 @@ RECIPES: tuple[Recipe, ...] = (
         "tflite-int8-per-tensor",
         "tflite",
         Precision.INT8,
-        "TFLite, int8, one scale a weight tensor, for NPUs that need it",
+        "TFLite, int8, one scale per weight tensor, for NPUs that need it",
         settings=_PER_TENSOR,
         io=IoType.INT8,
     ),
@@ -288,7 +289,7 @@ RECIPES: tuple[Recipe, ...] = (
         "onnx-int8-per-tensor",
         "onnx",
         Precision.INT8,
-        "ONNX QDQ, int8, one scale a weight tensor",
+        "ONNX QDQ, int8, one scale per weight tensor",
         settings=_PER_TENSOR,
     ),
     Recipe(
@@ -299,14 +300,14 @@ RECIPES: tuple[Recipe, ...] = (
         settings=_FULL_RANGE,
     ),
 )
-"""One row a recipe."""
+"""All recipes."""
 
 
 def recipe(name: str) -> Recipe:
-    """The registered recipe of that name.
+    """Registered recipe of this name.
 
     Raises:
-        InvalidInputError: no such name.
+        InvalidInputError: a name that no recipe has.
     """
     for known in RECIPES:
         if known.name == name:

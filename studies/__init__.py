@@ -1,1 +1,1 @@
-"""Studies: questions that this project answers with measurements of its own."""
+"""Studies: questions that this project answers with its own measurements."""

@@ -20,9 +20,9 @@ _ROLES = {1: "weight", 2: "bias"}
 def canonical_graph(content: bytes) -> Graph:
     """Read the converter's float32 file.
 
-    Activations are named after their operator's first layer, constants after their reader; the ends
-    are ``image`` and ``scores``. Each weighted operator has a weight and a bias of its own, a bias
-    of zeros where the file has none: the file stores equal ones once, and integers of two
+    Activations are named after their operator's first layer, constants after their reader; input
+    and output are ``image`` and ``scores``. Each weighted operator has its own weight and bias, a
+    bias of zeros where the file has none: the file stores equal ones once, and integers of two
     operators differ. A reshape that only drops the batch of one before an addition or a product is
     left out, since it would not hold for other batches.
 
@@ -30,11 +30,11 @@ def canonical_graph(content: bytes) -> Graph:
         content: a whole float32 .tflite of one subgraph, one input and one output.
 
     Returns:
-        The graph; unused tensors are gone.
+        The graph, without unused tensors.
 
     Raises:
-        UnsupportedError: another number of subgraphs or ends.
-        InvalidInputError: no whole file of the TFLite schema.
+        UnsupportedError: several subgraphs or inputs.
+        InvalidInputError: a file that is not a whole FlatBuffer of the TFLite schema.
     """
     with reading("the float32 network", WHOLE, "export the model again"):
         return _read(content)
@@ -102,7 +102,7 @@ class _Reading:
         return np.array(np.frombuffer(bytes(data), dtype)).reshape(shape)
 
     def _names(self, graph: Any) -> dict[int, str]:
-        """Short unique names; a constant has its reader's, with its role."""
+        """Short unique names by number; a constant is named after its reader and its role."""
         names = {int(graph.inputs[0]): INPUT_NAME, int(graph.outputs[0]): OUTPUT_NAME}
         taken = Counter(names.values())
 
@@ -132,36 +132,37 @@ class _Reading:
 def _own_constants(
     kind: str, inputs: list[str], result: str, tensors: dict[str, Tensor]
 ) -> list[str]:
-    """Inputs of a weighted operator with constants that no other operator reads."""
-    own = inputs[:2]
+    """Inputs of a weighted operator with its own copies of constants."""
+    names = inputs[:2]
     weight = tensors[inputs[1]]
     if weight.value is not None:
-        own[1] = f"{result}.weight"
-        tensors[own[1]] = Tensor(own[1], weight.shape, weight.value)
+        names[1] = f"{result}.weight"
+        tensors[names[1]] = Tensor(names[1], weight.shape, weight.value)
     channels = weight.shape[traits_of(kind).channel_axis or 0]
     bias = tensors[inputs[2]] if len(inputs) > 2 and inputs[2] else None
     if bias is not None and bias.value is None:
-        return [*own, inputs[2]]
+        return [*names, inputs[2]]
     value = np.zeros(channels, np.float32) if bias is None else bias.value
     name = f"{result}.bias"
     tensors[name] = Tensor(name, (channels,), value)
-    return [*own, name]
+    return [*names, name]
 
 
 def _with_batch(graph: Graph) -> Graph:
-    """The graph without reshapes that drop the batch of one before an elementwise operator."""
-    kept: list[Op] = []
+    """Graph without reshapes that drop the batch of one before an elementwise operator."""
+    remaining: list[Op] = []
     dropped: dict[str, str] = {}
     for op in graph.ops:
         if op.kind == OpKind.RESHAPE and _drops_batch(graph, op):
             dropped[op.name] = dropped.get(op.inputs[0], op.inputs[0])
         else:
             inputs = tuple(dropped.get(name, name) for name in op.inputs)
-            kept.append(replace(op, inputs=inputs) if inputs != op.inputs else op)
-    return graph.pruned(kept) if dropped else graph
+            remaining.append(replace(op, inputs=inputs) if inputs != op.inputs else op)
+    return graph.pruned(remaining) if dropped else graph
 
 
 def _drops_batch(graph: Graph, op: Op) -> bool:
+    """Whether a reshape only drops leading axes of one, for readers that broadcast."""
     before, after = (graph.tensors[name].shape for name in (op.inputs[0], op.name))
     readers = graph.readers[op.name]
     return (
@@ -180,12 +181,11 @@ def _drops_batch(graph: Graph, op: Op) -> bool:
 
 
 def _with_vectors_spread(graph: Graph) -> Graph:
-    """The graph with a vector for each image as ``[1, 1, 1, c]`` where it meets an image.
+    """Graph whose vectors ``[1, c]`` are ``[1, 1, 1, c]`` where they meet ``[1, h, w, c]``.
 
-    The converter leaves the reshape of ``[1, c]`` before a product with ``[1, h, w, c]`` out, which
-    holds for a batch of one.
+    The converter omits the reshape before such a product, which is right only for a batch of one.
     """
-    kept: list[Op] = []
+    ops: list[Op] = []
     tensors = dict(graph.tensors)
     for op in graph.ops:
         rank = len(graph.tensors[op.name].shape)
@@ -195,15 +195,15 @@ def _with_vectors_spread(graph: Graph) -> Graph:
                 shape = tensors[name].shape
                 if not graph.is_constant(name) and len(shape) == 2:
                     shape = (1,) * (rank - 1) + shape[1:]
-                    name = _spread(name, shape, kept, tensors)
+                    name = _spread(name, shape, ops, tensors)
                 inputs.append(name)
             op = replace(op, inputs=tuple(inputs))
-        kept.append(op)
-    return replace(graph, ops=tuple(kept), tensors=tensors)
+        ops.append(op)
+    return replace(graph, ops=tuple(ops), tensors=tensors)
 
 
 def _spread(name: str, shape: tuple[int, ...], ops: list[Op], tensors: dict[str, Tensor]) -> str:
-    """Name of a vector's reshape, which is made unless it is there."""
+    """Name of a vector's reshape, which is added where there is none yet."""
     result = f"{name}_spread"
     if result not in tensors:
         stored = f"{result}.const1"
@@ -218,7 +218,7 @@ _DTYPES: dict[int, Any] = {0: np.float32, 2: np.int32, 4: np.int64}
 
 
 def short_name(name: bytes | str | None) -> str:
-    """The layer in a converter's name: ``model_1/block_1_add_1/add;...`` gives ``block_1_add``."""
+    """Layer in a converter's name: ``model_1/block_1_add_1/add;...`` gives ``block_1_add``."""
     text = (name or b"").decode("utf-8", "replace") if not isinstance(name, str) else name
     parts = text.partition(";")[0].split("/")
     layer = parts[1] if len(parts) > 1 else parts[0]
@@ -227,7 +227,7 @@ def short_name(name: bytes | str | None) -> str:
 
 
 def builtin_name(code: Any) -> str:
-    """The schema's name of an operator code object; the custom code of a custom operator."""
+    """Schema's name of an operator code object; for a custom operator its custom code."""
     from ai_edge_litert.schema_py_generated import BuiltinOperator
 
     number = max(int(code.builtinCode), int(code.deprecatedBuiltinCode))
@@ -238,7 +238,7 @@ def builtin_name(code: Any) -> str:
 
 
 def _plain(options: Any) -> dict[str, Any]:
-    """The fields of an options object as plain values."""
+    """Fields of an options object as plain values."""
     plain: dict[str, Any] = {}
     for key, value in vars(options).items():
         if isinstance(value, np.ndarray):

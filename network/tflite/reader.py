@@ -1,7 +1,7 @@
 """Read a .tflite file as plain values, without trusting a byte of it.
 
 The interpreter does not verify what it loads and can take the process down with a damaged file, so
-everything here goes through the generated FlatBuffer accessors in Python, with bounds of our own.
+everything here goes through the generated FlatBuffer accessors in Python, with additional bounds.
 Source of the layout: tensorflow/lite/schema/schema.fbs.
 """
 
@@ -35,8 +35,8 @@ class GraphOperator:
     Attributes:
         name: builtin name, or the custom code.
         inputs: indexes of tensors; -1 for an optional one that is absent.
-        outputs: likewise.
-        version: of the operator, from 1 on: which of its forms a kernel must know.
+        outputs: indexes of tensors.
+        version: version of the operator, from 1 on, which a kernel must support.
         fused: activation inside a pool or a concatenation; NONE for other operators.
     """
 
@@ -52,10 +52,10 @@ class Subgraph:
     """Tensors and the operators on them, in order of execution.
 
     Attributes:
-        tensors: all of them; a constant's ``size_bytes`` are those of its buffer.
-        operators: in order.
+        tensors: all tensors; a constant's ``size_bytes`` is the size of its buffer.
+        operators: operators, in order of execution.
         inputs: indexes of tensors.
-        outputs: likewise.
+        outputs: indexes of tensors.
     """
 
     tensors: tuple[TensorInfo, ...]
@@ -66,8 +66,9 @@ class Subgraph:
     def compute(self, operator: GraphOperator) -> str:
         """Type that an operator computes in: NumPy's name, or ``hybrid``.
 
-        The type of its first activation; for QUANTIZE that of its result. ``hybrid`` is a float32
-        activation with an integer weight tensor, which the kernel quantizes as it runs.
+        It is the type of the first activation; for QUANTIZE, that of the result. ``hybrid`` is a
+        float32 activation with an integer weight tensor: the kernel quantizes the activation as it
+        runs.
         """
         tensors = [self.tensors[i] for i in operator.inputs if i >= 0]
         if operator.name == QUANTIZE or not tensors:
@@ -79,7 +80,7 @@ class Subgraph:
         return activation.dtype
 
     def weights(self, operator: GraphOperator) -> TensorInfo | None:
-        """The constant weight tensor of a convolution or matrix product; None without one."""
+        """Constant weight tensor of a convolution or matrix product; None without one."""
         if (
             not traits_of(operator.name).weighted
             or len(operator.inputs) < 2
@@ -95,13 +96,13 @@ class FlatModel:
     """A .tflite file as plain values.
 
     Attributes:
-        size_bytes: of the file.
-        schema_version: of the model table.
+        size_bytes: size of the file.
+        schema_version: version in the model table.
         subgraphs: at least one; the first is the one that runs.
         metadata: content by name.
-        weights_bytes: of the distinct buffers that tensors use.
-        quantization_bytes: of the scales (float32) and zero points (int64).
-        names_bytes: of the tensor names.
+        weights_bytes: bytes of the distinct buffers that tensors use.
+        quantization_bytes: bytes of the scales (float32) and zero points (int64).
+        names_bytes: bytes of the tensor names.
     """
 
     size_bytes: int
@@ -114,10 +115,10 @@ class FlatModel:
 
 
 def read_flat_model(path: Path) -> FlatModel:
-    """Read a file.
+    """Read a .tflite file as plain values.
 
     Raises:
-        InvalidInputError: no such file, not a TFLite file, or a damaged one.
+        InvalidInputError: no such file, a file of another format, or a damaged one.
     """
     data = read_bytes(path, "a .tflite file can be read", "give the path of such a file")
     if data[4:8] != FILE_IDENTIFIER:
@@ -131,18 +132,19 @@ def read_flat_model(path: Path) -> FlatModel:
 
 
 class _Reader:
-    """Walks one file; its accessors raise anything where an offset or a length leads astray."""
+    """Walks one file; its accessors raise any exception where an offset or a length is wrong."""
 
     def __init__(self, data: bytes) -> None:
         from ai_edge_litert.schema_py_generated import Model
 
         self.data = data
         self.root: Any = Model.GetRootAs(data, 0)
-        # Parts of a written file hardly ever share bytes, so all visited ones together are about
-        # its size. This bounds the work and the memory that a damaged or hostile file can ask for.
+        # Tables and vectors of a written file hardly ever share bytes, so all visited ones together
+        # are about its size. This bounds the work and the memory that a damaged or hostile file can
+        # ask for.
         self.left = 2 * len(data)
         self.quantization_bytes = 0
-        self.places: set[int] = set()
+        self.addresses: set[int] = set()
         self.names_bytes = 0
 
     def model(self) -> FlatModel:
@@ -173,7 +175,7 @@ class _Reader:
         return size
 
     def _count(self, length: int) -> int:
-        """Length of a vector of tables, each of which takes an offset of 4 bytes at least."""
+        """Length of a vector of tables, each of which takes an offset of at least 4 bytes."""
         self._spend(4 * length)
         return length
 
@@ -189,7 +191,7 @@ class _Reader:
         return list(value.tolist())
 
     def _spend_unread(self) -> None:
-        """Bound what is not read here, and what the object API makes of it: signatures."""
+        """Bound the size of signatures, which only the object API reads."""
         for i in range(self._count(self.root.SignatureDefsLength())):
             signature = self.root.SignatureDefs(i)
             self._text(signature.SignatureKey())
@@ -304,14 +306,14 @@ class _Reader:
         zero_point = tuple(self._vector(values.ZeroPointAsNumpy()))
         for vector in (values.ScaleAsNumpy(), values.ZeroPointAsNumpy()):
             if not isinstance(vector, int):  # tensors may share one
-                place = int(vector.__array_interface__["data"][0])
-                self.quantization_bytes += 0 if place in self.places else vector.nbytes
-                self.places.add(place)
+                address = int(vector.__array_interface__["data"][0])
+                self.quantization_bytes += 0 if address in self.addresses else vector.nbytes
+                self.addresses.add(address)
         return scale, zero_point, values.QuantizedDimension()
 
 
 def _fused(name: str, table: Any) -> str:
-    """The activation in the options of a pool or a concatenation."""
+    """Activation in the options of a pool or a concatenation."""
     from ai_edge_litert import schema_py_generated as schema
 
     kinds = {

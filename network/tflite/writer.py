@@ -1,4 +1,4 @@
-"""A .tflite put together tensor by tensor, through the schema's object API.
+"""A .tflite file built tensor by tensor, through the schema's object API.
 
 Source of layout and types: tensorflow/lite/schema/schema.fbs.
 """
@@ -24,8 +24,8 @@ class FlatFile:
     """One file while it is built.
 
     Attributes:
-        tensors: written so far.
-        operators: likewise.
+        tensors: tensors so far, by number.
+        operators: operators so far, in order.
         buffers: content by number; the first is empty by convention.
         codes: (operator, version) by number.
     """
@@ -46,14 +46,14 @@ class FlatFile:
         """Add a tensor.
 
         Args:
-            name: of the tensor.
-            shape: of a batch of one.
-            dtype: NumPy's name.
-            params: of integers.
-            value: of a constant; None for an activation.
+            name: name of the tensor.
+            shape: shape for a batch of one.
+            dtype: NumPy's name of the type.
+            params: parameters of integers; None for float numbers.
+            value: value of a constant; None for an activation.
 
         Returns:
-            Its number.
+            Number of the tensor.
         """
         from ai_edge_litert import schema_py_generated as schema
 
@@ -93,11 +93,11 @@ class FlatFile:
 
         Args:
             kind: the schema's name of the builtin operator.
-            version: of the operator.
+            version: version of the operator.
             inputs: numbers of tensors; -1 for an absent one.
-            outputs: likewise.
+            outputs: numbers of tensors.
             options_type: name of the options table; empty for none.
-            options: its fields.
+            options: fields of the options table.
         """
         from ai_edge_litert import schema_py_generated as schema
 
@@ -119,7 +119,7 @@ class FlatFile:
         )
 
     def content(self, inputs: Sequence[int], outputs: Sequence[int]) -> bytes:
-        """The whole file, of these ends; equal files have equal bytes."""
+        """Bytes of the whole file with these inputs and outputs; equal files have equal bytes."""
         from ai_edge_litert import schema_py_generated as schema
         from ai_edge_litert.tools import flatbuffer_utils
 
@@ -141,14 +141,14 @@ class FlatFile:
 
 
 def _content(buffer: bytes) -> Any:
-    """A constant as an array: the generated packer copies one at once, and bytes one by one."""
+    """Constant as an array, which the generated packer copies at once (bytes, one by one)."""
     from ai_edge_litert.schema_py_generated import BufferT
 
     return BufferT(data=np.frombuffer(buffer, np.uint8) if buffer else None)
 
 
 def _code(kind: str, version: int) -> Any:
-    """An operator code; numbers above 127 stand in the newer of the two fields alone."""
+    """Operator code; numbers above 127 are only in the newer of the two fields."""
     from ai_edge_litert import schema_py_generated as schema
 
     number = int(getattr(schema.BuiltinOperator, kind))

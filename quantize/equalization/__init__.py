@@ -1,1 +1,1 @@
-"""Channels rescaled and reordered so that integers fit them."""
+"""Rescaling and reordering of channels, so that integers fit them."""

@@ -1,13 +1,16 @@
-"""Cross-layer equalization: factors between channels that the float network does not feel.
+"""Cross-layer equalization: factors on channels that leave the float network's function as it is.
 
-A linear activation between convolutions may have each channel divided by a factor, if the
-producers' weights and biases are divided and the readers' weights multiplied by it (Nagel et al.
-2019, arXiv:1906.04721, section 4.1). Where additions join activations, the whole residual stream
-shares the factors. ReLU lets positive factors through; ReLU6 does not, since its bound would need a
-value for each channel. With a scale for each channel of a weight nothing is to be gained there, and
-activations behind it are left alone. With one scale a weight, only channels that stay well below 6
-are scaled, within that room: scaled to reach 6 exactly on the calibration images, the float network
-itself broke (17 dB) on images of the same kind.
+For a linear activation x between convolutions, ``x = W x_before + b`` and ``y = V x``, and factors
+f > 0, one per channel,
+
+    x / f = (W / f) x_before + b / f        y = (V f) (x / f)
+
+(Nagel et al. 2019, arXiv:1906.04721, section 4.1). Where additions join activations, the whole
+residual stream shares the factors. ReLU commutes with positive factors; ReLU6 does not, since its
+bound would need a value per channel. With one scale per channel of a weight nothing is to be gained
+there, and activations behind ReLU6 are left alone. With one scale per weight, only channels that
+stay well below 6 are scaled, within that room: with channels scaled to reach 6 exactly on the
+calibration images, the float network itself broke (17 dB) on images of the same kind.
 """
 
 from __future__ import annotations
@@ -24,17 +27,22 @@ from quantize.ranges.extremes import Extremes
 from quantize.recipes import Granularity
 
 SMALLEST_FACTOR = 2.0**-14
-"""Channels that span less than this share of the widest are not blown up further."""
+"""Smallest factor: channels that span less than this share of the widest are scaled up no more."""
 
+BOUND = 6.0
+"""Bound of ReLU6."""
 
 HELD_SHARE = 0.9
-"""Channels that reach this share of 6 behind ReLU6 may rely on its bound."""
+"""Share of BOUND from which on a channel behind ReLU6 may rely on the bound, and is not scaled."""
 
 HEADROOM = 0.5
-"""Share of 6 that a channel scaled up behind ReLU6 may reach on calibration images."""
+"""Share of BOUND that a channel scaled up behind ReLU6 may reach on calibration images."""
+
+SMALLEST_FACTOR_BEHIND_RELU6 = 1e-3
+"""Smallest factor of a channel behind ReLU6, however little of it calibration images have shown."""
 
 ROUNDS = 20
-"""Of balancing weights; factors hardly change after ten."""
+"""Rounds of balancing weights; factors hardly change after ten."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +50,8 @@ class Stream:
     """Activations that share the factors of their channels.
 
     Attributes:
-        names: of the activations.
-        producers: weighted operators that give them.
+        names: names of the activations.
+        producers: weighted operators that compute them.
         readers: weighted operators that read them.
     """
 
@@ -60,16 +68,17 @@ def streams(graph: Graph) -> tuple[Stream, ...]:
             for name in op.inputs:
                 if not graph.is_constant(name):
                     groups.join(op.name, name)
-    found = (_stream(graph, tuple(names)) for names in groups.sets().values())
-    return tuple(stream for stream in found if stream is not None)
+    candidates = (_stream(graph, tuple(names)) for names in groups.sets().values())
+    return tuple(stream for stream in candidates if stream is not None)
 
 
 def _joins(op: Op) -> bool:
+    """Whether an operator's operands and result have to share their factors."""
     return op.kind in (OpKind.ADD, OpKind.SUB) and op.fused is Fused.NONE
 
 
 def _stream(graph: Graph, names: tuple[str, ...]) -> Stream | None:
-    """The stream of these activations; None when something stands against it."""
+    """Stream of these activations; None where an operator around them does not permit factors."""
     producers: list[Op] = []
     readers: list[Op] = []
     for name in names:
@@ -101,9 +110,9 @@ class _Work:
     """Weights, biases and spans while factors and offsets move through them.
 
     Attributes:
-        graph: as given.
-        spans: as they stand.
-        typical: likewise, those to go by.
+        graph: canonical, unchanged.
+        spans: current extremes of each activation.
+        typical: current extremes that factors and offsets are derived from.
         values: constants that have changed, float64.
     """
 
@@ -113,27 +122,27 @@ class _Work:
     values: dict[str, np.ndarray]
 
     def value(self, name: str) -> np.ndarray:
-        """A constant as it stands, float64."""
-        found = self.values.get(name)
-        return self.graph.value(name).astype(np.float64) if found is None else found
+        """Current value of a constant, float64."""
+        changed = self.values.get(name)
+        return self.graph.value(name).astype(np.float64) if changed is None else changed
 
-    def rows(self, op: Op) -> np.ndarray:
-        """Largest weight of each output channel."""
+    def largest_by_output(self, op: Op) -> np.ndarray:
+        """Largest magnitude of a weight in each output channel, ``[out]``."""
         weight = np.abs(self.value(op.inputs[1]))
         others = tuple(i for i in range(weight.ndim) if i != op.channel_axis)
         return np.asarray(weight.max(axis=others))
 
-    def columns(self, op: Op) -> np.ndarray:
-        """Largest weight of each input channel."""
+    def largest_by_input(self, op: Op) -> np.ndarray:
+        """Largest magnitude of a weight in each input channel, ``[in]``."""
         weight = np.abs(self.value(op.inputs[1]))
         return np.asarray(weight.max(axis=tuple(range(weight.ndim - 1))))
 
     def divide(self, stream: Stream, factors: np.ndarray) -> None:
-        """Divide each channel of a stream by a factor."""
+        """Divide each channel of a stream by a factor, ``[channels]``."""
         for op in stream.producers:
             weight = self.value(op.inputs[1])
             shape = [1] * weight.ndim
-            shape[op.channel_axis] = -1
+            shape[op.channel_axis] = -1  # the factors along the output channels
             self.values[op.inputs[1]] = weight / factors.reshape(shape)
             self.values[op.inputs[2]] = self.value(op.inputs[2]) / factors
         for op in stream.readers:
@@ -143,12 +152,14 @@ class _Work:
                 spans[name] = spans[name].scaled((1 / factors).astype(np.float32))
 
     def centre(self, stream: Stream) -> None:
-        """Take the middle of its span off every channel, and give it to the readers' biases.
+        """Subtract the middle of its span from every channel, and add it in the readers' biases.
 
-        Additions add up what was taken off their operands. Readers that pad with zeros would pad
-        with the middle instead, so they stand against it.
+            x - m = W x_before + (b - m)        y = V (x - m) + (c + V m)
+
+        The middle of a sum is the sum of its operands' middles. Readers that pad with zeros would
+        have to pad with ``-m`` instead, so a stream with such a reader stays as it is.
         """
-        if not all(_reads_points(self.graph, op) for op in stream.readers):
+        if not all(_reads_single_positions(self.graph, op) for op in stream.readers):
             return
         offsets: dict[str, np.ndarray] = {}
         for name in stream.names:
@@ -165,12 +176,12 @@ class _Work:
                 spans[name] = spans[name].moved(-offset.astype(np.float32))
             for op in self.graph.readers[name]:
                 if op.is_weighted:
-                    given = self.value(op.inputs[1]).reshape(-1, len(offset)) @ offset
-                    self.values[op.inputs[2]] = self.value(op.inputs[2]) + given
+                    weight = self.value(op.inputs[1]).reshape(-1, len(offset))  # [out, in]
+                    self.values[op.inputs[2]] = self.value(op.inputs[2]) + weight @ offset
 
 
-def _reads_points(graph: Graph, op: Op) -> bool:
-    """Whether an operator reads one position for each of its results, and no padding."""
+def _reads_single_positions(graph: Graph, op: Op) -> bool:
+    """Whether each result of an operator reads a single position, and no padding."""
     shape = graph.weight(op).shape
     return op.kind == OpKind.DENSE or (op.kind == OpKind.CONV and shape[1:3] == (1, 1))
 
@@ -183,36 +194,39 @@ def equalized(
 ) -> tuple[Graph, dict[str, Extremes]]:
     """Scale and centre the channels of every stream.
 
-    With a scale for each channel of a weight, the factors let all channels of an activation reach
-    equally far, and it is stored as if it had a scale for each channel as well. With one scale a
+    With one scale per channel of a weight, the factors let all channels of an activation reach
+    equally far, and it is stored as if it had one scale per channel as well. With one scale per
     weight, they let the channels of the weights on both sides reach equally far (Nagel et al.,
     equation 11), over several rounds.
 
     Args:
         graph: canonical.
-        spans: of its activations in calibration.
-        granularity: scales that weights will have.
-        typical: spans to go by where rare values will be cut off; ``spans`` when None.
+        spans: extremes of its activations in calibration.
+        granularity: whether weights will have one scale or one per channel.
+        typical: extremes to derive factors from where rare values will be cut off; ``spans`` when
+            None.
 
     Returns:
-        A graph of the same function, and the spans that its activations have.
+        A graph of the same function, and the extremes of its activations.
     """
     work = _Work(graph, dict(spans), dict(typical or spans), {})
-    found = streams(graph)
-    for stream in found:
+    scalable = streams(graph)
+    for stream in scalable:
         if all(op.fused is Fused.NONE for op in stream.producers):
             work.centre(stream)
     if granularity is Granularity.PER_CHANNEL:
-        for stream in found:
-            work.divide(stream, _by_reach(work, stream))
+        for stream in scalable:
+            work.divide(stream, _factors_by_reach(work, stream))
     else:
-        _balance(work, found)
+        _balance_weights(work, scalable)
     values = {name: np.asarray(value, np.float32) for name, value in work.values.items()}
     return graph.with_values(values), work.spans
 
 
-def _by_reach(work: _Work, stream: Stream) -> np.ndarray:
-    """Factors that let all channels reach equally far, as a rule.
+def _factors_by_reach(work: _Work, stream: Stream) -> np.ndarray:
+    """Factors ``[channels]`` that let all channels typically reach equally far.
+
+        f = max(reach / max over channels of reach, SMALLEST_FACTOR)
 
     A channel's rare values may reach twice as far, and have to be cut off.
     """
@@ -224,27 +238,43 @@ def _by_reach(work: _Work, stream: Stream) -> np.ndarray:
     return np.where(reach > 0, np.maximum(reach / widest, SMALLEST_FACTOR), 1.0)
 
 
-def _balance(work: _Work, found: tuple[Stream, ...]) -> None:
+def _balance_weights(work: _Work, scalable: tuple[Stream, ...]) -> None:
+    """Divide the channels of streams until the weights on both sides reach equally far.
+
+    With the largest magnitudes w of the producers' weights in an output channel and v of the
+    readers' weights in the input channel that reads it (Nagel et al., equation 11), each round
+    divides each stream by
+
+        f = sqrt(w / v)        so that  w / f = v f
+
+    Behind ReLU6 the product of a channel's factors over all rounds stays at or above its smallest
+    permitted factor.
+    """
     bounded = tuple(_behind_relu6(work))
-    limits = {stream: _room(work, stream) for stream in bounded}
-    total = {stream: np.ones_like(limits[stream]) for stream in bounded}
+    smallest = {stream: _smallest_factors(work, stream) for stream in bounded}
+    products = {stream: np.ones_like(smallest[stream]) for stream in bounded}
     for _ in range(ROUNDS):
-        for stream in (*found, *bounded):
-            before = np.max([work.rows(op) for op in stream.producers], axis=0)
-            after = np.max([work.columns(op) for op in stream.readers], axis=0)
-            alive = (before > 0) & (after > 0)
-            factors = np.where(alive, np.sqrt(before / np.where(alive, after, 1.0)), 1.0)
-            factors = np.clip(factors, SMALLEST_FACTOR, 1 / SMALLEST_FACTOR)
-            if stream in limits:
-                least = limits[stream]
-                wanted = np.where(np.isinf(least), 1.0, np.maximum(total[stream] * factors, least))
-                factors = wanted / total[stream]
-                total[stream] = wanted
+        for stream in (*scalable, *bounded):
+            factors = _balancing_factors(work, stream)
+            if stream in smallest:
+                product = np.maximum(products[stream] * factors, smallest[stream])
+                product = np.where(np.isinf(smallest[stream]), 1.0, product)
+                factors = product / products[stream]
+                products[stream] = product
             work.divide(stream, factors)
 
 
+def _balancing_factors(work: _Work, stream: Stream) -> np.ndarray:
+    """One round's factors of a stream, ``[channels]``; 1 where a side has only zeros."""
+    producers = np.max([work.largest_by_output(op) for op in stream.producers], axis=0)
+    readers = np.max([work.largest_by_input(op) for op in stream.readers], axis=0)
+    live = (producers > 0) & (readers > 0)
+    factors = np.where(live, np.sqrt(producers / np.where(live, readers, 1.0)), 1.0)
+    return np.clip(factors, SMALLEST_FACTOR, 1 / SMALLEST_FACTOR)
+
+
 def _behind_relu6(work: _Work) -> Iterator[Stream]:
-    """Single activations behind ReLU6 whose channels weighted operators alone read."""
+    """Streams of one activation behind ReLU6 that only weighted operators read."""
     graph = work.graph
     for op in graph.weighted:
         readers = graph.readers[op.name]
@@ -257,12 +287,15 @@ def _behind_relu6(work: _Work) -> Iterator[Stream]:
             yield Stream((op.name,), (op,), readers)
 
 
-def _room(work: _Work, stream: Stream) -> np.ndarray:
+def _smallest_factors(work: _Work, stream: Stream) -> np.ndarray:
     """Smallest factor that each channel may be divided by; infinity where it must stay as it is.
+
+        f_min = high / (HEADROOM BOUND)        where high < HELD_SHARE BOUND
 
     A channel that reaches 6 has its bound there. Another one may be scaled as long as twice what
     calibration images made of it stays below 6; scaled down, it would be cut later than at 6,
     which it has not reached either.
     """
     high = work.spans[stream.names[0]].high.astype(np.float64)
-    return np.where(high >= HELD_SHARE * 6, np.inf, np.maximum(high / (HEADROOM * 6), 1e-3))
+    smallest = np.maximum(high / (HEADROOM * BOUND), SMALLEST_FACTOR_BEHIND_RELU6)
+    return np.where(high >= HELD_SHARE * BOUND, np.inf, smallest)

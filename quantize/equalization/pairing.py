@@ -1,8 +1,9 @@
-"""The order of channels in which no two large weights of one sign meet in one 16-bit pair.
+"""Order of channels in which no two large weights of one sign meet in one 16-bit pair.
 
-Channels between convolutions may stand in any order, if all that give or read them agree on it; the
-function of the network is the same to the last bit of each product. Where x86 kernels multiply in
-pairs (see ``rounding.neighbours``), the order decides how much a channel's scale has to give way.
+Channels between convolutions may stand in any order, if all operators that write or read them agree
+on it; the function of the network is the same to the last bit of each product. Where x86 kernels
+multiply in pairs (``rounding.second_order.neighbours``), the order decides how much coarser a
+channel's scale has to be.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from network.operators import OpKind
 from quantize.equalization.groups import Groups
 from quantize.ranges.extremes import Extremes
 
-MOST_ROWS = 256
-"""Rows of the readers that judge an order; of more, evenly spread ones do."""
+LARGEST_ROW_COUNT = 256
+"""Rows of the readers' weights that judge an order; evenly spread ones if there are more."""
 
 
 @dataclass(frozen=True)
@@ -26,18 +27,18 @@ class Bundle:
     """Activations whose channels stand in one order.
 
     Attributes:
-        channels: how many.
-        names: of the activations.
-        givers: convolutions and dense layers whose rows make the channels.
-        takers: those whose columns read them.
-        between: depthwise convolutions.
+        channels: number of channels.
+        names: names of the activations.
+        producers: convolutions and dense layers whose weights' rows compute the channels.
+        readers: convolutions and dense layers whose weights' columns read the channels.
+        depthwise: depthwise convolutions, which pass each channel on.
     """
 
     channels: int
     names: tuple[str, ...]
-    givers: tuple[Op, ...]
-    takers: tuple[Op, ...]
-    between: tuple[Op, ...]
+    producers: tuple[Op, ...]
+    readers: tuple[Op, ...]
+    depthwise: tuple[Op, ...]
 
 
 def bundles(graph: Graph) -> Iterator[Bundle]:
@@ -50,46 +51,53 @@ def bundles(graph: Graph) -> Iterator[Bundle]:
                 groups.join(names[0], name)
     for names in groups.sets().values():
         bundle = _bundle(graph, tuple(names))
-        if bundle is not None and bundle.takers and bundle.givers:
+        if bundle is not None and bundle.readers and bundle.producers:
             yield bundle
 
 
 def _bundle(graph: Graph, names: tuple[str, ...]) -> Bundle | None:
-    """The bundle of these activations; None when something stands against it."""
+    """Bundle of these activations; None where an operator around them needs their order."""
     widths = {graph.tensors[name].shape[-1] for name in names}
     if len(widths) != 1 or graph.input in names or graph.output in names:
         return None
     (channels,) = widths
-    givers: dict[Op, None] = {}
-    takers: dict[Op, None] = {}
-    between: dict[Op, None] = {}
+    producers: dict[Op, None] = {}
+    readers: dict[Op, None] = {}
+    depthwise: dict[Op, None] = {}
     for name in names:
         op = graph.producers[name]
-        if op.kind in (OpKind.CONV, OpKind.DENSE) and _plain(graph, op):
-            givers[op] = None
-        elif not _passes(graph, op, channels):
+        if op.kind in (OpKind.CONV, OpKind.DENSE) and _has_one_group(graph, op):
+            producers[op] = None
+        elif not _keeps_order(graph, op, channels):
             return None
         if op.kind == OpKind.DEPTHWISE_CONV:
-            between[op] = None
+            depthwise[op] = None
         for reader in graph.readers[name]:
-            if reader.kind in (OpKind.CONV, OpKind.DENSE) and _reads(graph, reader, channels):
-                takers[reader] = None
-            elif not _passes(graph, reader, channels):
+            if reader.kind in (OpKind.CONV, OpKind.DENSE) and _reads_channels(
+                graph, reader, channels
+            ):
+                readers[reader] = None
+            elif not _keeps_order(graph, reader, channels):
                 return None
-    return Bundle(channels, names, tuple(givers), tuple(takers), tuple(between))
+    return Bundle(channels, names, tuple(producers), tuple(readers), tuple(depthwise))
 
 
-def _plain(graph: Graph, op: Op) -> bool:
-    """Whether a convolution has one group."""
+def _has_one_group(graph: Graph, op: Op) -> bool:
+    """Whether each output channel of a convolution or dense layer reads all input channels."""
     shape = graph.tensors[op.inputs[0]].shape
     return op.kind == OpKind.DENSE or shape[-1] == graph.weight(op).shape[-1]
 
 
-def _reads(graph: Graph, op: Op, channels: int) -> bool:
-    return _plain(graph, op) and graph.weight(op).shape[-1] == channels
+def _reads_channels(graph: Graph, op: Op, channels: int) -> bool:
+    """Whether the last axis of the weight counts these channels."""
+    return _has_one_group(graph, op) and graph.weight(op).shape[-1] == channels
 
 
-def _passes(graph: Graph, op: Op, channels: int) -> bool:
+def _keeps_order(graph: Graph, op: Op, channels: int) -> bool:
+    """Whether an operator computes each channel of its result from the same channel, in any order.
+
+    Constants that differ between channels would have to be reordered too, so they are refused.
+    """
     if not op.traits.keeps_channels:
         return False
     if op.kind == OpKind.DEPTHWISE_CONV:
@@ -106,13 +114,13 @@ def paired(graph: Graph, spans: Mapping[str, Extremes]) -> tuple[Graph, dict[str
 
     Args:
         graph: canonical.
-        spans: of its activations.
+        spans: extremes of its activations.
 
     Returns:
-        A graph of the same function, and its spans.
+        A graph of the same function, and the extremes of its activations.
     """
     values: dict[str, np.ndarray] = {}
-    after = dict(spans)
+    reordered_spans = dict(spans)
 
     def value(name: str) -> np.ndarray:
         return values.get(name, graph.value(name))
@@ -120,44 +128,63 @@ def paired(graph: Graph, spans: Mapping[str, Extremes]) -> tuple[Graph, dict[str
     for bundle in bundles(graph):
         if bundle.channels % 2:
             continue
-        order = _order([value(op.inputs[1]) for op in bundle.takers])
-        for op in bundle.givers:
+        order = _channel_order([value(op.inputs[1]) for op in bundle.readers])
+        for op in bundle.producers:
             values[op.inputs[1]] = value(op.inputs[1])[order]
             values[op.inputs[2]] = value(op.inputs[2])[order]
-        for op in bundle.between:
+        for op in bundle.depthwise:
             values[op.inputs[1]] = value(op.inputs[1])[..., order]
             values[op.inputs[2]] = value(op.inputs[2])[order]
-        for op in bundle.takers:
+        for op in bundle.readers:
             values[op.inputs[1]] = value(op.inputs[1])[..., order]
         for name in bundle.names:
-            span = after[name]
-            after[name] = Extremes(span.low[order], span.high[order])
-    contiguous = {name: np.ascontiguousarray(found) for name, found in values.items()}
-    return graph.with_values(contiguous), after
+            span = reordered_spans[name]
+            reordered_spans[name] = Extremes(span.low[order], span.high[order])
+    contiguous = {name: np.ascontiguousarray(weight) for name, weight in values.items()}
+    return graph.with_values(contiguous), reordered_spans
 
 
-def _order(weights: list[np.ndarray]) -> np.ndarray:
-    """Channels in pairs: the most demanding one first, each with the partner that costs least."""
-    shares = []
-    for weight in weights:
-        rows = weight.reshape(weight.shape[0], -1)
-        widest = np.maximum(np.abs(rows).max(axis=1), np.finfo(np.float32).tiny)
-        share = weight / widest.reshape(-1, *([1] * (weight.ndim - 1)))
-        shares.append(np.moveaxis(share, -1, 0).reshape(weight.shape[-1], -1))
-    columns = np.concatenate(shares, axis=1).astype(np.float32)  # [channels, rows]
-    columns = columns[:, :: -(-columns.shape[1] // MOST_ROWS)]
-    sides = np.concatenate([np.maximum(columns, 0), np.maximum(-columns, 0)], axis=1)
-    return _matched(sides)
+def _channel_order(weights: list[np.ndarray]) -> np.ndarray:
+    """Order of the channels, pair after pair: int64 ``[channels]``.
 
+    The weight that reads channel c in the row r of a reader, as a share of the row's largest
+    magnitude, is
 
-def _matched(shares: np.ndarray) -> np.ndarray:
-    """Greedy pairs by the squares of what two shares exceed 1 by.
+        a_rc = w_rc / max over c of |w_rc|
+
+    and two channels c and d in one pair make the row saturate where ``a_rc + a_rd`` exceeds 1 with
+    one sign, as far as all integers of the row are used.
 
     Args:
-        shares: float32 ``[channels, rows]``, 0 to 1.
+        weights: weights of the readers, ``[out, ..., channels]``.
     """
-    demand = np.square(shares).sum(axis=1)
-    costs = _costs(shares)
+    shares = []
+    for weight in weights:
+        rows = weight.reshape(weight.shape[0], -1)  # [out, inputs]
+        largest = np.maximum(np.abs(rows).max(axis=1), np.finfo(np.float32).tiny)  # [out]
+        share = weight / largest.reshape(-1, *([1] * (weight.ndim - 1)))
+        shares.append(np.moveaxis(share, -1, 0).reshape(weight.shape[-1], -1))
+    columns = np.concatenate(shares, axis=1).astype(np.float32)  # [channels, rows]
+    step = -(-columns.shape[1] // LARGEST_ROW_COUNT)
+    columns = columns[:, ::step]  # [channels, judging rows]
+    # Each sign in rows of its own: [channels, 2 * judging rows], 0 to 1.
+    magnitudes = np.concatenate([np.maximum(columns, 0), np.maximum(-columns, 0)], axis=1)
+    return _greedy_pairs(magnitudes)
+
+
+def _greedy_pairs(shares: np.ndarray) -> np.ndarray:
+    """Channels in pairs: the most demanding one first, each with the partner that costs least.
+
+    The demand of a channel is the sum of the squares of its shares.
+
+    Args:
+        shares: float32 ``[channels, rows]``, 0 to 1; an even number of channels.
+
+    Returns:
+        int64 ``[channels]``: both of the first pair, both of the second, and so on.
+    """
+    demand = np.square(shares).sum(axis=1)  # [channels]
+    costs = _pair_costs(shares)  # [channels, channels]
     order: list[int] = []
     free = np.ones(len(shares), bool)
     for first in np.argsort(-demand, kind="stable").tolist():
@@ -169,23 +196,30 @@ def _matched(shares: np.ndarray) -> np.ndarray:
     return np.array(order, np.int64)
 
 
-def _costs(shares: np.ndarray) -> np.ndarray:
-    """Sum over rows of the squares of what the shares of any two channels exceed 1 by.
+def _pair_costs(shares: np.ndarray) -> np.ndarray:
+    """Cost of putting two channels c and d into one pair, for the shares a of the rows r.
 
-    One of two that exceed 1 is above a half; few are, and no others are looked at.
+        cost_cd = sum over r of max(0, a_rc + a_rd - 1)^2
+
+    One of two shares that exceed 1 together is above a half. Few are, so only rows where one of the
+    two is are looked at: the rows with ``a_rc > 1/2`` in the turn of c, for all d; they count for
+    (d, c) as well, but where ``a_rd > 1/2``, which the turn of d counts.
+
+    Args:
+        shares: float32 ``[channels, rows]``.
 
     Returns:
-        Float32 ``[channels, channels]``.
+        float32 ``[channels, channels]``.
     """
-    by_row = np.ascontiguousarray(shares.T)
-    channels, rows = np.nonzero(shares > 0.5)  # by channel
+    by_row = np.ascontiguousarray(shares.T)  # [rows, channels]
+    channels, rows = np.nonzero(shares > 0.5)  # in ascending order of the channels
     costs = np.zeros((len(shares), len(shares)), np.float32)
     for channel in np.unique(channels).tolist():
-        own = rows[slice(*np.searchsorted(channels, [channel, channel + 1]))]
-        beside = by_row[own]
-        over = beside + (shares[channel, own, None] - 1)
-        np.square(np.maximum(over, 0, out=over), out=over)
-        costs[channel] += over.sum(axis=0)
-        over[beside > 0.5] = 0  # which the other channel's turn counts
-        costs[:, channel] += over.sum(axis=0)
+        large_rows = rows[slice(*np.searchsorted(channels, [channel, channel + 1]))]
+        partners = by_row[large_rows]  # [large rows, channels]
+        excess = partners + (shares[channel, large_rows, None] - 1)
+        np.square(np.maximum(excess, 0, out=excess), out=excess)
+        costs[channel] += excess.sum(axis=0)
+        excess[partners > 0.5] = 0
+        costs[:, channel] += excess.sum(axis=0)
     return costs

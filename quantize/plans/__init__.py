@@ -1,1 +1,1 @@
-"""The decisions on disk: every scale and integer of a network."""
+"""The plan: every scale and integer of a network, as a value and as a file."""

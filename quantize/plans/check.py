@@ -1,7 +1,7 @@
-"""Whether a plan that was read from a file fits the graph that it is to be applied to.
+"""Check that a plan from a file fits the graph that it is to be applied to.
 
-A plan file may be damaged, edited or hostile; its digest says which graph it is of, and nothing of
-what else it holds.
+A plan file may be damaged, edited or hostile; its digest names the graph that it was made for, and
+says nothing about the rest of the file.
 """
 
 from __future__ import annotations
@@ -19,20 +19,21 @@ from quantize.ranges.activations import fixed_params, tied
 
 _ROUNDING = 1e-5
 """Relative difference of two products of scales in float32."""
-_BEYOND = 4.0
-_NATURAL = 6.0
-"""ReLU6 has its whole range whatever its operator reaches."""
+_REACH_MARGIN = 4.0
+"""A result's range may be so many times what the integers of its operator can reach."""
+_RELU6_BOUND = 6.0
+"""ReLU6 has its whole range, whatever its operator can reach."""
 
 
 def check_fits(plan: QuantizationPlan, graph: Graph) -> None:
     """Refuse a plan whose tensors are not those of the graph.
 
     Args:
-        plan: as read.
+        plan: plan from a file.
         graph: canonical, with the digest that the plan names.
 
     Raises:
-        InvalidInputError: names the first thing that does not fit.
+        InvalidInputError: a tensor, scale or operator that does not fit; names the first one.
     """
     fault = next(_faults(plan, graph), None)
     if fault is not None:
@@ -44,16 +45,17 @@ def check_fits(plan: QuantizationPlan, graph: Graph) -> None:
 
 
 def _faults(plan: QuantizationPlan, graph: Graph) -> Iterator[str]:
+    """Everything in a plan that does not fit the graph, a phrase for each."""
     names = {op.name for op in graph.ops}
     floats, wide = frozenset(plan.settings.float_ops), frozenset(plan.settings.wide_ops)
     for name in (*plan.settings.float_ops, *plan.settings.wide_ops):
         if name not in names:
-            yield f"an operator {name}, which the network has not"
+            yield f"an operator {name}, which the network does not have"
     for name in sorted(floats & wide):
         yield f"{name} in float32 and in int16x8"
     for name, params in plan.activations.items():
         if name not in graph.activations:
-            yield f"an activation {name}, which the network has not"
+            yield f"an activation {name}, which the network does not have"
         elif params.axis is not None or params.dtype not in (IntType.INT8, IntType.INT16):
             yield f"{name} with {params.dtype.value}, axis {params.axis}, for an activation"
     for op in graph.ops:
@@ -69,7 +71,7 @@ def _faults(plan: QuantizationPlan, graph: Graph) -> Iterator[str]:
 
 
 def _lacking(op: Op, plan: QuantizationPlan, graph: Graph) -> Iterator[str]:
-    """What an integer operator needs: parameters around it, and integers for its constants."""
+    """What an integer operator lacks: parameters around it, or integers for its constants."""
     for name in (*op.inputs, *op.outputs):
         if name and not graph.is_constant(name) and name not in plan.activations:
             yield f"no parameters for {name}"
@@ -79,6 +81,7 @@ def _lacking(op: Op, plan: QuantizationPlan, graph: Graph) -> Iterator[str]:
 
 
 def _constant_faults(name: str, constant: IntegerConstant, graph: Graph) -> Iterator[str]:
+    """Shape, type and scales of a constant that do not fit the graph's."""
     stored = graph.tensors.get(name)
     integers, params = constant.integers, constant.params
     if stored is None or stored.value is None:
@@ -92,7 +95,7 @@ def _constant_faults(name: str, constant: IntegerConstant, graph: Graph) -> Iter
 
 
 def _relation_faults(plan: QuantizationPlan, graph: Graph) -> Iterator[str]:
-    """Scales that contradict each other: what is edited by hand seldom is in every place."""
+    """Scales that contradict each other, as in a file that was edited in one place only."""
     for op in graph.ops:
         if op.name in plan.settings.float_ops:
             continue
@@ -100,7 +103,7 @@ def _relation_faults(plan: QuantizationPlan, graph: Graph) -> Iterator[str]:
             yield from _weighted_faults(op, plan)
         fixed = fixed_params(op)
         if fixed is not None and plan.activations[op.name] != fixed:
-            yield f"parameters for {op.name} that a {op.kind} has not"
+            yield f"parameters for {op.name} that a {op.kind} does not have"
     for name, root in tied(graph).items():
         first, second = plan.activations.get(name), plan.activations.get(root)
         same = first is None or second is None or first == second
@@ -116,10 +119,10 @@ def _leaves_int8(name: str, plan: QuantizationPlan, graph: Graph) -> bool:
 
 
 def _weighted_faults(op: Op, plan: QuantizationPlan) -> Iterator[str]:
-    """A weight beyond [-127, 127], or a bias of other scales than input times weight.
+    """Integers and scales that a weighted operator in int8 or int16x8 does not have.
 
-    The result's range is one that the integers can reach, four times over: calibration saw them
-    take its ends.
+    These are a weight beyond [-127, 127], a bias of other scales than input times weight, and a
+    result with a range far beyond what its integers can reach.
     """
     weight = plan.constants[op.inputs[1]]
     if weight.integers.dtype != np.int8 or any(weight.params.zero_point):
@@ -147,11 +150,13 @@ def _bias_limit(params: QuantParams) -> float:
 
 
 def _reach_faults(op: Op, plan: QuantizationPlan, steps: np.ndarray) -> Iterator[str]:
-    """A result whose range is far beyond what the operator can give.
+    """A result whose range is more than _REACH_MARGIN times what its operator can compute.
+
+    In calibration the result took the ends of its range.
 
     Args:
-        op: weighted, in int8.
-        plan: its plan.
+        op: weighted operator in int8.
+        plan: plan of its graph.
         steps: scale of the operator's sums, float64 ``[1]`` or ``[channels]``.
     """
     weight = plan.constants[op.inputs[1]].integers
@@ -163,7 +168,7 @@ def _reach_faults(op: Op, plan: QuantizationPlan, steps: np.ndarray) -> Iterator
         reach += np.abs(plan.constants[op.inputs[2]].integers.astype(np.float64))
     reached = float((reach * steps).max(initial=0.0))
     low, high = result.real_range
-    if max(-low, high) > _BEYOND * max(reached, _NATURAL):
+    if max(-low, high) > _REACH_MARGIN * max(reached, _RELU6_BOUND):
         yield f"a range of {low:g} to {high:g} for {op.name}, which reaches {reached:g} at most"
 
 

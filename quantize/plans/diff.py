@@ -1,4 +1,4 @@
-"""What two plans have in common, tensor by tensor."""
+"""Differences between two plans, tensor by tensor."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from quantize.plans.plan import IntegerConstant, QuantizationPlan
 
 @dataclass(frozen=True)
 class PlanDifference:
-    """One way in which a tensor, or the whole, differs.
+    """One difference of a tensor or of the whole plan.
 
     Attributes:
-        name: of the tensor; empty for the whole plan.
+        name: name of the tensor; empty for the whole plan.
         part: what differs.
-        detail: how, in words.
+        detail: the difference in words.
     """
 
     name: str
@@ -100,11 +100,11 @@ def _constants(
             shapes = f"{list(one.integers.shape)} and {list(two.integers.shape)}"
             yield PlanDifference(name, "shape", shapes)
             continue
-        apart = np.abs(one.integers.astype(np.int64) - two.integers)
-        if apart.any():
-            share = 100 * np.count_nonzero(apart) / apart.size
+        distance = np.abs(one.integers.astype(np.int64) - two.integers)
+        if distance.any():
+            share = 100 * np.count_nonzero(distance) / distance.size
             yield PlanDifference(
-                name, "integers", f"{share:.1f} % of {apart.size:,}, by {apart.max()} at most"
+                name, "integers", f"{share:.1f} % of {distance.size:,}, by {distance.max()} at most"
             )
 
 

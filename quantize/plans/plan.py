@@ -1,6 +1,6 @@
-"""The quantization plan: which integers a network becomes, as one plain value.
+"""The quantization plan: the integers that a network becomes, as one plain value.
 
-Everything that the int8 files of a network share is here: parameters of activations and weights,
+It holds everything that the int8 files of a network share: parameters of activations and weights,
 integer weights and biases. TFLite and ONNX files are renderings of it. A plan is stored as one
 archive (NumPy's .npz) with equal bytes for equal plans.
 """
@@ -38,10 +38,10 @@ SUFFIX = ".plan"
 
 @dataclass(frozen=True)
 class IntegerConstant:
-    """A stored tensor in integers.
+    """A constant tensor in integers.
 
     Attributes:
-        params: its scales.
+        params: scales and zero points.
         integers: int8 (weights and constants of elementwise operators), int32 (biases) or int64
             (biases of operators in int16x8), of the shape that the graph's tensor has.
     """
@@ -50,23 +50,23 @@ class IntegerConstant:
     integers: np.ndarray = field(repr=False)
 
     def to_float(self) -> np.ndarray:
-        """The float32 numbers that the integers stand for."""
+        """Float32 numbers that the integers stand for."""
         return self.params.dequantize(self.integers)
 
 
 @dataclass(frozen=True)
 class QuantizationPlan:
-    """What a graph becomes.
+    """Integers that a graph becomes.
 
     Attributes:
-        graph: digest of the canonical float graph that the plan is of.
-        activations: parameters by tensor name; a tensor without is float32.
+        graph: digest of the canonical float graph that the plan was made for.
+        activations: parameters by tensor name; an activation without is float32.
         constants: integers by tensor name.
-        settings: what was asked for; its ``wide_ops`` stand in the graph's order.
+        settings: settings that it was made with; its ``wide_ops`` are in the graph's order.
         floats: float32 constants of operators that stay in float32, where equalization changed
             them.
         story: how it was made, as plain values for the reader.
-        notes: what the user must know of it, a sentence each.
+        notes: sentences about it that the user must know.
     """
 
     graph: str
@@ -78,31 +78,32 @@ class QuantizationPlan:
     notes: tuple[str, ...] = ()
 
     def check_graph(self, graph: Graph) -> None:
-        """Refuse another graph than the one that the plan was made for.
+        """Refuse any graph but the one that the plan was made for.
 
         Raises:
             InvalidInputError: another structure or other float weights.
         """
-        found = digest(graph)
-        if found != self.graph:
+        actual = digest(graph)
+        if actual != self.graph:
             raise InvalidInputError(
                 "a plan is applied to the network that it was made for",
-                received=f"a network with the digest {found[:12]} and a plan for {self.graph[:12]}",
+                received=f"a network with the digest {actual[:12]} and a plan for "
+                f"{self.graph[:12]}",
                 remedy="give that network, with the same weights, or make a new plan",
             )
 
     def network(self, graph: Graph) -> Graph:
-        """The graph whose float operators fit the plan's integers: what is to be rendered.
+        """The graph to render: its float operators fit the plan's integers.
 
         Raises:
-            InvalidInputError: another graph; see ``check_graph``.
+            InvalidInputError: any graph but the one that the plan was made for.
         """
         self.check_graph(graph)
         return graph.with_values(self.floats)
 
     @property
     def described(self) -> dict[str, Any]:
-        """Effort, method of the ranges and story of the plan as plain values, for the reader."""
+        """Optimization, range method and story of the plan as plain values, for the reader."""
         return {
             "optimization": self.settings.optimization.value,
             "ranges": self.settings.ranges.value,
@@ -115,7 +116,7 @@ class QuantizationPlan:
 
     @cached_property
     def _archive(self) -> bytes:
-        """Made once for the files that a plan lies beside."""
+        """Bytes of the archive, made once for all files that the plan is written beside."""
         header = {
             "format": FORMAT,
             "graph": self.graph,
@@ -142,10 +143,10 @@ class QuantizationPlan:
 
     @classmethod
     def load(cls, path: Path) -> QuantizationPlan:
-        """Read an archive back.
+        """Read an archive that ``save`` wrote.
 
         Raises:
-            InvalidInputError: no such file, another format, or a damaged one.
+            InvalidInputError: no such file, a file of another format, or a damaged one.
         """
         with open_arrays(path, _RULE, _REMEDY) as archive:
             plan = cls._read(archive)
@@ -160,7 +161,7 @@ class QuantizationPlan:
 
     @classmethod
     def _read(cls, archive: Arrays) -> QuantizationPlan:
-        """The plan in an archive; raises whatever damage leads to."""
+        """Plan in an archive; raises whatever damage leads to."""
         header = json.loads(archive["header"].tobytes(), parse_constant=_no_number)
         if not isinstance(header, dict) or header.get("format") != FORMAT:
             raise ValueError("another format")
@@ -184,7 +185,7 @@ class QuantizationPlan:
 
 @dataclass(frozen=True)
 class PlannedNetwork:
-    """A plan and its ``network``: what is rendered."""
+    """A plan and the graph that it is rendered with (``QuantizationPlan.network``)."""
 
     graph: Graph
     plan: QuantizationPlan
@@ -194,10 +195,11 @@ _RULE = f"a plan is an archive of the format {FORMAT!r}"
 _REMEDY = "make it again with edgequant quantize"
 
 LARGEST_SCALE = 1e15
+"""Largest scale of any tensor."""
 SMALLEST_SCALE = 1e-12
-"""Of an activation: a thousandth of what SMALLEST_SPAN gives in 16 bits."""
+"""Smallest scale of an activation: a thousandth of that of SMALLEST_SPAN in 16 bits."""
 SMALLEST_CONSTANT_SCALE = 1e-30
-"""Of a weight or bias: their products stay normal numbers of float32."""
+"""Smallest scale of a weight or bias: products of two stay normal numbers of float32."""
 
 
 def _is_finite(value: Any) -> bool:
@@ -205,12 +207,12 @@ def _is_finite(value: Any) -> bool:
 
 
 def _no_number(text: str) -> float:
-    """For ``json.loads``: NaN and Infinity, which no JSON has."""
+    """Refuse NaN and Infinity, which ``json.loads`` takes and JSON does not have."""
     raise ValueError(f"{text} in its header")
 
 
 def _params(name: str, values: Mapping[str, Any]) -> QuantParams:
-    """Parameters of a tensor; raises ValueError, which names it, where they are none."""
+    """Parameters of a tensor; raises ValueError with its name where they are not valid."""
     try:
         return QuantParams.from_dict(values)
     except InvalidInputError as error:
@@ -218,7 +220,7 @@ def _params(name: str, values: Mapping[str, Any]) -> QuantParams:
 
 
 def _absurdities(plan: QuantizationPlan) -> Iterator[str]:
-    """Numbers that are well formed and that no calibration gives."""
+    """Well-formed numbers that no calibration leads to, a phrase for each."""
     for name, params in plan.activations.items():
         if not all(SMALLEST_SCALE <= scale <= LARGEST_SCALE for scale in params.scale):
             yield f"the scale {params.scale[0]:g} for {printable(name)}"
@@ -237,7 +239,7 @@ _LISTS = ("float_ops", "floats", "notes")
 
 
 def _check_header(header: Mapping[str, Any]) -> None:
-    """Raise TypeError, KeyError or ValueError where the header is no table of what a plan has."""
+    """Raise TypeError, KeyError or ValueError where the header does not have a plan's fields."""
     wrong = [name for name in _TABLES if not isinstance(header[name], dict)]
     for name in (*_LISTS, "wide_ops"):
         values = header[name] if name in _LISTS else header.get(name, [])
@@ -252,7 +254,7 @@ def _check_header(header: Mapping[str, Any]) -> None:
 
 
 def _settings(header: Mapping[str, Any]) -> PlanSettings:
-    """What was asked for, from a header that was checked."""
+    """Settings of the plan, from a header that was checked."""
     asked = header["settings"]
     return PlanSettings(
         granularity=Granularity(header["granularity"]),
@@ -266,12 +268,12 @@ def _settings(header: Mapping[str, Any]) -> PlanSettings:
 
 def digest(graph: Graph) -> str:
     """SHA-256 of a canonical graph: its structure and the bytes of its constants."""
-    found = hashlib.sha256()
+    checksum = hashlib.sha256()
     for op in graph.ops:
-        found.update(repr((op.kind, op.inputs, op.outputs, sorted(op.options.items()))).encode())
+        checksum.update(repr((op.kind, op.inputs, op.outputs, sorted(op.options.items()))).encode())
     for name in sorted(graph.tensors):
         tensor = graph.tensors[name]
-        found.update(repr((name, tensor.shape)).encode())
+        checksum.update(repr((name, tensor.shape)).encode())
         if tensor.value is not None:
-            found.update(np.ascontiguousarray(tensor.value).tobytes())
-    return found.hexdigest()
+            checksum.update(np.ascontiguousarray(tensor.value).tobytes())
+    return checksum.hexdigest()

@@ -1,7 +1,7 @@
-"""A planned network on images, in float arithmetic on its integers, with TensorFlow on all cores.
+"""A planned network run on images in float arithmetic, with TensorFlow on all cores.
 
 Every weight, bias and activation is the number that its integer stands for, so the answers are
-those of an int8 file but for the rounding of single sums: fast enough to compare many plans.
+those of an int8 file except for the rounding of single sums: fast enough to compare many plans.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ def simulated(planned: PlannedNetwork, images: np.ndarray) -> np.ndarray:
     plan = planned.plan
     values = {name: constant.to_float() for name, constant in plan.constants.items()}
 
-    def seen(name: str, value: Any) -> Any:
+    def rounded(name: str, value: Any) -> Any:
         params = plan.activations.get(name)
         return value if params is None else dequantized(quantized(value, params), params)
 
-    return run(planned.graph.with_values(values), images, seen)
+    return run(planned.graph.with_values(values), images, rounded)
 
 
 def multiply_adds(graph: Graph, op: Op) -> int:
-    """Multiply-adds of a weighted operator on one image; 0 of any other."""
+    """Number of multiply-adds of a weighted operator on one image; 0 for any other."""
     if not op.is_weighted:
         return 0
     weight = graph.weight(op)
@@ -41,8 +41,8 @@ def multiply_adds(graph: Graph, op: Op) -> int:
 
 
 def float_share(graph: Graph, names: Iterable[str]) -> float:
-    """Share of the network's multiply-adds that these operators make, 0 to 1."""
+    """Share of the network's multiply-adds that these operators compute, 0 to 1."""
     floats = frozenset(names)
     total = sum(multiply_adds(graph, op) for op in graph.ops)
-    kept = sum(multiply_adds(graph, op) for op in graph.ops if op.name in floats)
-    return kept / total if total else 0.0
+    in_float = sum(multiply_adds(graph, op) for op in graph.ops if op.name in floats)
+    return in_float / total if total else 0.0

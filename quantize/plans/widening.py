@@ -1,10 +1,10 @@
 """Operators in int16x8: int8 weights as they are, activations in int16.
 
-An activation is int16 where the operator that gives it and all that read it are wide, and biases
-get the finer scale of their input. Weights are rounded for these inputs; a trained plan alone is
-widened after it was made, with its weights as they are. At the edge of such a region an int8
+An activation is int16 where the operator that computes it and all that read it are wide, and biases
+get the finer scale of their input. Weights are rounded for these inputs; only a trained plan is
+widened after it was made, with unchanged weights. At the edge of such a region an int8
 activation is read as int16, or rounded from it. Scales are symmetric, as the int16 kernels of
-TensorFlow Lite want them (https://ai.google.dev/edge/litert/models/quantization_spec, 16x8
+TensorFlow Lite require them (https://ai.google.dev/edge/litert/models/quantization_spec, 16x8
 quantization).
 """
 
@@ -16,18 +16,18 @@ from dataclasses import replace
 import numpy as np
 
 from foundation.errors import InvalidInputError, UnsupportedError
-from network.affine import IntType, QuantParams, round_away, symmetric_params
+from network.affine import IntType, QuantParams, symmetric_params
 from network.graph import Graph, Op
 from network.operators import TRAITS
 from quantize.plans.plan import IntegerConstant, PlannedNetwork
 
 WIDE_KINDS = frozenset(kind for kind, row in TRAITS.items() if row.int16_version is not None)
-"""Operators with int16 kernels whose bits the oracle knows. HARD_SWISH has none in LiteRT; results
-of LOGISTIC and SOFTMAX have a scale of their own."""
+"""Operators with int16 kernels whose bits the oracle knows. HARD_SWISH has none in LiteRT; the
+specification fixes the scale of LOGISTIC and SOFTMAX."""
 
 
 def can_be_wide(graph: Graph, op: Op) -> bool:
-    """Whether an operator has a form in int16x8: all it reads, but weights, are activations."""
+    """Whether an operator has a form in int16x8: kernels, and operands that are activations."""
     if op.kind not in WIDE_KINDS:
         return False
     positions = range(len(op.inputs)) if op.traits.data is None else op.traits.data
@@ -35,7 +35,7 @@ def can_be_wide(graph: Graph, op: Op) -> bool:
 
 
 def wide_params(params: QuantParams) -> QuantParams:
-    """int16 parameters that reach as far as int8 ones do: zero point 0."""
+    """int16 parameters, zero point 0, that reach as far as int8 parameters do."""
     low, high = params.real_range
     return symmetric_params(max(-low, high), bits=16, dtype=IntType.INT16)
 
@@ -44,11 +44,11 @@ def widened(planned: PlannedNetwork, names: tuple[str, ...]) -> PlannedNetwork:
     """The network with these operators in int16x8.
 
     Args:
-        planned: in int8.
-        names: of operators.
+        planned: network in int8.
+        names: names of the operators.
 
     Raises:
-        InvalidInputError: no such operator, or one that is to be in float32 as well.
+        InvalidInputError: an operator that the graph does not have, or one in float32.
         UnsupportedError: an operator that has no form in int16x8; names it.
     """
     if not names:
@@ -66,7 +66,7 @@ def widened(planned: PlannedNetwork, names: tuple[str, ...]) -> PlannedNetwork:
 def wide_activations(
     graph: Graph, activations: Mapping[str, QuantParams], names: tuple[str, ...]
 ) -> dict[str, QuantParams]:
-    """Parameters of all activations, those inside of the wide operators in int16."""
+    """Parameters of all activations; between wide operators they are int16."""
     wide = frozenset(names)
     return {
         name: wide_params(params) if _is_inside(graph, name, wide) else params
@@ -80,7 +80,7 @@ def wide_biases(
     constants: Mapping[str, IntegerConstant],
     names: tuple[str, ...],
 ) -> dict[str, IntegerConstant]:
-    """The wide operators' biases in int64, by tensor name."""
+    """Biases of the wide operators in int64, by tensor name."""
     return {
         op.inputs[2]: _wide_bias(op, activations[op.inputs[0]], constants)
         for op in graph.weighted
@@ -88,14 +88,8 @@ def wide_biases(
     }
 
 
-def wide_share(activations: Mapping[str, QuantParams]) -> float:
-    """Share of the quantized activations that are int16, 0 to 1."""
-    wide = sum(params.dtype is IntType.INT16 for params in activations.values())
-    return wide / len(activations) if activations else 0.0
-
-
 def check_wide(graph: Graph, float_ops: tuple[str, ...], names: tuple[str, ...]) -> None:
-    """Refuse operators that cannot be in int16x8; see ``widened``."""
+    """Refuse operators that cannot be in int16x8; raises as ``widened``."""
     wide = frozenset(names)
     ops = {op.name: op for op in graph.ops}
     if unknown := wide - ops.keys():
@@ -113,14 +107,14 @@ def check_wide(graph: Graph, float_ops: tuple[str, ...], names: tuple[str, ...])
     lacking = [ops[name] for name in sorted(wide) if not can_be_wide(graph, ops[name])]
     if lacking:
         raise UnsupportedError(
-            f"in int16x8 there are {', '.join(sorted(WIDE_KINDS))} of activations",
+            f"operators in int16x8 are {', '.join(sorted(WIDE_KINDS))} of activations",
             received=", ".join(f"{op.name}, a {op.kind}" for op in lacking),
             remedy="leave it in int8, or name it in --keep-float",
         )
 
 
 def _is_inside(graph: Graph, name: str, wide: frozenset[str]) -> bool:
-    """Whether only wide operators give and read an activation; the ends stay in int8."""
+    """Whether only wide operators compute and read an activation; the ends stay in int8."""
     producer = graph.producers.get(name)
     if producer is None or name == graph.output or producer.name not in wide:
         return False
@@ -130,12 +124,11 @@ def _is_inside(graph: Graph, name: str, wide: frozenset[str]) -> bool:
 def _wide_bias(
     op: Op, source: QuantParams, constants: Mapping[str, IntegerConstant]
 ) -> IntegerConstant:
-    """A bias in int64, of the scale of the int16 input times that of the weight."""
+    """A bias in int64; its scale is that of the int16 input times that of the weight."""
     read = source if source.dtype is IntType.INT16 else wide_params(source)
     bias, weight = constants[op.inputs[2]], constants[op.inputs[1]].params
     scale = np.float32(read.scale[0]) * np.asarray(weight.scale, np.float32)
     axis = None if weight.axis is None else 0
     params = QuantParams(tuple(scale.tolist()), (0,) * len(scale), IntType.INT64, axis)
-    value = bias.integers * np.asarray(bias.params.scale, np.float64)
-    steps = round_away(value / np.asarray(params.scale, np.float64))
-    return IntegerConstant(params, steps.astype(np.int64))
+    value = bias.params.dequantize(bias.integers, np.float64)
+    return IntegerConstant(params, params.quantize(value, np.float64))

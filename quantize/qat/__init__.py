@@ -1,1 +1,1 @@
-"""Training with the plan's quantizers in place."""
+"""Training with the quantizers of a plan in the network."""

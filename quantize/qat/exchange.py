@@ -1,7 +1,7 @@
-"""What passes between this process and the one that trains: a folder of JSON, .npz and .npy files.
+"""Files that pass between this process and the one that trains: a folder of JSON, .npz and .npy.
 
-TF-MOT needs tf_keras, which TensorFlow chooses once a process, so the training runs in a process of
-its own; nothing but these files is shared.
+TF-MOT needs tf_keras, which TensorFlow chooses once per process, so the training runs in a separate
+process; only these files are shared.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ _ERROR = "error.json"
 
 @dataclass(frozen=True)
 class QatSettings:
-    """How a plan is trained.
+    """Settings of the training of a plan.
 
     Attributes:
         epochs: passes over the images that are not held out.
         learning_rate: how far a weight moves in one step of Adam, in steps of its integers (and a
             bias in steps of the layer's result); falls to 0 along a cosine.
-        batch: images a step.
-        seed: of the order of the images and of what is held out.
+        batch: images per step.
+        seed: seed for the order of the images and the choice of those held out.
 
     Raises:
         InvalidInputError: no epoch, no image, or a learning rate that is not above 0.
@@ -53,7 +53,7 @@ class QatSettings:
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch < 1 or not 0 < self.learning_rate < math.inf:
             raise InvalidInputError(
-                "training with quantizers takes at least one epoch, one image a step and a "
+                "training with quantizers takes at least one epoch, one image per step and a "
                 "learning rate above 0",
                 received=f"{self.epochs}, {self.batch} and {self.learning_rate}",
                 remedy="set --qat-epochs and --qat-learning-rate, or leave them out",
@@ -62,13 +62,13 @@ class QatSettings:
 
 @dataclass(frozen=True)
 class Job:
-    """What is to be trained.
+    """Network, plan and images of a training.
 
     Attributes:
         graph: canonical, the float network whose outputs are the target.
-        plan: where the training starts.
+        plan: plan that the training starts from.
         images: float32 ``[n, height, width, 3]``, mapped from the file.
-        settings: how.
+        settings: settings of the training.
     """
 
     graph: Graph
@@ -79,16 +79,16 @@ class Job:
 
 @dataclass(frozen=True)
 class Trained:
-    """What came of it.
+    """Result of a training.
 
     Attributes:
         weights: int8 in the schema's order of axes, by the operator's name.
-        biases: float32 ``[channels]``, likewise.
-        noise: of the held-out images' outputs, relative to their power: before, then after each
-            epoch.
-        kept: number of the epoch whose weights these are; 0 for those of the start.
-        fit_images: trained on.
-        held_out_images: judged on.
+        biases: float32 ``[channels]``, by the operator's name.
+        noise: noise of the held-out images' outputs, relative to their power: at the start, then
+            after each epoch.
+        kept: number of the epoch that the weights are from; 0 for the start.
+        fit_images: number of images trained on.
+        held_out_images: number of images judged on.
     """
 
     weights: dict[str, np.ndarray] = field(repr=False)
@@ -106,14 +106,14 @@ def write_job(
     images: tuple[int, Callable[[], Iterable[np.ndarray]]],
     settings: QatSettings,
 ) -> None:
-    """Write what the child needs.
+    """Write a job for the child.
 
     Args:
-        folder: an empty one.
+        folder: empty folder.
         graph: canonical.
-        plan: of that graph.
-        images: how many there are, and a function that gives them in batches.
-        settings: how to train.
+        plan: plan of that graph.
+        images: number of images, and a function that yields them in batches.
+        settings: settings of the training.
     """
     names = sorted(graph.tensors)
     job = {
@@ -142,7 +142,7 @@ def write_job(
 
 
 def read_job(folder: Path) -> Job:
-    """Read what ``write_job`` wrote."""
+    """Read the job that ``write_job`` wrote."""
     job = json.loads((folder / _JOB).read_text(encoding="utf-8"))
     with np.load(folder / _CONSTANTS) as archive:
         constants = {int(number): archive[number] for number in archive.files}
@@ -163,7 +163,7 @@ def read_job(folder: Path) -> Job:
 
 
 def write_result(folder: Path, trained: Trained) -> None:
-    """Write what the parent waits for."""
+    """Write the result for the parent."""
     arrays: dict[str, Any] = {}
     for number, name in enumerate(sorted(trained.weights)):
         arrays[f"w.{number}"] = trained.weights[name]
@@ -180,10 +180,10 @@ def write_result(folder: Path, trained: Trained) -> None:
 
 
 def read_result(folder: Path) -> Trained:
-    """Read what ``write_result`` wrote.
+    """Read the result that ``write_result`` wrote.
 
     Raises:
-        InvalidInputError: cut short, as by a full disk or a killed process.
+        InvalidInputError: incomplete files, as after a full disk or a killed process.
     """
     rule, remedy = "the training process leaves its result whole", "run the command again"
     result = read_object(folder / _RESULT, rule, remedy)
@@ -201,7 +201,7 @@ def write_error(folder: Path, error: EdgequantError) -> None:
 
 
 def read_error(folder: Path) -> InvalidInputError | None:
-    """The child's error, if it wrote one."""
+    """Error that the child wrote; None without one."""
     if not (folder / _ERROR).is_file():
         return None
     rule, remedy = "the training process leaves its error whole", "run the command again"
@@ -210,5 +210,5 @@ def read_error(folder: Path) -> InvalidInputError | None:
 
 
 def _plain(value: Any) -> Any:
-    """NumPy values in an operator's options."""
+    """Plain value of a NumPy value in an operator's options."""
     return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else str(value)

@@ -1,7 +1,7 @@
-"""The canonical graph as a tf_keras model, in float32 or with TF-MOT's quantizers in it.
+"""The canonical graph as a tf_keras model, in float32 or with TF-MOT's quantizers.
 
-Weighted operators become Conv2D, DepthwiseConv2D and Dense layers; every other operator is a layer
-of its own that computes what ``network.run_tensorflow`` does. Runs where TF_USE_LEGACY_KERAS is
+Weighted operators become Conv2D, DepthwiseConv2D and Dense layers; every other operator becomes a
+layer that computes the same as ``network.run_tensorflow``. Runs where TF_USE_LEGACY_KERAS is
 set.
 """
 
@@ -21,8 +21,8 @@ from quantize.plans.plan import QuantizationPlan
 from quantize.qat.quantizers import Quantizers, wrapped
 
 BIAS_SHARE = 0.02
-"""Unit of a bias, in steps of the layer's result: an error there does not average out as one of a
-weight does."""
+"""Unit of a bias, in steps of the layer's result: the error of a bias does not average out as that
+of a weight does."""
 
 _PADDING = ("same", "valid")
 
@@ -32,10 +32,10 @@ class Layer:
     """A weighted operator of the model.
 
     Attributes:
-        op: of the graph.
+        op: operator of the graph.
         kernel: variable, in tf_keras's order of axes; in steps of the integers where quantized.
         bias: variable ``[channels]``; in units of ``bias_unit`` where quantized.
-        bias_unit: 1 in a float model.
+        bias_unit: real number that a bias of 1 stands for; 1 in a float model.
     """
 
     op: Op
@@ -49,8 +49,8 @@ class Network:
     """A model and its weighted layers.
 
     Attributes:
-        model: ``[batch, height, width, 3] -> scores``, those before a softmax at the end.
-        layers: with weights that can be trained.
+        model: ``[batch, height, width, 3] -> scores``, before a softmax at the end.
+        layers: layers with weights that can be trained.
     """
 
     model: Any = field(repr=False)
@@ -62,9 +62,9 @@ def network(graph: Graph, batch: int, plan: QuantizationPlan | None = None) -> N
 
     Args:
         graph: canonical.
-        batch: images in each call.
-        plan: puts quantizers with these scales in, and its integers in place of the graph's
-            weights; None for the float network.
+        batch: images per call.
+        plan: plan whose scales the quantizers get, and whose integers replace the graph's weights;
+            None for the float network.
 
     Raises:
         UnsupportedError: an operator that tf_keras cannot train; names it.
@@ -95,11 +95,11 @@ def to_layer(op: Op, weight: np.ndarray, channels: int) -> np.ndarray:
 
     Args:
         op: weighted operator.
-        weight: in the schema's order: OHWI, 1HW(CM) or OI.
-        channels: of the operator's input.
+        weight: weight in the schema's order: OHWI, 1HW(CM) or OI.
+        channels: number of channels of the operator's input.
 
     Returns:
-        HWIO, HWCM or IO.
+        The weight in the order HWIO, HWCM or IO.
     """
     if op.kind == OpKind.CONV:
         return np.transpose(weight, (1, 2, 3, 0))
@@ -109,7 +109,7 @@ def to_layer(op: Op, weight: np.ndarray, channels: int) -> np.ndarray:
 
 
 def from_layer(op: Op, kernel: np.ndarray) -> np.ndarray:
-    """The inverse of ``to_layer``."""
+    """Inverse of ``to_layer``: a weight in the schema's order of axes."""
     if op.kind == OpKind.CONV:
         return np.ascontiguousarray(np.transpose(kernel, (3, 0, 1, 2)))
     if op.kind == OpKind.DEPTHWISE_CONV:
@@ -141,7 +141,7 @@ class _Builder:
             ) from error
 
     def ending(self, name: str, value: Any, function: Callable[[Any], Any]) -> Any:
-        """Apply a function, and the quantizer of the activation that it gives."""
+        """Apply a function, and the quantizer of its result."""
         shape = self.graph.tensors[name].shape[1:]
         layer = _operation(function, [shape], f"end_{len(self.values)}")
         return wrapped(layer, Quantizers(output=self._params(name)))(value)
@@ -156,23 +156,23 @@ class _Builder:
             op.inputs[0],
             op.name,
         )
-        given = [n for n in op.inputs if n and not self.graph.is_constant(n)]
+        activations = [n for n in op.inputs if n and not self.graph.is_constant(n)]
 
         def compute(inputs: Any) -> Any:
-            listed = iter(inputs if isinstance(inputs, (list, tuple)) else [inputs])
+            values = iter(inputs if isinstance(inputs, (list, tuple)) else [inputs])
             operands = [
-                None if not n else next(listed) if n in given else self._constant(n)
+                None if not n else next(values) if n in activations else self._constant(n)
                 for n in op.inputs
             ]
             results = run_op(op, small, operands)
             return results if len(results) > 1 else results[0]
 
-        sources = [self.values[n] for n in given]
+        sources = [self.values[n] for n in activations]
         shapes = [self.graph.tensors[n].shape[1:] for n in op.outputs]
         layer = _operation(compute, shapes, f"op_{len(self.values)}")
-        quiet = op.traits.moves or len(op.outputs) > 1
-        ends = Quantizers(output=None if quiet else self._params(op.name))
-        result = wrapped(layer, ends)(sources if len(sources) > 1 else sources[0])
+        adds_no_rounding = op.traits.moves or len(op.outputs) > 1
+        quantizers = Quantizers(output=None if adds_no_rounding else self._params(op.name))
+        result = wrapped(layer, quantizers)(sources if len(sources) > 1 else sources[0])
         results = result if len(op.outputs) > 1 else [result]
         self.values.update(zip(op.outputs, results, strict=True))
 
@@ -186,7 +186,7 @@ class _Builder:
         value = self.values[op.inputs[0]]
         if op.kind == OpKind.DENSE and not op.options.get("keepNumDims"):
             value = tf_keras.layers.Reshape((self.graph.weight(op).shape[1],))(value)
-        layer = self._bare(op, value)
+        layer = self._keras_layer(op, value)
         layer.build(value.shape)
         attribute = "depthwise_kernel" if op.kind == OpKind.DEPTHWISE_CONV else "kernel"
         kernel, bias = getattr(layer, attribute), layer.bias
@@ -202,7 +202,9 @@ class _Builder:
             unit = 1.0 if step is None else float(step.scale[0]) * BIAS_SHARE
             kernel.assign(to_layer(op, planned.integers.astype(np.float32), channels))
             bias.assign(self.plan.constants[op.inputs[2]].to_float() / np.float32(unit))
-            scales = to_layer(op, _spread(planned.params.scale, op, planned.integers), channels)
+            scales = to_layer(
+                op, _scale_of_each(planned.params.scale, op, planned.integers), channels
+            )
             quantizers = Quantizers(attribute, scales, unit)
             self.layers.append(Layer(op, kernel, bias, unit))
         if op.fused is Fused.NONE:
@@ -212,7 +214,8 @@ class _Builder:
         result = wrapped(layer, quantizers)(value)
         self.values[op.name] = self.ending(op.name, result, _activation(op.fused))
 
-    def _bare(self, op: Op, value: Any) -> Any:
+    def _keras_layer(self, op: Op, value: Any) -> Any:
+        """Layer of a weighted operator, without activation and quantizers."""
         import tf_keras
 
         weight, name = self.graph.weight(op), f"op_{len(self.values)}"
@@ -235,8 +238,8 @@ class _Builder:
         return tf_keras.layers.Conv2D(weight.shape[0], groups=groups, **options)
 
 
-def _spread(scale: tuple[float, ...], op: Op, integers: np.ndarray) -> np.ndarray:
-    """A scale for each weight, in the schema's order of axes."""
+def _scale_of_each(scale: tuple[float, ...], op: Op, integers: np.ndarray) -> np.ndarray:
+    """Scale of each number of a weight, in the schema's order of axes."""
     shape = [1] * integers.ndim
     shape[op.channel_axis] = len(scale)
     return np.broadcast_to(np.reshape(np.asarray(scale, np.float32), shape), integers.shape)
@@ -249,7 +252,7 @@ def _activation(fused: Fused) -> Callable[[Any], Any]:
 
 
 def _operation(function: Callable[[Any], Any], shapes: list[tuple[int, ...]], name: str) -> Any:
-    """A tf_keras layer without weights."""
+    """A tf_keras layer without weights that applies a function."""
     import tensorflow as tf
     import tf_keras
 
@@ -258,7 +261,7 @@ def _operation(function: Callable[[Any], Any], shapes: list[tuple[int, ...]], na
             return function(inputs)
 
         def compute_output_shape(self, input_shape: Any) -> Any:  # noqa: ARG002
-            found = [tf.TensorShape([None, *shape]) for shape in shapes]
-            return found if len(found) > 1 else found[0]
+            results = [tf.TensorShape([None, *shape]) for shape in shapes]
+            return results if len(results) > 1 else results[0]
 
     return Operation(name=name)

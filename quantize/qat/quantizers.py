@@ -1,7 +1,7 @@
 """TF-MOT's quantizers with the scales of a plan.
 
-TF-MOT's own 8-bit scheme measures ranges anew, quantizes weights before batch norm is folded, and
-has one scale for all channels of a depthwise weight; a plan has decided all that already.
+TF-MOT's 8-bit scheme measures ranges anew, quantizes weights before batch norm is folded, and has
+one scale for all channels of a depthwise weight; a plan has decided all that already.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ import numpy as np
 from network.affine import QuantParams
 
 WEIGHT_LIMIT = 127
-"""Largest magnitude of an integer weight (TFLite's specification leaves -128 out)."""
+"""Largest magnitude of an integer weight (TFLite's specification excludes -128)."""
 
 
 @dataclass(frozen=True)
 class Quantizers:
-    """What is quantized in and behind a layer.
+    """Quantizers of a layer's weight, bias and result.
 
     Attributes:
-        kernel: attribute of the layer with its weight; empty for none.
-        scales: a scale for each weight.
-        bias_unit: what a bias of 1 stands for.
-        output: parameters of the result; None leaves it in float32.
+        kernel: name of the layer's attribute with its weight; empty for none.
+        scales: scale of each number of the weight, in its shape.
+        bias_unit: real number that a bias of 1 stands for.
+        output: parameters of the result; None for a float32 result.
     """
 
     kernel: str = ""
@@ -35,12 +35,12 @@ class Quantizers:
     output: QuantParams | None = None
 
     def with_output(self, output: QuantParams | None) -> Quantizers:
-        """The same, and the result's."""
+        """Same quantizers with these parameters of the result."""
         return replace(self, output=output)
 
 
 def wrapped(layer: Any, quantizers: Quantizers) -> Any:
-    """A layer inside TF-MOT's wrapper; the layer itself where nothing is quantized."""
+    """Layer inside TF-MOT's wrapper; the layer itself where nothing is quantized."""
     if not quantizers.kernel and quantizers.output is None:
         return layer
     import tensorflow_model_optimization as tfmot
@@ -51,7 +51,7 @@ def wrapped(layer: Any, quantizers: Quantizers) -> Any:
 
 @cache
 def _config_class() -> Any:
-    """The class of our QuantizeConfig, made when TF-MOT is there."""
+    """Class of the QuantizeConfig, made when TF-MOT is imported."""
     import tensorflow_model_optimization as tfmot
 
     class PlanConfig(tfmot.quantization.keras.QuantizeConfig):  # type: ignore[misc]
@@ -59,12 +59,12 @@ def _config_class() -> Any:
             self.quantizers = quantizers
 
         def get_weights_and_quantizers(self, layer: Any) -> list[tuple[Any, Any]]:
-            own = self.quantizers
-            if not own.kernel:
+            quantizers = self.quantizers
+            if not quantizers.kernel:
                 return []
             return [
-                (getattr(layer, own.kernel), _weight_quantizer(own.scales)),
-                (layer.bias, _bias_quantizer(own.bias_unit)),
+                (getattr(layer, quantizers.kernel), _weight_quantizer(quantizers.scales)),
+                (layer.bias, _bias_quantizer(quantizers.bias_unit)),
             ]
 
         def set_quantize_weights(self, layer: Any, quantize_weights: list[Any]) -> None:
@@ -77,7 +77,7 @@ def _config_class() -> Any:
             return []
 
         def set_quantize_activations(self, layer: Any, quantize_activations: Any) -> None:
-            """No activation is inside a layer here."""
+            """Nothing to do: no activation is inside a layer here."""
 
         def get_output_quantizers(self, layer: Any) -> list[Any]:  # noqa: ARG002
             output = self.quantizers.output
@@ -90,23 +90,27 @@ def _config_class() -> Any:
 
 
 def _weight_quantizer(scales: Any) -> Any:
-    """From steps to float weights on the grid; gradients pass as if nothing were rounded."""
+    """Quantizer from steps to float weights ``round(clip(steps)) * scales``.
+
+    Gradients pass as if nothing were rounded.
+    """
     import tensorflow as tf
 
     def quantize(steps: Any) -> Any:
-        held = tf.clip_by_value(steps, -WEIGHT_LIMIT, WEIGHT_LIMIT)
-        return (held + tf.stop_gradient(tf.round(held) - held)) * tf.constant(scales)
+        clipped = tf.clip_by_value(steps, -WEIGHT_LIMIT, WEIGHT_LIMIT)
+        rounded = clipped + tf.stop_gradient(tf.round(clipped) - clipped)
+        return rounded * tf.constant(scales)
 
     return _quantizer(quantize)
 
 
 def _bias_quantizer(unit: float) -> Any:
-    """From units to a float bias: the steps of int32 are too fine to matter."""
+    """Quantizer from units to a float bias: the steps of int32 are too fine to matter."""
     return _quantizer(lambda bias: bias * np.float32(unit))
 
 
 def _result_quantizer(params: QuantParams) -> Any:
-    """To integers and back; gradients pass within the range alone."""
+    """Quantizer to integers and back; gradients pass only within the range."""
     import tensorflow as tf
 
     low, high = params.real_range

@@ -1,8 +1,8 @@
 """Quantization-aware training: the last resort, from a plan to a better one.
 
-The engine's plan is where training starts, and a plan of the same network, with the same scales, is
-what it gives: only integers of weights and biases have moved. They are kept where they lower the
-noise on calibration images that were not trained on; otherwise the plan stays as it was.
+Training starts from the engine's plan and ends in a plan of the same network with the same scales:
+only integers of weights and biases have changed. The new ones are used if they lower the noise on
+calibration images that were not trained on; if not, the plan stays as it was.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ __all__ = ["QatSettings", "trained_plan"]
 
 _HOME = Path(__file__).resolve().parents[2]
 _SAFE_SUM = 128
-"""See WeightRange."""
+"""Largest sum of two neighbouring weights of one sign that cannot saturate (``WeightRange``)."""
 
 
 def trained_plan(
@@ -48,21 +48,21 @@ def trained_plan(
 
     Args:
         graph: canonical float graph; its outputs are the target, so no labels are needed.
-        plan: of that graph.
-        images: to train on, one in five held out to judge by.
-        settings: how.
-        advance: told of images that are done.
+        plan: plan of that graph.
+        images: images to train on, one in five held out to judge by.
+        settings: settings of the training.
+        advance: called with each number of images that are done.
 
     Raises:
         UnsupportedError: an operator that tf_keras cannot train; names it.
-        InvalidInputError: a plan of another graph, fewer than two images, a learning rate too high,
-            or a child process that did not end well.
+        InvalidInputError: a plan of another graph, fewer than two images, too high a learning rate,
+            or a child process that failed.
     """
     plan.check_graph(graph)
     if images.count < 2:
         raise InvalidInputError(
             "training with quantizers takes at least two images, one of them to judge by",
-            received=f"{images.count} of calibration",
+            received=f"{images.count} calibration image{'s' * (images.count != 1)}",
             remedy="give more --samples",
         )
     try:
@@ -81,7 +81,7 @@ def trained_plan(
 
 
 _NOT_PASSED_ON = ("PYTHONSAFEPATH", OPERATOR_CORES)
-"""Training takes all cores for an operator."""
+"""Environment variables that the child does not get: training takes all cores for an operator."""
 
 
 def _run_child(folder: Path, advance: Callable[[int], None]) -> None:
@@ -116,23 +116,24 @@ def _run_child(folder: Path, advance: Callable[[int], None]) -> None:
     if (error := read_error(folder)) is not None:
         raise error
     raise InvalidInputError(
-        "training with quantizers runs to its end in a process of its own",
+        "training with quantizers runs to its end in a separate process",
         received=_ending(code, folder / "stderr"),
         remedy="use --optimize best, or give fewer --samples if memory was short",
     )
 
 
 def _ending(code: int, log: Path) -> str:
+    """How the child ended, for an error."""
     if code < 0:
-        return f"one that was ended by signal {-code}"
+        return f"a process that was ended by signal {-code}"
     lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    return f"exit code {code} ({lines[-1].strip() if lines else 'nothing said'})"
+    return f"exit code {code} ({lines[-1].strip() if lines else 'no message'})"
 
 
 def _merged(
     graph: Graph, plan: QuantizationPlan, trained: Trained, settings: QatSettings
 ) -> QuantizationPlan:
-    """The plan with the trained integers; with its own where training gained nothing."""
+    """Plan with the trained integers; where training gained nothing, the plan with a note."""
     story = {
         "epochs": settings.epochs,
         "learning_rate": settings.learning_rate,
@@ -148,15 +149,16 @@ def _merged(
     if trained.kept:
         for op in graph.weighted:
             if op.name in trained.weights:
-                constants |= _constants(op, graph, plan, trained)
+                constants |= _trained_constants(op, graph, plan, trained)
     else:
         notes = (*notes, "training with quantizers gained nothing: the plan before it stands")
     return replace(plan, constants=constants, story={**plan.story, "qat": story}, notes=notes)
 
 
-def _constants(
+def _trained_constants(
     op: Op, graph: Graph, plan: QuantizationPlan, trained: Trained
 ) -> dict[str, IntegerConstant]:
+    """Weight and bias of an operator after training, by tensor name."""
     weight, bias = plan.constants[op.inputs[1]], plan.constants[op.inputs[2]]
     integers = trained.weights[op.name]
     if (
@@ -164,8 +166,9 @@ def _constants(
         and op.kind != OpKind.DEPTHWISE_CONV
     ):
         rows = Rows.of(op, graph)
-        held = _held_to_sums(rows.to_rows(integers), rows.to_rows(weight.integers), rows.shape)
-        integers = rows.from_rows(held).astype(np.int8)
+        planned = rows.to_rows(weight.integers)
+        safe = _without_saturation(rows.to_rows(integers), planned, rows.shape)
+        integers = rows.from_rows(safe).astype(np.int8)
     steps = quantize_bias(trained.biases[op.name], bias.params, op.name)
     return {
         op.inputs[1]: IntegerConstant(weight.params, integers),
@@ -173,32 +176,37 @@ def _constants(
     }
 
 
-def _held_to_sums(rows: np.ndarray, safe: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Take back what two neighbours of one sign would saturate 16-bit sums with.
+def _without_saturation(
+    trained: np.ndarray, planned: np.ndarray, shape: tuple[int, ...]
+) -> np.ndarray:
+    """Trained integers, with those of the plan where a pair would saturate 16-bit sums.
+
+    A pair of neighbours with one sign may add up to _SAFE_SUM; replacing both can make a pair with
+    a third one exceed it, so the replacement is repeated until none does.
 
     Args:
-        rows: trained integers ``[channels, inputs]``.
-        safe: those of the plan, whose sums are within the limit.
-        shape: of the weight.
+        trained: trained integers ``[channels, inputs]``.
+        planned: integers of the plan ``[channels, inputs]``, whose pairs are within the limit.
+        shape: shape of the weight.
 
     Returns:
-        The trained integers, with those of the plan where a pair adds up to more than 128.
+        ``[channels, inputs]``.
     """
-    held = rows.copy()
+    integers = trained.copy()
     pairs = neighbours(shape)
     while True:
-        over = np.zeros(held.shape, bool)
+        saturating = np.zeros(integers.shape, bool)
         for other in pairs:
             known = np.flatnonzero(other >= 0)
-            one, two = held[:, known], held[:, other[known]]
-            same = np.sign(one) == np.sign(two)
-            beyond = same & (np.abs(one) + np.abs(two) > _SAFE_SUM)
-            over[:, known] |= beyond
-            over[:, other[known]] |= beyond
-        over &= held != safe
-        if not over.any():
-            return held
-        held[over] = safe[over]
+            one, two = integers[:, known], integers[:, other[known]]
+            same_sign = np.sign(one) == np.sign(two)
+            beyond = same_sign & (np.abs(one) + np.abs(two) > _SAFE_SUM)
+            saturating[:, known] |= beyond
+            saturating[:, other[known]] |= beyond
+        saturating &= integers != planned
+        if not saturating.any():
+            return integers
+        integers[saturating] = planned[saturating]
 
 
 def _decibels(noise: float) -> float:

@@ -1,1 +1,1 @@
-"""Which numbers an activation takes: float passes, observers, ranges."""
+"""Ranges of activations: float passes, observers, and the choice of a range."""

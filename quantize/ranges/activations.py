@@ -1,4 +1,4 @@
-"""Scales and zero points of activations, as TFLite's integer kernels want them.
+"""Scales and zero points of activations, as TFLite's integer kernels require them.
 
 Source: LiteRT 8-bit quantization specification
 (https://ai.google.dev/edge/litert/models/quantization_spec).
@@ -19,8 +19,8 @@ from quantize.equalization.groups import Groups
 OFF_TIES = 1 + 2.0**-12
 """Factor on the input's scale where every pixel value lies half-way between two integers.
 
-So it is with a mean of 127.5. Rounding ties to even turns them up and down by turns, a noise of
-half a step that convolutions for edges amplify; a scale that is a little larger rounds all of them
+This is the case for a mean of 127.5. Ties rounded to even go up and down by turns, a noise of half
+a step that convolutions for edges amplify; a scale that is a little larger rounds all of them
 towards zero, half a step of contrast, which costs less (28.7 against 36.6 dB on MobileNetV2).
 """
 
@@ -33,7 +33,7 @@ class Range:
     high: float
 
     def joined(self, other: Range) -> Range:
-        """The range of both."""
+        """Range that covers both."""
         return Range(min(self.low, other.low), max(self.high, other.high))
 
     def times(self, share: float) -> Range:
@@ -42,10 +42,10 @@ class Range:
 
 
 def tied(graph: Graph) -> dict[str, str]:
-    """For each activation the name that stands for all those of one scale and zero point.
+    """For each activation, the name that stands for all activations of the same parameters.
 
-    Source and result of pooling, padding and moving operators have the same parameters; so have the
-    parts of a concatenation and the whole.
+    Input and result of pooling, padding and moving operators have the same scale and zero point; so
+    have the operands of a concatenation and its result.
     """
     groups = Groups(graph.activations)
     for op in graph.ops:
@@ -57,34 +57,34 @@ def tied(graph: Graph) -> dict[str, str]:
 
 
 def known_a_priori(op: Op) -> bool:
-    """Whether an operator's result has a range that no image can change."""
+    """Whether the range of an operator's result is the same for all images."""
     return op.traits.fixed is not None or bool(np.isfinite(_limits(op)[1]))
 
 
-def bounded(op: Op, seen: Range) -> Range:
-    """A range within what the fused activation lets through; that of ReLU6 is known a priori."""
+def bounded(op: Op, measured: Range) -> Range:
+    """A measured range within the limits of the fused activation; for ReLU6, its limits."""
     low, high = _limits(op)
     if np.isfinite(high):
         return Range(float(low), float(high))
-    return Range(max(seen.low, float(low)), seen.high)
+    return Range(max(measured.low, float(low)), measured.high)
 
 
-def input_params(seen: Range, contract: Preprocessing | None) -> QuantParams:
-    """Parameters of the image: one integer a pixel value, where mean and std allow it.
+def input_params(measured: Range, contract: Preprocessing | None) -> QuantParams:
+    """Parameters of the image: one integer per pixel value, where mean and std allow it.
 
     Args:
-        seen: range in calibration; holds when there is no such contract.
+        measured: range in calibration; used where the contract does not allow it.
         contract: how pixels became numbers; None when unknown.
     """
     if contract is None or len(set(contract.mean)) > 1 or len(set(contract.std)) > 1:
-        return params_from_range(seen.low, seen.high)
+        return params_from_range(measured.low, measured.high)
     mean, std = float(contract.mean[0]), float(contract.std[0])
     zero = mean - 128
     if not -128 <= zero <= 127:
         return params_from_range(*contract.value_range)
-    off = abs(zero - np.floor(zero) - 0.5) < 1e-3
-    scale = OFF_TIES / std if off else 1 / std
-    return QuantParams((scale,), (int(np.floor(zero + 0.5 + 1e-3)) if off else round(zero),))
+    if abs(zero - np.floor(zero) - 0.5) < 1e-3:  # every pixel value is a tie
+        return QuantParams((OFF_TIES / std,), (int(np.floor(zero + 0.5 + 1e-3)),))
+    return QuantParams((1 / std,), (round(zero),))
 
 
 def activation_params(
@@ -94,8 +94,8 @@ def activation_params(
 
     Args:
         graph: canonical.
-        ranges: as calibration saw them, by tensor name.
-        contract: of the input; None when unknown.
+        ranges: measured in calibration, by tensor name.
+        contract: preprocessing contract of the input; None when unknown.
 
     Returns:
         int8 parameters by tensor name.
@@ -104,9 +104,9 @@ def activation_params(
     joined: dict[str, Range] = {}
     for name in graph.activations:
         producer = graph.producers.get(name)
-        own = ranges[name] if producer is None else bounded(producer, ranges[name])
+        limited = ranges[name] if producer is None else bounded(producer, ranges[name])
         root = roots[name]
-        joined[root] = joined[root].joined(own) if root in joined else own
+        joined[root] = joined[root].joined(limited) if root in joined else limited
     params = {root: params_from_range(r.low, r.high) for root, r in joined.items()}
     params[roots[graph.input]] = input_params(joined[roots[graph.input]], contract)
     for op in graph.ops:
@@ -116,7 +116,7 @@ def activation_params(
 
 
 def fixed_params(op: Op) -> QuantParams | None:
-    """int8 parameters of a result that the specification fixes; None for any other."""
+    """int8 parameters of a result, where the specification fixes them; None for any other."""
     if op.traits.fixed is None:
         return None
     scale, zero_point = op.traits.fixed

@@ -1,4 +1,4 @@
-"""One batched float pass over the calibration images: what each channel of an activation spans."""
+"""One batched float pass over the calibration images: extremes of each activation's channels."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from quantize.parallel import in_parallel
 from quantize.ranges.activations import Range
 
 BATCH = 8
-"""Images that the float pass takes at once."""
+"""Images per batch of the float pass."""
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,11 @@ class Extremes:
     high: np.ndarray = field(repr=False)
 
     def joined(self, other: Extremes) -> Extremes:
-        """Those of both sets of images; shards of a set give what the whole would."""
+        """Extremes over both sets of images; shards of a set give what the whole set would."""
         return Extremes(np.minimum(self.low, other.low), np.maximum(self.high, other.high))
 
     def plus(self, other: Extremes) -> Extremes:
-        """Sums of both; over batches, what their mean is made of."""
+        """Sum of both; over batches, what their mean is made of."""
         return Extremes(self.low + other.low, self.high + other.high)
 
     def times(self, factor: float) -> Extremes:
@@ -42,11 +42,11 @@ class Extremes:
         return Extremes(self.low * np.float32(factor), self.high * np.float32(factor))
 
     def scaled(self, factors: np.ndarray) -> Extremes:
-        """Those of the activation with each channel multiplied by a factor above zero."""
+        """Extremes after each channel is multiplied by a factor above zero."""
         return Extremes(self.low * factors, self.high * factors)
 
     def moved(self, offsets: np.ndarray) -> Extremes:
-        """Those of the activation with a number added to each channel."""
+        """Extremes after a number is added to each channel."""
         return Extremes(self.low + offsets, self.high + offsets)
 
     @property
@@ -56,12 +56,12 @@ class Extremes:
 
     @property
     def range(self) -> Range:
-        """Of the whole tensor."""
+        """Range of the whole tensor."""
         return Range(float(self.low.min()), float(self.high.max()))
 
 
 def extremes(graph: Graph, batches: Iterable[np.ndarray]) -> Iterator[dict[str, Extremes]]:
-    """Run the float graph over the images and tell what every activation spans in each batch.
+    """Run the float graph over the images and measure every activation in each batch.
 
     Args:
         graph: canonical.

@@ -1,4 +1,4 @@
-"""The float network on the calibration images: spans, and the images that are kept to round on."""
+"""The float network on the calibration images: extremes, and the images to round layers on."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class CalibrationImages:
     """Representative data for the engine.
 
     Attributes:
-        count: of images.
+        count: number of images.
         batches: float32 ``[batch, height, width, 3]``, from the start at each call.
-        chosen: likewise, of the images with these ascending numbers alone, for a source that need
-            not decode the others; None has them picked out of ``batches``.
+        chosen: batches of only the images with these ascending numbers, for a source that need not
+            decode the others; with None they are picked out of ``batches``.
     """
 
     count: int
@@ -32,7 +32,7 @@ class CalibrationImages:
     chosen: Callable[[np.ndarray], Iterable[np.ndarray]] | None = None
 
     def of(self, numbers: np.ndarray) -> Iterator[np.ndarray]:
-        """The images with these ascending numbers."""
+        """Batches of the images with these ascending numbers."""
         if len(numbers) == self.count:
             yield from self.batches()
         elif self.chosen is not None:
@@ -48,32 +48,32 @@ class CalibrationImages:
 
 @dataclass(frozen=True)
 class FloatPass:
-    """What the float network left.
+    """Results of the float pass.
 
     Attributes:
-        spans: of all images, by activation.
-        typical: mean of the spans of BATCH images at a time; rare values hardly count.
-        apart: mean relative difference of the ranges of two halves; None for one batch.
-        kept: images to round on, spread evenly over the set.
+        spans: extremes over all images, by activation.
+        typical: mean of the extremes of BATCH images at a time; rare values hardly count.
+        disagreement: mean relative difference of the ranges of two halves; None for one batch.
+        images: images to round layers on, float32, spread evenly over the set.
     """
 
     spans: dict[str, Extremes]
     typical: dict[str, Extremes]
-    apart: float | None
-    kept: np.ndarray = field(repr=False)
+    disagreement: float | None
+    images: np.ndarray = field(repr=False)
 
     def notes(self) -> Iterator[str]:
-        """What the user must know, a sentence each."""
-        if self.apart is not None and self.apart > LARGEST_DISAGREEMENT:
+        """Sentences that the user must know."""
+        if self.disagreement is not None and self.disagreement > LARGEST_DISAGREEMENT:
             yield (
-                f"two halves of the calibration images differ by {100 * self.apart:.0f} % in "
-                f"their ranges, more than {100 * LARGEST_DISAGREEMENT:.0f} %: give more images, "
-                "of all kinds"
+                "two halves of the calibration images differ by "
+                f"{100 * self.disagreement:.0f} % in their ranges, more than "
+                f"{100 * LARGEST_DISAGREEMENT:.0f} %: give more images, of all kinds"
             )
-        still = {
+        constant = {
             name: int(np.count_nonzero(span.low == span.high)) for name, span in self.spans.items()
         }
-        dead = {name: count for name, count in still.items() if count}
+        dead = {name: count for name, count in constant.items() if count}
         if dead:
             shown = ", ".join(f"{name} ({count})" for name, count in list(dead.items())[:3])
             others = len(dead) - 3
@@ -84,7 +84,7 @@ class FloatPass:
 def float_pass(
     graph: Graph,
     images: CalibrationImages,
-    keep: int,
+    most: int,
     ranged: int,
     advance: Callable[[int], None] = lambda _: None,
 ) -> FloatPass:
@@ -92,34 +92,34 @@ def float_pass(
 
     Args:
         graph: canonical.
-        images: to calibrate on.
-        keep: images to keep, at most.
-        ranged: images to look at, at most; of more, evenly spread ones.
-        advance: told of images that are done.
+        images: images to calibrate on.
+        most: largest number of images to round layers on.
+        ranged: largest number of images to run; evenly spread ones if there are more.
+        advance: called with each number of images that are done.
 
     Raises:
         InvalidInputError: no image, images of another size, or NaN in images or activations.
     """
-    looked_at = spread(images.count, max(ranged, keep))
-    wanted = frozenset(spread(len(looked_at), keep).tolist())
-    kept: list[np.ndarray] = []
+    numbers = spread(images.count, max(ranged, most))
+    wanted = frozenset(spread(len(numbers), most).tolist())
+    chosen: list[np.ndarray] = []
     done = 0
 
-    def watched() -> Iterator[np.ndarray]:
+    def counted_batches() -> Iterator[np.ndarray]:
         nonlocal done
-        for batch in checked(images.of(looked_at), graph.tensors[graph.input].shape[1:]):
+        for batch in checked(images.of(numbers), graph.tensors[graph.input].shape[1:]):
             for start in range(0, len(batch), BATCH):
-                part = batch[start : start + BATCH]
-                kept.extend(part[i] for i in range(len(part)) if done + i in wanted)
-                done += len(part)
-                yield part
-                advance(len(part))
-        advance(images.count - len(looked_at))
+                small = batch[start : start + BATCH]
+                chosen.extend(small[i] for i in range(len(small)) if done + i in wanted)
+                done += len(small)
+                yield small
+                advance(len(small))
+        advance(images.count - len(numbers))
 
     halves: list[dict[str, Extremes] | None] = [None, None]
     total: dict[str, Extremes] = {}
     batches = 0
-    for number, spans in enumerate(extremes(graph, watched())):
+    for number, spans in enumerate(extremes(graph, counted_batches())):
         halves[number % 2] = joined(halves[number % 2], spans)
         total = {n: s.plus(total[n]) if n in total else s for n, s in spans.items()}
         batches = number + 1
@@ -131,18 +131,18 @@ def float_pass(
         )
     typical = {name: span.times(1 / batches) for name, span in total.items()}
     if halves[1] is None:
-        return FloatPass(halves[0], typical, None, np.stack(kept))
-    apart = _disagreement(halves[0], halves[1])
-    return FloatPass(joined(halves[0], halves[1]), typical, apart, np.stack(kept))
+        return FloatPass(halves[0], typical, None, np.stack(chosen))
+    disagreement = _disagreement(halves[0], halves[1])
+    return FloatPass(joined(halves[0], halves[1]), typical, disagreement, np.stack(chosen))
 
 
 def spread(count: int, most: int) -> np.ndarray:
-    """Ascending numbers of so many images, evenly spread over the set."""
+    """Ascending numbers of at most ``most`` images, evenly spread over a set of ``count``."""
     return np.linspace(0, count - 1, min(most, count)).round().astype(int)
 
 
 def _disagreement(first: Mapping[str, Extremes], second: Mapping[str, Extremes]) -> float:
-    """Mean over activations of the share of both ranges together that only one of them covers."""
+    """Mean over activations of the share of the joint range that only one half covers."""
     gaps = []
     for name, span in first.items():
         a, b = span.range, second[name].range
@@ -153,21 +153,22 @@ def _disagreement(first: Mapping[str, Extremes], second: Mapping[str, Extremes])
     return float(np.mean(gaps)) if gaps else 0.0
 
 
-def with_mirrored(kept: np.ndarray, most: int) -> np.ndarray:
-    """Images and their mirror images, ``most`` in all; of more, evenly spread ones.
+def with_mirrored(images: np.ndarray, most: int) -> np.ndarray:
+    """Images and their mirror images, ``most`` in all at most; evenly spread ones of more.
 
     Between the two copies of an image second moments differ enough to stand for new images.
     """
-    count = min(len(kept), most - len(kept))
-    chosen = spread(len(kept), max(count, 0))
-    return np.concatenate([kept, kept[chosen, :, ::-1]])
+    count = min(len(images), most - len(images))
+    numbers = spread(len(images), max(count, 0))
+    return np.concatenate([images, images[numbers, :, ::-1]])
 
 
 def checked(batches: Iterable[np.ndarray], shape: tuple[int, ...]) -> Iterator[np.ndarray]:
-    """The batches, each found to have the shape of the network's input and finite numbers.
+    """The batches, after a check of their shape and numbers.
 
     Raises:
-        InvalidInputError: one that has not.
+        InvalidInputError: images of another shape than the network's input, or with NaN or
+            infinity.
     """
     for images in batches:
         if images.shape[1:] != shape:

@@ -1,12 +1,12 @@
-"""A float pass that observes activations in histograms, for ranges other than every value's.
+"""A float pass that observes activations in histograms, for ranges other than the extremes.
 
-Ranges are read after equalization, from the graph that is quantized. Shards of the images can be
-observed apart: ``joined`` of their states is what one pass over all images gives.
+Ranges are measured after equalization, on the graph that is quantized. Shards of the images can be
+observed separately: ``RangeState.merged`` of their states is what one pass over all images gives.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -18,13 +18,13 @@ from quantize.ranges.observers import RangeObserver, RangeState, known_range
 from quantize.recipes import RangeMethod
 
 SAMPLE = 2**18
-"""Values of an activation that one batch adds to its histogram, at most."""
+"""Largest number of values that one batch of an activation adds to its histogram."""
 
 
 def observed_names(graph: Graph) -> tuple[str, ...]:
-    """Activations whose range images must tell.
+    """Names of the activations whose range depends on calibration images.
 
-    The image's is the contract's, and that of ReLU6 and the like is known.
+    The range of the image is that of its contract; the range behind ReLU6 is known.
     """
     return tuple(
         name
@@ -40,41 +40,31 @@ def observe(
 
     Args:
         graph: canonical, equalized.
-        batches: float32 ``[batch, height, width, 3]``; of one shard, or all.
-        sample: see ``RangeObserver``; None makes states independent of how images are batched.
+        batches: float32 ``[batch, height, width, 3]``, of one shard or of all images.
+        sample: largest number of values that a batch adds to a histogram; None for all, which makes
+            states independent of how images are batched.
 
     Returns:
-        States by activation, of ``observed_names``.
+        States by name, for the activations of ``observed_names``.
 
     Raises:
         InvalidInputError: no image, or an activation with NaN or infinity; names it.
     """
     observers = {name: RangeObserver(name, sample=sample) for name in observed_names(graph)}
 
-    def seen(name: str, value: Any) -> Any:
+    def observed(name: str, value: Any) -> Any:
         if name in observers:
             observers[name].update(np.asarray(value))
         return value
 
     for images in batches:
-        run(graph, images, seen)
+        run(graph, images, observed)
     return {name: observer.state for name, observer in observers.items()}
-
-
-def joined(
-    first: Mapping[str, RangeState], second: Mapping[str, RangeState]
-) -> dict[str, RangeState]:
-    """The states of two shards of a set of images as those of the whole.
-
-    Raises:
-        InvalidInputError: shards of different networks.
-    """
-    return {name: state.merged(second[name]) for name, state in first.items()}
 
 
 def observed_ranges(
     graph: Graph, batches: Iterable[np.ndarray], method: RangeMethod
 ) -> dict[str, Range]:
-    """Ranges of the observed activations, read by a method; see ``observe``."""
+    """Ranges of the observed activations, chosen by a method; raises as ``observe``."""
     states = observe(graph, batches)
     return {name: Range(*state.range(method)) for name, state in states.items()}

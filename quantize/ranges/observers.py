@@ -1,4 +1,4 @@
-"""Ranges of activations: observed as a stream or in shards, merged, read by any method.
+"""Ranges of activations: observed as a stream or in shards, merged, chosen by any method.
 
 A histogram has bins of a width that is a power of two, on a grid through 0. The width depends on
 the smallest and the largest value alone, and doubling it adds neighbouring bins exactly: so the
@@ -23,27 +23,27 @@ from quantize.ranges.search import Histogram, least_divergence, least_error
 from quantize.recipes import RangeMethod
 
 BINS = 4096
-"""At most; at least half of them lie between the smallest and the largest value."""
+"""Largest number of bins; at least half of it lies between the smallest and the largest value."""
 
 PERCENTILE = 99.99
-"""Percent of the values below the upper end, and above the lower one."""
+"""Percent of the values below the upper end of a range, and above the lower end."""
 
 _FINEST = -60
-"""Exponent of the finest bins."""
+"""Exponent of the width of the finest bins."""
 
 
 @dataclass(frozen=True)
 class RangeState:
-    """What was seen of one tensor; ``merged`` with another it is what both saw.
+    """What was observed of one tensor; ``merged`` joins the states of two shards of images.
 
     Attributes:
-        name: of the tensor.
-        images: that were seen.
+        name: name of the tensor.
+        images: number of images.
         low: smallest value of each channel (last axis), float32 ``[channels]``.
-        high: largest value of each channel.
+        high: largest value of each channel, float32 ``[channels]``.
         mean_low: mean over the images of the smallest value.
-        mean_high: likewise of the largest.
-        histogram: of the values that were sampled.
+        mean_high: mean over the images of the largest value.
+        histogram: counts of the sampled values.
     """
 
     name: str
@@ -54,19 +54,14 @@ class RangeState:
     mean_high: float
     histogram: Histogram = field(repr=False)
 
-    @property
-    def constant_channels(self) -> tuple[int, ...]:
-        """Channels that always have one value: dead ones, mostly."""
-        return tuple(np.flatnonzero(self.low == self.high).tolist())
-
     def range(
         self, method: RangeMethod = RangeMethod.MIN_MAX, *, percentile: float = PERCENTILE
     ) -> tuple[float, float]:
-        """The range to quantize, within what was seen; it need not include 0.
+        """Range to quantize, within the observed values; it need not include 0.
 
         Args:
-            method: see RangeMethod.
-            percentile: percent of the values that each end keeps, above 50; for PERCENTILE.
+            method: how the range is chosen.
+            percentile: percent of the values that each end keeps, above 50; for PERCENTILE alone.
 
         Raises:
             InvalidInputError: a percentile out of (50, 100].
@@ -77,20 +72,20 @@ class RangeState:
         if low == high or method is RangeMethod.MIN_MAX:
             return low, high
         if method is RangeMethod.PERCENTILE:
-            found = self.histogram.quantiles(_checked(percentile) / 100.0)
+            ends = self.histogram.quantiles(_checked(percentile) / 100.0)
         elif method is RangeMethod.ENTROPY:
-            found = least_divergence(self.histogram, low, high)
+            ends = least_divergence(self.histogram, low, high)
         else:
-            found = least_error(self.histogram, low, high)
+            ends = least_error(self.histogram, low, high)
         # A search may move an end beyond all values where they lie on one side of 0.
-        first, last = (min(max(float(end), low), high) for end in found)
+        first, last = (min(max(float(end), low), high) for end in ends)
         return first, last
 
     def merged(self, other: RangeState) -> RangeState:
-        """What both saw.
+        """State of both shards together.
 
         Raises:
-            InvalidInputError: another tensor, or another number of channels.
+            InvalidInputError: a state of another tensor, or of another number of channels.
         """
         if (self.name, self.low.shape) != (other.name, other.low.shape):
             raise InvalidInputError(
@@ -112,20 +107,14 @@ class RangeState:
             self.histogram.coarsened(exponent).added(other.histogram.coarsened(exponent)),
         )
 
-    def disagreement(self, other: RangeState) -> float:
-        """How far two ranges differ: the larger shift of an end, as a share of the joint span."""
-        (low, high), (low2, high2) = self.range(), other.range()
-        span = max(high, high2) - min(low, low2)
-        return max(abs(low - low2), abs(high - high2)) / span if span > 0 else 0.0
-
 
 class RangeObserver:
-    """Accumulates what is seen of one tensor.
+    """Accumulates the values of one tensor.
 
     Args:
-        name: of the tensor.
-        sample: values at most that a call of ``update`` counts in the histogram, evenly spread;
-            None for all of them. Smallest and largest values are always those of all.
+        name: name of the tensor.
+        sample: largest number of values that a call of ``update`` counts in the histogram, evenly
+            spread; None for all of them. Smallest and largest values are always those of all.
     """
 
     def __init__(self, name: str, *, sample: int | None = None) -> None:
@@ -134,7 +123,7 @@ class RangeObserver:
         self._state: RangeState | None = None
 
     def update(self, values: np.ndarray) -> None:
-        """See a batch.
+        """Add a batch.
 
         Args:
             values: float32 ``[images, ..., channels]``.
@@ -142,21 +131,21 @@ class RangeObserver:
         Raises:
             InvalidInputError: NaN or infinity, or no values; names the tensor.
         """
-        seen = self._seen(values)
-        self._state = seen if self._state is None else self._state.merged(seen)
+        batch = self._state_of(values)
+        self._state = batch if self._state is None else self._state.merged(batch)
 
     def merge(self, other: RangeObserver) -> None:
-        """See what another observer saw; raises as RangeState.merged."""
+        """Add what another observer has accumulated; raises as ``RangeState.merged``."""
         if other._state is not None:
-            mine = self._state
-            self._state = other._state if mine is None else mine.merged(other._state)
+            state = self._state
+            self._state = other._state if state is None else state.merged(other._state)
 
     @property
     def state(self) -> RangeState:
-        """What was seen so far.
+        """State after all batches so far.
 
         Raises:
-            InvalidInputError: nothing was.
+            InvalidInputError: no batch yet.
         """
         if self._state is None:
             raise InvalidInputError(
@@ -166,7 +155,8 @@ class RangeObserver:
             )
         return self._state
 
-    def _seen(self, values: np.ndarray) -> RangeState:
+    def _state_of(self, values: np.ndarray) -> RangeState:
+        """State of one batch alone."""
         if values.size == 0:
             raise InvalidInputError(
                 "a range needs values",
@@ -174,8 +164,8 @@ class RangeObserver:
                 remedy="give at least one image",
             )
         images, channels = len(values), values.shape[-1] if values.ndim > 1 else 1
-        rows = values.reshape(images, -1, channels)
-        low, high = rows.min(axis=1), rows.max(axis=1)
+        rows = values.reshape(images, -1, channels)  # [images, positions, channels]
+        low, high = rows.min(axis=1), rows.max(axis=1)  # [images, channels]
         least, most = float(low.min()), float(high.max())
         if not (math.isfinite(least) and math.isfinite(most)):
             raise InvalidInputError(
@@ -183,7 +173,7 @@ class RangeObserver:
                 received=f"NaN or infinity in {self.name}",
                 remedy="check the network's weights and the preprocessing contract",
             )
-        chosen = values.reshape(-1)[:: _step(values.size, channels, self._sample)]
+        sampled = values.reshape(-1)[:: _step(values.size, channels, self._sample)]
         return RangeState(
             self.name,
             images,
@@ -191,14 +181,14 @@ class RangeObserver:
             high.max(axis=0),
             float(low.min(axis=1).mean(dtype=np.float64)),
             float(high.max(axis=1).mean(dtype=np.float64)),
-            Histogram.of(chosen, exponent_for(least, most)),
+            Histogram.of(sampled, exponent_for(least, most)),
         )
 
 
 def exponent_for(low: float, high: float) -> int:
-    """Exponent of the bin width: the smallest that covers a range with BINS bins.
+    """Exponent of the bin width: the smallest with which BINS bins cover a range.
 
-    It never falls when the range grows.
+    It never decreases when the range grows.
     """
     largest = max(abs(low), abs(high))
     # Indexes stay whole numbers of single precision.
@@ -210,14 +200,8 @@ def exponent_for(low: float, high: float) -> int:
     return exponent
 
 
-def clipped_to(fused: Fused, low: float, high: float) -> tuple[float, float]:
-    """A range within what a fused activation lets through, both ends included."""
-    first, last = fused.limits
-    return min(max(low, first), last), max(min(high, last), first)
-
-
 def known_range(fused: Fused) -> tuple[float, float] | None:
-    """The range of a fused activation with two ends (ReLU6), which no image needs to tell; or None.
+    """Range of a fused activation with two bounds (ReLU6), known without images; None for others.
 
     Values beyond it cannot occur, so a range that is searched must lie within it.
     """
@@ -226,7 +210,7 @@ def known_range(fused: Fused) -> tuple[float, float] | None:
 
 
 def save_states(path: Path, states: Iterable[RangeState]) -> None:
-    """Write what was observed, as one .npz file; the file appears whole or not at all."""
+    """Write states as one .npz file, which appears whole or not at all."""
     arrays: dict[str, Any] = {}
     for state in states:
         histogram = state.histogram
@@ -237,14 +221,14 @@ def save_states(path: Path, states: Iterable[RangeState]) -> None:
             f"{state.name}|counts": histogram.counts,
             f"{state.name}|grid": np.asarray([state.images, histogram.exponent, histogram.first]),
         }
-    write_whole(path, lambda part: np.savez_compressed(part, **arrays))
+    write_whole(path, lambda file: np.savez_compressed(file, **arrays))
 
 
 def load_states(path: Path) -> dict[str, RangeState]:
     """Read back what ``save_states`` wrote.
 
     Raises:
-        InvalidInputError: no such file, or another one.
+        InvalidInputError: no such file, or one that ``save_states`` did not write.
     """
     try:
         with np.load(path, allow_pickle=False) as arrays:
@@ -273,7 +257,7 @@ def _state_of(name: str, arrays: Mapping[str, np.ndarray]) -> RangeState:
 
 
 def _step(size: int, channels: int, sample: int | None) -> int:
-    """Stride that leaves ``sample`` values at most, and visits every channel."""
+    """Stride that leaves at most ``sample`` values, and visits every channel."""
     if sample is None or size <= sample:
         return 1
     step = -(-size // max(sample, 1))

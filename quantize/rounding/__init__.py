@@ -1,1 +1,1 @@
-"""Weights rounded to second order, on the inputs that they will meet."""
+"""Rounding of weights to second order, for the inputs that they will meet."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -23,11 +24,12 @@ from quantize.rounding.rows import Rows
 from quantize.rounding.second_order import LIMIT, Layer, damped, neighbours, pair_reach, rounded
 
 RIDGE = 1e-2
-"""Share of the mean variance that a refit is held to the float weight with."""
+"""Share of the mean variance that holds a refit to the float weight."""
 
-TOO_FEW = 16
-"""Inputs for each position of half the images from which on the other half would take next to
-nothing of a refit (a last dense layer sees one position an image)."""
+LARGEST_INPUTS_PER_POSITION = 16
+"""A layer is refitted where it has fewer inputs than this for each position of half of the images;
+with more, the other half would take next to nothing of the step (a last dense layer has one
+position per image)."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +37,10 @@ class LayerSettings:
     """How a layer is rounded.
 
     Attributes:
-        granularity: scales a convolution weight has.
+        granularity: one scale per channel of a convolution weight, or one per weight.
         weight_range: whether pairs of weights must not saturate 16-bit sums.
-        damping: see ``rounded``.
-        sweeps: see ``rounded``.
+        damping: share of the mean variance that is added to the moments before they are inverted.
+        sweeps: largest number of coordinate descent sweeps.
         narrowings: factors on the widest scale to choose from, by the error of each channel.
         refit: whether the float weight is first fitted to the quantized inputs.
     """
@@ -73,6 +75,13 @@ def solve(
 ) -> Solved:
     """Round one layer for the inputs that it will meet.
 
+    With the float weight W and bias b, inputs z in the float and x in the quantized network,
+    scales s and integers Q:
+
+        T = W + step towards the float outputs             where ``settings.refit``
+        s, Q = argmin (T - sQ) cov(x) (T - sQ)^T           second-order rounding
+        bias = b + W mean(z) - s Q mean(x)
+
     The bias takes up the mean error of the outputs, as empirical bias correction does (Nagel et
     al. 2019, arXiv:1906.04721, section 4.2).
 
@@ -81,150 +90,213 @@ def solve(
         graph: canonical, equalized.
         source: parameters of the operator's input.
         halves: moments of two disjoint halves of the images.
-        settings: how.
+        settings: how the layer is rounded.
     """
     rows = Rows.of(op, graph)
-    exact = rows.to_rows(graph.weight(op))
+    float_weight = rows.to_rows(graph.weight(op))  # [channels, inputs]
     both = halves[0].joined(halves[1])
-    target = np.empty_like(exact)
-    layers: list[tuple[slice, Layer]] = []
-    pairs = _neighbours(rows, settings)
-    for part, index in rows.parts():
-        fitted = exact[part]
-        if settings.refit and halves[0].count * TOO_FEW > exact.shape[1]:
-            fitted = _refit(exact[part], [_chosen(half, index, part) for half in halves])
-        target[part] = fitted
-        own = _select(both.covariance, index, part)
-        layers.append((part, Layer(fitted, own, pairs)))
-    scale, integers = _best(op, target, layers, settings)
-    mean, wanted = both.means
-    error = _products(rows, exact, wanted) - _products(rows, integers * scale[:, None], mean)
+    layers = _layers(rows, float_weight, halves, both, settings)
+    target = np.empty_like(float_weight)  # [channels, inputs]
+    for group, layer in layers:
+        target[group] = layer.weight
+    scale, integers = _best_rounding(op, target, layers, settings)  # [channels], [channels, inputs]
+
+    # The bias takes up the mean error.
+    mean, float_mean = both.means
+    rounded_weight = integers * scale[:, None]
+    error = _mean_outputs(rows, float_weight, float_mean) - _mean_outputs(
+        rows, rounded_weight, mean
+    )
     bias = (graph.bias(op).astype(np.float64) + error).astype(np.float32)
+
+    # Scales at which the bias fits int32.
     params = _params(op, scale, settings)
     wide = widened_for_bias(params, bias, source)
     if wide != params:  # only dead channels: their integers are zeros anyway, or as good as
         ratio = np.asarray(params.scale) / np.asarray(wide.scale)
         integers = np.rint(integers * np.broadcast_to(ratio, (len(integers),))[:, None])
         params = wide
-    stored = rows.from_rows(integers).astype(np.int8)
     of_bias = bias_params(source, params)
     return Solved(
-        IntegerConstant(params, stored),
+        IntegerConstant(params, rows.from_rows(integers).astype(np.int8)),
         IntegerConstant(of_bias, quantize_bias(bias, of_bias, op.name)),
     )
 
 
-def _chosen(half: Moments, index: np.ndarray | None, part: slice) -> tuple[np.ndarray, np.ndarray]:
-    pull = half.pull[part]
-    return _select(half.covariance, index, part), pull if index is None else pull[:, index]
+def _layers(
+    rows: Rows,
+    float_weight: np.ndarray,
+    halves: tuple[Moments, Moments],
+    both: Moments,
+    settings: LayerSettings,
+) -> list[tuple[slice, Layer]]:
+    """Rows to round: a layer for each group of rows that read the same inputs."""
+    pairs = _saturating_pairs(rows, settings)
+    refit = settings.refit and halves[0].count * LARGEST_INPUTS_PER_POSITION > float_weight.shape[1]
+    layers = []
+    for group, inputs in rows.row_groups():
+        weight = float_weight[group]
+        if refit:
+            weight = _refit(weight, [_of_group(half, inputs, group) for half in halves])
+        layers.append((group, Layer(weight, _covariance(both, inputs, group), pairs)))
+    return layers
 
 
-def _select(moments: np.ndarray, index: np.ndarray | None, part: slice) -> np.ndarray:
-    if index is not None:
-        return np.asarray(moments[np.ix_(index, index)])
-    return moments[part] if moments.ndim == 3 else moments
+def _of_group(
+    half: Moments, inputs: np.ndarray | None, group: slice
+) -> tuple[np.ndarray, np.ndarray]:
+    """Covariance of a group's inputs, and the pull ``[rows, inputs]`` of its rows."""
+    pull = half.pull[group]
+    return _covariance(half, inputs, group), pull if inputs is None else pull[:, inputs]
 
 
-def _products(rows: Rows, weight: np.ndarray, mean: np.ndarray) -> np.ndarray:
-    """What the mean input makes of each row."""
-    if mean.ndim == 2:
+def _covariance(moments: Moments, inputs: np.ndarray | None, group: slice) -> np.ndarray:
+    """Covariance of a group's inputs, ``[inputs, inputs]``, for depthwise one for each row."""
+    covariance = moments.covariance
+    if inputs is not None:
+        return np.asarray(covariance[np.ix_(inputs, inputs)])
+    return covariance[group] if covariance.ndim == 3 else covariance
+
+
+def _mean_outputs(rows: Rows, weight: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Each channel's output for the mean input, before the bias: float64 ``[channels]``."""
+    if mean.ndim == 2:  # depthwise: [channels, inputs]
         return np.asarray((weight * mean).sum(axis=1))
     result = np.empty(len(weight))
-    for part, index in rows.parts():
-        result[part] = weight[part] @ (mean if index is None else mean[index])
+    for group, inputs in rows.row_groups():
+        result[group] = weight[group] @ (mean if inputs is None else mean[inputs])
     return result
 
 
-def _neighbours(rows: Rows, settings: LayerSettings) -> np.ndarray | None:
-    """Pairs to watch; depthwise kernels add in 32 bits (see WeightRange)."""
+def _saturating_pairs(rows: Rows, settings: LayerSettings) -> np.ndarray | None:
+    """Pairs of inputs whose 16-bit sums may saturate; depthwise kernels add in 32 bits."""
     safe = settings.weight_range is WeightRange.SATURATION_SAFE
     if not safe or rows.op.kind == OpKind.DEPTHWISE_CONV:
         return None
     return neighbours(rows.shape)
 
 
-def _refit(weight: np.ndarray, halves: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
-    """The weight that gives the float outputs from the quantized inputs, as far as they tell.
+def _refit(
+    weight: np.ndarray, covariances_pulls: Sequence[tuple[np.ndarray, np.ndarray]]
+) -> np.ndarray:
+    """Weight that gives the float outputs from the quantized inputs, as far as they tell.
 
     Least squares, held to the float weight by a small ridge. Each half of the images judges, row by
-    row, how much of the step that the other half fitted is worth taking (from nothing to all).
+    row, how much of the step D that the other half fitted is worth taking: a share a gains
+
+        2 a (p D^T) - a^2 (D C D^T)        C: covariance, p: pull of the half that judges
+
+    which is largest at ``a = p D^T / D C D^T``, here from the sums of both halves and within 0
+    and 1.
+
+    Args:
+        weight: W, float64 ``[rows, inputs]``.
+        covariances_pulls: C ``[(rows), inputs, inputs]`` and p ``[rows, inputs]`` of each half.
     """
-    steps = list(in_parallel(_step, halves))
-    linear, quadratic = np.sum(list(in_parallel(_terms, zip(steps, halves[::-1], strict=True))), 0)
+    steps = list(in_parallel(_step, covariances_pulls))
+    judged = zip(steps, covariances_pulls[::-1], strict=True)
+    linear, quadratic = np.sum(list(in_parallel(_gain_terms, judged)), 0)  # [rows] each
     share = np.clip(linear / np.maximum(quadratic, np.finfo(np.float64).tiny), 0.0, 1.0)
     return np.asarray(weight + share[:, None] * (steps[0] + steps[1]) / 2)
 
 
-def _step(half: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+def _step(covariance_pull: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    """Least squares step ``D = p C^-1`` of one half of the images, ``[rows, inputs]``."""
     from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
-    own, pull = half
-    if own.ndim == 3:
-        return np.asarray(np.linalg.solve(damped(own, RIDGE), pull[:, :, None])[:, :, 0])
+    covariance, pull = covariance_pull
+    if covariance.ndim == 3:
+        solution = np.linalg.solve(damped(covariance, RIDGE), pull[:, :, None])  # [rows, inputs, 1]
+        return np.asarray(solution[:, :, 0])
     for ridge in (RIDGE, 10 * RIDGE):  # rounding has left some moments indefinite
         try:
-            factor = cho_factor(damped(own, ridge), check_finite=False)
+            factor = cho_factor(damped(covariance, ridge), check_finite=False)
         except LinAlgError:
             continue
         return np.asarray(cho_solve(factor, pull.T, check_finite=False).T)
     return np.zeros_like(pull)
 
 
-def _terms(judged: tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
-    """Row by row, the two terms ``[2, rows]`` of what a share of a step gains on the other half.
-
-    It is twice the share times the first one, less the share's square times the second.
-    """
-    step, (own, pull) = judged
-    form = "ri,rij->rj" if own.ndim == 3 else "ri,ij->rj"
-    across = np.einsum(form, step, own, optimize=True)
-    return np.stack([(pull * step).sum(axis=1), (across * step).sum(axis=1)])
+def _gain_terms(judged: tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    """For each row ``p D^T`` and ``D C D^T`` of a step on the other half: ``[2, rows]``."""
+    step, (covariance, pull) = judged
+    form = "ri,rij->rj" if covariance.ndim == 3 else "ri,ij->rj"
+    product = np.einsum(form, step, covariance, optimize=True)  # D C: [rows, inputs]
+    return np.stack([(pull * step).sum(axis=1), (product * step).sum(axis=1)])
 
 
-def _best(
+def _best_rounding(
     op: Op, target: np.ndarray, layers: list[tuple[slice, Layer]], settings: LayerSettings
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Scales, and integers, with the least error among the candidates."""
+    """Scales ``[channels]`` and integers ``[channels, inputs]`` of the least error.
+
+    With one scale per channel, each channel takes the candidate of its own least error; with one
+    scale per weight, all take that of the least sum.
+    """
     scales = np.stack(_candidates(op, target, layers, settings))  # [candidates, channels]
     errors = np.empty(scales.shape)
-    tried = []
-    for part, layer in layers:
-        found, place, errors[:, part] = _tried(layer, scales[:, part], settings)
-        tried.append((part, found, place))
+    trials: list[tuple[slice, _Trials]] = []
+    for group, layer in layers:
+        of_group = _try_scales(layer, scales[:, group], settings)
+        errors[:, group] = of_group.errors
+        trials.append((group, of_group))
     if not _per_channel(op, settings):
         errors = np.broadcast_to(errors.sum(axis=1, keepdims=True), errors.shape)
-    best = errors.argmin(axis=0)
+    best = errors.argmin(axis=0)  # [channels], numbers of candidates
     integers = np.empty_like(target)
-    for part, found, place in tried:
-        integers[part] = found[np.take_along_axis(place, best[None, part], 0)[0]]
+    for group, of_group in trials:
+        integers[group] = of_group.integers_of(best[group])
     return scales[best, np.arange(len(target))], integers
 
 
-def _tried(
-    layer: Layer, scales: np.ndarray, settings: LayerSettings
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Round at all scales, each row at each of its own once.
+@dataclass(frozen=True)
+class _Trials:
+    """A layer's rows rounded at candidate scales; a trial is one row at one scale.
 
-    Returns:
-        Integers ``[tried, inputs]``; which of them are those of a scale and a row, ``[candidates,
-        rows]``; their errors likewise, 0 for a row that has no choice.
+    Attributes:
+        integers: ``[trials, inputs]``.
+        numbers: the trial of each candidate and row, int64 ``[candidates, rows]``; candidates that
+            give a row the same scale share a trial.
+        errors: error of each candidate and row, float64 ``[candidates, rows]``; 0 for a row
+            with a single trial.
     """
-    first = (scales[None] == scales[:, None]).argmax(axis=1)  # [candidates, rows]
-    new = first == np.arange(len(scales))[:, None]
-    rows = np.nonzero(new)[1]
-    many, scale = layer.chosen(rows), scales[new]
-    found = rounded(many, scale, damping=settings.damping, sweeps=settings.sweeps)
-    place = np.zeros(scales.shape, np.int64)
-    place[new] = np.arange(len(rows))
-    place = np.take_along_axis(place, first, 0)
-    errors = np.zeros(len(rows))
-    judged = np.flatnonzero((new.sum(axis=0) > 1)[rows])
-    errors[judged] = many.chosen(judged).error(found[judged] * scale[judged, None])
-    return found, place, errors[place]
+
+    integers: np.ndarray
+    numbers: np.ndarray
+    errors: np.ndarray
+
+    def integers_of(self, candidates: np.ndarray) -> np.ndarray:
+        """Integers ``[rows, inputs]`` of one candidate for each row."""
+        return np.asarray(self.integers[self.numbers[candidates, np.arange(len(candidates))]])
+
+
+def _try_scales(layer: Layer, scales: np.ndarray, settings: LayerSettings) -> _Trials:
+    """Round each row at each of its different scales, ``[candidates, rows]``, once."""
+    # The first candidate that gives the row the same scale: [candidates, rows].
+    first = (scales[None] == scales[:, None]).argmax(axis=1)
+    is_first = first == np.arange(len(scales))[:, None]
+
+    # One trial for each first candidate of a row.
+    trial_rows = np.nonzero(is_first)[1]  # [trials]
+    trial_scales = scales[is_first]  # [trials]
+    trials = layer.take(trial_rows)
+    integers = rounded(trials, trial_scales, damping=settings.damping, sweeps=settings.sweeps)
+
+    # Other candidates refer to the trial of the first one.
+    numbers = np.zeros(scales.shape, np.int64)
+    numbers[is_first] = np.arange(len(trial_rows))
+    numbers = np.take_along_axis(numbers, first, 0)
+
+    # Errors where a row has a choice.
+    errors = np.zeros(len(trial_rows))
+    judged = np.flatnonzero((is_first.sum(axis=0) > 1)[trial_rows])
+    rounded_weight = integers[judged] * trial_scales[judged, None]
+    errors[judged] = trials.take(judged).error(rounded_weight)
+    return _Trials(integers, numbers, errors[numbers])
 
 
 def _per_channel(op: Op, settings: LayerSettings) -> bool:
-    """Dense layers have one scale in every recipe, as the TFLite specification has it."""
+    """Whether each channel has a scale; dense layers have one, as the TFLite specification says."""
     return settings.granularity is Granularity.PER_CHANNEL and op.kind != OpKind.DENSE
 
 
@@ -236,14 +308,15 @@ def _candidates(
     factors = [np.full_like(reach, factor) for factor in settings.narrowings]
     pairs = layers[0][1].neighbours
     if pairs is not None:
-        room = np.maximum(pair_reach(target, pairs) / reach, 1.0)
+        # The scale at which no pair saturates by itself, and one halfway to it.
+        safe = np.maximum(pair_reach(target, pairs) / reach, 1.0)
         if not _per_channel(op, settings):
-            room = np.full_like(room, room.max())
-        factors += [room**0.5, room]
+            safe = np.full_like(safe, safe.max())
+        factors += [safe**0.5, safe]
     return [(reach * factor / LIMIT).astype(np.float32).astype(np.float64) for factor in factors]
 
 
 def _params(op: Op, scale: np.ndarray, settings: LayerSettings) -> QuantParams:
     if _per_channel(op, settings):
         return QuantParams(tuple(scale.tolist()), (0,) * len(scale), axis=op.channel_axis)
-    return replace(QuantParams((1.0,), (0,)), scale=(float(scale[0]),))
+    return QuantParams((float(scale[0]),), (0,))

@@ -1,7 +1,7 @@
 """The float and the quantized network side by side, layer by layer, on the calibration images.
 
 Each weighted operator is rounded for the inputs that the quantized network gives it, towards the
-outputs of the float one, so later layers make good what earlier ones lost.
+outputs of the float one, so later layers compensate what earlier ones lost.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from network.affine import QuantParams
 from network.graph import Graph, Op
 from network.operators import OpKind
-from network.run_litert import part
+from network.run_litert import network_of
 from network.run_tensorflow import schedule
 from quantize.parallel import in_parallel
 from quantize.plans.plan import IntegerConstant
@@ -23,16 +23,18 @@ from quantize.rounding.layers import LayerSettings, solve
 from quantize.rounding.moments import Moments, moments
 
 CHUNK_BYTES = 24 * 1024**2
-"""Of an activation's float32 values in one chunk of images: what fits fast memory, and what glibc
-takes from its heap without asking the system each time (32 MiB at most)."""
+"""Bytes of an activation's float32 values in one chunk of images: what fits fast memory, and what
+glibc takes from its heap without asking the system each time (32 MiB at most)."""
 
 LARGEST_CHUNK = 16
+"""Largest number of images per chunk."""
 
 DEPTHWISE_POSITIONS = 1600
-"""Of all images together: a depthwise channel has few inputs, of which this many tell enough."""
+"""Positions of all images together for a depthwise operator: its channels have few inputs, and this
+many tell enough of them."""
 
 DEPTHWISE_SHARE = 8
-"""Of an image's positions at least one in so many is looked at, however many images there are."""
+"""At least one in so many of an image's positions is looked at, however many images there are."""
 
 
 @dataclass
@@ -41,13 +43,15 @@ class Lockstep:
 
     Attributes:
         graph: canonical, equalized.
-        params: of activations; one without stays float.
-        settings: of the layers.
-        positions: see ``moments``.
+        params: parameters of activations, by name; an activation without stays float.
+        settings: how the layers are rounded.
+        positions: largest number of one image's positions that the moments of a layer include.
         float_ops: names of operators that keep their float weights.
-        exact: activations of the float network that are still to be read, a tensor a chunk.
-        integers: those of the quantized network; float32 where there are no parameters.
-        constants: what has been decided.
+        exact: activations of the float network that are still to be read: by name, a tensor per
+            chunk.
+        integers: the same activations of the quantized network; float32 where there are no
+            parameters.
+        constants: integers of the weights and biases that are decided, by tensor name.
     """
 
     graph: Graph
@@ -66,7 +70,7 @@ class Lockstep:
 
         Args:
             images: float32 ``[images, height, width, 3]``.
-            advance: told of each operator that is done.
+            advance: called with 1 after each operator.
 
         Returns:
             Integers by tensor name.
@@ -77,25 +81,26 @@ class Lockstep:
         self.integers = {
             self.graph.input: [params.quantize(x) for x in chunks] if params else chunks
         }
-        with ThreadPoolExecutor(1) as beside:  # rounding leaves a core to the float network
+        with ThreadPoolExecutor(1) as float_thread:  # rounding leaves a core to the float network
             for op, spent in schedule(self.graph):
-                wanted = beside.submit(self._float_step, op)
+                float_outputs = float_thread.submit(self._float_step, op)
                 if op.is_weighted and op.name not in self.float_ops:
                     self._solve(op)
                 self._integer_step(op)
-                self._keep(self.exact, op, wanted.result())
+                self._store(self.exact, op, float_outputs.result())
                 for name in spent:
                     del self.exact[name], self.integers[name]
                 advance(1)
         return self.constants
 
     def _chunk_count(self, count: int) -> int:
-        """How many: even, so that every other one makes a half; one image alone is in both."""
+        """Number of chunks: even, so that every other one is a half; a single image is in both."""
         largest = 4 * max(int(np.prod(self.graph.tensors[n].shape)) for n in self.graph.activations)
         size = min(LARGEST_CHUNK, max(1, CHUNK_BYTES // largest))
         return min(count, 2 * -(-count // (2 * size)))
 
     def _solve(self, op: Op) -> None:
+        """Decide the integers of a weighted operator."""
         source = self.params[op.inputs[0]]
         first, second = in_parallel(lambda half: self._half(op, half, source), range(2))
         solved = solve(op, self.graph, source, (first, second), self.settings)
@@ -103,34 +108,38 @@ class Lockstep:
         self.constants[op.inputs[2]] = solved.bias
 
     def _half(self, op: Op, half: int, source: QuantParams) -> Moments:
+        """Moments of the operator's input over every other chunk."""
         name = op.inputs[0]
         pairs = list(zip(self.exact[name], self.integers[name], strict=True))
-        chosen = pairs[half::2] or pairs
         positions = self.positions
         if op.kind == OpKind.DEPTHWISE_CONV:
             images = sum(int(exact.shape[0]) for exact, _ in pairs)
             enough = -(-DEPTHWISE_POSITIONS // images)
             positions = min(positions, max(enough, positions // DEPTHWISE_SHARE))
-        return moments(op, self.graph, chosen, positions, source)
+        return moments(op, self.graph, pairs[half::2] or pairs, positions, source)
 
     def _float_step(self, op: Op) -> list[list[np.ndarray]]:
-        """Compute an operator in the float network: its outputs, a chunk each."""
-        step = part(self.graph, [op])
+        """Compute an operator in the float network: its outputs, chunk by chunk."""
+        step = network_of(self.graph, [op])
         return [step.run(chunk) for chunk in _chunks(self.exact)]
 
     def _integer_step(self, op: Op) -> None:
         """Compute an operator in the quantized network."""
-        step = part(self.graph, [op], value=self._decided, params=self.params)
-        self._keep(self.integers, op, list(in_parallel(step.run, _chunks(self.integers))))
+        step = network_of(self.graph, [op], value=self._decided, params=self.params)
+        self._store(self.integers, op, list(in_parallel(step.run, _chunks(self.integers))))
 
     @staticmethod
-    def _keep(where: dict[str, list[np.ndarray]], op: Op, results: list[list[np.ndarray]]) -> None:
+    def _store(
+        activations: dict[str, list[np.ndarray]], op: Op, results: list[list[np.ndarray]]
+    ) -> None:
+        """Enter an operator's outputs, computed chunk by chunk, under their names."""
         for name, chunks in zip(op.outputs, zip(*results, strict=True), strict=True):
-            where[name] = list(chunks)
+            activations[name] = list(chunks)
 
     def _decided(self, name: str) -> np.ndarray:
-        known = self.constants.get(name)
-        return self.graph.value(name) if known is None else known.to_float()
+        """Value of a constant: what its integers stand for where they are decided."""
+        constant = self.constants.get(name)
+        return self.graph.value(name) if constant is None else constant.to_float()
 
 
 def _chunks(values: Mapping[str, list[np.ndarray]]) -> Iterator[dict[str, np.ndarray]]:

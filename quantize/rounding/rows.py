@@ -1,4 +1,4 @@
-"""The weight of an operator as rows that meet windows of its input, and back."""
+"""The weight of an operator as a matrix of rows, each of which meets windows of the input."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from network.operators import OpKind
 
 @dataclass(frozen=True)
 class Rows:
-    """A weight as rows of inputs, and back.
+    """Layout of a weight as rows ``[channels, inputs]``, and the way back.
 
     Attributes:
         op: weighted operator.
-        shape: of its weight.
-        groups: of a grouped convolution; 1 otherwise.
+        shape: shape of its weight.
+        groups: number of groups of a grouped convolution; 1 for any other operator.
     """
 
     op: Op
@@ -27,45 +27,47 @@ class Rows:
 
     @classmethod
     def of(cls, op: Op, graph: Graph) -> Rows:
-        """The layout of an operator of a graph."""
+        """Layout of an operator's weight in a graph."""
         shape = graph.weight(op).shape
         if op.kind != OpKind.CONV:
             return cls(op, shape)
         return cls(op, shape, graph.tensors[op.inputs[0]].shape[-1] // shape[-1])
 
     def to_rows(self, weight: np.ndarray) -> np.ndarray:
-        """``[channels, inputs]``, float64."""
-        if self.op.kind == OpKind.DEPTHWISE_CONV:
+        """The weight as rows, float64 ``[channels, inputs]``."""
+        if self.op.kind == OpKind.DEPTHWISE_CONV:  # [1, height, width, channels]
             return np.asarray(weight.reshape(-1, weight.shape[-1]).T, np.float64)
         return np.asarray(weight.reshape(weight.shape[0], -1), np.float64)
 
     def from_rows(self, rows: np.ndarray) -> np.ndarray:
-        """The weight's own shape and order of axes."""
+        """Rows ``[channels, inputs]`` in the weight's own shape and order of axes."""
         if self.op.kind == OpKind.DEPTHWISE_CONV:
             return rows.T.reshape(self.shape)
         return rows.reshape(self.shape)
 
-    def parts(self) -> Iterator[tuple[slice, np.ndarray | None]]:
-        """Rows that share inputs, with the numbers of these among the operator's windows.
+    def row_groups(self) -> Iterator[tuple[slice, np.ndarray | None]]:
+        """Rows that read the same inputs, with the numbers of these among the window's inputs.
 
-        None stands for all of them, in their order.
+        None stands for all of the window's inputs, in their order.
         """
         if self.groups == 1:
             yield slice(None), None
             return
-        out, height, width, each = self.shape
-        index = np.arange(height * width * each * self.groups).reshape(height, width, -1)
+        out, height, width, in_channels = self.shape
+        shape = (height, width, in_channels * self.groups)
+        numbers = np.arange(np.prod(shape)).reshape(shape)
         for group in range(self.groups):
             rows = slice(group * out // self.groups, (group + 1) * out // self.groups)
-            yield rows, index[:, :, group * each : (group + 1) * each].reshape(-1)
+            channels = slice(group * in_channels, (group + 1) * in_channels)
+            yield rows, numbers[:, :, channels].reshape(-1)
 
-    def whole(self, weight: np.ndarray) -> np.ndarray:
-        """Rows over all inputs of the windows: zeros where another group's inputs are."""
+    def full_rows(self, weight: np.ndarray) -> np.ndarray:
+        """Rows over all inputs of the windows: zeros for the inputs of other groups."""
         rows = self.to_rows(weight)
         if self.groups == 1 or self.op.kind == OpKind.DEPTHWISE_CONV:
             return rows
-        result = np.zeros((len(rows), rows.shape[1] * self.groups))
-        for part, index in self.parts():
-            assert index is not None
-            result[part, index] = rows[part]
+        result = np.zeros((len(rows), rows.shape[1] * self.groups))  # [channels, all inputs]
+        for group_rows, inputs in self.row_groups():
+            assert inputs is not None
+            result[group_rows, inputs] = rows[group_rows]
         return result

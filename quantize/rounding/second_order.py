@@ -1,11 +1,13 @@
 """Second-order rounding: integers that keep a layer's output, not each weight, close.
 
-For a layer ``y = W x`` the error of integers ``Q`` with scale ``s`` is ``(W - sQ) H (W - sQ)^T``,
-with H the second moments of the inputs. Weights are rounded one input at a time, and what a
-rounding spoils is made good by the inputs still to come (optimal brain quantization, Frantar and
-Alistarh 2022, arXiv:2208.11580; in one order for all rows: GPTQ, Frantar et al. 2023,
-arXiv:2210.17323, section 3). Sweeps of coordinate descent over all integers follow, each the exact
-minimum along one of them.
+For a layer ``y = W x`` with one scale s per row, the mean square error of row r with integers Q is
+
+    E_r = (W_r - s_r Q_r) H (W_r - s_r Q_r)^T        H = mean of x x^T over the calibration inputs
+
+Weights are rounded one input at a time, and the inputs still to come compensate the error of each
+rounding (optimal brain quantization, Frantar and Alistarh 2022, arXiv:2208.11580; in one order for
+all rows: GPTQ, Frantar et al. 2023, arXiv:2210.17323, section 3). Sweeps of coordinate descent over
+all integers follow, each step the exact minimum along one of them.
 """
 
 from __future__ import annotations
@@ -24,20 +26,20 @@ PAIR_LIMIT = 128
 VPMADDUBSW saturates at 32,767 (Intel SDM, volume 2), and 255 * 128 is 32,640."""
 
 _BLOCK = 64
-"""Inputs whose errors reach the inputs after them in one product of matrices."""
+"""Inputs per block: the errors of a block reach all later inputs in one product of matrices."""
 
-_NEAR = 8
-"""Of a block, those whose errors reach each other one by one."""
+_RUN = 8
+"""Inputs per run, a part of a block: inside a run, errors reach the next inputs one by one."""
 
 
 @dataclass(frozen=True)
 class Layer:
-    """Rows to round that share their inputs, or have inputs of their own.
+    """Rows to round, which all read the same inputs or each read their own.
 
     Attributes:
         weight: float64 ``[rows, inputs]``.
-        moments: float64 ``[inputs, inputs]`` of all rows, or ``[rows, inputs, inputs]``; symmetric
-            and positive semidefinite.
+        moments: H, float64: ``[inputs, inputs]`` for all rows, or ``[rows, inputs, inputs]``;
+            symmetric and positive semidefinite.
         neighbours: int64 ``[kinds, inputs]``, for each input another one whose weight may be
             multiplied in one 16-bit pair with it, or -1; None where nothing saturates.
     """
@@ -46,18 +48,20 @@ class Layer:
     moments: np.ndarray = field(repr=False)
     neighbours: np.ndarray | None = field(default=None, repr=False)
 
-    def chosen(self, rows: np.ndarray | slice) -> Layer:
-        """Some of the rows, in any order and as often as they are named."""
-        own = self.moments[rows] if self.moments.ndim == 3 else self.moments
-        return Layer(self.weight[rows], own, self.neighbours)
+    def take(self, rows: np.ndarray | slice) -> Layer:
+        """Layer of some of the rows, in any order; a row may be named several times."""
+        moments = self.moments[rows] if self.moments.ndim == 3 else self.moments
+        return Layer(self.weight[rows], moments, self.neighbours)
 
     def error(self, weight: np.ndarray) -> np.ndarray:
-        """Mean square error of each row's output if ``weight`` took the layer's place, float32."""
-        off = (weight - self.weight).astype(np.float32)
+        """Mean square error of each row's output if ``weight`` replaced the layer's, float32."""
+        difference = (weight - self.weight).astype(np.float32)
         moments = self.moments.astype(np.float32)
         if self.moments.ndim == 3:
-            return np.asarray(np.einsum("ri,rij,rj->r", off, moments, off, optimize=True))
-        return np.asarray(np.einsum("ri,ri->r", off @ moments, off))
+            return np.asarray(
+                np.einsum("ri,rij,rj->r", difference, moments, difference, optimize=True)
+            )
+        return np.asarray(np.einsum("ri,ri->r", difference @ moments, difference))
 
 
 def damped(moments: np.ndarray, share: float) -> np.ndarray:
@@ -74,10 +78,10 @@ def rounded(
     """Integers for the weights of a layer.
 
     Args:
-        layer: what to round.
+        layer: rows to round.
         scale: float64 ``[rows]``, above zero.
         damping: share of the mean diagonal that is added to the moments.
-        sweeps: of coordinate descent, at most.
+        sweeps: largest number of coordinate descent sweeps.
 
     Returns:
         ``[rows, inputs]`` of whole numbers in [-127, 127], in float.
@@ -92,57 +96,67 @@ def rounded(
             remedy="check the training that made them",
         )
     moments = damped(layer.moments, damping)
+    # Inputs of the largest power first; for rows with inputs of their own, an order per row.
     order = np.argsort(-np.einsum("...ii->...i", moments), axis=-1, kind="stable")
     if moments.ndim == 3:
-        return _rounded_apart(layer, scale, moments, order, sweeps)
-    spread = _spread(moments[np.ix_(order, order)])
-    integers = _propagated(layer, scale, spread, order)
+        return _rounded_depthwise(layer, scale, moments, order, sweeps)
+    factor = _inverse_factor(moments[np.ix_(order, order)])
+    integers = _propagated(layer, scale, factor, order)  # [inputs, rows]
     return np.ascontiguousarray(_descended(layer, scale, moments, integers, sweeps).T)
 
 
-def _others(layer: Layer) -> list[list[int]]:
-    """The neighbours of each input."""
+def _neighbour_lists(layer: Layer) -> list[list[int]]:
+    """Numbers of the neighbours of each input."""
     if layer.neighbours is None:
         return [[] for _ in range(layer.weight.shape[1])]
     columns = layer.neighbours.T.tolist()
     return [sorted({other for other in column if other >= 0}) for column in columns]
 
 
-def _hold(wanted: np.ndarray, beside: list[np.ndarray]) -> None:
-    """The nearest integers that an input may hold beside its neighbours', in ``wanted``'s place."""
-    np.rint(wanted, out=wanted)
+def _round_within_bounds(values: np.ndarray, beside: list[np.ndarray]) -> None:
+    """Replace ``values`` of one input by the nearest integers that it may have.
+
+    With the integers n of its neighbours, an integer q is allowed where ``|q| <= LIMIT`` and
+    ``|q + n| <= PAIR_LIMIT`` for every n of the sign of q.
+
+    Args:
+        values: ``[rows]``, changed in place.
+        beside: integers ``[rows]`` of each neighbour that is rounded already.
+    """
+    np.rint(values, out=values)
     if not beside:
-        np.minimum(np.maximum(wanted, -LIMIT, out=wanted), LIMIT, out=wanted)
+        np.minimum(np.maximum(values, -LIMIT, out=values), LIMIT, out=values)
         return
     low = high = beside[0]
-    for other in beside[1:]:
-        low, high = np.minimum(low, other), np.maximum(high, other)
+    for integers in beside[1:]:
+        low, high = np.minimum(low, integers), np.maximum(high, integers)
     low = np.maximum(-LIMIT, -PAIR_LIMIT - np.minimum(low, 0))
     high = np.minimum(LIMIT, PAIR_LIMIT - np.maximum(high, 0))
-    np.minimum(np.maximum(wanted, low, out=wanted), high, out=wanted)
+    np.minimum(np.maximum(values, low, out=values), high, out=values)
 
 
-def _spread(moments: np.ndarray) -> np.ndarray:
-    """Upper triangular factor of the inverse: how an error goes to the inputs that follow.
+def _inverse_factor(moments: np.ndarray) -> np.ndarray:
+    """Upper triangular U with ``U^T U = H^-1``: how an error spreads over the inputs that follow.
 
-    With ``H = R R^T`` and R upper triangular, it is the inverse of R. Inputs that hardly ever
+    With ``H = R R^T`` and R upper triangular, U is the inverse of R. Inputs that hardly ever
     change leave moments that float64 cannot tell from singular ones; these are damped until they
     can be factored.
     """
     for share in (0.0, 1e-6, 1e-4, 1e-2):
-        held = damped(moments, share) if share else moments
+        invertible = damped(moments, share) if share else moments
         try:
-            lower = np.linalg.cholesky(held[..., ::-1, ::-1])
+            # Cholesky gives lower factors: that of H with both axes reversed is R reversed.
+            lower = np.linalg.cholesky(invertible[..., ::-1, ::-1])
         except np.linalg.LinAlgError:
             continue
         return _inverse(np.ascontiguousarray(lower[..., ::-1, ::-1]))
-    # Errors stay where they arise: rounding to the nearest.
+    # A diagonal U spreads no error: each weight is rounded to the nearest integer.
     diagonal = np.sqrt(1 / np.maximum(np.einsum("...ii->...i", moments), np.finfo(float).tiny))
     return np.asarray(diagonal[..., None] * np.eye(moments.shape[-1]))
 
 
 def _inverse(upper: np.ndarray) -> np.ndarray:
-    """Of one or many upper triangular matrices with a diagonal above zero."""
+    """Inverse of one or many upper triangular matrices with a diagonal above zero."""
     if upper.ndim == 3:
         return np.linalg.inv(upper)
     from scipy.linalg.lapack import dtrtri
@@ -152,105 +166,155 @@ def _inverse(upper: np.ndarray) -> np.ndarray:
 
 
 def _propagated(
-    layer: Layer, scale: np.ndarray, spread: np.ndarray, order: np.ndarray
+    layer: Layer, scale: np.ndarray, factor: np.ndarray, order: np.ndarray
 ) -> np.ndarray:
-    """One pass over the inputs; each rounding error is spread over the inputs that follow.
+    """Integers after one pass over the inputs, each rounding error spread over the later inputs.
 
-    In steps of the scales, and in single precision: half the time, and its own rounding is far
-    below a step.
+    In units of each row's scale, ``w = W / s``, for the inputs j in ``order``:
+
+        q_j = round(w_j)                within the bounds of ``_round_within_bounds``
+        e_j = w_j - q_j
+        w_k = w_k - e_j U_jk / U_jj     for every later input k
+
+    The subtractions are grouped: inputs of the same run get theirs one by one, the rest of the
+    block in one product per run, all inputs behind the block in one product per block. Single
+    precision takes half the time, and its own rounding is far below a step.
+
+    Args:
+        layer: rows to round.
+        scale: ``[rows]``.
+        factor: U, ``[inputs, inputs]``, both axes in ``order``.
+        order: numbers of the inputs, in the order of rounding.
 
     Returns:
-        ``[inputs, rows]``, in the layer's own order.
+        float32 ``[inputs, rows]``, inputs in the layer's order.
     """
-    work = np.asarray((layer.weight / scale[:, None]).T[order], np.float32, order="C")
-    share = (spread / np.einsum("ii->i", spread)[:, None]).astype(np.float32)
-    place = np.argsort(order, kind="stable").tolist()
-    others = _others(layer)
-    before = [[k for k in others[i] if place[k] < place[i]] for i in range(len(work))]
-    integers = np.zeros_like(work)
-    inputs = len(work)
-    errors = np.empty((_BLOCK, work.shape[1]), np.float32)
+    steps = (layer.weight / scale[:, None]).T  # w: [rows, inputs] -> [inputs, rows]
+    weight = np.asarray(steps[order], np.float32, order="C")  # [inputs, rows], in `order`
+    share = (factor / np.einsum("ii->i", factor)[:, None]).astype(np.float32)  # U_jk / U_jj
+    inputs, rows = weight.shape
     numbers = order.tolist()
+    rank = np.argsort(order, kind="stable").tolist()
+    rounded_neighbours = [
+        [k for k in others if rank[k] < rank[i]] for i, others in enumerate(_neighbour_lists(layer))
+    ]
+    integers = np.zeros_like(weight)  # [inputs, rows], in the layer's order
+    errors = np.empty((_BLOCK, rows), np.float32)  # e of the current block
     for start in range(0, inputs, _BLOCK):
         stop = min(inputs, start + _BLOCK)
-        for near in range(start, stop, _NEAR):
-            far = min(stop, near + _NEAR)
-            for j in range(near, far):
-                number, error = numbers[j], errors[j - start]
-                chosen = integers[number]
-                chosen[:] = work[j]
-                _hold(chosen, [integers[k] for k in before[number]])
-                np.subtract(work[j], chosen, out=error)
-                if j + 1 < far:
-                    work[j + 1 : far] -= share[j, j + 1 : far, None] * error
-            work[far:stop] -= share[near:far, far:stop].T @ errors[near - start : far - start]
-        work[stop:] -= share[start:stop, stop:].T @ errors[: stop - start]
+        for first in range(start, stop, _RUN):
+            last = min(stop, first + _RUN)
+            for j in range(first, last):
+                number, error, chosen = numbers[j], errors[j - start], integers[numbers[j]]
+                chosen[:] = weight[j]
+                _round_within_bounds(chosen, [integers[k] for k in rounded_neighbours[number]])
+                np.subtract(weight[j], chosen, out=error)
+                if j + 1 < last:  # the rest of the run
+                    weight[j + 1 : last] -= share[j, j + 1 : last, None] * error
+            # The rest of the block: [inputs of the rest, run] @ [run, rows]
+            weight[last:stop] -= (
+                share[first:last, last:stop].T @ errors[first - start : last - start]
+            )
+        # All inputs behind the block: [inputs behind, block] @ [block, rows]
+        weight[stop:] -= share[start:stop, stop:].T @ errors[: stop - start]
     return integers
 
 
 def _descended(
     layer: Layer, scale: np.ndarray, moments: np.ndarray, integers: np.ndarray, sweeps: int
 ) -> np.ndarray:
-    """Coordinate descent on the quadratic error, input by input; ``[inputs, rows]``.
+    """Integers after coordinate descent on the quadratic error.
 
-    In steps of the scales. Inside a block of inputs the gradient follows every step; the rest of it
-    follows once a block, in one product of matrices.
+    In units of each row's scale, with ``w = W / s`` and the gradient ``g = H (q - w)``, for each
+    input j:
+
+        step = round(q_j - g_j / H_jj) - q_j      within the bounds of ``_round_within_bounds``
+        q_j  = q_j + step
+        g    = g + H_j step
+
+    Inside a block of inputs the gradient follows every step; elsewhere it follows once per block,
+    in one product of matrices.
+
+    Args:
+        layer: rows that are rounded.
+        scale: ``[rows]``.
+        moments: H, ``[inputs, inputs]``.
+        integers: q at the start, ``[inputs, rows]``.
+        sweeps: largest number of passes over all inputs.
+
+    Returns:
+        ``[inputs, rows]``.
     """
     if not sweeps:
         return integers
     integers = integers.astype(np.float64)
-    gradient = moments @ (integers - (layer.weight / scale[:, None]).T)
+    gradient = moments @ (integers - (layer.weight / scale[:, None]).T)  # [inputs, rows]
     inverse = (1 / np.diag(moments)).tolist()
-    others = _others(layer)
+    numbers = _neighbour_lists(layer)
     inputs = len(integers)
     for _ in range(sweeps):
         changed = False
         for start in range(0, inputs, _BLOCK):
             stop = min(inputs, start + _BLOCK)
-            near = gradient[start:stop]
-            moved = np.zeros_like(near)
+            block_gradient = gradient[start:stop]  # a view: changes below change `gradient`
+            block_steps = np.zeros_like(block_gradient)
             for j in range(start, stop):
-                step = near[j - start] * -inverse[j]
+                step = block_gradient[j - start] * -inverse[j]
                 step += integers[j]
-                _hold(step, [integers[k] for k in others[j]])
+                _round_within_bounds(step, [integers[k] for k in numbers[j]])
                 step -= integers[j]
                 if step.any():
                     integers[j] += step
-                    moved[j - start] = step
-                    near += moments[start:stop, j, None] * step
-            if moved.any():
+                    block_steps[j - start] = step
+                    block_gradient += moments[start:stop, j, None] * step
+            if block_steps.any():
                 changed = True
-                gradient[:start] += moments[:start, start:stop] @ moved
-                gradient[stop:] += moments[stop:, start:stop] @ moved
+                gradient[:start] += moments[:start, start:stop] @ block_steps
+                gradient[stop:] += moments[stop:, start:stop] @ block_steps
         if not changed:
             break
     return integers
 
 
-def _rounded_apart(
+def _rounded_depthwise(
     layer: Layer, scale: np.ndarray, moments: np.ndarray, order: np.ndarray, sweeps: int
 ) -> np.ndarray:
-    """The same for rows with inputs of their own (depthwise convolutions), all rows at once."""
-    work = np.take_along_axis(layer.weight, order, 1)
-    target = work.copy()
+    """Both phases for rows with inputs of their own (depthwise convolutions), all rows at once.
+
+    Args:
+        layer: rows to round.
+        scale: ``[rows]``.
+        moments: H of each row, ``[rows, inputs, inputs]``.
+        order: numbers of each row's inputs in the order of rounding, ``[rows, inputs]``.
+        sweeps: largest number of coordinate descent sweeps.
+
+    Returns:
+        ``[rows, inputs]``, inputs in the layer's order.
+    """
+    # Everything below stands in each row's order.
+    target = np.take_along_axis(layer.weight, order, 1)
     moments = np.take_along_axis(
         np.take_along_axis(moments, order[:, :, None], 1), order[:, None, :], 2
     )
-    spread = _spread(moments)
-    integers = np.zeros_like(work)
-    for j in range(work.shape[1]):
-        integers[:, j] = np.clip(np.rint(work[:, j] / scale), -LIMIT, LIMIT)
-        error = (work[:, j] - integers[:, j] * scale) / spread[:, j, j]
-        work[:, j + 1 :] -= error[:, None] * spread[:, j, j + 1 :]
-    off = integers * scale[:, None] - target
+    # One pass with each error spread over the later inputs; see _propagated.
+    factor = _inverse_factor(moments)
+    weight = target.copy()
+    integers = np.zeros_like(weight)
+    inputs = weight.shape[1]
+    for j in range(inputs):
+        integers[:, j] = np.clip(np.rint(weight[:, j] / scale), -LIMIT, LIMIT)
+        error = (weight[:, j] - integers[:, j] * scale) / factor[:, j, j]
+        weight[:, j + 1 :] -= error[:, None] * factor[:, j, j + 1 :]
+    # Coordinate descent; see _descended.
+    difference = integers * scale[:, None] - target
     for _ in range(sweeps):
         changed = 0
-        for j in range(work.shape[1]):
-            slope = np.einsum("ri,ri->r", off, moments[:, :, j])
-            wanted = integers[:, j] + np.rint(-slope / (moments[:, j, j] * scale))
+        for j in range(inputs):
+            gradient = np.einsum("ri,ri->r", difference, moments[:, :, j])
+            wanted = integers[:, j] + np.rint(-gradient / (moments[:, j, j] * scale))
             step = np.clip(wanted, -LIMIT, LIMIT) - integers[:, j]
             integers[:, j] += step
-            off[:, j] += step * scale
+            difference[:, j] += step * scale
             changed += int(np.count_nonzero(step))
         if not changed:
             break
@@ -261,12 +325,13 @@ def neighbours(shape: tuple[int, ...]) -> np.ndarray:
     """Inputs that x86 kernels may multiply in one 16-bit pair, for a weight OHWI or OI.
 
     MLAS reduces over height, width and input channel in this order, in blocks of four from the
-    start (QgemmU8S8KernelAvx2), or over the channels of each position likewise (ConvSymKernelAvx2).
-    With an even number of channels both pair the channels 0 and 1, 2 and 3, and so on. With an odd
-    one every two neighbours count, and those in the order input channel, height, width too.
+    start (QgemmU8S8KernelAvx2), or over the channels of each position, in such blocks too
+    (ConvSymKernelAvx2). With an even number of channels both pair the channels 0 and 1, 2 and 3,
+    and so on. With an odd one every two neighbours count, and also those in the order input
+    channel, height, width.
 
     Args:
-        shape: of the weight, ``[out, height, width, in]`` or ``[out, in]``.
+        shape: shape of the weight, ``[out, height, width, in]`` or ``[out, in]``.
 
     Returns:
         int64 ``[kinds, inputs]``: the number of the other input, or -1.
@@ -278,29 +343,29 @@ def neighbours(shape: tuple[int, ...]) -> np.ndarray:
     orders = [index]
     if len(shape) == 4 and shape[1] * shape[2] > 1:
         orders.append(index.reshape(shape[1:]).transpose(2, 0, 1).reshape(-1))
-    rows = []
+    kinds = []
     for order in orders:
         before, after = np.full(inputs, -1), np.full(inputs, -1)
         before[order[1:]], after[order[:-1]] = order[:-1], order[1:]
-        rows += [before, after]
-    return np.array(rows, np.int64)
+        kinds += [before, after]
+    return np.array(kinds, np.int64)
 
 
 def pair_reach(weight: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    """Largest magnitude that two weights of one pair and one sign add up to.
+    """Largest magnitude that two weights of one pair and one sign add up to, for each row.
 
     Args:
         weight: ``[rows, inputs]``.
-        pairs: from ``neighbours``.
+        pairs: int64 ``[kinds, inputs]`` from ``neighbours``.
 
     Returns:
         float64 ``[rows]``; a weight alone counts as a pair with zero.
     """
-    worst = np.abs(weight).max(axis=1, initial=0.0).astype(np.float64)
+    largest = np.abs(weight).max(axis=1, initial=0.0).astype(np.float64)
     for other in pairs:
         known = other >= 0
         for sign in (1.0, -1.0):
             one, two = sign * weight[:, known], sign * weight[:, other[known]]
             sums = np.maximum(one, 0) + np.maximum(two, 0)
-            worst = np.maximum(worst, sums.max(axis=1, initial=0.0))
-    return np.asarray(worst)
+            largest = np.maximum(largest, sums.max(axis=1, initial=0.0))
+    return np.asarray(largest)

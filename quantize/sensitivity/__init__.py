@@ -1,1 +1,1 @@
-"""Which layers lose most, and which of them leave int8."""
+"""The layers that lose most, and the choice of those that leave int8."""

@@ -1,9 +1,9 @@
-"""Which operators to leave in float32 or int16x8: the fewest that take most noise away.
+"""Choice of the operators that leave int8: the fewest that remove most noise.
 
 Errors of single layers are small and nearly independent, so their noise adds up. The weights of an
 operator in float32 add none; an activation adds none when its producer and all its readers are in
-float32, for then nothing rounds it. In int16x8 the noise of weights stays, and that of such an
-activation is as good as gone.
+float32, for then nothing rounds it. In int16x8 the noise of weights remains, and that of such an
+activation is negligible.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from quantize.sensitivity.ranking import Sensitivity
 
 @dataclass(frozen=True)
 class Noise:
-    """What each part adds to the scores when it is in integers, as a share of their power.
+    """Noise that weights and activations in integers add to the scores, as a share of their power.
 
     Attributes:
-        weights: by operator.
-        activations: by operator, of all its results together, or by the image's name.
+        weights: noise of each operator's weights, by its name.
+        activations: noise of all results of an operator together, by its name; that of the image by
+            its name.
     """
 
     weights: Mapping[str, float]
@@ -29,18 +30,18 @@ class Noise:
 
     @classmethod
     def of(cls, ranking: Sensitivity) -> Noise:
-        """From a measured ranking."""
+        """Noise of a measured ranking."""
         return cls(
             {row.name: row.weights.noise for row in ranking.layers if row.weights},
             {row.name: row.activations.noise for row in ranking.layers if row.activations},
         )
 
     def of_activations(self) -> Noise:
-        """What int16 activations can take away: all but the noise of the weights."""
+        """Noise that int16 activations can remove: all but that of the weights."""
         return Noise({}, self.activations)
 
     def left(self, graph: Graph, floats: frozenset[str]) -> float:
-        """Of a network whose operators ``floats`` are in float32."""
+        """Noise of a network whose operators ``floats`` are in float32."""
         total = sum(noise for name, noise in self.weights.items() if name not in floats)
         for name, noise in self.activations.items():
             if not _around(graph, name) <= floats:
@@ -49,7 +50,7 @@ class Noise:
 
 
 def _around(graph: Graph, name: str) -> frozenset[str]:
-    """Operators that must be in float32 for a result to be; the ends always stay in integers."""
+    """Operators that must be in float32 so that a result is; the ends always stay in integers."""
     op = graph.producers.get(name)
     results = (name,) if op is None else op.outputs
     if graph.input in results or graph.output in results:
@@ -61,16 +62,16 @@ def _around(graph: Graph, name: str) -> frozenset[str]:
 def growing(
     graph: Graph, noise: Noise, first: frozenset[str], able: frozenset[str] | None = None
 ) -> Iterator[frozenset[str]]:
-    """Ever larger sets of operators out of int8, each step taking the most noise an operator.
+    """Growing sets of operators out of int8; each step removes the most noise per operator.
 
     Args:
         graph: canonical.
-        noise: measured.
-        first: operators that are there from the start; not given again.
-        able: operators that have such a form; None for all.
+        noise: measured noise.
+        first: operators in every set; this set itself is not yielded.
+        able: operators that can leave int8; None for all.
 
     Yields:
-        Sets, until nothing more is to be gained.
+        Sets, until no further operator removes noise.
     """
     candidates = [frozenset({name}) for name in noise.weights]
     candidates += [around for n in noise.activations if "" not in (around := _around(graph, n))]

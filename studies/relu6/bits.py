@@ -1,4 +1,4 @@
-"""Part 1: what int8 with fewer and fewer activation bits, and float16, cost each network."""
+"""Part 1: the cost of int8 with fewer and fewer activation bits, and of float16."""
 
 from __future__ import annotations
 
@@ -26,35 +26,38 @@ FILE = "file in LiteRT"
 ENGINE = "engine"
 
 ENGINE_IMAGES = 200
-"""Calibration images that the engine of this project gets."""
+"""Number of calibration images for the engine of this project."""
 
 ENGINE_SEED = 1
-"""Of the networks that it is shown on: it takes as long as everything else here."""
+"""Seed of the networks that the engine is measured on: it takes as long as everything else here."""
 
 
 def measure(network: Network) -> list[Measured]:
-    """Every precision of a network on its test images."""
+    """Answers of a network on its test images in every precision."""
     rows = list(_simulated(network))
     rows += _files(network)
     return [*rows, *_half(network)]
 
 
 def _wheres(network: Network, granularity: Granularity) -> tuple[Where, ...]:
-    """Which tensors to round: the choice exists behind swish and hard swish only."""
-    apart = network.variant.kind.activation in (Activation.SWISH, Activation.HARD_SWISH)
-    asked = apart and granularity is Granularity.PER_CHANNEL
-    return tuple(Where) if asked else (Where.EVERY,)
+    """Tensors to round: the choice exists only with swish and hard swish."""
+    has_separate_input = network.variant.kind.activation in (
+        Activation.SWISH,
+        Activation.HARD_SWISH,
+    )
+    both = has_separate_input and granularity is Granularity.PER_CHANNEL
+    return tuple(Where) if both else (Where.EVERY,)
 
 
 def _simulated(network: Network) -> Iterator[Measured]:
     graph, contract = network.graph, network.images.contract
-    widths, granularities = _asked(network)
+    widths, granularities = _widths_and_granularities(network)
     for granularity in granularities:
         simulator = Simulator(with_rounded_weights(graph, granularity))
         for bits in widths:
             percentile = best_percentile(graph, network.states, bits, contract)
             for method in methods(network.variant.kind.activation):
-                found = ranges_of(graph, network.states, method, percentile)
+                ranges = ranges_of(graph, network.states, method, percentile)
                 for where in _wheres(network, granularity):
                     subject = Subject(
                         network.variant.kind.name,
@@ -63,26 +66,28 @@ def _simulated(network: Network) -> Iterator[Measured]:
                         bits=bits,
                         where=where.value,
                     )
-                    chosen = grids(graph, found, bits, contract, where)
-                    given = simulator.scores(network.images.test, chosen)
-                    yield _row(network, subject, given)
+                    by_name = grids(graph, ranges, bits, contract, where)
+                    answers = simulator.scores(network.images.test, by_name)
+                    yield _row(network, subject, answers)
 
 
-def _asked(network: Network) -> tuple[tuple[int, ...], tuple[Granularity, ...]]:
-    """Bits and granularities: of the ablations the ends of the ladder alone."""
+def _widths_and_granularities(
+    network: Network,
+) -> tuple[tuple[int, ...], tuple[Granularity, ...]]:
+    """Bits and granularities; for the ablations only the largest and the smallest width."""
     if network.variant.kind in ACTIVATIONS:
         return BITS, tuple(Granularity)
     return (BITS[0], BITS[-1]), (Granularity.PER_CHANNEL,)
 
 
 def _files(network: Network) -> Iterator[Measured]:
-    """The same integers as real files, and the engine's own at their side."""
+    """Answers of the same integers in real files, and of those that the engine chooses."""
     graph, images = network.graph, network.images
     kind = network.variant.kind.name
-    found = grids(graph, ranges_of(graph, network.states), INT8_BITS, images.contract)
+    by_name = grids(graph, ranges_of(graph, network.states), INT8_BITS, images.contract)
     for granularity in Granularity:
-        plain = files.plain_plan(graph, found, granularity)
-        given, _ = files.planned_scores(graph, plain, images.test)
+        plain = files.plain_plan(graph, by_name, granularity)
+        answers, _ = files.planned_scores(graph, plain, images.test)
         subject = Subject(
             kind,
             weights=granularity.value,
@@ -90,7 +95,7 @@ def _files(network: Network) -> Iterator[Measured]:
             bits=INT8_BITS,
             runtime=FILE,
         )
-        yield _row(network, subject, given)
+        yield _row(network, subject, answers)
     if network.variant.kind in ACTIVATIONS and network.variant.seed == ENGINE_SEED:
         yield _engine(network)
 
@@ -99,7 +104,7 @@ def _engine(network: Network) -> Measured:
     graph, images = network.graph, network.images
     few = images.calibration[:ENGINE_IMAGES]
     planned = files.engine_plan(graph, few, images.contract, Granularity.PER_CHANNEL)
-    given, _ = files.planned_scores(planned.graph, planned.plan, images.test)
+    answers, _ = files.planned_scores(planned.graph, planned.plan, images.test)
     subject = Subject(
         network.variant.kind.name,
         ENGINE,
@@ -108,18 +113,18 @@ def _engine(network: Network) -> Measured:
         INT8_BITS,
         runtime=FILE,
     )
-    return _row(network, subject, given)
+    return _row(network, subject, answers)
 
 
 def _half(network: Network) -> Iterator[Measured]:
     kind, images = network.variant.kind.name, network.images
     halved = with_half_weights(network.graph)
-    given = scores(halved, images.test, in_half_precision)
-    yield _row(network, Subject(kind, "float16", "float16", "float16", 16), given)
-    given, _ = files.half_scores(network.model, images.contract, images.test)
+    answers = scores(halved, images.test, in_half_precision)
+    yield _row(network, Subject(kind, "float16", "float16", "float16", 16), answers)
+    answers, _ = files.half_scores(network.model, images.contract, images.test)
     subject = Subject(kind, "float16", "float16", "float", 16, runtime=FILE)
-    yield _row(network, subject, given)
+    yield _row(network, subject, answers)
 
 
-def _row(network: Network, subject: Subject, given: np.ndarray) -> Measured:
-    return measured(subject, network.variant.seed, given, network.scores, network.images.labels)
+def _row(network: Network, subject: Subject, answers: np.ndarray) -> Measured:
+    return measured(subject, network.variant.seed, answers, network.scores, network.images.labels)

@@ -1,8 +1,9 @@
-"""Part 3: collapses made on purpose, and what repairs them.
+"""Part 3: collapses made on purpose, and their repairs.
 
 A channel of an activation can be multiplied by a factor and the weights that read it divided by it:
-the float network stays the same function, and int8 does not. That is free where a linear operator
-or ReLU gives the activation. Behind ReLU6 it is not: its bound does not move with the channel.
+the float network stays the same function, and the int8 network does not. That is possible where a
+linear operator or ReLU computes the activation, which is called free here. Behind ReLU6 it is not:
+its bound does not scale with the channel.
 """
 
 from __future__ import annotations
@@ -34,10 +35,10 @@ from studies.relu6.simulated import (
 )
 
 IMAGES = 1000
-"""Test images of this part."""
+"""Number of test images in this part."""
 
 OBSERVED = 200
-"""Calibration images of the broken networks."""
+"""Number of calibration images of the broken networks."""
 
 OUTLIERS = (4.0, 32.0, 256.0)
 """Factors on one channel of every free activation."""
@@ -49,44 +50,44 @@ HALF_OUTLIERS = (2.0**8, 2.0**12, 2.0**16)
 """Factors for float16."""
 
 UNSCALED = 255.0
-"""Pixel values of the image that somebody forgot to normalize reach this."""
+"""Largest pixel value of an image that was not normalized."""
 
 
 class Scope(StrEnum):
-    """Which activations are rescaled."""
+    """Activations that are rescaled."""
 
     ALL = "all free"
-    """Those that linear operators and ReLU give."""
+    """Results of linear operators and ReLU."""
     LINEAR = "linear"
-    """Those that linear operators give: all that is free with ReLU6."""
+    """Results of linear operators: all that is free with ReLU6."""
 
 
 def rescaled(graph: Graph, stream: Stream, factors: np.ndarray) -> Graph:
-    """The same function with the channels of some activations multiplied.
+    """Graph of the same function with the channels of some activations multiplied.
 
     Args:
         graph: canonical.
-        stream: activations that share their channels.
-        factors: ``[channels]``, above 0; powers of two change nothing but exponents.
+        stream: activations that share their channels' factors.
+        factors: ``[channels]``, above 0; powers of two change only exponents.
     """
     values: dict[str, np.ndarray] = {}
 
-    def now(name: str) -> np.ndarray:
+    def current(name: str) -> np.ndarray:
         return values.get(name, graph.value(name))
 
     wide = factors.astype(np.float32)
     for op in stream.producers:
         shape = [1] * graph.weight(op).ndim
         shape[op.channel_axis] = -1
-        values[op.inputs[1]] = now(op.inputs[1]) * wide.reshape(shape)
-        values[op.inputs[2]] = now(op.inputs[2]) * wide
+        values[op.inputs[1]] = current(op.inputs[1]) * wide.reshape(shape)
+        values[op.inputs[2]] = current(op.inputs[2]) * wide
     for op in stream.readers:
-        values[op.inputs[1]] = now(op.inputs[1]) / wide
+        values[op.inputs[1]] = current(op.inputs[1]) / wide
     return graph.with_values(values)
 
 
 def free_streams(graph: Graph, scope: Scope) -> tuple[Stream, ...]:
-    """The activations whose channels may be rescaled."""
+    """Activations whose channels may be rescaled."""
     return tuple(
         stream
         for stream in streams(graph)
@@ -95,7 +96,7 @@ def free_streams(graph: Graph, scope: Scope) -> tuple[Stream, ...]:
 
 
 def with_outliers(graph: Graph, scope: Scope, factor: float, seed: int) -> Graph:
-    """One channel of every free activation multiplied by a factor."""
+    """Graph with one channel of every free activation multiplied by a factor."""
     rng = np.random.default_rng(seed)
     for stream in free_streams(graph, scope):
         channels = graph.tensors[stream.names[0]].shape[-1]
@@ -106,7 +107,7 @@ def with_outliers(graph: Graph, scope: Scope, factor: float, seed: int) -> Graph
 
 
 def with_spread(graph: Graph, scope: Scope, deviation: float, seed: int) -> Graph:
-    """Every channel of every free activation multiplied by a random power of two."""
+    """Graph with every channel of every free activation multiplied by a random power of two."""
     rng = np.random.default_rng(seed)
     for stream in free_streams(graph, scope):
         channels = graph.tensors[stream.names[0]].shape[-1]
@@ -117,15 +118,15 @@ def with_spread(graph: Graph, scope: Scope, deviation: float, seed: int) -> Grap
 def capped(
     graph: Graph, ranges: Mapping[str, tuple[float, float]]
 ) -> dict[str, tuple[float, float]]:
-    """Ranges cut at 6 where a non-linearity gives or takes the activation."""
+    """Ranges cut at 6 where a non-linearity computes or reads the activation."""
     role = roles(graph)
-    found = dict(ranges)
+    cut = dict(ranges)
     for name, (low, high) in ranges.items():
         if role[name] is Role.ACTIVATED:
-            found[name] = (low, min(high, 6.0))
+            cut[name] = (low, min(high, 6.0))
         elif role[name] is Role.BEFORE:
-            found[name] = (max(low, -6.0), min(high, 6.0))
-    return found
+            cut[name] = (max(low, -6.0), min(high, 6.0))
+    return cut
 
 
 @dataclass(frozen=True)
@@ -133,10 +134,10 @@ class _Bench:
     """A network and the test images of this part.
 
     Attributes:
-        network: which.
-        test: images.
-        labels: theirs.
-        reference: scores of the float network.
+        network: network to break.
+        test: images, float32 ``[n, h, w, 3]``.
+        labels: labels of the images, int64 ``[n]``.
+        reference: scores of the float network, ``[n, classes]``.
     """
 
     network: Network
@@ -144,8 +145,8 @@ class _Bench:
     labels: np.ndarray = field(repr=False)
     reference: np.ndarray = field(repr=False)
 
-    def row(self, subject: Subject, given: np.ndarray) -> Measured:
-        return measured(subject, self.network.variant.seed, given, self.reference, self.labels)
+    def row(self, subject: Subject, answers: np.ndarray) -> Measured:
+        return measured(subject, self.network.variant.seed, answers, self.reference, self.labels)
 
     def int8(
         self,
@@ -155,12 +156,12 @@ class _Bench:
         bits: int = INT8_BITS,
     ) -> np.ndarray:
         contract = self.network.images.contract
-        seen = rounding(grids(graph, ranges, bits, contract))
-        return scores(with_rounded_weights(graph, granularity), self.test, seen)
+        rounded = rounding(grids(graph, ranges, bits, contract))
+        return scores(with_rounded_weights(graph, granularity), self.test, rounded)
 
 
 def measure(network: Network) -> list[Measured]:
-    """Every collapse that a network can be brought to, and its repairs."""
+    """Every collapse that a network can be made to have, and its repairs."""
     images = network.images.some(IMAGES)
     reference = scores(network.graph, images.test, None)
     bench = _Bench(network, images.test, images.labels, reference)
@@ -191,18 +192,18 @@ def _rescaled(bench: _Bench, scope: Scope) -> Iterator[Measured]:
                 INT8_BITS,
                 strength=strength,
             )
-            found = ranges_of(broken, states)
-            yield bench.row(subject, bench.int8(broken, granularity, found))
+            ranges = ranges_of(broken, states)
+            yield bench.row(subject, bench.int8(broken, granularity, ranges))
             if broken is graph:
                 continue
             mended, spans = equalized(broken, _spans(states), granularity)
-            after = {name: (span.range.low, span.range.high) for name, span in spans.items()}
+            ranges = {name: (span.range.low, span.range.high) for name, span in spans.items()}
             repaired = replace(subject, repair="equalization")
-            yield bench.row(repaired, bench.int8(mended, granularity, after))
+            yield bench.row(repaired, bench.int8(mended, granularity, ranges))
             if granularity is Granularity.PER_CHANNEL:
-                found = ranges_of(broken, states, Ranges.PERCENTILE)
+                ranges = ranges_of(broken, states, Ranges.PERCENTILE)
                 clipped = replace(subject, ranges=Ranges.PERCENTILE.value, repair="percentile")
-                yield bench.row(clipped, bench.int8(broken, granularity, found))
+                yield bench.row(clipped, bench.int8(broken, granularity, ranges))
 
 
 def _half(bench: _Bench, scope: Scope) -> Iterator[Measured]:
@@ -236,22 +237,23 @@ def _bad_image(bench: _Bench) -> Iterator[Measured]:
             INT8_BITS,
             strength=strength,
         )
-        found = ranges_of(network.graph, states)
-        yield bench.row(subject, bench.int8(network.graph, Granularity.PER_CHANNEL, found))
+        ranges = ranges_of(network.graph, states)
+        yield bench.row(subject, bench.int8(network.graph, Granularity.PER_CHANNEL, ranges))
         cut = replace(subject, repair="cap at 6")
-        given = bench.int8(network.graph, Granularity.PER_CHANNEL, capped(network.graph, found))
-        yield bench.row(cut, given)
+        answers = bench.int8(network.graph, Granularity.PER_CHANNEL, capped(network.graph, ranges))
+        yield bench.row(cut, answers)
         for method in (Ranges.PERCENTILE, *((Ranges.FIXED,) if fixed else ())):
-            found = ranges_of(network.graph, states, method)
-            given = bench.int8(network.graph, Granularity.PER_CHANNEL, found)
+            ranges = ranges_of(network.graph, states, method)
+            answers = bench.int8(network.graph, Granularity.PER_CHANNEL, ranges)
             other = replace(subject, ranges=method.value, repair=method.value)
-            yield bench.row(other, given)
+            yield bench.row(other, answers)
 
 
 def _capped(bench: _Bench) -> Iterator[Measured]:
-    """Few bits, with ranges as they are and cut at 6."""
+    """Few bits, with calibrated ranges and with ranges cut at 6."""
     network = bench.network
-    found = ranges_of(network.graph, network.states)
+    calibrated = ranges_of(network.graph, network.states)
+    cut = capped(network.graph, calibrated)
     for bits in (6, 5, 4):
         subject = Subject(
             network.variant.kind.name,
@@ -261,9 +263,9 @@ def _capped(bench: _Bench) -> Iterator[Measured]:
             bits,
             strength=float(bits),
         )
-        for repair, ranges in (("none", found), ("cap at 6", capped(network.graph, found))):
-            given = bench.int8(network.graph, Granularity.PER_CHANNEL, ranges, bits)
-            yield bench.row(replace(subject, repair=repair), given)
+        for repair, ranges in (("none", calibrated), ("cap at 6", cut)):
+            answers = bench.int8(network.graph, Granularity.PER_CHANNEL, ranges, bits)
+            yield bench.row(replace(subject, repair=repair), answers)
 
 
 def _spans(states: Mapping[str, RangeState]) -> dict[str, Extremes]:

@@ -31,11 +31,11 @@ MARKERS = dict(zip(ACTIVATION_KINDS, "osD^", strict=True))
 FIXED_COLOR = SERIES[len(ACTIVATION_KINDS)]
 FIXED_NAME = "ReLU6, fixed [0, 6]"
 LEAST_DROP = 0.05
-"""Percentage points; what a logarithmic axis of drops begins with."""
+"""Start of a logarithmic axis of drops, in percentage points."""
 
 
 def bits(results: Results) -> str:
-    """Drop against activation bits, for both ways to find ranges."""
+    """Drop against activation bits, for both methods of ranges."""
     look = Lookup(results)
 
     def draw(axes: Sequence[Axes]) -> None:
@@ -140,7 +140,7 @@ def histograms(results: Results) -> str:
 
 
 def noise(results: Results) -> str:
-    """Signal to noise by layer: each tensor's own rounding, and what has added up."""
+    """Signal-to-noise ratio by layer: rounding of each tensor alone, and of all tensors."""
 
     def draw(axes: Sequence[Axes]) -> None:
         for axis, kind in zip(axes, ACTIVATION_KINDS, strict=True):
@@ -166,7 +166,7 @@ def noise(results: Results) -> str:
 
 
 def half(results: Results) -> str:
-    """Where the values lie, and the steps of float16 and int8 there."""
+    """Distribution of the values, and the steps of float16 and int8 there."""
 
     def draw(axes: Sequence[Axes]) -> None:
         shares, steps = axes
@@ -271,7 +271,7 @@ def breaking(results: Results) -> str:
 
 
 def spirals() -> str:
-    """The spiral, and what comes back from ReLU in more and more dimensions."""
+    """The spiral, before and after ReLU in more and more dimensions."""
     shape = spiral()
 
     def draw(axes: Sequence[Axes]) -> None:
@@ -305,4 +305,4 @@ CHARTS: dict[str, Callable[[Results], str]] = {
     "calibration": calibration,
     "breaking": breaking,
 }
-"""Figures that the results shape."""
+"""Functions that draw the figures."""

@@ -1,6 +1,6 @@
 """Trained networks as small files: convolution kernels in float16, the rest in float32.
 
-The network of the study is what the file holds, so nothing is lost that is measured.
+The networks of the study are those in the files, so float16 does not affect its results.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 
 def shipped() -> Path:
-    """Where the checkpoints of the repository lie."""
+    """Folder of the repository's checkpoints."""
     return Path(str(files("studies"))) / "relu6" / "checkpoints"
 
 
 def path_of(folder: Path, name: str) -> Path:
-    """Where the checkpoint of a network is, whether or not it exists."""
+    """Path of a network's checkpoint, whether or not it exists."""
     return folder / f"{name}.npz"
 
 
@@ -36,12 +36,12 @@ def save(model: keras.Model, card: dict[str, Any], folder: Path, name: str) -> P
 
     Args:
         model: trained, without optimizer.
-        card: how it was trained, plain values for JSON.
-        folder: where.
-        name: of the network.
+        card: how it was trained, as plain values for JSON.
+        folder: folder of the checkpoints.
+        name: name of the network.
 
     Raises:
-        InvalidInputError: a kernel that float16 does not hold, or a folder that is not writable.
+        InvalidInputError: a kernel beyond the range of float16, or a folder that is not writable.
     """
     arrays: dict[str, Any] = {}
     for number, value in enumerate(model.get_weights()):
@@ -53,10 +53,10 @@ def save(model: keras.Model, card: dict[str, Any], folder: Path, name: str) -> P
             )
         arrays[f"w{number:03d}"] = value.astype(np.float16) if value.ndim > 1 else value
     path = path_of(folder, name)
-    write_whole(path, lambda part: np.savez_compressed(part, **arrays))
+    write_whole(path, lambda file: np.savez_compressed(file, **arrays))
     text = json.dumps(card, indent=2) + "\n"
-    beside = path.with_suffix(".json")
-    write_whole(beside, lambda part: part.write_text(text, encoding="utf-8"))
+    card_path = path.with_suffix(".json")
+    write_whole(card_path, lambda file: file.write_text(text, encoding="utf-8"))
     return path
 
 
@@ -82,18 +82,18 @@ def load(spec: ModelSpec, folder: Path, name: str) -> keras.Model:
 
 
 def card(folder: Path, name: str) -> dict[str, Any]:
-    """What is said of a checkpoint beside it.
+    """Card of a checkpoint.
 
     Raises:
         InvalidInputError: no card, or a damaged one.
     """
     path = path_of(folder, name).with_suffix(".json")
     try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InvalidInputError(
             "a checkpoint has a card beside it",
             received=f"{path} ({type(error).__name__})",
             remedy="restore it from the repository, or train again with RETRAIN=1",
         ) from error
-    return found
+    return values

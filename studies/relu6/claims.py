@@ -1,4 +1,4 @@
-"""What the results say, in sentences whose figures and words both come from the rows.
+"""Claims from the results, in sentences whose figures and words both come from the rows.
 
 ``docs/why-relu6.md`` and the page are made of these; nothing in them is written by hand that a
 figure decides.
@@ -35,21 +35,21 @@ from studies.relu6.results import ContrastRow, Results
 from studies.relu6.summing import BEFORE_ENGINE
 
 COLLAPSE = 10.0
-"""Percentage points that are called a collapse."""
+"""Drop in percentage points from which on it is called a collapse."""
 
 NOTABLE = 1.0
-"""Percentage points below which a drop is called small."""
+"""Drop in percentage points below which it is called small."""
 
 
 def size_of(drop: float) -> str:
-    """A drop in a word."""
+    """Word for the size of a drop."""
     if drop >= COLLAPSE:
         return "a collapse"
     return "a loss" if drop >= NOTABLE else "a small loss" if drop > 0 else "no loss"
 
 
 def summary(results: Results) -> str:
-    """The answers to the three claims, a paragraph each."""
+    """Answers to the three claims, one paragraph each."""
     look = Lookup(results)
     worst = max(OTHERS, key=lambda kind: look.drop(kind).drop)
     steepest = max(OTHERS, key=lambda kind: look.drop(kind, 4).drop)
@@ -76,7 +76,7 @@ def summary(results: Results) -> str:
 
 
 def bad_image_clause(look: Lookup) -> str:
-    """One calibration image that was not normalized: who loses what at 8 bits."""
+    """Effect of one calibration image that was not normalized, at 8 bits."""
     rows = {k: look.broken(k, "bad image", 1.0, ranges=MIN_MAX) for k in ACTIVATION_KINDS}
     worst = max(rows, key=lambda kind: rows[kind].drop)
     least = min(rows, key=lambda kind: rows[kind].drop)
@@ -88,12 +88,12 @@ def bad_image_clause(look: Lookup) -> str:
 
 
 def verdict_at(look: Lookup, kind: str, bits: int, ranges: str, weights: str = PER_CHANNEL) -> str:
-    """How a kind's drop compares with ReLU6's in one setting."""
+    """Comparison of a kind's drop with ReLU6's in one setting."""
     return verdict(look.contrast(kind, bits, ranges, weights), NAMES[kind], NAMES[USUAL])
 
 
 def percentile_clause(look: Lookup, bits: int) -> str:
-    """What ranges by percentile make of the same bits."""
+    """Effect of ranges by percentile at the same number of bits."""
     parts = [f"{NAMES[k]} {dropped(look.drop(k, bits, PERCENTILE))}" for k in ACTIVATION_KINDS]
     return f"With ranges by percentile the losses at {bits} bits are {listed(parts)} points."
 
@@ -133,7 +133,7 @@ def ablation_clause(look: Lookup) -> str:
 
 
 def _cost(row: ContrastRow) -> str:
-    """A float error beside ReLU6's."""
+    """Comparison of a kind's float error with ReLU6's."""
     by = within(abs(row.more), *sorted((abs(row.low), abs(row.high))))
     if row.low > 0:
         return f"costs {by} points of accuracy"
@@ -163,30 +163,30 @@ def bits(results: Results) -> str:
     look = Lookup(results)
     lines = []
     for ranges in (MIN_MAX, PERCENTILE):
-        said = [verdict_at(look, kind, 4, ranges) for kind in OTHERS]
-        lines.append(f"At 4 bits with {ranges} ranges: {'; '.join(said)}.")
-    fixed, seen = look.drop(USUAL, 4, FIXED), look.drop(USUAL, 4, MIN_MAX)
-    word = "more" if fixed.drop > seen.drop else "less"
+        verdicts = [verdict_at(look, kind, 4, ranges) for kind in OTHERS]
+        lines.append(f"At 4 bits with {ranges} ranges: {'; '.join(verdicts)}.")
+    fixed, measured = look.drop(USUAL, 4, FIXED), look.drop(USUAL, 4, MIN_MAX)
+    word = "more" if fixed.drop > measured.drop else "less"
     lines.append(
         f"ReLU6 with its fixed [0, 6] loses {dropped(fixed)} points at 4 bits, {word} than the "
-        f"{dropped(seen)} with the range that calibration saw: "
+        f"{dropped(measured)} with the range measured in calibration: "
         + (
             "the fixed range is the wider one, and its steps the coarser."
-            if fixed.drop > seen.drop
+            if fixed.drop > measured.drop
             else "calibration adds nothing to the bound."
         )
         + (
             " The intervals overlap."
-            if max(fixed.drop_low, seen.drop_low) <= min(fixed.drop_high, seen.drop_high)
+            if max(fixed.drop_low, measured.drop_low) <= min(fixed.drop_high, measured.drop_high)
             else ""
         )
     )
     for kind in ("swish", "hard_swish"):
         every, fused = look.drop(kind, 4), look.drop(kind, 4, where=FUSED)
         lines.append(
-            f"An int8 file rounds {NAMES[kind]}'s input as a tensor of its own"
+            f"An int8 file rounds {NAMES[kind]}'s input as a separate tensor"
             f"{' and its sigmoid too' if kind == 'swish' else ''}; if only results were rounded, "
-            f"{NAMES[kind]} would lose {dropped(fused)} points at 4 bits in place of "
+            f"{NAMES[kind]} would lose {dropped(fused)} points at 4 bits instead of "
             f"{dropped(every)}."
         )
     return "\n\n".join(lines)
@@ -195,12 +195,12 @@ def bits(results: Results) -> str:
 def files(results: Results) -> str:
     """The simulation beside real files at 8 bits, and the engine."""
     look = Lookup(results)
-    apart = {
+    differences = {
         (k, w): abs(look.drop(k, weights=w).top1 - look.file(k, w).top1)
         for k in ACTIVATION_KINDS
         for w in (PER_CHANNEL, PER_TENSOR)
     }
-    (kind, weights), most = max(apart.items(), key=lambda item: item[1])
+    (kind, weights), most = max(differences.items(), key=lambda item: item[1])
     plain = {k: look.file(k, PER_CHANNEL, BEFORE_ENGINE) for k in ACTIVATION_KINDS}
     engine = {k: look.file(k, PER_CHANNEL, ENGINE) for k in ACTIVATION_KINDS}
     gains = [f"{NAMES[k]} {plain[k].sqnr:.1f} to {engine[k].sqnr:.1f} dB" for k in ACTIVATION_KINDS]
@@ -252,17 +252,18 @@ def why(results: Results) -> str:
     ]
     lost = [f"{NAMES[k]} {row.lost_bits:.1f}" for k, row in rows.items()]
     clipping = (
-        f" Percentile ranges trade rounding for clipping: signal to clipping noise and to "
-        f"rounding noise are {listed(cut)}."
+        f" Percentile ranges trade rounding for clipping: the signal-to-noise ratios of clipping "
+        f"and of rounding are {listed(cut)}."
         if cut
         else ""
     )
     return (
         f"With ranges from smallest to largest value the step of the non-linear activations is "
-        f"on average {listed(steps)}, and each tensor's own rounding leaves {listed(noise)}; in "
-        f"the quantized network, where the noise of all layers adds up, {listed(through)} are "
-        f"left.{clipping}\n\nA range belongs to a whole tensor, and its widest channel sets it: "
-        f"the middle channel leaves {listed(lost)} bits of the 8 unused."
+        f"on average {listed(steps)}, and the signal-to-noise ratio of a tensor that alone is "
+        f"rounded is {listed(noise)}; in the quantized network, where the noise of all layers adds "
+        f"up, it is {listed(through)}.{clipping}\n\nA range belongs to a whole tensor, and its "
+        f"widest channel determines it: the median channel leaves {listed(lost)} of the 8 bits "
+        f"unused."
     )
 
 
@@ -287,7 +288,7 @@ def calibration(results: Results) -> str:
 
 
 def breaking(results: Results) -> str:
-    """The collapses made on purpose, and their repairs."""
+    """Collapses made on purpose, and their repairs."""
     look = Lookup(results)
     strongest = max(
         (row for row in results.breaking if row.what == "outlier, all free" and row.bits == 8),
@@ -322,7 +323,7 @@ def breaking(results: Results) -> str:
 
 
 def _tuned(look: Lookup) -> str:
-    """What an epoch with ReLU6 in another activation's place repairs."""
+    """Repair by an epoch of training with ReLU6 instead of another activation."""
     parts = []
     for tuned in TUNED:
         kind, began = tuned.name, tuned.before.name
@@ -338,7 +339,7 @@ def _tuned(look: Lookup) -> str:
 
 
 def costs(results: Results) -> str:
-    """Where ReLU6 costs accuracy or does not help: every comparison that says so."""
+    """All comparisons in which ReLU6 costs accuracy or does not help."""
     look = Lookup(results)
     lines = []
     for kind in OTHERS:
@@ -362,7 +363,7 @@ def costs(results: Results) -> str:
     ahead = compared - undecided - sum("loses" in line for line in lines)
     head = (
         f"Of {compared} comparisons of a drop with ReLU6's, {ahead} say that ReLU6 loses less, "
-        f"{undecided} say nothing at 95 %, and {compared - ahead - undecided} say that it loses "
+        f"{undecided} are undecided at 95 %, and {compared - ahead - undecided} say that it loses "
         "more."
     )
     return "\n".join([head, "", *(f"- {line}" for line in lines)])
@@ -385,4 +386,4 @@ PARTS: Mapping[str, Callable[[Results], str]] = {
     "breaking": breaking,
     "costs": costs,
 }
-"""Parts of sentences, by the names that the docs use."""
+"""Functions that write the paragraphs, by the names in the docs."""

@@ -1,4 +1,4 @@
-"""The images of the study, as arrays that every network takes."""
+"""The images of the study, as arrays for every network."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from studies.relu6.networks import variants
 TEST = "fashion_mnist:test"
 CALIBRATION = "fashion_mnist:calibration"
 ORDER_SEED = 1
-"""Of the order in which images are taken where not all are."""
+"""Seed of the order in which images are drawn where not all are used."""
 
 
 @dataclass(frozen=True)
 class Images:
-    """What the study measures on.
+    """Images that the study measures on.
 
     Attributes:
-        contract: preprocessing of all its networks.
-        test: float32 ``[n, h, w, 3]``; accuracies are of these.
-        labels: int64 ``[n]``.
-        calibration: float32 ``[m, h, w, 3]``; every choice is made on these.
+        contract: preprocessing contract of all its networks.
+        test: test images, float32 ``[n, h, w, 3]``; accuracies are measured on these.
+        labels: labels of the test images, int64 ``[n]``.
+        calibration: calibration images, float32 ``[m, h, w, 3]``; every choice is made on these.
     """
 
     contract: Preprocessing
@@ -34,18 +34,18 @@ class Images:
     calibration: np.ndarray = field(repr=False)
 
     def some(self, count: int) -> Images:
-        """The same with at most ``count`` test images, drawn from all of them."""
+        """Same images with at most ``count`` test images, drawn from all of them."""
         order = np.random.default_rng(ORDER_SEED).permutation(len(self.test))[:count]
-        chosen = np.sort(order)
-        return Images(self.contract, self.test[chosen], self.labels[chosen], self.calibration)
+        numbers = np.sort(order)
+        return Images(self.contract, self.test[numbers], self.labels[numbers], self.calibration)
 
 
 def open_images(test: int | None = None, calibration: int | None = None) -> Images:
     """The bundled images, preprocessed.
 
     Args:
-        test: how many at most; all when None.
-        calibration: likewise.
+        test: largest number of test images; None for all.
+        calibration: largest number of calibration images; None for all.
     """
     contract = variants()[0].spec().preprocessing
     measured, ranges = open_dataset(TEST), open_dataset(CALIBRATION)

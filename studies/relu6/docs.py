@@ -12,11 +12,11 @@ from studies.relu6.results import Results, committed
 
 
 def part(name: str, folder: Path | None = None) -> str:
-    """A generated part, as Markdown.
+    """Generated part of the page, as Markdown.
 
     Args:
         name: one of PARTS.
-        folder: of the CSV files; the committed ones when None.
+        folder: folder of the CSV files; None for the committed ones.
 
     Raises:
         InvalidInputError: no such part, or results that are missing or damaged.
@@ -54,4 +54,4 @@ PARTS: Mapping[str, Callable[[Results], str]] = {
     "table-drops": _table(tables.drops_markdown),
     "table-spiral": _table(tables.spiral_markdown),
 }
-"""By the names that stand in the page's comments."""
+"""Functions that generate the parts, by the names in the page's comments."""

@@ -34,25 +34,25 @@ if TYPE_CHECKING:
 
 
 def params_of(grid: Grid) -> QuantParams:
-    """An 8-bit grid as scale and zero point of an int8 tensor.
+    """Scale and zero point of an int8 tensor for an 8-bit grid.
 
     Raises:
-        ValueError: a grid of other bits.
+        ValueError: a grid with another number of bits.
     """
     if grid.last - grid.first != 2**INT8_BITS - 1:
-        raise ValueError(f"{grid} has not 8 bits")
+        raise ValueError(f"{grid} does not have 8 bits")
     return QuantParams((grid.scale,), (IntType.INT8.limits[0] - grid.first,))
 
 
 def plain_plan(
     graph: Graph, grids: Mapping[str, Grid], granularity: Granularity
 ) -> QuantizationPlan:
-    """The integers of ``simulated.with_rounded_weights`` and 8-bit grids: nothing is repaired.
+    """Plan with rounded weights as in ``simulated.with_rounded_weights``, without any repair.
 
     Args:
         graph: canonical.
-        grids: of every activation, with 8 bits.
-        granularity: scales of a convolution weight.
+        grids: 8-bit grid of every activation, by name.
+        granularity: number of scales of a convolution weight.
     """
     params = {name: params_of(grid) for name, grid in grids.items()}
     constants: dict[str, IntegerConstant] = {}
@@ -75,13 +75,13 @@ def plain_plan(
 def engine_plan(
     graph: Graph, images: np.ndarray, contract: Preprocessing, granularity: Granularity
 ) -> PlannedNetwork:
-    """What ``edgequant quantize --optimize default`` makes of the network.
+    """Network with the plan of ``edgequant quantize --optimize default``.
 
     Args:
         graph: canonical.
         images: float32 calibration images ``[n, h, w, 3]``.
-        contract: of the image.
-        granularity: scales of a convolution weight.
+        contract: preprocessing contract of the image.
+        granularity: number of scales of a convolution weight.
     """
     calibration = CalibrationImages(len(images), lambda: batches(images, 32))
     request = PlanSettings(granularity, WeightRange.FULL)
@@ -92,11 +92,11 @@ def engine_plan(
 def planned_scores(
     graph: Graph, plan: QuantizationPlan, images: np.ndarray
 ) -> tuple[np.ndarray, RuntimeInfo]:
-    """Scores of a plan's .tflite file in LiteRT, and what ran.
+    """Scores of a plan's .tflite file in LiteRT, and the runtime's description.
 
     Args:
-        graph: that the plan renders.
-        plan: its integers.
+        graph: graph that the plan is rendered with.
+        plan: plan of the file.
         images: float32 ``[n, h, w, 3]``.
     """
     return _scores(render(graph, plan, IoType.INT8), images)
@@ -105,7 +105,7 @@ def planned_scores(
 def half_scores(
     model: keras.Model, contract: Preprocessing, images: np.ndarray
 ) -> tuple[np.ndarray, RuntimeInfo]:
-    """Scores of the recipe ``tflite-float16`` in LiteRT, and what ran."""
+    """Scores of the recipe ``tflite-float16`` in LiteRT, and the runtime's description."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "half.tflite"
         request = ExportRequest(model, recipe("tflite-float16"), contract)

@@ -1,7 +1,7 @@
-"""The numbers that b-bit integers stand for, and what of a value they lose.
+"""The numbers that b-bit integers stand for, and the losses of values on them.
 
-The loss has two parts that never meet in one value: beyond the range a value is clipped to its
-end, within it a value is rounded to the next step. Their squares therefore add up exactly.
+A value loses by clipping or by rounding, never by both: beyond the range it is clipped to the end,
+within the range it is rounded to the next step. The squares of both therefore add up exactly.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Grid:
     An int8 tensor with zero point z is the grid from ``-128 - z`` to ``127 - z``.
 
     Attributes:
-        scale: the step, a float32 number above 0.
+        scale: step, a float32 number above 0.
         first: lowest multiple, at most 0.
         last: highest multiple, at least 0.
     """
@@ -45,11 +45,11 @@ class Grid:
         return self.scale * self.last
 
     def clipped(self, values: np.ndarray) -> np.ndarray:
-        """Values within the range, float64."""
+        """Values clipped to the range, float64."""
         return np.clip(values.astype(np.float64), self.low, self.high)
 
     def nearest(self, values: np.ndarray) -> np.ndarray:
-        """The nearest number of the grid, ties to even multiples, float64."""
+        """Nearest numbers of the grid, ties to even multiples, float64."""
         steps = np.rint(values.astype(np.float64) / self.scale)
         return np.asarray(np.clip(steps, self.first, self.last) * self.scale)
 
@@ -63,17 +63,18 @@ class Grid:
 
 
 def grid_of(low: float, high: float, bits: int = INT8_BITS) -> Grid:
-    """The asymmetric grid of a range, by the rule of TFLite's converter at any number of bits.
+    """Asymmetric grid of a range, by the rule of TFLite's converter at any number of bits.
 
-    With 8 bits it is what ``network.affine.params_from_range`` gives.
+    With 8 bits it is the grid of ``network.affine.params_from_range``.
 
     Args:
         low: smallest value; the range is widened to include 0.
         high: largest value.
-        bits: 2 to 16.
+        bits: number of bits, 2 to 16.
 
     Raises:
-        InvalidInputError: an end that is not finite, low above high, or other bits.
+        InvalidInputError: an end that is not finite, low above high, or a number of bits outside 2
+            to 16.
     """
     if not (math.isfinite(low) and math.isfinite(high) and low <= high and 2 <= bits <= 16):
         raise InvalidInputError(
@@ -100,11 +101,11 @@ class Noise:
     """Sums of squares over values; ``+`` adds two sets of values.
 
     Attributes:
-        signal: of the values.
-        clipping: of what was cut off beyond the range.
-        rounding: of the distance to the grid within the range.
-        count: of values.
-        clipped: how many lay beyond the range.
+        signal: squares of the values.
+        clipping: squares of the distances beyond the range.
+        rounding: squares of the distances to the grid within the range.
+        count: number of values.
+        clipped: number of values beyond the range.
     """
 
     signal: float = 0.0
@@ -124,21 +125,21 @@ class Noise:
 
     @property
     def total(self) -> float:
-        """Of both losses."""
+        """Sum of both losses."""
         return self.clipping + self.rounding
 
     @property
     def sqnr(self) -> float:
-        """Signal to noise in dB; infinity without noise."""
+        """Signal-to-noise ratio in dB; infinity without noise."""
         return decibels(self.signal, self.total)
 
 
 def noise_of(values: np.ndarray, grid: Grid) -> Noise:
-    """What a grid loses of values, taken apart.
+    """Losses of values on a grid, by clipping and by rounding.
 
     Args:
         values: float32, any shape.
-        grid: any.
+        grid: grid that the values are rounded to.
     """
     exact = values.astype(np.float64)
     within = grid.clipped(values)
@@ -153,7 +154,7 @@ def noise_of(values: np.ndarray, grid: Grid) -> Noise:
 
 
 def decibels(signal: float, noise: float) -> float:
-    """``10 log10(signal / noise)``; infinity without noise, minus infinity beside nothing else."""
+    """``10 log10(signal / noise)``; infinity without noise, minus infinity without signal."""
     if noise == 0:
         return math.inf
     ratio = signal / noise

@@ -1,4 +1,4 @@
-"""Part 2, float16: which representable numbers lie about the values that occur."""
+"""Part 2, float16: the representable numbers around the values that occur."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from studies.relu6.simulated import batches
 
 IMAGES = 200
 LARGEST = 65504.0
-"""The largest finite float16 (IEEE 754-2008, binary16)."""
+"""Largest finite float16 (IEEE 754-2008, binary16)."""
 SMALLEST_NORMAL = 2.0**-14
-"""Below it steps are 2 ** -24 throughout (subnormal numbers)."""
+"""Smallest normal float16: all smaller numbers have steps of 2 ** -24 (subnormal numbers)."""
 
 BINADES = range(-26, 18)
 """Exponents e of ``[2 ** e, 2 ** (e + 1))``; the first holds everything below, the last above."""
@@ -27,12 +27,12 @@ class BinadeRow:
     """Activations of one network between two powers of two.
 
     Attributes:
-        kind: of the network.
-        seed: of its training.
+        kind: kind of the network.
+        seed: seed of its training.
         exponent: e of ``[2 ** e, 2 ** (e + 1))``.
-        share: of the values other than 0 that lie there.
-        half_step: distance of two float16 numbers there.
-        int8_step: geometric mean of the int8 steps of the tensors that the values are of.
+        share: share of the values other than 0 in this interval.
+        half_step: distance of two float16 numbers in this interval.
+        int8_step: geometric mean of the int8 steps of the tensors that hold the values.
     """
 
     kind: str
@@ -48,14 +48,14 @@ class HalfRow:
     """Activations of one network in float16.
 
     Attributes:
-        kind: of the network.
-        seed: of its training.
-        largest: magnitude.
-        headroom: 65,504 over it.
+        kind: kind of the network.
+        seed: seed of its training.
+        largest: largest magnitude.
+        headroom: 65,504 divided by the largest magnitude.
         subnormal: share of the values other than 0 below 2 ** -14.
-        overflow: share beyond 65,504.
-        half_db: signal to noise of float16 rounding, all non-linear activations together.
-        int8_db: likewise of int8 rounding with ranges from smallest to largest.
+        overflow: share of the values other than 0 beyond 65,504.
+        half_db: signal-to-noise ratio of float16 rounding, all non-linear activations together.
+        int8_db: signal-to-noise ratio of int8 rounding with ranges from smallest to largest.
     """
 
     kind: str
@@ -72,28 +72,29 @@ def spacing(values: np.ndarray) -> np.ndarray:
     """Distance of float16 numbers at each magnitude: ``2 ** (max(e, -14) - 10)``.
 
     Args:
-        values: float, not 0 and within float16's range.
+        values: numbers other than 0, within float16's range.
     """
     exponents = np.frexp(np.abs(values.astype(np.float64)))[1] - 1
     return np.asarray(np.ldexp(1.0, np.maximum(exponents, -14) - 10))
 
 
 def measure(network: Network) -> tuple[HalfRow, list[BinadeRow]]:
-    """Run the float network over some test images and look at its non-linear activations."""
+    """Rows of a network: its non-linear activations on some test images."""
     graph, images = network.graph, network.images.some(IMAGES)
-    chosen = [n for n, role in roles(graph).items() if role is Role.ACTIVATED]
-    found = grids(graph, ranges_of(graph, network.states, Ranges.MIN_MAX), 8, images.contract)
+    non_linear = [n for n, role in roles(graph).items() if role is Role.ACTIVATED]
+    by_name = grids(graph, ranges_of(graph, network.states, Ranges.MIN_MAX), 8, images.contract)
     tally = _Tally()
-    for part in batches(images.test):
-        kept: dict[str, np.ndarray] = {}
+    for batch in batches(images.test):
+        activations: dict[str, np.ndarray] = {}
 
-        def keep(name: str, value: object, into: dict[str, np.ndarray] = kept) -> object:
+        def record(name: str, value: object, into: dict[str, np.ndarray] = activations) -> object:
             into[name] = np.asarray(value)
             return value
 
-        run(graph, part, keep)
-        for name in chosen:
-            tally.add(kept[name], found[name].nearest(kept[name]), found[name].scale)
+        run(graph, batch, record)
+        for name in non_linear:
+            values, grid = activations[name], by_name[name]
+            tally.add(values, grid.nearest(values), grid.scale)
     kind, seed = network.variant.kind.name, network.variant.seed
     return tally.row(kind, seed), tally.binades(kind, seed)
 
@@ -111,9 +112,9 @@ class _Tally:
         exact = values.astype(np.float64).ravel()
         magnitudes = np.abs(exact[exact != 0])
         exponents = np.frexp(magnitudes)[1] - 1 - BINADES.start
-        places = np.bincount(np.clip(exponents, 0, len(BINADES) - 1), minlength=len(BINADES))
-        self.counts += places
-        self.steps += places * np.log2(step)
+        counts = np.bincount(np.clip(exponents, 0, len(BINADES) - 1), minlength=len(BINADES))
+        self.counts += counts
+        self.steps += counts * np.log2(step)
         self.signal += float(np.square(exact).sum())
         inside = np.clip(values, -LARGEST, LARGEST).astype(np.float16).astype(np.float64).ravel()
         self.half += float(np.square(exact - inside).sum())

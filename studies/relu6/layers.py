@@ -1,4 +1,4 @@
-"""What each activation of a network is, and the grids that a setting gives them all."""
+"""Roles of a network's activations, and their grids under a setting."""
 
 from __future__ import annotations
 
@@ -17,55 +17,55 @@ from quantize.recipes import RangeMethod
 from studies.relu6.grid import INT8_BITS, Grid, decibels, grid_of
 
 BITS = (8, 7, 6, 5, 4)
-"""Of activations; weights, image and scores keep 8."""
+"""Bits of activations; weights, image and scores have 8."""
 
 PERCENTILES = (99.99, 99.9, 99.7, 99.0, 98.0)
-"""That ``best_percentile`` chooses from."""
+"""Percentiles that ``best_percentile`` chooses from."""
 
 
 class Role(StrEnum):
-    """What an activation is to the non-linearities."""
+    """Position of an activation relative to the non-linearities."""
 
     IMAGE = "image"
     ACTIVATED = "activated"
     """Result of ReLU, ReLU6, swish or hard swish."""
     BEFORE = "before"
-    """What swish and hard swish are computed from: a tensor of its own in an int8 file."""
+    """Input of swish or hard swish: a separate tensor in an int8 file."""
     GATE = "gate"
     """The sigmoid inside swish."""
     LINEAR = "linear"
-    """Bottlenecks and sums of them."""
+    """Bottlenecks and their sums."""
     POOLED = "pooled"
     SCORES = "scores"
 
 
 class Ranges(StrEnum):
-    """How the ranges of activations are found."""
+    """Method that chooses the ranges of activations."""
 
     MIN_MAX = "min-max"
     """Smallest and largest value in calibration."""
     PERCENTILE = "percentile"
-    """What ``best_percentile`` leaves in at each end."""
+    """All but the outermost values at each end, by ``best_percentile``."""
     FIXED = "fixed"
     """[0, 6] behind ReLU6, known without an image; MIN_MAX elsewhere."""
 
 
 class Where(StrEnum):
-    """Which tensors are rounded to integers."""
+    """Tensors that are rounded to integers."""
 
     EVERY = "every tensor"
-    """As int8 .tflite files have it."""
+    """As in int8 .tflite files."""
     FUSED = "fused"
-    """Not what swish and hard swish are computed from, as if each were one operator with the
-    convolution, as it is where an accelerator looks the function up in a table."""
+    """All but the inputs of swish and hard swish, as if each were one operator with the
+    convolution, as on an accelerator that looks the function up in a table."""
 
 
 _NON_LINEAR = (OpKind.HARD_SWISH, OpKind.MUL, OpKind.RELU, OpKind.RELU6)
 
 
 def roles(graph: Graph) -> dict[str, Role]:
-    """The role of every activation, by name."""
-    found: dict[str, Role] = {graph.input: Role.IMAGE}
+    """Role of every activation, by name."""
+    by_name: dict[str, Role] = {graph.input: Role.IMAGE}
     for op in graph.ops:
         readers = graph.readers[op.name]
         if op.name == graph.output:
@@ -80,8 +80,8 @@ def roles(graph: Graph) -> dict[str, Role]:
             role = Role.BEFORE
         else:
             role = Role.LINEAR
-        found |= dict.fromkeys(op.outputs, role)
-    return found
+        by_name |= dict.fromkeys(op.outputs, role)
+    return by_name
 
 
 def grids(
@@ -91,17 +91,18 @@ def grids(
     contract: Preprocessing,
     where: Where = Where.EVERY,
 ) -> dict[str, Grid]:
-    """The grid of every activation that is rounded.
+    """Grid of every activation that is rounded, by name.
 
     Activations of one scale in TFLite share their ranges here too. The sigmoid has [0, 1), the
-    image one integer a pixel value.
+    image one integer per pixel value.
 
     Args:
         graph: canonical.
-        ranges: by activation, at least of one of those that share; what has none stays float.
-        bits: of the activations; image and scores have 8.
-        contract: of the image.
-        where: see Where.
+        ranges: ranges by activation, at least one for activations that share theirs; an activation
+            without stays float.
+        bits: bits of the activations; image and scores have 8.
+        contract: preprocessing contract of the image.
+        where: tensors that are rounded.
     """
     role = roles(graph)
     roots = tied(graph)
@@ -109,7 +110,7 @@ def grids(
     for name, (low, high) in ranges.items():
         other = joined.get(roots[name], (low, high))
         joined[roots[name]] = (min(low, other[0]), max(high, other[1]))
-    found: dict[str, Grid] = {}
+    by_name: dict[str, Grid] = {}
     for name in graph.activations:
         if where is Where.FUSED and role[name] in (Role.BEFORE, Role.GATE):
             continue
@@ -117,16 +118,16 @@ def grids(
         if role[name] is Role.IMAGE:
             params = input_params(Range(*contract.value_range), contract)
             first = params.dtype.limits[0] - params.zero_point[0]
-            found[name] = Grid(params.scale[0], first, first + 2**width - 1)
+            by_name[name] = Grid(params.scale[0], first, first + 2**width - 1)
         elif role[name] is Role.GATE:
-            found[name] = Grid(2.0**-width, 0, 2**width - 1)
+            by_name[name] = Grid(2.0**-width, 0, 2**width - 1)
         elif roots[name] in joined:
-            found[name] = grid_of(*joined[roots[name]], width)
-    return found
+            by_name[name] = grid_of(*joined[roots[name]], width)
+    return by_name
 
 
 def methods(activation: Activation) -> tuple[Ranges, ...]:
-    """The ways to find ranges: fixed ones exist behind ReLU6 only."""
+    """Methods of ranges for an activation: fixed ranges exist only behind ReLU6."""
     return tuple(Ranges) if activation is Activation.RELU6 else (Ranges.MIN_MAX, Ranges.PERCENTILE)
 
 
@@ -136,52 +137,52 @@ def ranges_of(
     ranges: Ranges = Ranges.MIN_MAX,
     percentile: float = PERCENTILES[0],
 ) -> dict[str, tuple[float, float]]:
-    """Ranges by activation, as calibration saw them; image and scores have MIN_MAX.
+    """Ranges by activation, from calibration; image and scores have MIN_MAX.
 
     Args:
         graph: canonical.
-        states: of all activations.
-        ranges: how they are read.
-        percentile: of the values that each end keeps; for PERCENTILE.
+        states: calibration states of all activations.
+        ranges: method that chooses the ranges.
+        percentile: percent of the values that each end keeps; for PERCENTILE alone.
     """
     role = roles(graph)
-    found: dict[str, tuple[float, float]] = {}
+    by_name: dict[str, tuple[float, float]] = {}
     for name, state in states.items():
         producer = graph.producers.get(name)
         known = None if producer is None else known_range(producer.fused)
         if ranges is Ranges.PERCENTILE and role[name] not in (Role.IMAGE, Role.SCORES):
-            found[name] = state.range(RangeMethod.PERCENTILE, percentile=percentile)
+            by_name[name] = state.range(RangeMethod.PERCENTILE, percentile=percentile)
         elif ranges is Ranges.FIXED and known is not None:
-            found[name] = known
+            by_name[name] = known
         else:
-            found[name] = state.range(RangeMethod.MIN_MAX)
-    return found
+            by_name[name] = state.range(RangeMethod.MIN_MAX)
+    return by_name
 
 
 def best_percentile(
     graph: Graph, states: Mapping[str, RangeState], bits: int, contract: Preprocessing
 ) -> float:
-    """The percentile of the highest mean SQNR over the activations, on calibration histograms.
+    """Percentile of the highest mean SQNR over the activations, on calibration histograms.
 
     Args:
         graph: canonical.
-        states: of all activations in calibration.
-        bits: of the activations.
-        contract: of the image.
+        states: calibration states of all activations.
+        bits: bits of the activations.
+        contract: preprocessing contract of the image.
     """
-    chosen = [n for n, role in roles(graph).items() if role in (Role.ACTIVATED, Role.LINEAR)]
+    judged = [n for n, role in roles(graph).items() if role in (Role.ACTIVATED, Role.LINEAR)]
 
     def quality(percentile: float) -> float:
         ranges = ranges_of(graph, states, Ranges.PERCENTILE, percentile)
-        found = grids(graph, ranges, bits, contract)
-        return float(np.mean([_sqnr(states[name], found[name]) for name in chosen]))
+        by_name = grids(graph, ranges, bits, contract)
+        return float(np.mean([_sqnr(states[name], by_name[name]) for name in judged]))
 
     return max(PERCENTILES, key=quality)
 
 
 def _sqnr(state: RangeState, grid: Grid) -> float:
     values, counts = state.histogram.centres, state.histogram.counts.astype(np.float64)
-    # The bins about zero hold the many exact zeros of a rectifier, which lose nothing.
+    # The bins around zero hold the many exact zeros of a rectifier, which lose nothing.
     error = np.where(np.abs(values) < state.histogram.width, 0, values - grid.nearest(values))
     noise = float(counts @ np.square(error))
     return min(decibels(float(counts @ np.square(values)), noise), 100.0)

@@ -1,4 +1,4 @@
-"""Finding rows among the results, and saying figures in words that the figures choose."""
+"""Queries for rows of the results, and phrases whose words depend on the figures."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ OTHERS = ACTIVATION_KINDS[1:]
 
 @dataclass(frozen=True)
 class Lookup:
-    """The results, by what is asked of them."""
+    """Queries on the results."""
 
     results: Results
 
@@ -56,7 +56,7 @@ class Lookup:
         where: str = EVERY,
         runtime: str = SIMULATED,
     ) -> DropRow:
-        """A row of part 1; raises as ``only``."""
+        """Row of part 1; raises as ``only``."""
         return only(
             row
             for row in self.results.drops
@@ -65,7 +65,7 @@ class Lookup:
         )
 
     def file(self, kind: str, weights: str, what: str = "int8") -> DropRow:
-        """A row of part 1 that a real file gave; raises as ``only``."""
+        """Row of part 1 for a real file; raises as ``only``."""
         return only(
             row
             for row in self.results.drops
@@ -84,7 +84,7 @@ class Lookup:
         weights: str = PER_CHANNEL,
         what: str = "drop",
     ) -> ContrastRow:
-        """A kind against the paper's; raises as ``only``."""
+        """Comparison of a kind with the paper's; raises as ``only``."""
         return only(
             row
             for row in self.results.contrasts
@@ -103,7 +103,7 @@ class Lookup:
     def broken(
         self, kind: str, what: str, strength: float, *, repair: str = "none", **more: str
     ) -> DropRow:
-        """A row of part 3; raises as ``only``."""
+        """Row of part 3; raises as ``only``."""
         return only(
             row
             for row in self.results.breaking
@@ -112,7 +112,7 @@ class Lookup:
         )
 
     def calibrated(self, kind: str, images: int, ranges: str = MIN_MAX) -> DropRow:
-        """A row of the calibration part; raises as ``only``."""
+        """Row of the calibration part; raises as ``only``."""
         return only(
             row
             for row in self.results.calibration
@@ -121,19 +121,19 @@ class Lookup:
 
 
 def only(rows: Iterable[Row]) -> Row:
-    """The one row that is left.
+    """The only row of a query.
 
     Raises:
-        InvalidInputError: none, or several: the files are not of one whole run.
+        InvalidInputError: no row, or several: the files are not from one whole run.
     """
-    found = list(rows)
-    if len(found) != 1:
+    answers = list(rows)
+    if len(answers) != 1:
         raise InvalidInputError(
             "the results hold one row for each question",
-            received=f"{len(found)} rows",
+            received=f"{len(answers)} rows",
             remedy="run 'edgequant study relu6' again, to its end",
         )
-    return found[0]
+    return answers[0]
 
 
 def points(value: float) -> str:
@@ -152,7 +152,7 @@ def dropped(row: DropRow) -> str:
 
 
 def verdict(row: ContrastRow, subject: str, other: str) -> str:
-    """Which of two loses more, or that the interval does not tell."""
+    """Phrase for which of two loses more, or that the interval does not decide it."""
     by = within(abs(row.more), *sorted((abs(row.low), abs(row.high))))
     if row.low > 0:
         return f"{subject} loses {by} points more than {other}"
@@ -165,16 +165,16 @@ def verdict(row: ContrastRow, subject: str, other: str) -> str:
 
 
 def listed(parts: Sequence[str]) -> str:
-    """``a, b and c``."""
+    """List in words: ``a, b and c``."""
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
 def sentence(text: str) -> str:
-    """With a capital and a full stop."""
+    """Text with a capital and a full stop."""
     return f"{text[0].upper()}{text[1:]}."
 
 
 def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table whose first column is text and whose others are numbers."""
+    """Markdown table whose first column is text and whose others are numbers."""
     lines = [f"| {' | '.join(head)} |", "|---|" + "---:|" * (len(head) - 1)]
     return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])

@@ -1,4 +1,4 @@
-"""What one network did on the test images, and what several seeds did together."""
+"""Answers of one network on the test images, and their summary over several seeds."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from studies.relu6.grid import decibels
 from studies.relu6.statistics import Estimate, over_seeds_and_images
 
 MOST_DB = 150.0
-"""Equal scores have no noise; tables show this in place of infinity."""
+"""Signal-to-noise ratio that tables show for equal scores, instead of infinity."""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What was measured; two rows of one subject differ in the seed alone.
+    """A setting that was measured; two rows of one subject differ only in the seed.
 
     Attributes:
-        kind: of the network.
-        what: what was done to it, as the part of the study names it.
-        weights: granularity of their scales, or ``float``.
-        ranges: how those of activations were found, or ``float``.
-        bits: of the activations.
-        where: which tensors are rounded.
-        runtime: ``simulated``, or what ran a file.
-        strength: of what was done to it; calibration images, or a factor.
-        repair: what was done against it.
+        kind: kind of the network.
+        what: change of the network, by its name in the part of the study.
+        weights: granularity of the weights' scales, or ``float``.
+        ranges: method of the activations' ranges, or ``float``.
+        bits: bits of the activations.
+        where: tensors that are rounded.
+        runtime: ``simulated``, or the runtime of a file.
+        strength: strength of the change: a number of calibration images, or a factor.
+        repair: repair of the change.
     """
 
     kind: str
@@ -49,12 +49,12 @@ class Measured:
     """Answers of one network.
 
     Attributes:
-        subject: what was measured.
-        seed: of its training.
-        agreement: percent of images on which float and quantized network answer alike.
-        sqnr: of the scores, in dB.
+        subject: setting that was measured.
+        seed: seed of the network's training.
+        agreement: percent of images with the same answer of float and quantized network.
+        sqnr: signal-to-quantization-noise ratio of the scores, in dB.
         right: bool ``[n]``, images that the network gets right.
-        float_right: likewise of the float network.
+        float_right: bool ``[n]``, images that the float network gets right.
     """
 
     subject: Subject
@@ -78,7 +78,7 @@ class Measured:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Measured:
-        """Read back what ``to_dict`` gave."""
+        """Row from the values that ``to_dict`` gave."""
         return cls(
             Subject(**{f.name: values[f.name] for f in fields(Subject)}),
             values["seed"],
@@ -95,10 +95,10 @@ def measured(
     """Compare scores with labels and with the float network's scores.
 
     Args:
-        subject: what gave them.
-        seed: of the network's training.
-        scores: float32 ``[n, classes]``; may hold infinity and NaN, which is a wrong answer.
-        reference: of the float network, finite.
+        subject: setting that gave the scores.
+        seed: seed of the network's training.
+        scores: float32 ``[n, classes]``; infinity or NaN counts as a wrong answer.
+        reference: scores of the float network, finite.
         labels: int64 ``[n]``.
     """
     finite = np.isfinite(scores).all(axis=1)
@@ -106,12 +106,12 @@ def measured(
     expected = reference.argmax(axis=1)
     exact = reference.astype(np.float64)
     noise = float(np.square(exact - scores).sum()) if finite.all() else math.inf
-    found = decibels(float(np.square(exact).sum()), noise)
+    sqnr = decibels(float(np.square(exact).sum()), noise)
     return Measured(
         subject,
         seed,
         float(np.mean(answers == expected) * 100),
-        round(max(min(found, MOST_DB), -MOST_DB), 3),
+        round(max(min(sqnr, MOST_DB), -MOST_DB), 3),
         answers == labels,
         expected == labels,
     )
@@ -122,13 +122,13 @@ class Summary:
     """A subject over its seeds.
 
     Attributes:
-        subject: what was measured.
-        seeds: how many.
-        float_top1: mean of the float networks, percent.
-        top1: mean, percent, with its interval.
-        drop: paired, in percentage points, with its interval.
-        agreement: mean, percent.
-        sqnr: mean, dB.
+        subject: setting that was measured.
+        seeds: number of seeds.
+        float_top1: mean top-1 of the float networks, in percent.
+        top1: mean top-1 in percent, with its interval.
+        drop: mean paired drop in percentage points, with its interval.
+        agreement: mean agreement, in percent.
+        sqnr: mean signal-to-quantization-noise ratio, in dB.
     """
 
     subject: Subject
@@ -141,7 +141,7 @@ class Summary:
 
 
 def summaries(rows: Iterable[Measured]) -> list[Summary]:
-    """One summary a subject, in the order of their first rows."""
+    """One summary per subject, in the order of their first rows."""
     groups: dict[Subject, list[Measured]] = {}
     for row in rows:
         groups.setdefault(row.subject, []).append(row)
@@ -149,9 +149,9 @@ def summaries(rows: Iterable[Measured]) -> list[Summary]:
 
 
 def drops(group: Sequence[Measured]) -> np.ndarray:
-    """Images that only the float network gets right, less the others: ``[seeds, n]``, percent.
+    """Images that only the float network gets right minus those that only the other does.
 
-    Several rows of a seed (draws of calibration images) are averaged.
+    ``[seeds, n]`` in percent. Several rows of a seed (draws of calibration images) are averaged.
     """
     return _by_seed(group, [row.float_right.astype(int) - row.right for row in group])
 
@@ -168,7 +168,7 @@ def _by_seed(group: Sequence[Measured], values: Sequence[np.ndarray]) -> np.ndar
 
 
 def contrast(first: Sequence[Measured], second: Sequence[Measured]) -> Estimate:
-    """By how much more the first subject drops than the second, paired by seed and image."""
+    """Drop of the first subject minus that of the second, paired by seed and image."""
     common = [row.seed for row in second]
     one = [row for row in first if row.seed in common]
     two = [row for row in second if row.seed in [r.seed for r in one]]

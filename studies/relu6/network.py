@@ -1,4 +1,4 @@
-"""A trained network of the study in all the forms that the measurements need."""
+"""A trained network of the study, in every form that the measurements need."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Network:
-    """A network, its float answers and what calibration saw of it.
+    """A network, its float answers and its calibration.
 
     Attributes:
-        variant: which.
-        model: in Keras.
-        graph: canonical.
-        images: that it is measured on.
-        scores: of the float network on the test images, ``[n, classes]``.
-        states: of every activation on the calibration images.
+        variant: kind and seed of the network.
+        model: Keras model.
+        graph: canonical graph.
+        images: images that it is measured on.
+        scores: scores of the float network on the test images, ``[n, classes]``.
+        states: histogram and range of every activation on the calibration images.
     """
 
     variant: Variant

@@ -10,8 +10,8 @@ from models.spec import ModelSpec, model_spec
 ALPHA = 0.25
 SIZE = 28
 STEM_STRIDE = 2
-"""The paper's, not 1 as in ``mobilenet_v2_small``: a step costs 2.3 times less, so that eighteen
-networks can be trained for longer and measured on more images in the same time."""
+"""Stride of the stem: the paper's, not 1 as in ``mobilenet_v2_small``. A step costs 2.3 times less,
+so that eighteen networks can be trained for longer and measured on more images in the same time."""
 SEEDS = (1, 2, 3)
 
 
@@ -21,10 +21,10 @@ class Kind:
 
     Attributes:
         activation: non-linearity between convolutions.
-        bottleneck: whether the narrow ends are linear.
-        shortcut: what the shortcuts join.
-        began: the activation that the network was first trained with, before it was fine-tuned
-            with its own; None where it never had another.
+        bottleneck: whether the bottlenecks are linear.
+        shortcut: layers that the shortcuts join.
+        began: activation that the network was first trained with, before it was fine-tuned with
+            ``activation``; None for a network without fine-tuning.
     """
 
     activation: Activation = Activation.RELU6
@@ -34,12 +34,12 @@ class Kind:
 
     @property
     def before(self) -> Kind:
-        """The kind that fine-tuning begins with; itself where there is none."""
+        """Kind that fine-tuning begins with; the kind itself without fine-tuning."""
         return self if self.began is None else replace(self, activation=self.began, began=None)
 
     @property
     def name(self) -> str:
-        """``swish``; what is not the paper's choice follows: ``relu6-non_linear``."""
+        """Name: activation, then the choices that are not the paper's, as ``relu6-non_linear``."""
         usual = Kind()
         parts = [self.activation.value]
         if self.bottleneck is not usual.bottleneck:
@@ -57,7 +57,7 @@ ACTIVATIONS = (
     Kind(Activation.SWISH),
     Kind(Activation.HARD_SWISH),
 )
-"""Part 1: what the activation changes."""
+"""Part 1: the effect of the activation."""
 
 ABLATIONS = (
     Kind(bottleneck=Bottleneck.NON_LINEAR),
@@ -66,7 +66,7 @@ ABLATIONS = (
 """Part 4: the two choices of the MobileNetV2 paper (section 6.4, figure 6), undone."""
 
 TUNED = (Kind(began=Activation.SWISH),)
-"""Part 3: what fine-tuning repairs. They stand after the kinds that they begin as."""
+"""Part 3: the repairs by fine-tuning. Each kind comes after the kind that it begins as."""
 
 KINDS = ACTIVATIONS + ABLATIONS + TUNED
 
@@ -80,7 +80,7 @@ class Variant:
 
     @property
     def origin(self) -> Variant | None:
-        """The network whose weights the training begins with; None where they are random."""
+        """Network whose weights the training begins with; None where they are random."""
         if self.kind.began is None:
             return None
         return Variant(self.kind.before, self.seed)
@@ -91,7 +91,7 @@ class Variant:
         return f"{self.kind.name}-{self.seed}"
 
     def spec(self) -> ModelSpec:
-        """``--model mobilenet_v2_small --alpha 0.25 --size 28``, a stride, the kind's choices."""
+        """Spec of ``--model mobilenet_v2_small --alpha 0.25 --size 28`` with the kind's choices."""
         return replace(
             model_spec("mobilenet_v2_small").resized(SIZE),
             alpha=ALPHA,

@@ -1,4 +1,4 @@
-"""The page of the study: what the results say, with the figures and tables they rest on."""
+"""The page of the study: claims from the results, with the figures and tables behind them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The study's figures as rows, and as the CSV files that page and docs are made from."""
+"""Results of the study as rows, and as the CSV files that page and docs are made from."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from studies.relu6.statistics import Estimate
 from studies.relu6.why import HistogramRow, LayerRow, SpreadRow
 
 DIGITS = 6
-"""Significant ones of a number in a file."""
+"""Significant digits of a number in a file."""
 
 Row = TypeVar("Row")
 
@@ -30,11 +30,11 @@ class NetworkRow:
     """A trained network.
 
     Attributes:
-        kind: see ``networks.Kind.name``.
-        seed: of its training.
-        development: percent right of the development part of the training split.
-        test: percent right of the test images, in float.
-        n: test images.
+        kind: kind of the network (``networks.Kind.name``).
+        seed: seed of its training.
+        development: top-1 in percent on the development part of the training split.
+        test: top-1 in percent on the test images, in float.
+        n: number of test images.
     """
 
     kind: str
@@ -71,7 +71,7 @@ class DropRow:
 
     @classmethod
     def of(cls, summary: Summary) -> DropRow:
-        """The columns of a summary."""
+        """Columns of a summary."""
         return cls(
             **asdict(summary.subject),
             seeds=summary.seeds,
@@ -90,20 +90,20 @@ class DropRow:
 
 @dataclass(frozen=True)
 class ContrastRow:
-    """By how much more one kind loses than another, paired by seed and image.
+    """Difference of the losses of two kinds, paired by seed and image.
 
     Attributes:
-        first: kind.
-        second: kind it is compared with.
+        first: name of the kind.
+        second: name of the kind that it is compared with.
         what: ``drop``, or ``float error`` for how much less accurate the first is in float.
-        weights: as in ``Subject``.
-        ranges: likewise; those of the second may be named after a slash.
-        bits: likewise.
-        more: percentage points.
-        low: lower limit.
-        high: upper limit.
-        seeds: how many.
-        n: images.
+        weights: granularity of the weights' scales, or ``float``.
+        ranges: method of the ranges, that of the second kind after a slash where it differs.
+        bits: bits of the activations.
+        more: loss of the first minus that of the second, in percentage points.
+        low: lower limit of the interval.
+        high: upper limit of the interval.
+        seeds: number of seeds.
+        n: number of images.
     """
 
     first: str
@@ -120,9 +120,9 @@ class ContrastRow:
 
     @classmethod
     def of(
-        cls, first: Subject, second: Subject, what: str, found: Estimate, seeds: int
+        cls, first: Subject, second: Subject, what: str, more: Estimate, seeds: int
     ) -> ContrastRow:
-        """The columns of a comparison."""
+        """Columns of a comparison."""
         same = first.ranges == second.ranges
         return cls(
             first.kind,
@@ -131,11 +131,11 @@ class ContrastRow:
             first.weights,
             first.ranges if same else f"{first.ranges}/{second.ranges}",
             first.bits,
-            found.mean,
-            found.low,
-            found.high,
+            more.mean,
+            more.low,
+            more.high,
             seeds,
-            found.n,
+            more.n,
         )
 
 
@@ -144,21 +144,21 @@ class NoiseRow:
     """Losses of the activations of one role, averaged over layers, then over seeds.
 
     Attributes:
-        kind: of the networks.
-        role: see ``layers.Role``.
-        ranges: see ``layers.Ranges``.
-        bits: of activations.
-        seeds: how many.
-        layers: activations of that role in one network.
-        step: geometric mean.
-        rounding_db: signal to rounding noise.
+        kind: kind of the networks.
+        role: role of the activations (``layers.Role``).
+        ranges: method of the ranges (``layers.Ranges``).
+        bits: bits of the activations.
+        seeds: number of seeds.
+        layers: number of activations of that role in one network.
+        step: geometric mean of the steps.
+        rounding_db: signal-to-noise ratio of rounding.
         clipped_layers: percent of the activations that lose anything to clipping.
-        clipping_db: signal to clipping noise of these.
-        own_db: signal to the noise of each tensor's own rounding.
+        clipping_db: signal-to-noise ratio of clipping in these activations.
+        own_db: signal-to-noise ratio where only the tensor itself is quantized.
         own_half: half-width of its 95 % t interval over the seeds.
-        through_db: signal to noise in the network with all tensors rounded.
+        through_db: signal-to-noise ratio in the network with all tensors quantized.
         narrow: percent of the channels that use less than a quarter of the range.
-        lost_bits: that the middle channel leaves unused.
+        lost_bits: bits that the median channel leaves unused.
     """
 
     kind: str
@@ -180,7 +180,7 @@ class NoiseRow:
 
 @dataclass(frozen=True)
 class Results:
-    """Everything that the study found; one CSV file a field."""
+    """All results of the study; one CSV file per field."""
 
     networks: tuple[NetworkRow, ...]
     drops: tuple[DropRow, ...]
@@ -207,7 +207,7 @@ class Results:
 
     @classmethod
     def read(cls, folder: Path) -> Results:
-        """Read back what ``write`` wrote.
+        """Read the CSV files that ``write`` wrote.
 
         Raises:
             InvalidInputError: a file that is missing or damaged; names it.
@@ -236,12 +236,12 @@ TYPES: Mapping[str, type[Any]] = {
 
 
 def committed() -> Path:
-    """Where the files lie that the docs are made from."""
+    """Folder of the files that the docs are made from."""
     return Path(str(files("studies"))) / "relu6" / "results"
 
 
 def csv_text(rows: Sequence[Any], kind: type[Any]) -> str:
-    """Rows of one dataclass as CSV; numbers have DIGITS significant digits."""
+    """Rows of one dataclass as CSV text; numbers have DIGITS significant digits."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     names = [field.name for field in fields(kind)]

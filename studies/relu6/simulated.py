@@ -1,7 +1,7 @@
 """Networks with rounded weights and activations, run in float arithmetic.
 
-Sums are not rounded, so the answers are those of an int8 file but for the rounding of single
-sums; ``studies.relu6.files`` measures by how much.
+Sums are not rounded, so the answers are those of an int8 file except for the rounding of single
+sums; ``studies.relu6.files`` measures the difference.
 """
 
 from __future__ import annotations
@@ -21,20 +21,22 @@ from studies.relu6.grid import Grid
 
 BATCH = 250
 SAMPLE = 2**17
-"""Values of an activation that one batch adds to its histogram, at most."""
+"""Largest number of values that one batch of an activation adds to its histogram."""
 
 WEIGHT_BITS = 8
 
 
 def batches(images: np.ndarray, size: int = BATCH) -> Iterator[np.ndarray]:
-    """Float32 ``[n, h, w, 3]`` in parts of at most ``size`` images."""
+    """Images, float32 ``[n, h, w, 3]``, in batches of at most ``size``."""
     for start in range(0, len(images), size):
         yield images[start : start + size]
 
 
-def scores(graph: Graph, images: np.ndarray, seen: Callable[[str, Any], Any] | None) -> np.ndarray:
+def scores(
+    graph: Graph, images: np.ndarray, rounded: Callable[[str, Any], Any] | None
+) -> np.ndarray:
     """Scores of any number of images: ``[n, h, w, 3] -> [n, classes]``."""
-    return np.concatenate([run(graph, part, seen) for part in batches(images)])
+    return np.concatenate([run(graph, batch, rounded) for batch in batches(images)])
 
 
 def weight_axis(op: Op, granularity: Granularity) -> int | None:
@@ -45,22 +47,22 @@ def weight_axis(op: Op, granularity: Granularity) -> int | None:
 
 
 def with_rounded_weights(graph: Graph, granularity: Granularity) -> Graph:
-    """The graph whose weights are the nearest of 8-bit integers; biases stay as they are."""
+    """Graph with weights rounded to 8 bits, and unchanged biases."""
     values = {}
     for op in graph.weighted:
         weight = graph.weight(op)
         params = weight_params(weight, axis=weight_axis(op, granularity), bits=WEIGHT_BITS)
-        values[op.inputs[1]] = params.dequantize(params.quantize(weight))
+        values[op.inputs[1]] = params.round_trip(weight)
     return graph.with_values(values)
 
 
 class Simulator:
-    """A network that is run with many sets of grids, four times as fast as by ``scores``.
+    """A network to run with many sets of grids, four times as fast as by ``scores``.
 
     TensorFlow traces it once for each choice of activations.
 
     Args:
-        graph: whose weights are rounded already.
+        graph: graph whose weights are rounded already.
     """
 
     def __init__(self, graph: Graph) -> None:
@@ -86,13 +88,13 @@ class Simulator:
         places = {name: place for place, name in enumerate(names)}
 
         def step(images: Any, table: Any) -> Any:
-            def seen(name: str, value: Any) -> Any:
+            def rounded(name: str, value: Any) -> Any:
                 if name not in places:
                     return value
                 inverse, first, last, scale = tf.unstack(table[places[name]])
                 return tf.clip_by_value(tf.round(value * inverse), first, last) * scale
 
-            return forward(self._graph, images, seen)
+            return forward(self._graph, images, rounded)
 
         shape = self._graph.tensors[self._graph.input].shape[1:]
         return tf.function(  # type: ignore[no-any-return]
@@ -105,24 +107,24 @@ class Simulator:
 
 
 def rounding(grids: Mapping[str, Grid]) -> Callable[[str, Any], Any]:
-    """Activations rounded to the nearest numbers, for ``network.run_tensorflow.forward``."""
+    """Function that rounds activations to their grids, for ``network.run_tensorflow.forward``."""
 
-    def seen(name: str, value: Any) -> Any:
+    def rounded(name: str, value: Any) -> Any:
         grid = grids.get(name)
         return value if grid is None else grid.rounded(value)
 
-    return seen
+    return rounded
 
 
 def in_half_precision(_: str, value: Any) -> Any:
-    """An activation as float16 keeps it: ties to even, infinity beyond 65,504."""
+    """An activation rounded to float16: ties to even, infinity beyond 65,504."""
     import tensorflow as tf
 
     return tf.cast(tf.cast(value, tf.float16), tf.float32)
 
 
 def with_half_weights(graph: Graph) -> Graph:
-    """The graph whose weights and biases are float16 numbers."""
+    """Graph whose weights and biases are float16 numbers."""
     names = {name for op in graph.weighted for name in op.inputs[1:] if name}
     return graph.with_values(
         {name: graph.value(name).astype(np.float16).astype(np.float32) for name in names}
@@ -130,7 +132,7 @@ def with_half_weights(graph: Graph) -> Graph:
 
 
 def observed(graph: Graph, images: np.ndarray) -> dict[str, RangeState]:
-    """Histograms and ranges of every activation, as a stream of batches.
+    """Histogram and range of every activation, observed batch by batch.
 
     Args:
         graph: canonical.
@@ -138,10 +140,10 @@ def observed(graph: Graph, images: np.ndarray) -> dict[str, RangeState]:
     """
     observers = {name: RangeObserver(name, sample=SAMPLE) for name in graph.activations}
 
-    def seen(name: str, value: Any) -> Any:
+    def record(name: str, value: Any) -> Any:
         observers[name].update(np.asarray(value))
         return value
 
-    for part in batches(images):
-        run(graph, part, seen)
+    for batch in batches(images):
+        run(graph, batch, record)
     return {name: observer.state for name, observer in observers.items()}

@@ -17,15 +17,15 @@ METHOD = (
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean with its interval, in the unit of what was given.
+    """A mean with its interval, in the unit of the values.
 
     Attributes:
         mean: over seeds and images.
-        low: lower limit.
-        high: upper limit.
+        low: lower limit of the interval.
+        high: upper limit of the interval.
         seeds: half-width of the t interval over seeds.
         images: half-width of the normal interval over images.
-        n: images.
+        n: number of images.
     """
 
     mean: float
@@ -39,12 +39,13 @@ class Estimate:
 def over_seeds_and_images(values: np.ndarray) -> Estimate:
     """Mean and interval of values that were measured for every seed on the same images.
 
-    Seeds and images are crossed, two samples at once: the variance of the mean is that of the
-    seeds' means over their number plus, for the images, that of the images' means over theirs
-    (both hold the variance of what is left, so the interval errs on the wide side).
+        var(mean) = var(means of the seeds) / seeds + var(means of the images) / images
+
+    Seeds and images are crossed, two samples at once. Both terms contain the residual variance, so
+    the interval is too wide rather than too narrow.
 
     Args:
-        values: ``[seeds, images]``; of an accuracy 0 and 100, of a drop -100, 0 and 100. With one
+        values: ``[seeds, images]``: 0 and 100 for an accuracy, -100, 0 and 100 for a drop. With one
             seed the interval is over images alone.
 
     Raises:
@@ -62,10 +63,10 @@ def over_seeds_and_images(values: np.ndarray) -> Estimate:
 
 
 def half_width(values: np.ndarray) -> float:
-    """Of Student's t interval of a mean.
+    """Half-width of Student's t interval of a mean.
 
     Args:
-        values: ``[n]``, independent.
+        values: independent values, ``[n]``.
     """
     from scipy.stats import t
 

@@ -1,7 +1,7 @@
 """The study from checkpoints to results, one network and one part at a time.
 
-Each step's rows are kept in a file under a key of what shaped them, so a run that was cut off goes
-on where it was, and a run after one retrained network measures that one again.
+Each step's rows are stored in a file with a key of all that they depend on, so an interrupted run
+continues where it stopped, and a run after one network was retrained measures only that one again.
 """
 
 from __future__ import annotations
@@ -23,24 +23,23 @@ from studies.relu6.results import Results
 from studies.relu6.summing import Rows, results_of
 
 FORMAT = 1
-"""Raised when a part measures something else than before."""
-
+"""Format number, increased when a part measures something else than before."""
 
 TEST_IMAGES = 2500
-"""Of the 10,000, so that the whole study takes less than a quarter of an hour on two cores."""
+"""Number of test images, of 10,000: the whole study takes less than 15 minutes on two cores."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run of the study covers.
+    """Extent of a run of the study.
 
     Attributes:
-        networks: in order.
-        checkpoints: folder that they lie in.
+        networks: networks in the order of measurement.
+        checkpoints: folder of their checkpoints.
         steps: folder for the rows of each step.
-        test: test images at most; None for all.
-        calibration: calibration images at most; None for all.
-        matrices: random matrices of the spiral.
+        test: largest number of test images; None for all.
+        calibration: largest number of calibration images; None for all.
+        matrices: number of random matrices of the spiral.
     """
 
     networks: tuple[Variant, ...] = tuple(variants())
@@ -88,27 +87,27 @@ STEPS: dict[str, Step] = {
     "calibration": _calibration,
     "breaking": _breaking,
 }
-"""The parts; see ``steps_of``."""
+"""Functions that measure the parts, by name."""
 
 
 def steps_of(variant: Variant) -> tuple[str, ...]:
-    """The parts that a network is measured in."""
+    """Names of the parts that a network is measured in."""
     if variant.kind in TUNED:
         return ("bits", "breaking")
     return tuple(STEPS) if variant.kind in ACTIVATIONS else ("bits",)
 
 
 def total_steps(plan: Plan) -> int:
-    """How often ``run`` says that a step is done."""
+    """Number of steps of a run."""
     return sum(len(steps_of(variant)) for variant in plan.networks) + len(spiral.DIMENSIONS)
 
 
 def run(plan: Plan, advance: Callable[[int], None] = lambda _: None) -> Results:
-    """Measure everything that is not measured yet, and put it together.
+    """Measure everything that is not measured yet, and compute the results.
 
     Args:
-        plan: what to cover.
-        advance: told of each step that is done.
+        plan: extent of the run.
+        advance: called with 1 after each step.
 
     Raises:
         InvalidInputError: a checkpoint that is missing or damaged.
@@ -117,8 +116,8 @@ def run(plan: Plan, advance: Callable[[int], None] = lambda _: None) -> Results:
     rows = Rows()
     for variant in plan.networks:
         rows.add(variant, checkpoints.card(plan.checkpoints, variant.name))
-        for name, found in _steps(plan, variant, images):
-            rows.take(name, variant, found)
+        for name, step_rows in _steps(plan, variant, images):
+            rows.take(name, variant, step_rows)
             advance(1)
     for dimensions in spiral.DIMENSIONS:
         rows.spirals.append(spiral.measure(dimensions, plan.matrices))
@@ -142,14 +141,14 @@ def _steps(plan: Plan, variant: Variant, lazy: _Lazy) -> Iterator[tuple[str, Any
     for name in steps_of(variant):
         key = _key(plan, variant, name)
         path = plan.steps / f"{variant.name}-{name}.json"
-        found = _stored(path, key)
-        if found is None:
+        rows = _stored(path, key)
+        if rows is None:
             if network is None:
                 network = open_network(variant, plan.checkpoints, lazy.images)
-            found = STEPS[name](network)
-            text = json.dumps({"key": key, "rows": found}, allow_nan=False)
+            rows = STEPS[name](network)
+            text = json.dumps({"key": key, "rows": rows}, allow_nan=False)
             write_whole(path, partial(Path.write_text, data=text, encoding="utf-8"))
-        yield name, found
+        yield name, rows
 
 
 def _key(plan: Plan, variant: Variant, name: str) -> str:
@@ -167,7 +166,7 @@ def _stored(path: Path, key: str) -> Any:
 
 
 def available(folder: Path, seeds: Sequence[int] = SEEDS) -> tuple[Variant, ...]:
-    """The networks whose checkpoints lie in a folder, in their order."""
+    """Networks whose checkpoints are in a folder, in their order."""
     return tuple(
         v for v in variants(seeds=tuple(seeds)) if checkpoints.path_of(folder, v.name).is_file()
     )

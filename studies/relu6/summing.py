@@ -1,4 +1,4 @@
-"""From the rows of single networks to what several seeds say together."""
+"""From the rows of single networks to results over several seeds."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from studies.relu6.statistics import half_width, over_seeds_and_images
 from studies.relu6.why import HistogramRow, LayerRow, SpreadRow
 
 SHOWN_SEED = 1
-"""Of the networks whose single layers are kept."""
+"""Seed of the networks whose single layers are stored."""
 
 BEFORE_ENGINE = "before the engine"
-"""What plain files are called that stand beside the engine's."""
+"""Name of the plain files that the engine's files are compared with."""
 
 USUAL = Kind().name
-"""The kind that the others are compared with: the paper's."""
+"""Kind that the others are compared with: the paper's."""
 
 
 @dataclass
 class Rows:
-    """Rows of single networks, as the steps give them."""
+    """Rows of single networks, from the steps of the study."""
 
     cards: dict[Variant, dict[str, Any]] = field(default_factory=dict)
     bits: list[Measured] = field(default_factory=list)
@@ -44,25 +44,25 @@ class Rows:
     spirals: list[SpiralRow] = field(default_factory=list)
 
     def add(self, variant: Variant, card: dict[str, Any]) -> None:
-        """A network and its card."""
+        """Add a network and its card."""
         self.cards[variant] = card
 
-    def take(self, step: str, variant: Variant, found: Any) -> None:
-        """What a step gave for a network."""
+    def take(self, step: str, variant: Variant, rows: Any) -> None:
+        """Add the rows of a step for a network."""
         if step == "why":
-            self.layers += [LayerRow(**row) for row in found["layers"]]
-            self.spread += [SpreadRow(**row) for row in found["spread"]]
+            self.layers += [LayerRow(**row) for row in rows["layers"]]
+            self.spread += [SpreadRow(**row) for row in rows["spread"]]
             if variant.seed == SHOWN_SEED:
-                self.histograms += [HistogramRow(**row) for row in found["histograms"]]
+                self.histograms += [HistogramRow(**row) for row in rows["histograms"]]
         elif step == "half":
-            self.half.append(HalfRow(**found["half"]))
-            self.binades += [BinadeRow(**row) for row in found["binades"]]
+            self.half.append(HalfRow(**rows["half"]))
+            self.binades += [BinadeRow(**row) for row in rows["binades"]]
         else:
-            getattr(self, step).extend(Measured.from_dict(row) for row in found)
+            getattr(self, step).extend(Measured.from_dict(row) for row in rows)
 
 
 def results_of(rows: Rows) -> Results:
-    """Put the rows of all networks together."""
+    """Results from the rows of all networks."""
     return Results(
         networks=tuple(_networks(rows)),
         drops=_drop_rows([*rows.bits, *_before_engine(rows.bits)]),
@@ -84,12 +84,14 @@ def _drop_rows(rows: Iterable[Measured]) -> tuple[DropRow, ...]:
 
 
 def _before_engine(rows: list[Measured]) -> Iterator[Measured]:
-    """The plain files of the networks that the engine was shown on."""
-    shown = {(r.subject.kind, r.seed, r.subject.weights) for r in rows if r.subject.what == ENGINE}
+    """Rows of the plain files of the networks that the engine was measured on."""
+    with_engine = {
+        (r.subject.kind, r.seed, r.subject.weights) for r in rows if r.subject.what == ENGINE
+    }
     for row in rows:
         subject = row.subject
         if (subject.what, subject.runtime) == ("int8", FILE) and (
-            (subject.kind, row.seed, subject.weights) in shown
+            (subject.kind, row.seed, subject.weights) in with_engine
         ):
             yield replace(row, subject=replace(subject, what=BEFORE_ENGINE))
 
@@ -108,17 +110,17 @@ def _networks(rows: Rows) -> Iterator[NetworkRow]:
 
 
 def _contrasts(rows: list[Measured]) -> Iterator[ContrastRow]:
-    """Every kind against the paper's: in float, and in what every setting costs."""
+    """Comparisons of every kind with the paper's: in float, and in the drop of every setting."""
     groups: dict[Subject, list[Measured]] = {}
     for row in rows:
         groups.setdefault(row.subject, []).append(row)
     floats = {kind: _first(groups, kind) for kind in _kinds(groups)}
     for kind in (k for k in floats if k != USUAL):
         one, two = _common(floats[kind], floats[USUAL])
-        errors = [np.stack([~row.float_right for row in part]) * 100.0 for part in (one, two)]
-        found = over_seeds_and_images(errors[0] - errors[1])
+        errors = [np.stack([~row.float_right for row in rows]) * 100.0 for rows in (one, two)]
+        more = over_seeds_and_images(errors[0] - errors[1])
         subject = Subject(kind)
-        yield ContrastRow.of(subject, Subject(USUAL), "float error", found, len(one))
+        yield ContrastRow.of(subject, Subject(USUAL), "float error", more, len(one))
     for subject, group in groups.items():
         if subject.kind == USUAL:
             continue
@@ -128,12 +130,12 @@ def _contrasts(rows: list[Measured]) -> Iterator[ContrastRow]:
                 one, two = _common(group, groups[usual])
                 what = "drop" if subject.what == "int8" else f"drop, {subject.what}"
                 if subject.runtime == "simulated":
-                    found = contrast(one, two)
-                    yield ContrastRow.of(subject, usual, what, found, len(one))
+                    more = contrast(one, two)
+                    yield ContrastRow.of(subject, usual, what, more, len(one))
 
 
 def _rivals(subject: Subject) -> dict[str, None]:
-    """ReLU6's own way to find ranges, beside that of another kind's smallest and largest value."""
+    """Further methods of ReLU6's ranges to compare with: the fixed ones, for MIN_MAX."""
     return {Ranges.FIXED.value: None} if subject.ranges == Ranges.MIN_MAX.value else {}
 
 

@@ -32,16 +32,16 @@ def networks(results: Results) -> Table:
     """Float accuracies of every kind."""
     rows: list[tuple[Cell | str, ...]] = []
     for kind in EVERY_KIND:
-        own = [row for row in results.networks if row.kind == kind]
+        of_kind = [row for row in results.networks if row.kind == kind]
         first = Lookup(results).floats(kind)
-        development = sum(row.development for row in own) / len(own)
+        development = sum(row.development for row in of_kind) / len(of_kind)
         rows.append(
             (
                 NAMES[kind],
-                Cell(str(len(own)), len(own)),
+                Cell(str(len(of_kind)), len(of_kind)),
                 Cell(f"{development:.2f}", development),
                 Cell(f"{first.float_top1:.2f}", first.float_top1),
-                Cell(", ".join(f"{row.test:.2f}" for row in own), first.float_top1),
+                Cell(", ".join(f"{row.test:.2f}" for row in of_kind), first.float_top1),
             )
         )
     columns = (
@@ -74,15 +74,15 @@ def ladder(results: Results) -> Table:
         Column("network"),
         Column("weights"),
         Column("ranges"),
-        Column("rounded", note="fused: not what swish and hard swish are computed from"),
-        Column("bits", Kind.NUMBER, "of activations; weights have 8"),
+        Column("rounded", note="fused: all but the inputs of swish and hard swish"),
+        Column("bits", Kind.NUMBER, "bits of activations; weights have 8"),
         *_DROP_COLUMNS,
     )
     return Table("Every simulated setting. Intervals: 95 %.", columns, rows)
 
 
 def files(results: Results) -> Table:
-    """Real files beside their simulation."""
+    """Real files and their simulation."""
     look = Lookup(results)
     rows: list[tuple[Cell | str, ...]] = []
     for kind in ACTIVATION_KINDS:
@@ -120,12 +120,16 @@ def files(results: Results) -> Table:
         Column("file, %", Kind.NUMBER, "top-1"),
         Column("drop, points", Kind.NUMBER),
         Column("interval", Kind.NUMBER),
-        Column("agreement, %", Kind.NUMBER, "images on which float and quantized answer alike"),
-        Column("SQNR, dB", Kind.NUMBER, "of the scores"),
+        Column(
+            "agreement, %",
+            Kind.NUMBER,
+            "images with the same answer of float and quantized network",
+        ),
+        Column("SQNR, dB", Kind.NUMBER, "SQNR of the scores"),
     )
     caption = (
-        "Real .tflite files in LiteRT with XNNPACK. This project's engine is shown on one seed, "
-        "with an interval over images alone."
+        "Real .tflite files in LiteRT with XNNPACK. This project's engine was measured on one "
+        "seed, with an interval over images only."
     )
     return Table(caption, columns, tuple(rows))
 
@@ -140,9 +144,9 @@ def _file_cells(row: DropRow) -> tuple[Cell, ...]:
 
 
 _DROP_COLUMNS = (
-    Column("drop, points", Kind.NUMBER, "float top-1 less quantized top-1"),
+    Column("drop, points", Kind.NUMBER, "float top-1 minus quantized top-1"),
     Column("interval", Kind.NUMBER),
-    Column("SQNR, dB", Kind.NUMBER, "of the scores"),
+    Column("SQNR, dB", Kind.NUMBER, "SQNR of the scores"),
 )
 
 
@@ -178,12 +182,16 @@ def noise(results: Results) -> Table:
         Column("tensors"),
         Column("ranges"),
         Column("bits", Kind.NUMBER),
-        Column("step", Kind.NUMBER, "geometric mean"),
-        Column("rounding, dB", Kind.NUMBER, "signal to rounding noise"),
-        Column("clipping, dB", Kind.NUMBER, "signal to clipping noise, where anything is clipped"),
-        Column("own, dB", Kind.NUMBER, "signal to both, of each tensor's own rounding"),
-        Column("all, dB", Kind.NUMBER, "signal to noise with every tensor rounded"),
-        Column("bits unused", Kind.NUMBER, "by the middle channel"),
+        Column("step", Kind.NUMBER, "geometric mean of the steps"),
+        Column("rounding, dB", Kind.NUMBER, "signal-to-noise ratio of rounding"),
+        Column(
+            "clipping, dB",
+            Kind.NUMBER,
+            "signal-to-noise ratio of clipping, where anything is clipped",
+        ),
+        Column("own, dB", Kind.NUMBER, "signal-to-noise ratio with only this tensor rounded"),
+        Column("all, dB", Kind.NUMBER, "signal-to-noise ratio with every tensor rounded"),
+        Column("bits unused", Kind.NUMBER, "bits that the median channel leaves unused"),
         Column("narrow, %", Kind.NUMBER, "channels that use less than a quarter of the range"),
     )
     return Table("Losses of the activations, averaged over layers and seeds.", columns, rows)
@@ -206,24 +214,24 @@ def half(results: Results) -> Table:
     columns = (
         Column("network"),
         Column("seed", Kind.NUMBER),
-        Column("largest", Kind.NUMBER, "magnitude of a non-linear activation"),
-        Column("headroom", Kind.NUMBER, "65,504 over it"),
+        Column("largest", Kind.NUMBER, "largest magnitude of a non-linear activation"),
+        Column("headroom", Kind.NUMBER, "65,504 divided by the largest magnitude"),
         Column("subnormal, %", Kind.NUMBER, "values other than 0 below 2 to the -14"),
-        Column("float16, dB", Kind.NUMBER, "signal to rounding noise"),
-        Column("int8, dB", Kind.NUMBER, "likewise"),
+        Column("float16, dB", Kind.NUMBER, "signal-to-noise ratio of rounding"),
+        Column("int8, dB", Kind.NUMBER, "signal-to-noise ratio of rounding"),
     )
     return Table("Non-linear activations in float16 and int8.", columns, rows)
 
 
 def collapses(results: Results) -> Table:
-    """The strongest of each kind of collapse at 8 bits, and its repairs."""
+    """Strongest collapse of each kind at 8 bits, and its repairs."""
     strongest: dict[tuple[str, str], float] = {}
     for row in results.breaking:
         if row.bits == INT8_BITS:
             key = (row.kind, row.what)
             strongest[key] = max(row.strength, strongest.get(key, 0.0))
     return _broken(
-        "The strongest of each, at 8 bits; the float network is the same.",
+        "The strongest change of each kind, at 8 bits; the float network is the same.",
         (
             row
             for row in results.breaking
@@ -237,7 +245,7 @@ def breaking(results: Results) -> Table:
     return _broken("Networks broken on purpose; the float network is the same.", results.breaking)
 
 
-def _broken(caption: str, found: Iterable[DropRow]) -> Table:
+def _broken(caption: str, drops: Iterable[DropRow]) -> Table:
     rows: Rows = tuple(
         (
             NAMES[row.kind],
@@ -250,11 +258,11 @@ def _broken(caption: str, found: Iterable[DropRow]) -> Table:
             Cell(f"{row.top1:.2f}", row.top1),
             *_drop_cells(row)[:2],
         )
-        for row in found
+        for row in drops
     )
     columns = (
         Column("network"),
-        Column("what was done"),
+        Column("change"),
         Column("strength", Kind.NUMBER, "factor, or powers of two; 1 for a bad image"),
         Column("weights"),
         Column("ranges"),
@@ -268,7 +276,7 @@ def _broken(caption: str, found: Iterable[DropRow]) -> Table:
 
 
 def spiral(results: Results) -> Table:
-    """What ReLU leaves of the spiral."""
+    """What survives of the spiral after ReLU."""
     rows: Rows = tuple(
         (
             Cell(str(row.dimensions), row.dimensions),
@@ -280,12 +288,12 @@ def spiral(results: Results) -> Table:
     )
     columns = (
         Column("dimensions", Kind.NUMBER),
-        Column("error of what comes back", Kind.NUMBER, "relative, by the pseudo-inverse"),
+        Column("error after the way back", Kind.NUMBER, "relative, by the pseudo-inverse"),
         Column("points still distinct, %", Kind.NUMBER),
-        Column("nearest neighbours kept, %", Kind.NUMBER),
+        Column("nearest neighbours preserved, %", Kind.NUMBER),
     )
     first = results.spiral[0]
-    caption = f"{first.points} points, {first.seeds} random matrices a row; intervals: 95 %."
+    caption = f"{first.points} points, {first.seeds} random matrices per row; intervals: 95 %."
     return Table(caption, columns, rows)
 
 
@@ -319,9 +327,9 @@ def floats_markdown(results: Results) -> list[tuple[str, ...]]:
 
 
 def _float_interval(results: Results, kind: str) -> str:
-    own = [row for row in results.networks if row.kind == kind]
-    mean = sum(row.test for row in own) / len(own)
-    return within(mean, min(row.test for row in own), max(row.test for row in own))
+    tops = [row.test for row in results.networks if row.kind == kind]
+    mean = sum(tops) / len(tops)
+    return within(mean, min(tops), max(tops))
 
 
 def spiral_markdown(results: Results) -> list[tuple[str, ...]]:

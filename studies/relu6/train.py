@@ -27,7 +27,7 @@ RECIPE = TrainingRecipe(
 """The shipped network's recipe with half the batch and half the rate, for a short schedule."""
 
 TUNING = replace(RECIPE, epochs=1, learning_rate=0.01, warmup_epochs=0.1)
-"""Of a network that has been trained with another activation."""
+"""Recipe for a network that has been trained with another activation."""
 
 
 def train_all(
@@ -42,16 +42,17 @@ def train_all(
 ) -> None:
     """Train networks one after another and write their checkpoints.
 
-    A killed run goes on at the epoch where it was; a network with a checkpoint is done.
+    A killed run continues at its last epoch; a network with a checkpoint is skipped.
 
     Args:
-        networks: in the order of training.
-        dataset: training split; its end is kept for development.
-        states: folder of unfinished runs and weights, a folder a network.
-        folder: of the checkpoints.
-        recipe: its seed is replaced by the network's.
-        tuning: likewise, of networks that begin with the weights of another one.
-        tell: told a line an epoch and a line a network.
+        networks: networks in the order of training.
+        dataset: training split; its end is reserved for development.
+        states: folder of unfinished runs and weights, with one folder per network.
+        folder: folder of the checkpoints.
+        recipe: recipe of the training; its seed is replaced by the network's.
+        tuning: recipe for networks that begin with the weights of another one; its seed is
+            replaced too.
+        tell: called with one line per epoch and one line per network.
     """
     for variant in networks:
         if checkpoints.path_of(folder, variant.name).is_file():
@@ -78,7 +79,7 @@ def _beginning(variant: Variant, folder: Path) -> list[np.ndarray] | None:
 
 
 def card_of(variant: Variant, trained: dict[str, Any]) -> dict[str, Any]:
-    """The card of a checkpoint, from that of its training."""
+    """Card of a checkpoint, from the card of its training."""
     return {
         "name": variant.name,
         **trained,
@@ -108,7 +109,7 @@ def _trained(
 
 
 def _forget() -> None:
-    """Let go of the last network: Keras keeps every one that was built."""
+    """Release the last network: Keras holds every network that was built."""
     import keras
 
     keras.backend.clear_session()

@@ -1,4 +1,4 @@
-"""Part 2: where the losses come from, activation by activation."""
+"""Part 2: the sources of the losses, activation by activation."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ IMAGES = 250
 """Test images on which the losses are measured."""
 
 WIDTHS = (8, 4)
-"""Activation bits at which they are."""
+"""Activation bits at which the losses are measured."""
 
 QUANTILES = (0.5, 0.9, 0.99, 0.999, 0.9999)
-"""Of an activation's values."""
+"""Quantiles of an activation's magnitudes."""
 
 NARROW = 0.25
 """A channel that uses less than this share of its tensor's range loses two bits or more."""
@@ -36,24 +36,25 @@ class LayerRow:
     """One activation of one network under one setting.
 
     Attributes:
-        kind: of the network.
-        seed: of its training.
+        kind: kind of the network (``networks.Kind.name``).
+        seed: seed of its training.
         order: number of the activation, the image being 0.
-        layer: its name.
-        role: see Role.
-        ranges: see Ranges.
-        bits: of activations.
+        layer: name of the activation.
+        role: role of the activation (``layers.Role``).
+        ranges: method of its range (``layers.Ranges``).
+        bits: bits of the activations.
         low: lower end of the range.
-        high: upper end.
-        step: distance of two numbers.
+        high: upper end of the range.
+        step: distance of two neighbouring numbers.
         rms: root mean square of the values.
-        clipping_db: signal to clipping noise; 150 for none.
-        rounding_db: signal to rounding noise.
-        own_db: signal to both, of this tensor's own rounding.
-        through_db: signal to noise in the network with all tensors rounded.
+        clipping_db: signal-to-noise ratio of clipping in dB; 150 without noise.
+        rounding_db: signal-to-noise ratio of rounding in dB.
+        own_db: signal-to-noise ratio of both, where only this tensor is quantized.
+        through_db: signal-to-noise ratio in the network with all tensors quantized.
         clipped: share of the values beyond the range.
         narrow: share of the channels that use less than a quarter of the range.
-        lost_bits: bits that the middle channel leaves unused: log2 of range over its own.
+        lost_bits: bits that the median channel leaves unused: log2 of the tensor's range over the
+            channel's.
     """
 
     kind: str
@@ -77,7 +78,7 @@ class LayerRow:
 
 
 def measure(network: Network) -> list[LayerRow]:
-    """Every activation of a network, with every way to find ranges."""
+    """Losses of every activation of a network, with every method of ranges."""
     rows: list[LayerRow] = []
     images = network.images.some(IMAGES).test
     rounded = with_rounded_weights(network.graph, Granularity.PER_CHANNEL)
@@ -85,20 +86,20 @@ def measure(network: Network) -> list[LayerRow]:
         contract = network.images.contract
         percentile = best_percentile(network.graph, network.states, bits, contract)
         for method in methods(network.variant.kind.activation):
-            found = ranges_of(network.graph, network.states, method, percentile)
-            chosen = grids(network.graph, found, bits, contract)
-            losses = losses_of(network.graph, rounded, chosen, images)
-            rows += _rows(network, method, bits, chosen, losses)
+            ranges = ranges_of(network.graph, network.states, method, percentile)
+            by_name = grids(network.graph, ranges, bits, contract)
+            losses = losses_of(network.graph, rounded, by_name, images)
+            rows += _rows(network, method, bits, by_name, losses)
     return rows
 
 
 @dataclass(frozen=True)
 class Loss:
-    """What an activation loses.
+    """Loss of an activation.
 
     Attributes:
-        own: by its own grid, on the float network's values.
-        through: sum of the squared differences to the quantized network's.
+        own: loss by its own grid, on the values of the float network.
+        through: sum of the squared differences between float and quantized network.
     """
 
     own: Noise = field(default_factory=Noise)
@@ -108,42 +109,42 @@ class Loss:
 def losses_of(
     graph: Graph, rounded: Graph, chosen: Mapping[str, Grid], images: np.ndarray
 ) -> dict[str, Loss]:
-    """Run float and quantized network side by side.
+    """Losses by activation, from runs of the float and the quantized network.
 
     Args:
-        graph: the float network.
-        rounded: the same with rounded weights.
+        graph: float network.
+        rounded: same network with rounded weights.
         chosen: grids by activation.
         images: float32 ``[n, h, w, 3]``.
     """
     losses = dict.fromkeys(chosen, Loss())
-    for part in batches(images):
+    for batch in batches(images):
         floats: dict[str, np.ndarray] = {}
         integers: dict[str, np.ndarray] = {}
-        run(graph, part, _keeping(floats))
-        step = rounding(chosen)
+        run(graph, batch, _recording(floats))
+        round_value = rounding(chosen)
 
-        def keep(name: str, value: Any, into: dict[str, np.ndarray] = integers) -> Any:
-            given = step(name, value)  # noqa: B023
-            into[name] = np.asarray(given)
-            return given
+        def record(name: str, value: Any, into: dict[str, np.ndarray] = integers) -> Any:
+            result = round_value(name, value)  # noqa: B023
+            into[name] = np.asarray(result)
+            return result
 
-        run(rounded, part, keep)
+        run(rounded, batch, record)
         for name, grid in chosen.items():
-            apart = np.square(floats[name].astype(np.float64) - integers[name]).sum()
+            through = np.square(floats[name].astype(np.float64) - integers[name]).sum()
             before = losses[name]
             losses[name] = Loss(
-                before.own + noise_of(floats[name], grid), before.through + float(apart)
+                before.own + noise_of(floats[name], grid), before.through + float(through)
             )
     return losses
 
 
-def _keeping(into: dict[str, np.ndarray]) -> Any:
-    def keep(name: str, value: Any) -> Any:
+def _recording(into: dict[str, np.ndarray]) -> Any:
+    def record(name: str, value: Any) -> Any:
         into[name] = np.asarray(value)
         return value
 
-    return keep
+    return record
 
 
 def _rows(
@@ -187,20 +188,19 @@ def _rows(
 
 
 def channels_of(state: RangeState, grid: Grid) -> tuple[float, float]:
-    """Share of narrow channels, and bits that the middle channel leaves unused.
+    """Share of narrow channels, and bits that the median channel leaves unused.
 
-    Channels that never change are left out.
+    Channels that never change are not counted.
 
     Args:
-        state: of the activation.
-        grid: of the whole tensor.
+        state: calibration state of the activation.
+        grid: grid of the whole tensor.
     """
-    own = state.high.astype(np.float64) - state.low
-    alive = own[own > 0]
-    if alive.size == 0:
+    spans = state.high.astype(np.float64) - state.low  # [channels]
+    live = spans[spans > 0]
+    if live.size == 0:
         return 0.0, 0.0
-    whole = grid.high - grid.low
-    share = alive / whole
+    share = live / (grid.high - grid.low)
     return float(np.mean(share < NARROW)), float(np.log2(1 / np.median(share)))
 
 
@@ -210,22 +210,22 @@ def _shown(signal: float, noise: float) -> float:
 
 @dataclass(frozen=True)
 class SpreadRow:
-    """How the values of one activation lie.
+    """Distribution of the values of one activation.
 
     Attributes:
-        kind: of the network.
-        seed: of its training.
-        order: number of the activation.
-        layer: its name.
-        role: see Role.
+        kind: kind of the network (``networks.Kind.name``).
+        seed: seed of its training.
+        order: number of the activation, the image being 0.
+        layer: name of the activation.
+        role: role of the activation (``layers.Role``).
         low: smallest value in calibration.
-        p50: half of the magnitudes lie below; p90, p99, p999 and p9999 likewise.
-        p90: see p50.
-        p99: see p50.
-        p999: see p50.
-        p9999: see p50.
+        p50: magnitude below which 50 % of the values lie.
+        p90: magnitude below which 90 % of the values lie.
+        p99: magnitude below which 99 % of the values lie.
+        p999: magnitude below which 99.9 % of the values lie.
+        p9999: magnitude below which 99.99 % of the values lie.
         high: largest value in calibration.
-        widest: largest value of the widest channel over that of the middle channel.
+        widest: largest magnitude of the widest channel over that of the median channel.
     """
 
     kind: str
@@ -244,13 +244,13 @@ class SpreadRow:
 
 
 def spread(network: Network) -> list[SpreadRow]:
-    """The values of every activation in calibration, as quantiles."""
+    """Distribution of every activation in calibration."""
     role = roles(network.graph)
     rows = []
     for order, name in enumerate(network.graph.activations):
         state = network.states[name]
         reach = np.maximum(np.abs(state.low), np.abs(state.high)).astype(np.float64)
-        alive = reach[reach > 0]
+        live = reach[reach > 0]
         rows.append(
             SpreadRow(
                 network.variant.kind.name,
@@ -261,14 +261,14 @@ def spread(network: Network) -> list[SpreadRow]:
                 float(state.low.min()),
                 *quantiles(state),
                 float(state.high.max()),
-                float(alive.max() / np.median(alive)) if alive.size else 1.0,
+                float(live.max() / np.median(live)) if live.size else 1.0,
             )
         )
     return rows
 
 
 def quantiles(state: RangeState) -> tuple[float, float, float, float, float]:
-    """QUANTILES of the magnitudes, to a bin of the histogram."""
+    """QUANTILES of the magnitudes, as precise as a bin of the histogram."""
     histogram = state.histogram
     magnitudes = np.abs(histogram.centres)
     order = np.argsort(magnitudes)
@@ -285,10 +285,10 @@ class HistogramRow:
     """A bin of one activation's histogram.
 
     Attributes:
-        kind: of the network.
+        kind: kind of the network (``networks.Kind.name``).
         layer: name of the activation.
         left: lower edge of the bin.
-        width: of the bin.
+        width: width of the bin.
         density: share of the values in the bin over its width.
     """
 
@@ -303,7 +303,7 @@ HISTOGRAM_BINS = 64
 
 
 def histograms(network: Network, layers: tuple[str, ...]) -> list[HistogramRow]:
-    """Histograms of some activations in at most HISTOGRAM_BINS bins, empty ones left out."""
+    """Histograms of some activations in at most HISTOGRAM_BINS bins, without empty ones."""
     rows = []
     for name in layers:
         histogram = network.states[name].histogram
@@ -327,6 +327,6 @@ def histograms(network: Network, layers: tuple[str, ...]) -> list[HistogramRow]:
 
 
 def shown_layers(graph: Graph) -> tuple[str, ...]:
-    """Activations whose histograms are kept: the first, a middle and the last non-linear one."""
+    """Activations whose histograms are stored: the first, a middle and the last non-linear one."""
     names = [name for name, role in roles(graph).items() if role is Role.ACTIVATED]
     return names[0], names[len(names) // 2], names[-1]

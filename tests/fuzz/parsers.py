@@ -178,11 +178,11 @@ def _read_tflite(path: Path) -> object:
 
 
 def _float_tflite(path: Path) -> None:
-    from network.run_litert import part
+    from network.run_litert import network_of
     from tests.network.graphs import bottlenecks
 
     graph = bottlenecks(0)
-    path.write_bytes(part(graph, graph.ops).content)
+    path.write_bytes(network_of(graph, graph.ops).content)
 
 
 def _read_canonical(path: Path) -> object:

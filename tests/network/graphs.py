@@ -22,7 +22,7 @@ SIDE = 8
 
 @dataclass
 class Builder:
-    """Adds operators one by one; each call gives the name of its result."""
+    """Adds operators one by one; each call returns the name of its result."""
 
     rng: np.random.Generator
     ops: list[Op] = field(default_factory=list)
@@ -120,7 +120,7 @@ def _window(stride: int, fused: Fused) -> dict[str, int]:
 
 
 def sliced(b: Builder, name: str, source: str, begin: tuple[int, ...], end: tuple[int, ...]) -> str:
-    """What stands between two places on each axis, as a Cropping2D gives it."""
+    """Part between two positions on each axis, as in a Cropping2D."""
     ends = {"begin": begin, "end": end, "strides": (1,) * len(begin)}
     stored = [b.constant(f"{name}.{k}", np.array(v, np.int32)) for k, v in ends.items()]
     shape = tuple(high - low for low, high in zip(begin, end, strict=True))
@@ -150,7 +150,7 @@ def _scored(b: Builder, last: str, classes: int) -> Graph:
 
 
 def unbalanced(graph: Graph, seed: int, most: float = 64.0) -> Graph:
-    """The same function with the stream of ``bottlenecks`` scaled, channel by channel."""
+    """Graph of the same function with the stream of ``bottlenecks`` scaled per channel."""
     rng = np.random.default_rng(seed)
     factors = np.exp(rng.uniform(-np.log(most), 0, 6)).astype(np.float32)
     values: dict[str, np.ndarray] = {}
@@ -164,7 +164,7 @@ def unbalanced(graph: Graph, seed: int, most: float = 64.0) -> Graph:
 
 
 def images(count: int, seed: int = 0) -> np.ndarray:
-    """Smooth noise in [-1, 1], so that neighbours resemble each other as in photos."""
+    """Smooth noise in [-1, 1], whose neighbouring pixels are similar, as in photos."""
     rng = np.random.default_rng(seed)
     coarse = rng.uniform(-1, 1, (count, SIDE // 2, SIDE // 2, 3))
     fine = coarse.repeat(2, axis=1).repeat(2, axis=2) + rng.normal(0, 0.1, (count, SIDE, SIDE, 3))
@@ -184,7 +184,7 @@ def batched(pictures: np.ndarray, batch: int = 16) -> Callable[[], Iterator[np.n
 
 
 def activations(graph: Graph, pictures: np.ndarray) -> dict[str, np.ndarray]:
-    """Every activation of the float network, by TensorFlow; the input first."""
+    """Every activation of the float network, computed by TensorFlow; the input first."""
     values: dict[str, np.ndarray] = {}
 
     def seen(name: str, value: Any) -> Any:

@@ -197,5 +197,5 @@ def test_ties_go_away_from_zero(value: float, expected: int) -> None:
 
 
 def test_int32_has_no_8_bit_twin() -> None:
-    with pytest.raises(InvalidInputError, match="int8 and uint8 alone"):
+    with pytest.raises(InvalidInputError, match="int8 and uint8 only"):
         QuantParams((1.0,), (0,), IntType.INT32).as_type(IntType.INT8)

@@ -44,7 +44,7 @@ def _norm(x: Any) -> Any:
 
 
 def _scored(x: Any) -> Any:
-    """Ends that add no sum of their own: a pixel's channels are the scores."""
+    """Layers at the end that add no further sum: a pixel's channels are the scores."""
     return L.Flatten()(x)
 
 
@@ -190,7 +190,7 @@ def test_a_fold_is_exact_to_float32_rounding(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["conv, batch norm, relu6", "dense, batch norm, relu"])
 def test_the_bound_sees_another_epsilon(name: str) -> None:
-    """Folded with an epsilon that is a hundredth off, a batch norm is no longer exact."""
+    """A batch norm that is folded with an epsilon off by a hundredth is not exact any more."""
     fold, images = FOLDS[name], _photos(4, 8)
     model = _network(fold)()
     randomize(model, seed=len(name))
@@ -223,7 +223,7 @@ mean square of 40 scores tells a size to a factor of two."""
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_registered_network_is_as_exact_as_keras_and_litert(name: str, tmp_path: Path) -> None:
-    """All are compared with Keras in double precision; the sizes of their errors are alike."""
+    """Errors against Keras in double precision have the same size for all."""
     spec = _small(model_specs()[name])
     images = _photos(16, SIDE)
     model = spec.build(spec)
@@ -256,7 +256,7 @@ def _assert_own_constants(graph: Graph) -> None:
 
 
 def test_an_addition_of_single_pixels_runs_on_batches() -> None:
-    """There the converter drops the batch of one before it adds."""
+    """The converter drops the batch of one before such an addition."""
     image = keras.Input((4, 4, 3))
     x = L.Conv2D(6, 3, 4, "same")(image)
     model = keras.Model(image, L.Flatten()(L.Add()([x, L.Conv2D(6, 1)(x)])))
@@ -266,7 +266,7 @@ def test_an_addition_of_single_pixels_runs_on_batches() -> None:
 
 
 def test_a_gate_of_one_vector_for_each_image_runs_on_batches() -> None:
-    """There the converter leaves out the reshape of the vector to ``[1, 1, 1, c]``."""
+    """The converter omits the reshape of such a vector to ``[1, 1, 1, c]``."""
     image = keras.Input((4, 4, 3))
     x = L.Conv2D(4, 3)(image)
     gate = L.Reshape((1, 1, 4))(L.Dense(4, "sigmoid")(L.GlobalAveragePooling2D()(x)))

@@ -1,4 +1,4 @@
-"""Batch norms have the same numbers on every CPU: those of exact operations, in one order."""
+"""Batch norms have the same numbers on every CPU: exact operations in one order."""
 
 from __future__ import annotations
 

@@ -21,11 +21,11 @@ ROOMS: dict[str, Collection[str]] = {
     "parity": STEP_KINDS,
     "TFLite Micro": RESOLVER_METHODS,
 }
-"""Kinds that each room has a form of."""
+"""Kinds that each room supports."""
 
 
 def needs(kind: OpKind, room: str) -> bool:
-    """Whether a room must know a kind: parity compares what computes integers in both files."""
+    """Whether a room must support a kind: parity compares operators that compute in integers."""
     if room != "parity":
         return True
     row = traits_of(kind)
@@ -67,5 +67,5 @@ def test_fixed_parameters_go_with_a_fixed_result() -> None:
 
 
 def test_what_moves_integers_has_the_parameters_of_its_input() -> None:
-    """Otherwise it would round after all."""
+    """An operator with two scales would round."""
     assert [kind for kind, row in TRAITS.items() if row.moves and not row.tied] == []

@@ -1,4 +1,4 @@
-"""Operators and networks in LiteRT compute what TensorFlow does, from floats or from integers."""
+"""Operators and networks in LiteRT compute the same as TensorFlow, from floats or integers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from network.affine import IntType, QuantParams, params_from_range
-from network.run_litert import Spans, part, rounding
+from network.run_litert import Spans, network_of, rounding
 from network.run_tensorflow import constants, run, run_op
 from tests.network.graphs import activations, bottlenecks, images
 
@@ -21,7 +21,7 @@ def test_every_operator_gives_what_tensorflow_does() -> None:
     graph = bottlenecks(0)
     values = activations(graph, images(3))
     for op in graph.ops:
-        (found,) = part(graph, [op]).run(values)
+        (found,) = network_of(graph, [op]).run(values)
         np.testing.assert_allclose(found, values[op.name], rtol=1e-5, atol=1e-5)
 
 
@@ -31,7 +31,7 @@ def test_integers_go_in_and_come_out() -> None:
     params = params_of(values)
     integers = {name: params[name].quantize(value) for name, value in values.items()}
     for op in graph.ops:
-        (found,) = part(graph, [op], params=params).run(integers)
+        (found,) = network_of(graph, [op], params=params).run(integers)
         held = {n: params[n].dequantize(integers[n]) for n in op.inputs if n in params}
         (wanted,) = run_op(op, graph, constants(graph, op, held))
         steps = found.astype(int) - params[op.name].quantize(np.asarray(wanted))
@@ -43,7 +43,7 @@ def test_integers_go_in_and_come_out() -> None:
 def test_other_constants_take_the_place_of_the_graphs() -> None:
     graph = bottlenecks(0)
     op = graph.producers["scores"]
-    zeros = part(graph, [op], value=lambda name: np.zeros_like(graph.value(name)))
+    zeros = network_of(graph, [op], value=lambda name: np.zeros_like(graph.value(name)))
     (found,) = zeros.run(activations(graph, images(2)))
     assert not found.any()
 
@@ -51,7 +51,7 @@ def test_other_constants_take_the_place_of_the_graphs() -> None:
 def test_the_rest_of_a_network_starts_at_any_activations() -> None:
     graph = bottlenecks(0)
     place = [op.name for op in graph.ops].index("expand_2")  # beside the stream that skips it
-    rest = part(graph, graph.ops[place + 1 :])
+    rest = network_of(graph, graph.ops[place + 1 :])
     assert set(rest.sources) == {"expand_2", "add_1"}
     pictures = images(3)
     (scores,) = rest.run(activations(graph, pictures))

@@ -81,7 +81,7 @@ def test_a_network_made_hard_is_quantized_as_well_as_the_easy_one() -> None:
 
 
 def test_operators_in_float_fit_the_equalized_integers_around_them() -> None:
-    """The plan carries their equalized weights: the graph's own would break the stream."""
+    """The plan contains their equalized weights: those of the graph would break the stream."""
     graph = unbalanced(bottlenecks(3), 3)
     request = replace(FAST, float_ops=("project_1", "expand_2"))
     network = planned(graph, request)
@@ -125,8 +125,8 @@ def test_the_best_plan_is_rounded_on_mirrored_images_too() -> None:
     pictures = images(10)
     given = CalibrationImages(10, batched(pictures))
     best = replace(FAST, optimization=Optimization.BEST)
-    kept = settled(bottlenecks(0), given, None, best).kept
-    assert np.array_equal(kept, np.concatenate([pictures, pictures[:, :, ::-1]]))
+    rounded_on = settled(bottlenecks(0), given, None, best).images
+    assert np.array_equal(rounded_on, np.concatenate([pictures, pictures[:, :, ::-1]]))
     assert np.array_equal(with_mirrored(pictures, 12), [*pictures, *pictures[[0, 9], :, ::-1]])
     assert np.array_equal(with_mirrored(pictures, 10), pictures)
 
@@ -145,7 +145,7 @@ def test_a_source_that_can_choose_reads_no_image_but_those_looked_at() -> None:
     choosing = float_pass(bottlenecks(0), CalibrationImages(64, never, chosen), 4, 16)
     picking = float_pass(bottlenecks(0), CalibrationImages(64, batched(pictures)), 4, 16)
     assert [len(numbers) for numbers in asked] == [16]
-    assert np.array_equal(choosing.kept, picking.kept)
+    assert np.array_equal(choosing.images, picking.images)
     for name, span in choosing.spans.items():
         assert np.array_equal(span.low, picking.spans[name].low)
         assert np.array_equal(span.high, picking.spans[name].high)
@@ -276,14 +276,14 @@ def test_moments_of_shards_add_up() -> None:
         whole = moments(op, graph, pairs, 9)
         shards = moments(op, graph, pairs[:1], 9).joined(moments(op, graph, pairs[1:], 9))
         assert whole.count == shards.count
-        for name in ("own", "lost", "missed", "quantized", "exact"):
+        for name in ("input_products", "loss_products", "losses", "inputs", "float_inputs"):
             found = getattr(whole, name)
             rounding = 1e-6 * np.abs(found).max()  # products are sums of float32
             np.testing.assert_allclose(found, getattr(shards, name), atol=rounding)
 
 
 def test_moments_are_those_of_the_integers_numbers() -> None:
-    """Integers with a zero point, padded and sampled, count as the numbers they stand for."""
+    """Integers with a zero point, padded and sampled, have the moments of their real numbers."""
     graph, params = bottlenecks(0), QuantParams((0.02,), (-7,))
     rng = np.random.default_rng(2)
     for op in graph.weighted:
@@ -294,7 +294,7 @@ def test_moments_are_those_of_the_integers_numbers() -> None:
         found = moments(op, graph, [(exact, integers)], 9, params)
         wanted = moments(op, graph, [(exact, numbers)], 9)
         assert found.count == wanted.count
-        for name in ("own", "lost", "missed", "quantized", "exact"):
+        for name in ("input_products", "loss_products", "losses", "inputs", "float_inputs"):
             value = getattr(wanted, name)
             rounding = 1e-6 * np.abs(value).max()
             np.testing.assert_allclose(getattr(found, name), value, atol=rounding)
@@ -318,7 +318,7 @@ def test_moments_that_are_indefinite_leave_the_weight_as_it_is() -> None:
 
 
 def test_the_pull_is_what_least_squares_needs() -> None:
-    """With all positions, weight + pull / covariance gives the float outputs best."""
+    """With all positions, weight + pull / covariance is the least squares weight."""
     graph = bottlenecks(0)
     rng = np.random.default_rng(3)
     op = next(op for op in graph.weighted if op.name == "expand_1")

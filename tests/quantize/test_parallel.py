@@ -1,4 +1,4 @@
-"""Threads change who computes, never what comes out or in which order."""
+"""Threads change neither the results nor their order."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from foundation.threads import cores
-from quantize.equalization.pairing import _matched
+from quantize.equalization.pairing import _greedy_pairs
 from quantize.parallel import in_parallel, one_blas_thread
 
 
@@ -62,7 +62,7 @@ def test_blas_has_one_thread_inside_and_its_own_number_again_outside() -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_pairs_are_the_greedy_ones(seed: int) -> None:
-    """The sparse search finds the pairs of the plain one."""
+    """The sparse search finds the same pairs as the full one."""
     shares = np.random.default_rng(seed).random((12, 40)).astype(np.float32) ** 3
     free = list(np.argsort(-np.square(shares).sum(axis=1), kind="stable"))
     wanted = []
@@ -74,4 +74,4 @@ def test_pairs_are_the_greedy_ones(seed: int) -> None:
         partner = sorted(free)[int(np.argmin(costs))]
         free.remove(partner)
         wanted += [first, partner]
-    assert _matched(shares).tolist() == wanted
+    assert _greedy_pairs(shares).tolist() == wanted

@@ -1,4 +1,4 @@
-"""Plan files that are damaged, edited or hostile: one sentence, and nothing runs."""
+"""Damaged, edited and hostile plan files: refused in one sentence, before anything runs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def plan() -> QuantizationPlan:
 
 
 def edited(folder: Path, edit: Edit) -> Path:
-    """The stored plan with another header."""
+    """Stored plan with another header."""
     path = folder / "edited.plan"
     plan().save(path)
     with np.load(path) as archive:
@@ -45,7 +45,7 @@ def edited(folder: Path, edit: Edit) -> Path:
 
 
 def _scaled(header: dict[str, Any], table: str, name: str, scale: Any) -> dict[str, Any]:
-    """A header in which all scales of one tensor are another."""
+    """Header in which all scales of one tensor have another value."""
     params = header[table][name]
     changed = params | {"scale": [scale] * len(params["scale"])}
     return header | {table: header[table] | {name: changed}}

@@ -1,4 +1,4 @@
-"""Operators in int16x8: which activations become int16, with which scales, and what is refused."""
+"""Operators in int16x8: the activations that become int16, their scales, and refusals."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from quantize.engine import make_plan
 from quantize.plans.diff import differences
 from quantize.plans.plan import PlannedNetwork, QuantizationPlan
 from quantize.plans.simulate import simulated
-from quantize.plans.widening import can_be_wide, wide_params, wide_share, widened
+from quantize.plans.widening import can_be_wide, wide_params, widened
 from quantize.recipes import Optimization, PlanSettings
 from quantize.sensitivity.mixed_precision import Noise, growing
 from tests.network.graphs import Builder, calibration, images, planned, sqnr_db
@@ -41,7 +41,6 @@ def test_an_activation_is_int16_where_all_around_it_is_wide() -> None:
     wide = widened(planned(), everything)
     assert types(wide) == set(planned().plan.activations) - {"image", "scores"}
     assert wide.plan.settings.wide_ops == everything
-    assert wide_share(wide.plan.activations) == 12 / 14
 
 
 @settings(max_examples=50, deadline=None)

@@ -101,7 +101,7 @@ def plan(graph: Graph) -> QuantizationPlan:
 
 @pytest.fixture(scope="module")
 def rough(plan: QuantizationPlan) -> QuantizationPlan:
-    """The plan with integers that are up to four steps off, as bad rounding would leave them."""
+    """Plan whose integers are up to four steps off, as after bad rounding."""
     rng = np.random.default_rng(3)
     constants = dict(plan.constants)
     for name in ("w1", "w2", "w3"):
@@ -113,7 +113,7 @@ def rough(plan: QuantizationPlan) -> QuantizationPlan:
 
 @pytest.fixture(scope="module")
 def better(graph: Graph, rough: QuantizationPlan) -> tuple[QuantizationPlan, list[int]]:
-    """The rough plan trained, and what was told of the progress."""
+    """The rough plan after training, and the reported progress."""
     told: list[int] = []
     return trained_plan(graph, rough, images(), SHORT, told.append), told
 
@@ -162,11 +162,11 @@ def test_pairs_of_trained_weights_still_cannot_saturate(
         assert pair_reach(rows, neighbours(integers.shape)).max() <= 128
 
 
-def test_sums_over_the_limit_are_taken_back_and_others_kept() -> None:
-    safe = np.array([[60.0, 60.0, 10.0, -20.0]])
+def test_weights_of_saturating_pairs_return_to_the_plan_and_others_do_not() -> None:
+    planned = np.array([[60.0, 60.0, 10.0, -20.0]])
     trained = np.array([[70.0, 62.0, 11.0, -21.0]])
-    held = qat._held_to_sums(trained, safe, (1, 1, 1, 4))
-    assert held.tolist() == [[60.0, 60.0, 11.0, -21.0]]
+    integers = qat._without_saturation(trained, planned, (1, 1, 1, 4))
+    assert integers.tolist() == [[60.0, 60.0, 11.0, -21.0]]
 
 
 def test_a_plan_that_cannot_be_bettered_stays_with_a_note(
@@ -249,7 +249,7 @@ def test_weights_pass_through_tf_keras_both_ways_unchanged(
 
 
 def _child(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, source: str) -> None:
-    """Put another program in the place of the training."""
+    """Replace the training by another program."""
     room = tmp_path / "quantize" / "qat"
     room.mkdir(parents=True)
     (room.parent / "__init__.py").touch()
@@ -263,7 +263,7 @@ def _child(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, source: str) -> None
     [
         ("raise SystemExit('no room on the left')", "exit code 1 (no room on the left)"),
         ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "ended by signal 9"),
-        ("raise SystemExit(3)", "exit code 3 (nothing said)"),
+        ("raise SystemExit(3)", "exit code 3 (no message)"),
     ],
 )
 def test_a_child_that_fails_is_one_sentence_and_leaves_nothing(

@@ -69,7 +69,7 @@ def test_each_pixel_value_is_an_integer_of_its_own(mean: float, std: float) -> N
 
 
 def test_values_between_two_integers_are_not_left_to_the_rounding_of_ties() -> None:
-    """With a mean of 127.5 every pixel lies half-way; all of them must go one way."""
+    """With a mean of 127.5 every pixel is a tie; all must be rounded in the same direction."""
     params = input_params(Range(-9, 9), contract(127.5, 127.5))
     exact = (np.arange(256) - 127.5) / 127.5
     steps = exact / params.scale[0]

@@ -1,4 +1,4 @@
-"""Observed ranges: shards merge to what one pass gives."""
+"""Observed ranges: states of shards merge to that of one pass."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from foundation.errors import InvalidInputError
-from quantize.ranges.observe import joined, observe, observed_names
+from quantize.ranges.observe import observe, observed_names
 from quantize.ranges.observers import load_states, save_states
 from quantize.recipes import RangeMethod
 from tests.network.graphs import bottlenecks, images
@@ -24,8 +24,9 @@ def test_shards_give_what_one_pass_gives(tmp_path) -> None:
     save_states(
         tmp_path / "rest.npz", observe(graph, [pictures[16:], pictures[8:16]], None).values()
     )
-    shards = joined(load_states(tmp_path / "rest.npz"), load_states(tmp_path / "first.npz"))
-    assert whole.keys() == shards.keys()
+    rest, first = (load_states(tmp_path / name) for name in ("rest.npz", "first.npz"))
+    assert whole.keys() == rest.keys() == first.keys()
+    shards = {name: state.merged(first[name]) for name, state in rest.items()}
     for name, state in whole.items():
         other = shards[name]
         assert state.images == other.images == 24

@@ -1,4 +1,4 @@
-"""Second-order rounding: bounds, pairs, and never far from a minimum."""
+"""Second-order rounding: bounds, pairs, and the distance from a minimum."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_neighbours_of_one_sign_stay_within_the_limit(seed: int, inputs: int, sh
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 10**6), st.integers(2, 16), st.booleans())
 def test_no_single_step_makes_it_better(seed: int, inputs: int, apart: bool) -> None:
-    """Coordinate descent ends where each integer is the best beside the others."""
+    """Coordinate descent ends where each integer is the best for the values of the others."""
     found = layer(seed, inputs, apart=apart)
     scale = scales(found)
     integers = rounded(found, scale, sweeps=100)

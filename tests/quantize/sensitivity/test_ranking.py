@@ -1,4 +1,4 @@
-"""One thing quantized at a time, against the whole network run anew."""
+"""Sensitivity of single layers, against a run of the whole changed network."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from quantize.engine import make_plan, settled
 from quantize.plans.plan import PlannedNetwork
 from quantize.plans.simulate import float_share, simulated
 from quantize.recipes import Optimization, PlanSettings
+from quantize.sensitivity.changes import solved_alone
 from quantize.sensitivity.mixed_precision import Noise, growing
-from quantize.sensitivity.ranking import INPUT_KIND, LabelledImages, sensitivity, solved_alone
+from quantize.sensitivity.ranking import INPUT_KIND, LabelledImages, sensitivity
 from tests.network.graphs import Builder, bottlenecks, calibration, images, sliced, sqnr_db
 
 REQUEST = PlanSettings(optimization=Optimization.FAST)
@@ -78,7 +79,7 @@ def test_drop_is_counted_against_the_labels() -> None:
 
 
 def test_a_bad_layer_comes_first_and_goes_to_float_first() -> None:
-    """One weight that meets next to nothing takes the scale of the layer that holds it."""
+    """One large weight, whose input is always 0, makes the scale of its layer too coarse."""
     graph = bottlenecks(6)
     weight = graph.value("project_2.weight").copy()
     weight[:, :, :, 0] = 300.0

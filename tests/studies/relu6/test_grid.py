@@ -1,4 +1,4 @@
-"""The arithmetic of grids and of what they lose."""
+"""Arithmetic of grids and of their losses."""
 
 from __future__ import annotations
 

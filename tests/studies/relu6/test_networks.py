@@ -1,4 +1,4 @@
-"""Networks of the study: what is shipped, and what is done to their graphs."""
+"""Networks of the study: shipped checkpoints, and changes of their graphs."""
 
 from __future__ import annotations
 

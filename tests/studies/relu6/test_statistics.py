@@ -1,4 +1,4 @@
-"""Intervals over seeds and images, and what is made of answers."""
+"""Intervals over seeds and images, and the figures computed from answers."""
 
 from __future__ import annotations
 

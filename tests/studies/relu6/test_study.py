@@ -1,4 +1,4 @@
-"""The whole study on a tiny setting, and the texts that its results are turned into."""
+"""The whole study in a tiny setting, and the texts made from its results."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_changed_figure_changes_the_text(tmp_path: Path, file: str) -> None:
 
 
 def test_words_follow_the_figures(results: Results) -> None:
-    """Whoever loses more is said to lose more: turned round, every sentence turns."""
+    """With all figures reversed, every sentence about a difference is reversed."""
     turned = replace(
         results,
         contrasts=tuple(
@@ -96,7 +96,7 @@ def test_parts_that_do_not_exist_are_refused() -> None:
 
 @pytest.mark.slow
 def test_the_whole_study_on_few_images(tmp_path: Path) -> None:
-    """Two networks, an ablation and 60 images; a second run measures nothing again."""
+    """Two networks, an ablation and 60 images; a second run repeats no measurement."""
     plan = study.Plan(
         networks=(
             Variant(Kind(), 2),

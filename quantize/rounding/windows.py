@@ -1,0 +1,138 @@
+"""Windows of an image: what each sampled position of an operator's output reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from network.affine import QuantParams
+from network.graph import Graph, Op
+from network.operators import OpKind
+
+_PADDING = ("SAME", "VALID")
+
+
+def positions_per_image(op: Op, graph: Graph, positions: int) -> int:
+    """Number of sampled positions of one image's output, for at most ``positions``."""
+    step = _grid_step(op, graph, positions)
+    _, *extent, _ = (1, 1, *graph.tensors[op.name].shape)[-4:]
+    return int(np.prod([-(-side // step) for side in extent]))
+
+
+def _grid_step(op: Op, graph: Graph, positions: int) -> int:
+    """Rows, and columns, from one sampled position of the output to the next."""
+    if op.kind == OpKind.DENSE:
+        return 1
+    _, rows, columns, _ = graph.tensors[op.name].shape
+    step = 1
+    while -(-rows // step) * -(-columns // step) > positions:
+        step += 1
+    return step
+
+
+def windows(
+    op: Op, graph: Graph, image: Any, positions: int, params: QuantParams | None = None
+) -> np.ndarray:
+    """What each sampled position of an operator's output reads.
+
+    For the output position (r, c), the kernel's place (i, j) and the input channel k:
+
+        windows[(image, r, c), (i, j, k)] = image[r stride + i dilation - before,
+                                                  c stride + j dilation - before, k]
+
+    Args:
+        op: weighted operator.
+        graph: graph that it belongs to.
+        image: batch of the operator's input, ``[images, rows, columns, channels]``.
+        positions: largest number of one image's positions.
+        params: parameters of the image's integers; None where it holds float numbers.
+
+    Returns:
+        The numbers in float32, ``[positions, inputs]``; for depthwise ``[channels, height * width,
+        positions]``. Outside the image stands 0.
+    """
+    weight = graph.weight(op)
+    values = np.asarray(image)
+    if op.kind == OpKind.DENSE:
+        values = values if params is None else params.dequantize(values)
+        return values.reshape(-1, weight.shape[-1]).astype(np.float32)
+    lines = _lines(op, graph, values.shape[1:3], _grid_step(op, graph, positions))
+    zero = 0 if params is None else params.zero_point[0]
+    values = _read_lines(values, lines, zero)  # [images, rows read, columns read, channels]
+    values = values if params is None else params.dequantize(values)
+    # Along each axis, kernel place i reads the lines i * dilation + stride * output: a strided
+    # slice of a view that is as long as all outputs span.
+    spans = [(line.count - 1) * line.stride + 1 for line in lines]
+    places = tuple(slice(None, None, line.dilation) for line in lines)
+    outputs = tuple(slice(None, None, line.stride) for line in lines)
+    height, width = (line.size for line in lines)
+    view = np.lib.stride_tricks.sliding_window_view
+    if op.kind == OpKind.DEPTHWISE_CONV:
+        # Each channel's image in one piece first: windows are then copied in longer runs.
+        values = np.ascontiguousarray(values.transpose(3, 0, 1, 2), np.float32)
+        shifted = view(values, spans, (2, 3))  # [channels, images, starts, starts, span, span]
+        read = shifted[:, :, *places, *outputs][:, :, :height, :width]
+        read = read.transpose(0, 2, 3, 1, 4, 5)  # [channels, height, width, images, rows, columns]
+        return np.ascontiguousarray(read).reshape(len(values), height * width, -1)
+    shifted = view(values, spans, (1, 2))  # [images, starts, starts, channels, span, span]
+    read = shifted[:, *places, :, *outputs][:, :height, :width]
+    read = read.transpose(0, 4, 5, 1, 2, 3)  # [images, rows, columns, height, width, channels]
+    inputs = height * width * values.shape[-1]
+    return np.ascontiguousarray(read, np.float32).reshape(-1, inputs)
+
+
+@dataclass(frozen=True)
+class _Line:
+    """Rows, or columns, of an image that the windows of sampled outputs read.
+
+    Attributes:
+        read: their numbers, in order; those outside the image are padding.
+        count: number of sampled outputs.
+        size: size of the kernel.
+        stride: lines of ``read`` from one window to the next.
+        dilation: lines of ``read`` from one place of the kernel to the next.
+    """
+
+    read: np.ndarray
+    count: int
+    size: int
+    stride: int
+    dilation: int
+
+
+def _lines(op: Op, graph: Graph, sides: tuple[int, ...], step: int) -> tuple[_Line, ...]:
+    """Rows and columns that are read; a coarser grid starts at the same output."""
+    lines = []
+    outputs = graph.tensors[op.name].shape[1:3]
+    sizes = graph.weight(op).shape[1:3]
+    for axis, side, count, size in zip("HW", sides, outputs, sizes, strict=True):
+        stride = int(op.options[f"stride{axis}"])
+        dilation = int(op.options[f"dilation{axis}Factor"])
+        reach = (size - 1) * dilation + 1
+        before = 0
+        if _PADDING[int(op.options["padding"])] == "SAME":
+            before = max((count - 1) * stride + reach - side, 0) // 2
+        sampled, distance = -(-count // step), stride * step
+        if distance >= reach:  # windows that do not meet: nothing between them is read
+            starts = np.arange(sampled) * distance
+            read = np.add.outer(starts, np.arange(size) * dilation).ravel()
+            lines.append(_Line(read - before, sampled, size, size, 1))
+        else:
+            read = np.arange((sampled - 1) * distance + reach) - before
+            lines.append(_Line(read, sampled, size, distance, dilation))
+    return tuple(lines)
+
+
+def _read_lines(values: np.ndarray, lines: tuple[_Line, ...], zero: int) -> np.ndarray:
+    """The rows and columns of ``[images, rows, columns, channels]`` that are read, in order."""
+    read = [line.read for line in lines]
+    sides = values.shape[1:3]
+    if all(np.array_equal(r, np.arange(n)) for r, n in zip(read, sides, strict=True)):
+        return values
+    inside = [np.clip(r, 0, n - 1) for r, n in zip(read, sides, strict=True)]
+    result = values[:, inside[0][:, None], inside[1]]  # [images, rows read, columns read, channels]
+    result[:, inside[0] != read[0]] = zero
+    result[:, :, inside[1] != read[1]] = zero
+    return np.asarray(result)
