@@ -151,14 +151,14 @@ def settle(folder: Path) -> tuple[Path, ...]:
     if not os.path.isdir(folder):  # noqa: PTH112 - Path.is_dir raises on odd names
         return ()
     try:
-        kept: tuple[Path, ...] = ()
+        renamed: tuple[Path, ...] = ()
         if os.path.lexists(folder / PENDING):
             with exclusive(folder), uninterrupted():
-                kept = _finish(folder)
+                renamed = _finish(folder)
         clear_leftovers(folder)
     except OSError as error:
         raise unwritable(folder, error) from error
-    return kept
+    return renamed
 
 
 def require_free(path: Path) -> None:
@@ -187,13 +187,13 @@ def _finish(folder: Path) -> tuple[Path, ...]:
     if not os.path.lexists(pending):
         return ()
     files, removed = _journal(pending)
-    kept = []
+    renamed = []
     for name, (_, replaced) in files.items():
         staged, path = pending / _FILES / name, folder / name
         if os.path.lexists(staged):
             if os.path.lexists(path) and not (path.is_file() and sha256_of(path) in replaced):
-                kept.append(_kept_name(path))
-                path.rename(kept[-1])
+                renamed.append(_kept_name(path))
+                path.rename(renamed[-1])
             staged.replace(path)
     for name, digest in removed.items():
         path = folder / name
@@ -203,7 +203,7 @@ def _finish(folder: Path) -> tuple[Path, ...]:
     done = folder / f"{PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
     pending.rename(done)
     shutil.rmtree(done, ignore_errors=True)
-    return tuple(kept)
+    return tuple(renamed)
 
 
 def _journal(pending: Path) -> tuple[dict[str, tuple[str, frozenset[str]]], dict[str, str]]:

@@ -1,4 +1,4 @@
-"""The number of threads: bounded by the machine, since runtimes hang or crash on more."""
+"""Number of threads: bounded by the cores, since runtimes hang or crash with more."""
 
 from __future__ import annotations
 
