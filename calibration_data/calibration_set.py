@@ -44,7 +44,7 @@ class CalibrationSet:
         refuse_role(self.dataset)
         if len(np.unique(self.dataset.labels)) < 2:
             raise InvalidInputError(
-                "calibration images are of at least two classes",
+                "calibration images belong to at least two classes",
                 received=f"{len(self.dataset)} images of one class in {self.dataset.name}",
                 remedy="give representative images of all classes",
             )

@@ -32,8 +32,8 @@ def require_threads(threads: int) -> int:
     most = cores()
     if not 1 <= threads <= most:
         raise InvalidInputError(
-            f"a session has from one thread to as many as there are cores here, {most}",
+            f"a session has from 1 to {most} threads, the number of available cores",
             received=f"--threads {threads}",
-            remedy="give a number in between",
+            remedy="give a number in that range",
         )
     return threads

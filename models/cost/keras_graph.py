@@ -187,7 +187,7 @@ def _kernel(layer: Any, kind: str) -> Shape:
         raise _no_graph(layer.name)
     if getattr(layer, "weights", ()) and kind not in _WITHOUT_PRODUCTS:
         raise UnsupportedError(
-            "multiply-adds are counted of convolutions and dense layers",
+            "multiply-adds are counted for convolutions and dense layers",
             received=f"{layer.name}, a {kind} with weights",
             remedy="build the model of these, or count the part without that layer",
         )

@@ -102,7 +102,7 @@ def _config_of(archive: h5py.File) -> bytes | str | None:
     if not isinstance(stored, bytes | str):
         raise ValueError("a model_config that is no text")
     if len(stored) > MOST_CONFIG:
-        raise ValueError(f"a model_config of {len(stored):,} letters")
+        raise ValueError(f"a model_config of {len(stored):,} characters")
     return stored
 
 
