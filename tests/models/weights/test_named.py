@@ -1,4 +1,4 @@
-"""Where weights come from: a seed, a file, Keras's download; and what is refused."""
+"""Sources of weights: a seed, a file, Keras's download; and refused ones."""
 
 from __future__ import annotations
 
