@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from evaluation.parity.integer_steps import Step, StepKind, as_int8, centred
-from export.onnx.graph import Graph, Node, from_model
+from export.onnx.graph import Node, OnnxGraph, from_model
 from export.onnx.inspect import COMPLETE, load, require_inside
 from foundation.errors import UnsupportedError
 from foundation.foreign import reading
@@ -51,7 +51,7 @@ def onnx_steps(path: Path) -> tuple[Step, ...]:
         return _steps(from_model(model), path)
 
 
-def _steps(graph: Graph, path: Path) -> tuple[Step, ...]:
+def _steps(graph: OnnxGraph, path: Path) -> tuple[Step, ...]:
     if not any(node.op_type == "QuantizeLinear" for node in graph.nodes):
         raise UnsupportedError(
             "parity is that of int8 files in QDQ form",
@@ -64,7 +64,7 @@ def _steps(graph: Graph, path: Path) -> tuple[Step, ...]:
 
 @dataclass(frozen=True)
 class _Reading:
-    graph: Graph = field(repr=False)
+    graph: OnnxGraph = field(repr=False)
 
     @cached_property
     def producers(self) -> dict[str, Node]:

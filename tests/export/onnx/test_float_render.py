@@ -11,12 +11,11 @@ import pytest
 
 from calibration_data.preprocessing import Crop, Preprocessing
 from export.onnx.float_render import render_float
-from export.onnx.graph import Graph, to_model
-from export.onnx.operators import deals
+from export.onnx.graph import OnnxGraph, is_shuffle_transpose, to_model
 from export.onnx.runtime import run_model
 from foundation.errors import UnsupportedError
 from network.from_keras import from_keras
-from network.graph import Graph as Canonical
+from network.graph import Graph
 from network.operators import Fused, OpKind
 from network.run_tensorflow import run
 from quantize.recipes import Layout
@@ -30,16 +29,16 @@ def builder(seed: int = 0) -> Builder:
     return Builder(np.random.default_rng(seed))
 
 
-def scored(b: Builder, last: str) -> Canonical:
+def scored(b: Builder, last: str) -> Graph:
     b.dense("scores", b.mean("pool", last), 4)
     return b.graph()
 
 
-def kinds(graph: Graph) -> list[str]:
+def kinds(graph: OnnxGraph) -> list[str]:
     return [node.op_type for node in graph.nodes]
 
 
-def assert_alike(graph: Canonical, layout: Layout = Layout.NCHW) -> Graph:
+def assert_alike(graph: Graph, layout: Layout = Layout.NCHW) -> OnnxGraph:
     """Render, and compare with the canonical graph on TensorFlow, more than one image at once."""
     pictures = images(3, seed=5)
     written = render_float(graph, layout)
@@ -113,7 +112,7 @@ def test_a_channel_shuffle_needs_no_other_layout(groups: int, layout: Layout) ->
     b = builder()
     written = assert_alike(scored(b, b.conv("next", shuffled(b, groups), 5, kernel=3)), layout)
     transposes = [node for node in written.nodes if node.op_type == "Transpose"]
-    assert sum(map(deals, transposes)) == 1
+    assert sum(map(is_shuffle_transpose, transposes)) == 1
     assert len(transposes) == 1 + (layout is Layout.NHWC)
 
 
