@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from calibration_data.preprocessing import Preprocessing
 from evaluation.proofs.proof import ProofRequest, run_worker
-from evaluation.sessions.tensor_io import Quantization
 from foundation.foreign import reading
 from foundation.scratch import scratch_folder
 from network.tflite.reader import read_flat_model
@@ -57,7 +56,10 @@ def tflite_inputs(path: Path, pixels: np.ndarray, contract: Preprocessing) -> np
     images = contract.normalize(pixels)
     if not tensor.scale:
         return images
-    return Quantization(tensor.scale[0], tensor.zero_point[0], tensor.dtype).quantize(images)
+    from network.affine import IntType, QuantParams
+
+    params = QuantParams(tensor.scale[:1], tensor.zero_point[:1], IntType(tensor.dtype))
+    return params.quantize(images)
 
 
 def run_file(

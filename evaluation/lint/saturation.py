@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from evaluation.child.policy import OURS, Isolation
 from evaluation.child.session import look_inside
-from evaluation.sessions.tensor_io import ImageInput, Quantization
+from evaluation.sessions.tensor_io import ImageInput
 from foundation.errors import InvalidInputError
 from network.inspection import Inspection, TensorInfo
 
@@ -116,6 +116,8 @@ def _litert(
 ) -> Iterator[list[np.ndarray]]:
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
+    from network.affine import IntType, QuantParams
+
     interpreter: Any = Interpreter(
         str(path),
         experimental_op_resolver_type=OpResolverType.BUILTIN_REF,
@@ -129,8 +131,8 @@ def _litert(
     for number in range(len(tensors)):
         value = image.arranged(tensors[number : number + 1])
         if len(scales):
-            dtype = details["dtype"].__name__
-            value = Quantization(float(scales[0]), int(zeros[0]), dtype).quantize(value)
+            dtype = IntType(details["dtype"].__name__)
+            value = QuantParams((float(scales[0]),), (int(zeros[0]),), dtype).quantize(value)
         interpreter.set_tensor(details["index"], value)
         interpreter.invoke()
         yield [interpreter.get_tensor(indices[r.name]) for r in wanted]

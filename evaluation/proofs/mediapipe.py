@@ -14,7 +14,6 @@ from evaluation.proofs.proof import (
     not_run,
     run_worker,
 )
-from evaluation.sessions.tensor_io import Quantization
 from export.bundles.android import ROLES
 from export.bundles.labels import LABELS
 from export.bundles.target import VECTORS, read_vectors
@@ -82,8 +81,10 @@ def _real(outputs: np.ndarray, model: Path) -> np.ndarray:
     scores = main.tensors[main.outputs[0]]
     if not scores.scale:
         return outputs
-    quantization = Quantization(scores.scale[0], scores.zero_point[0], scores.dtype)
-    return quantization.dequantize(outputs)
+    from network.affine import IntType, QuantParams
+
+    params = QuantParams(scores.scale[:1], scores.zero_point[:1], IntType(scores.dtype))
+    return params.dequantize(outputs)
 
 
 PROOFS = (Proof("mediapipe", _RUNTIME, run),)

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evaluation.session import Runtime, RuntimeInfo
-from evaluation.sessions.tensor_io import ImageInput, Quantization, joined_scores, require_one
+from evaluation.sessions.tensor_io import ImageInput, joined_scores, require_one
 from foundation.errors import InvalidInputError
 from foundation.foreign import DAMAGE, require_regular
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from network.affine import QuantParams
 
 _LOADABLE = "a .tflite file is one that LiteRT can load and run"
 _REMEDY = "export the file again"
@@ -62,8 +64,8 @@ class LiteRTSession:
         self._images = _image_input(inputs[0], path.name)
         self.batch = self._images.batch or 1
         self._allocate()
-        self._quantization = _quantization(inputs[0], path.name)
-        self._dequantization = _quantization(outputs[0], path.name)
+        self._input_params = _params(inputs[0], path.name)
+        self._output_params = _params(outputs[0], path.name)
         self.info = RuntimeInfo(
             kernels.runtime, version("ai-edge-litert"), self._kernels_used(kernels), threads
         )
@@ -90,8 +92,8 @@ class LiteRTSession:
             raise _unreadable(self._source, error) from error
 
     def _place(self, images: np.ndarray) -> None:
-        if self._quantization is not None:
-            images = self._quantization.quantize(images)
+        if self._input_params is not None:
+            images = self._input_params.quantize(images)
         self._interpreter.set_tensor(self._input, images)
 
     def _invoke(self) -> None:
@@ -102,7 +104,7 @@ class LiteRTSession:
 
     def _read(self) -> np.ndarray:
         result: np.ndarray = self._interpreter.get_tensor(self._output)
-        return result if self._dequantization is None else self._dequantization.dequantize(result)
+        return result if self._output_params is None else self._output_params.dequantize(result)
 
     def _kernels_used(self, kernels: _Kernels) -> str:
         """Name the kernels that run: XNNPACK leaves what it does not know (all of int16x8)."""
@@ -147,8 +149,11 @@ def _image_input(details: dict[str, Any], source: str) -> ImageInput:
     return ImageInput(image.height, image.width, image.layout, image.batch or 1)
 
 
-def _quantization(details: dict[str, Any], source: str) -> Quantization | None:
+def _params(details: dict[str, Any], source: str) -> QuantParams | None:
+    """Scale and zero point of an input or output; None in float32."""
     import numpy as np
+
+    from network.affine import IntType, QuantParams
 
     dtype = np.dtype(details["dtype"])
     if dtype == np.float32:
@@ -161,7 +166,7 @@ def _quantization(details: dict[str, Any], source: str) -> Quantization | None:
             received=f"{source} with {dtype.name} and {len(scales)} scales in {details['name']}",
             remedy="export the file again with --io float32, int8 or uint8",
         )
-    return Quantization(float(scales[0]), int(zero_points[0]), dtype.name)
+    return QuantParams((float(scales[0]),), (int(zero_points[0]),), IntType(dtype.name))
 
 
 def _open(kernels: _Kernels, path: Path, threads: int) -> LiteRTSession:

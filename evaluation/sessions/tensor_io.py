@@ -1,4 +1,4 @@
-"""What the runtimes share: the image input of a file, and its scales and zero points."""
+"""Image inputs and class scores of a file, as every runtime handles them."""
 
 from __future__ import annotations
 
@@ -11,58 +11,6 @@ from quantize.recipes import Layout
 
 if TYPE_CHECKING:
     import numpy as np
-
-
-@dataclass(frozen=True)
-class Quantization:
-    """An affine map between real values and integers: ``real = scale * (integer - zero_point)``.
-
-    Source: LiteRT 8-bit quantization specification,
-    https://ai.google.dev/edge/litert/models/quantization_spec.
-
-    Attributes:
-        scale: step between two integers, above zero.
-        zero_point: integer that stands for 0.
-        dtype: NumPy's name of the integer type.
-    """
-
-    scale: float
-    zero_point: int
-    dtype: str
-
-    def quantize(self, values: np.ndarray) -> np.ndarray:
-        """``clamp(round(values / scale) + zero_point)``, ties away from zero as LiteRT's QUANTIZE.
-
-        Args:
-            values: float32, any shape, finite.
-
-        Returns:
-            ``dtype``, same shape.
-        """
-        import numpy as np
-
-        limits = np.iinfo(self.dtype)
-        steps = (values / np.float32(self.scale)).astype(
-            np.float64
-        )  # single, as the kernels divide
-        rounded = np.trunc(steps + np.copysign(0.5, steps)) + self.zero_point
-        result: np.ndarray = np.clip(rounded, limits.min, limits.max).astype(self.dtype)
-        return result
-
-    def dequantize(self, integers: np.ndarray) -> np.ndarray:
-        """``scale * (integers - zero_point)``.
-
-        Args:
-            integers: any integer type and shape.
-
-        Returns:
-            float32, same shape.
-        """
-        import numpy as np
-
-        steps = (integers.astype(np.int32) - self.zero_point).astype(np.float32)
-        result: np.ndarray = np.float32(self.scale) * steps
-        return result
 
 
 @dataclass(frozen=True)

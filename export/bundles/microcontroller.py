@@ -35,19 +35,18 @@ def model_file(folder: Path) -> Path:
 
 
 def pixel_table(contract: Preprocessing, ends: c.Ends) -> np.ndarray:
-    """int8 input of each pixel value: ``[3, 256]``, by channel of the tensor.
+    """int8 input for each pixel value, ``[3, 256]``, by channel of the tensor.
 
-    The contract in float32, then ``clamp(round(x / scale) + zero_point)`` with ties away from
-    zero: what our sessions do to an image.
+    The contract in float32, then the arithmetic of QUANTIZE, as our sessions treat an image. The
+    C++ code only looks values up in the table, so it has no rounding of its own.
     """
     import numpy as np
 
-    pixels = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
-    real = contract.normalize(pixels)
-    steps = (real / np.float32(ends.input_scale)).astype(np.float64)
-    rounded = np.trunc(steps + np.copysign(0.5, steps)) + ends.input_zero_point
-    table: np.ndarray = np.clip(rounded, -128, 127).astype(np.int8).T
-    return table
+    from network.affine import QuantParams
+
+    pixels = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)  # [256, 3]
+    params = QuantParams((ends.input_scale,), (ends.input_zero_point,))
+    return params.quantize(contract.normalize(pixels)).T
 
 
 def ends_of(graph: Subgraph) -> c.Ends:
