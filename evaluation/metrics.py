@@ -248,7 +248,7 @@ class Metrics:
 
     @property
     def sqnr_db(self) -> float | None:
-        """Signal to quantization noise in dB, infinite for equal outputs; None without reference."""
+        """Signal to quantization noise in dB, infinity if all is equal; None without reference."""
         return self.values.get("sqnr_db")
 
     @property

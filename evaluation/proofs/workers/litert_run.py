@@ -1,4 +1,4 @@
-"""Runs in an interpreter that has ai-edge-litert, such as an aarch64 one under qemu-user."""
+"""Script for an interpreter with ai-edge-litert, such as an aarch64 one under qemu-user."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def main() -> None:
 
 
 def run(request: dict[str, Any]) -> dict[str, Any]:
-    """Outputs of every vector, in the file's own type, written as they are to ``outputs``."""
+    """Run every vector, and write the outputs in the file's type to ``outputs``."""
     import numpy as np
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 

@@ -1,4 +1,4 @@
-"""Runs in an interpreter that has mediapipe: its ImageClassifier task on raw pixels."""
+"""Script for an interpreter with mediapipe: the ImageClassifier task on raw pixels."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def main() -> None:
 
 
 def classify(request: dict[str, Any]) -> dict[str, Any]:
-    """Scores by label of each image, best first."""
+    """Index, label and score of each class for each image, best first."""
     import mediapipe
     import numpy as np
     from mediapipe.tasks.python import BaseOptions, vision

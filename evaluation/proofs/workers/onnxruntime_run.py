@@ -1,4 +1,4 @@
-"""Runs in an interpreter that has onnxruntime: float32 vectors through an .onnx or .ort."""
+"""Script for an interpreter with onnxruntime: float32 vectors through an .onnx or .ort."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ def main() -> None:
 
 
 def own_errors(onnxruntime: Any) -> tuple[type[Exception], ...]:
-    """The exceptions of ONNX Runtime, which derive from ``Exception`` alone."""
+    """Exceptions of ONNX Runtime, whose only base is ``Exception``."""
     state = vars(onnxruntime.capi.onnxruntime_pybind11_state)
     kinds = (kind for kind in state.values() if isinstance(kind, type))
     return tuple(kind for kind in kinds if issubclass(kind, Exception))
 
 
 def run(request: dict[str, Any], onnxruntime: Any) -> dict[str, Any]:
-    """Scores of every vector, float32, written as they are to ``outputs``."""
+    """Run every vector, and write the float32 scores to ``outputs``."""
     import numpy as np
 
     onnxruntime.disable_telemetry_events()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    # From bytes: the file has no folder in which it could look for others.
+    # From bytes, so that the file cannot refer to others in its folder.
     content = Path(request["model"]).read_bytes()
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
