@@ -107,7 +107,7 @@ def _write_model(model: onnx.ModelProto, request: ExportRequest, path: Path) -> 
 
 
 def _saturation(recipe: Recipe) -> str:
-    """How the file fares on x86 cores with AVX2 and without VNNI; empty for float files."""
+    """Note on saturation on x86 cores with AVX2 and without VNNI; empty for float files."""
     if recipe.precision is Precision.INT8 and recipe.settings.weight_range is WeightRange.FULL:
         return SATURATION_NOTE
     return SATURATION_SAFE if recipe.precision in (Precision.INT8, Precision.DYNAMIC) else ""

@@ -12,15 +12,15 @@ from typing import Any
 
 def main() -> None:
     """``python litert_run.py REQUEST REPLY``."""
-    asked, answered = Path(sys.argv[1]), Path(sys.argv[2])
-    request = json.loads(asked.read_text(encoding="utf-8"))
+    request_file, reply_file = Path(sys.argv[1]), Path(sys.argv[2])
+    request = json.loads(request_file.read_text(encoding="utf-8"))
     try:
         reply = run(request)
     except ImportError as error:
         reply = {"missing": error.name or str(error)}
     except (RuntimeError, ValueError) as error:
         reply = {"error": " ".join(str(error).split())}
-    answered.write_text(json.dumps(reply), encoding="utf-8")
+    reply_file.write_text(json.dumps(reply), encoding="utf-8")
 
 
 def run(request: dict[str, Any]) -> dict[str, Any]:

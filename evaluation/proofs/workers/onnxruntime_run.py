@@ -12,8 +12,8 @@ from typing import Any
 
 def main() -> None:
     """``python onnxruntime_run.py REQUEST REPLY``."""
-    asked, answered = Path(sys.argv[1]), Path(sys.argv[2])
-    request = json.loads(asked.read_text(encoding="utf-8"))
+    request_file, reply_file = Path(sys.argv[1]), Path(sys.argv[2])
+    request = json.loads(request_file.read_text(encoding="utf-8"))
     try:
         import onnxruntime
     except ImportError as error:
@@ -24,7 +24,7 @@ def main() -> None:
             reply = run(request, onnxruntime)
         except refusals as error:
             reply = {"error": " ".join(str(error).split())}
-    answered.write_text(json.dumps(reply), encoding="utf-8")
+    reply_file.write_text(json.dumps(reply), encoding="utf-8")
 
 
 def own_errors(onnxruntime: Any) -> tuple[type[Exception], ...]:

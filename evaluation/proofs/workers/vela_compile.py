@@ -21,8 +21,8 @@ _KIB = 1024
 
 def main() -> None:
     """``python vela_compile.py REQUEST REPLY``."""
-    asked, answered = Path(sys.argv[1]), Path(sys.argv[2])
-    request = json.loads(asked.read_text(encoding="utf-8"))
+    request_file, reply_file = Path(sys.argv[1]), Path(sys.argv[2])
+    request = json.loads(request_file.read_text(encoding="utf-8"))
     try:
         installed = version("ethos-u-vela")
     except PackageNotFoundError:
@@ -33,7 +33,7 @@ def main() -> None:
             reply = {"version": installed, "rows": rows}
         except RuntimeError as error:
             reply = {"error": str(error)}
-    answered.write_text(json.dumps(reply), encoding="utf-8")
+    reply_file.write_text(json.dumps(reply), encoding="utf-8")
 
 
 def compile_for(request: dict[str, Any], accelerator: str) -> dict[str, Any]:

@@ -71,7 +71,7 @@ def test_integer_files_are_quantized_and_dequantized_by_their_own_scales(
 def test_our_quantization_is_that_of_litert(
     litert_files: dict[str, Path], images: np.ndarray, runtime: str
 ) -> None:
-    """One network with int8 input, quantized here, and with float input, quantized by LiteRT."""
+    """An int8 input quantized by our session equals a float input quantized by LiteRT."""
     session = opened(litert_files["int8"], runtime)
     # Compared in steps: LiteRT's optimized DEQUANTIZE rounds the last bit of a float otherwise.
     step = session._output_params.scale[0]

@@ -1,4 +1,4 @@
-"""Ship targets: found by walking, honest about proofs, right in metadata and C sources."""
+"""Ship targets: registry, proofs without runtimes, metadata and C sources."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_an_unknown_target_or_configuration_is_named() -> None:
 
 
 class _Table:
-    """Reads a FlatBuffer table by field numbers, with no code generated from a schema."""
+    """Reader of a FlatBuffer table by field numbers, without code generated from a schema."""
 
     def __init__(self, data: bytes, position: int) -> None:
         import flatbuffers.table
@@ -148,7 +148,7 @@ def test_labels_are_a_zip_behind_a_model_that_still_runs(tiny_tflite: Path) -> N
 
 @pytest.fixture(scope="module")
 def tiny_tflite(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A uint8 file whose calibration images were dark: its input is not the contract's."""
+    """A uint8 file calibrated on dark images, so that its input differs from the contract."""
     import keras
 
     from export.target import ExportRequest, export_targets

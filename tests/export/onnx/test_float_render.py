@@ -1,4 +1,4 @@
-"""The canonical graph as a float ONNX graph: what is fused, each operator, and both layouts."""
+"""The canonical graph as a float ONNX graph: fused operators, every operator, both layouts."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def kinds(graph: OnnxGraph) -> list[str]:
 
 
 def assert_alike(graph: Graph, layout: Layout = Layout.NCHW) -> OnnxGraph:
-    """Render, and compare with the canonical graph on TensorFlow, more than one image at once."""
+    """Render, and compare with the canonical graph on TensorFlow on several images at once."""
     pictures = images(3, seed=5)
     written = render_float(graph, layout)
     expected = run(graph, pictures)
@@ -182,7 +182,7 @@ def _function(compute: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 def _places() -> Iterator[tuple[str, Callable[[Any], Any]]]:
-    """What works place by place."""
+    """Branches with elementwise operators."""
     names = (
         "elu selu gelu tanh sigmoid hard_sigmoid hard_swish swish leaky_relu softsign exponential"
         " softplus softmax log_softmax hard_shrink"
@@ -201,7 +201,7 @@ def _places() -> Iterator[tuple[str, Callable[[Any], Any]]]:
 
 
 def _shapes() -> Iterator[tuple[str, Callable[[Any], Any]]]:
-    """What gives other sizes, or moves numbers."""
+    """Branches with operators that change sizes or move numbers."""
     import tensorflow as tf
 
     ops = keras.ops
@@ -234,7 +234,7 @@ def _shapes() -> Iterator[tuple[str, Callable[[Any], Any]]]:
 
 
 def _rows() -> Iterator[tuple[str, Callable[[Any], Any]]]:
-    """What ends in a vector."""
+    """Branches that end in a vector."""
     yield "largest", L.GlobalMaxPooling2D()
     yield (
         "attention",
@@ -250,7 +250,7 @@ BRANCHES = {"places": _places, "shapes": _shapes, "rows": _rows}
 
 @pytest.mark.parametrize("group", BRANCHES)
 def test_operators_compute_what_keras_does(group: str) -> None:
-    """One network with a branch for each; their scores stand side by side."""
+    """A network with a branch for each operator; their scores are concatenated."""
     keras.utils.set_random_seed(4)
     image = keras.Input((SIDE, SIDE, 3))
     names, parts = [], []
