@@ -1,1 +1,1 @@
-"""How good is it? Sessions, metrics, intervals, latency."""
+"""Evaluation of artifacts: sessions, metrics, intervals, latency, parity, lint and proofs."""

@@ -1,4 +1,4 @@
-"""Images whose answer changed against the float network, one by one."""
+"""Images on which a file and the float network give different answers."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from typing import Any
 from evaluation.scores import Scores
 
 MOST_FLIPS = 40
-"""Images that a row keeps: those on which the float network was surest."""
+"""Largest number of flips in a result: those with the widest margin of the float network."""
 
 
 @dataclass(frozen=True)
 class Flip:
-    """An image to which both networks give different answers.
+    """An image on which the two networks give different answers.
 
     Attributes:
-        image: its number in the set that was measured.
-        name: what the set calls it: a path, or a number.
+        image: index of the image in the measured set.
+        name: name of the image in the set: a path, or a number.
         label: true class.
-        before: class that the float network gives.
-        after: class that the file gives.
-        margin: how far the float network's best score lies above its second, in its own units.
+        before: class that the float network predicts.
+        after: class that the file predicts.
+        margin: difference of the float network's best and second score, in units of its outputs.
     """
 
     image: int
@@ -51,12 +51,12 @@ class Flip:
 def flips(
     scores: Scores, describe: Callable[[int], str], most: int = MOST_FLIPS
 ) -> tuple[Flip, ...]:
-    """The changed answers, the widest float margin first: the least to be expected of rounding.
+    """Changed answers, widest margin of the float network first: rounding explains these least.
 
     Args:
-        scores: with the float network's.
-        describe: image number -> its name.
-        most: how many at most.
+        scores: outputs of both networks.
+        describe: index of an image -> its name.
+        most: largest number of flips.
 
     Raises:
         InvalidInputError: no reference.

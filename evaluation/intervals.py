@@ -1,4 +1,4 @@
-"""Intervals and tests for accuracies that were measured on the same images."""
+"""Confidence intervals and tests for accuracies measured on the same images."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 METHOD = "Newcombe 1998 (Statistics in Medicine 17:2635-2650), method 10"
-"""Of the interval that ``paired_difference`` gives."""
+"""Method of the interval that ``paired_difference`` computes."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A confidence interval, in the unit of what it is of.
+    """A confidence interval, in the unit of its quantity.
 
     Attributes:
         low: lower limit.
@@ -25,13 +25,13 @@ class Interval:
 
 @dataclass(frozen=True)
 class PairedCounts:
-    """Images by what two classifiers made of them.
+    """Numbers of images by the answers of two classifiers.
 
     Attributes:
-        both: right in both.
-        first_only: right in the first, wrong in the second.
-        second_only: wrong in the first, right in the second.
-        neither: wrong in both.
+        both: images that both answer right.
+        first_only: images that only the first answers right.
+        second_only: images that only the second answers right.
+        neither: images that neither answers right.
 
     Raises:
         ValueError: a negative count, or no image at all.
@@ -49,7 +49,7 @@ class PairedCounts:
 
     @property
     def n(self) -> int:
-        """All images."""
+        """Number of all images."""
         return self.both + self.first_only + self.second_only + self.neither
 
 
@@ -61,9 +61,9 @@ def wilson(successes: int, n: int, confidence: float = 0.95) -> Interval:
     Statistics in Medicine 17:857-872.
 
     Args:
-        successes: 0 to ``n``.
-        n: trials, above zero.
-        confidence: between 0 and 1.
+        successes: number of successes, 0 to ``n``.
+        n: number of trials, above zero.
+        confidence: confidence level, between 0 and 1.
 
     Returns:
         Proportions, within 0 and 1.
@@ -93,8 +93,8 @@ def paired_difference(counts: PairedCounts, confidence: float = 0.95) -> Interva
     positive. Source: Newcombe 1998, Statistics in Medicine 17:2635-2650, method 10.
 
     Args:
-        counts: of the images.
-        confidence: between 0 and 1.
+        counts: numbers of images.
+        confidence: confidence level, between 0 and 1.
 
     Returns:
         Differences of proportions, within -1 and 1; the point estimate lies inside.
@@ -116,15 +116,15 @@ def paired_difference(counts: PairedCounts, confidence: float = 0.95) -> Interva
 def mcnemar_p(first_only: int, second_only: int) -> float:
     """Exact two-sided p value of McNemar's test that both classifiers are equally often right.
 
-    Only the images on which they differ tell; under the null, ``first_only`` of them is binomial
-    with probability 1/2. Source: McNemar 1947, Psychometrika 12:153-157.
+    The test uses only the images on which they differ: under the null hypothesis, ``first_only`` of
+    them is binomial with probability 1/2. Source: McNemar 1947, Psychometrika 12:153-157.
 
     Args:
-        first_only: images that only the first has right.
-        second_only: images that only the second has right.
+        first_only: images that only the first answers right.
+        second_only: images that only the second answers right.
 
     Returns:
-        0 to 1; 1 where they differ on no image.
+        0 to 1; 1 where they do not differ on any image.
     """
     from scipy.stats import binomtest
 

@@ -1,4 +1,4 @@
-"""Time of one inference on this machine: one image, a warm session, pinned threads."""
+"""Latency of one inference on this machine: one image, a warm session, pinned threads."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ClockPlan:
-    """How long to measure.
+    """Number of runs, and time, of a measurement.
 
     Attributes:
-        warmup: runs before the clock starts.
-        repeats: runs to time, at most.
-        seconds: no further run is started after this time, once there are ``least`` of them.
-        least: runs to time in any case.
+        warmup: number of runs before the clock starts.
+        repeats: largest number of runs to time.
+        seconds: time after which no run is started, once ``least`` runs have been timed.
+        least: smallest number of runs to time.
 
     Raises:
         InvalidInputError: less than one run, or a negative number.
@@ -50,27 +50,27 @@ class ClockPlan:
 
 @runtime_checkable
 class OwnClock(Protocol):
-    """A session that holds the clock itself, since it runs in another process."""
+    """A session that measures its own time, since it runs in another process."""
 
     def times(self, image: np.ndarray, plan: ClockPlan) -> list[int]:
-        """See ``times_of``."""
+        """Nanoseconds of each timed run; arguments as in ``times_of``."""
         ...
 
 
 @dataclass(frozen=True)
 class Latency:
-    """Times of one inference, batch 1.
+    """Statistics of the time of one inference with batch 1.
 
     Attributes:
         p50_ms: median, in milliseconds.
         p90_ms: 90th percentile; percentiles are linearly interpolated between runs.
         p99_ms: 99th percentile; near the slowest run when there are fewer than 100.
         mean_ms: mean.
-        runs: timed.
-        warmup: runs before them.
-        threads: that the session was opened for.
-        pinned_cpus: processors that the threads were held on; empty when not pinned.
-        runtime: what ran.
+        runs: number of timed runs.
+        warmup: number of runs before them.
+        threads: number of threads of the session.
+        pinned_cpus: processors to which the threads were pinned; empty when not pinned.
+        runtime: runtime, version and kernels.
     """
 
     p50_ms: float
@@ -103,19 +103,19 @@ def latency(
 ) -> Latency:
     """Open a session on pinned processors and time it with the monotonic clock.
 
-    The session is opened inside, since a runtime's threads inherit the affinity of the thread
-    that starts them and keep it. Threads that a runtime shares within the process (TensorFlow's)
-    and started earlier stay where they were. The garbage collector rests while the clock runs.
+    The session is opened here, since the threads of a runtime keep the affinity of the thread
+    that starts them. Threads that a runtime shares within the process (TensorFlow's) and started
+    earlier are not pinned. The garbage collector is off while the clock runs.
 
     Args:
-        open_session: gives a session of ``threads`` threads that no other thread uses.
+        open_session: function that opens a session of ``threads`` threads, used by no other thread.
         image: float32 ``[1, height, width, 3]``, preprocessed.
-        threads: inside the session, and processors to pin to.
-        plan: how long to measure; the default one when None.
+        threads: number of threads in the session, and of processors to pin to.
+        plan: number of runs and time; the default plan when None.
 
     Raises:
-        InvalidInputError: fewer threads than one, or more than there are cores; or what
-            opening and running the session raises.
+        InvalidInputError: fewer threads than one, or more than there are cores; also any error of
+            opening and running the session.
     """
     import numpy as np
 
@@ -148,9 +148,9 @@ def times_of(session: Session, image: np.ndarray, plan: ClockPlan) -> list[int]:
     """Warm a session up and time it, in this process.
 
     Args:
-        session: that no other thread uses.
+        session: session that no other thread uses.
         image: float32 ``[1, height, width, 3]``, preprocessed.
-        plan: how long to measure.
+        plan: number of runs and time.
 
     Returns:
         Nanoseconds of each timed run.
@@ -163,15 +163,15 @@ def times_of(session: Session, image: np.ndarray, plan: ClockPlan) -> list[int]:
 
 @contextmanager
 def pinned(threads: int) -> Iterator[tuple[int, ...]]:
-    """Hold this thread, and those it starts, on the first ``threads`` processors it may use.
+    """Pin this thread, and those it starts, to the first ``threads`` processors it may use.
 
     The affinity is restored at the end, also after an error.
 
     Args:
-        threads: how many processors, at least 1; all where there are fewer.
+        threads: number of processors, at least 1; all where there are fewer.
 
     Yields:
-        The processors' numbers; none where the system does not let a program choose them.
+        Numbers of the processors; empty where the system does not let a program choose them.
     """
     if sys.platform != "linux":
         yield ()
@@ -190,7 +190,7 @@ def pinned(threads: int) -> Iterator[tuple[int, ...]]:
 
 
 def _timed(call: Callable[[], object], plan: ClockPlan) -> list[int]:
-    """Time the calls one by one, in nanoseconds."""
+    """Nanoseconds of each call."""
     times: list[int] = []
     clock = time.perf_counter_ns
     collecting = gc.isenabled()

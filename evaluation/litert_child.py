@@ -1,7 +1,7 @@
-"""LiteRT in a child process: integers in, integers out, and no abort of ours.
+"""LiteRT in a child process: integers in, integers out, and an abort ends only the child.
 
-The reference kernels end the process on scales that no multiplier can hold, as random weights
-give them.
+The reference kernels end the process on scales that no multiplier can represent, which random
+weights can have.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from calibration_data.preprocessing import Preprocessing
 from evaluation.proofs.proof import ProofRequest, run_worker
-from evaluation.sessions.tensor_io import Quantization
 from foundation.foreign import reading
 from foundation.scratch import temporary_scratch
 from network.tflite.reader import read_flat_model
@@ -27,12 +26,12 @@ _WORDS = {"litert-reference": "reference kernels", "litert-xnnpack": "XNNPACK de
 
 @dataclass(frozen=True)
 class ChildRun:
-    """What a child gave.
+    """Result of a run in a child process.
 
     Attributes:
-        outputs: ``[n, classes]`` in the file's type; None when it failed.
-        error: why, or None.
-        missing: package that is not there, or None.
+        outputs: ``[n, classes]`` in the file's type; None when the run failed.
+        error: reason of the failure, or None.
+        missing: package that is not installed, or None.
         runtime: name, version, kernels and machine.
     """
 
@@ -43,12 +42,12 @@ class ChildRun:
 
 
 def tflite_inputs(path: Path, pixels: np.ndarray, contract: Preprocessing) -> np.ndarray:
-    """What a file takes: uint8 pixels as they are, else what the contract makes of them.
+    """Inputs for a file: uint8 pixels as they are, or images that the contract prepares.
 
     Args:
-        path: of a .tflite.
+        path: path of a .tflite.
         pixels: uint8 ``[n, height, width, 3]``, RGB.
-        contract: of the file.
+        contract: preprocessing contract of the file.
     """
     main = read_flat_model(path).subgraphs[0]
     tensor = main.tensors[main.inputs[0]]
@@ -57,29 +56,32 @@ def tflite_inputs(path: Path, pixels: np.ndarray, contract: Preprocessing) -> np
     images = contract.normalize(pixels)
     if not tensor.scale:
         return images
-    return Quantization(tensor.scale[0], tensor.zero_point[0], tensor.dtype).quantize(images)
+    from network.affine import IntType, QuantParams
+
+    params = QuantParams(tensor.scale[:1], tensor.zero_point[:1], IntType(tensor.dtype))
+    return params.quantize(images)
 
 
 def run_file(
     path: Path, inputs: np.ndarray, runtime: str, interpreter: Path | None = None
 ) -> ChildRun:
-    """Run inputs through a file, one image a call.
+    """Run inputs through a file, one image per call.
 
     Args:
-        path: of a .tflite.
+        path: path of a .tflite.
         inputs: ``[n, height, width, 3]`` in the file's type.
         runtime: ``litert-reference`` or ``litert-xnnpack``.
-        interpreter: Python that has ai-edge-litert; None for this one.
+        interpreter: Python interpreter with ai-edge-litert; None for this one.
     """
     import numpy as np
 
     with temporary_scratch() as scratch:
-        placed, outputs = scratch / "inputs.bin", scratch / "outputs.bin"
-        placed.write_bytes(np.ascontiguousarray(inputs).tobytes())
+        inputs_file, outputs = scratch / "inputs.bin", scratch / "outputs.bin"
+        inputs_file.write_bytes(np.ascontiguousarray(inputs).tobytes())
         values = {
             "model": str(path.absolute()),
             "resolver": RESOLVERS[runtime],
-            "inputs": str(placed),
+            "inputs": str(inputs_file),
             "dtype": inputs.dtype.name,
             "shape": list(inputs.shape),
             "outputs": str(outputs),
@@ -87,9 +89,9 @@ def run_file(
         reply = run_worker("litert_run", ProofRequest(scratch, scratch, interpreter), values)
         if reply.missing or reply.error:
             return ChildRun(None, reply.error, reply.missing, runtime)
-        told = reply.values
-        with reading(path, "a runtime gives one row of outputs an image", "look at its version"):
-            result = np.frombuffer(outputs.read_bytes(), np.dtype(told["dtype"]))
+        answer = reply.values
+        with reading(path, "a runtime gives one row of outputs per image", "look at its version"):
+            result = np.frombuffer(outputs.read_bytes(), np.dtype(answer["dtype"]))
             result = result.reshape(len(inputs), -1)
-    name = f"{runtime} {told['version']} ({_WORDS[runtime]}, {told['machine']})"
+    name = f"{runtime} {answer['version']} ({_WORDS[runtime]}, {answer['machine']})"
     return ChildRun(result, None, None, name)

@@ -1,4 +1,4 @@
-"""The machine and the packages that a result was measured with."""
+"""Description of the machine and the packages with which a result was measured."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FLAGS = (
     "avx2", "avx512f", "avx512_vnni", "avx_vnni", "f16c", "fma",
     "asimd", "asimdhp", "asimddp", "i8mm",
 )  # fmt: skip
-"""Instruction sets, by Linux' names, that decide which float16 and int8 kernels run."""
+"""Instruction sets, by Linux's names, that decide which float16 and int8 kernels run."""
 
 PACKAGES = (
     "ai-edge-litert",
@@ -26,22 +26,22 @@ PACKAGES = (
     "scipy",
     "tensorflow",
 )
-"""Distributions whose versions shape a result."""
+"""Distributions whose versions influence a result."""
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What a result was measured on.
+    """Machine on which a result was measured.
 
     Attributes:
-        cpu: model name.
-        architecture: as ``platform.machine`` (``x86_64``, ``aarch64``).
-        cores: logical processors.
-        usable_cores: those that this process may use.
-        flags: which of FLAGS the processor has; None where they cannot be read.
+        cpu: model name of the processor.
+        architecture: value of ``platform.machine`` (``x86_64``, ``aarch64``).
+        cores: number of logical processors.
+        usable_cores: number of processors that this process may use.
+        flags: the members of FLAGS that the processor has; None where they cannot be read.
         system: operating system and release.
-        python: version.
-        packages: versions by distribution; only installed ones.
+        python: version of Python.
+        packages: version of each installed distribution.
     """
 
     cpu: str
@@ -55,9 +55,9 @@ class Machine:
 
     @property
     def has_vnni(self) -> bool | None:
-        """Whether x86's 8-bit dot product into 32 bits is there; None where it cannot be read.
+        """Whether the processor has x86's 8-bit dot product into 32 bits; None if unknown.
 
-        Without it, int8 ONNX files may saturate 16-bit sums on x86. Arm needs none.
+        Without it, int8 ONNX files may saturate 16-bit sums on x86. Arm does not need it.
         """
         if self.flags is None:
             return None
@@ -70,10 +70,10 @@ class Machine:
 
 
 def this_machine(cpuinfo: Path = Path("/proc/cpuinfo")) -> Machine:
-    """Describe the machine that runs this.
+    """Describe the machine that runs this process.
 
     Args:
-        cpuinfo: Linux' description of the processors; without it, what Python knows is told.
+        cpuinfo: Linux's description of the processors; without it, Python's values are used.
     """
     fields = cpu_fields(cpuinfo)
     words = _features(fields)
@@ -91,12 +91,12 @@ def this_machine(cpuinfo: Path = Path("/proc/cpuinfo")) -> Machine:
 
 
 def cpu_features(cpuinfo: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
-    """Every feature that Linux names of the first processor; none where it cannot be read."""
+    """Features of the first processor by Linux's names; empty where they cannot be read."""
     return _features(cpu_fields(cpuinfo))
 
 
 def package_versions(names: Iterable[str]) -> dict[str, str]:
-    """Versions of the distributions that are installed, by name."""
+    """Versions of the installed ones of these distributions, by name."""
     versions = {}
     for name in names:
         try:
@@ -107,7 +107,7 @@ def package_versions(names: Iterable[str]) -> dict[str, str]:
 
 
 def cpu_fields(cpuinfo: Path) -> dict[str, str]:
-    """Fields of the first processor; none where the file cannot be read."""
+    """Fields of the first processor; empty where the file cannot be read."""
     try:
         text = cpuinfo.read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -124,6 +124,6 @@ def _features(fields: dict[str, str]) -> frozenset[str]:
 def _cpu_name(fields: dict[str, str]) -> str:
     if name := fields.get("model name"):
         return name
-    if part := fields.get("CPU part"):  # Arm Linux gives numbers only
+    if part := fields.get("CPU part"):  # Linux on Arm has only numbers
         return f"Arm implementer {fields.get('CPU implementer', '?')} part {part}"
     return platform.processor() or "unknown"

@@ -1,8 +1,8 @@
-"""What the outputs of a network say: accuracy, and likeness to the float network.
+"""Metrics of a network's outputs: accuracy, and similarity to the float network.
 
-A metric is one row of METRICS. The predicted class is the arg-max with the lowest index where
-scores tie, as ``numpy.argmax`` and LiteRT's ARG_MAX have it; int8 scores do tie, and the metric
-``ties`` says how often.
+A metric is one row of METRICS. The predicted class is the arg-max; of equal scores the lowest index
+wins, as in ``numpy.argmax`` and LiteRT's ARG_MAX. Equal int8 scores are common, and the metric
+``ties`` counts them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 CONFIDENCE = 0.95
 KL_FLOOR = 1e-7
-"""Least probability in the divergence; Keras' ``epsilon``."""
+"""Lower limit of the probabilities in the divergence; Keras' ``epsilon``."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Metric:
     Attributes:
         name: key in reports.
         unit: ``%``, ``dB`` or ``nat``.
-        needs_reference: whether it compares with the float network.
+        needs_reference: whether the metric compares with the float network.
         function: Scores -> value; its docstring has formula and source.
     """
 
@@ -60,29 +60,29 @@ def top1(scores: Scores) -> float:
 def top5(scores: Scores) -> float:
     """Percent of images whose label is among the five highest scores.
 
-    Source: as ``top1``. With fewer than five classes all of them count, which gives 100. Classes
-    with the label's score stand before it where their index is lower.
+    Source: as ``top1``. With fewer than five classes all of them count, which gives 100. Of classes
+    with the same score as the label, those with a lower index rank before it.
     """
     import numpy as np
 
     n, classes = scores.outputs.shape
-    own = scores.outputs[np.arange(n), scores.labels][:, None]
-    earlier = np.arange(classes)[None] < scores.labels[:, None]
-    ahead = (scores.outputs > own) | ((scores.outputs == own) & earlier)  # [n, classes]
+    label_scores = scores.outputs[np.arange(n), scores.labels][:, None]  # [n, 1]
+    earlier = np.arange(classes)[None] < scores.labels[:, None]  # [n, classes]
+    ahead = (scores.outputs > label_scores) | ((scores.outputs == label_scores) & earlier)
     return _percent(ahead.sum(axis=1) < min(5, classes))
 
 
 def ties(scores: Scores) -> float:
     """Percent of images on which two classes or more share the highest score.
 
-    Their answer hangs on the order of the classes; a low-resolution output makes many.
+    Their answer depends on the order of the classes; an output of low resolution has many ties.
     """
     highest = scores.outputs.max(axis=1, keepdims=True)
     return _percent((scores.outputs == highest).sum(axis=1) > 1)
 
 
 def agreement(scores: Scores) -> float:
-    """Percent of images on which both networks predict one class, right or wrong.
+    """Percent of images on which both networks predict the same class, right or wrong.
 
     ``100/n sum [argmax y = argmax r]``. Raises InvalidInputError without a reference.
     """
@@ -92,7 +92,7 @@ def agreement(scores: Scores) -> float:
 def sqnr(scores: Scores) -> float:
     """Signal to quantization noise of the outputs, in dB, over all images and classes.
 
-    ``10 log10(sum r^2 / sum (r - y)^2)``, on logits or probabilities as the networks give them.
+    ``10 log10(sum r^2 / sum (r - y)^2)``, of the outputs as they are: logits or probabilities.
     Source: Jayant and Noll 1984, Digital Coding of Waveforms, chapter 4. Equal outputs give
     infinity, which ``Metrics.to_dict`` writes as None.
 
@@ -116,13 +116,13 @@ def sqnr(scores: Scores) -> float:
 
 
 def kl(scores: Scores) -> float:
-    """Mean divergence of the answers from the float network's, in nats.
+    """Mean divergence of the outputs from the float network's, in nats.
 
-    ``1/n sum_images sum_classes p ln(p / q)``, ``p`` of the float network. Source: Kullback and
+    ``1/n sum_images sum_classes p ln(p / q)`` with ``p`` of the float network. Source: Kullback and
     Leibler 1951, Annals of Mathematical Statistics 22:79-86. Outputs become probabilities by
     softmax, unless every row of the reference is a distribution already (not negative, sum 1
-    within 1e-3). int8 probabilities are often 0 and their sum is near 1 only: ``p`` and ``q`` are
-    raised to 1e-7 at least, as in Keras' KLDivergence, and divided by their sum.
+    within 1e-3). int8 probabilities are often 0, and their sum is only near 1: values of ``p`` and
+    ``q`` below 1e-7 are raised to it, as in Keras' KLDivergence, and both are divided by their sum.
 
     Raises:
         InvalidInputError: no reference; or a reference of probabilities with negative outputs.
@@ -153,7 +153,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("sqnr_db", "dB", needs_reference=True, function=sqnr),
     Metric("kl", "nat", needs_reference=True, function=kl),
 )
-"""One row a metric."""
+"""One row per metric."""
 
 
 @dataclass(frozen=True)
@@ -165,14 +165,14 @@ class AccuracyDrop:
             wrong_to_right) / n``.
         low: lower limit of the interval, in points.
         high: upper limit.
-        confidence: of the interval.
-        method: that made it.
-        right_to_wrong: images that only the float network has right.
-        wrong_to_right: images that only the file has right.
+        confidence: confidence level of the interval.
+        method: method by which the interval was computed.
+        right_to_wrong: images that only the float network answers right.
+        wrong_to_right: images that only the file answers right.
         wrong_to_other_wrong: images with two different wrong answers.
         changed: images with two different answers, the sum of the three.
-        p_value: of McNemar's exact test that nothing was lost or won.
-        n: images.
+        p_value: p value of McNemar's exact test; its hypothesis is that both are equally accurate.
+        n: number of images.
     """
 
     points: float
@@ -194,13 +194,13 @@ class AccuracyDrop:
 
 @dataclass(frozen=True)
 class ClassAccuracy:
-    """One class of the labels.
+    """Accuracy on the images of one class.
 
     Attributes:
         label: class index.
-        n: images of the class.
-        accuracy: percent of them right.
-        drop: points lost against the float network; None without one.
+        n: number of images of the class.
+        accuracy: percent of them with the right answer.
+        drop: percentage points lost against the float network; None without one.
     """
 
     label: int
@@ -211,16 +211,16 @@ class ClassAccuracy:
 
 @dataclass(frozen=True)
 class Metrics:
-    """All that was measured of one file on one set of images.
+    """All metrics of one file on one set of images.
 
     Attributes:
-        n: images.
-        classes: outputs.
-        values: value of each metric by name; those that compare are missing without a reference.
+        n: number of images.
+        classes: number of outputs.
+        values: value of each metric by name; without a reference, only those that need none.
         top1_interval: Wilson interval of top-1, in percent.
         drop: paired loss of top-1; None without a reference.
-        per_class: classes that occur among the labels.
-        confidence: of the intervals.
+        per_class: accuracy of each class that occurs among the labels.
+        confidence: confidence level of the intervals.
     """
 
     n: int
@@ -233,27 +233,27 @@ class Metrics:
 
     @property
     def top1(self) -> float:
-        """Percent."""
+        """Top-1 accuracy in percent."""
         return self.values["top1"]
 
     @property
     def top5(self) -> float:
-        """Percent."""
+        """Top-5 accuracy in percent."""
         return self.values["top5"]
 
     @property
     def agreement(self) -> float | None:
-        """Percent; None without a reference."""
+        """Percent of images with the float network's answer; None without a reference."""
         return self.values.get("agreement")
 
     @property
     def sqnr_db(self) -> float | None:
-        """Decibels, infinity for equal outputs; None without a reference."""
+        """Signal to quantization noise in dB, infinity if all is equal; None without reference."""
         return self.values.get("sqnr_db")
 
     @property
     def kl(self) -> float | None:
-        """Nats; None without a reference."""
+        """Divergence from the float network in nats; None without a reference."""
         return self.values.get("kl")
 
     def to_dict(self) -> dict[str, Any]:
@@ -263,10 +263,10 @@ class Metrics:
 
 
 def evaluate(scores: Scores) -> Metrics:
-    """Apply all metrics.
+    """Compute all metrics.
 
     Raises:
-        InvalidInputError: a metric that cannot be computed of these outputs.
+        InvalidInputError: a metric that cannot be computed from these outputs.
     """
     n, classes = scores.outputs.shape
     compares = scores.reference is not None
@@ -283,9 +283,9 @@ def evaluate(scores: Scores) -> Metrics:
 
 
 def accuracy_drop(scores: Scores, confidence: float = CONFIDENCE) -> AccuracyDrop:
-    """Count the flips between both networks and set an interval on the loss of top-1.
+    """Count the flips between both networks, and compute an interval of the loss of top-1.
 
-    Source: see ``evaluation.intervals``.
+    Source: that of ``evaluation.intervals.paired_difference``.
 
     Raises:
         InvalidInputError: no reference.
@@ -316,10 +316,10 @@ def accuracy_drop(scores: Scores, confidence: float = CONFIDENCE) -> AccuracyDro
 
 
 def per_class(scores: Scores) -> tuple[ClassAccuracy, ...]:
-    """Accuracy of each class that occurs, and its loss in points where there is a reference.
+    """Accuracy of each class that occurs, and its loss in points if there is a reference.
 
-    ``drop = 100 (right in float - right in the file) / n`` of the class; no interval, since a
-    class has few images.
+    ``drop = 100 (right in float - right in the file) / n`` for each class. There is no interval,
+    since a class has few images.
     """
     import numpy as np
 

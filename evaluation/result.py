@@ -1,4 +1,4 @@
-"""One measured row: an artifact on a dataset in a runtime, beside its reference."""
+"""Measured results: an artifact on a dataset in a runtime, compared with its reference."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from evaluation.session import RuntimeInfo
 
 @dataclass(frozen=True)
 class Subject:
-    """What was measured.
+    """A measured artifact or model.
 
     Attributes:
         name: recipe of an artifact, ``keras-float32`` for a Keras model, else the file name.
-        artifact: file name, or the model's name.
-        size_bytes: of the file; None for a model that is not a file.
-        sha256: of the file, None likewise.
+        artifact: file name, or the name of the model.
+        size_bytes: size of the file; None for a model that is not a file.
+        sha256: digest of the file; None for a model that is not a file.
     """
 
     name: str
@@ -34,13 +34,13 @@ class Evaluation:
     """A measured row.
 
     Attributes:
-        subject: what was measured.
-        data: DATA text.
-        runtime: what ran the images.
-        metrics: accuracy, and likeness to the reference when there was one.
-        latency: of one image; None when not measured.
-        remarks: what the reader must know (kernels that saturate, labels that were inferred).
-        flipped: some images whose answer changed, see ``evaluation.flips``.
+        subject: artifact or model.
+        data: name of the dataset, as on the command line (DATA).
+        runtime: runtime, version and kernels.
+        metrics: accuracy, and similarity to the reference if there is one.
+        latency: latency of one image; None when not measured.
+        remarks: remarks for the reader (kernels that saturate, labels that were inferred).
+        flipped: some images whose answer changed (``evaluation.flips``).
     """
 
     subject: Subject
@@ -52,7 +52,7 @@ class Evaluation:
     flipped: tuple[Flip, ...] = ()
 
     def to_dict(self, labels: tuple[str, ...] = ()) -> dict[str, Any]:
-        """Plain values for JSON; percentages and points are of 100, times in milliseconds.
+        """Plain values for JSON; percentages and points are 0 to 100, times in milliseconds.
 
         Args:
             labels: names of the classes.
@@ -109,11 +109,11 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Measurement:
-    """All rows of one run, on one machine, on identical tensors.
+    """All rows of one run, measured on one machine and on identical tensors.
 
     Attributes:
-        rows: the reference first, if there is one.
-        machine: where.
+        rows: measured rows; the reference first, if there is one.
+        machine: machine and packages.
         labels: class names.
     """
 

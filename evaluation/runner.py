@@ -1,4 +1,4 @@
-"""Run sessions over a stream of images, on several cores and in bounded memory."""
+"""Inference over a stream of images, on several cores and in bounded memory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Batch(Protocol):
-    """Preprocessed images of a set, with what is known of them."""
+    """Preprocessed images of a set, with labels and indices."""
 
     @property
     def images(self) -> np.ndarray:
@@ -34,18 +34,18 @@ class Batch(Protocol):
 
     @property
     def indices(self) -> np.ndarray:
-        """Places in the set, int64 ``[b]``, each of them once."""
+        """Indices of the images in the set, int64 ``[b]``, each only once."""
         ...
 
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """What several networks said of the same images, in the order of ``indices``.
+    """Outputs of several networks for the same images, in the order of ``indices``.
 
     Attributes:
-        outputs: float32 ``[n, classes]`` by the network's name.
-        labels: int64 ``[n]``.
-        indices: int64 ``[n]``, ascending.
+        outputs: float32 ``[n, classes]`` by the name of the network.
+        labels: true classes, int64 ``[n]``.
+        indices: indices of the images in the set, int64 ``[n]``, ascending.
     """
 
     outputs: dict[str, np.ndarray]
@@ -59,7 +59,7 @@ def predict_all(
     workers: int = 1,
     progress: Callable[[int], None] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Run one network over a stream of images; see ``predict_many``.
+    """Run one network over a stream of images, as ``predict_many`` runs several.
 
     Returns:
         Outputs float32 ``[n, classes]`` and labels int64 ``[n]``, in the order of the indices.
@@ -77,21 +77,21 @@ def predict_many(
     """Run several networks over one stream of images, so that all get identical tensors.
 
     Each worker thread has one session of every network. Batches are taken from the stream in the
-    calling thread, never more than ``workers + 1`` ahead of the oldest unfinished one; outputs
-    are kept, images are not.
+    calling thread, at most ``workers + 1`` ahead of the oldest unfinished one. Only outputs stay in
+    memory, images do not.
 
     Args:
-        open_sessions: for each name, a call that opens a session; made ``workers`` times.
-        batches: of images, in any order.
-        workers: threads; sessions should have one thread each.
-        progress: called in the calling thread with the number of images that are done.
+        open_sessions: by name, a function that opens a session; called ``workers`` times.
+        batches: batches of images, in any order.
+        workers: number of threads; sessions should have one thread each.
+        progress: called in the calling thread with the number of finished images.
 
     Raises:
         InvalidInputError: no images, no network, or fewer than one worker.
         ValueError: an index that occurs twice.
 
-    What a session, the stream or ``progress`` raises is raised here, after the running batches
-    have ended; those that wait are dropped.
+    Errors of a session, the stream or ``progress`` are raised here, after the running batches have
+    ended; waiting batches are dropped.
     """
     if workers < 1 or not open_sessions:
         raise InvalidInputError(
@@ -99,21 +99,21 @@ def predict_many(
             received=f"{workers} workers and {len(open_sessions)} networks",
             remedy="give more",
         )
-    done: list[_Done] = []
-    finished = 0
-    benches = _benches(open_sessions, workers)
+    finished: list[_FinishedBatch] = []
+    images = 0
+    session_sets = _open_sets(open_sessions, workers)
     # Closed here, so that an error in progress stops the workers before it reaches the caller.
-    with closing(_results(benches, batches)) as results:
+    with closing(_results(session_sets, batches)) as results:
         for result in results:
-            done.append(result)
-            finished += len(result.labels)
+            finished.append(result)
+            images += len(result.labels)
             if progress is not None:
-                progress(finished)
-    return _joined(done, list(open_sessions))
+                progress(images)
+    return _joined(finished, list(open_sessions))
 
 
 @dataclass(frozen=True, eq=False)
-class _Done:
+class _FinishedBatch:
     """One finished batch, without its images."""
 
     outputs: dict[str, np.ndarray]
@@ -121,65 +121,69 @@ class _Done:
     indices: np.ndarray
 
 
-_Bench = dict[str, "Session"]
+_SessionSet = dict[str, "Session"]
+"""One session of every network; one worker at a time uses it."""
 
 
-def _benches(
+def _open_sets(
     open_sessions: Mapping[str, Callable[[], Session]], workers: int
-) -> tuple[_Bench, ...]:
+) -> tuple[_SessionSet, ...]:
     return tuple(
         {name: open_session() for name, open_session in open_sessions.items()}
         for _ in range(workers)
     )
 
 
-def _results(benches: tuple[_Bench, ...], batches: Iterable[Batch]) -> Generator[_Done, None, None]:
+def _results(
+    session_sets: tuple[_SessionSet, ...], batches: Iterable[Batch]
+) -> Generator[_FinishedBatch, None, None]:
     """Results in the order of the stream, with a bounded number of batches in flight."""
-    free: SimpleQueue[_Bench] = SimpleQueue()
-    for bench in benches:
-        free.put(bench)
-    waiting: deque[Future[_Done]] = deque()
-    pool = ThreadPoolExecutor(len(benches))
+    free: SimpleQueue[_SessionSet] = SimpleQueue()
+    for session_set in session_sets:
+        free.put(session_set)
+    waiting: deque[Future[_FinishedBatch]] = deque()
+    pool = ThreadPoolExecutor(len(session_sets))
     try:
         for batch in batches:
             waiting.append(pool.submit(_predict, free, batch))
-            while len(waiting) > len(benches) or (waiting and waiting[0].done()):
+            while len(waiting) > len(session_sets) or (waiting and waiting[0].done()):
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
-        for session in (session for bench in benches for session in bench.values()):
+        for session in (session for sessions in session_sets for session in sessions.values()):
             if isinstance(session, Closeable):
-                session.close()  # so that a batch that never ends does
+                session.close()  # ends a batch that would run for ever
         pool.shutdown(wait=True)
 
 
-def _predict(benches: SimpleQueue[_Bench], batch: Batch) -> _Done:
-    bench = benches.get()
+def _predict(free: SimpleQueue[_SessionSet], batch: Batch) -> _FinishedBatch:
+    session_set = free.get()
     try:
-        outputs = {name: session.predict(batch.images) for name, session in bench.items()}
+        outputs = {name: session.predict(batch.images) for name, session in session_set.items()}
     finally:
-        benches.put(bench)
-    return _Done(outputs, batch.labels, batch.indices)
+        free.put(session_set)
+    return _FinishedBatch(outputs, batch.labels, batch.indices)
 
 
-def _joined(done: list[_Done], names: list[str]) -> Predictions:
+def _joined(finished: list[_FinishedBatch], names: list[str]) -> Predictions:
     import numpy as np
 
-    if not any(len(batch.labels) for batch in done):
+    if not any(len(batch.labels) for batch in finished):
         raise InvalidInputError(
             "evaluation needs one image at least", received="none", remedy="give more images"
         )
-    indices = np.concatenate([batch.indices for batch in done])
+    indices = np.concatenate([batch.indices for batch in finished])
     order = np.argsort(indices, kind="stable")
     indices = indices[order]
     if (indices[1:] == indices[:-1]).any():
         raise ValueError("an index occurs twice in the stream of batches")
     return Predictions(
         outputs={
-            name: np.concatenate([batch.outputs[name] for batch in done])[order] for name in names
+            name: np.concatenate([batch.outputs[name] for batch in finished])[order]
+            for name in names
         },
-        labels=np.concatenate([batch.labels for batch in done])[order],
+        labels=np.concatenate([batch.labels for batch in finished])[order],
         indices=indices,
     )

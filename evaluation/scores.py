@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """Outputs of one network over a set of images, checked.
+    """Outputs of one network over a set of images.
 
     Attributes:
         outputs: float32 ``[n, classes]``, logits or probabilities.
-        labels: integers ``[n]``, the true classes.
+        labels: true classes, integers ``[n]``.
         reference: outputs of the float network on the same images, same shape; None without one.
 
     Raises:
-        InvalidInputError: shapes that do not fit, no image, a single class, a label that is no
+        InvalidInputError: shapes that do not fit, no image, a single class, a label that is not a
             class, or an output that is NaN or infinite.
     """
 
@@ -62,10 +62,10 @@ class Scores:
 
     @property
     def required_reference(self) -> np.ndarray:
-        """The outputs of the float network.
+        """Outputs of the float network.
 
         Raises:
-            InvalidInputError: there are none.
+            InvalidInputError: no reference.
         """
         if self.reference is None:
             raise InvalidInputError(

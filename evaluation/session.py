@@ -1,4 +1,4 @@
-"""One protocol for every runtime; a runtime is one file of evaluation/sessions/."""
+"""Protocol of the runtimes; a runtime is one file of evaluation/sessions/."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RuntimeInfo:
-    """What ran: without it a figure means nothing.
+    """Runtime, version and kernels of a measurement; a figure without them means nothing.
 
     Attributes:
         runtime: registered name.
-        version: of the runtime's package.
-        kernels: library and options that computed (``XNNPACK``, ``reference``, ``MLAS,
+        version: version of the runtime's package.
+        kernels: library and options of the kernels (``XNNPACK``, ``reference``, ``MLAS,
             x64quantprecision=1``).
-        threads: inside one session.
+        threads: number of threads in one session.
     """
 
     runtime: str
@@ -38,14 +38,14 @@ class Session(Protocol):
 
     @property
     def info(self) -> RuntimeInfo:
-        """What runs."""
+        """Runtime, version and kernels."""
         ...
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         """Run preprocessed images.
 
-        Quantizes the input and dequantizes the output with the scale and zero point that the
-        file states; splits the batch when the file's batch is fixed.
+        Quantizes the input and dequantizes the output with the scale and zero point in the file,
+        and splits the batch when the file's batch is fixed.
 
         Args:
             images: float32 ``[batch, height, width, 3]``.
@@ -56,7 +56,7 @@ class Session(Protocol):
         ...
 
     def timed_call(self, image: np.ndarray) -> Callable[[], object]:
-        """A call that runs one inference and nothing else, input in place, for the clock.
+        """Function that runs one inference and nothing else, for the clock; its input is set.
 
         Args:
             image: float32 ``[1, height, width, 3]``.
@@ -66,31 +66,31 @@ class Session(Protocol):
 
 @runtime_checkable
 class Batched(Protocol):
-    """A session whose file runs so many images a call; others run one."""
+    """A session whose file runs ``batch`` images per call; other sessions run one."""
 
     batch: int
 
 
 @runtime_checkable
 class Closeable(Protocol):
-    """A session with something to end: a process."""
+    """A session that must be closed, since it has a process of its own."""
 
     def close(self) -> None:
-        """End it at once, whatever it does; its calls in other threads raise."""
+        """End the process at once, whatever it does; calls in other threads raise."""
         ...
 
 
 @dataclass(frozen=True)
 class Runtime:
-    """A way to run artifacts; modules of evaluation/sessions define some as ``RUNTIMES``.
+    """A way to run artifacts; modules of evaluation/sessions define ``RUNTIMES``, a tuple of them.
 
     Attributes:
         name: registered name (``litert-xnnpack``).
         summary: one line for listings.
-        suffixes: of the files it takes, with the dot; the first runtime in name order that is
-            ``default`` for a suffix is used when none is named.
+        suffixes: suffixes of the files that it runs, with the dot; if no runtime is named, the
+            first one in name order that is ``default`` for the suffix is used.
         open: (path, threads) -> session; raises InvalidInputError for a file it cannot load.
-        default: used for its suffixes unless another is named.
+        default: whether it is used for its suffixes if no runtime is named.
     """
 
     name: str
@@ -101,22 +101,22 @@ class Runtime:
 
 
 def runtimes() -> dict[str, Runtime]:
-    """All runtimes by name, found by walking evaluation/sessions."""
+    """All runtimes by name: ``RUNTIMES`` of each module of evaluation/sessions."""
     package = import_module("evaluation.sessions")
-    found: dict[str, Runtime] = {}
+    by_name: dict[str, Runtime] = {}
     for module in pkgutil.iter_modules(package.__path__):
         rows: tuple[Any, ...] = getattr(
             import_module(f"evaluation.sessions.{module.name}"), "RUNTIMES", ()
         )
-        found.update({runtime.name: runtime for runtime in rows})
-    return dict(sorted(found.items()))
+        by_name.update({runtime.name: runtime for runtime in rows})
+    return dict(sorted(by_name.items()))
 
 
 def runtime_for(path: Path, name: str | None = None) -> Runtime:
-    """The runtime of that name, or the default one for the file.
+    """Runtime by name, or the default one for a file.
 
     Raises:
-        InvalidInputError: no such runtime, or it does not take such files.
+        InvalidInputError: no such runtime, or it does not run such files.
     """
     fitting = {r.name: r for r in runtimes().values() if path.suffix in r.suffixes}
     if name is None:

@@ -1,4 +1,4 @@
-"""Test vectors: what a file takes and gives, integer for integer, in a runtime with a name."""
+"""Test vectors: exact inputs and outputs of a file in a named runtime."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def make_vectors(
 ) -> Vectors:
     """Run pixels through a file.
 
-    A uint8 input takes the pixels as they are, as an Android task does; the others take what the
-    contract makes of them.
+    A uint8 input gets the unchanged pixels, as from an Android task; another input gets the images
+    that the contract prepares.
 
     Args:
-        path: of the file.
+        path: path of the file.
         pixels: uint8 ``[n, height, width, 3]``, RGB.
-        contract: of the file.
+        contract: preprocessing contract of the file.
         runtime_name: registered runtime.
 
     Raises:

@@ -1,1 +1,1 @@
-"""To which file? One target a file."""
+"""Export to files: one package per format, delegates and bundles."""

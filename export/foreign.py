@@ -1,4 +1,4 @@
-"""What a file of others may hold before a runtime opens it: known operators, files beside it."""
+"""Checks of a foreign file before a runtime opens it: known operators, data beside the file."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ if TYPE_CHECKING:
 DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml", "com.microsoft"})
 """Domains whose operators ONNX Runtime's CPU provider knows."""
 
-_OUTSIDE = frozenset({"EPContext"})
+_LOADS_FILES = frozenset({"EPContext"})
 """Operators of these domains that load other files."""
 
 CUSTOM = frozenset({"AudioSpectrogram", "Mfcc", "NumericVerify", "TFLite_Detection_PostProcess"})
-"""Custom operators that LiteRT has built in."""
+"""Custom operators whose kernels are in LiteRT."""
 
 _SHOWN = 5
 
 
 def admit(path: Path) -> tuple[Path, ...]:
-    """Refuse a .tflite or .onnx that asks for more than its runtime and its own data.
+    """Refuse a .tflite or .onnx that needs more than its runtime and the files of its folder.
 
     Args:
-        path: of the file; other kinds pass.
+        path: path of the file; files with other suffixes pass.
 
     Returns:
-        Files beside it that hold its data.
+        Files beside it with its external data.
 
     Raises:
         InvalidInputError: a damaged file, a custom operator, or data in another folder.
@@ -44,7 +44,7 @@ def admit(path: Path) -> tuple[Path, ...]:
 
 
 def admit_tflite(path: Path) -> None:
-    """Refuse custom operators that LiteRT does not have, those of Flex among them.
+    """Refuse custom operators that LiteRT does not have, TensorFlow's (Flex) included.
 
     Raises:
         InvalidInputError: such an operator, or a damaged file.
@@ -64,15 +64,15 @@ def admit_tflite(path: Path) -> None:
 
 
 def admit_onnx(path: Path) -> tuple[Path, ...]:
-    """Refuse operators of other domains, and data anywhere but right beside the file.
+    """Refuse operators of other domains, and external data in another folder.
 
-    Subgraphs and functions of the file are walked too.
+    Subgraphs and functions of the file are checked too.
 
     Returns:
         The files with its external data.
 
     Raises:
-        InvalidInputError: such an operator or place, or a damaged file.
+        InvalidInputError: such an operator or path, or a damaged file.
     """
     from export.onnx.inspect import load
 
@@ -80,25 +80,26 @@ def admit_onnx(path: Path) -> tuple[Path, ...]:
     model = load(path)
     with reading(path, "an .onnx file is a complete ONNX model", "export the file again"):
         functions = {(f.domain, f.name) for f in model.functions}
-        foreign, places = set(), set()
-        for part in _parts(model):
-            if hasattr(part, "op_type"):
-                ours = part.domain in DOMAINS and part.op_type not in _OUTSIDE
-                if not ours and (part.domain, part.op_type) not in functions:
-                    foreign.add(f"{part.domain or 'ai.onnx'}.{part.op_type}")
-            elif part.data_location == part.EXTERNAL or part.external_data:
-                places.add(next((e.value for e in part.external_data if e.key == "location"), ""))
+        foreign, locations = set(), set()
+        for message in _nodes_and_tensors(model):
+            if hasattr(message, "op_type"):
+                known = message.domain in DOMAINS and message.op_type not in _LOADS_FILES
+                if not known and (message.domain, message.op_type) not in functions:
+                    foreign.add(f"{message.domain or 'ai.onnx'}.{message.op_type}")
+            elif message.data_location == message.EXTERNAL or message.external_data:
+                entries = message.external_data
+                locations.add(next((e.value for e in entries if e.key == "location"), ""))
     if foreign:
         raise InvalidInputError(
             "an .onnx file holds operators of ai.onnx and com.microsoft",
             received=f"{printable(path)} with {_names(foreign)}",
             remedy="export the model without custom operators",
         )
-    return tuple(_beside(path, place) for place in sorted(places))
+    return tuple(_beside(path, location) for location in sorted(locations))
 
 
-def _parts(model: onnx.ModelProto) -> Iterator[Any]:
-    """Every node and every tensor of a model, however deep."""
+def _nodes_and_tensors(model: onnx.ModelProto) -> Iterator[Any]:
+    """Every node and every tensor of a model, at any depth."""
     graphs: list[Any] = [model.graph, *(t.algorithm for t in model.training_info)]
     graphs += [t.initialization for t in model.training_info]
     nodes = [node for function in model.functions for node in function.node]
@@ -126,15 +127,15 @@ def _parts(model: onnx.ModelProto) -> Iterator[Any]:
                 yield from (sparse.values, sparse.indices)
 
 
-def _beside(path: Path, place: str) -> Path:
-    """The file of external data, which must lie in the model's folder itself."""
+def _beside(path: Path, location: str) -> Path:
+    """Path of a file with external data; refuses one outside of the model's folder."""
     rule = "the data of an .onnx file lies in its own folder, under a plain name"
-    plain = place not in ("", ".", "..") and not set(place) & set("/\\\0:*")
-    target = path.parent / place if plain else path
+    plain = location not in ("", ".", "..") and not set(location) & set("/\\\0:*")
+    target = path.parent / location if plain else path
     if not plain or target.is_symlink():
         raise InvalidInputError(
             rule,
-            received=f"{printable(path)} with data in {printable(place) or 'no file'}",
+            received=f"{printable(path)} with data in {printable(location) or 'no file'}",
             remedy="save the model with its data inside, or in a file beside it",
         )
     return require_regular(target, rule, "put the file with the data beside the model")

@@ -1,4 +1,4 @@
-"""What every export target takes and gives; a target is one file of this package."""
+"""Interface of the export targets; a target is ``export/NAME/target.py``."""
 
 from __future__ import annotations
 
@@ -26,19 +26,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ExportRequest:
-    """What to write.
+    """Model, recipe and everything else that a file is written from.
 
     Attributes:
         model: one input ``[batch, height, width, 3]`` (batch free or fixed), one output
             ``[batch, classes]``; may wrap a SavedModel in a ``TFSMLayer``.
-        recipe: which numbers.
-        preprocessing: contract and labels that the file is to carry.
-        calibration: gives float32 batches ``[b, height, width, 3]``, anew at each call; None
-            when the recipe needs none.
-        seed: of anything random in the target.
-        planned: the integers, of a recipe that has a plan; None for the target's own.
-        graph: gives the canonical float graph of the model, which a caller may have already; None
-            for a target that needs it to make it.
+        recipe: recipe with the types of weights, activations, input and output.
+        preprocessing: contract and labels that are written into the file.
+        calibration: function that returns float32 batches ``[b, height, width, 3]``, a new
+            iterator in each call; None when the recipe needs none.
+        seed: seed for every random choice of the target.
+        planned: network and integers of a recipe that has a plan; None where the target chooses
+            the integers.
+        graph: function that returns the canonical float graph of the model, which a caller may
+            have already; None where the target makes it when it needs it.
     """
 
     model: keras.Model
@@ -55,17 +56,18 @@ class ExportTarget:
     """A file format; a module of this package defines one as ``TARGET``.
 
     Attributes:
-        name: as in ``Recipe.target``.
-        suffix: of its files, with the dot.
-        write: (request, path) writes the file at ``path`` with contract, labels and recipe
-            inside, and checks in it that the recipe was honoured; raises UnsupportedError when it
+        name: name as in ``Recipe.target``.
+        suffix: suffix of its files, with the dot.
+        write: (request, path) writes the file at ``path`` with contract, labels and recipe, and
+            checks that the written file is as the recipe says; raises UnsupportedError when it
             cannot be, and OSError when the disk does not take it (the caller discards the path).
-        inspect: path -> what the file holds.
-        read_card: path -> contract, recipe and other values that ``write`` put in; None when the
-            file carries none (a foreign file).
-        packages: distributions whose versions shape the file.
-        require_writable: (canonical float graph, recipe) raises UnsupportedError where ``write``
-            would once the plan is made; None where every graph that has a plan can be written.
+        inspect: path -> tensors, operators and sizes of a file.
+        read_card: path -> contract and recipe that ``write`` stored; None when the file has no
+            card (a foreign file).
+        packages: distributions whose versions decide the bytes of the file.
+        require_writable: (canonical float graph, recipe) raises UnsupportedError for a graph that
+            ``write`` refuses, before a plan is made; None where every graph that has a plan can be
+            written.
     """
 
     name: str
@@ -79,11 +81,11 @@ class ExportTarget:
 
 @dataclass(frozen=True)
 class ArtifactCard:
-    """What a written file says of itself, as JSON in its metadata.
+    """Contract and recipe of a written file, stored as JSON in its metadata.
 
     Attributes:
         preprocessing: contract, labels included.
-        recipe: which numbers it holds.
+        recipe: recipe that the file was written with.
     """
 
     preprocessing: Preprocessing
@@ -95,7 +97,7 @@ class ArtifactCard:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> ArtifactCard:
-        """Read back what ``to_dict`` gave."""
+        """Card from the values that ``to_dict`` returns."""
         return cls(
             Preprocessing.from_dict(values["preprocessing"]), Recipe.from_dict(values["recipe"])
         )
@@ -106,25 +108,25 @@ CARD_KEY = "edgequant"
 
 
 def parsed_card(text: str | bytes, path: Path, rule: str) -> ArtifactCard:
-    """The card in a file's metadata.
+    """Parse the card of a file.
 
     Args:
         text: JSON.
-        path: of the file, for the message.
-        rule: what must hold, without a full stop.
+        path: path of the file, for the message.
+        rule: first part of the message, without a full stop.
 
     Raises:
-        InvalidInputError: no JSON, or that of something else than a card.
+        InvalidInputError: not JSON, or not that of a card.
     """
     with reading(path, rule, "export the file again"):
         try:
             return ArtifactCard.from_dict(json.loads(text))
-        except InvalidInputError as error:  # of a part, which does not know the file
+        except InvalidInputError as error:  # of contract or recipe, without the name of the file
             raise ValueError(f"{error.rule}; received {error.received}") from error
 
 
 def export_targets() -> dict[str, ExportTarget]:
-    """All targets by name: each package of this room may have a ``target`` with ``TARGET``."""
+    """All targets by name: ``TARGET`` of each module ``export.NAME.target``."""
     package = import_module("export")
     names = [f"export.{m.name}.target" for m in pkgutil.iter_modules(package.__path__) if m.ispkg]
     modules = (import_module(name) for name in names if find_spec(name) is not None)
@@ -133,7 +135,7 @@ def export_targets() -> dict[str, ExportTarget]:
 
 
 def target_of(path: Path) -> ExportTarget:
-    """The target that a file belongs to, by its suffix.
+    """Target of a file, by its suffix.
 
     Raises:
         InvalidInputError: no target writes such files.

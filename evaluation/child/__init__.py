@@ -1,1 +1,1 @@
-"""How is a file of others run? In a child process that may read it and compute, nothing else."""
+"""Foreign files run in a child process, which may read them and compute, and nothing else."""

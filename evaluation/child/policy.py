@@ -1,4 +1,4 @@
-"""How files of others are run: in a child with a time limit, unless the user trusts them."""
+"""Policy for foreign files: they run in a child with a time limit, unless the user trusts them."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from foundation.errors import InvalidInputError
 
 TIME_LIMIT = 60.0
-"""Seconds for one image unless the user gives another limit."""
+"""Default time limit, in seconds per image."""
 
 
 @dataclass(frozen=True)
 class Isolation:
-    """What a command allows the files that it was given.
+    """Rights and time limit of foreign files in a command.
 
     Attributes:
-        trust: run them in this process, with the user's rights and no time limit.
-        time_limit: seconds for one image.
+        trust: whether they run in this process, with the user's rights and without a time limit.
+        time_limit: seconds per image.
 
     Raises:
         InvalidInputError: a limit that is not a positive, finite number.
@@ -36,4 +36,4 @@ class Isolation:
 
 
 OURS = Isolation(trust=True)
-"""For files that this process has written."""
+"""Isolation of files that this process has written."""

@@ -1,4 +1,4 @@
-"""The parent's end of a child process: started at once, asked one thing at a time, killed."""
+"""A child process as its parent uses it: start, one request at a time, kill."""
 
 from __future__ import annotations
 
@@ -24,59 +24,58 @@ if TYPE_CHECKING:
 
 _SCRIPT = Path(__file__).with_name("start.py")
 _GRACE = 30.0
-"""Seconds beyond the child's own clock before the parent stops waiting."""
+"""Seconds that the parent waits longer than the child's own time limit."""
 _PASSED = (
     "DYLD_", "HOME", "KERAS_", "LANG", "LC_", "LD_LIBRARY_PATH", "MKL_", "OMP_", "OPENBLAS_",
     "ORT_", "PATH", "PYTHON", "SYSTEMROOT", "TF_", "TZ", "VIRTUAL_ENV",
 )  # fmt: skip
-"""How the names of environment variables begin that a child gets: no others, which may hold
-passwords."""
+"""Prefixes of the environment variables that a child gets; others may have passwords."""
 
 
 class Child:
-    """A process that runs one file of others.
+    """A child process that runs one foreign file.
 
     Args:
-        path: of the file.
+        path: path of the file.
         beside: other files that it refers to.
-        limit: seconds for one image.
+        limit: seconds per image.
 
     Attributes:
-        busy: whether a request is under way, or was when the child ended.
+        busy: whether a request is in progress, or was when the child ended.
     """
 
     def __init__(self, path: Path, beside: Sequence[Path], limit: float) -> None:
         self.path = path
         self.limit = limit
         self.busy = False
-        here, there = socket.socketpair()
-        self._channel = here
-        with there:
-            self._process = _started(there.fileno())
-        self._end = weakref.finalize(self, _end, self._process, here)
+        parent_end, child_end = socket.socketpair()
+        self._channel = parent_end
+        with child_end:
+            self._process = _started(child_end.fileno())
+        self._end = weakref.finalize(self, _end, self._process, parent_end)
         files = [os.fsencode(p.resolve()).hex() for p in (path, *beside)]
-        with contextlib.suppress(OSError):  # the answer will not come, and tells why
-            here.sendall(json.dumps(files).encode() + b"\n")
-            send(here, {"path": str(path.absolute()), "limit": limit})
+        with contextlib.suppress(OSError):  # the first request then raises the reason
+            parent_end.sendall(json.dumps(files).encode() + b"\n")
+            send(parent_end, {"path": str(path.absolute()), "limit": limit})
 
     def ask(
         self, values: dict[str, Any], arrays: Sequence[np.ndarray] = (), seconds: float = 60.0
     ) -> Message:
-        """Send a request and wait for the answer; whatever ends the wait ends the child.
+        """Send a request and wait for the answer; any error while waiting ends the child.
 
         Args:
-            values: what to do.
-            arrays: with what.
-            seconds: that the child may take by its own clock.
+            values: the request, as plain values.
+            arrays: arrays of the request.
+            seconds: time limit of the child by its own clock.
 
         Raises:
-            InvalidInputError: what the child refuses; its end; or no answer in time.
+            InvalidInputError: the child refuses the request, ends, or does not answer in time.
         """
         try:
             self.busy = True
             self._channel.settimeout(seconds + _GRACE)
             send(self._channel, values, arrays)
-            told = receive(self._channel)
+            answer = receive(self._channel)
             self.busy = False
         except TimeoutError as error:
             self.close()
@@ -86,15 +85,15 @@ class Child:
         except BaseException:
             self.close()
             raise
-        if "error" in told.values:
-            words = {key: printable(text) for key, text in told.values["error"].items()}
+        if "error" in answer.values:
+            words = {key: printable(text) for key, text in answer.values["error"].items()}
             raise InvalidInputError(
                 words["rule"], received=words["received"], remedy=words["remedy"]
             )
-        return told
+        return answer
 
     def close(self) -> None:
-        """Kill the process, whatever it does."""
+        """Kill the process at once."""
         self._end()
 
     def _ended(self) -> InvalidInputError:
@@ -119,8 +118,8 @@ class Child:
 
 
 def _started(channel: int) -> subprocess.Popen[bytes]:
-    # Linux tells a child of its parent's end by the thread that started it: only the main one
-    # lasts as long as the process.
+    # Linux signals a child when the thread that started it ends: only the main thread lives as
+    # long as the process.
     main = threading.current_thread() is threading.main_thread()
     environment = {k: v for k, v in os.environ.items() if k.startswith(_PASSED)}
     environment["PYTHONDONTWRITEBYTECODE"] = "1"

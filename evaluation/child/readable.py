@@ -1,4 +1,4 @@
-"""Folders that a child process must read: Python, its packages, and what the system tells."""
+"""Paths that a child process must read: Python, its packages, libraries and system files."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ _SYSTEM = (
     "/usr/lib64",
     "/usr/local/lib",
 )
-"""Shared libraries, and what the kernel tells of the processor."""
+"""Shared libraries, and the kernel's files on processor and memory."""
 
 
 def code_folders(home: Path) -> tuple[Path, ...]:
-    """Folders of code, without the user's.
+    """Folders with code, without those of the user.
 
     Args:
-        home: folder that our packages lie in, which may hold the user's files too.
+        home: folder of our packages, which may also have files of the user.
     """
-    ours = [file.parent for file in home.glob("*/__init__.py")]
+    packages = [file.parent for file in home.glob("*/__init__.py")]
     path = [Path(entry).resolve() for entry in sys.path if entry]
     python = [Path(sys.prefix), Path(sys.base_prefix)]
     return (
         *(Path(name) for name in _SYSTEM),
-        *ours,
+        *packages,
         *python,
         *(entry for entry in path if entry != home),
     )

@@ -1,4 +1,4 @@
-"""What the child does for its parent: open a file, predict, time, look inside."""
+"""Requests that a child answers: open a file, predict, time, run a task."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SHARE, _MOST_CALLS = 0.1, 256
 
 
 class _Service:
-    """One file, in one runtime."""
+    """Answers to requests for one file, in one runtime at a time."""
 
     def __init__(self, path: Path, limit: float) -> None:
         self.path = path
@@ -36,73 +36,74 @@ class _Service:
         self._chunk = 1
         self._calls = 1
 
-    def answer(self, asked: Message) -> Message:
-        """Do what is asked, within the time limit for each image."""
-        does: dict[str, Callable[[Message], Message]] = {
+    def answer(self, request: Message) -> Message:
+        """Answer a request, within the time limit per image."""
+        handlers: dict[str, Callable[[Message], Message]] = {
             "open": self._open,
             "predict": self._predict,
             "times": self._times,
             "task": self._task,
         }
         with reading(self.path, _RUNS, _AGAIN):
-            return does[asked.values["op"]](asked)
+            return handlers[request.values["op"]](request)
 
     @property
     def _opened(self) -> Session:
         assert self._session is not None
         return self._session
 
-    def _open(self, asked: Message) -> Message:
+    def _open(self, request: Message) -> Message:
         self._session, self._calls = None, 1
-        _keep_to(asked.values["cpus"])
+        _pin_to(request.values["cpus"])
         _arm(max(self.limit, 60.0))
-        runtime = runtimes()[asked.values["runtime"]]
-        session = self._session = runtime.open(self.path, asked.values["threads"])
+        runtime = runtimes()[request.values["runtime"]]
+        session = self._session = runtime.open(self.path, request.values["threads"])
         self._chunk = session.batch if isinstance(session, Batched) else 1
         _arm(0)
         return Message({"info": asdict(session.info), "chunk": self._chunk})
 
-    def _predict(self, asked: Message) -> Message:
+    def _predict(self, request: Message) -> Message:
         import numpy as np
 
-        (images,) = asked.arrays
+        (images,) = request.arrays
         outputs: list[np.ndarray] = []
         start = 0
         while start < len(images) or not outputs:
-            part = images[start : start + self._chunk * self._calls]
+            batch = images[start : start + self._chunk * self._calls]
             _arm(self.limit * self._chunk)
-            begun = time.monotonic()
-            outputs.append(self._opened.predict(part))
-            self._pace((time.monotonic() - begun) * self._chunk / max(len(part), 1))
-            start += len(part)
+            started = time.monotonic()
+            outputs.append(self._opened.predict(batch))
+            self._pace((time.monotonic() - started) * self._chunk / max(len(batch), 1))
+            start += len(batch)
         _arm(0)
         return Message({}, (np.concatenate(outputs),))
 
     def _pace(self, seconds: float) -> None:
-        """Run so many calls under one alarm that they take a tenth of its time.
+        """Set the number of calls under one alarm, so that they take a tenth of its time.
 
         Args:
-            seconds: that one call took.
+            seconds: time of one call.
         """
         most = _SHARE * self.limit * self._chunk / max(seconds, 1e-6)
         self._calls = min(max(int(most), 1), _MOST_CALLS)
 
-    def _times(self, asked: Message) -> Message:
-        plan = ClockPlan(**asked.values["plan"])
+    def _times(self, request: Message) -> Message:
+        plan = ClockPlan(**request.values["plan"])
         _arm(self.limit * (plan.warmup + plan.least) + plan.seconds)
-        times = times_of(self._opened, asked.arrays[0], plan)
+        times = times_of(self._opened, request.arrays[0], plan)
         _arm(0)
         return Message({"times": times})
 
-    def _task(self, asked: Message) -> Message:
-        _arm(asked.values["seconds"])
-        arrays = TASKS[asked.values["task"]](self.path, asked.values["arguments"], asked.arrays)
+    def _task(self, request: Message) -> Message:
+        _arm(request.values["seconds"])
+        task = TASKS[request.values["task"]]
+        arrays = task(self.path, request.values["arguments"], request.arrays)
         _arm(0)
         return Message({}, tuple(arrays))
 
 
-def _keep_to(cpus: list[int]) -> None:
-    """Hold the threads of this process, and those that start later, on these processors."""
+def _pin_to(cpus: list[int]) -> None:
+    """Pin the threads of this process, and those that start later, to these processors."""
     if sys.platform != "linux" or not cpus:
         return
     for thread in Path("/proc/self/task").iterdir():
@@ -121,17 +122,17 @@ def serve(channel: socket.socket) -> None:
         return
 
 
-def _answer(channel: socket.socket, service: _Service, asked: Message) -> None:
+def _answer(channel: socket.socket, service: _Service, request: Message) -> None:
     try:
-        told = service.answer(asked)
+        answer = service.answer(request)
     except EdgequantError as error:
         signal.setitimer(signal.ITIMER_REAL, 0)
         words = {"rule": error.rule, "received": error.received, "remedy": error.remedy}
         send(channel, {"error": words})
     else:
-        send(channel, told.values, told.arrays)
+        send(channel, answer.values, answer.arrays)
 
 
 def _arm(seconds: float) -> None:
-    """End this process by SIGALRM after so many seconds; 0 stops the clock."""
+    """End this process by SIGALRM after a number of seconds; 0 cancels the alarm."""
     signal.setitimer(signal.ITIMER_REAL, seconds)

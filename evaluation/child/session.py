@@ -1,4 +1,4 @@
-"""Sessions of files that others made: each in a child process."""
+"""Sessions of foreign files, each in a child process."""
 
 from __future__ import annotations
 
@@ -26,15 +26,13 @@ if TYPE_CHECKING:
 
 
 class ChildSession:
-    """A file in a runtime in a child process; opens while the caller goes on.
-
-    What opening raises is raised by the first use.
+    """A session in a child process, which opens the file at the first use.
 
     Args:
-        child: that nobody else uses.
-        runtime: that opens the file.
-        threads: inside the session; they run where the calling thread may.
-        give_back: takes the child when this session is closed and the child is well.
+        child: child process that no other session uses.
+        runtime: runtime that opens the file.
+        threads: number of threads; they run on the processors of the calling thread.
+        give_back: called with the child when the session is closed and the child still works.
     """
 
     def __init__(
@@ -52,22 +50,22 @@ class ChildSession:
 
     @cached_property
     def info(self) -> RuntimeInfo:
-        """What runs."""
-        told = self._opened.values["info"]
-        words = {key: printable(told[key]) for key in ("runtime", "version", "kernels")}
-        return RuntimeInfo(**words, threads=int(told["threads"]))
+        """Runtime, version and kernels."""
+        info = self._opened.values["info"]
+        words = {key: printable(info[key]) for key in ("runtime", "version", "kernels")}
+        return RuntimeInfo(**words, threads=int(info["threads"]))
 
     def predict(self, images: np.ndarray) -> np.ndarray:
-        """See Session.predict.
+        """Run images as Session.predict does.
 
         Raises:
-            InvalidInputError: also when the child dies, is too slow, or answers nonsense.
+            InvalidInputError: also when the child ends, is too slow, or gives no valid scores.
         """
         import numpy as np
 
         self._opened  # noqa: B018 - opens
-        told = self._child.ask({"op": "predict"}, [images], self._limit * (len(images) + 1))
-        scores = told.arrays[0] if told.arrays else np.empty(0)
+        answer = self._child.ask({"op": "predict"}, [images], self._limit * (len(images) + 1))
+        scores = answer.arrays[0] if answer.arrays else np.empty(0)
         if scores.dtype != np.float32 or scores.ndim != 2 or len(scores) != len(images):
             raise InvalidInputError(
                 "a classifier gives one row of scores for each image",
@@ -77,18 +75,18 @@ class ChildSession:
         return scores
 
     def timed_call(self, image: np.ndarray) -> Callable[[], object]:
-        """See Session.timed_call; the way to the child is inside: ``times`` leaves it out."""
+        """See Session.timed_call; its time includes the messages, that of ``times`` does not."""
         return partial(self.predict, image)
 
     def times(self, image: np.ndarray, plan: ClockPlan) -> list[int]:
-        """Nanoseconds of each run, by the child's clock; see ``evaluation.latency.times_of``."""
+        """Nanoseconds of each run by the child's clock; arguments as in ``latency.times_of``."""
         self._opened  # noqa: B018 - opens
         seconds = self._limit * (plan.warmup + plan.least) + plan.seconds
-        told = self._child.ask({"op": "times", "plan": asdict(plan)}, [image], seconds)
-        return [int(time) for time in told.values["times"]]
+        answer = self._child.ask({"op": "times", "plan": asdict(plan)}, [image], seconds)
+        return [int(time) for time in answer.values["times"]]
 
     def close(self) -> None:
-        """End the child if it is at work; otherwise another session may have it."""
+        """End a busy child; give another one back for the next session."""
         if self._child.busy:
             self._child.close()
         else:
@@ -96,17 +94,16 @@ class ChildSession:
 
 
 class ForeignFile:
-    """A file that others made, with child processes to run it, which start at once.
+    """A foreign file with child processes to run it, which start at once.
 
     Args:
-        runtime: that opens it.
-        path: of the file.
-        isolation: whether and how long it may run.
-        workers: processes to start.
+        runtime: runtime that opens it.
+        path: path of the file.
+        isolation: rights and time limit of the file.
+        workers: number of processes to start.
 
     Raises:
-        InvalidInputError: operators or data that no runtime here would take; see
-            ``export.foreign.admit``.
+        InvalidInputError: operators or data that ``export.foreign.admit`` refuses.
     """
 
     def __init__(
@@ -119,7 +116,7 @@ class ForeignFile:
         self._free = [] if isolation.trust else [self._child() for _ in range(workers)]
 
     def open(self, threads: int) -> Session:
-        """A session of so many threads; in this process if the file is trusted."""
+        """Open a session with a number of threads; in this process if the file is trusted."""
         if self._isolation.trust:
             return self._runtime.open(self._path, threads)
         child = self._free.pop() if self._free else self._child()
@@ -130,12 +127,12 @@ class ForeignFile:
 
 
 def open_foreign(runtime: Runtime, path: Path, threads: int, isolation: Isolation) -> Session:
-    """Open a file that others made, once: see ``ForeignFile``."""
+    """Open one session of a foreign file, as ``ForeignFile`` does."""
     return ForeignFile(runtime, path, isolation).open(threads)
 
 
 def _allowed_cpus() -> list[int]:
-    """Processors of the calling thread; none where the system does not tell."""
+    """Processors of the calling thread; empty where the system has no call for them."""
     return sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else []
 
 
@@ -146,24 +143,24 @@ def look_inside(
     images: np.ndarray,
     isolation: Isolation,
 ) -> Sequence[np.ndarray]:
-    """Run a task of ``evaluation.child.tasks`` on a file that others made.
+    """Run a task of ``evaluation.child.tasks`` on a foreign file.
 
     Args:
-        task: its name.
-        path: of the file.
+        task: name of the task.
+        path: path of the file.
         arguments: plain values for the task.
-        images: that it runs.
-        isolation: whether and how long the file may run.
+        images: images to run.
+        isolation: rights and time limit of the file.
 
     Raises:
-        InvalidInputError: the file cannot be run, dies, or is too slow.
+        InvalidInputError: the file cannot be run, ends its process, or is too slow.
     """
     if isolation.trust:
         return TASKS[task](path, arguments, (images,))
     child = Child(path, admit(path), isolation.time_limit)
     seconds = max(isolation.time_limit * (len(images) + 1), 60.0)
     try:
-        asked = {"op": "task", "task": task, "arguments": arguments, "seconds": seconds}
-        return child.ask(asked, [images], seconds).arrays
+        request = {"op": "task", "task": task, "arguments": arguments, "seconds": seconds}
+        return child.ask(request, [images], seconds).arrays
     finally:
         child.close()

@@ -1,6 +1,6 @@
-"""The script that a child process starts with: rights are given up before anything is loaded.
+"""Script that a child process starts with: it gives up rights before it loads anything.
 
-``python -P start.py SOCKET PARENT``, then one JSON line on the socket with what may be read.
+``python -P start.py SOCKET PARENT``, then one JSON line on the socket with the files to read.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _HOME = Path(__file__).resolve().parent.parent.parent
 
 
 def _pin_our_packages() -> None:
-    """Import edgequant from beside this file, wherever the child was started."""
+    """Import edgequant from the installation of this file, whatever the working folder."""
     folder = _HOME / "edgequant"
     spec = spec_from_file_location(
         "edgequant", folder / "__init__.py", submodule_search_locations=[str(folder)]
@@ -31,7 +31,7 @@ def _pin_our_packages() -> None:
 
 def main() -> None:
     """Give up rights, then serve the parent until it closes the socket."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides, and kills
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent kills the child
     channel = socket.socket(fileno=int(sys.argv[1]))
     _pin_our_packages()
     from evaluation.child.readable import code_folders
@@ -42,7 +42,7 @@ def main() -> None:
     with channel.makefile("rb", buffering=0) as lines:
         files = [Path(os.fsdecode(bytes.fromhex(name))) for name in json.loads(lines.readline())]
     taken = confine([*code_folders(_HOME), *files])
-    with contextlib.suppress(OSError):  # a log file takes no more; --debug shows it
+    with contextlib.suppress(OSError):  # a log on a full disk; --debug shows the message
         os.write(2, f"edgequant: {files[0].name} runs with {'; '.join(taken)}\n".encode())
     from evaluation.child.serve import serve
 

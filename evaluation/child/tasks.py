@@ -1,4 +1,4 @@
-"""What is asked of a file beyond its scores: values inside it, for ``lint`` and ``parity``."""
+"""Tasks on a file besides its scores: values inside it, for ``lint`` and ``parity``."""
 
 from __future__ import annotations
 

@@ -24,11 +24,11 @@ _TYPES = frozenset(
 
 @dataclass(frozen=True, eq=False)
 class Message:
-    """What one side says.
+    """A message of one side.
 
     Attributes:
         values: plain values.
-        arrays: numbers of any shape.
+        arrays: arrays of any shape.
     """
 
     values: dict[str, Any]
@@ -39,7 +39,7 @@ def send(channel: socket.socket, values: dict[str, Any], arrays: Sequence[np.nda
     """Send a message.
 
     Raises:
-        OSError: the other side is gone, or does not read in time.
+        OSError: the other side has ended, or does not read in time.
     """
     import numpy as np
 
@@ -52,12 +52,12 @@ def send(channel: socket.socket, values: dict[str, Any], arrays: Sequence[np.nda
 
 
 def receive(channel: socket.socket) -> Message:
-    """Wait for a message; nothing in it is believed before it is checked.
+    """Wait for a message; its header is checked before it is used.
 
     Raises:
         EOFError: the other side has ended.
         OSError: it did not answer in time.
-        ValueError: what came is no message.
+        ValueError: bytes that are not a message.
     """
     (length,) = _LENGTH.unpack(_read(channel, bytearray(_LENGTH.size)))
     if length > _MOST_HEADER:

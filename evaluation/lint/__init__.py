@@ -1,1 +1,1 @@
-"""What is wrong with a foreign model, by measurements on labelled images; one check a file."""
+"""Checks for faults of a foreign model, measured on labelled images; one check per file."""

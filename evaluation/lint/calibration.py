@@ -1,4 +1,4 @@
-"""The ranges of an integer file were set on images of one class, or of another preprocessing."""
+"""Fault: ranges calibrated on images of one class, or of another preprocessing."""
 
 from __future__ import annotations
 
@@ -15,37 +15,37 @@ from evaluation.lint.subject import Subject
 
 _IMAGES = 60
 CLIPPED = 2e-4
-"""Share of clipped values, on average over activations and classes, that is a fault.
+"""Share of clipped values, averaged over activations and classes, above which there is a fault.
 
-From the 1,000 calibration images of Fashion-MNIST, halved within each class: ranges (least and
-largest value of each activation of mobilenet_v2_small) were set on images of the first half, and
-the share was taken on the second. It was 0.00048 to 0.00156 for the 50 images of one class, but
-0.00014 for trousers, which span nearly what all classes do; 0.00007 at most for 50 images drawn at
-random (60 and 30 drawings). Files of TensorFlow's converter gave 5 drawings 0.00014 at most and
-trousers 0.00005, so these two cannot be told apart, and the limit lies between drawings and the
-other nine classes. About twenty statistics were compared; the share in the worst activation, which
-decided before, separates no better and turns on single images. With 20 images to calibrate on,
-chance and one class overlap: too few are a fault as well.
+It was chosen on the 1,000 calibration images of Fashion-MNIST, halved within each class: ranges
+(smallest and largest value of each activation of mobilenet_v2_small) come from images of the first
+half, the share from the second. The share was 0.00048 to 0.00156 for the 50 images of one class,
+but 0.00014 for trousers, whose ranges are nearly those of all classes, and 0.00007 at most for 50
+images drawn at random (60 and 30 drawings). Files of TensorFlow's converter had 0.00014 at most in
+5 drawings and 0.00005 for trousers. So trousers and drawings cannot be distinguished, and the limit
+is between the drawings and the other nine classes. About twenty statistics were compared; the share
+in the worst activation, which was used before, separates no better and depends on single images.
+With 20 images to calibrate on, chance and one class overlap: too few images are a fault as well.
 
-A first limit of 1e-4 had been measured on 60 test images before, so these are no fresh judges of
-the second one: 9 of 10 classes found; false alarms in 5 of 40 drawings of 20 images, in 1 of 60 of
-50, in none of 40 of 100 and in none of 40 of 200. Of the converter's files, those of 4 of 5 classes
-(0, 5, 7, 9, but not trousers) and of none of 5 drawings. With all classes and ten drawings of 50
-images (``python -m benchmarks lint_calibration``) the converter's files gave more false alarms than
-the simulated ranges had: 9 of 10 classes found, and 3 of 10 drawings blamed on test images (2 of 10
-on calibration images). A set of 50 is small; give 100 or more.
+An earlier limit of 1e-4 was measured on 60 test images, so these are not independent for the second
+limit. On them, 9 of 10 classes were found, with false alarms in 5 of 40 drawings of 20 images, 1 of
+60 of 50, none of 40 of 100 and none of 40 of 200. Among the converter's files, those of 4 of 5
+classes were found (0, 5, 7, 9, but not trousers), with none of 5 drawings. With all classes and ten
+drawings of 50 images (``python -m benchmarks lint_calibration``) the converter's files had more
+false alarms than the simulated ranges: 9 of 10 classes were found, and 3 of 10 drawings on test
+images (2 of 10 on calibration images). A set of 50 is small; give 100 or more.
 """
 
 
 @dataclass(frozen=True, eq=False)
 class Shares:
-    """Clipped values of a file.
+    """Shares of clipped values in a file.
 
     Attributes:
-        names: of ``t`` activations.
-        classes: that the images are of, int64 ``[c]``.
-        by_class: float64 ``[c, t]``, share of values at an end, on average over the class.
-        images: how many were run.
+        names: names of ``t`` activations.
+        classes: classes of the images, int64 ``[c]``.
+        by_class: share of values at an end, averaged over each class, float64 ``[c, t]``.
+        images: number of images.
     """
 
     names: tuple[str, ...]
@@ -62,14 +62,14 @@ def shares_by_class(
     labels: np.ndarray,
     isolation: Isolation = OURS,
 ) -> Shares:
-    """Run up to 60 images, as many of each class as that allows.
+    """Run up to 60 images, with as many of each class as possible.
 
     Args:
-        path: of an integer file.
-        wanted: see ``ranges``.
-        contract: that the file wants.
+        path: path of an integer file.
+        wanted: activations from ``ranges``.
+        contract: preprocessing that the file needs.
         pixels: uint8 ``[n, height, width, 3]``, RGB.
-        labels: int64 ``[n]``.
+        labels: true classes, int64 ``[n]``.
         isolation: how the file may be run.
     """
     chosen = _balanced(labels)
@@ -80,11 +80,11 @@ def shares_by_class(
 
 
 def run(subject: Subject) -> Outcome:
-    """Share of the activations' values at the ends of their ranges, by class of the image.
+    """Measure the shares of values at the ends of the ranges, by class of the image.
 
-    Ranges that were set on the data leave few values outside, whatever the class. The mean over
-    activations and classes decides; the sentence names the worst activation, the class that it
-    clips most and the class that clips least.
+    Ranges calibrated on all classes clip few values of any class. The mean over activations and
+    classes decides; the sentence names the worst activation, the class that it clips most and the
+    class that is clipped least.
     """
     inspection = subject.inspection
     contract = subject.measured.answers.hypothesis.contract
@@ -119,16 +119,16 @@ def run(subject: Subject) -> Outcome:
 
 
 def _short(name: str) -> str:
-    """The first of a converter's joined names, from its layer on."""
+    """Last three parts of the first of the names that a converter joined."""
     return "/".join(name.partition(";")[0].split("/")[-3:])
 
 
 def _balanced(labels: np.ndarray) -> np.ndarray:
-    """Places of up to 60 images, as many of each class as that allows."""
+    """Indices of up to 60 images, with as many of each class as possible."""
     classes = np.unique(labels)
-    each = max(1, _IMAGES // len(classes))
-    places = [np.flatnonzero(labels == c)[:each] for c in classes[:_IMAGES]]
-    return np.concatenate(places)
+    per_class = max(1, _IMAGES // len(classes))
+    indices = [np.flatnonzero(labels == c)[:per_class] for c in classes[:_IMAGES]]
+    return np.concatenate(indices)
 
 
 CHECK = LintCheck("calibration", "ranges that were set on one class", run, order=42)

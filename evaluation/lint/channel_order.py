@@ -1,4 +1,4 @@
-"""The network was trained on BGR and is given RGB, or the other way round."""
+"""Fault: RGB images for a network that was trained on BGR, or BGR images for RGB."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from evaluation.lint.subject import Subject
 
 
 def run(subject: Subject) -> Outcome:
-    """Accuracy with the colour channels swapped, under the range that the file wants.
+    """Compare the accuracy with swapped colour channels, under the range that the file needs.
 
-    Grey images cannot tell: not measured when no image has a colour.
+    It is not measured when all images are grey.
     """
     pixels = subject.pixels
     if np.array_equal(pixels[..., 0], pixels[..., 2]):
         return Outcome(State.NOT_MEASURED, f"all {len(pixels)} images are grey")
     evidence = subject.measured
-    own, swapped = evidence.best, evidence.swapped
-    name, other = own.hypothesis.contract.channels, swapped.hypothesis.contract.channels
-    figures = {f"{name}_top1": own.accuracy(), f"{other}_top1": swapped.accuracy()}
+    stated, swapped = evidence.best, evidence.swapped
+    name, other = stated.hypothesis.contract.channels, swapped.hypothesis.contract.channels
+    figures = {f"{name}_top1": stated.accuracy(), f"{other}_top1": swapped.accuracy()}
     sentence = (
-        f"top-1 {swapped.accuracy():.1f} % as {other.upper()}, {own.accuracy():.1f} % as "
+        f"top-1 {swapped.accuracy():.1f} % as {other.upper()}, {stated.accuracy():.1f} % as "
         f"{name.upper()}, which is stated"
     )
-    if leads(swapped.right(), own.right()):
+    if leads(swapped.right(), stated.right()):
         return found(sentence, f"state channels = '{other}'", **figures)
     return clean(sentence, **figures)
 

@@ -1,4 +1,4 @@
-"""What a check of ``edgequant lint`` is; a check is one file of this package."""
+"""Interface of the checks of ``edgequant lint``; a check is one file of this package."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from evaluation.lint.subject import Subject
 
 
 class State(StrEnum):
-    """What a check came to."""
+    """Result of a check."""
 
     FOUND = "found"
     NOTED = "noted"
-    """A fault only for some uses: told, and no reason to fail."""
+    """A fault for some uses only: it is reported, and the command does not fail."""
     CLEAN = "clean"
     NOT_MEASURED = "not measured"
-    """The check is about something that the file or the data have not."""
+    """The check does not apply to the file or the data."""
     NOT_JUDGED = "not judged"
-    """The fault may be there, and these data cannot tell: not passed."""
+    """The data cannot show whether there is a fault: the check is not passed."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one check measured.
+    """Outcome of one check.
 
     Attributes:
-        state: whether the fault is there.
-        sentence: with the figure that says so, without a full stop.
-        figures: the numbers of the sentence, for JSON.
+        state: result of the check.
+        sentence: sentence with the deciding figure, without a full stop.
+        figures: numbers of the sentence, for JSON.
         remedy: what to do, in the imperative; empty unless found or not judged.
     """
 
@@ -44,15 +44,15 @@ class Outcome:
 
 @dataclass(frozen=True)
 class LintCheck:
-    """A fault that is looked for; modules of this package define one as ``CHECK``.
+    """A check for one fault; modules of this package define one as ``CHECK``.
 
     Attributes:
         name: registered name.
-        summary: one line.
+        summary: one line for listings.
         run: subject -> outcome.
-        needs_images: whether the network must have answered images.
-        compares: whether it compares accuracies, which takes labels that count the outputs.
-        order: of the report, ascending.
+        needs_images: whether the check needs the network's answers to images.
+        compares: whether it compares accuracies, which needs labels that match the outputs.
+        order: position in the report, ascending.
     """
 
     name: str
@@ -65,7 +65,7 @@ class LintCheck:
 
 @dataclass(frozen=True)
 class CheckedFault:
-    """A check and what it came to."""
+    """A check with its outcome."""
 
     check: LintCheck
     outcome: Outcome
@@ -82,7 +82,7 @@ class CheckedFault:
 
 
 def lint_checks() -> tuple[LintCheck, ...]:
-    """All checks in the order of the report, found by walking this package."""
+    """All checks in the order of the report: ``CHECK`` of each module of this package."""
     package = import_module("evaluation.lint")
     modules = (
         import_module(f"{package.__name__}.{module.name}")
@@ -93,7 +93,7 @@ def lint_checks() -> tuple[LintCheck, ...]:
 
 
 def lint(subject: Subject) -> tuple[CheckedFault, ...]:
-    """Run every check; one that needs answers is not measured where the network gave none."""
+    """Run every check; without answers to images, the checks that need them are not measured."""
     return tuple(CheckedFault(check, _outcome(check, subject)) for check in lint_checks())
 
 
@@ -107,16 +107,16 @@ def _outcome(check: LintCheck, subject: Subject) -> Outcome:
 
 
 def clean(sentence: str, **figures: float) -> Outcome:
-    """The fault is not there."""
+    """Outcome where there is no fault."""
     return Outcome(State.CLEAN, sentence, figures)
 
 
 def not_judged(reason: str) -> Outcome:
-    """The data cannot tell whether the fault is there."""
+    """Outcome where the data cannot show whether there is a fault."""
     remedy = "give --labels FILE, the data that the network was trained for, or more images"
     return Outcome(State.NOT_JUDGED, reason, remedy=remedy)
 
 
 def found(sentence: str, remedy: str, **figures: float) -> Outcome:
-    """The fault is there."""
+    """Outcome where there is a fault."""
     return Outcome(State.FOUND, sentence, figures, remedy)

@@ -1,4 +1,4 @@
-"""The network gives every image the same answer."""
+"""Fault: the same answer to every image."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _TINY = 1e-30
 
 
 def run(subject: Subject) -> Outcome:
-    """Spread of the outputs over the images, and how many different answers there are.
+    """Measure the spread of the outputs over the images, and the number of different answers.
 
-    The spread is the largest standard deviation of an output over the images, against the
-    largest output. Constant is a spread under 1e-4, or one answer to labels of several classes;
-    both under the preprocessing that the file does best with.
+    The spread is the largest standard deviation of an output over the images, divided by the
+    largest output. A fault is a spread under 1e-4, or one answer to images of several classes,
+    under the preprocessing with the best accuracy.
     """
     trial = subject.measured.answers
     classes = len(np.unique(trial.labels))

@@ -1,4 +1,4 @@
-"""Pixels are normalized twice: by the caller and by the file, or twice inside the file."""
+"""Fault: pixels normalized twice, by the caller and by the file, or twice inside the file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from evaluation.lint.subject import Subject
 
 
 def run(subject: Subject) -> Outcome:
-    """Accuracy on pixels that were not normalized, against that on the stated numbers."""
+    """Compare the accuracy on pixels without normalization with that on the stated numbers."""
     evidence = subject.measured
     best, stated = evidence.best, evidence.stated
     kinds = (Kind.PIXELS, Kind.UNDONE)

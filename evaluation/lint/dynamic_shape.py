@@ -1,4 +1,4 @@
-"""Sizes that are known only when the file runs: delegates and accelerators refuse them."""
+"""Fault: sizes known only at run time, which delegates and accelerators refuse."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from evaluation.lint.subject import Subject
 
 _AXES = ("batch", "height", "width", "channels")
 _SHAPING = ("SHAPE", "PACK", "STRIDED_SLICE", "Shape", "Gather", "Concat", "Unsqueeze", "Slice")
-"""What computes sizes, once SHAPE or Shape is there."""
+"""Operators that compute sizes in a file with SHAPE or Shape."""
 
 
 def run(subject: Subject) -> Outcome:
-    """Free axes of the input, and operators that work on sizes at run time.
+    """Look for free axes of the input, and for operators that compute sizes at run time.
 
-    A free batch alone is no fault: LiteRT and ONNX Runtime fix it when they load the file.
+    A free batch alone is not a fault: LiteRT and ONNX Runtime fix it when they load the file.
     """
     shape = subject.shape
     names = _AXES if len(shape) == 4 and shape[1] != 3 else ("batch", "channels", *_AXES[1:3])
     free = [name for name, size in zip(names, shape, strict=False) if size is None]
     operators = () if subject.inspection is None else subject.inspection.operators
     shaping = {o.name: o.count for o in operators if o.name in _SHAPING}
-    asks = shaping.get("SHAPE", 0) + shaping.get("Shape", 0)
-    figures = {"free_axes": len(free), "shape_operators": asks}
+    shape_operators = shaping.get("SHAPE", 0) + shaping.get("Shape", 0)
+    figures = {"free_axes": len(free), "shape_operators": shape_operators}
     sentence = f"input {[size if size is not None else 'free' for size in shape]}"
-    if asks:
+    if shape_operators:
         listed = ", ".join(f"{count} {name}" for name, count in shaping.items())
         sentence += f"; sizes are computed at run time by {listed}"
-    if not asks and set(free) <= {"batch"}:
+    if not shape_operators and set(free) <= {"batch"}:
         return clean(sentence, **figures)
     return found(sentence, "export the network with one fixed input shape", **figures)
 

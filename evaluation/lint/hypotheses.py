@@ -1,7 +1,7 @@
-"""Ways in which pixels may have become the numbers that a network was trained on.
+"""Hypotheses on the preprocessing with which a network was trained.
 
-A foreign file does not say. Each way is tried on the same labelled images, and the accuracies
-tell which one the file wants.
+A foreign file does not state it. Each hypothesis is tried on the same labelled images, and the
+accuracies show which one the network was trained with.
 """
 
 from __future__ import annotations
@@ -19,33 +19,33 @@ from foundation.errors import InvalidInputError
 Predict = Callable[[np.ndarray], np.ndarray]
 
 CONFIDENCE = 0.9999
-"""Of an interval that decides: some two dozen comparisons are made on one set of images."""
+"""Confidence level of the deciding intervals: one set of images has about 24 comparisons."""
 MARGIN = 0.03
-"""Least lead, as a share of the images, that is worth a finding."""
+"""Smallest lead that is reported, as a share of the images."""
 SHIFTS = (0, 1, -1)
-"""By how many places the outputs may be counted off the labels."""
+"""Possible differences between the index of the output and the label."""
 _BATCH = 32
 
 
 class Kind(StrEnum):
-    """What a scaling says of a file that wants it in place of the stated one."""
+    """Meaning of a scaling if a file needs it in place of the stated one."""
 
     STATED = "stated"
     RANGE = "range"
     """Another range or another mean and standard deviation."""
     PIXELS = "pixels"
-    """Pixels as they are: the file normalizes by itself."""
+    """Unchanged pixels: the file normalizes them itself."""
     UNDONE = "undone"
-    """Numbers that a second normalization inside the file would bring back."""
+    """Numbers that a second normalization inside the file turns back into pixels."""
 
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """One way from pixels to the tensor.
+    """A way of preprocessing to try.
 
     Attributes:
-        name: as it reads in a sentence.
-        kind: see Kind.
+        name: name for use in a sentence.
+        kind: meaning if the file needs it.
         contract: size, order of channels, mean and std to use.
     """
 
@@ -54,12 +54,12 @@ class Hypothesis:
     contract: Preprocessing
 
     def swapped(self) -> Hypothesis:
-        """The same numbers with the other order of the colour channels; mean and std follow."""
-        own = self.contract
-        other = ChannelOrder.RGB if own.channels is ChannelOrder.BGR else ChannelOrder.BGR
-        mean, std = own.mean, own.std
+        """The same hypothesis with the other order of the colour channels, also of mean and std."""
+        current = self.contract
+        other = ChannelOrder.RGB if current.channels is ChannelOrder.BGR else ChannelOrder.BGR
+        mean, std = current.mean, current.std
         contract = replace(
-            own,
+            current,
             channels=other,
             mean=(mean[2], mean[1], mean[0]),
             std=(std[2], std[1], std[0]),
@@ -91,14 +91,14 @@ _SCALINGS = (
     _Scaling("ImageNet's mean alone", Kind.RANGE, (123.68, 116.779, 103.939), (1.0,) * 3),
     _Scaling("[-128, 127]", Kind.RANGE, (128.0,) * 3, (1.0,) * 3),
     _Scaling("pixels 0..255", Kind.PIXELS, (0.0,) * 3, (1.0,) * 3),
-    # 127.5 (p + 1) and 255 p: what x / 127.5 - 1 and x / 255 turn into pixels again.
+    # 127.5 (p + 1) and 255 p, which x / 127.5 - 1 and x / 255 turn back into pixels p.
     _Scaling("127.5 (pixel + 1)", Kind.UNDONE, (-1.0,) * 3, (1 / 127.5,) * 3),
     _Scaling("255 times the pixel", Kind.UNDONE, (0.0,) * 3, (1 / 255,) * 3),
 )
 
 
 def hypotheses(stated: Preprocessing) -> tuple[Hypothesis, ...]:
-    """The stated contract first, then every other scaling in its order of channels."""
+    """Hypotheses to try: the stated contract, then every other scaling in its channel order."""
     flipped = stated.channels is ChannelOrder.BGR
     rows = [Hypothesis("the stated mean and std", Kind.STATED, stated)]
     for scaling in _SCALINGS:
@@ -113,12 +113,12 @@ def hypotheses(stated: Preprocessing) -> tuple[Hypothesis, ...]:
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """What the network said under one hypothesis.
+    """Outputs of the network under one hypothesis.
 
     Attributes:
-        hypothesis: how pixels became tensors.
+        hypothesis: preprocessing of the images.
         outputs: float32 ``[n, classes]``.
-        labels: int64 ``[n]``.
+        labels: true classes, int64 ``[n]``.
     """
 
     hypothesis: Hypothesis
@@ -127,15 +127,15 @@ class Trial:
 
     @property
     def finite(self) -> bool:
-        """Whether all outputs are numbers."""
+        """Whether all outputs are finite numbers."""
         return bool(np.isfinite(self.outputs).all())
 
     def right(self, shift: int | None = None) -> np.ndarray:
-        """Which images are answered by ``label + shift``, modulo the outputs: bool ``[n]``.
+        """Whether each answer is ``label + shift``, modulo the number of outputs: bool ``[n]``.
 
-        Without a shift, the one of SHIFTS that makes most images right: a label list that is off
-        by one must not hide which scaling the network wants. A scaling that gives NaN or infinity
-        for any image is right on none: the network was not trained on it.
+        Without a shift, that of SHIFTS with the most right answers is used: a label list that is
+        shifted by one must not hide which scaling the network needs. A scaling that gives NaN or
+        infinity for any image is right on none: the network was not trained with it.
         """
         if not self.finite:
             return np.zeros(len(self.labels), bool)
@@ -146,17 +146,17 @@ class Trial:
         return result
 
     def accuracy(self, shift: int | None = None) -> float:
-        """Percent of the images."""
+        """Percent of images with the right answer."""
         return 100 * float(self.right(shift).mean())
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """The network's answers to the same images under every hypothesis.
+    """Answers of the network to the same images under every hypothesis.
 
     Attributes:
-        trials: stated scaling first, all with the stated order of channels.
-        swapped: the best of them with the other order.
+        trials: trials with the stated order of channels, that of the stated scaling first.
+        swapped: trial of the best scaling with the other order of channels.
     """
 
     trials: tuple[Trial, ...]
@@ -164,18 +164,18 @@ class Evidence:
 
     @property
     def stated(self) -> Trial:
-        """As the contract says."""
+        """Trial of the stated contract."""
         return self.trials[0]
 
     @property
     def best(self) -> Trial:
-        """The scaling that clearly beats the stated one; the stated one where none does."""
+        """Trial of the scaling that clearly beats the stated one; the stated one if none does."""
         leader = max(self.trials, key=lambda trial: trial.accuracy())
         return leader if leads(leader.right(), self.stated.right()) else self.stated
 
     @property
     def answers(self) -> Trial:
-        """The best scaling, and the best order of channels for it."""
+        """Trial of the best scaling with the better order of channels."""
         best = self.best
         return self.swapped if leads(self.swapped.right(), best.right()) else best
 
@@ -188,12 +188,12 @@ def gather(
     Args:
         predict: float32 ``[b, height, width, 3]`` -> float32 ``[b, classes]``.
         pixels: uint8 ``[n, height, width, 3]``, RGB, resized and cropped.
-        labels: int64 ``[n]``.
-        stated: contract of the file.
+        labels: true classes, int64 ``[n]``.
+        stated: stated contract of the file.
 
     Raises:
-        InvalidInputError: NaN or infinity in the outputs, under the stated contract and under
-            the one that the network does best with.
+        InvalidInputError: NaN or infinity in the outputs under the best hypothesis, and so under
+            the stated contract.
     """
     trials = tuple(_tried(predict, pixels, labels, h) for h in hypotheses(stated))
     best = Evidence(trials, trials[0]).best
@@ -210,17 +210,17 @@ def gather(
 
 
 def leads(first: np.ndarray, second: np.ndarray) -> bool:
-    """Whether the first is right on more of the same images, by more than chance and MARGIN."""
+    """Whether the first is right on more images than the second, beyond chance and by MARGIN."""
     difference = lead(first, second)
     return difference.low > 0 and float(first.mean() - second.mean()) >= MARGIN
 
 
 def lead(first: np.ndarray, second: np.ndarray) -> Interval:
-    """Paired difference of two shares of right answers; see ``paired_difference``.
+    """Interval of the difference of two shares of right answers (``paired_difference``).
 
     Args:
-        first: bool ``[n]``.
-        second: bool ``[n]``, of the same images.
+        first: whether each answer is right, bool ``[n]``.
+        second: the same for other answers to the same images.
     """
     counts = PairedCounts(
         both=int((first & second).sum()),

@@ -1,6 +1,6 @@
-"""Whether right answers can be told from wrong ones at all: labels that count the outputs.
+"""Tests of whether the data can distinguish right answers from wrong ones.
 
-Checks that compare accuracies are vacuous where the labels are of other classes than the outputs:
+Checks that compare accuracies find nothing where the labels are of other classes than the outputs:
 every way to prepare the images is then as bad as the stated one, and no fault shows.
 """
 
@@ -19,23 +19,24 @@ if TYPE_CHECKING:
     from calibration_data.datasets.base import Dataset
 
 _BACKGROUND = 1
-"""Outputs more or fewer than labels that a list which is off by one explains."""
+"""Difference between the numbers of outputs and labels that a background class explains."""
 
 
 def matched(dataset: Dataset, contract: Preprocessing, classes: int) -> tuple[Dataset, str]:
-    """The dataset with labels that count the outputs, and why they may not.
+    """Match the labels of a dataset with the outputs of a network.
 
     Class names are looked up in the contract's labels, or are ImageNet's ids where the network has
-    as many outputs; without either, folders in order of name are the outputs if there are as many
-    of them, one more or one fewer. Bare label numbers are taken as they are.
+    as many outputs. Without either, folders in order of name are the outputs if there are as many
+    of them, one more or one fewer. Labels without names are used unchanged.
 
     Args:
-        dataset: labelled.
-        contract: with the labels that are stated.
-        classes: outputs of the network.
+        dataset: labelled images.
+        contract: contract with the stated labels.
+        classes: number of outputs of the network.
 
     Returns:
-        The dataset, and the reason why its labels do not count the outputs; empty if they do.
+        The dataset with indices of outputs as labels, and the reason why they could not be matched;
+        empty if they could.
     """
     names, known = set(dataset.class_names), contract.labels
     if not known and abs(classes - len(imagenet_labels())) <= _BACKGROUND:
@@ -54,15 +55,15 @@ def matched(dataset: Dataset, contract: Preprocessing, classes: int) -> tuple[Da
 
 
 def chance(evidence: Evidence, classes: int) -> str:
-    """Why accuracies of these answers say nothing; empty where one of them beats guessing.
+    """Reason why accuracies of these answers say nothing; empty where one of them beats guessing.
 
-    The lower end of Wilson's interval (confidence 0.9999) of the most right answers that any
-    way to prepare the images gives, at any shift of the labels, is held against one in
-    ``classes``.
+    The largest number of right answers under any hypothesis, and at any shift of the labels, beats
+    guessing where the lower end of its Wilson interval (confidence 0.9999) is above
+    ``1 / classes``.
 
     Args:
         evidence: answers under every hypothesis.
-        classes: outputs of the network.
+        classes: number of outputs of the network.
     """
     trials = (*evidence.trials, evidence.swapped)
     most = max(int(trial.right(shift).sum()) for trial in trials for shift in SHIFTS)

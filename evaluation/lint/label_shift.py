@@ -1,4 +1,4 @@
-"""The outputs are counted off the labels by one, as with a background class at 0."""
+"""Fault: labels and outputs are shifted by one, as with a background class at 0."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from evaluation.lint.subject import Subject
 
 
 def run(subject: Subject) -> Outcome:
-    """Accuracy when output ``label + 1`` or ``label - 1`` counts as right, against ``label``."""
+    """Compare the accuracy at output ``label + 1`` or ``label - 1`` with that at ``label``."""
     trial = subject.measured.answers
     shift = max((s for s in SHIFTS if s), key=lambda s: trial.accuracy(s))
     shifted, plain = trial.accuracy(shift), trial.accuracy(0)

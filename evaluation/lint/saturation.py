@@ -1,4 +1,4 @@
-"""How many values of an integer file's activations stand at the ends of their ranges."""
+"""Shares of an integer file's activations that are at the ends of their ranges."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from evaluation.child.policy import OURS, Isolation
 from evaluation.child.session import look_inside
-from evaluation.sessions.tensor_io import ImageInput, Quantization
+from evaluation.sessions.tensor_io import ImageInput
 from foundation.errors import InvalidInputError
 from network.inspection import Inspection, TensorInfo
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     import numpy as np
 
 _NATURAL = (0.0, 1.0, 6.0)
-"""Where activations end by themselves: ReLU, softmax and sigmoid, ReLU6."""
+"""Limits that operators set: ReLU, softmax and sigmoid, ReLU6."""
 
 
 @dataclass(frozen=True)
 class Range:
-    """An integer activation whose ends are limits of calibration.
+    """An integer activation with at least one end that calibration set.
 
     Attributes:
-        name: of the tensor.
-        limits: integers that stand for something beyond them.
+        name: name of the tensor.
+        limits: smallest or largest integer, or both, to which values beyond are clipped.
     """
 
     name: str
@@ -34,23 +34,23 @@ class Range:
 
 
 def ranges(inspection: Inspection, data: tuple[float, float]) -> tuple[Range, ...]:
-    """Activations of 8 bits with an end that neither the operator nor the data set.
+    """Activations of 8 bits with an end that neither an operator nor the data sets.
 
-    The outputs are left out: their few values make no share.
+    Outputs are left out: they have too few values for a share.
 
     Args:
-        inspection: of the file.
-        data: least and largest value of a preprocessed image.
+        inspection: tensors of the file.
+        data: smallest and largest value of a preprocessed image.
     """
-    ends = {t.name for t in inspection.inputs}
-    left_out = {t.name for t in inspection.outputs}
-    found = []
+    inputs = {t.name for t in inspection.inputs}
+    outputs = {t.name for t in inspection.outputs}
+    calibrated = []
     for tensor in inspection.tensors:
-        natural = data if tensor.name in ends else (*_NATURAL, *data)
-        limits = () if tensor.name in left_out else _limits(tensor, natural)
+        natural = data if tensor.name in inputs else (*_NATURAL, *data)
+        limits = () if tensor.name in outputs else _limits(tensor, natural)
         if limits:
-            found.append(Range(tensor.name, limits))
-    return tuple(found)
+            calibrated.append(Range(tensor.name, limits))
+    return tuple(calibrated)
 
 
 def saturation(
@@ -63,7 +63,7 @@ def saturation(
 
     Args:
         path: a .tflite (LiteRT's reference kernels) or .onnx (ONNX Runtime, unoptimized).
-        wanted: see ``ranges``; at least one.
+        wanted: activations from ``ranges``; at least one.
         tensors: float32 ``[n, height, width, 3]``, preprocessed.
         isolation: how the file may be run.
 
@@ -71,7 +71,7 @@ def saturation(
         Names of ``t`` activations, and float64 ``[n, t]``: shares of values at an end.
 
     Raises:
-        InvalidInputError: no integer activation whose range calibration set.
+        InvalidInputError: no integer activation with a calibrated range.
     """
     if not wanted:
         raise InvalidInputError(
@@ -85,10 +85,10 @@ def saturation(
 
 
 def shares_at_ends(path: Path, wanted: tuple[Range, ...], tensors: np.ndarray) -> np.ndarray:
-    """Run images in this process and count values at the ends: see ``saturation``.
+    """Run images in this process and count values at the ends; arguments as in ``saturation``.
 
     Returns:
-        float64 ``[n, t]``.
+        Shares of values at an end, float64 ``[n, t]``.
     """
     import numpy as np
 
@@ -105,6 +105,7 @@ def _limits(tensor: TensorInfo, natural: tuple[float, ...]) -> tuple[int, ...]:
 
     if tensor.constant or tensor.dtype not in ("int8", "uint8") or len(tensor.scale) != 1:
         return ()
+    # Not QuantParams, which refuses scales such as NaN in a foreign file; here they give no limits.
     scale, zero = tensor.scale[0], tensor.zero_point[0]
     info = np.iinfo(tensor.dtype)
     ends = (int(info.min), int(info.max))
@@ -115,6 +116,8 @@ def _litert(
     path: Path, tensors: np.ndarray, wanted: tuple[Range, ...]
 ) -> Iterator[list[np.ndarray]]:
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    from network.affine import IntType, QuantParams
 
     interpreter: Any = Interpreter(
         str(path),
@@ -129,8 +132,8 @@ def _litert(
     for number in range(len(tensors)):
         value = image.arranged(tensors[number : number + 1])
         if len(scales):
-            dtype = details["dtype"].__name__
-            value = Quantization(float(scales[0]), int(zeros[0]), dtype).quantize(value)
+            dtype = IntType(details["dtype"].__name__)
+            value = QuantParams((float(scales[0]),), (int(zeros[0]),), dtype).quantize(value)
         interpreter.set_tensor(details["index"], value)
         interpreter.invoke()
         yield [interpreter.get_tensor(indices[r.name]) for r in wanted]
@@ -144,9 +147,9 @@ def _onnxruntime(
     from export.onnx.runtime import runtime
 
     onnxruntime, model = runtime(), load(path)
-    given = {output.name for output in model.graph.output}
+    outputs = {output.name for output in model.graph.output}
     for row in wanted:
-        if row.name not in given:
+        if row.name not in outputs:
             model.graph.output.add().name = row.name
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL

@@ -1,4 +1,4 @@
-"""A file that computes in integers in part, and elsewhere in float."""
+"""Fault: some operators of an integer file compute in float."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ FLOAT_ENDS = (
     "QUANTIZE", "DEQUANTIZE", "QuantizeLinear", "DequantizeLinear", "Transpose", "Reshape",
     "Flatten", "Squeeze",
 )  # fmt: skip
-"""Operators that turn floats into integers and back, or only move values."""
+"""Operators that convert between floats and integers, or only move values."""
 
 
 def run(subject: Subject) -> Outcome:
-    """Operators that compute in float, as a share of those that compute."""
+    """Count the operators that compute in float among those that compute."""
     if subject.inspection is None:
         return Outcome(State.NOT_MEASURED, "a Keras model computes in float throughout")
     computing = [o for o in subject.inspection.operators if o.name not in FLOAT_ENDS]

@@ -1,4 +1,4 @@
-"""Scores that are no probabilities, or that went through softmax twice."""
+"""Fault: outputs that are not probabilities, or that are the softmax of a softmax."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ _INNER = 0.05
 
 
 def run(subject: Subject) -> Outcome:
-    """Sums of the outputs; and the scores that a last softmax would have been given.
+    """Check the sums of the outputs, and the inputs of a last softmax.
 
-    Probabilities are not negative and sum to 1 (within 0.02, and half a step an output in integer
-    files). ``softmax(q)`` is undone by ``q = log p + c``; if ``q`` is itself a distribution,
-    which ``c = (1 - sum log p) / classes`` makes sum to 1, then its values are all within [0, 1].
-    The scores of a trained network reach far beyond: they are that only after another softmax.
-    An untrained network's may be as flat, so ``q`` must favour a class and be right. Scores that
-    are no probabilities are a fault where probabilities are asked for, and noted elsewhere.
+    Probabilities are not negative and sum to 1 (within 0.02, plus half a step per output in
+    integer files). The input of ``p = softmax(q)`` is ``q = log p + c``; the ``c`` with which it
+    sums to 1 is ``(1 - sum log p) / classes``. If ``q`` is a distribution, all of its values are
+    within [0, 1]; those of a trained network are far outside, unless there was another softmax.
+    The scores of an untrained network may be as flat, so ``q`` must also favour a class and be
+    right. Outputs that are not probabilities are a fault where the caller needs probabilities, and
+    a note where not.
     """
     trial = subject.measured.answers
     outputs = trial.outputs.astype(np.float64)
@@ -48,7 +49,7 @@ def run(subject: Subject) -> Outcome:
 
 
 def _doubled(outputs: np.ndarray) -> bool:
-    """Whether undoing a softmax gives distributions that favour a class.
+    """Whether the inputs of a last softmax are distributions that favour a class.
 
     Args:
         outputs: float ``[n, classes]``, distributions.

@@ -1,4 +1,4 @@
-"""A foreign model with the images that it is judged on."""
+"""A foreign model with the images on which it is checked."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class ScoreKind(StrEnum):
-    """What the caller needs the outputs to be."""
+    """Kind of outputs that the caller needs."""
 
     ANY = "any"
     PROBABILITIES = "probabilities"
@@ -25,18 +25,18 @@ class ScoreKind(StrEnum):
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """What the checks look at.
+    """Model, images and answers that the checks look at.
 
     Attributes:
-        path: of the file.
-        shape: of its input, None for a free axis.
-        inspection: the file taken apart; None for a Keras model.
+        path: path of the file.
+        shape: shape of its input, None for a free axis.
+        inspection: tensors and operators of the file; None for a Keras model.
         contract: stated preprocessing.
         pixels: uint8 ``[n, height, width, 3]``, RGB, resized and cropped.
-        labels: int64 ``[n]``, counting the outputs from 0.
+        labels: indices of outputs, from 0, int64 ``[n]``.
         evidence: answers under every hypothesis; None where the file has no fixed size.
-        scores: what the outputs are to be.
-        unjudged: why right answers cannot be told from wrong ones; empty where they can.
+        scores: kind of outputs that the caller needs.
+        unjudged: reason why right and wrong answers cannot be distinguished; empty where they can.
         isolation: how the file may be run.
     """
 
@@ -53,7 +53,7 @@ class Subject:
 
     @property
     def measured(self) -> Evidence:
-        """The evidence, for checks that need it."""
+        """Evidence, for checks that need it; raises ValueError without one."""
         if self.evidence is None:
             raise ValueError("no image was run")
         return self.evidence

@@ -1,4 +1,4 @@
-"""The numbers have another range than the network was trained on: [0, 1] against [-1, 1]."""
+"""Fault: another range of values than the network was trained with, such as [0, 1] for [-1, 1]."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from evaluation.lint.subject import Subject
 
 
 def run(subject: Subject) -> Outcome:
-    """Accuracy under every other range, against that under the stated one."""
+    """Compare the accuracy under every other range with that under the stated one."""
     evidence = subject.measured
     best, stated = evidence.best, evidence.stated
     other = max(

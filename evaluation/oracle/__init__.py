@@ -1,1 +1,1 @@
-"""Int8 networks in plain NumPy, bit for bit LiteRT's reference kernels."""
+"""Int8 networks in plain NumPy, equal to LiteRT's reference kernels bit for bit."""

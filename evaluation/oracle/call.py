@@ -1,4 +1,4 @@
-"""What a kernel gets, and what the kernels share."""
+"""Interface of the kernels, and the functions that they share."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from network.affine import IntType, QuantParams, activation_limits
 from network.graph import Op
 
 MOST_ELEMENTS = 1 << 27
-"""Numbers in a tensor at most: a gigabyte as int64, ten times what classifiers have."""
+"""Largest number of elements of a tensor: a gigabyte as int64, ten times what classifiers have."""
 
 MOST_PRODUCTS = 1 << 29
-"""Numbers in the windows of one convolution or pool at most."""
+"""Largest number of elements in the windows of one convolution or pool."""
 
 
 @dataclass(frozen=True)
 class Call:
-    """One operator with its values.
+    """An operator with the values of its inputs.
 
     Attributes:
         op: kind and options.
         inputs: arrays in the operator's order; None for an absent one.
-        sources: parameters of the inputs; None for floats and for shapes and axes.
+        sources: parameters of the inputs; None for floats, shapes and axes.
         results: parameters of the results; None for floats.
-        shapes: of the results, as the file states them.
+        shapes: shapes of the results in the file.
     """
 
     op: Op
@@ -45,14 +45,14 @@ class Call:
         return self.op.options
 
     def array(self, position: int) -> np.ndarray:
-        """An input that must be there."""
+        """Value of an input; refuses an absent one."""
         value = self.inputs[position] if position < len(self.inputs) else None
         if value is None:
             raise self.refused(f"no input {position}")
         return value
 
     def source(self, position: int = 0) -> QuantParams:
-        """Parameters of an input that must be quantized."""
+        """Parameters of an input; refuses one that is not quantized."""
         params = self.sources[position]
         if params is None:
             raise self.refused(f"input {position} without scales")
@@ -60,7 +60,7 @@ class Call:
 
     @property
     def result(self) -> QuantParams:
-        """Parameters of the first result, which must be quantized."""
+        """Parameters of the first result; refuses one that is not quantized."""
         params = self.results[0]
         if params is None:
             raise self.refused("a result without scales")
@@ -72,7 +72,7 @@ class Call:
         return self.source().dtype is IntType.INT16
 
     def centred(self, position: int = 0, *, wide: bool = False) -> np.ndarray:
-        """An 8-bit input less its zero point, int64; with ``wide`` a 16-bit one as well."""
+        """An input minus its zero point, int64; 8 bits, or also 16 bits with ``wide``."""
         params = self.source(position)
         allowed = (IntType.INT8, IntType.UINT8, *((IntType.INT16,) if wide else ()))
         if params.dtype not in allowed:
@@ -80,10 +80,10 @@ class Call:
         return self.array(position).astype(np.int64) - params.zero_point[0]
 
     def stored(self, values: np.ndarray) -> np.ndarray:
-        """Steps without zero point as the first result, with its fused activation.
+        """Add the zero point of the first result and apply its fused activation.
 
         Args:
-            values: int64, of the result's scale.
+            values: steps of the result's scale, int64.
 
         Returns:
             Integers of the result's type.
@@ -93,17 +93,17 @@ class Call:
         return clipped.astype(self.result.dtype.value)
 
     def require_size(self, *sizes: int, most: int = MOST_ELEMENTS) -> None:
-        """Refuse a result that would fill the memory: options of damaged files ask for such.
+        """Refuse an array that would fill the memory, as options of damaged files may ask for.
 
         Args:
-            sizes: of the array that is about to be made.
-            most: numbers in it.
+            sizes: shape of the array.
+            most: largest allowed number of elements.
         """
         if math.prod(sizes) > most or min(sizes, default=0) < 0:
             raise self.refused(f"an array of {list(sizes)} on the way")
 
     def refused(self, received: str) -> UnsupportedError:
-        """The error for an operator in a form that has no integer kernel here."""
+        """Error for an operator in a form that has no integer kernel here."""
         return UnsupportedError(
             f"the integer interpreter has {self.op.kind} in its usual forms alone",
             received=f"{', '.join(self.op.outputs[:1])} with {received}",
@@ -112,24 +112,24 @@ class Call:
 
 
 Kernel = Callable[[Call], tuple[np.ndarray, ...]]
-"""Takes a call, gives the results in order."""
+"""Call -> results of the operator, in order."""
 
 
 def rescaling(call: Call) -> Multiplier:
-    """From the scale of the first input to that of the first result, in double precision."""
+    """Multiplier ``input scale / result scale``, in double precision."""
     return Multiplier.of(np.float64(call.source().scale[0]) / np.float64(call.result.scale[0]))
 
 
 def spread_of(size: int, window: int, stride: int, *, same: bool) -> tuple[int, int, int]:
-    """Where windows lie along one axis.
+    """Number of windows along one axis, and the padding.
 
     Source: ComputePaddingWithOffset, tensorflow/lite/kernels/padding.h.
 
     Args:
-        size: of the input.
+        size: size of the input.
         window: extent of a window, dilation included.
-        stride: between two windows.
-        same: SAME padding instead of VALID.
+        stride: distance between two windows.
+        same: whether the padding is SAME; VALID if not.
 
     Returns:
         Number of windows, padding before, padding after.

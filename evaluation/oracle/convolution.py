@@ -1,11 +1,11 @@
-"""Convolutions and matrix products: sums of products, a bias, one multiplier a channel.
+"""Convolutions and matrix products: sums of products, a bias, one multiplier per channel.
 
 Weights are int8; inputs are int8, or int16 with sums of 64 bits.
 
 Source: ConvPerChannel, DepthwiseConvPerChannel and FullyConnected of tensorflow/lite/kernels/
 internal/reference/integer_ops, with the multipliers of PopulateConvolutionQuantizationParams in
-tensorflow/lite/kernels/kernel_util.cc. How often FULLY_CONNECTED rounds was found by comparison
-with ai-edge-litert 2.3.0.
+tensorflow/lite/kernels/kernel_util.cc. The number of roundings in FULLY_CONNECTED comes from a
+comparison with ai-edge-litert 2.3.0.
 """
 
 from __future__ import annotations
@@ -16,27 +16,28 @@ from evaluation.oracle.call import MOST_PRODUCTS, Call, spread_of
 from evaluation.oracle.fixed_point import Multiplier
 
 _SAME = 0
-"""The schema's Padding.SAME."""
+"""Value of Padding.SAME in the schema."""
 
 _EXACT_IN_SINGLE = (1 << 24) // (255 * 128)
-"""Products of two 8-bit numbers whose sum single precision still holds exactly."""
+"""Largest number of products of 8-bit numbers whose sum is exact in single precision."""
 
 
 def convolution(call: Call) -> tuple[np.ndarray, ...]:
     """CONV_2D: input ``[n, h, w, c]``, weight ``[o, kh, kw, c / groups]``, bias ``[o]``."""
     weight = call.array(1)
     outputs, height, width, depth = weight.shape
-    patches = _patches(call, height, width)
+    patches = _patches(call, height, width)  # [n, rows, columns, kh, kw, c]
     n, rows, columns = patches.shape[:3]
     call.require_size(n, rows, columns, outputs)
     groups = patches.shape[5] // depth
-    taps, each = height * width * depth, outputs // groups
-    parts = []
+    taps, group_outputs = height * width * depth, outputs // groups
+    group_sums = []
     for group in range(groups):
-        read = patches[..., group * depth : (group + 1) * depth]
-        kernels = weight[group * each : (group + 1) * each].reshape(each, taps)
-        parts.append(_product(call, read.reshape(n * rows * columns, taps), kernels.T))
-    sums = np.concatenate(parts, axis=1).reshape(n, rows, columns, outputs)
+        window = patches[..., group * depth : (group + 1) * depth]
+        kernels = weight[group * group_outputs : (group + 1) * group_outputs]
+        rows_of_taps = window.reshape(n * rows * columns, taps)
+        group_sums.append(_product(call, rows_of_taps, kernels.reshape(group_outputs, taps).T))
+    sums = np.concatenate(group_sums, axis=1).reshape(n, rows, columns, outputs)
     return (_finished(call, sums),)
 
 
@@ -62,13 +63,13 @@ def dense(call: Call) -> tuple[np.ndarray, ...]:
     rows = call.centred(wide=True).reshape(-1, weight.shape[1])
     call.require_size(len(rows), len(weight))
     sums = _biased(call, _product(call, rows, weight.T))
-    # LiteRT rounds here once, with all bits of the multiplier, and otherwise in convolutions.
+    # LiteRT rounds once here, with all bits of the multiplier; in convolutions it rounds twice.
     values = call.stored(_multiplier(call).apply_once(sums))
     return (values.reshape(call.shapes[0]),)
 
 
 def _patches(call: Call, height: int, width: int) -> np.ndarray:
-    """Windows of the centred input, padded with its zero point: ``[n, rows, columns, h, w, c]``."""
+    """Windows of the input minus its zero point, which pads it: ``[n, rows, columns, h, w, c]``."""
     options = call.options
     down, across = options["dilationHFactor"], options["dilationWFactor"]
     step_h, step_w = options["strideH"], options["strideW"]
@@ -88,7 +89,7 @@ def _patches(call: Call, height: int, width: int) -> np.ndarray:
 
 
 def _product(call: Call, left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Exact matrix product of small integers, by BLAS: int64."""
+    """Exact matrix product of small integers, int64; computed by BLAS in floating point."""
     single = not call.is_wide and left.shape[1] <= _EXACT_IN_SINGLE
     kind = np.dtype(np.float32 if single else np.float64)
     product: np.ndarray = left.astype(kind) @ right.astype(kind)

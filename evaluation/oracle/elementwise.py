@@ -16,10 +16,10 @@ from network.affine import activation_limits
 from network.operators import Fused, OpKind
 
 _LEFT_SHIFT = 20
-"""Bits that 8-bit summands are moved up by before they are rescaled."""
+"""Bits by which 8-bit summands are shifted to the left before they are rescaled."""
 
 _LEFT_SHIFT_WIDE = 15
-"""Likewise, of 16-bit summands."""
+"""Bits by which 16-bit summands are shifted to the left before they are rescaled."""
 
 
 def add(call: Call) -> tuple[np.ndarray, ...]:
@@ -43,7 +43,7 @@ def multiply(call: Call) -> tuple[np.ndarray, ...]:
 
 
 def rectify(call: Call) -> tuple[np.ndarray, ...]:
-    """RELU and RELU6 as operators of their own."""
+    """RELU and RELU6 as separate operators."""
     source, result = call.source(), call.result
     multiplier = Multiplier.of(
         np.float64(np.float32(source.scale[0]) / np.float32(result.scale[0]))
@@ -55,7 +55,7 @@ def rectify(call: Call) -> tuple[np.ndarray, ...]:
 
 
 def quantize(call: Call) -> tuple[np.ndarray, ...]:
-    """QUANTIZE: of floats, or from one scale or type to another."""
+    """QUANTIZE: from float32, or from another scale or integer type."""
     if call.sources[0] is None:
         return (call.result.quantize(call.array(0)),)
     return (call.stored(rescaling(call).apply(call.centred(wide=True))),)
@@ -67,14 +67,19 @@ def dequantize(call: Call) -> tuple[np.ndarray, ...]:
 
 
 def _sum(call: Call, *, sign: int) -> np.ndarray:
+    """``q3 = M3 (M1 (q1 << bits) +- M2 (q2 << bits))`` of centred integers.
+
+    With ``twice = 2 max(s1, s2)``: ``M1 = s1 / twice``, ``M2 = s2 / twice``,
+    ``M3 = twice / (2 ** bits s3)``.
+    """
     call.require_size(*np.broadcast_shapes(call.array(0).shape, call.array(1).shape))
     first, second, result = (
         np.float64(params.scale[0]) for params in (call.source(), call.source(1), call.result)
     )
     twice = 2.0 * max(first, second)
-    up = _LEFT_SHIFT_WIDE if call.is_wide else _LEFT_SHIFT
-    left = Multiplier.of(first / twice).apply(call.centred(wide=True) << up)
+    bits = _LEFT_SHIFT_WIDE if call.is_wide else _LEFT_SHIFT
+    left = Multiplier.of(first / twice).apply(call.centred(wide=True) << bits)
     right = Multiplier.of(second / twice)
     right = replace(right, mantissa=(sign * right.mantissa[0],))
-    total = left + right.apply(call.centred(1, wide=True) << up)
-    return call.stored(Multiplier.of(twice / (2.0**up * result)).apply(total))
+    total = left + right.apply(call.centred(1, wide=True) << bits)
+    return call.stored(Multiplier.of(twice / (2.0**bits * result)).apply(total))

@@ -20,11 +20,11 @@ INT32 = np.iinfo(np.int32)
 
 @dataclass(frozen=True)
 class Multiplier:
-    """A real number, or one for each channel, as 31-bit mantissas and powers of two.
+    """A real number, or one per channel, as 31-bit mantissas and powers of two.
 
     Attributes:
-        mantissa: in [2 ** 30, 2 ** 31 - 1], or 0.
-        shift: to the left where positive.
+        mantissa: mantissas in [2 ** 30, 2 ** 31 - 1], or 0.
+        shift: powers of two; a shift to the left where positive.
     """
 
     mantissa: tuple[int, ...]
@@ -32,7 +32,7 @@ class Multiplier:
 
     @classmethod
     def of(cls, real: float | np.ndarray) -> Multiplier:
-        """QuantizeMultiplier.
+        """Multiplier of a real number, as QuantizeMultiplier computes it.
 
         Args:
             real: float64, at least 0; a number, or ``[channels]``.
@@ -49,7 +49,7 @@ class Multiplier:
         )
 
     def apply(self, values: np.ndarray) -> np.ndarray:
-        """MultiplyByQuantizedMultiplier with two roundings.
+        """Multiply as MultiplyByQuantizedMultiplier does, with two roundings.
 
         Args:
             values: integers within int32; channels last where there are several multipliers.
@@ -63,7 +63,7 @@ class Multiplier:
         return rounding_divide_by_pot(high, np.maximum(-shift, 0))
 
     def apply_once(self, values: np.ndarray) -> np.ndarray:
-        """MultiplyByQuantizedMultiplier with one rounding, ties up (TFLITE_SINGLE_ROUNDING; ruy).
+        """Multiply with one rounding, ties up (TFLITE_SINGLE_ROUNDING; ruy).
 
         Args:
             values: integers within int32; channels last where there are several multipliers.
@@ -77,7 +77,7 @@ class Multiplier:
         return rounded
 
     def apply_wide(self, values: np.ndarray) -> np.ndarray:
-        """MultiplyByQuantizedMultiplier of int64 sums: 15 bits of mantissa, one rounding, ties up.
+        """Multiply int64 sums with 15 bits of the mantissa and one rounding, ties up.
 
         Args:
             values: integers within 48 bits; channels last where there are several multipliers.
@@ -94,7 +94,7 @@ class Multiplier:
 
 
 def wrapped(values: np.ndarray) -> np.ndarray:
-    """The low 32 bits as a signed number, which is what int32 arithmetic leaves.
+    """The low 32 bits as a signed number, as int32 arithmetic wraps.
 
     Args:
         values: int64.
@@ -110,7 +110,7 @@ def doubling_high_mul(a: np.ndarray, b: np.ndarray | int) -> np.ndarray:
 
     Args:
         a: int64 within int32.
-        b: likewise.
+        b: int64 within int32, or an integer.
 
     Returns:
         int64 within int32.

@@ -1,4 +1,4 @@
-"""Operators that move integers and change none of them.
+"""Operators that move integers without a change of their values.
 
 Source: Pad, Transpose, Split, StridedSlice and Concatenation of tensorflow/lite/kernels.
 """
@@ -19,7 +19,7 @@ def pad(call: Call) -> tuple[np.ndarray, ...]:
 
 
 def reshape(call: Call) -> tuple[np.ndarray, ...]:
-    """RESHAPE to the shape that the file states for the result."""
+    """RESHAPE to the shape of the result in the file."""
     return (call.array(0).reshape(call.shapes[0]),)
 
 
@@ -29,7 +29,7 @@ def transpose(call: Call) -> tuple[np.ndarray, ...]:
 
 
 def concatenate(call: Call) -> tuple[np.ndarray, ...]:
-    """CONCATENATION; the kernel asks for one scale everywhere."""
+    """CONCATENATION; the kernel requires one scale for all inputs and the result."""
     if any(source != call.result for source in call.sources):
         raise call.refused("inputs of other scales than the result's")
     arrays = [call.array(i) for i in range(len(call.inputs))]

@@ -1,4 +1,4 @@
-"""An int8 network as values, and the loop that runs it."""
+"""An int8 network of integer tensors, and the loop that runs it."""
 
 from __future__ import annotations
 
@@ -47,19 +47,19 @@ KERNELS: dict[str, Kernel] = {
     QUANTIZE: elementwise.quantize,
     DEQUANTIZE: elementwise.dequantize,
 }
-"""Operators that can be run, by TFLite's builtin names."""
+"""Kernel of each operator, by TFLite's builtin name."""
 
 
 @dataclass(frozen=True)
 class IntegerTensor:
-    """A value of an int8 network.
+    """A tensor of an int8 network.
 
     Attributes:
-        name: unique in the network.
-        shape: as stored.
-        dtype: NumPy's name.
+        name: name, unique in the network.
+        shape: shape in the file.
+        dtype: NumPy's name of the type.
         params: scale and zero point; None for floats, shapes and axes.
-        value: of a constant; None for an activation.
+        value: value of a constant; None for an activation.
     """
 
     name: str
@@ -74,11 +74,11 @@ class Operators:
     """Operators in an order in which they can run, and their tensors.
 
     Attributes:
-        ops: in order.
-        tensors: by name.
+        ops: operators in order.
+        tensors: tensors by name.
 
     Raises:
-        UnsupportedError: an operator that has no kernel here; names it.
+        UnsupportedError: an operator without a kernel here; names it.
     """
 
     ops: tuple[Op, ...]
@@ -97,19 +97,19 @@ class Operators:
         """Run all operators.
 
         Args:
-            feeds: activations that no operator gives, by name.
+            feeds: activations that no operator computes, by name.
 
         Returns:
-            Every activation by name, the feeds among them.
+            Every activation by name, ``feeds`` included.
 
         Raises:
             UnsupportedError: an operator in a form that has no kernel here.
-            InvalidInputError: options, shapes or scales that do not go together.
+            InvalidInputError: options, shapes or scales that do not fit together.
         """
         values = dict(feeds)
         for op in self.ops:
             name = f"{op.kind} {', '.join(op.outputs)}"
-            # Numbers beyond a type come of damaged scales: an error here, where C goes on.
+            # Damaged scales give numbers beyond a type: an error here, where C continues.
             with reading(name, _FITTING, _ELSEWHERE), np.errstate(**_STRICT):
                 results = KERNELS[op.kind](self._call(op, values))
                 values.update(zip(op.outputs, results, strict=True))
@@ -131,11 +131,11 @@ class Operators:
 
 @dataclass(frozen=True)
 class IntegerModel(Operators):
-    """A network of one input and one output.
+    """A network with one input and one output.
 
     Attributes:
-        input: name of the image.
-        output: name of the scores.
+        input: name of the image tensor.
+        output: name of the scores tensor.
     """
 
     input: str
@@ -145,10 +145,10 @@ class IntegerModel(Operators):
         """Run one input.
 
         Args:
-            image: of the input's shape and type.
+            image: array with the shape and type of the input.
 
         Returns:
-            Every activation by name, the input and the output among them.
+            Every activation by name, input and output included.
 
         Raises:
             InvalidInputError: another shape or type.

@@ -24,7 +24,7 @@ _EXP_OF_BITS = (
     (24, 1672461947), (25, 1302514674), (26, 790015084), (27, 290630308), (28, 39332535),
     (29, 720401), (30, 242),
 )  # fmt: skip
-"""exp(-2 ** k) in Q0.31 for k from -2 to 4, each with the bit of Q5.26 that stands for 2 ** k."""
+"""exp(-2 ** k) in Q0.31 for k from -2 to 4, each after the index of the bit 2 ** k in Q5.26."""
 
 _EXP_OF_MINUS_EIGHTH = 1895147668
 _THIRD = 715827883
@@ -37,13 +37,17 @@ _INPUT_BITS = 5
 
 
 def logistic(call: Call) -> tuple[np.ndarray, ...]:
-    """LOGISTIC, from a table in single precision."""
+    """LOGISTIC, from a table of 256 results computed in single precision.
+
+    ``q = round(sigmoid(x) * (1 / scale)) + zero_point``: the kernel multiplies by the reciprocal,
+    where QUANTIZE divides, so this is not ``QuantParams.quantize``.
+    """
     source, result = call.source(), call.result
     if source.dtype is not IntType.INT8:
         raise call.refused(f"{source.dtype.value} input")
     integers = np.arange(-128, 128)
     real = source.dequantize(integers)
-    # Taken in double and rounded once, as good libraries do.
+    # Computed in double precision and rounded once, as good libraries of C do.
     with np.errstate(over="ignore"):  # infinity gives 0, as in C
         exponential = np.exp(-real.astype(np.float64)).astype(np.float32)
     exact = np.float32(1.0) / (np.float32(1.0) + exponential)
@@ -68,7 +72,7 @@ def hard_swish(call: Call) -> tuple[np.ndarray, ...]:
     opening = rounding_divide_by_pot(opening, max(-gate.shift[0], 0))
     opening = (opening + (1 << 15)) >> 1
     product = opening * scaled
-    # Towards zero, as C divides.
+    # C divides towards zero.
     high = np.sign(product) * (np.abs(product) >> 15)
     return (call.stored(rounding_divide_by_pot(high, -output.shift[0])),)
 

@@ -1,4 +1,4 @@
-"""An int8 .tflite file as a network of integers, with every scale and zero point."""
+"""Reader of an int8 .tflite file as a network of integers, with every scale and zero point."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from network.tflite.canonical import builtin_name
 from network.tflite.reader import WHOLE, read_flat_model
 
 _DTYPES = {0: "float32", 2: "int32", 3: "uint8", 4: "int64", 7: "int16", 9: "int8"}
-"""Element types, by the schema's numbers."""
+"""NumPy's names of the element types, by their numbers in the schema."""
 
 
 def read_integers(path: Path) -> IntegerModel:
     """Read a file for the integer interpreter.
 
-    Tensors keep their names; a second tensor of one name gets its number.
+    Tensors have the names of the file; where a name repeats, the index of the tensor is added.
 
     Raises:
         InvalidInputError: no such file, or a damaged one.
@@ -37,7 +37,7 @@ def read_integers(path: Path) -> IntegerModel:
 
 
 def read_operators(path: Path) -> Operators:
-    """The operators of a file with any number of inputs and outputs; raises as read_integers."""
+    """Read a file with any number of inputs and outputs; raises the errors of read_integers."""
     with _reading(path):
         model, graph = _opened(path)
         tensors = _tensors(model, graph, path.name)
@@ -66,7 +66,7 @@ def _network(path: Path) -> IntegerModel:
 
 
 def _opened(path: Path) -> tuple[Any, Any]:
-    """The file and its one graph, in the schema's object API."""
+    """The file and its only graph, in the object API of the schema."""
     from ai_edge_litert.tools import flatbuffer_utils
 
     read_flat_model(path)  # the object API trusts its input: the bounds are checked first
@@ -99,14 +99,14 @@ def _op(model: Any, operator: Any, names: list[str]) -> Op:
 
 
 def _tensors(model: Any, graph: Any, source: str) -> list[IntegerTensor]:
-    taken: set[str] = set()
-    flats: dict[tuple[int, str], np.ndarray] = {}  # tensors may share a buffer: one copy of it
+    names: set[str] = set()
+    flats: dict[tuple[int, str], np.ndarray] = {}  # one copy of a buffer that tensors share
     tensors = []
     for index, tensor in enumerate(graph.tensors):
         name = _text(tensor.name) or f"tensor_{index}"
-        if name in taken:
+        if name in names:
             name = f"{name}#{index}"
-        taken.add(name)
+        names.add(name)
         dtype = _DTYPES.get(int(tensor.type))
         if dtype is None:
             raise UnsupportedError(
@@ -121,12 +121,12 @@ def _tensors(model: Any, graph: Any, source: str) -> list[IntegerTensor]:
                 received=f"{source} with {name} of shape {list(shape)}",
                 remedy="run the file in litert-reference",
             )
-        data, place = model.buffers[tensor.buffer].data, (int(tensor.buffer), dtype)
+        data, key = model.buffers[tensor.buffer].data, (int(tensor.buffer), dtype)
         value = None
         if data is not None and len(data):
-            if place not in flats:
-                flats[place] = _flat(data, dtype)
-            value = _shaped(flats[place], shape, name)
+            if key not in flats:
+                flats[key] = _flat(data, dtype)
+            value = _shaped(flats[key], shape, name)
         tensors.append(IntegerTensor(name, shape, dtype, _params(tensor, dtype), value))
     return tensors
 

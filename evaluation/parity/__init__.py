@@ -1,1 +1,1 @@
-"""Whether an int8 .tflite and an int8 .onnx compute the same integers."""
+"""Comparison of an int8 .tflite with an int8 .onnx: whether both compute the same integers."""

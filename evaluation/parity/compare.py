@@ -1,4 +1,4 @@
-"""Whether a .tflite and an .onnx are one network: the same scales, zero points and integers."""
+"""Comparison of the scales, zero points and integers in a .tflite and an .onnx."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from network.affine import QuantParams
 
 @dataclass(frozen=True)
 class Difference:
-    """Something that is not the same in both files.
+    """A difference between the two files.
 
     Attributes:
-        step: name of the result, as the .tflite has it.
+        step: name of the result in the .tflite.
         part: ``result``, ``weight``, ``bias`` or ``graph``.
-        detail: what differs, the .tflite first.
+        detail: both values, that of the .tflite first.
     """
 
     step: str
@@ -36,11 +36,11 @@ class Difference:
 
 @dataclass(frozen=True)
 class Pair:
-    """One step in both files.
+    """The same step in both files.
 
     Attributes:
-        tflite: in the .tflite.
-        onnx: in the .onnx.
+        tflite: step of the .tflite.
+        onnx: step of the .onnx.
     """
 
     tflite: Step
@@ -49,13 +49,13 @@ class Pair:
 
 @dataclass(frozen=True)
 class IntegerParity:
-    """The comparison of two files.
+    """Result of the comparison of two files.
 
     Attributes:
         pairs: matched steps, in the order of the .tflite.
-        tensors: results, weights and biases that were compared.
-        integers: weights and bias values that were compared.
-        differences: empty where both files hold the same integers.
+        tensors: number of compared results, weights and biases.
+        integers: number of compared integers in weights and biases.
+        differences: all differences; empty where both files have the same integers.
     """
 
     pairs: tuple[Pair, ...]
@@ -65,38 +65,41 @@ class IntegerParity:
 
     @property
     def same(self) -> bool:
-        """Whether both files hold the same integers."""
+        """Whether both files have the same integers."""
         return not self.differences
 
 
 def compare_files(tflite: Path, onnx: Path) -> IntegerParity:
     """Compare two int8 files, tensor by tensor.
 
-    Steps are matched by name where both files name them alike, otherwise by their order among the
-    steps of their kind.
+    Steps of a kind are matched by name where both files have the same names, and by their order
+    where they do not.
 
     Args:
-        tflite: of an int8 recipe.
-        onnx: likewise, in QDQ form.
+        tflite: path of an int8 .tflite.
+        onnx: path of an int8 .onnx in QDQ form.
 
     Raises:
         InvalidInputError: a file that cannot be read.
         UnsupportedError: a file that is not int8.
     """
     pairs, missing = _matched(tflite_steps(tflite), onnx_steps(onnx))
-    found = [*missing, *(difference for pair in pairs for difference in _differences(pair))]
+    differences = [*missing, *(difference for pair in pairs for difference in _differences(pair))]
     stored = [a for pair in pairs for a in (pair.tflite.weight, pair.tflite.bias) if a is not None]
     return IntegerParity(
-        tuple(pairs), len(pairs) + len(stored), sum(a.size for a in stored), tuple(found)
+        tuple(pairs), len(pairs) + len(stored), sum(a.size for a in stored), tuple(differences)
     )
 
 
 def _matched(
     first: tuple[Step, ...], second: tuple[Step, ...]
 ) -> tuple[list[Pair], list[Difference]]:
-    pairs, missing = [], []
+    """Pairs in the order of the first file, and a difference for each kind with other counts."""
+    numbered_pairs: list[tuple[int, Pair]] = []
+    missing = []
     for kind in StepKind:
-        left = [step for step in first if step.kind is kind]
+        numbered = [(number, step) for number, step in enumerate(first) if step.kind is kind]
+        left = [step for _, step in numbered]
         right = [step for step in second if step.kind is kind]
         if len(left) != len(right):
             detail = f"{len(left)} against {len(right)} steps of the kind {kind.value}"
@@ -105,9 +108,11 @@ def _matched(
         names = {step.name: step for step in right}
         if len(names) == len(right) and Counter(names) == Counter(step.name for step in left):
             right = [names[step.name] for step in left]
-        pairs += [Pair(a, b) for a, b in zip(left, right, strict=True)]
-    places = {id(step): place for place, step in enumerate(first)}
-    return sorted(pairs, key=lambda pair: places[id(pair.tflite)]), missing
+        numbered_pairs += [
+            (number, Pair(a, b)) for (number, a), b in zip(numbered, right, strict=True)
+        ]
+    numbered_pairs.sort(key=lambda entry: entry[0])
+    return [pair for _, pair in numbered_pairs], missing
 
 
 def _differences(pair: Pair) -> Iterator[Difference]:
@@ -144,7 +149,7 @@ def _scales_differ(a: QuantParams | None, b: QuantParams | None) -> Iterator[str
 
 def _integers_differ(a: np.ndarray | None, b: np.ndarray | None) -> Iterator[str]:
     if a is None or b is None:
-        return  # a float one, which the parameters tell of, or none in both
+        return  # none in both files, or one in float, which is a difference of the parameters
     if a.shape != b.shape:
         yield f"shape {list(a.shape)} against {list(b.shape)}"
     elif not np.array_equal(a, b):

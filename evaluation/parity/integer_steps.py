@@ -1,8 +1,8 @@
-"""The operators of an int8 file that compute, in one form for TFLite and ONNX.
+"""Steps: the operators of an int8 file that compute, in one form for TFLite and ONNX.
 
-Activations are int8 here, whatever the file stores: uint8 less 128 is the same number. Weights are
-less their zero points, ``[outputs, height, width, inputs]`` (depthwise: one input) or
-``[outputs, inputs]``.
+Activations are int8 here, also where the file has uint8, which is the same number plus 128.
+Weights are stored without their zero points, ``[outputs, height, width, inputs]`` (depthwise: one
+input) or ``[outputs, inputs]``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from network.tflite.canonical import short_name
 
 
 class StepKind(StrEnum):
-    """What a step computes; steps are matched within a kind."""
+    """Kind of a step; steps are matched within a kind."""
 
     INPUT = "input"
     CONVOLUTION = "convolution"
@@ -38,17 +38,17 @@ class StepKind(StrEnum):
 
 @dataclass(frozen=True)
 class Step:
-    """One operator that computes.
+    """An operator that computes.
 
     Attributes:
-        kind: see StepKind.
+        kind: what the operator computes.
         name: short name of the result.
         tensor: name of the tensor with the result's integers in the file; empty if it has none.
-        result: parameters as int8; None where the file leaves the result in float.
-        weight: int64, see the module; None where the operator has none, or a float one.
-        weight_params: of the weight, with the axis of the canonical order.
-        bias: integers ``[outputs]``; None where there is none, or a float one.
-        bias_params: of the bias.
+        result: parameters of the result as int8; None where the file leaves it in float.
+        weight: int64 without zero point, axes as above; None without an integer weight.
+        weight_params: parameters of the weight, with the axis in the order above.
+        bias: integers ``[outputs]``; None without an integer bias.
+        bias_params: parameters of the bias.
     """
 
     kind: StepKind
@@ -80,13 +80,13 @@ STEP_KINDS: dict[str, StepKind] = {
 
 
 def tflite_steps(path: Path) -> tuple[Step, ...]:
-    """The steps of a .tflite file, in order, the input first; raises as read_integers."""
+    """Steps of a .tflite file in order, the input first; raises the errors of read_integers."""
     model = read_integers(path)
     return (_input_step(model), *(_step(model, op) for op in model.ops if op.kind in STEP_KINDS))
 
 
 def output_params(model: IntegerModel) -> QuantParams | None:
-    """Scale and zero point of the scores; those before a DEQUANTIZE at the end."""
+    """Scale and zero point of the scores; of the tensor before a DEQUANTIZE at the end."""
     producers = {name: op for op in model.ops for name in op.outputs}
     last = producers.get(model.output)
     if last is not None and last.kind == DEQUANTIZE:
@@ -95,7 +95,7 @@ def output_params(model: IntegerModel) -> QuantParams | None:
 
 
 def as_int8(params: QuantParams | None) -> QuantParams | None:
-    """Parameters of an 8-bit activation as int8; others as they are."""
+    """Parameters of an 8-bit activation as int8; others unchanged."""
     return params.as_type(IntType.INT8) if params and params.dtype is IntType.UINT8 else params
 
 
@@ -116,7 +116,7 @@ def _step(model: IntegerModel, op: Op) -> Step:
     integers, params = _weight(op, weight)
     return Step(
         STEP_KINDS[op.kind],
-        # A name without a path is a layer's own, which may end in a number.
+        # A name without a path is that of a layer, which may end in a number.
         short_name(result.name) if "/" in result.name else result.name,
         result.name,
         as_int8(result.params),
@@ -137,15 +137,17 @@ def _weight(op: Op, weight: IntegerTensor | None) -> tuple[np.ndarray | None, Qu
 
 
 def centred(integers: np.ndarray, params: QuantParams, axis: int) -> tuple[np.ndarray, QuantParams]:
-    """Integers less their zero points, and parameters to match.
+    """Integers minus their zero points, and parameters with zero point 0.
 
     Args:
-        integers: of a weight.
-        params: with one scale, or one for each index of ``axis``.
-        axis: of the output channels.
+        integers: integers of a weight.
+        params: parameters with one scale, or one for each index of ``axis``.
+        axis: axis of the output channels.
     """
     shape = [1] * integers.ndim
     shape[axis] = len(params.zero_point)
     zeros = (0,) * len(params.scale)
-    plain = QuantParams(params.scale, zeros, IntType.INT8, axis if params.per_axis else None)
-    return integers - np.asarray(params.zero_point, np.int64).reshape(shape), plain
+    centred_params = QuantParams(
+        params.scale, zeros, IntType.INT8, axis if params.per_axis else None
+    )
+    return integers - np.asarray(params.zero_point, np.int64).reshape(shape), centred_params

@@ -1,4 +1,4 @@
-"""Values inside a file, layer by layer, as its runtime computes them."""
+"""Values of the tensors inside a file, as its runtime computes them."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from foundation.foreign import reading
 def litert_layers(
     path: Path, entry: str, names: Sequence[str], inputs: np.ndarray
 ) -> list[np.ndarray]:
-    """Tensors of LiteRT's reference kernels.
+    """Run LiteRT's reference kernels and return tensors inside the file.
 
     Args:
-        path: of a .tflite.
+        path: path of a .tflite.
         entry: name of its input.
-        names: of tensors.
+        names: names of the tensors.
         inputs: ``[n, height, width, 3]`` in the file's type.
 
     Returns:
@@ -36,22 +36,24 @@ def litert_layers(
     )
     interpreter.allocate_tensors()
     indexes = {details["name"]: details["index"] for details in interpreter.get_tensor_details()}
-    seen: dict[str, list[np.ndarray]] = {name: [] for name in names}
+    values: dict[str, list[np.ndarray]] = {name: [] for name in names}
     for number in range(len(inputs)):
         interpreter.set_tensor(indexes[entry], inputs[number : number + 1])
         interpreter.invoke()
         for name in names:
             if name in indexes:
-                seen[name].append(interpreter.get_tensor(indexes[name]))
-    return [np.stack(values) if values else np.empty(0) for values in seen.values()]
+                values[name].append(interpreter.get_tensor(indexes[name]))
+    return [np.stack(images) if images else np.empty(0) for images in values.values()]
 
 
 def onnx_layers(path: Path, names: Sequence[str], images: np.ndarray) -> list[np.ndarray]:
-    """Tensors of ONNX Runtime, made outputs; QDQ operators are computed as without.
+    """Run ONNX Runtime and return tensors inside the file.
+
+    The tensors become outputs of the model, which does not change what QDQ operators compute.
 
     Args:
-        path: of an .onnx.
-        names: of tensors.
+        path: path of an .onnx.
+        names: names of the tensors.
         images: float32 ``[n, height, width, 3]``.
 
     Returns:
@@ -63,8 +65,8 @@ def onnx_layers(path: Path, names: Sequence[str], images: np.ndarray) -> list[np
     runs = []
     for number in range(len(images)):
         single = images[number : number + 1]
-        fed = np.ascontiguousarray(single.transpose(0, 3, 1, 2)) if channels_first else single
-        runs.append(session.run(list(names), {source.name: fed}))
+        image = np.ascontiguousarray(single.transpose(0, 3, 1, 2)) if channels_first else single
+        runs.append(session.run(list(names), {source.name: image}))
     return [np.stack(values) for values in zip(*runs, strict=True)]
 
 
@@ -74,11 +76,11 @@ def _with_outputs(path: Path, names: Sequence[str]) -> bytes:
     with reading(path, COMPLETE, "export the file again"):
         model = load(path)
     zero_types = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
-    made = {node.output[0]: node for node in model.graph.node}
-    present = {value.name for value in model.graph.output}
+    producers = {node.output[0]: node for node in model.graph.node}
+    outputs = {value.name for value in model.graph.output}
     for name in names:
-        if name not in present:
-            zero = made[name].input[2] if len(made[name].input) > 2 else ""
+        if name not in outputs:
+            zero = producers[name].input[2] if len(producers[name].input) > 2 else ""
             kind = zero_types.get(zero, onnx.TensorProto.UINT8)
             model.graph.output.append(onnx.helper.make_tensor_value_info(name, kind, None))
     content: bytes = model.SerializeToString()

@@ -1,4 +1,4 @@
-"""The operators of a QDQ ONNX file that compute, as integer steps."""
+"""Integer steps of a QDQ ONNX file: its operators that compute."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from evaluation.parity.integer_steps import Step, StepKind, as_int8, centred
-from export.onnx.graph import Graph, Node, from_model
+from export.onnx.graph import Node, OnnxGraph, from_model
 from export.onnx.inspect import COMPLETE, load, require_inside
 from foundation.errors import UnsupportedError
 from foundation.foreign import reading
@@ -33,13 +33,13 @@ _KINDS = {
     "Concat": StepKind.CONCATENATION,
 }
 _PASSED = ("Relu", "Clip", "Transpose", "Reshape", "Flatten", "Squeeze")
-"""Operators between a result and its QuantizeLinear."""
+"""Operators that may be between a result and its QuantizeLinear."""
 _RECTIFIERS = ("Relu", "Clip")
-"""Steps of their own where they read integers."""
+"""Operators that are steps where they read integers."""
 
 
 def onnx_steps(path: Path) -> tuple[Step, ...]:
-    """The steps of a QDQ file, in order, the input first.
+    """Steps of a QDQ file in order, the input first.
 
     Raises:
         InvalidInputError: no such file, or not an ONNX model.
@@ -51,7 +51,7 @@ def onnx_steps(path: Path) -> tuple[Step, ...]:
         return _steps(from_model(model), path)
 
 
-def _steps(graph: Graph, path: Path) -> tuple[Step, ...]:
+def _steps(graph: OnnxGraph, path: Path) -> tuple[Step, ...]:
     if not any(node.op_type == "QuantizeLinear" for node in graph.nodes):
         raise UnsupportedError(
             "parity is that of int8 files in QDQ form",
@@ -64,7 +64,7 @@ def _steps(graph: Graph, path: Path) -> tuple[Step, ...]:
 
 @dataclass(frozen=True)
 class _Reading:
-    graph: Graph = field(repr=False)
+    graph: OnnxGraph = field(repr=False)
 
     @cached_property
     def producers(self) -> dict[str, Node]:
@@ -72,11 +72,11 @@ class _Reading:
 
     @cached_property
     def readers(self) -> dict[str, list[Node]]:
-        found: dict[str, list[Node]] = {}
+        readers: dict[str, list[Node]] = {}
         for node in self.graph.nodes:
             for name in node.inputs:
-                found.setdefault(name, []).append(node)
-        return found
+                readers.setdefault(name, []).append(node)
+        return readers
 
     def input_step(self) -> Step:
         tensor, params = self._quantized(self.graph.input[0])
@@ -95,7 +95,7 @@ class _Reading:
             yield self._with_weight(step, node) if weighted else step
 
     def _rectifies_integers(self, node: Node) -> bool:
-        """Whether a rectifier is no activation of the operator before it."""
+        """Whether a node is a rectifier, and not the activation of the operator before it."""
         source = self.producers.get(node.inputs[0]) if node.inputs else None
         dequantizes = source is not None and source.op_type == "DequantizeLinear"
         return dequantizes and node.op_type in _RECTIFIERS
@@ -135,23 +135,23 @@ class _Reading:
         return stored.astype(np.int64), self._params(source, kind)
 
     def _quantized(self, name: str) -> tuple[str, QuantParams | None]:
-        """The tensor with the integers of a result, and its parameters as int8."""
-        for _ in range(len(self.graph.nodes) + 1):  # a damaged graph may go in a circle
+        """Name of the tensor with the integers of a result, and its parameters as int8."""
+        for _ in range(len(self.graph.nodes) + 1):  # a damaged graph may have a circle
             readers = self.readers.get(name, [])
-            found = next((n for n in readers if n.op_type == "QuantizeLinear"), None)
-            if found is not None:
-                found = self._behind_activation(found) or found
-                return found.outputs[0], as_int8(self._params(found, None))
-            onwards = [node for node in readers if node.op_type in _PASSED]
-            if len(readers) != 1 or not onwards:
+            quantizer = next((n for n in readers if n.op_type == "QuantizeLinear"), None)
+            if quantizer is not None:
+                quantizer = self._behind_activation(quantizer) or quantizer
+                return quantizer.outputs[0], as_int8(self._params(quantizer, None))
+            passed = [node for node in readers if node.op_type in _PASSED]
+            if len(readers) != 1 or not passed:
                 return "", None
-            name = onwards[0].outputs[0]
+            name = passed[0].outputs[0]
         return "", None
 
     def _behind_activation(self, quantizer: Node) -> Node | None:
-        """The second quantizer of an operator whose activation stands between two.
+        """Second quantizer of an operator whose activation is between two quantizers, or None.
 
-        An activation that is an operator of its own has a name.
+        An activation with a name is a separate operator.
         """
         node = quantizer
         for op_types in (("DequantizeLinear",), ("Relu", "Clip"), ("QuantizeLinear",)):

@@ -1,4 +1,4 @@
-"""What the runtimes make of a pair of int8 files, in steps of the output and layer by layer."""
+"""Outputs of the runtimes for a pair of int8 files, in steps of the output and layer by layer."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from foundation.errors import UnsupportedError
 from network.affine import QuantParams
 
 BASE = "litert-reference"
-"""The runtime that the others are compared with."""
+"""Runtime that the others are compared with."""
 
 
 @dataclass(frozen=True)
 class StepDistance:
-    """How far integers lie apart.
+    """Distance between two arrays of integers.
 
     Attributes:
-        largest: in steps.
-        mean: in steps.
-        equal: share that is the same, 0 to 1.
+        largest: largest difference, in steps.
+        mean: mean difference, in steps.
+        equal: share of equal integers, 0 to 1.
     """
 
     largest: int
@@ -39,7 +39,7 @@ class StepDistance:
 
     @classmethod
     def between(cls, a: np.ndarray, b: np.ndarray) -> StepDistance:
-        """Of two integer arrays of one shape."""
+        """Distance between two integer arrays of the same shape."""
         steps = np.abs(a.astype(np.int64) - b.astype(np.int64))
         return cls(int(steps.max()), float(steps.mean()), float((steps == 0).mean()))
 
@@ -50,14 +50,14 @@ class StepDistance:
 
 @dataclass(frozen=True)
 class OutputRow:
-    """One runtime's outputs against those of BASE.
+    """Outputs of a runtime, compared with those of BASE.
 
     Attributes:
-        info: what ran.
-        file: its name.
-        distance: in steps of the .tflite's output.
+        info: runtime, version and kernels.
+        file: name of the file.
+        distance: distance in steps of the .tflite's output.
         answers: share of images with the same top-1.
-        as_xnnpack: share of outputs that equal XNNPACK's, which rounds otherwise than BASE.
+        as_xnnpack: share of outputs that equal XNNPACK's, which rounds differently from BASE.
     """
 
     info: RuntimeInfo
@@ -81,11 +81,11 @@ class OutputRow:
 
 @dataclass(frozen=True)
 class LayerRow:
-    """One layer, accumulated errors of the layers before it included.
+    """Distance in one layer, with the accumulated errors of the layers before it.
 
     Attributes:
-        name: of the result.
-        distance: in steps of the result.
+        name: name of the result.
+        distance: distance in steps of the result.
     """
 
     name: str
@@ -98,11 +98,11 @@ class LayerRow:
 
 @dataclass(frozen=True)
 class LayerWalk:
-    """The layers of two runtimes, in order.
+    """Distances between two runtimes, layer by layer.
 
     Attributes:
-        runtimes: the two, by name.
-        rows: layers that both have.
+        runtimes: names of the two.
+        rows: layers that both have, in order.
     """
 
     runtimes: tuple[str, str]
@@ -110,7 +110,7 @@ class LayerWalk:
 
     @property
     def first(self) -> LayerRow | None:
-        """The first layer where they differ; None where they never do."""
+        """First layer in which they differ; None where no layer differs."""
         return next((row for row in self.rows if row.distance.largest), None)
 
     def to_dict(self) -> dict[str, Any]:
@@ -123,10 +123,10 @@ class LayerWalk:
 
 
 def on_the_grid(tflite: Path, images: np.ndarray) -> np.ndarray:
-    """Images that the input's scale stores exactly, so that every runtime sees the same integers.
+    """Round images to the steps of the input, so that every runtime gets the same integers.
 
     Args:
-        tflite: whose input it is.
+        tflite: path of the file with the input.
         images: float32 ``[batch, height, width, 3]``.
     """
     params = _input_params(read_integers(tflite))
@@ -153,11 +153,11 @@ def compare_outputs(
     Args:
         tflite: int8 file.
         onnx: int8 file.
-        images: float32, see ``on_the_grid``.
+        images: float32, rounded by ``on_the_grid``.
         isolation: how the files may be run.
 
     Returns:
-        Rows of the other runtimes against BASE.
+        A row for each runtime except BASE.
 
     Raises:
         UnsupportedError: an output without a scale.
@@ -181,29 +181,29 @@ def compare_outputs(
         ("onnxruntime-precise", onnx),
     ):
         session = open_foreign(known[name], path, 1, isolation)
-        found = session.predict(images)
-        steps = _steps(found, params)
+        scores = session.predict(images)
+        steps = _steps(scores, params)
         distance = StepDistance.between(_steps(base, params), steps)
-        answers = float((base.argmax(axis=1) == found.argmax(axis=1)).mean())
+        answers = float((base.argmax(axis=1) == scores.argmax(axis=1)).mean())
         equal = float((steps == xnnpack).mean())
         rows.append(OutputRow(session.info, path.name, distance, answers, equal))
     return tuple(rows)
 
 
 def walk_litert(tflite: Path, images: np.ndarray, isolation: Isolation = OURS) -> LayerWalk:
-    """Every tensor of LiteRT's reference kernels against the oracle's."""
+    """Compare every tensor of LiteRT's reference kernels with the oracle's."""
     model = read_integers(tflite)
     names = [n for op in model.ops for n in op.outputs if model.tensors[n].params]
     runs = list(_runs(model, images))
     inputs = np.concatenate([image for image, _ in runs])
     arguments = {"input": model.input, "names": names}
-    found = look_inside("litert_layers", tflite, arguments, inputs, isolation)
-    seen = {
-        name: list(zip(values, (ours[name] for _, ours in runs), strict=True))
-        for name, values in zip(names, found, strict=True)
+    layers = look_inside("litert_layers", tflite, arguments, inputs, isolation)
+    value_pairs = {
+        name: list(zip(values, (oracle[name] for _, oracle in runs), strict=True))
+        for name, values in zip(names, layers, strict=True)
         if values.size
     }
-    return LayerWalk((BASE, "oracle"), _rows(seen))
+    return LayerWalk((BASE, "oracle"), _rows(value_pairs))
 
 
 def walk_onnx(
@@ -213,28 +213,31 @@ def walk_onnx(
     images: np.ndarray,
     isolation: Isolation = OURS,
 ) -> LayerWalk:
-    """Every matched step of ONNX Runtime against the oracle's."""
+    """Compare every matched step of ONNX Runtime with the oracle's."""
     model = read_integers(tflite)
     matched = [pair for pair in pairs if pair.tflite.tensor and pair.onnx.tensor]
     wanted = list(dict.fromkeys(pair.onnx.tensor for pair in matched))
-    found = look_inside("onnx_layers", onnx, {"names": wanted}, images, isolation)
-    values = dict(zip(wanted, found, strict=True))
-    seen: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {p.tflite.name: [] for p in matched}
-    for number, (_, ours) in enumerate(_runs(model, images)):
+    layers = look_inside("onnx_layers", onnx, {"names": wanted}, images, isolation)
+    values = dict(zip(wanted, layers, strict=True))
+    value_pairs: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {
+        pair.tflite.name: [] for pair in matched
+    }
+    for number, (_, oracle) in enumerate(_runs(model, images)):
         for pair in matched:
-            theirs, mine = values[pair.onnx.tensor][number], ours[pair.tflite.tensor]
-            aligned = _aligned(theirs, mine)
+            expected = oracle[pair.tflite.tensor]
+            aligned = _aligned(values[pair.onnx.tensor][number], expected)
             if aligned is not None:
-                seen[pair.tflite.name].append((aligned, _signed(mine)))
-    return LayerWalk(("onnxruntime", "oracle"), _rows(seen))
+                value_pairs[pair.tflite.name].append((aligned, _signed(expected)))
+    return LayerWalk(("onnxruntime", "oracle"), _rows(value_pairs))
 
 
 def _runs(
     model: IntegerModel, images: np.ndarray
 ) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
-    end = model.tensors[model.input].params
+    """Each image as the network takes it, and the oracle's activations for it."""
+    params = model.tensors[model.input].params
     for single in _singles(images):
-        image = single if end is None else end.quantize(single)
+        image = single if params is None else params.quantize(single)
         yield image, model.activations(image)
 
 
@@ -243,9 +246,9 @@ def _singles(images: np.ndarray) -> Iterator[np.ndarray]:
         yield images[number : number + 1]
 
 
-def _rows(seen: dict[str, list[tuple[np.ndarray, np.ndarray]]]) -> tuple[LayerRow, ...]:
+def _rows(value_pairs: dict[str, list[tuple[np.ndarray, np.ndarray]]]) -> tuple[LayerRow, ...]:
     rows = []
-    for name, runs in seen.items():
+    for name, runs in value_pairs.items():
         if runs:
             first = np.concatenate([a.reshape(-1).astype(np.int64) for a, _ in runs])
             second = np.concatenate([b.reshape(-1).astype(np.int64) for _, b in runs])
@@ -254,15 +257,16 @@ def _rows(seen: dict[str, list[tuple[np.ndarray, np.ndarray]]]) -> tuple[LayerRo
 
 
 def _input_params(model: IntegerModel) -> QuantParams | None:
-    """Of the input, or of what a QUANTIZE makes of it."""
-    own = model.tensors[model.input].params
-    if own is not None:
-        return own
+    """Parameters of the input; of the result of its QUANTIZE where the input is float32."""
+    params = model.tensors[model.input].params
+    if params is not None:
+        return params
     readers = [op for op in model.ops if model.input in op.inputs]
     return model.tensors[readers[0].outputs[0]].params if readers else None
 
 
 def _steps(scores: np.ndarray, params: QuantParams) -> np.ndarray:
+    """Dequantized scores as whole steps, without zero point and limits: int64, same shape."""
     steps: np.ndarray = np.rint(scores.astype(np.float64) / params.scale[0])
     return steps.astype(np.int64)
 
@@ -272,11 +276,11 @@ def _signed(integers: np.ndarray) -> np.ndarray:
     return wide - 128 if integers.dtype == np.uint8 else wide
 
 
-def _aligned(theirs: np.ndarray, mine: np.ndarray) -> np.ndarray | None:
-    """A result in the .tflite's order of axes; None where the shapes do not fit."""
-    wide = _signed(theirs)
-    if wide.ndim == 4 and mine.ndim == 4 and wide.shape != mine.shape:
-        wide = wide.transpose(0, 2, 3, 1)
-    elif wide.ndim == 4 and mine.ndim == 4 and wide.shape[1] == wide.shape[3]:
-        return None  # square either way: which axis is which cannot be told
-    return wide if wide.size == mine.size else None
+def _aligned(values: np.ndarray, expected: np.ndarray) -> np.ndarray | None:
+    """A result in the .tflite's order of axes; None where the order cannot be known."""
+    wide = _signed(values)
+    if wide.ndim == 4 and expected.ndim == 4 and wide.shape != expected.shape:
+        wide = wide.transpose(0, 2, 3, 1)  # [b, c, h, w] -> [b, h, w, c]
+    elif wide.ndim == 4 and expected.ndim == 4 and wide.shape[1] == wide.shape[3]:
+        return None  # the shape is the same in both layouts
+    return wide if wide.size == expected.size else None

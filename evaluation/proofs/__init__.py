@@ -1,1 +1,1 @@
-"""Does the platform's own runtime agree? One runtime a file."""
+"""Proofs that a platform's own runtime agrees with the expected outputs, one runtime per file."""

@@ -1,4 +1,4 @@
-"""LiteRT on aarch64, under qemu-user where there is no such processor, against the x86 outputs."""
+"""Proof in LiteRT on aarch64, under qemu-user on other processors, against the x86 outputs."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ ARM64 = "litert-arm64"
 def run(request: ProofRequest) -> ProofResult:
     """Run both Android files with XNNPACK and with the reference kernels.
 
-    The labels must be those to expect, or share the largest score with them; how far the outputs
-    are from the expected ones is told in steps of an integer file, in score of a float one.
+    The labels must be the expected ones, or share the largest score with them. The differences of
+    the outputs are reported, in steps of an integer file or in score of a float file.
     """
     if request.runtime is None:
         return not_run("LiteRT on aarch64", "make verify-arm64 runs it under qemu-user")
@@ -46,13 +46,13 @@ def _compare(request: ProofRequest, role: str, runtime: str) -> ProofResult:
         return not_run(f"{done.missing} in {request.runtime}", "make verify-arm64")
     if done.outputs is None:
         return failed(f"LiteRT does not run {model.name} with {runtime}: {done.error}")
-    got = done.outputs
-    if got.shape != vectors.outputs.shape or got.dtype != vectors.outputs.dtype:
+    outputs = done.outputs
+    if outputs.shape != vectors.outputs.shape or outputs.dtype != vectors.outputs.dtype:
         return failed(f"{model.name} gives outputs of another type or number than its vectors")
-    difference = np.abs(got.astype(np.float64) - vectors.outputs.astype(np.float64))
-    best = got == got.max(axis=1, keepdims=True)
+    difference = np.abs(outputs.astype(np.float64) - vectors.outputs.astype(np.float64))
+    best = outputs == outputs.max(axis=1, keepdims=True)
     same = [bool(row[e.argmax()]) for row, e in zip(best, vectors.outputs, strict=True)]
-    unit = "steps" if got.dtype.kind in "iu" else "in score"
+    unit = "steps" if outputs.dtype.kind in "iu" else "in score"
     sentence = (
         f"{done.runtime} gives {model.name} the label of {vectors.runtime} for {sum(same)} of "
         f"{len(same)} images; {int((difference > 0).sum())} of {difference.size} outputs "

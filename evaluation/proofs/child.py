@@ -1,7 +1,7 @@
-"""A child process in which a runtime meets a file that others may have written.
+"""A child process in which a runtime opens a file that may be foreign.
 
-Bounded in time, in what it prints and in what it writes; without the network where the system
-allows; with a home and a folder for temporary files that go away with it.
+It has limits on time, output and sizes of files, no network where the system allows that, and a
+home and a folder for temporary files that are removed after it.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from foundation.scratch import refuse_full
 _SECONDS = 600
 """Time limit of a child."""
 _MOST_LOG = 1 << 20
-"""Bytes of a child's output that are kept: half of them from its end."""
+"""Largest number of bytes of a child's output in memory; half of them are from its end."""
 _LIMITS = 'ulimit -c 0; ulimit -f 8388608; exec "$@"'
 """No core files, and no file above 4 GiB (in blocks of 512 bytes)."""
 _ENVIRONMENT = (
     "PATH", "LD_LIBRARY_PATH", "CPATH", "CPLUS_INCLUDE_PATH", "LIBRARY_PATH", "SDKROOT",
 )  # fmt: skip
-"""Variables that a child needs to find its programs and libraries; it gets no other."""
+"""Variables by which a child finds its programs and libraries; it gets no others."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class Done:
     """A finished child.
 
     Attributes:
-        code: exit code; negative: the signal that ended it.
-        log: what it printed, both streams together.
+        code: exit code; a negative one is the signal that ended it.
+        log: its output, both streams together.
     """
 
     code: int
@@ -47,18 +47,18 @@ class Done:
 
     @property
     def last_line(self) -> str:
-        """The last line that it printed, printable."""
+        """Last line of the output, with unprintable characters replaced."""
         lines = self.log.strip().splitlines()
         return printable(lines[-1]) if lines else "no message"
 
 
 def run_tool(command: list[str], folder: Path, extra: Mapping[str, str] | None = None) -> Done:
-    """Run a child with few threads, both outputs taken.
+    """Run a child with few threads, and collect its output.
 
     Args:
         command: program and arguments.
         folder: working folder, home and folder for temporary files of the child.
-        extra: variables of its environment.
+        extra: additional variables of its environment.
 
     Raises:
         InvalidInputError: the folder for temporary files is full.
@@ -86,9 +86,9 @@ def run_tool(command: list[str], folder: Path, extra: Mapping[str, str] | None =
             return Done(127, f"no end within {_SECONDS} s")
         finally:
             with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)  # children of its own too
+                os.killpg(process.pid, signal.SIGKILL)  # and its children
             process.wait()
-        done = Done(code, _kept(log))
+        done = Done(code, _head_and_tail(log))
     if done.code:
         refuse_full(folder, done.log)
     return done
@@ -96,23 +96,23 @@ def run_tool(command: list[str], folder: Path, extra: Mapping[str, str] | None =
 
 @cache
 def _without_network(program: str) -> tuple[str, ...]:
-    """The command that takes the network from a program; empty where the system forbids it."""
+    """Command that runs a program without the network; empty where the system forbids it."""
     unshare = shutil.which("unshare")
     test = shutil.which("test")
     if unshare is None or test is None:
         return ()
-    found = shutil.which(program) or program
-    for how in ((unshare, "--net"), (unshare, "--user", "--map-current-user", "--net")):
-        tried = subprocess.run(  # noqa: S603 - a command of ours
-            [*how, test, "-x", found], capture_output=True, check=False, stdin=subprocess.DEVNULL
+    path = shutil.which(program) or program
+    for prefix in ((unshare, "--net"), (unshare, "--user", "--map-current-user", "--net")):
+        attempt = subprocess.run(  # noqa: S603 - a command of ours
+            [*prefix, test, "-x", path], capture_output=True, check=False, stdin=subprocess.DEVNULL
         )
-        if tried.returncode == 0:
-            return how
+        if attempt.returncode == 0:
+            return prefix
     return ()
 
 
-def _kept(log: BinaryIO) -> str:
-    """The beginning and the end of what was printed."""
+def _head_and_tail(log: BinaryIO) -> str:
+    """Output of a child; of a long one, the beginning and the end."""
     size = log.seek(0, os.SEEK_END)
     log.seek(0)
     if size <= _MOST_LOG:

@@ -1,4 +1,4 @@
-"""LiteRT on this machine against the outputs to expect."""
+"""Proof in LiteRT on this machine, against the expected outputs."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from export.bundles.target import VECTORS, largest_allowed, read_vectors
 
 
 def run(request: ProofRequest) -> ProofResult:
-    """Run every .tflite that has test vectors with the kernels that made them.
+    """Run every .tflite that has test vectors with the kernels that computed them.
 
-    Outputs of the reference kernels must be equal; other kernels depend on the processor, so there
-    the label must be the same, or one that shares the largest score, and no output may be far off.
+    Outputs of the reference kernels must be equal. Other kernels depend on the processor: their
+    labels must be equal, or share the largest score, and outputs within ``largest_allowed``.
     """
     import numpy as np
 

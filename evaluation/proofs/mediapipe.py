@@ -1,4 +1,4 @@
-"""MediaPipe's ImageClassifier, as an Android app uses it, against our session."""
+"""Proof in MediaPipe's ImageClassifier, as an Android app uses it, against the test vectors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from evaluation.proofs.proof import (
     not_run,
     run_worker,
 )
-from evaluation.sessions.tensor_io import Quantization
 from export.bundles.android import ROLES
 from export.bundles.labels import LABELS
 from export.bundles.target import VECTORS, read_vectors
@@ -27,10 +26,10 @@ _RUNTIME = "mediapipe"
 
 
 def run(request: ProofRequest) -> ProofResult:
-    """Open every file with the task and compare labels image by image.
+    """Open every file with the task, and compare the label of each image.
 
-    The task shows an image's scores best first. Where several outputs of ours share the largest
-    score (int8 steps are coarse), the task may name any of them.
+    The task lists the scores of an image, best first. Where several expected outputs share the
+    largest score (int8 steps are coarse), the task may name any of them.
     """
     labels = (request.folder / LABELS).read_text(encoding="ascii").splitlines()
     sentences, figures = [], {}
@@ -49,9 +48,9 @@ def _compare(request: ProofRequest, role: str, labels: list[str]) -> ProofResult
     model = next(request.folder.glob(f"*-{role}.tflite"))
     vectors = read_vectors(request.folder / VECTORS, role)
     pixels = read_vectors(request.folder / VECTORS, "int8").inputs
-    placed = request.scratch / "pixels.bin"
-    placed.write_bytes(pixels.tobytes())
-    values = {"model": str(model), "pixels": str(placed), "shape": list(pixels.shape)}
+    pixels_file = request.scratch / "pixels.bin"
+    pixels_file.write_bytes(pixels.tobytes())
+    values = {"model": str(model), "pixels": str(pixels_file), "shape": list(pixels.shape)}
     reply = run_worker("mediapipe_classifier", request, values)
     if reply.missing:
         return not_run(_RUNTIME, "pip install 'edgequant[android]'")
@@ -77,13 +76,15 @@ def _compare(request: ProofRequest, role: str, labels: list[str]) -> ProofResult
 
 
 def _real(outputs: np.ndarray, model: Path) -> np.ndarray:
-    """The scores that integer outputs stand for, float32 ``[n, classes]``."""
+    """Outputs of a file as real scores, float32 ``[n, classes]``."""
     main = read_flat_model(model).subgraphs[0]
     scores = main.tensors[main.outputs[0]]
     if not scores.scale:
         return outputs
-    quantization = Quantization(scores.scale[0], scores.zero_point[0], scores.dtype)
-    return quantization.dequantize(outputs)
+    from network.affine import IntType, QuantParams
+
+    params = QuantParams(scores.scale[:1], scores.zero_point[:1], IntType(scores.dtype))
+    return params.dequantize(outputs)
 
 
 PROOFS = (Proof("mediapipe", _RUNTIME, run),)

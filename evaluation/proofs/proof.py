@@ -1,8 +1,8 @@
-"""What a proof takes and gives; a proof is one file of this package, found by walking it.
+"""Interface of the proofs; a proof is one file of this package.
 
-A runtime may be missing, may need packages that do not agree with ours, and may take its process
-down; so it runs in a child, in an interpreter that the user may name, and a script of
-``workers/`` is all that runs there.
+A runtime may be missing, may need other versions of our packages, and may end its process. So it
+runs in a child process, in an interpreter that the user may name, which runs only a script of
+``workers/``.
 """
 
 from __future__ import annotations
@@ -24,28 +24,28 @@ from foundation.scratch import temporary_scratch
 
 _WORKERS = Path(__file__).parent / "workers"
 _LONGEST = 1000
-"""Letters of a sentence that a runtime had a part in."""
+"""Largest length of a sentence that quotes a runtime."""
 
 
 class Verdict(StrEnum):
-    """What came of a proof."""
+    """Result of a proof."""
 
     PROVEN = "proven"
     WITHIN_A_STEP = "within a step"
-    """The same labels, and outputs of which some differ by one integer: kernels round in other
-    ways. The sentence says how many."""
+    """The same labels, but some outputs differ by one integer, since kernels round differently. The
+    sentence says how many."""
     FAILED = "failed"
     NOT_RUN = "not run"
-    """The runtime is not there; nothing is known."""
+    """The runtime is not installed; nothing is known."""
 
 
 @dataclass(frozen=True)
 class ProofResult:
-    """What a runtime said of a folder.
+    """Result of a proof, with the sentence and figures for the reader.
 
     Attributes:
-        verdict: see Verdict.
-        sentence: what was compared, with the figures; or why it was not.
+        verdict: result of the proof.
+        sentence: the comparison with its figures, or the reason why it was not made.
         figures: plain values for the manifest, which leaves out names that begin with "_".
     """
 
@@ -56,13 +56,13 @@ class ProofResult:
 
 @dataclass(frozen=True)
 class ProofRequest:
-    """What to prove.
+    """Folders and runtime of a proof.
 
     Attributes:
-        folder: of the ship target, finished unless the proof is a measurement.
-        scratch: an empty folder for files of the proof.
-        runtime: Python interpreter, or folder for Node packages, that has the runtime; None for
-            this one.
+        folder: folder of the ship target, finished unless the proof is a measurement.
+        scratch: empty folder for files of the proof.
+        runtime: Python interpreter, or folder of Node packages, with the runtime; None for this
+            interpreter.
     """
 
     folder: Path
@@ -72,13 +72,13 @@ class ProofRequest:
 
 @dataclass(frozen=True)
 class Proof:
-    """A check by a runtime; modules of this package define some as ``PROOFS``.
+    """A check by a runtime; modules of this package define ``PROOFS``, a tuple of them.
 
     Attributes:
         name: registered name.
-        runtime: what must be installed: the name that ``--runtime NAME=PATH`` takes.
-        run: see ProofRequest; raises nothing that a missing runtime causes.
-        optional: of a tool that comes with no extra of ours, so that its absence is no news.
+        runtime: name of the runtime that must be installed, as in ``--runtime NAME=PATH``.
+        run: request -> result; a missing runtime is a result, and never raised.
+        optional: whether no extra of ours installs the tool, so that its absence is not reported.
     """
 
     name: str
@@ -88,19 +88,19 @@ class Proof:
 
 
 def proofs() -> dict[str, Proof]:
-    """All proofs by name."""
+    """All proofs by name: ``PROOFS`` of each module of this package."""
     package = import_module("evaluation.proofs")
-    found: dict[str, Proof] = {}
+    by_name: dict[str, Proof] = {}
     for module in pkgutil.iter_modules(package.__path__):
         rows: tuple[Proof, ...] = getattr(
             import_module(f"evaluation.proofs.{module.name}"), "PROOFS", ()
         )
-        found.update({proof.name: proof for proof in rows})
-    return dict(sorted(found.items()))
+        by_name.update({proof.name: proof for proof in rows})
+    return dict(sorted(by_name.items()))
 
 
 def runtime_paths(texts: tuple[str, ...]) -> dict[str, Path]:
-    """``NAME=PATH`` texts by name.
+    """Parse ``NAME=PATH`` texts into paths by name.
 
     Raises:
         InvalidInputError: no such runtime, or no such path.
@@ -108,27 +108,27 @@ def runtime_paths(texts: tuple[str, ...]) -> dict[str, Path]:
     known = sorted({proof.runtime for proof in proofs().values() if not proof.optional})
     paths: dict[str, Path] = {}
     for text in texts:
-        name, _, place = text.partition("=")
-        if name not in known or not place or not Path(place).exists():
+        name, _, path = text.partition("=")
+        if name not in known or not path or not Path(path).exists():
             raise InvalidInputError(
                 f"--runtime takes NAME=PATH of an existing interpreter or folder, with NAME of "
                 f"{', '.join(known)}",
                 received=text,
                 remedy="write for instance --runtime mediapipe=.venv-ship-android/bin/python",
             )
-        # Not resolved: a virtual environment is found from where its python link lies.
-        paths[name] = Path(place).absolute()
+        # Not resolved: Python finds a virtual environment by the path of its link.
+        paths[name] = Path(path).absolute()
     return paths
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What a worker left.
+    """Reply of a worker.
 
     Attributes:
-        values: of its reply; empty when it died.
-        missing: what could not be imported, or None.
-        error: why it failed, in one line, or None.
+        values: values of its reply; empty when it ended without one.
+        missing: module that could not be imported, or None.
+        error: reason of its failure in one line, or None.
     """
 
     values: Mapping[str, Any]
@@ -140,20 +140,20 @@ def run_worker(name: str, request: ProofRequest, values: dict[str, Any]) -> Repl
     """Run a script of workers/ in the interpreter of the request.
 
     Args:
-        name: of the script, without suffix.
+        name: name of the script, without suffix.
         request: interpreter and scratch folder.
         values: plain values for the script.
     """
     with temporary_scratch(request.scratch) as folder:
-        asked, answered = folder / "request.json", folder / "reply.json"
-        asked.write_text(json.dumps(values), encoding="utf-8")
-        script = _WORKERS / f"{name}.py"
-        command = [str(request.runtime or sys.executable), "-I", str(script), asked, answered]
-        done = run_tool([str(part) for part in command], folder)
-        if not answered.is_file():
+        request_file, reply_file = folder / "request.json", folder / "reply.json"
+        request_file.write_text(json.dumps(values), encoding="utf-8")
+        interpreter, script = request.runtime or sys.executable, _WORKERS / f"{name}.py"
+        command = [interpreter, "-I", script, request_file, reply_file]
+        done = run_tool([str(argument) for argument in command], folder)
+        if not reply_file.is_file():
             return Reply({}, error=f"{_ending(done.code)}: {done.last_line}")
         try:
-            reply = read_object(answered, "a runtime replies in JSON", "look at its version")
+            reply = read_object(reply_file, "a runtime replies in JSON", "look at its version")
         except InvalidInputError as error:
             return Reply(
                 {}, error=f"{_ending(done.code)}: a reply that is damaged ({error.received})"
@@ -166,12 +166,12 @@ def run_worker(name: str, request: ProofRequest, values: dict[str, Any]) -> Repl
 
 
 def not_run(what: str, remedy: str) -> ProofResult:
-    """The result of a proof whose runtime is missing."""
+    """Result of a proof without its runtime."""
     return ProofResult(Verdict.NOT_RUN, f"{what} is not installed: {remedy}")
 
 
 def failed(sentence: str, **figures: Any) -> ProofResult:
-    """The result of a proof that came out against the file."""
+    """Result of a proof that the file did not pass."""
     return ProofResult(Verdict.FAILED, printable(sentence)[:_LONGEST], figures)
 
 

@@ -1,4 +1,4 @@
-"""TFLite Micro itself: the arena it takes, and its outputs bit for bit."""
+"""Measurement of the arena in TFLite Micro, and proof that its outputs are bit-exact."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _REMEDY = "pip install --pre 'edgequant[micro]'"
 
 
 def measure_arena(request: ProofRequest) -> ProofResult:
-    """Bytes of the arena's head and tail, and the size with which inference was seen to run."""
+    """Measure head and tail of the arena, and the size with which inference runs."""
     values = {"task": "arena", "model": str(model_file(request.folder))}
     reply = run_worker("tflite_micro_run", request, values)
     if reply.missing:
@@ -36,10 +36,10 @@ def measure_arena(request: ProofRequest) -> ProofResult:
 
 
 def run(request: ProofRequest) -> ProofResult:
-    """Every test vector through TFLite Micro, against the outputs of LiteRT's reference kernels.
+    """Run every test vector, and compare with the outputs of LiteRT's reference kernels.
 
-    The two are built from the same kernels, but for how some of them round: FULLY_CONNECTED may
-    give an output that is one step off. ``_outputs`` in the figures are TFLite Micro's own.
+    Both have the same kernels, except that some of them round differently: an output of
+    FULLY_CONNECTED may differ by one step. ``_outputs`` in the figures are those of TFLite Micro.
     """
     import numpy as np
 
@@ -57,29 +57,29 @@ def run(request: ProofRequest) -> ProofResult:
         return not_run(_RUNTIME, _REMEDY)
     if reply.error:
         return failed(f"TFLite Micro does not run the file: {reply.error}")
-    got = np.frombuffer(outputs.read_bytes(), np.int8).reshape(reply.values["shape"])
+    scores = np.frombuffer(outputs.read_bytes(), np.int8).reshape(reply.values["shape"])
     version = reply.values["version"]
-    if got.shape != vectors.outputs.shape:
-        return failed(f"TFLite Micro {version} gives outputs of shape {list(got.shape)}")
-    steps = np.abs(got.astype(np.int32) - vectors.outputs.astype(np.int32))
+    if scores.shape != vectors.outputs.shape:
+        return failed(f"TFLite Micro {version} gives outputs of shape {list(scores.shape)}")
+    steps = np.abs(scores.astype(np.int32) - vectors.outputs.astype(np.int32))
     figures = {
         "version": version,
-        "images": len(got),
+        "images": len(scores),
         "largest_step": int(steps.max()),
-        "_outputs": got.tolist(),
+        "_outputs": scores.tolist(),
     }
     if steps.any():
         sentence = (
             f"TFLite Micro {version} differs from {vectors.runtime} in {int((steps > 0).sum())} of "
             f"{steps.size} outputs, by up to {int(steps.max())}"
         )
-        best = got == got.max(axis=1, keepdims=True)
+        best = scores == scores.max(axis=1, keepdims=True)
         same = all(row[e.argmax()] for row, e in zip(best, vectors.outputs, strict=True))
         verdict = Verdict.WITHIN_A_STEP if same and steps.max() == 1 else Verdict.FAILED
         sentence += ", with the same labels" if same else ", and in labels"
         return ProofResult(verdict, sentence, figures)
     sentence = (
-        f"TFLite Micro {version} equals {vectors.runtime} bit for bit on {len(got)} images "
+        f"TFLite Micro {version} equals {vectors.runtime} bit for bit on {len(scores)} images "
         f"({steps.size} outputs)"
     )
     return ProofResult(Verdict.PROVEN, sentence, figures)

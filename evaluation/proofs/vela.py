@@ -1,4 +1,4 @@
-"""Arm's Vela: compiles the file for every configuration, and says what it left to the CPU."""
+"""Proof by Arm's Vela, which compiles the file for every configuration and lists CPU operators."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from foundation.digests import sha256_of
 
 
 def run(request: ProofRequest) -> ProofResult:
-    """Compile, and where compiled files are there already, compare the bytes.
+    """Compile the file, and compare the bytes where the folder has compiled files already.
 
-    The figures have one row a configuration under ``rows``; ``_compiled`` in them is the path of a
-    file in the scratch folder.
+    The figures have one row per configuration under ``rows``; ``_compiled`` in a row is the path of
+    the compiled file in the scratch folder.
     """
     listed = json.loads((request.folder / "accelerators.json").read_text(encoding="utf-8"))
     model = model_file(request.folder)

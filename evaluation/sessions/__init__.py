@@ -1,1 +1,1 @@
-"""Runtimes behind one protocol, one file each."""
+"""Runtimes behind one protocol, one per file."""

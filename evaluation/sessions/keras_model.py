@@ -1,4 +1,4 @@
-"""A Keras model on TensorFlow: the float network that the files are compared with."""
+"""Session of a Keras model on TensorFlow: the float network that files are compared with."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
 
 class KerasSession:
-    """A Keras model in inference mode; scores or probabilities as the model gives them.
+    """A Keras model in inference mode; its outputs are the model's logits or probabilities.
 
-    Unlike other sessions, one may be shared by threads: the traced function keeps no state.
-    TensorFlow has one pool of threads a process, so a session cannot choose its own number.
+    Unlike other sessions, it may be shared by threads: the traced function has no state.
+    TensorFlow has one pool of threads per process, so a session cannot choose the number of them.
 
     Args:
         model: one float input ``[batch, height, width, 3]`` and one output ``[batch, classes]``.
 
     Attributes:
-        info: what runs; ``threads`` is the size of TensorFlow's pool.
+        info: runtime, version and kernels; ``threads`` is the size of TensorFlow's pool.
 
     Raises:
         InvalidInputError: another input or output.
@@ -70,7 +70,7 @@ def _inference_function(model: keras.Model, tensor: Any) -> Callable[[Any], Any]
         )
 
     def scores_of(images: Any) -> Any:
-        # A TFSMLayer's output is a dictionary; the model has one output all the same.
+        # A TFSMLayer's output is a dictionary, also with one output.
         outputs = tf.nest.flatten(model(tf.cast(images, dtype), training=False))
         return tf.cast(outputs[0], tf.float32)
 
@@ -89,8 +89,8 @@ def _info() -> RuntimeInfo:
     import keras
     import tensorflow as tf
 
-    asked = os.environ.get(OPERATOR_CORES, "")  # TensorFlow does not tell what it read
-    chosen = int(asked) if asked.isdecimal() else 0
+    variable = os.environ.get(OPERATOR_CORES, "")  # TensorFlow has no call for the value it read
+    chosen = int(variable) if variable.isdecimal() else 0
     threads = (
         tf.config.threading.get_intra_op_parallelism_threads() or chosen or os.cpu_count() or 1
     )
@@ -104,7 +104,7 @@ def _info() -> RuntimeInfo:
 
 
 def _open(path: Path, _threads: int) -> KerasSession:
-    from models.loading.files import load_keras_file  # the other sessions' processes do without
+    from models.loading.files import load_keras_file  # no other session needs it
 
     return KerasSession(load_keras_file(path))
 

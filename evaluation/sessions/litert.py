@@ -1,4 +1,4 @@
-"""LiteRT (TensorFlow Lite) on this machine's CPU, with a choice of kernels."""
+"""Sessions of LiteRT (TensorFlow Lite) on this machine's CPU, with a choice of kernels."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evaluation.session import Runtime, RuntimeInfo
-from evaluation.sessions.tensor_io import ImageInput, Quantization, joined_scores, require_one
+from evaluation.sessions.tensor_io import ImageInput, joined_scores, require_one
 from foundation.errors import InvalidInputError
 from foundation.foreign import DAMAGE, require_regular
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from network.affine import QuantParams
 
 _LOADABLE = "a .tflite file is one that LiteRT can load and run"
 _REMEDY = "export the file again"
@@ -23,12 +25,12 @@ _REMEDY = "export the file again"
 
 @dataclass(frozen=True)
 class _Kernels:
-    """One choice of kernels.
+    """A choice of kernels.
 
     Attributes:
         runtime: registered name.
         resolver: member of ``ai_edge_litert.interpreter.OpResolverType``.
-        words: name of the kernels.
+        words: name of the kernels in reports.
     """
 
     runtime: str
@@ -44,11 +46,11 @@ _XNNPACK = _Kernels("litert-xnnpack", "BUILTIN", "XNNPACK")
 class LiteRTSession:
     """A .tflite file in LiteRT's interpreter.
 
-    float32, int8, uint8 and int16 inputs and outputs are taken; scales and zero points come from
-    the file. Every call runs as many images as the file's batch, one where that is free.
+    Inputs and outputs are float32, int8, uint8 or int16; scales and zero points come from the file.
+    Every call runs as many images as the file's batch, or one where that is free.
 
     Attributes:
-        info: what runs; ``kernels`` says so where XNNPACK left operators to LiteRT.
+        info: runtime and version; ``kernels`` says whether XNNPACK left operators to LiteRT.
     """
 
     def __init__(self, path: Path, threads: int, kernels: _Kernels) -> None:
@@ -62,8 +64,8 @@ class LiteRTSession:
         self._images = _image_input(inputs[0], path.name)
         self.batch = self._images.batch or 1
         self._allocate()
-        self._quantization = _quantization(inputs[0], path.name)
-        self._dequantization = _quantization(outputs[0], path.name)
+        self._input_params = _params(inputs[0], path.name)
+        self._output_params = _params(outputs[0], path.name)
         self.info = RuntimeInfo(
             kernels.runtime, version("ai-edge-litert"), self._kernels_used(kernels), threads
         )
@@ -72,15 +74,15 @@ class LiteRTSession:
         """See Session.predict."""
         results = []
         for chunk, wanted in self._images.chunks(images):
-            self._place(chunk)
+            self._set_input(chunk)
             self._invoke()
             results.append(self._read()[:wanted])
         return joined_scores(results, self._source)
 
     def timed_call(self, image: np.ndarray) -> Callable[[], object]:
         """See Session.timed_call; quantizing the input is outside the clock."""
-        self._place(self._images.single(image))
-        # The input stays in place: LiteRT's memory planner keeps inputs alive between calls.
+        self._set_input(self._images.single(image))
+        # LiteRT's memory planner keeps inputs alive between calls, so one call sets it for all.
         return self._interpreter.invoke  # type: ignore[no-any-return]
 
     def _allocate(self) -> None:
@@ -89,9 +91,9 @@ class LiteRTSession:
         except DAMAGE as error:
             raise _unreadable(self._source, error) from error
 
-    def _place(self, images: np.ndarray) -> None:
-        if self._quantization is not None:
-            images = self._quantization.quantize(images)
+    def _set_input(self, images: np.ndarray) -> None:
+        if self._input_params is not None:
+            images = self._input_params.quantize(images)
         self._interpreter.set_tensor(self._input, images)
 
     def _invoke(self) -> None:
@@ -102,22 +104,22 @@ class LiteRTSession:
 
     def _read(self) -> np.ndarray:
         result: np.ndarray = self._interpreter.get_tensor(self._output)
-        return result if self._dequantization is None else self._dequantization.dequantize(result)
+        return result if self._output_params is None else self._output_params.dequantize(result)
 
     def _kernels_used(self, kernels: _Kernels) -> str:
-        """Name the kernels that run: XNNPACK leaves what it does not know (all of int16x8)."""
+        """Name of the kernels that run: XNNPACK leaves some operators to LiteRT (int16x8: all)."""
         if kernels is not _XNNPACK:
             return kernels.words
-        # No public call tells which operators a delegate took.
+        # There is no public call for the operators that a delegate took.
         operators = self._interpreter._get_ops_details()
-        parts = [o for o in operators if o["op_name"] == "DELEGATE"]
-        if not parts:
+        subgraphs = [o for o in operators if o["op_name"] == "DELEGATE"]
+        if not subgraphs:
             return f"{_PLAIN.words} (XNNPACK took no operator)"
-        if len(parts) == 1 and (
-            self._input in parts[0]["inputs"] and self._output in parts[0]["outputs"]
+        if len(subgraphs) == 1 and (
+            self._input in subgraphs[0]["inputs"] and self._output in subgraphs[0]["outputs"]
         ):
             return kernels.words
-        return f"{kernels.words} in part ({len(parts)} subgraphs), {_PLAIN.words}"
+        return f"{kernels.words} in part ({len(subgraphs)} subgraphs), {_PLAIN.words}"
 
 
 def _interpreter(path: Path, threads: int, kernels: _Kernels) -> Any:
@@ -141,14 +143,17 @@ def _unreadable(source: str, error: Exception) -> InvalidInputError:
 
 
 def _image_input(details: dict[str, Any], source: str) -> ImageInput:
-    # shape_signature has the free axes, -1; shape has what LiteRT allocated: 1 for each of them.
+    # A free axis is -1 in shape_signature; in shape it is 1, which LiteRT allocates.
     free = [int(size) for size in details["shape_signature"]] or [int(s) for s in details["shape"]]
     image = ImageInput.from_shape(free, source)
     return ImageInput(image.height, image.width, image.layout, image.batch or 1)
 
 
-def _quantization(details: dict[str, Any], source: str) -> Quantization | None:
+def _params(details: dict[str, Any], source: str) -> QuantParams | None:
+    """Scale and zero point of an input or output; None in float32."""
     import numpy as np
+
+    from network.affine import IntType, QuantParams
 
     dtype = np.dtype(details["dtype"])
     if dtype == np.float32:
@@ -161,7 +166,7 @@ def _quantization(details: dict[str, Any], source: str) -> Quantization | None:
             received=f"{source} with {dtype.name} and {len(scales)} scales in {details['name']}",
             remedy="export the file again with --io float32, int8 or uint8",
         )
-    return Quantization(float(scales[0]), int(zero_points[0]), dtype.name)
+    return QuantParams((float(scales[0]),), (int(zero_points[0]),), IntType(dtype.name))
 
 
 def _open(kernels: _Kernels, path: Path, threads: int) -> LiteRTSession:

@@ -1,4 +1,4 @@
-"""ONNX Runtime on this machine's CPU, as it comes and with exact int8 sums on x86."""
+"""Sessions of ONNX Runtime on this machine's CPU: default, and with exact int8 sums on x86."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _FLOAT_TYPES = {"tensor(float)": "float32", "tensor(float16)": "float16"}
 
 @dataclass(frozen=True)
 class _Mode:
-    """One way to set ONNX Runtime up.
+    """A configuration of ONNX Runtime.
 
     Attributes:
         runtime: registered name.
-        kernels: as in RuntimeInfo.
-        entries: session configuration, beyond what every mode has.
+        kernels: name of the kernels in RuntimeInfo.
+        entries: session configuration that only this mode has.
     """
 
     runtime: str
@@ -48,12 +48,12 @@ _PRECISE = _Mode(
 class OnnxRuntimeSession:
     """An .onnx file in ONNX Runtime's CPU provider.
 
-    float32 and float16 inputs and outputs are taken, in NHWC or NCHW order. Where the batch is
-    free, images run one at a time: a dynamically quantized file scales its activations over the
-    whole batch, so that answers would depend on the neighbours.
+    Inputs and outputs are float32 or float16, in NHWC or NCHW order. Where the batch is free,
+    images run one at a time: a dynamically quantized file scales its activations over the whole
+    batch, so that answers would depend on the other images.
 
     Attributes:
-        info: what runs.
+        info: runtime, version and kernels.
     """
 
     def __init__(self, path: Path, threads: int, mode: _Mode) -> None:
@@ -102,7 +102,7 @@ def _inference_session(path: Path, threads: int, mode: _Mode) -> Any:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-    # Spinning threads would take the cores of the other sessions that run beside this one.
+    # Spinning threads would take the cores of the other sessions that run at the same time.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
     for key, value in mode.entries:
@@ -114,9 +114,9 @@ def _inference_session(path: Path, threads: int, mode: _Mode) -> Any:
 
 
 def _errors() -> tuple[type[Exception], ...]:
-    """ONNX Runtime's exceptions, which have no base of their own, and what damage leads to.
+    """ONNX Runtime's exceptions, which do not share a base class, and those of damaged files.
 
-    A message that is no UTF-8 comes as a UnicodeDecodeError, for instance.
+    A message that is not UTF-8 is raised as UnicodeDecodeError, for instance.
     """
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 

@@ -1,4 +1,4 @@
-"""The integer interpreter of quantize/integer: LiteRT's reference kernels in plain NumPy."""
+"""Session of the integer interpreter in evaluation/oracle: LiteRT's reference kernels in NumPy."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class OracleSession:
     """An int8 .tflite file in NumPy, one image at a time.
 
     Attributes:
-        info: what runs; the threads are those of NumPy's BLAS.
+        info: runtime, version and kernels; the threads are those of NumPy's BLAS.
     """
 
     def __init__(self, path: Path, threads: int) -> None:
@@ -32,8 +32,8 @@ class OracleSession:
         self._model: IntegerModel = read_integers(path)
         self._input = self._model.tensors[self._model.input]
         self._output = self._model.tensors[self._model.output]
-        for end in (self._input, self._output):
-            _check_end(end, path.name)
+        for tensor in (self._input, self._output):
+            _check_type(tensor, path.name)
         if not any(self._model.output in op.outputs for op in self._model.ops):
             raise InvalidInputError(
                 "the output of a network is the result of an operator",
@@ -63,12 +63,12 @@ class OracleSession:
         return scores if params is None else params.dequantize(scores)
 
 
-def _check_end(end: IntegerTensor, source: str) -> None:
-    integer = end.params is not None and not end.params.per_axis
-    if end.dtype != "float32" and not integer:
+def _check_type(tensor: IntegerTensor, source: str) -> None:
+    integer = tensor.params is not None and not tensor.params.per_axis
+    if tensor.dtype != "float32" and not integer:
         raise InvalidInputError(
             "inputs and outputs are float32, or integers with one scale",
-            received=f"{source} with {end.dtype} in {end.name}",
+            received=f"{source} with {tensor.dtype} in {tensor.name}",
             remedy="export the file again with --io float32, int8 or uint8",
         )
 

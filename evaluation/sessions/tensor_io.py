@@ -1,4 +1,4 @@
-"""What the runtimes share: the image input of a file, and its scales and zero points."""
+"""Image inputs and class scores of a file, as every runtime handles them."""
 
 from __future__ import annotations
 
@@ -14,66 +14,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Quantization:
-    """An affine map between real values and integers: ``real = scale * (integer - zero_point)``.
-
-    Source: LiteRT 8-bit quantization specification,
-    https://ai.google.dev/edge/litert/models/quantization_spec.
-
-    Attributes:
-        scale: step between two integers, above zero.
-        zero_point: integer that stands for 0.
-        dtype: NumPy's name of the integer type.
-    """
-
-    scale: float
-    zero_point: int
-    dtype: str
-
-    def quantize(self, values: np.ndarray) -> np.ndarray:
-        """``clamp(round(values / scale) + zero_point)``, ties away from zero as LiteRT's QUANTIZE.
-
-        Args:
-            values: float32, any shape, finite.
-
-        Returns:
-            ``dtype``, same shape.
-        """
-        import numpy as np
-
-        limits = np.iinfo(self.dtype)
-        steps = (values / np.float32(self.scale)).astype(
-            np.float64
-        )  # single, as the kernels divide
-        rounded = np.trunc(steps + np.copysign(0.5, steps)) + self.zero_point
-        result: np.ndarray = np.clip(rounded, limits.min, limits.max).astype(self.dtype)
-        return result
-
-    def dequantize(self, integers: np.ndarray) -> np.ndarray:
-        """``scale * (integers - zero_point)``.
-
-        Args:
-            integers: any integer type and shape.
-
-        Returns:
-            float32, same shape.
-        """
-        import numpy as np
-
-        steps = (integers.astype(np.int32) - self.zero_point).astype(np.float32)
-        result: np.ndarray = np.float32(self.scale) * steps
-        return result
-
-
-@dataclass(frozen=True)
 class ImageInput:
-    """The one input of an image network.
+    """The only input of an image network.
 
     Attributes:
-        height: pixels.
-        width: pixels.
-        layout: where the channel axis is.
-        batch: images a call takes; None when free.
+        height: height in pixels.
+        width: width in pixels.
+        layout: order of the axes.
+        batch: number of images per call; None when free.
     """
 
     height: int
@@ -86,8 +34,8 @@ class ImageInput:
         """Read an input's shape; sizes that are not whole numbers above zero are free axes.
 
         Args:
-            shape: of the file's input; a NHWC shape is preferred where both layouts fit.
-            source: what to name in an error.
+            shape: shape of the file's input; NHWC where both layouts fit.
+            source: name of the file for an error.
 
         Raises:
             InvalidInputError: not four axes, not 3 channels, or a free height or width.
@@ -130,7 +78,7 @@ class ImageInput:
             )
 
     def arranged(self, images: np.ndarray) -> np.ndarray:
-        """The images in the file's layout: ``[b, h, w, 3]`` or ``[b, 3, h, w]``, contiguous."""
+        """Images in the file's layout, ``[b, h, w, 3]`` or ``[b, 3, h, w]``, contiguous."""
         import numpy as np
 
         if self.layout is Layout.NCHW:
@@ -138,17 +86,17 @@ class ImageInput:
         return np.ascontiguousarray(images)
 
     def chunks(self, images: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:
-        """Cut checked images into calls of ``batch`` (of all of them when it is free).
+        """Cut images into calls of ``batch`` images; into one call when the batch is free.
 
         Args:
             images: float32 ``[b, height, width, 3]``.
 
         Yields:
-            The images of one call in the file's layout, and how many of them are asked for: the
-            last call is filled up with its last image.
+            Images of one call in the file's layout, and the number of wanted results: the last
+            call is filled up with copies of its last image.
 
         Raises:
-            InvalidInputError: see ``check``.
+            InvalidInputError: images that ``check`` refuses.
         """
         import numpy as np
 
@@ -163,14 +111,14 @@ class ImageInput:
             yield self.arranged(chunk), wanted
 
     def single(self, image: np.ndarray) -> np.ndarray:
-        """One image for the clock, in the file's layout.
+        """One image in the file's layout, for a measurement of latency.
 
         Args:
             image: float32 ``[1, height, width, 3]``.
 
         Raises:
-            InvalidInputError: see ``check``; or more than one image; or a file whose batch is
-                fixed above one, which has no time for one image.
+            InvalidInputError: an image that ``check`` refuses; more than one image; or a file
+                whose batch is fixed above one, which cannot be timed on one image.
         """
         self.check(image)
         if len(image) != 1 or self.batch not in (None, 1):
@@ -187,8 +135,8 @@ def require_one(kind: str, count: int, source: str) -> None:
 
     Args:
         kind: ``input`` or ``output``.
-        count: how many the file has.
-        source: what to name in the error.
+        count: number of inputs or outputs of the file.
+        source: name of the file for an error.
 
     Raises:
         InvalidInputError: ``count`` is not 1.
@@ -206,13 +154,13 @@ def joined_scores(outputs: list[np.ndarray], source: str) -> np.ndarray:
 
     Args:
         outputs: float ``[b, classes]`` each.
-        source: what to name in an error.
+        source: name of the file for an error.
 
     Returns:
         float32 ``[sum of b, classes]``.
 
     Raises:
-        InvalidInputError: an output that has not two axes, or no images at all.
+        InvalidInputError: an output that does not have two axes, or no images at all.
     """
     import numpy as np
 

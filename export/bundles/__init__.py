@@ -1,1 +1,1 @@
-"""For which platform? One ship target a file."""
+"""Bundles for platforms; one ship target per file."""

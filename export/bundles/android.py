@@ -24,13 +24,16 @@ ROLES = ("int8", "float16")
 
 
 def dressed(role: str, path: Path, contract: Preprocessing, name: str) -> bytes:
-    """The file that ships: uint8 ends that take raw pixels, metadata and labels.
+    """Add what Android tasks need: a uint8 input for raw pixels, metadata and labels.
 
     Args:
         role: ``int8`` or ``float16``.
-        path: as the pipeline wrote it.
-        contract: with one mean and std, RGB, labels.
-        name: of the model.
+        path: path of the file that the pipeline wrote.
+        contract: RGB contract with one mean, one std and labels.
+        name: name of the model.
+
+    Returns:
+        Content of the file that ships.
     """
     content = path.read_bytes()
     if role == "int8":
@@ -53,7 +56,7 @@ def file_name(name: str, role: str) -> str:
 
 
 def _check(_: Preprocessing) -> None:
-    """Every contract can be folded or refused with the model at hand."""
+    """Accept every contract: folding, which needs the model, refuses some later."""
 
 
 def _write(request: BundleRequest, folder: Path) -> None:
@@ -64,7 +67,7 @@ def _write(request: BundleRequest, folder: Path) -> None:
 
 
 def _finish(_request: BundleRequest, _folder: Path, _figures: Figures) -> None:
-    """Nothing here depends on a measurement."""
+    """Write nothing: no file depends on a measurement."""
 
 
 def _data(request: BundleRequest, _figures: Figures) -> tuple[str, ...]:

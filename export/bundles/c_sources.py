@@ -26,7 +26,7 @@ _KEYWORDS = frozenset(
         "union", "unsigned", "using", "virtual", "void", "volatile", "while", "xor",
     )
 )  # fmt: skip
-"""Of C++17, and names that a namespace of ours may not take."""
+"""Keywords of C++17, and other names that a generated namespace may not have."""
 RESOLVER_METHODS = {
     # Source: tensorflow/lite/micro/micro_mutable_op_resolver.h of tflite-micro.
     "ABS": "AddAbs", "ADD": "AddAdd", "ADD_N": "AddAddN", "ARG_MAX": "AddArgMax",
@@ -60,18 +60,18 @@ RESOLVER_METHODS = {
     "TRANSPOSE": "AddTranspose", "TRANSPOSE_CONV": "AddTransposeConv", "UNPACK": "AddUnpack",
     "ZEROS_LIKE": "AddZerosLike",
 }  # fmt: skip
-"""Member of MicroMutableOpResolver that registers a TFLite builtin."""
+"""Member of MicroMutableOpResolver that registers each TFLite builtin."""
 
 
 @dataclass(frozen=True)
 class Ends:
-    """Scales of the int8 input and output.
+    """Scales and zero points of the int8 input and output.
 
     Attributes:
-        input_scale: of the input.
-        input_zero_point: likewise.
-        output_scale: of the output.
-        output_zero_point: likewise.
+        input_scale: scale of the input.
+        input_zero_point: zero point of the input.
+        output_scale: scale of the output.
+        output_zero_point: zero point of the output.
         classes: number of outputs.
     """
 
@@ -83,14 +83,14 @@ class Ends:
 
 
 def identifier(name: str) -> str:
-    """A name as a C++ identifier that is no keyword."""
+    """C++ identifier made from a name; not a keyword."""
     cleaned = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_").lower()
     usable = cleaned and not cleaned[0].isdigit() and cleaned not in _KEYWORDS
     return cleaned if usable else f"model_{cleaned}"
 
 
 def model_header(name: str) -> str:
-    """``model_data.h``."""
+    """Content of ``model_data.h``."""
     return _header(
         "model_data.h",
         ["cstddef", "cstdint"],
@@ -104,7 +104,7 @@ def model_header(name: str) -> str:
 
 
 def model_source(name: str, content: bytes) -> str:
-    """``model_data.cc``: the bytes of the file."""
+    """Content of ``model_data.cc``: the bytes of the file."""
     return _source(
         "model_data.h",
         [
@@ -118,7 +118,7 @@ def model_source(name: str, content: bytes) -> str:
 
 
 def contract_header(name: str, contract: Preprocessing, ends: Ends) -> str:
-    """``model_contract.h``: sizes, scales and what to do to a pixel."""
+    """Content of ``model_contract.h``: sizes, scales and the preprocessing of a pixel."""
     height, width = contract.size
     lines = [
         f"inline constexpr int kImageHeight = {height};",
@@ -160,12 +160,12 @@ def contract_header(name: str, contract: Preprocessing, ends: Ends) -> str:
 
 
 def contract_source(name: str, contract: Preprocessing, table: np.ndarray) -> str:
-    """``model_contract.cc``.
+    """Content of ``model_contract.cc``.
 
     Args:
-        name: of the model.
-        contract: for the labels.
-        table: int8 ``[3, 256]``, input of each pixel value by channel of the tensor.
+        name: name of the model.
+        contract: contract with the labels.
+        table: int8 ``[3, 256]``, input for each pixel value by channel of the tensor.
     """
     lines = ["const char* const kLabels[kClasses] = {"]
     lines += [f"    {_c_string(label)}," for label in contract.labels]
@@ -176,7 +176,7 @@ def contract_source(name: str, contract: Preprocessing, table: np.ndarray) -> st
 
 
 def operators_header(name: str, operators: tuple[str, ...]) -> str:
-    """``model_ops.h``: a resolver with exactly the operators of the file.
+    """Content of ``model_ops.h``: a resolver with exactly the operators of the file.
 
     Raises:
         UnsupportedError: an operator that TFLite Micro does not register.
@@ -203,7 +203,7 @@ def operators_header(name: str, operators: tuple[str, ...]) -> str:
 
 
 def arena_header(name: str, arena: ArenaFigures | None) -> str:
-    """``model_arena.h``: the measured size, or what to do without one."""
+    """Content of ``model_arena.h``: the measured size, or instructions without one."""
     if arena is None:
         lines = [
             "// Not measured when this file was written: the tflite-micro package was missing.",
@@ -226,17 +226,17 @@ def arena_header(name: str, arena: ArenaFigures | None) -> str:
 
 @dataclass(frozen=True)
 class ArenaFigures:
-    """The arena as it was measured, in bytes.
+    """Measured sizes of the arena, in bytes.
 
     Attributes:
-        size: with which the model was seen to run.
-        head: non-persistent part: activations and scratch buffers.
-        tail: persistent part: tensor structs and kernels' data.
-        version: of the tflite-micro package.
-        pointer_bits: of the host that measured.
+        size: size with which the model ran.
+        head: non-persistent memory: activations and scratch buffers.
+        tail: persistent memory: tensor structs and kernels' data.
+        version: version of the tflite-micro package.
+        pointer_bits: bits of a pointer on the host that measured.
 
     Raises:
-        InvalidInputError: other values, which have no place in a source.
+        InvalidInputError: values that are not safe in a source.
     """
 
     size: int
@@ -257,7 +257,7 @@ class ArenaFigures:
 
 
 def vectors_header(name: str, count: int) -> str:
-    """``model_vectors.h``."""
+    """Content of ``model_vectors.h``."""
     lines = [
         f"inline constexpr int kVectors = {count};",
         "extern const std::uint8_t kVectorPixels[kVectors][kImageSize];  // RGB",
@@ -267,10 +267,10 @@ def vectors_header(name: str, count: int) -> str:
 
 
 def vectors_source(name: str, pixels: np.ndarray, scores: Iterable[Iterable[int]]) -> str:
-    """``model_vectors.cc``.
+    """Content of ``model_vectors.cc``.
 
     Args:
-        name: of the model.
+        name: name of the model.
         pixels: uint8 ``[n, height, width, 3]``, RGB.
         scores: int8 ``[n, classes]``.
     """
@@ -284,12 +284,12 @@ def vectors_source(name: str, pixels: np.ndarray, scores: Iterable[Iterable[int]
 
 
 def runner_source(name: str) -> str:
-    """``model_runner.cc``: set-up, one inference and the self-test."""
+    """Content of ``model_runner.cc``: set-up, one inference and the self-test."""
     return _source("model_runner.h", _RUNNER.splitlines(), name, _RUNNER_INCLUDES)
 
 
 def runner_header(name: str) -> str:
-    """``model_runner.h``."""
+    """Content of ``model_runner.h``."""
     lines = [
         "// Allocates the tensors in an arena of kTensorArenaSize bytes; once, before the rest.",
         "bool SetUp();",
@@ -374,8 +374,8 @@ def _header(
     return "\n".join(body) + "\n"
 
 
-def _source(own: str, lines: list[str], name: str, includes: Iterable[str] = ()) -> str:
-    head = [f'#include "{own}"', "", *(f'#include "{include}"' for include in includes)]
+def _source(header: str, lines: list[str], name: str, includes: Iterable[str] = ()) -> str:
+    head = [f'#include "{header}"', "", *(f'#include "{include}"' for include in includes)]
     return "\n".join([*head, "", *_inside(name, lines)]) + "\n"
 
 

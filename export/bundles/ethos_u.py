@@ -29,7 +29,7 @@ ACCELERATORS = (
     "ethos-u65-512", "ethos-u85-128", "ethos-u85-256", "ethos-u85-512", "ethos-u85-1024",
     "ethos-u85-2048",
 )  # fmt: skip
-"""Configurations that Vela 5.2 knows (its --accelerator-config)."""
+"""Values of --accelerator-config in Vela 5.2."""
 DEFAULT_ACCELERATORS = (
     "ethos-u55-32", "ethos-u55-64", "ethos-u55-128", "ethos-u55-256", "ethos-u65-512",
     "ethos-u85-256",
@@ -51,10 +51,10 @@ _COLUMNS = {
 
 
 def accelerators(text: str | None) -> tuple[str, ...]:
-    """Configurations from a text with commas.
+    """Parse configurations from a text with commas; the default ones when None.
 
     Raises:
-        InvalidInputError: one that Vela does not know.
+        InvalidInputError: a configuration that Vela does not know.
     """
     names = DEFAULT_ACCELERATORS if text is None else tuple(n.strip() for n in text.split(","))
     if unknown := [name for name in names if name not in ACCELERATORS]:
@@ -67,7 +67,7 @@ def accelerators(text: str | None) -> tuple[str, ...]:
 
 
 def model_file(folder: Path) -> Path:
-    """The file before compilation, in this target's folder."""
+    """Path of the file before compilation, in this target's folder."""
     return next(
         (p for p in sorted(folder.glob("*.tflite")) if not p.stem.endswith("_vela")),
         folder / "model.tflite",
@@ -80,12 +80,12 @@ def compiled_name(name: str, accelerator: str) -> str:
 
 
 def rows_of(figures: Figures) -> list[Mapping[str, Any]]:
-    """One row a configuration; none when Vela did not run."""
+    """One row per configuration; none when Vela did not run."""
     return list(figures.get(VELA, {}).get("rows", []))
 
 
 def table(rows: list[Mapping[str, Any]]) -> str:
-    """The rows as a Markdown table, and under it what falls back to the CPU."""
+    """Markdown table of the rows, and a list of the operators that run on the CPU."""
     keys = list(_COLUMNS)
     numeric = {"cycles", "sram_bytes", "flash_bytes"}
     lines = [
@@ -104,7 +104,7 @@ def table(rows: list[Mapping[str, Any]]) -> str:
 
 
 def _check(_: Preprocessing) -> None:
-    """As on a microcontroller: the firmware computes with the contract's own numbers."""
+    """Accept every contract: the firmware computes with its numbers."""
 
 
 def _write(request: BundleRequest, folder: Path) -> None:
@@ -119,7 +119,7 @@ def _model_name(request: BundleRequest) -> str:
 
 
 def _texts(request: BundleRequest) -> dict[str, str]:
-    """The sources, and the list of configurations, by name."""
+    """Content of the sources and of the list of configurations, by file name."""
     ends = ends_of(read_flat_model(request.files[ROLE]).subgraphs[0])
     return {
         "model_contract.h": c.contract_header(request.name, request.contract, ends),
@@ -131,7 +131,7 @@ def _texts(request: BundleRequest) -> dict[str, str]:
 
 
 def _report_texts(figures: Figures) -> dict[str, str]:
-    """What Vela said, as JSON and as CSV, by name; nothing when it did not run."""
+    """Vela's figures as JSON and as CSV, by file name; empty when Vela did not run."""
     rows = rows_of(figures)
     if not rows:
         return {}
@@ -157,7 +157,7 @@ def _finish(request: BundleRequest, folder: Path, figures: Figures) -> None:
 
 
 def _data(request: BundleRequest, figures: Figures) -> tuple[str, ...]:
-    """The model, and what Vela made of it; refuses figures of configurations that it has not."""
+    """Names of model and compiled files; refuses figures of a configuration that Vela lacks."""
     names = [row["accelerator"] for row in rows_of(figures)]
     if names:
         accelerators(",".join(map(str, names)))

@@ -1,4 +1,4 @@
-"""Labels as a bundle carries them: one an output, unique, ASCII."""
+"""Labels in a bundle: one per output, unique, ASCII."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ LABELS = "labels.txt"
 
 
 def check_labels(contract: Preprocessing, classes: int) -> None:
-    """Refuse labels that some platform of a bundle would show wrongly.
+    """Refuse labels that a platform of a bundle would show wrongly.
 
-    Count and duplicates are checked with the contract already; this is for contracts that came
-    another way too.
+    A contract checks count and duplicates already; the count is checked again for contracts from
+    other sources.
 
     Raises:
         InvalidInputError: no labels, another number than outputs, or a letter beyond ASCII.
@@ -36,10 +36,10 @@ def check_labels(contract: Preprocessing, classes: int) -> None:
 
 
 def write_labels(contract: Preprocessing, folder: Path) -> None:
-    """Write labels.txt, one a line, in the order of the outputs."""
+    """Write labels.txt: one label per line, in the order of the outputs."""
     (folder / LABELS).write_bytes(labels_text(contract))
 
 
 def labels_text(contract: Preprocessing) -> bytes:
-    """The content of a label file."""
+    """Content of a label file."""
     return ("\n".join(contract.labels) + "\n").encode("ascii")

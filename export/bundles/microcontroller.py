@@ -1,4 +1,4 @@
-"""Microcontrollers: TFLite Micro sources around an int8 file."""
+"""Bundle for microcontrollers: an int8 file and its sources for TFLite Micro."""
 
 from __future__ import annotations
 
@@ -25,36 +25,35 @@ ARENA = "tflite-micro-arena"
 RUN = "tflite-micro"
 """Name of the proof that runs the vectors."""
 _C_VECTORS = 2
-"""Vectors that go into the C++ sources; all of them are in vectors/."""
+"""Number of test vectors in the C++ sources; vectors/ has all of them."""
 _VECTORS_SOURCE = "model_vectors.cc"
 
 
 def model_file(folder: Path) -> Path:
-    """The .tflite file of this target's folder."""
+    """Path of the .tflite file in this target's folder."""
     return next(iter(sorted(folder.glob("*.tflite"))), folder / "model.tflite")
 
 
 def pixel_table(contract: Preprocessing, ends: c.Ends) -> np.ndarray:
-    """int8 input of each pixel value: ``[3, 256]``, by channel of the tensor.
+    """int8 input for each pixel value, ``[3, 256]``, by channel of the tensor.
 
-    The contract in float32, then ``clamp(round(x / scale) + zero_point)`` with ties away from
-    zero: what our sessions do to an image.
+    The contract in float32, then the arithmetic of QUANTIZE, as our sessions treat an image. The
+    C++ code only looks values up in the table, so it has no rounding of its own.
     """
     import numpy as np
 
-    pixels = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
-    real = contract.normalize(pixels)
-    steps = (real / np.float32(ends.input_scale)).astype(np.float64)
-    rounded = np.trunc(steps + np.copysign(0.5, steps)) + ends.input_zero_point
-    table: np.ndarray = np.clip(rounded, -128, 127).astype(np.int8).T
-    return table
+    from network.affine import QuantParams
+
+    pixels = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)  # [256, 3]
+    params = QuantParams((ends.input_scale,), (ends.input_zero_point,))
+    return params.quantize(contract.normalize(pixels)).T
 
 
 def ends_of(graph: Subgraph) -> c.Ends:
-    """Scales of an int8 file's ends.
+    """Scales of input and output of an int8 file.
 
     Raises:
-        UnsupportedError: ends that are not int8 with one scale.
+        UnsupportedError: an input or output that is not int8 with one scale.
     """
     image, scores = graph.tensors[graph.inputs[0]], graph.tensors[graph.outputs[0]]
     for tensor in (image, scores):
@@ -74,7 +73,7 @@ def ends_of(graph: Subgraph) -> c.Ends:
 
 
 def _check(_: Preprocessing) -> None:
-    """The firmware computes with the contract's own numbers, whatever they are."""
+    """Accept every contract: the firmware computes with its numbers."""
 
 
 def _write(request: BundleRequest, folder: Path) -> None:
@@ -89,7 +88,7 @@ def _model_name(request: BundleRequest) -> str:
 
 
 def _sources(request: BundleRequest) -> dict[str, str]:
-    """The sources that no measurement decides, by name."""
+    """Content of the sources that do not depend on measurements, by file name."""
     name, path = request.name, request.files[ROLE]
     graph = read_flat_model(path).subgraphs[0]
     ends = ends_of(graph)
@@ -111,12 +110,12 @@ def _sources(request: BundleRequest) -> dict[str, str]:
 def _measured_sources(
     request: BundleRequest, scores: Iterable[Iterable[int]], figures: Figures
 ) -> dict[str, str]:
-    """The sources that measurements decide, by name.
+    """Content of the sources that depend on measurements, by file name.
 
     Args:
-        request: with the pixels of the vectors.
-        scores: of the vectors, as the device's runtime gives them.
-        figures: of the measurements.
+        request: request with the pixels of the vectors.
+        scores: scores of the vectors in the runtime of the device.
+        figures: figures of the measurements.
     """
     return {
         "model_arena.h": c.arena_header(request.name, arena_of(figures)),
@@ -129,7 +128,7 @@ def _data(request: BundleRequest, _figures: Figures) -> tuple[str, ...]:
 
 
 def _rebuild(request: BundleRequest, folder: Path, figures: Figures) -> dict[str, bytes]:
-    """All sources; the numbers of model_vectors.cc are data, and are held against the vectors."""
+    """All sources; the numbers of model_vectors.cc are read and compared with the vectors."""
     vectors = request.vectors[ROLE]
     path, count = folder / _VECTORS_SOURCE, min(_C_VECTORS, len(vectors.inputs))
     rule = f"{_VECTORS_SOURCE} holds the first test vectors"
@@ -151,14 +150,14 @@ def _rebuild(request: BundleRequest, folder: Path, figures: Figures) -> dict[str
 def _check_first(
     request: BundleRequest, pixels: np.ndarray, scores: np.ndarray, table: np.ndarray, ran: bool
 ) -> None:
-    """Refuse vectors in the sources that are none of the target's vectors.
+    """Refuse sources whose vectors are not the first test vectors.
 
     Args:
-        request: with the test vectors.
-        pixels: uint8 ``[n, height, width, 3]`` of the sources.
-        scores: int8 ``[n, classes]`` of the sources.
-        table: int8 ``[3, 256]``, see ``pixel_table``.
-        ran: TFLite Micro gave the scores, which may round one step off LiteRT's.
+        request: request with the test vectors.
+        pixels: uint8 ``[n, height, width, 3]`` in the sources.
+        scores: int8 ``[n, classes]`` in the sources.
+        table: int8 ``[3, 256]``, input for each pixel value by channel of the tensor.
+        ran: whether TFLite Micro computed the scores, which may differ from LiteRT's by one step.
 
     Raises:
         GateFailedError: other pixels or scores.
@@ -183,7 +182,7 @@ def _check_first(
 
 
 def arena_of(figures: Figures) -> c.ArenaFigures | None:
-    """The arena as it was measured; None when it was not."""
+    """Measured arena; None without a measurement."""
     values = figures.get(ARENA)
     if not values:
         return None
@@ -197,7 +196,7 @@ def arena_of(figures: Figures) -> c.ArenaFigures | None:
 
 
 def _finish(request: BundleRequest, folder: Path, figures: Figures) -> None:
-    # The device runs TFLite Micro, so its self-test expects what that gave, where it was there.
+    # The device runs TFLite Micro, so its self-test expects TFLite Micro's outputs if it ran here.
     outputs = figures.get(RUN, {}).get("_outputs", request.vectors[ROLE].outputs)
     texts = _measured_sources(request, outputs[:_C_VECTORS], figures)
     for file, text in texts.items():

@@ -24,12 +24,12 @@ _HOW = """\
 
 
 def models(folder: Path) -> tuple[Path, ...]:
-    """The .onnx and the .ort in this target's folder."""
+    """Paths of the .onnx and the .ort in this target's folder."""
     return tuple(sorted(p for p in folder.iterdir() if p.suffix in (".onnx", ".ort")))
 
 
 def _check(_: Preprocessing) -> None:
-    """The application computes with the contract's own numbers, whatever they are."""
+    """Accept every contract: the application computes with its numbers."""
 
 
 def _write(request: BundleRequest, folder: Path) -> None:
@@ -42,7 +42,7 @@ def _write(request: BundleRequest, folder: Path) -> None:
 
 
 def _finish(_request: BundleRequest, _folder: Path, _figures: Figures) -> None:
-    """Nothing here depends on a measurement."""
+    """Write nothing: no file depends on a measurement."""
 
 
 def _data(request: BundleRequest, _figures: Figures) -> tuple[str, ...]:
@@ -51,7 +51,7 @@ def _data(request: BundleRequest, _figures: Figures) -> tuple[str, ...]:
 
 
 def _rebuild(request: BundleRequest, folder: Path, _figures: Figures) -> dict[str, bytes]:
-    """The labels and the report; refuses a list of operators that no build should be given."""
+    """Content of labels and report; refuses a list of operators that is unsafe in a build."""
     onnx, _, config = (folder / name for name in _data(request, {}))
     _check_model(onnx)
     rule = "the list of operators has lines such as 'ai.onnx;13;Conv,QuantizeLinear'"
@@ -63,12 +63,12 @@ def _rebuild(request: BundleRequest, folder: Path, _figures: Figures) -> dict[st
     rule = "the report of mobile usability is a list of answers in JSON"
     answers = read_text(report, rule, _REMEDY)
     with reading(report, rule, _REMEDY):
-        told = tuple(Usability.from_dict(answer) for answer in json.loads(answers))
-    return {LABELS: labels_text(request.contract), REPORT: _report(told)}
+        usability = tuple(Usability.from_dict(answer) for answer in json.loads(answers))
+    return {LABELS: labels_text(request.contract), REPORT: _report(usability)}
 
 
 def _check_model(path: Path) -> None:
-    """Refuse an .onnx that names files outside itself, or operators that are not ONNX's own."""
+    """Refuse an .onnx that refers to other files, or has operators of another domain."""
     import onnx
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 

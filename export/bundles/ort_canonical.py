@@ -1,9 +1,9 @@
-"""The same .ort bytes from the same model, run after run.
+"""Equal .ort bytes from equal models, in every run.
 
-ONNX Runtime walks a hash map when it writes the table that says which operator's inputs decide
-the types of a kernel, and the hash is seeded by an address, which Linux chooses anew for every
-process: with ``setarch -R`` the bytes repeat. Everything else repeats as it is. So the table is
-written again in the order of its keys, in front of the model's bytes, which stay as they are.
+ONNX Runtime walks a hash map when it writes the table of the inputs and outputs that decide the
+types of a kernel. The hash is seeded by an address, which Linux chooses anew for every process:
+with ``setarch -R`` the bytes repeat. All other bytes repeat without that. So the table is written
+again in the order of its keys, in front of the model's bytes, which do not change.
 Source of the layout: onnxruntime/core/flatbuffers/schema/ort.fbs (InferenceSession,
 KernelTypeStrResolver).
 """
@@ -18,7 +18,7 @@ from export.onnx.runtime import runtime
 
 _IDENTIFIER = b"ORTM"
 _ALIGNMENT = 64
-"""Bytes; what follows keeps its place modulo this, so that tensors stay aligned."""
+"""Bytes; the model moves by a multiple of it, so that tensors stay aligned."""
 _MODEL, _RESOLVER = 1, 3
 """Slots of InferenceSession."""
 _PLACEHOLDER = 0x7FFFFFFF
@@ -37,10 +37,10 @@ _Table = dict[bytes, dict[bytes, tuple[_Argument, ...]]]
 
 
 def canonical_ort(content: bytes) -> bytes:
-    """The file with its table of kernel types in the order of the keys.
+    """Sort the table of kernel types in a file by its keys.
 
     Args:
-        content: of an .ort that ONNX Runtime wrote.
+        content: bytes of an .ort that ONNX Runtime wrote.
 
     Returns:
         A file of the same model, with the same bytes for every order of the table.
@@ -52,7 +52,7 @@ def canonical_ort(content: bytes) -> bytes:
 
     session: Any = InferenceSession.GetRootAs(content)
     model = session.Model()._tab.Pos
-    # The model was written first, so the rest lies in front of it, its own field table included.
+    # The model was written first, so everything else is in front of it, its vtable included.
     vtable = model - struct.unpack_from("<i", content, model)[0]
     cut = min(model, vtable)
     front = bytearray(_front(session.OrtVersion(), _table(session)))
@@ -79,7 +79,7 @@ def _table(session: Any) -> _Table:
 
 
 def _front(version: bytes, table: _Table) -> bytes:
-    """Header, session and table; the model's slot holds a placeholder."""
+    """Header, session and sorted table; the model's slot has a placeholder."""
     import flatbuffers
 
     builder: Any = flatbuffers.Builder()
@@ -111,7 +111,7 @@ def _row(builder: Any, argument: _Argument) -> int:
 
 
 def _keyed(builder: Any, key: bytes, values: list[int]) -> int:
-    """A table of a key and a vector of tables."""
+    """Write a table of a key and a vector of tables."""
     name, vector = builder.CreateString(key), _vector(builder, values)
     builder.StartObject(2)
     builder.PrependUOffsetTRelativeSlot(0, name, 0)

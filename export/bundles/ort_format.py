@@ -1,7 +1,7 @@
-"""ONNX Runtime's own file format, its list of operators, and its word on mobile providers.
+"""ONNX Runtime's .ort format, its list of operators, and its check of mobile providers.
 
-The tools are ONNX Runtime's (``onnxruntime.tools``), run in a child: they write to the process's
-log and keep global state.
+The tools of ONNX Runtime (``onnxruntime.tools``) run in a child process: they write to the log of
+the process and keep global state.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from foundation.foreign import printable
 from foundation.scratch import refuse_full, temporary_scratch
 
 CONFIG = ".required_operators_and_types.config"
-"""Ending of the list of operators for a reduced build."""
+"""Suffix of the list of operators for a reduced build."""
 _TIMEOUT = 600
 _CHECKED = re.compile(r"Checking (NNAPI|CoreML \w+)$", re.MULTILINE)
 _PARTITIONS = re.compile(r"(\d+) partitions? with a total of (\d+)/(\d+) nodes")
@@ -32,15 +32,15 @@ _ANSWER = re.compile(r"as is: (YES|NO|MAYBE)")
 
 @dataclass(frozen=True)
 class Usability:
-    """What ONNX Runtime's mobile usability check says of one execution provider.
+    """Answer of ONNX Runtime's mobile usability check for one execution provider.
 
     Attributes:
         provider: ``NNAPI``, ``CoreML NeuralNetwork``, ``CoreML MLProgram``.
-        answer: ``yes``, ``no`` or ``maybe``: whether the model should perform well as it is.
-        partitions: parts of the graph that it would take.
-        nodes: nodes in them.
-        all_nodes: nodes of the graph.
-        unsupported: operators that it would not take.
+        answer: ``yes``, ``no`` or ``maybe``: whether the unchanged model should perform well.
+        partitions: number of subgraphs that the provider would take.
+        nodes: number of nodes in these subgraphs.
+        all_nodes: number of nodes in the graph.
+        unsupported: operators that the provider would not take.
     """
 
     provider: str
@@ -56,7 +56,7 @@ class Usability:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Usability:
-        """Read back what ``to_dict`` gave; raises ValueError where it is something else."""
+        """Answer from the values that ``to_dict`` returns; raises ValueError for other values."""
         unsupported = values["unsupported"]
         counts = [values[key] for key in ("partitions", "nodes", "all_nodes")]
         texts = [values["provider"], values["answer"], *unsupported]
@@ -71,11 +71,11 @@ class Usability:
 def write_ort(model: Path, folder: Path) -> tuple[Path, Path]:
     """Convert an .onnx to .ort for Arm, and list operators with types for a reduced build.
 
-    The bytes repeat: see ``export/bundles/ort_canonical.py``.
+    Equal models give equal bytes (``export/bundles/ort_canonical.py``).
 
     Args:
-        model: the .onnx.
-        folder: where the two files go.
+        model: path of the .onnx.
+        folder: folder to which the two files are written.
 
     Returns:
         Paths of the .ort and of the configuration.
@@ -83,8 +83,8 @@ def write_ort(model: Path, folder: Path) -> tuple[Path, Path]:
     Raises:
         UnsupportedError: ONNX Runtime's tool does not take the model.
     """
-    with temporary_scratch() as place:
-        scratch = str(place)
+    with temporary_scratch() as scratch_path:
+        scratch = str(scratch_path)
         _tool(
             "convert_onnx_models_to_ort", str(model), "--output_dir", scratch,
             "--enable_type_reduction", "--optimization_style", "Fixed", "--target_platform", "arm",
@@ -92,17 +92,17 @@ def write_ort(model: Path, folder: Path) -> tuple[Path, Path]:
         ort, config = Path(scratch, f"{model.stem}.ort"), Path(scratch, f"{model.stem}{CONFIG}")
         written = folder / ort.name, folder / config.name
         written[0].write_bytes(canonical_ort(ort.read_bytes()))
-        # Without the folder that it was made in: equal models give equal files.
+        # Without the path of the scratch folder, so that equal models give equal files.
         text = config.read_text(encoding="utf-8").replace(f"{scratch}/", "")
         written[1].write_text(text, encoding="utf-8")
     return written
 
 
 def mobile_usability(model: Path) -> tuple[Usability, ...]:
-    """The mobile usability check's answers.
+    """Run ONNX Runtime's mobile usability check.
 
     Raises:
-        UnsupportedError: the tool does not take the model, or says something unknown.
+        UnsupportedError: the tool does not take the model, or its output cannot be parsed.
     """
     log = _tool("check_onnx_model_mobile_usability", "--log_level", "info", str(model))
     parts = _CHECKED.split(log)[1:]

@@ -1,4 +1,4 @@
-"""What every ship target takes and gives; a target is one file of this package."""
+"""Interface of the ship targets; a target is one file of this package."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 VECTORS = "vectors"
-"""Folder of a target's test vectors."""
+"""Name of the folder with a target's test vectors."""
 _VECTORS_RULE = "test vectors are a .json file and the two .bin files beside it"
 _VECTORS_REMEDY = "make the bundle again"
 _INPUT_TYPES = ("uint8", "int8", "float32")
@@ -29,7 +29,7 @@ _OUTPUT_TYPES = ("uint8", "int8", "float32")
 
 
 class ContractNeed(StrEnum):
-    """What a platform can express of a preprocessing contract."""
+    """Preprocessing contracts that a platform can express."""
 
     ANY = "any"
     """The application computes with the contract's own numbers."""
@@ -39,15 +39,15 @@ class ContractNeed(StrEnum):
 
 @dataclass(frozen=True)
 class ShipFile:
-    """One model file that a target is made from.
+    """A model file that a target needs.
 
     Attributes:
-        role: what the target calls it (``int8``, ``float16``).
-        recipe: which numbers, input and output type included.
-        runtime: registered runtime that gives the outputs to expect.
-        need: what the platform can express of the contract.
-        dress: (path, contract, model's name) -> the content that ships, where the platform wants
-            more than the pipeline wrote.
+        role: name of the file within the target (``int8``, ``float16``).
+        recipe: recipe with the types of weights, activations, input and output.
+        runtime: registered runtime that computes the expected outputs.
+        need: contracts that the platform can express.
+        dress: (path, contract, name of the model) -> content that ships, where the platform needs
+            more than the pipeline writes.
     """
 
     role: str
@@ -62,9 +62,9 @@ class Vectors:
     """Test vectors of one file.
 
     Attributes:
-        inputs: ``[n, ...]`` as the file takes them (uint8, int8 or float32).
-        outputs: ``[n, classes]`` as the file gives them.
-        runtime: what computed the outputs: name, version and kernels.
+        inputs: ``[n, ...]`` in the type of the file's input (uint8, int8 or float32).
+        outputs: ``[n, classes]`` in the type of the file's output.
+        runtime: name, version and kernels of the runtime that computed the outputs.
     """
 
     inputs: np.ndarray
@@ -79,7 +79,7 @@ class Vectors:
     def write(self, folder: Path, role: str) -> None:
         """Write ``ROLE.inputs.bin``, ``ROLE.outputs.bin`` (little endian, C order), ``ROLE.json``.
 
-        ``ROLE.json`` has dtype and shape of both and the runtime; ``read_vectors`` reads them.
+        ``ROLE.json`` has dtype and shape of both, and the runtime. ``read_vectors`` reads them.
         """
         folder.mkdir(parents=True, exist_ok=True)
         values: dict[str, Any] = {"runtime": self.runtime}
@@ -96,9 +96,9 @@ class Vectors:
 
 
 def read_vectors(folder: Path, role: str) -> Vectors:
-    """Read what ``Vectors.write`` wrote.
+    """Read test vectors that ``Vectors.write`` wrote.
 
-    The files have the names that it gives them: the JSON is not asked where to look.
+    The names of the files follow from the role; names in the JSON are not followed.
 
     Raises:
         InvalidInputError: missing or damaged files, other types or shapes, NaN or infinity.
@@ -121,7 +121,7 @@ def read_vectors(folder: Path, role: str) -> Vectors:
 
 
 def _read_array(folder: Path, name: str, values: Any, types: tuple[str, ...]) -> np.ndarray:
-    """One array of test vectors; raises ValueError where its file is not as the JSON says."""
+    """Read one array of test vectors; raises ValueError where its file is not as the JSON says."""
     import numpy as np
 
     shape, kind = values["shape"], values["dtype"]
@@ -138,10 +138,10 @@ def _read_array(folder: Path, name: str, values: Any, types: tuple[str, ...]) ->
 
 
 def largest_allowed(expected: np.ndarray) -> float:
-    """How far an output may be from the expected ones where kernels depend on the processor.
+    """Largest difference from expected outputs that is allowed between processors.
 
-    A quarter of the range of the expected outputs, and not under one step or 0.001: what kernels
-    differ by is far smaller, and what outputs of something else are is far larger.
+    It is a quarter of the range of the expected outputs, and at least one step or 0.001: kernels
+    differ by far less, and the outputs of another network by far more.
     """
     least = 1.0 if expected.dtype.kind in "iu" else 1e-3
     return max(least, 0.25 * (float(expected.max()) - float(expected.min())))
@@ -149,18 +149,18 @@ def largest_allowed(expected: np.ndarray) -> float:
 
 @dataclass(frozen=True)
 class BundleRequest:
-    """What a target writes its folder from.
+    """Files and values from which a target writes its folder.
 
     Attributes:
-        name: of the model, for file names.
-        contract: of the model as it was trained.
-        contracts: what the application is to do to a pixel, by role; differs from ``contract``
-            where mean and std were folded into the file.
+        name: name of the model, for file names.
+        contract: preprocessing with which the model was trained.
+        contracts: preprocessing that the application has to do, by role; differs from
+            ``contract`` where mean and std were folded into the file.
         files: written model files by role.
         vectors: test vectors by role.
-        pixels: uint8 ``[n, height, width, 3]``, RGB, that the vectors were made from.
-        accelerators: names of the configurations that a compiler is to compile for.
-        probabilities: whether the outputs were seen to be probabilities.
+        pixels: uint8 ``[n, height, width, 3]``, RGB, from which the vectors were made.
+        accelerators: names of the configurations to compile for.
+        probabilities: whether the measured outputs are probabilities.
     """
 
     name: str
@@ -175,10 +175,10 @@ class BundleRequest:
 
 @dataclass(frozen=True)
 class Budget:
-    """What a target was measured to take.
+    """Measured memory of a target.
 
     Attributes:
-        what: of which file or configuration, for messages.
+        what: name of the file or configuration, for messages.
         flash: bytes; None when not measured.
         sram: bytes; None when not measured.
     """
@@ -189,7 +189,7 @@ class Budget:
 
 
 Figures = Mapping[str, Mapping[str, Any]]
-"""Figures of each proof that ran, by the proof's name."""
+"""Figures of each proof that ran, by the name of the proof."""
 
 
 @dataclass(frozen=True)
@@ -197,21 +197,21 @@ class ShipTarget:
     """A platform; a module of this package defines one as ``BUNDLE``.
 
     Attributes:
-        name: as on the command line, and of the folder inside a bundle.
-        title: for headings.
-        extra: of the package, with the runtime that proves the files.
+        name: name on the command line, and of the folder inside a bundle.
+        title: title for headings.
+        extra: extra of the package that installs the runtime of the proofs.
         files: model files that are written first.
         check: refuses a contract that the platform cannot express, before any work.
-        write: (request, folder) writes the model files with what goes with them.
-        finish: (request, folder, figures) writes what the measurements decide.
-        data: (request, figures) -> names of the files that nothing of ours generates: models, and
-            what other tools made of them.
-        rebuild: (request, folder, figures) -> content of every other file but the test vectors, by
-            name, generated from the data in a folder. ``verify`` compares it with what is there.
+        write: (request, folder) writes the model files and the files that belong to them.
+        finish: (request, folder, figures) writes the files that depend on measurements.
+        data: (request, figures) -> names of the files that ``rebuild`` cannot generate: models,
+            and files that other tools made of them.
+        rebuild: (request, folder, figures) -> content of every other file except the test vectors,
+            by name, generated from the data in the folder. ``verify`` compares it with the bundle.
         guide: (request, folder, figures) -> Markdown on loading the files.
         measurements: names of proofs that run before ``finish``.
         proofs: names of proofs that run on the finished folder; ``verify`` runs them again.
-        budgets: (folder, figures) -> what it takes, for the gates.
+        budgets: (folder, figures) -> measured memory, for the gates.
     """
 
     name: str
@@ -242,7 +242,7 @@ def ship_targets() -> dict[str, ShipTarget]:
 
 
 def ship_target(name: str) -> ShipTarget:
-    """The target of that name.
+    """Ship target by name.
 
     Raises:
         InvalidInputError: no such target.

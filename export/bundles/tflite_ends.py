@@ -1,4 +1,4 @@
-"""Make the uint8 input of an int8 .tflite file mean raw pixels under a contract of one pair."""
+"""Scale and zero point of a uint8 input that takes raw pixels, for contracts with one mean."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from foundation.errors import UnsupportedError
 from network.tflite.reader import QUANTIZE, read_flat_model
 
 _SCALE_TOLERANCE = 1e-3
-"""Relative: a quarter of a step over 255 pixels."""
+"""Relative difference of scales that is accepted: a quarter of a step over 255 pixel values."""
 
 
 def pixel_input(content: bytes, contract: Preprocessing, path: Path) -> bytes:
-    """State ``real = (pixel - mean) / std`` as the scale and zero point of the uint8 input.
+    """Set scale and zero point of the uint8 input to ``real = (pixel - mean) / std``.
 
-    The converter chooses them from what the calibration images held, so that a set without a
-    white pixel gives an input on which raw pixels are not what they should be. The file begins
-    with a QUANTIZE from uint8 to int8, which goes on to do the rest.
+    The converter takes them from the range of the calibration images: after a set without a white
+    pixel, raw pixels have another meaning in the file than in the contract. The QUANTIZE from
+    uint8 to int8 that the file begins with then does the rest.
 
     Args:
-        content: a .tflite file with uint8 input, no zip appended.
-        contract: with one mean and one std.
-        path: where the content was read from.
+        content: a .tflite file with uint8 input, without an appended zip.
+        contract: contract with one mean and one std.
+        path: path from which the content was read.
 
     Returns:
-        The same bytes, when the input is right within half a step already; else the file with
-        another scale and zero point.
+        The same bytes when the input is right within half a step; otherwise the file with another
+        scale and zero point.
 
     Raises:
-        UnsupportedError: no QUANTIZE after the input, or a mean that is no pixel value.
+        UnsupportedError: no QUANTIZE after the input, or a mean that is not a pixel value.
     """
     graph = read_flat_model(path).subgraphs[0]
     mean, std = contract.mean[0], contract.std[0]

@@ -33,13 +33,13 @@ _ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 
 @dataclass(frozen=True)
 class TaskFile:
-    """What the metadata of a file says.
+    """Content of the metadata of a file.
 
     Attributes:
-        name: of the model.
-        description: one sentence.
-        contract: RGB, one mean and one std, with labels.
-        dtype: of input and output, NumPy's name.
+        name: name of the model.
+        description: description in one sentence.
+        contract: RGB contract with one mean, one std and labels.
+        dtype: type of input and output, NumPy's name.
         output_range: smallest and largest value of the output tensor.
     """
 
@@ -59,8 +59,8 @@ def with_task_metadata(content: bytes, task: TaskFile, labels: bytes) -> bytes:
     """Add the metadata buffer, and the label file as an appended zip.
 
     Args:
-        content: a .tflite file without appended zip.
-        task: what to say.
+        content: a .tflite file without an appended zip.
+        task: content of the metadata.
         labels: content of labels.txt.
 
     Returns:
@@ -75,7 +75,7 @@ def with_task_metadata(content: bytes, task: TaskFile, labels: bytes) -> bytes:
 
 
 def metadata_buffer(task: TaskFile) -> bytes:
-    """The FlatBuffer of a classifier: one image in, one score a label out."""
+    """FlatBuffer with the metadata of a classifier: one image as input, one score per label."""
     import flatbuffers
 
     tables = _Tables(flatbuffers.Builder(1024))
@@ -138,7 +138,7 @@ def _stats(tables: _Tables, limits: tuple[float, float]) -> int:
 
 
 class _Tables:
-    """FlatBuffer tables by the numbers of their fields, children first."""
+    """Writer of FlatBuffer tables by the numbers of their fields; children are written first."""
 
     def __init__(self, builder: flatbuffers.Builder) -> None:
         self.builder = builder
@@ -166,7 +166,7 @@ class _Tables:
         enums: dict[int, int] | None = None,
         uints: dict[int, int] | None = None,
     ) -> int:
-        """A table of children by field number, of one-byte enums and of 32-bit numbers."""
+        """Write a table: offsets of children, one-byte enums and 32-bit numbers by field number."""
         enums, uints = enums or {}, uints or {}
         fields = max((*offsets, *enums, *uints), default=-1) + 1
         self.builder.StartObject(fields)

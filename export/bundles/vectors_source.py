@@ -1,4 +1,4 @@
-"""model_vectors.cc of a bundle, read as data."""
+"""Reader of the numbers in a bundle's model_vectors.cc."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ if TYPE_CHECKING:
 def read_vectors_source(
     text: str, pixels: tuple[int, ...], scores: tuple[int, ...]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The numbers in a ``model_vectors.cc``; nothing else of it is looked at.
+    """Read the two arrays of a ``model_vectors.cc``; everything else in it is ignored.
 
     Args:
-        text: of the file.
-        pixels: shape, ``[n, height, width, 3]``.
-        scores: shape, ``[n, classes]``.
+        text: content of the file.
+        pixels: shape of the pixels, ``[n, height, width, 3]``.
+        scores: shape of the scores, ``[n, classes]``.
 
     Returns:
         uint8 pixels and int8 scores.
 
     Raises:
-        ValueError: other numbers than these shapes and types hold.
+        ValueError: numbers that do not fit these shapes and types.
     """
     import numpy as np
 

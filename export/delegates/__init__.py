@@ -1,1 +1,1 @@
-"""What accelerators would leave to the CPU."""
+"""Operators that delegates and accelerators would leave to the CPU."""

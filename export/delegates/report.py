@@ -1,7 +1,7 @@
-"""What a delegate or accelerator would leave to the CPU, from tables with their sources.
+"""Operators that a delegate or accelerator would leave to the CPU, by tables with their sources.
 
-The answer comes from operators, element types and shapes of a .tflite alone: a driver may still
-refuse an operator for a reason of its own, so what is listed here as taken is a candidate.
+Only operators, element types and shapes of a .tflite are looked at. A driver may refuse an operator
+for other reasons, so an operator listed here as taken is a candidate.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ class Refusal:
 
     Attributes:
         operator: TFLite's builtin name.
-        count: how many.
-        reason: why, in words.
+        count: number of operators.
+        reason: the reason in words.
     """
 
     operator: str
@@ -35,16 +35,16 @@ class Refusal:
 
 @dataclass(frozen=True)
 class DelegateReport:
-    """What a device would take of a file.
+    """Operators of a file that a device would take and refuse.
 
     Attributes:
-        device: registered name.
-        title: of the device.
-        sources: where the rows that were looked at come from.
+        device: registered name of the device.
+        title: full name of the device.
+        sources: sources of the rows that apply to the file.
         taken: number of operators that it may take.
-        operators: number of all.
-        refused: the others, by reason.
-        remarks: what holds for the file as a whole.
+        operators: number of all operators.
+        refused: the operators that it does not take, by reason.
+        remarks: remarks on the file as a whole.
     """
 
     device: str
@@ -61,7 +61,7 @@ class DelegateReport:
 
 
 Rule = Callable[[Subgraph, GraphOperator], str | None]
-"""Why an operator is not taken; None when the rule has nothing against it."""
+"""(subgraph, operator) -> reason why it is not taken; None where the rule allows it."""
 
 
 @dataclass(frozen=True)
@@ -70,10 +70,10 @@ class Row:
 
     Attributes:
         operator: TFLite's builtin name.
-        source: where that is said: page or file, its version, and the place in it.
-        types: of the activations; None for those of the device.
-        newest: version of the operator up to which it is taken; None where the source has none.
-        rules: reasons against it, from the same source.
+        source: page or file that says so, with its version and the function or section.
+        types: allowed types of the activations; None for those of the device.
+        newest: highest version of the operator that is taken; None where the source names none.
+        rules: rules that may refuse it, from the same source.
     """
 
     operator: str
@@ -85,17 +85,17 @@ class Row:
 
 @dataclass(frozen=True)
 class Device:
-    """A table of operators.
+    """A delegate or accelerator with its table of operators.
 
     Attributes:
-        name: as in ``--for``.
-        title: for people.
-        types: of the activations that it takes, unless a row says otherwise.
-        rows: one an operator.
-        rules: reasons against any operator.
-        rule_sources: where they are said, one each.
-        one_partition: the compiler cuts the graph once: what comes after the first operator that
-            it leaves runs on the CPU too.
+        name: name in ``--for``.
+        title: full name, for reports.
+        types: types of activations that it takes, where a row does not name others.
+        rows: one row per operator.
+        rules: rules that may refuse any operator.
+        rule_sources: source of each of these rules.
+        one_partition: whether the compiler cuts the graph only once, so that every operator after
+            the first refused one runs on the CPU too.
     """
 
     name: str
@@ -107,26 +107,26 @@ class Device:
     one_partition: bool = False
 
     def row(self, operator: str) -> Row | None:
-        """The operator's row; None where the table has none."""
+        """Row of an operator; None where the table has none."""
         return next((row for row in self.rows if row.operator == operator), None)
 
     def sources(self, operators: set[str]) -> tuple[str, ...]:
-        """Where it is said of these operators, of all when none of them is in the table."""
-        told = [row.source for row in self.rows if row.operator in operators]
-        return tuple(dict.fromkeys([*(told or (row.source for row in self.rows))]))
+        """Sources of the rows of these operators; of all rows when none of them is in the table."""
+        sources = [row.source for row in self.rows if row.operator in operators]
+        return tuple(dict.fromkeys([*(sources or (row.source for row in self.rows))]))
 
 
 def lint(path: Path, device: Device) -> DelegateReport:
-    """What a device would not take of a .tflite.
+    """List the operators of a .tflite that a device would not take.
 
     Raises:
-        InvalidInputError: no TFLite file.
+        InvalidInputError: not a TFLite file.
     """
     model = read_flat_model(path)
     graph = model.subgraphs[0]
     reasons = [_reason(graph, operator, device) for operator in graph.operators]
     remarks = _remarks(model, device, reasons)
-    # A float input's QUANTIZE stays on the CPU and cuts nothing, as the compiler's logs show
+    # The QUANTIZE of a float input stays on the CPU without a cut, as the compiler's logs show
     # (github.com/system-software-lab/nrf20, convert/quantize/README.md, compiler 15).
     start = int(bool(reasons) and graph.operators[0].name == QUANTIZE)
     if device.one_partition and any(reasons[start:]):
@@ -151,7 +151,7 @@ def lint(path: Path, device: Device) -> DelegateReport:
 
 
 def device(name: str) -> Device:
-    """The device of that name.
+    """Device by name.
 
     Raises:
         InvalidInputError: no such device.

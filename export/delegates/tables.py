@@ -1,4 +1,4 @@
-"""Which TFLite operators each delegate or accelerator takes, with the source of every row."""
+"""TFLite operators that each delegate or accelerator takes, with the source of every row."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ def _rows(
     types: frozenset[str] | None = None,
     newest: int | None = None,
 ) -> tuple[Row, ...]:
-    """A row an operator, all from one place of one source."""
+    """One row per operator of a list, all from the same source."""
     return tuple(Row(name, source, types, newest, rules) for name in operators.split())
 
 
-# Coral's own page as its table was copied, for the page itself is not archived with a version.
+# Copies of the table on Coral's page: the page itself is not archived with a version.
 _CORAL = "Edge TPU compiler's table (coral.ai, models-intro) as in "
 _AXIS = (
     f"{_CORAL}https://developer.axis.com/computer-vision/on-device/system-on-chip/artpec-7/"
@@ -135,7 +135,7 @@ NNAPI = Device(
         *_rows(_VALIDATE, "TRANSPOSE_CONV", newest=4),
         *_rows(_VALIDATE, "CONV_2D", r.has_a_bias, newest=5),
         *_rows(f"{_VALIDATE}; {_NDK}", "FULLY_CONNECTED", r.weights_have_one_scale, newest=5),
-        # Float16 weights are stored ones behind a DEQUANTIZE, which the delegate takes in.
+        # Float16 weights are stored, with a DEQUANTIZE behind them that the delegate takes.
         *_rows(
             f"{_VALIDATE}, and {_LITERT}delegates/utils.h, FP16GraphPartitionHelper",
             "DEQUANTIZE",
@@ -231,4 +231,4 @@ CORE_ML = Device(
 )  # fmt: skip
 
 DEVICES = (EDGE_TPU, GPU, NNAPI, CORE_ML)
-"""Every device that ``edgequant inspect --for`` knows."""
+"""Devices of ``edgequant inspect --for``."""

@@ -1,1 +1,1 @@
-"""ONNX files: rendered, checked, taken apart."""
+"""ONNX files: writers, checks and readers."""

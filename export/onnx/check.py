@@ -1,11 +1,10 @@
-"""Whether a written ONNX file holds what its recipe says."""
+"""Checks that a written ONNX file is what its recipe says."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from export.onnx.graph import WEIGHTED, Graph, Node
-from export.onnx.operators import deals
+from export.onnx.graph import WEIGHTED, Node, OnnxGraph, is_shuffle_transpose
 from export.onnx.weights import FULL_BOUND, must_not_saturate, pair_sums
 from foundation.errors import InvalidInputError, UnsupportedError
 from quantize.recipes import Granularity, Layout, Precision
@@ -21,22 +20,22 @@ if TYPE_CHECKING:
 QUANTIZED = WEIGHTED | {
     "Add", "AveragePool", "Concat", "GlobalAveragePool", "MaxPool", "Mul", "Pad", "Sub",
 }  # fmt: skip
-"""Operators that an int8 file must not compute in float."""
+"""Operators that an int8 file must compute in integers."""
 
 
-def check_graph(graph: Graph, recipe: Recipe, float_ops: frozenset[str] = frozenset()) -> None:
-    """Look for every operator and weight that is not as the recipe says.
+def check_graph(graph: OnnxGraph, recipe: Recipe, float_ops: frozenset[str] = frozenset()) -> None:
+    """Refuse a graph with an operator or a weight that is not as the recipe says.
 
     Args:
-        graph: of the written file.
-        recipe: of the file.
-        float_ops: names of operators that an int8 file computes in float all the same.
+        graph: graph of the written file.
+        recipe: recipe of the file.
+        float_ops: names of operators that an int8 file computes in float by its plan.
 
     Raises:
-        UnsupportedError: some are not; the message names them.
+        UnsupportedError: operators or weights of another kind; the message names them.
         InvalidInputError: a scale that is not a finite positive number.
     """
-    check: dict[Precision, Callable[[Graph, Recipe, frozenset[str]], list[str]]] = {
+    check: dict[Precision, Callable[[OnnxGraph, Recipe, frozenset[str]], list[str]]] = {
         Precision.FLOAT32: _float32_faults,
         Precision.FLOAT16: _float16_faults,
         Precision.DYNAMIC: _dynamic_faults,
@@ -45,7 +44,7 @@ def check_graph(graph: Graph, recipe: Recipe, float_ops: frozenset[str] = frozen
     faults = check[recipe.precision](graph, recipe, float_ops)
     if recipe.layout is Layout.NCHW:
         transposes = [node for node in graph.nodes if node.op_type == "Transpose"]
-        faults += [f"Transpose {n.outputs[0]}" for n in transposes if not deals(n)]
+        faults += [f"Transpose {n.outputs[0]}" for n in transposes if not is_shuffle_transpose(n)]
     if faults:
         raise UnsupportedError(
             f"a file of the recipe {recipe.name} must be {recipe.precision.value} throughout",
@@ -54,29 +53,29 @@ def check_graph(graph: Graph, recipe: Recipe, float_ops: frozenset[str] = frozen
         )
 
 
-def _float32_faults(graph: Graph, _: Recipe, __: frozenset[str]) -> list[str]:
+def _float32_faults(graph: OnnxGraph, _: Recipe, __: frozenset[str]) -> list[str]:
     return [f"{n.op_type} {n.name}" for n in graph.nodes if "Quantize" in n.op_type]
 
 
-def _float16_faults(graph: Graph, _: Recipe, __: frozenset[str]) -> list[str]:
+def _float16_faults(graph: OnnxGraph, _: Recipe, __: frozenset[str]) -> list[str]:
     return [f"float32 {name}" for name, v in graph.constants.items() if v.dtype == "float32"]
 
 
-def _dynamic_faults(graph: Graph, _: Recipe, __: frozenset[str]) -> list[str]:
+def _dynamic_faults(graph: OnnxGraph, _: Recipe, __: frozenset[str]) -> list[str]:
     faults = [
         f"float {n.op_type} {n.name}"
-        for n in graph.nodes  # a product of two activations has no weights
+        for n in graph.nodes  # a MatMul of two activations has no weights
         if n.op_type in WEIGHTED and (n.op_type != "MatMul" or n.inputs[1] in graph.constants)
     ]
     for node in graph.nodes:
         if node.op_type in ("ConvInteger", "MatMulInteger"):
             dtype = graph.constants[node.inputs[1]].dtype
-            # Signed weights would meet the saturating kernels; see onnx_quantize.dynamic_int8.
+            # Kernels for signed weights saturate: see quantize.dynamic_int8.
             faults += [] if dtype == "uint8" else [f"{dtype} weight of {node.name}"]
     return faults
 
 
-def _int8_faults(graph: Graph, recipe: Recipe, float_ops: frozenset[str]) -> list[str]:
+def _int8_faults(graph: OnnxGraph, recipe: Recipe, float_ops: frozenset[str]) -> list[str]:
     producers = graph.producers()
     readers: dict[str, list[Node]] = {}
     for node in graph.nodes:
@@ -106,16 +105,16 @@ def _int8_faults(graph: Graph, recipe: Recipe, float_ops: frozenset[str]) -> lis
     return faults
 
 
-def _indices(graph: Graph) -> set[str]:
-    """Axes, sizes and paddings: stored integers, shapes, and what is computed of these alone."""
-    found = {name for name, value in graph.constants.items() if value.dtype == "int64"}
+def _indices(graph: OnnxGraph) -> set[str]:
+    """Names of axes, sizes and paddings: stored int64, shapes, and results of these alone."""
+    indices = {name for name, value in graph.constants.items() if value.dtype == "int64"}
     for node in graph.nodes:
-        if node.op_type == "Shape" or found.issuperset(filter(None, node.inputs)):
-            found.update(node.outputs)
-    return found
+        if node.op_type == "Shape" or indices.issuperset(filter(None, node.inputs)):
+            indices.update(node.outputs)
+    return indices
 
 
-def _check_scale(graph: Graph, node: Node) -> None:
+def _check_scale(graph: OnnxGraph, node: Node) -> None:
     import numpy as np
 
     scale = graph.constants.get(node.inputs[1])
@@ -127,7 +126,7 @@ def _check_scale(graph: Graph, node: Node) -> None:
         )
 
 
-def _weight_faults(graph: Graph, node: Node, dequantizer: Node, recipe: Recipe) -> list[str]:
+def _weight_faults(graph: OnnxGraph, node: Node, dequantizer: Node, recipe: Recipe) -> list[str]:
     weight: np.ndarray = graph.constants[dequantizer.inputs[0]]
     scales = graph.constants[dequantizer.inputs[1]].size
     faults = []

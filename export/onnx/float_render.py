@@ -1,4 +1,4 @@
-"""The canonical graph as a float32 ONNX graph: what every file without a plan begins with."""
+"""The canonical graph as a float32 ONNX graph, from which every file without a plan is made."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from export.onnx.float_operators import FLOAT_WRITERS
 from export.onnx.fusion import fused
-from export.onnx.graph import Graph, to_model
-from export.onnx.render import NO_PLAN, Rendering, refuse_stray_transposes
+from export.onnx.graph import OnnxGraph, to_model
+from export.onnx.render import NO_PLAN, refuse_stray_transposes
+from export.onnx.rendering import Rendering
 from export.onnx.runtime import run_model
 from foundation.errors import InvalidInputError, UnsupportedError
-from network.graph import Graph as Canonical
+from network.graph import Graph
 
 if TYPE_CHECKING:
     import keras
@@ -19,18 +20,20 @@ if TYPE_CHECKING:
     from quantize.recipes import Layout
 
 TRIED = 5
-"""Images that a graph is compared with the model on."""
+"""Number of random images on which a graph is compared with the model."""
 
 MAX_CONVERSION_ERROR = 1e-2
-"""Largest difference between Keras and ONNX in float32, of the largest output.
+"""Largest difference between Keras and ONNX in float32, relative to the largest output.
 
 Deep networks with random weights lose digits to another order of summation (MobileOne S4: 1.8e-3);
 lost weights or a wrong layout change the outputs altogether.
 """
 
 
-def render_float(graph: Canonical, layout: Layout) -> Graph:
-    """Write a network without a plan: channels first, a free batch, the names of its layers.
+def render_float(graph: Graph, layout: Layout) -> OnnxGraph:
+    """Write a network without a plan, with a free batch and the names of its layers.
+
+    Images run channels first inside, whatever the layout of the input.
 
     Args:
         graph: canonical float graph.
@@ -43,7 +46,7 @@ def render_float(graph: Canonical, layout: Layout) -> Graph:
     Raises:
         UnsupportedError: an operator without a form in ONNX, or in this layout; names it.
     """
-    written = Rendering(fused(graph), NO_PLAN, writers=FLOAT_WRITERS).whole(layout)
+    written = Rendering(fused(graph), NO_PLAN).write_all(layout, FLOAT_WRITERS, in_int8=False)
     _drop_zero_biases(written)
     _merge_transposes(written)
     refuse_stray_transposes(written, layout)
@@ -51,8 +54,8 @@ def render_float(graph: Canonical, layout: Layout) -> Graph:
     return written
 
 
-def _drop_zero_biases(graph: Graph) -> None:
-    """The canonical graph gives each weight a bias, of zeros where the network has none."""
+def _drop_zero_biases(graph: OnnxGraph) -> None:
+    """Leave out biases of zeros, which the canonical graph gives to weights without a bias."""
     for node in graph.nodes:
         if node.op_type in ("Conv", "ConvTranspose", "Gemm") and len(node.inputs) > 2:
             bias = graph.constants.get(node.inputs[2])
@@ -60,8 +63,8 @@ def _drop_zero_biases(graph: Graph) -> None:
                 node.inputs = node.inputs[:2]
 
 
-def _merge_transposes(graph: Graph) -> None:
-    """Make one Transpose of each that follows another, and none where the axes end as they were."""
+def _merge_transposes(graph: OnnxGraph) -> None:
+    """Replace each pair of Transposes by one, and by none where the pair changes no axis."""
     producers = graph.producers()
     alias: dict[str, str] = {}
     for node in graph.nodes:
@@ -76,8 +79,8 @@ def _merge_transposes(graph: Graph) -> None:
     graph.drop_unused()
 
 
-def _shorten_names(graph: Graph) -> None:
-    """Give each result the name of its operator; ``X.f`` is for values that a quantizer reads."""
+def _shorten_names(graph: OnnxGraph) -> None:
+    """Name each result after its operator; ``X.f`` is for values that a quantizer reads."""
     taken = {graph.input[0], graph.output[0], *graph.constants}
     taken.update(name for node in graph.nodes for name in node.outputs)
     short: dict[str, str] = {}
@@ -93,7 +96,7 @@ def _shorten_names(graph: Graph) -> None:
 
 
 def require_image_model(model: keras.Model) -> None:
-    """Refuse a model without the ends of an ONNX file.
+    """Refuse a model that does not have the input and output of an ONNX file.
 
     Raises:
         InvalidInputError: other inputs or outputs than one image and one score for each class.
@@ -118,7 +121,7 @@ def require_image_model(model: keras.Model) -> None:
         )
 
 
-def check_equal(graph: Graph, layout: Layout, model: keras.Model) -> None:
+def check_equal(graph: OnnxGraph, layout: Layout, model: keras.Model) -> None:
     """Refuse a float32 graph that does not compute what the model does.
 
     Raises:
@@ -130,14 +133,14 @@ def check_equal(graph: Graph, layout: Layout, model: keras.Model) -> None:
     fixed, *shape = model.inputs[0].shape
     images = np.random.default_rng(0).uniform(-1, 1, (fixed or TRIED, *shape)).astype(np.float32)
     expected = np.asarray(_only(model(images, training=False)))
-    found = run_model(to_model(graph), images, layout)
+    outputs = run_model(to_model(graph), images, layout)
     if not np.isfinite(expected).all():
         raise InvalidInputError(
             "the outputs of a model are finite numbers",
             received="NaN or infinity for pixels between -1 and 1",
             remedy="check the weights",
         )
-    error = _difference(found, expected) if found.shape == expected.shape else np.inf
+    error = _difference(outputs, expected) if outputs.shape == expected.shape else np.inf
     if not error <= MAX_CONVERSION_ERROR:
         raise UnsupportedError(
             "a converted network must give what the Keras model gives",
@@ -146,10 +149,10 @@ def check_equal(graph: Graph, layout: Layout, model: keras.Model) -> None:
         )
 
 
-def _difference(found: np.ndarray, expected: np.ndarray) -> float:
+def _difference(outputs: np.ndarray, expected: np.ndarray) -> float:
     import numpy as np
 
-    return float(np.abs(found - expected).max() / max(float(np.abs(expected).max()), 1e-30))
+    return float(np.abs(outputs - expected).max() / max(float(np.abs(expected).max()), 1e-30))
 
 
 def _only(output: Any) -> Any:

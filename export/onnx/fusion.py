@@ -1,7 +1,7 @@
-"""Several operators of the canonical graph that are one, or fewer, in a float ONNX file.
+"""Groups of operators of the canonical graph that are fewer operators in a float ONNX file.
 
-Everything here leaves the function of the network as it is. The int8 files do without: there each
-operator of the canonical graph has a quantizer of its own behind it.
+No rewrite changes the function of the network. The int8 files have none of them: there a quantizer
+follows each operator of the canonical graph.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ SHUFFLE = "CHANNEL_SHUFFLE"
 """Kind that stands for the three operators of a shuffle; ``groups`` is among its options."""
 
 HARD_SIGMOID = "HARD_SIGMOID"
-"""Kind that stands for ``clip(slope * x + offset, 0, 1)``, which are its options."""
+"""Kind that stands for ``clip(slope * x + offset, 0, 1)``; slope and offset are its options."""
 
 _SIXTH = 1 / 6
 
 
 def fused(graph: Graph) -> Graph:
-    """The graph with fewer operators, of which some are of the kinds above."""
+    """Graph with fewer operators, some of them of the kinds above."""
     for rewrite in (_with_shuffles, _with_padding_inside, _with_hard_sigmoids):
         graph = rewrite(graph)
     return graph
 
 
 def _sole_reader(graph: Graph, name: str) -> Op | None:
-    """The only operator that reads an activation; None for an output or one read more often."""
+    """The only operator that reads an activation; None for the output or with several reads."""
     readers = graph.readers[name]
     if name == graph.output or len(readers) != 1 or readers[0].inputs.count(name) != 1:
         return None
@@ -41,11 +41,11 @@ def _sole_reader(graph: Graph, name: str) -> Op | None:
 def _with_shuffles(graph: Graph) -> Graph:
     """Channel shuffles (Zhang et al. 2017, arXiv:1707.01083, section 3.1) as one operator each.
 
-    A reshape tells the groups apart, groups and channels are transposed, and a reshape goes back:
+    A reshape separates the groups, groups and channels are transposed, and a reshape joins them:
     ``[b, h, w, g*n] -> [b, h*w, g, n] -> [b, h*w, n, g] -> [b, h, w, n*g]``. Channels first it
-    takes as many operators on other axes; read one by one, its parts would need channels last.
+    takes three operators on other axes; translated one by one, these three need channels last.
     """
-    kept: dict[str, Op] = {op.name: op for op in graph.ops}
+    ops: dict[str, Op] = {op.name: op for op in graph.ops}
     for last in graph.ops:
         deal = graph.producers.get(last.inputs[0]) if last.kind == OpKind.RESHAPE else None
         if deal is None or deal.kind != OpKind.TRANSPOSE or not graph.is_constant(deal.inputs[1]):
@@ -56,24 +56,22 @@ def _with_shuffles(graph: Graph) -> Graph:
         shapes = [graph.tensors[n].shape for n in (first.inputs[0], first.name, last.name)]
         alone = _sole_reader(graph, first.name) is deal and _sole_reader(graph, deal.name) is last
         if alone and list(graph.value(deal.inputs[1])) == [0, 1, 3, 2] and _is_shuffle(*shapes):
-            kept[last.name] = Op(
-                SHUFFLE, (first.inputs[0],), last.outputs, {"groups": shapes[1][2]}
-            )
-            del kept[first.name], kept[deal.name]
-    return graph.pruned(kept.values())
+            ops[last.name] = Op(SHUFFLE, (first.inputs[0],), last.outputs, {"groups": shapes[1][2]})
+            del ops[first.name], ops[deal.name]
+    return graph.pruned(ops.values())
 
 
-def _is_shuffle(before: tuple[int, ...], apart: tuple[int, ...], after: tuple[int, ...]) -> bool:
-    if len(before) != 4 or len(apart) != 4 or before != after:
+def _is_shuffle(before: tuple[int, ...], grouped: tuple[int, ...], after: tuple[int, ...]) -> bool:
+    if len(before) != 4 or len(grouped) != 4 or before != after:
         return False
     batch, height, width, channels = before
-    return apart[:2] == (batch, height * width) and apart[2] * apart[3] == channels
+    return grouped[:2] == (batch, height * width) and grouped[2] * grouped[3] == channels
 
 
 def _with_padding_inside(graph: Graph) -> Graph:
-    """Zeros around height and width put into the convolutions that alone read them."""
-    inside: dict[str, Op] = {}
-    gone: set[str] = set()
+    """Zeros around height and width as an option of the convolutions that read them."""
+    padded: dict[str, Op] = {}
+    removed: set[str] = set()
     for pad in graph.ops:
         if pad.kind != OpKind.PAD or pad.name == graph.output:
             continue
@@ -87,14 +85,14 @@ def _with_padding_inside(graph: Graph) -> Graph:
         if widths.shape != (4, 2) or widths[[0, 3]].any() or widths.min() < 0:
             continue
         (top, bottom), (left, right) = widths[1:3].tolist()
-        gone.add(pad.name)
+        removed.add(pad.name)
         for reader in readers:
             inputs = (pad.inputs[0], *reader.inputs[1:])
             options = {**reader.options, PADDED: (top, left, bottom, right)}
-            inside[reader.name] = replace(reader, inputs=inputs, options=options)
-    if not gone:
+            padded[reader.name] = replace(reader, inputs=inputs, options=options)
+    if not removed:
         return graph
-    return graph.pruned(inside.get(op.name, op) for op in graph.ops if op.name not in gone)
+    return graph.pruned(padded.get(op.name, op) for op in graph.ops if op.name not in removed)
 
 
 def _with_hard_sigmoids(graph: Graph) -> Graph:
@@ -103,7 +101,7 @@ def _with_hard_sigmoids(graph: Graph) -> Graph:
     Source: Howard et al. 2019, arXiv:1905.02244, section 5.2, and ONNX's HardSigmoid. The
     converter moves the 3 into the bias of a convolution in front of it; here it is taken out.
     """
-    kept: dict[str, Op] = {op.name: op for op in graph.ops}
+    ops: dict[str, Op] = {op.name: op for op in graph.ops}
     values: dict[str, np.ndarray] = {}
     for last in graph.ops:
         if (
@@ -122,18 +120,18 @@ def _with_hard_sigmoids(graph: Graph) -> Graph:
         ):
             offset = 0.5 if clip.kind == OpKind.ADD else 0.0
             source = next(name for name in clip.inputs if not graph.is_constant(name))
-            del kept[clip.name]
+            del ops[clip.name]
         elif clip.fused is Fused.RELU6:
             options = {**clip.options, "fusedActivationFunction": 0}
-            kept[clip.name] = replace(clip, options=options)
+            ops[clip.name] = replace(clip, options=options)
             if _holds_three(graph, clip):
                 values[clip.inputs[2]] = graph.value(clip.inputs[2]) - np.float32(3)
                 offset = 0.5
         else:
             continue
         options = {"slope": _SIXTH, "offset": offset}
-        kept[last.name] = Op(HARD_SIGMOID, (source,), last.outputs, options)
-    return graph.with_values(values).pruned(kept.values())
+        ops[last.name] = Op(HARD_SIGMOID, (source,), last.outputs, options)
+    return graph.with_values(values).pruned(ops.values())
 
 
 def _holds_three(graph: Graph, op: Op) -> bool:
@@ -145,7 +143,7 @@ def _holds_three(graph: Graph, op: Op) -> bool:
 
 
 def _has_scalar(graph: Graph, op: Op, value: float) -> bool:
-    """Whether one operand of two is an activation and the other this number."""
+    """Whether one of two operands is an activation and the other is this number."""
     stored = [graph.value(name) for name in op.inputs if graph.is_constant(name)]
     return (
         len(op.inputs) == 2

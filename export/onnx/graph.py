@@ -1,6 +1,6 @@
 """An ONNX graph as plain values: nodes in order, constants by name.
 
-The files are built from it, and read back into it to be checked.
+Files are built from it, and written files are read into it to be checked.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ OUTPUT_NAME = "scores"
 BATCH_NAME = "batch"
 
 WEIGHTED = frozenset({"Conv", "Gemm", "MatMul"})
-"""Operators whose second input is a weight."""
+"""Operator types whose second input is a weight."""
 
 Axes = tuple[int | str, ...]
 """Sizes of a tensor; a name stands for a free axis."""
@@ -39,11 +39,11 @@ class Node:
     """One operator.
 
     Attributes:
-        op_type: ONNX's name of it.
+        op_type: ONNX's name of the operator.
         inputs: tensor names; empty for an input that is left out.
         outputs: tensor names.
         attributes: plain values.
-        name: of the node; empty for one that goes with another.
+        name: name of the node; empty for one that belongs to another.
     """
 
     op_type: str
@@ -54,11 +54,13 @@ class Node:
 
 
 @dataclass
-class Graph:
-    """One input, one output, nodes in an order in which they can run.
+class OnnxGraph:
+    """A graph with one input and one output.
+
+    The canonical graph, from which it is rendered, is ``network.graph.Graph``.
 
     Attributes:
-        nodes: operators.
+        nodes: operators, in an order in which they can run.
         constants: stored values by tensor name.
         input: name and axes of the input.
         output: name and axes of the output.
@@ -70,37 +72,46 @@ class Graph:
     output: tuple[str, Axes]
 
     def producers(self) -> dict[str, Node]:
-        """The node that makes each tensor."""
+        """Node that computes each tensor."""
         return {name: node for node in self.nodes for name in node.outputs}
 
     def drop_unused(self) -> None:
-        """Take out nodes and constants that the output does not depend on."""
+        """Remove nodes and constants that the output does not depend on."""
         needed = {self.output[0]}
-        kept = []
+        reversed_nodes = []
         for node in reversed(self.nodes):
             if needed.intersection(node.outputs):
                 needed.update(node.inputs)
-                kept.append(node)
-        self.nodes = kept[::-1]
+                reversed_nodes.append(node)
+        self.nodes = reversed_nodes[::-1]
         self.constants = {k: v for k, v in self.constants.items() if k in needed}
 
 
+_SHUFFLE_ORDER = [0, 2, 1, 3]
+"""Order of the axes ``[b, groups, n, h*w]`` after a channel shuffle."""
+
+
+def is_shuffle_transpose(transpose: Node) -> bool:
+    """Whether a Transpose belongs to a channel shuffle, and exchanges no layouts."""
+    return list(transpose.attributes.get("perm", ())) == _SHUFFLE_ORDER
+
+
 def axes_of(value: onnx.ValueInfoProto) -> tuple[int | str | None, ...]:
-    """Sizes that a value info states: a number, a name, or None for an unknown axis."""
+    """Sizes in a value info: a number, a name, or None for an unknown axis."""
     return tuple(
         dim.dim_value if dim.HasField("dim_value") else dim.dim_param or None
         for dim in value.type.tensor_type.shape.dim
     )
 
 
-def from_model(model: onnx.ModelProto) -> Graph:
+def from_model(model: onnx.ModelProto) -> OnnxGraph:
     """Read a model with one input and one output; Constant and Identity nodes are resolved."""
     from onnx import helper, numpy_helper
 
     proto = model.graph
     constants = {t.name: numpy_helper.to_array(t) for t in proto.initializer}
     graph_input = next(value for value in proto.input if value.name not in constants)
-    graph = Graph(
+    graph = OnnxGraph(
         [],
         constants,
         (graph_input.name, _sizes(graph_input)),
@@ -124,7 +135,7 @@ def _sizes(value: onnx.ValueInfoProto) -> Axes:
     return tuple(BATCH_NAME if size is None else size for size in axes_of(value))
 
 
-def to_model(graph: Graph) -> onnx.ModelProto:
+def to_model(graph: OnnxGraph) -> onnx.ModelProto:
     """Build the model; the order of nodes, constants and attributes is that of the graph."""
     from onnx import TensorProto, helper, numpy_helper
 

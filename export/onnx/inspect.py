@@ -1,4 +1,4 @@
-"""Reading ONNX files: parts, tensors, operators and the card inside."""
+"""Reader of ONNX files: size of each part, tensors, operators and the card."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def load(path: Path) -> onnx.ModelProto:
 
 
 def require_inside(model: onnx.ModelProto, path: Path) -> None:
-    """Refuse a model whose values lie in other files: a path in it may name any file.
+    """Refuse a model with values in other files: a path in it may name any file.
 
     Raises:
         UnsupportedError: names the first such tensor.
@@ -62,10 +62,10 @@ def require_inside(model: onnx.ModelProto, path: Path) -> None:
 
 
 def read_card(path: Path) -> ArtifactCard | None:
-    """Contract and recipe of a file; None when it carries none.
+    """Contract and recipe in a file; None when it has no card.
 
     Raises:
-        InvalidInputError: no ONNX model, or a card that is damaged.
+        InvalidInputError: not an ONNX model, or a damaged card.
     """
     model = load(path)
     rule = f"the metadata entry {CARD_KEY} is the JSON that an export wrote"
@@ -75,7 +75,7 @@ def read_card(path: Path) -> ArtifactCard | None:
 
 
 def inspect(path: Path) -> Inspection:
-    """Take a file apart.
+    """Read the tensors, operators and sizes of a file.
 
     Raises:
         InvalidInputError: not an ONNX model, a damaged one, or one with values in other files.
@@ -106,14 +106,14 @@ def _inspected(model: onnx.ModelProto, size: int) -> Inspection:
 
 @dataclass(frozen=True)
 class _View:
-    """A model with what is looked up again and again.
+    """A model with its lookup tables.
 
     Attributes:
-        model: as parsed.
+        model: model as parsed.
         constants: stored tensors by name.
-        values: types and shapes of activations, as far as they can be inferred.
-        producers: node that makes a tensor.
-        readers: nodes that read a tensor.
+        values: types and shapes of activations that can be inferred, by name.
+        producers: node that computes each tensor.
+        readers: nodes that read each tensor.
     """
 
     model: onnx.ModelProto
@@ -191,18 +191,18 @@ def _tensor(name: str, view: _View) -> TensorInfo:
 
 
 def _quantization(name: str, view: _View) -> tuple[tuple[float, ...], tuple[int, ...], int | None]:
-    """Scale, zero point and axis of an integer tensor, from the quantizers around it."""
+    """Scale, zero point and axis of an integer tensor, from the quantizers next to it."""
     from onnx import numpy_helper
 
-    around = [n for n in view.readers.get(name, []) if n.op_type == "DequantizeLinear"]
-    made_by = view.producers.get(name)
-    if made_by is not None and made_by.op_type == "QuantizeLinear":
-        around.append(made_by)
-    # A scale or zero point is read by quantizers too, but not as what they convert.
-    around = [n for n in around if n.input[0] == name or name in n.output]
-    if not around or around[0].input[1] not in view.constants:
+    quantizers = [n for n in view.readers.get(name, []) if n.op_type == "DequantizeLinear"]
+    producer = view.producers.get(name)
+    if producer is not None and producer.op_type == "QuantizeLinear":
+        quantizers.append(producer)
+    # Quantizers read scales and zero points too; only the tensor that they convert has theirs.
+    quantizers = [n for n in quantizers if n.input[0] == name or name in n.output]
+    if not quantizers or quantizers[0].input[1] not in view.constants:
         return (), (), None
-    node = around[0]
+    node = quantizers[0]
     scale = numpy_helper.to_array(view.constants[node.input[1]]).reshape(-1)
     zeros: tuple[int, ...] = (0,) * scale.size
     if len(node.input) > 2 and node.input[2] in view.constants:
@@ -218,7 +218,7 @@ def _operators(view: _View) -> tuple[OperatorInfo, ...]:
 
 
 def _compute(node: onnx.NodeProto, view: _View) -> str:
-    """Type that a node computes in once a runtime has fused the quantizers around it."""
+    """Type that a node computes in after a runtime has fused the quantizers around it."""
     if node.op_type == "QuantizeLinear":
         return _dtype_of(node.output[0], view)
     if node.op_type == "DequantizeLinear":
@@ -233,7 +233,7 @@ def _compute(node: onnx.NodeProto, view: _View) -> str:
         and all(d is not None and d.op_type == "DequantizeLinear" for d in dequantizers)
         and all(q.op_type == "QuantizeLinear" for q in quantizers)
     ):
-        # uint8 activations with int8 weights are int8 arithmetic, whatever the zero point.
+        # uint8 activations with int8 weights are int8 arithmetic with another zero point.
         integers = _dtype_of(quantizers[0].output[0], view)
         return "int8" if integers in ("int8", "uint8") else integers
     return _dtype_of(node.output[0], view)
@@ -250,7 +250,7 @@ def _payload(tensor: onnx.TensorProto) -> int:
 
 
 def _size_by_part(view: _View, size: int) -> dict[str, int]:
-    """Bytes of each part; framing and attributes are the rest."""
+    """Bytes of each part of a file; ``other`` is framing and attributes."""
     graph = view.model.graph
     scales = {name for node in graph.node if node.op_type in QUANTIZERS for name in node.input[1:3]}
     payloads = {name: _payload(tensor) for name, tensor in view.constants.items()}
@@ -265,7 +265,7 @@ def _size_by_part(view: _View, size: int) -> dict[str, int]:
 
 
 def _strings(graph: onnx.GraphProto) -> Iterator[str]:
-    """Every name of the graph, as often as the file repeats it."""
+    """Every name in the graph, as often as the file has it."""
     for node in graph.node:
         yield from (node.name, *node.input, *node.output)
     for tensor in graph.initializer:

@@ -1,4 +1,4 @@
-"""From a float32 graph to the numbers of a recipe."""
+"""A float32 ONNX graph in the types of a recipe: static int8, dynamic int8, float16."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from export.onnx.graph import INPUT_NAME, Graph, Node, from_model, to_model
+from export.onnx.graph import INPUT_NAME, Node, OnnxGraph, from_model, to_model
 from export.onnx.runtime import in_layout, runtime
 from export.onnx.weights import (
     FULL_BOUND,
     channel_axis,
+    stored_weight,
     weight_scales,
-    weighted_nodes,
 )
 from foundation.errors import InvalidInputError
 from quantize.recipes import Granularity, WeightRange
@@ -28,8 +28,8 @@ INTEGER_OPERATORS = (
     "Add", "AveragePool", "Clip", "Concat", "Conv", "Flatten", "Gemm", "GlobalAveragePool",
     "MatMul", "MaxPool", "Mul", "Pad", "Relu", "Reshape", "Sigmoid", "Squeeze", "Sub", "Transpose",
 )  # fmt: skip
-"""Operators that get quantizers around them. Softmax is not one: it costs nothing in float, and
-256 steps cannot hold the probabilities of 1,000 classes."""
+"""Operator types that get quantizers around them. Softmax is not among them: it costs nothing in
+float, and 256 steps cannot hold the probabilities of 1,000 classes."""
 
 SUFFIXES = {
     "_DequantizeLinear_Output": ".dq",
@@ -41,31 +41,31 @@ SUFFIXES = {
     "_zero_point": ".z",
     "_scale": ".s",
 }
-"""Short for what ONNX Runtime's quantizer appends to names; a small file holds 900 of them."""
+"""Short forms of what ONNX Runtime's quantizer appends to names: a small file has 900 of them."""
 
 FLOAT16_MAX = 65504.0
 
 ZERO_POINT = "weight.z"
-"""Name of the zero point that all weights of a dynamic file share."""
+"""Name of the zero point that the weights of a dynamic file share."""
 
 
 def static_int8(
-    graph: Graph, recipe: Recipe, calibration: Callable[[], Iterator[np.ndarray]] | None
-) -> Graph:
-    """Quantizers and dequantizers around every operator, from calibration (QDQ format).
+    graph: OnnxGraph, recipe: Recipe, calibration: Callable[[], Iterator[np.ndarray]] | None
+) -> OnnxGraph:
+    """Add quantizers and dequantizers around every operator (QDQ format), from calibration.
 
     Activations are uint8 and asymmetric. With a zero point, ReLU6 is the quantizer's own
     clipping and its operator disappears, where symmetric activations would lose half of the
     steps. Unsigned, because ONNX Runtime on x86 leaves linear bottlenecks and additions between
     int8 quantizers in float (QDQIsInt8Allowed in qdq_selector_action_transformer.h), and fuses
     every one between uint8 quantizers. The numbers are those of int8 with a zero point lower by
-    128. Ranges are the smallest and largest values seen, which bounded activations do not make
-    sensitive to outliers.
+    128. Ranges are the smallest and largest values in calibration, which are not sensitive to
+    outliers where activations are bounded.
 
     Args:
-        graph: float32, with a free batch.
-        recipe: granularity and weight range.
-        calibration: gives float32 batches ``[b, height, width, 3]``.
+        graph: float32 graph with a free batch.
+        recipe: recipe with granularity and weight range.
+        calibration: function that returns float32 batches ``[b, height, width, 3]``.
 
     Returns:
         The graph with QuantizeLinear and DequantizeLinear nodes.
@@ -83,7 +83,7 @@ def static_int8(
     )
 
     model = to_model(graph)
-    # Says that the graph is prepared, as it is: the quantizer would log an advice otherwise.
+    # Says that the graph is prepared, which it is: without the entry the quantizer logs advice.
     model.metadata_props.add(key="onnx.quant.pre_process", value="onnxruntime.quant")
     with tempfile.TemporaryDirectory(prefix="edgequant-") as folder:
         path = Path(folder) / "quantized.onnx"
@@ -110,8 +110,8 @@ def static_int8(
     return quantized
 
 
-def _drop_bias_zero_points(graph: Graph) -> None:
-    """Leave out the zero points of biases: ONNX wants them to be 0, and 4 bytes each add up."""
+def _drop_bias_zero_points(graph: OnnxGraph) -> None:
+    """Leave out the zero points of biases: ONNX requires 0 there, and 4 bytes each add up."""
     for node in graph.nodes:
         if node.op_type == "DequantizeLinear" and len(node.inputs) > 2:
             zero = graph.constants.get(node.inputs[2])
@@ -120,15 +120,18 @@ def _drop_bias_zero_points(graph: Graph) -> None:
     graph.drop_unused()
 
 
-def _weight_overrides(graph: Graph, recipe: Recipe) -> dict[str, list[dict[str, Any]]]:
-    """Scales of the weights, which depend on the kind of the operator that reads them."""
+def _weight_overrides(graph: OnnxGraph, recipe: Recipe) -> dict[str, list[dict[str, Any]]]:
+    """Scales of the weights, which depend on the type of the operator that reads them."""
     import numpy as np
 
     runtime()
     from onnxruntime.quantization import QuantType
 
     overrides: dict[str, list[dict[str, Any]]] = {}
-    for node, weight in weighted_nodes(graph):
+    for node in graph.nodes:
+        weight = stored_weight(graph, node)
+        if weight is None:
+            continue
         axis = channel_axis(node)
         scales = weight_scales(
             node, weight, recipe.settings.weight_range, recipe.settings.granularity
@@ -145,9 +148,9 @@ def _weight_overrides(graph: Graph, recipe: Recipe) -> dict[str, list[dict[str, 
 
 
 def _reader(
-    graph: Graph, recipe: Recipe, calibration: Callable[[], Iterator[np.ndarray]] | None
+    graph: OnnxGraph, recipe: Recipe, calibration: Callable[[], Iterator[np.ndarray]] | None
 ) -> Any:
-    """The calibration batches in the form in which ONNX Runtime asks for them."""
+    """Calibration batches as ONNX Runtime's CalibrationDataReader."""
     runtime()
     from onnxruntime.quantization import CalibrationDataReader
 
@@ -167,7 +170,7 @@ def _reader(
         )
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]
-        """One batch a call, then None."""
+        """One batch per call, then None."""
 
         pending: np.ndarray | None = first
 
@@ -182,7 +185,7 @@ def _reader(
 def _checked(
     batches: Iterator[np.ndarray], expected: tuple[int | str, ...], recipe: Recipe
 ) -> Iterator[np.ndarray]:
-    """Batches in the file's layout, finite and of the right shape."""
+    """Batches in the file's layout; refuses NaN, infinity and another shape."""
     import numpy as np
 
     for batch in batches:
@@ -203,8 +206,8 @@ def _checked(
         yield moved
 
 
-def _shorten_names(graph: Graph) -> None:
-    """Rename what the quantizer added; two tensors never get one name."""
+def _shorten_names(graph: OnnxGraph) -> None:
+    """Shorten the names of tensors that the quantizer added; no two tensors get the same name."""
     taken = {INPUT_NAME, graph.output[0]}
     short: dict[str, str] = {name: name for name in taken}
     tensors = [name for node in graph.nodes for name in [*node.inputs, *node.outputs] if name]
@@ -226,8 +229,8 @@ def _shorten_names(graph: Graph) -> None:
     graph.constants = {short[k]: v for k, v in graph.constants.items() if k in short}
 
 
-def dynamic_int8(graph: Graph, recipe: Recipe) -> Graph:
-    """8-bit weights; each activation is quantized while the network runs.
+def dynamic_int8(graph: OnnxGraph, recipe: Recipe) -> OnnxGraph:
+    """Store 8-bit weights, and quantize each activation while the network runs.
 
     Weights are stored as uint8 with zero point 128. ONNX Runtime multiplies two unsigned
     operands in kernels that widen to 16 bits first (VPMADDWD in MultiplyAccumulateRowU8U8Avx2,
@@ -235,17 +238,18 @@ def dynamic_int8(graph: Graph, recipe: Recipe) -> Graph:
     ConvInteger with signed weights took five times as long on x86, and older releases of the
     runtime do not have it.
 
-    A range is that of the whole batch: scores of an image depend on its neighbours a little.
+    An activation's range is taken over the batch: scores of an image depend a little on the
+    other images.
 
     Args:
-        graph: float32.
-        recipe: granularity of the weights.
+        graph: float32 graph.
+        recipe: recipe with the granularity of the weights.
     """
-    result = Graph([], dict(graph.constants), graph.input, graph.output)
+    result = OnnxGraph([], dict(graph.constants), graph.input, graph.output)
     quantized: set[str] = set()
-    weights = {id(node): weight for node, weight in weighted_nodes(graph)}
     for node in graph.nodes:
-        if id(node) not in weights:
+        weight = stored_weight(graph, node)
+        if weight is None:
             result.nodes.append(node)
             continue
         source = node.inputs[0]
@@ -253,13 +257,13 @@ def dynamic_int8(graph: Graph, recipe: Recipe) -> Graph:
             outputs = [f"{source}.q", f"{source}.s", f"{source}.z"]
             result.nodes.append(Node("DynamicQuantizeLinear", [source], outputs))
             quantized.add(source)
-        result.nodes.extend(_integer_nodes(result, node, weights[id(node)], recipe))
+        result.nodes.extend(_integer_nodes(result, node, weight, recipe))
     result.drop_unused()
     return result
 
 
-def _integer_nodes(graph: Graph, node: Node, weight: np.ndarray, recipe: Recipe) -> list[Node]:
-    """Integer product, its scale and its bias for one weighted operator."""
+def _integer_nodes(graph: OnnxGraph, node: Node, weight: np.ndarray, recipe: Recipe) -> list[Node]:
+    """Nodes of one weighted operator: integer product, its scale, its bias."""
     import numpy as np
     from onnx import TensorProto
 
@@ -293,8 +297,8 @@ def _integer_nodes(graph: Graph, node: Node, weight: np.ndarray, recipe: Recipe)
     return nodes
 
 
-def to_float16(graph: Graph) -> Graph:
-    """Weights and activations in half precision; input and output stay float32.
+def to_float16(graph: OnnxGraph) -> OnnxGraph:
+    """Convert weights and activations to half precision; input and output stay float32.
 
     Raises:
         InvalidInputError: a constant above 65,504, the largest float16.
@@ -312,7 +316,7 @@ def to_float16(graph: Graph) -> Graph:
             )
         constants[name] = value.astype(np.float16) if value.dtype == np.float32 else value
     half, full = f"{graph.input[0]}.f16", f"{graph.output[0]}.f16"
-    result = Graph([], constants, graph.input, graph.output)
+    result = OnnxGraph([], constants, graph.input, graph.output)
     swap = {graph.input[0]: half, graph.output[0]: full}
     result.nodes = [
         Node("Cast", [graph.input[0]], [half], {"to": int(TensorProto.FLOAT16)}),

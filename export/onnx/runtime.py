@@ -1,4 +1,4 @@
-"""ONNX Runtime as the export needs it: quiet, on the CPU, from bytes."""
+"""ONNX Runtime for the export: without log output, on the CPU, from bytes in memory."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ERROR_SEVERITY = 4
 
 
 def runtime() -> Any:
-    """The module ``onnxruntime``, imported with its telemetry off; the one way to it."""
+    """Import ``onnxruntime`` with its telemetry off; nothing else imports it."""
     switch_off()
     import onnxruntime
 
@@ -32,8 +32,8 @@ def open_session(content: bytes, optimized: Path | None = None) -> Any:
     """Load a model on the CPU.
 
     Args:
-        content: of an ONNX file.
-        optimized: where to write the graph that the runtime made of it.
+        content: bytes of an ONNX file.
+        optimized: path to which the runtime writes its optimized graph; None to write none.
 
     Raises:
         UnsupportedError: the runtime has no kernel for an operator, or the model is not valid.
@@ -56,7 +56,7 @@ def open_session(content: bytes, optimized: Path | None = None) -> Any:
 
 
 def _errors(state: Any) -> tuple[type[Exception], ...]:
-    """ONNX Runtime's exceptions, which have no base of their own."""
+    """ONNX Runtime's exceptions, which do not share a base class."""
     return (
         state.Fail, state.InvalidArgument, state.InvalidGraph, state.InvalidProtobuf,
         state.NotImplemented, state.RuntimeException,
@@ -67,9 +67,9 @@ def run_model(model: onnx.ModelProto, images: np.ndarray, layout: Layout) -> np.
     """Run images through a model whose batch is free or 1.
 
     Args:
-        model: with the input ``image`` and one output.
+        model: model with the input ``image`` and one output.
         images: float32 ``[batch, height, width, 3]``.
-        layout: of the model's input.
+        layout: layout of the model's input.
 
     Returns:
         float32 ``[batch, classes]``.
@@ -96,7 +96,7 @@ def run_model(model: onnx.ModelProto, images: np.ndarray, layout: Layout) -> np.
 
 
 def in_layout(images: np.ndarray, layout: Layout) -> np.ndarray:
-    """``[batch, height, width, 3]`` images in the layout of a file, contiguous."""
+    """Images ``[batch, height, width, 3]`` in the layout of a file, contiguous."""
     import numpy as np
 
     if images.ndim != 4:

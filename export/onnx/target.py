@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from export.onnx.check import check_graph
 from export.onnx.float_render import check_equal, render_float, require_image_model
-from export.onnx.graph import BATCH_NAME, Graph, from_model, to_model
+from export.onnx.graph import BATCH_NAME, OnnxGraph, from_model, to_model
 from export.onnx.inspect import inspect, load, read_card
 from export.onnx.quantize import dynamic_int8, static_int8, to_float16
 from export.onnx.render import render, require_writable
@@ -28,14 +28,14 @@ SATURATION_NOTE = "set session.x64quantprecision=1, or lose accuracy to 16-bit s
 
 
 def write(request: ExportRequest, path: Path) -> None:
-    """Write an ONNX file and check that it holds what the recipe says.
+    """Write an ONNX file and check that it is what the recipe says.
 
     The input is ``image``, float32, ``[batch, height, width, 3]`` or ``[batch, 3, height,
     width]``; the output is ``scores``, float32 ``[batch, classes]``.
 
     Args:
-        request: what to write.
-        path: of the file.
+        request: model, recipe and calibration images.
+        path: path of the file to write.
 
     Raises:
         UnsupportedError: integer input and output, int16 activations, or a model with a layer
@@ -53,8 +53,8 @@ def write(request: ExportRequest, path: Path) -> None:
     _check_file(path, request)
 
 
-def _graph(request: ExportRequest) -> Graph:
-    """The network in the numbers of the recipe."""
+def _graph(request: ExportRequest) -> OnnxGraph:
+    """The network in the number types of the recipe."""
     recipe = request.recipe
     if request.planned is not None:
         return render(request.planned.graph, request.planned.plan, recipe.layout)
@@ -66,8 +66,8 @@ def _graph(request: ExportRequest) -> Graph:
     return to_float16(graph) if recipe.precision is Precision.FLOAT16 else graph
 
 
-def _float_graph(request: ExportRequest) -> Graph:
-    """The network in float32, found to give what the model gives."""
+def _float_graph(request: ExportRequest) -> OnnxGraph:
+    """The network in float32, after a check that it computes what the model does."""
     from network.from_keras import from_keras
 
     require_image_model(request.model)
@@ -93,7 +93,7 @@ def _refuse_unsupported(recipe: Recipe) -> None:
 
 
 def _write_model(model: onnx.ModelProto, request: ExportRequest, path: Path) -> None:
-    """Put card and labels in, and write the bytes, in the same order at each run."""
+    """Add card and labels, and write the bytes; the same bytes in each run."""
     card = ArtifactCard(request.preprocessing, request.recipe)
     entries = {
         CARD_KEY: json.dumps(card.to_dict(), sort_keys=True, separators=(",", ":")),
@@ -107,14 +107,14 @@ def _write_model(model: onnx.ModelProto, request: ExportRequest, path: Path) -> 
 
 
 def _saturation(recipe: Recipe) -> str:
-    """What x86 cores with AVX2 and no VNNI make of the file; empty for floats."""
+    """Note on saturation on x86 cores with AVX2 and without VNNI; empty for float files."""
     if recipe.precision is Precision.INT8 and recipe.settings.weight_range is WeightRange.FULL:
         return SATURATION_NOTE
     return SATURATION_SAFE if recipe.precision in (Precision.INT8, Precision.DYNAMIC) else ""
 
 
 def _check_file(path: Path, request: ExportRequest) -> None:
-    """Read the file back: valid, as the recipe says, and with finite outputs."""
+    """Read the file, and refuse one that is not valid, not as the recipe says or not finite."""
     import numpy as np
     from onnx import checker
 
@@ -128,8 +128,8 @@ def _check_file(path: Path, request: ExportRequest) -> None:
             remedy="report this model to the project",
         ) from error
     graph = from_model(model)
-    kept = () if request.planned is None else request.planned.plan.settings.float_ops
-    check_graph(graph, request.recipe, frozenset(kept))
+    float_ops = () if request.planned is None else request.planned.plan.settings.float_ops
+    check_graph(graph, request.recipe, frozenset(float_ops))
     scores = run_model(model, _sample(request), request.recipe.layout)
     if scores.shape[1:] != graph.output[1][1:] or not np.isfinite(scores).all():
         raise InvalidInputError(

@@ -1,10 +1,10 @@
-"""Integer weights of ONNX files: scales, ranges and what x86 kernels do with them."""
+"""Integer weights of ONNX files: scales, ranges, and where x86 kernels saturate."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from export.onnx.graph import WEIGHTED, Graph, Node
+from export.onnx.graph import WEIGHTED, Node, OnnxGraph
 from foundation.errors import InvalidInputError
 from network.affine import weight_reach
 from quantize.recipes import Granularity, WeightRange
@@ -18,12 +18,12 @@ FULL_BOUND = 127
 
 
 def is_depthwise(node: Node, weight: np.ndarray) -> bool:
-    """Whether a convolution has one input and one output channel a group.
+    """Whether a convolution has one input and one output channel per group.
 
-    ONNX Runtime computes these with kernels of their own, which widen to 16 bits before they
-    multiply and add in 32: MlasConvDepthwiseKernelAvx2 (qdwconv_avx2.cpp) with PMULLW, PMULHW
-    and PADDD, and the AVX2 kernel of ConvSymDepthwise with VPMADDWD. With more output
-    channels a group it takes the matrix kernels, as it does for ordinary convolutions.
+    ONNX Runtime has special kernels for these, which widen to 16 bits before they multiply, and
+    add in 32: MlasConvDepthwiseKernelAvx2 (qdwconv_avx2.cpp) with PMULLW, PMULHW and PADDD, and
+    the AVX2 kernel of ConvSymDepthwise with VPMADDWD. With more output channels per group it
+    takes the matrix kernels, as for ordinary convolutions.
     """
     groups = node.attributes.get("group", 1)
     return (
@@ -32,19 +32,19 @@ def is_depthwise(node: Node, weight: np.ndarray) -> bool:
 
 
 def must_not_saturate(node: Node, weight: np.ndarray, weight_range: WeightRange) -> bool:
-    """Whether the weights of a node meet kernels that add in 16 bits, and must be safe there."""
+    """Whether the weights of a node must be safe in kernels that add in 16 bits."""
     return weight_range is WeightRange.SATURATION_SAFE and not is_depthwise(node, weight)
 
 
 def pair_sums(node: Node, weight: np.ndarray) -> np.ndarray:
-    """Largest magnitude of two neighbouring weights of one sign added up, for each channel.
+    """Largest magnitude of the sum of two neighbouring weights of one sign, per channel.
 
-    Neighbours are those that a kernel may multiply in one pair
+    Neighbours are weights that a kernel may multiply in one pair
     (``quantize.rounding.second_order.neighbours``).
-    A weight alone is a pair with zero.
+    A single weight is a pair with zero.
 
     Args:
-        node: that reads the weight.
+        node: operator that reads the weight.
         weight: float32, or integers.
 
     Returns:
@@ -54,12 +54,12 @@ def pair_sums(node: Node, weight: np.ndarray) -> np.ndarray:
 
     rows = np.moveaxis(weight.astype(np.float64), channel_axis(node), 0)  # [channels, ...]
     if rows.ndim == 4:
-        rows = rows.transpose(0, 2, 3, 1)  # OIHW -> OHWI
+        rows = rows.transpose(0, 2, 3, 1)  # [o, i, h, w] -> [o, h, w, i]
     return pair_reach(rows.reshape(len(rows), -1), neighbours(rows.shape))
 
 
 def channel_axis(node: Node) -> int:
-    """Axis of a weight that counts the output channels."""
+    """Axis of a node's weight along which the output channels are."""
     if node.op_type == "Conv" or node.attributes.get("transB", 0):
         return 0
     return 1
@@ -73,13 +73,13 @@ def weight_scales(
     The reach is ``max |w|``. Where 16-bit sums must not saturate it is the largest sum of
     neighbours, which holds every weight and leaves one step for the rounding of both.
 
-    See ``weight_reach`` for channels of zeros.
+    A channel of zeros gets the scale that ``weight_reach`` has for it.
 
     Args:
-        node: that reads the weight.
+        node: operator that reads the weight.
         weight: float32.
         weight_range: whether the file must be safe on x86 without VNNI.
-        granularity: one scale, or one a channel.
+        granularity: one scale per tensor, or per channel.
 
     Returns:
         float32, ``[channels]`` or ``[1]``.
@@ -106,10 +106,8 @@ def weight_scales(
     return np.asarray(reach / FULL_BOUND, np.float32)[: None if per_channel else 1]
 
 
-def weighted_nodes(graph: Graph) -> list[tuple[Node, np.ndarray]]:
-    """Convolutions and matrix products with their stored weights."""
-    return [
-        (node, graph.constants[node.inputs[1]])
-        for node in graph.nodes
-        if node.op_type in WEIGHTED and node.inputs[1] in graph.constants
-    ]
+def stored_weight(graph: OnnxGraph, node: Node) -> np.ndarray | None:
+    """Stored weight of a convolution or matrix product; None for every other node."""
+    if node.op_type not in WEIGHTED:
+        return None
+    return graph.constants.get(node.inputs[1])

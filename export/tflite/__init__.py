@@ -1,1 +1,1 @@
-"""TFLite files: rendered, checked, taken apart."""
+"""TFLite files: writers, checks and readers."""

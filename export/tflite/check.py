@@ -1,4 +1,4 @@
-"""Whether a written .tflite file holds what its recipe asked for."""
+"""Checks that a written .tflite file is what its recipe asks for."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from foundation.errors import InvalidInputError, UnsupportedError
 from network.inspection import TensorInfo
@@ -24,8 +24,10 @@ from quantize.recipes import Granularity, Precision, Recipe
 if TYPE_CHECKING:
     import numpy as np
 
+    from network.affine import QuantParams
+
 DYNAMIC_MIN_ELEMENTS = 1024
-"""Weight tensors below stay float in the converter's dynamic range quantization."""
+"""Number of weights below which a tensor stays float in dynamic range quantization."""
 
 FLOAT32_TOLERANCE = 1e-2
 """Largest relative L2 distance between a float32 file and its model: far above the rounding of
@@ -43,28 +45,32 @@ _CHANNEL_AXIS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3}
 
 
 Kinds = Mapping[tuple[str, str], int]
-"""How many operators there are of each type that they compute in and each name."""
+"""Number of operators by the type that they compute in and their name."""
 
 
 def check_file(path: Path, recipe: Recipe, others: Kinds | None = None) -> None:
     """Check types, scales and shapes in a written file.
 
     Args:
-        path: of the file.
-        recipe: that it was written with.
-        others: operators that a plan has in other types than the recipe's; those must be there,
-            with a change of type around them, and no others.
+        path: path of the file.
+        recipe: recipe that it was written with.
+        others: operators that a plan has in other types than the recipe's; the file must have
+            these, with a change of type around them, and no others.
 
     Raises:
-        UnsupportedError: an operator, a weight tensor or an end has another type than the recipe
-            asks for, or the shapes are not static with a batch of one; names them.
+        UnsupportedError: an operator, a weight tensor, the input or the output has another type
+            than the recipe asks for, or the shapes are not static with a batch of one; names them.
         InvalidInputError: a scale that is not a finite number above zero.
     """
     model = read_flat_model(path)
     _check_scales(model)
     _check_ends(model.subgraphs[0], recipe)
-    kept = _kept(model, others or {})
-    faults = Counter(fault for graph in model.subgraphs for fault in _faults(graph, recipe, kept))
+    planned = _planned(model, others or {})
+    faults = Counter(
+        fault
+        for graph, exempt in zip(model.subgraphs, planned, strict=True)
+        for fault in _faults(graph, recipe, exempt)
+    )
     if recipe.precision is Precision.DYNAMIC and not faults and not _has_hybrid(model):
         faults.update(
             f"{operator.name} with fewer than {DYNAMIC_MIN_ELEMENTS} weights"
@@ -81,28 +87,28 @@ def check_file(path: Path, recipe: Recipe, others: Kinds | None = None) -> None:
 
 
 def check_outputs(path: Path, image: np.ndarray, expected: np.ndarray, recipe: Recipe) -> None:
-    """Run a written file once, with LiteRT's plain kernels.
+    """Run a written file once, with LiteRT's plain kernels, and compare with the model.
 
     Args:
-        path: of the file.
+        path: path of the file.
         image: float32 ``[1, height, width, 3]``.
-        expected: what the model gives for it, float32 ``[1, classes]``.
-        recipe: that the file was written with.
+        expected: outputs of the model for the image, float32 ``[1, classes]``.
+        recipe: recipe that the file was written with.
 
     Raises:
         UnsupportedError: it does not load, gives NaN or another shape, or, without quantization,
-            computes something else than the model.
+            gives other outputs than the model.
     """
     import numpy as np
 
-    found = _run(path, image)
+    outputs = _run(path, image)
     fault = ""
-    if found.shape != expected.shape:
-        fault = f"outputs of shape {list(found.shape)} instead of {list(expected.shape)}"
-    elif not np.isfinite(found).all():
+    if outputs.shape != expected.shape:
+        fault = f"outputs of shape {list(outputs.shape)} instead of {list(expected.shape)}"
+    elif not np.isfinite(outputs).all():
         fault = "outputs that are not finite"
     elif recipe.precision is Precision.FLOAT32:
-        distance = float(np.linalg.norm(found - expected))
+        distance = float(np.linalg.norm(outputs - expected))
         if distance > FLOAT32_TOLERANCE * float(np.linalg.norm(expected)) + 1e-6:
             fault = f"outputs at an L2 distance of {distance:.3g} from the model's"
     if fault:
@@ -125,12 +131,10 @@ def _run(path: Path, image: np.ndarray) -> np.ndarray:
         )
         interpreter.allocate_tensors()
         source, sink = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
-        value = image
+        value = np.asarray(image, np.float32)
         if source["dtype"] is not np.float32:
-            scale, zero_point = source["quantization"]
-            limits = np.iinfo(source["dtype"])
-            value = np.clip(np.rint(image / scale) + zero_point, limits.min, limits.max)
-        interpreter.set_tensor(source["index"], value.astype(source["dtype"]))
+            value = _params(source).quantize(value)
+        interpreter.set_tensor(source["index"], value)
         interpreter.invoke()
     except (RuntimeError, ValueError) as error:
         raise UnsupportedError(
@@ -139,8 +143,17 @@ def _run(path: Path, image: np.ndarray) -> np.ndarray:
             remedy="look for layers that the TFLite converter does not take",
         ) from error
     result = np.asarray(interpreter.get_tensor(sink["index"]))
-    scale, zero_point = sink["quantization"] if result.dtype != np.float32 else (1, 0)
-    return np.asarray((result.astype(np.float32) - zero_point) * scale, np.float32)
+    return result if result.dtype == np.float32 else _params(sink).dequantize(result)
+
+
+def _params(details: dict[str, Any]) -> QuantParams:
+    """Scale and zero point of an integer input or output of an interpreter."""
+    import numpy as np
+
+    from network.affine import IntType, QuantParams
+
+    scale, zero_point = details["quantization"]
+    return QuantParams((scale,), (zero_point,), IntType(np.dtype(details["dtype"]).name))
 
 
 def _check_scales(model: FlatModel) -> None:
@@ -169,15 +182,21 @@ def _check_ends(graph: Subgraph, recipe: Recipe) -> None:
         )
 
 
-def _faults(graph: Subgraph, recipe: Recipe, kept: frozenset[int]) -> Iterator[str]:
-    """What one subgraph has that the recipe does not allow, in words."""
+def _faults(graph: Subgraph, recipe: Recipe, exempt: frozenset[int]) -> Iterator[str]:
+    """Describe what a subgraph has that the recipe does not allow.
+
+    Args:
+        graph: subgraph of the file.
+        recipe: recipe that it was written with.
+        exempt: indices of the operators that a plan has in other types.
+    """
     stored = {
         operator.outputs[0]: operator.inputs[0]
         for operator in graph.operators
         if operator.name == DEQUANTIZE and graph.tensors[operator.inputs[0]].constant
     }
-    for operator in graph.operators:
-        if id(operator) in kept:
+    for index, operator in enumerate(graph.operators):
+        if index in exempt:
             continue
         yield from _compute_faults(graph, operator, recipe)
         if traits_of(operator.name).weighted:
@@ -191,43 +210,56 @@ def _faults(graph: Subgraph, recipe: Recipe, kept: frozenset[int]) -> Iterator[s
             yield f"constant {tensor.name} in float32"
 
 
-def _kept(model: FlatModel, others: Kinds) -> frozenset[int]:
-    """Identities of the operators of other types, and of those that change types for them.
+def _planned(model: FlatModel, others: Kinds) -> list[frozenset[int]]:
+    """Operators that a plan has in other types than the recipe's, and the changes of type there.
+
+    Returns:
+        For each subgraph, indices into its operators.
 
     Raises:
-        UnsupportedError: other operators are in these types than those that the plan has there.
+        UnsupportedError: the file has other operators in these types than the plan.
     """
     if not others:
-        return frozenset()
+        return [frozenset() for _ in model.subgraphs]
     types = {dtype for dtype, _ in others}
-    found = [
-        (graph, operator)
+    in_other_types = [
+        frozenset(
+            index
+            for index, operator in enumerate(graph.operators)
+            if operator.name not in (QUANTIZE, DEQUANTIZE) and graph.compute(operator) in types
+        )
         for graph in model.subgraphs
-        for operator in graph.operators
-        if operator.name not in (QUANTIZE, DEQUANTIZE) and graph.compute(operator) in types
     ]
-    counts = Counter((graph.compute(operator), operator.name) for graph, operator in found)
+    counts = Counter(
+        (graph.compute(graph.operators[index]), graph.operators[index].name)
+        for graph, indices in zip(model.subgraphs, in_other_types, strict=True)
+        for index in indices
+    )
     if counts != Counter(dict(others)):
         raise UnsupportedError(
             "a .tflite file computes in float32 and int16 what its plan has there",
             received=f"{_words(counts)} where the plan has {_words(others)}",
             remedy="report this model to the project",
         )
-    kept = {id(operator) for _, operator in found}
-    for graph in model.subgraphs:
-        ends = {
-            index
-            for owner, operator in found
-            if owner is graph
-            for index in (*operator.inputs, *operator.outputs)
-        }
-        kept.update(
-            id(operator)
-            for operator in graph.operators
-            if operator.name in (QUANTIZE, DEQUANTIZE)
-            and ends.intersection((*operator.inputs, *operator.outputs))
-        )
-    return frozenset(kept)
+    return [
+        indices | _type_changes(graph, indices)
+        for graph, indices in zip(model.subgraphs, in_other_types, strict=True)
+    ]
+
+
+def _type_changes(graph: Subgraph, indices: frozenset[int]) -> frozenset[int]:
+    """Indices of each QUANTIZE and DEQUANTIZE that shares a tensor with one of these operators."""
+    tensors = {
+        tensor
+        for index in indices
+        for tensor in (*graph.operators[index].inputs, *graph.operators[index].outputs)
+    }
+    return frozenset(
+        index
+        for index, operator in enumerate(graph.operators)
+        if operator.name in (QUANTIZE, DEQUANTIZE)
+        and tensors.intersection((*operator.inputs, *operator.outputs))
+    )
 
 
 def _words(kinds: Kinds) -> str:

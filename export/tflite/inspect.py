@@ -1,4 +1,4 @@
-"""Take a .tflite file apart: operators with their types, tensors, and where the bytes go."""
+"""Reader of .tflite files: operators with their types, tensors, and the size of each part."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from network.tflite.reader import WHOLE, FlatModel, read_flat_model
 
 
 def inspect(path: Path) -> Inspection:
-    """What a file holds.
+    """Read the tensors, operators and sizes of a file.
 
-    ``size_by_part``: ``weights`` are the constant buffers that tensors use, ``quantization`` the
+    In ``size_by_part``, ``weights`` are the constant buffers that tensors use, ``quantization`` is
     scales and zero points, ``names`` the tensor names, ``metadata`` the metadata buffers, their
     names and an appended zip of associated files, ``other`` the rest (tables, padding).
 

@@ -1,4 +1,4 @@
-"""What is written into a .tflite file after conversion: the card, short names, aligned buffers."""
+"""Changes to a .tflite file after conversion: the card, short names, aligned buffers."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ BUFFER_ALIGNMENT = 16
 
 
 def finish(content: bytes, card: ArtifactCard) -> bytes:
-    """Put the card into a converted file, shorten its tensor names and align its buffers.
+    """Add the card to a converted file, shorten its tensor names and align its buffers.
 
-    A fused operator gets the names of all the layers it came from, which makes up to a third of a
-    small network's file; the first of them, that of its result, is kept.
+    The converter names a fused operator after all of its layers, which can be a third of a small
+    network's file; only the first name, that of the result, remains.
 
     Args:
-        content: a .tflite file as the converter gave it.
-        card: goes into a metadata buffer named CARD_KEY, as JSON.
+        content: bytes of a .tflite file from the converter.
+        card: card to store, as JSON in a metadata buffer named CARD_KEY.
 
     Returns:
         The same network; equal arguments give equal bytes.
@@ -59,7 +59,7 @@ def with_metadata(content: bytes, name: str, entry: bytes) -> bytes:
 
 
 def packed(model: Any) -> bytes:
-    """Bytes of a ``ModelT`` with its buffers aligned; equal models give equal bytes."""
+    """Pack a ``ModelT`` into bytes with aligned buffers; equal models give equal bytes."""
     from ai_edge_litert.tools import flatbuffer_utils
 
     model.buffers = [
@@ -76,10 +76,10 @@ def packed(model: Any) -> bytes:
 
 
 def read_card(path: Path) -> ArtifactCard | None:
-    """The card of a file; None when it carries none.
+    """Contract and recipe in a file; None when it has no card.
 
     Raises:
-        InvalidInputError: no TFLite file, or a damaged card.
+        InvalidInputError: not a TFLite file, or a damaged card.
     """
     content = read_flat_model(path).metadata.get(CARD_KEY)
     if content is None:
@@ -90,7 +90,7 @@ def read_card(path: Path) -> ArtifactCard | None:
 
 @dataclass(frozen=True)
 class _AlignedBuffer:
-    """A buffer that keeps the alignment of the schema, which the generated packer does not."""
+    """A buffer packed with the schema's alignment, which the generated packer leaves out."""
 
     data: bytes
 
@@ -108,35 +108,35 @@ class _AlignedBuffer:
 
 
 def _share_buffers(model: Any) -> None:
-    """Let equal constants (shapes, axes, biases of zeros) be one buffer; the first stays empty."""
-    first: dict[bytes, int] = {}
-    kept: list[Any] = model.buffers[:1]
-    number = [0]
+    """Store equal constants (shapes, axes, biases of zeros) in one buffer; buffer 0 stays empty."""
+    index_of_content: dict[bytes, int] = {}
+    distinct: list[Any] = model.buffers[:1]
+    new_index = [0]  # by the old index
     for buffer in model.buffers[1:]:
-        if buffer.data not in first:
-            first[buffer.data] = len(kept)
-            kept.append(buffer)
-        number.append(first[buffer.data])
+        if buffer.data not in index_of_content:
+            index_of_content[buffer.data] = len(distinct)
+            distinct.append(buffer)
+        new_index.append(index_of_content[buffer.data])
     for graph in model.subgraphs:
         for tensor in graph.tensors:
-            tensor.buffer = number[tensor.buffer]
+            tensor.buffer = new_index[tensor.buffer]
     for entry in model.metadata:
-        entry.buffer = number[entry.buffer]
-    model.buffers = kept
+        entry.buffer = new_index[entry.buffer]
+    model.buffers = distinct
 
 
 @dataclass(frozen=True)
 class _SharedQuantization:
-    """Scales and zero points whose equal vectors are written once.
+    """Scales and zero points of a tensor; vectors with equal content are written once.
 
-    Zero points are 64-bit, one a channel, and all zero in weights and biases: written for each
-    tensor they are a twentieth of a small network's file.
+    There is one 64-bit zero point per channel, and all are zero in weights and biases: written for
+    each tensor they are a twentieth of a small network's file.
 
     Attributes:
         scale: float32.
         zero_point: int64.
-        axis: of the scales.
-        shared: where a vector of this type and content already is, filled as the file is packed.
+        axis: axis along which the scales differ.
+        shared: offset of each written vector by type and content, filled as the file is packed.
     """
 
     scale: np.ndarray
@@ -146,7 +146,7 @@ class _SharedQuantization:
 
     @classmethod
     def of(cls, quantization: Any, shared: dict[tuple[str, bytes], int]) -> _SharedQuantization:
-        """From an object of the schema; minima and maxima, which no runtime reads, are left out."""
+        """Convert an object of the schema, without minima and maxima, which no runtime reads."""
         import numpy as np
 
         scale = [] if quantization.scale is None else quantization.scale
@@ -182,13 +182,13 @@ class _SharedQuantization:
 
 
 def _shorten_names(subgraphs: list[Any]) -> None:
-    """Keep what stands before the first semicolon, unique within the subgraph."""
+    """Cut each name at its first semicolon; repeated names of a subgraph get a number."""
     for graph in subgraphs:
-        seen: Counter[str] = Counter()
+        uses: Counter[str] = Counter()
         for index, tensor in enumerate(graph.tensors):
             name = (tensor.name or b"").decode("utf-8", "replace").partition(";")[0]
-            seen[name] += 1
-            tensor.name = name if seen[name] == 1 else f"{name};{seen[name]}"
+            uses[name] += 1
+            tensor.name = name if uses[name] == 1 else f"{name};{uses[name]}"
             if [index] == graph.inputs:
                 tensor.name = INPUT_NAME
             elif [index] == graph.outputs:

@@ -1,6 +1,6 @@
 """A plan rendered as an int8 .tflite.
 
-Source of the scales operators want:
+Source of the scales that operators require:
 https://ai.google.dev/edge/litert/models/quantization_spec.
 """
 
@@ -20,28 +20,28 @@ from quantize.recipes import IoType
 
 
 def render(graph: Graph, plan: QuantizationPlan, io: IoType) -> bytes:
-    """Write the network of a plan.
+    """Write a planned network as a .tflite file.
 
     Args:
-        graph: canonical float graph that the plan is of.
-        plan: its integers.
+        graph: canonical float graph that the plan was made for.
+        plan: integers of the graph.
         io: type of input and output.
 
     Returns:
-        A whole .tflite without a card; equal arguments give equal bytes.
+        Bytes of a .tflite without a card; equal arguments give equal bytes.
     """
     return _Writing(graph, plan).content(io)
 
 
 @dataclass
 class _Writing:
-    """One file while it is built.
+    """A .tflite file while it is built.
 
     Attributes:
-        graph: see ``render``.
-        plan: likewise.
-        file: what is written so far.
-        index: number of a tensor by name and type.
+        graph: canonical float graph.
+        plan: integers of the graph.
+        file: operators and tensors written so far.
+        index: index of a tensor in the file, by canonical name and type.
     """
 
     graph: Graph
@@ -50,34 +50,34 @@ class _Writing:
     index: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def content(self, io: IoType) -> bytes:
-        source = self._end(INPUT_NAME, io)
+        source = self._input(INPUT_NAME, io)
         for op in self.graph.ops:
             self._write(op)
-        sink = self._leave(io)
+        sink = self._output(io)
         return self.file.content([source], [sink])
 
-    def _end(self, name: str, io: IoType) -> int:
-        """The input tensor, and what turns it into the type that the network computes in."""
+    def _input(self, name: str, io: IoType) -> int:
+        """Index of the input tensor; adds the QUANTIZE to the type that the network computes in."""
         shape = self.graph.tensors[self.graph.input].shape
         params = self.plan.activations.get(self.graph.input)
         if params is None or io is IoType.INT8:
             return self._activation(self.graph.input)
-        end = self.file.tensor(name, shape, *_end_type(io, params))
-        inside = self._activation(self.graph.input, suffix="_int8")
-        self._operator("QUANTIZE", (end,), (inside,))
-        return end
+        source = self.file.tensor(name, shape, *_io_type(io, params))
+        quantized = self._activation(self.graph.input, suffix="_int8")
+        self._operator("QUANTIZE", (source,), (quantized,))
+        return source
 
-    def _leave(self, io: IoType) -> int:
-        """The output tensor in its type."""
+    def _output(self, io: IoType) -> int:
+        """Index of the output tensor; adds the operator that changes its type."""
         params = self.plan.activations.get(self.graph.output)
-        inside = self.index[self.graph.output, "float32" if params is None else "int8"]
+        computed = self.index[self.graph.output, "float32" if params is None else "int8"]
         if params is None or io is IoType.INT8:
-            return inside
-        self.file.renamed(inside, f"{self.graph.output}_int8")
+            return computed
+        self.file.renamed(computed, f"{self.graph.output}_int8")
         shape = self.graph.tensors[self.graph.output].shape
-        end = self.file.tensor(OUTPUT_NAME, shape, *_end_type(io, params))
-        self._operator("DEQUANTIZE" if io is IoType.FLOAT32 else "QUANTIZE", (inside,), (end,))
-        return end
+        sink = self.file.tensor(OUTPUT_NAME, shape, *_io_type(io, params))
+        self._operator("DEQUANTIZE" if io is IoType.FLOAT32 else "QUANTIZE", (computed,), (sink,))
+        return sink
 
     def _write(self, op: Op) -> None:
         dtype = self._computed_in(op)
@@ -113,7 +113,7 @@ class _Writing:
         return self._in_type(name, dtype)
 
     def _in_type(self, name: str, dtype: str) -> int:
-        """A tensor for an activation in another type than the plan has for it."""
+        """Index of a new tensor for an activation in another type than that of the plan."""
         params = self.plan.activations.get(name)
         suffix = "" if params is None else f"_{dtype}"
         wide = wide_params(params) if params is not None and dtype == "int16" else None
@@ -130,12 +130,12 @@ class _Writing:
         return self.index[name, params.dtype.value]
 
     def _constant(self, name: str, *, integer: bool) -> int:
-        decided = self.plan.constants.get(name) if integer else None
-        value = self.graph.value(name) if decided is None else decided.integers
+        planned = self.plan.constants.get(name) if integer else None
+        value = self.graph.value(name) if planned is None else planned.integers
         key = (name, str(value.dtype))
         if key not in self.index:
             shape = self.graph.tensors[name].shape
-            params = None if decided is None else decided.params
+            params = None if planned is None else planned.params
             self.index[key] = self.file.tensor(name, shape, str(value.dtype), params, value)
         return self.index[key]
 
@@ -154,14 +154,14 @@ class _Writing:
         )
 
 
-def _end_type(io: IoType, params: QuantParams) -> tuple[str, QuantParams | None]:
+def _io_type(io: IoType, params: QuantParams) -> tuple[str, QuantParams | None]:
     if io is IoType.FLOAT32:
         return "float32", None
     return io.value, params.as_type(IntType(io.value))
 
 
 def _version(kind: str, dtype: str) -> int:
-    """Version of an operator on these activations; QUANTIZE and DEQUANTIZE have no row."""
+    """Version of an operator on activations of a type; QUANTIZE and DEQUANTIZE have no traits."""
     if kind in ("QUANTIZE", "DEQUANTIZE"):
         return 1 if kind == "QUANTIZE" and dtype != "int16" else 2
     row = traits_of(kind)
@@ -172,6 +172,6 @@ def _version(kind: str, dtype: str) -> int:
 
 def _options(op: Op, dtype: str) -> Mapping[str, Any]:
     """Fields of an operator's options table."""
-    if dtype == "int16" and "potScaleInt16" in op.options:  # scales are no powers of two
+    if dtype == "int16" and "potScaleInt16" in op.options:  # scales are not powers of two
         return {**op.options, "potScaleInt16": False}
     return op.options

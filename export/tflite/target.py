@@ -2,11 +2,11 @@
 
 The model is traced with a batch of one and frozen before the converter sees it: a free batch makes
 files that phones and microcontrollers refuse, and functions that still hold variables lose their
-weights without a word. Dense layers get one scale a weight tensor in every recipe, as the TFLite
-quantization specification has it (per axis: CONV_2D and DEPTHWISE_CONV_2D only,
-https://ai.google.dev/edge/litert/models/quantization_spec). The converter would give them one a
-channel under an unchanged operator version, which TFLite Micro of before September 2024 runs with
-wrong numbers (tflite-micro pull 2602) and NNAPI refuses (LiteRT issue 3596).
+weights without a message. Dense layers get one scale per weight tensor in every recipe, as the
+TFLite quantization specification says (per axis: CONV_2D and DEPTHWISE_CONV_2D only,
+https://ai.google.dev/edge/litert/models/quantization_spec). The converter would give them one scale
+per channel under an unchanged operator version, which TFLite Micro from before September 2024 runs
+with wrong numbers (tflite-micro pull 2602) and NNAPI refuses (LiteRT issue 3596).
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ def write(request: ExportRequest, path: Path) -> None:
     """Write a .tflite file with a static batch of one, and check it.
 
     Args:
-        request: what to write; its recipe is one of target ``tflite``.
-        path: where; the caller discards it when this raises.
+        request: model, calibration images and a recipe of the target ``tflite``.
+        path: path of the file to write; the caller discards it when this raises.
 
     Raises:
-        UnsupportedError: the recipe cannot be honoured for this model; names what stands against.
+        UnsupportedError: the model cannot be written as the recipe says; names the obstacle.
         InvalidInputError: calibration data, or a model, with values or shapes that break a rule.
     """
     recipe = request.recipe
-    _refuse_what_tflite_has_not(recipe)
+    _refuse_other_formats(recipe)
     image = _sample(request)
     if request.planned is None:
         function = frozen(request.model, request.preprocessing.size)
@@ -49,7 +49,7 @@ def write(request: ExportRequest, path: Path) -> None:
         content = converted(
             function, request.recipe.name, lambda converter: _configure(converter, request)
         )
-    else:  # its graph came from a trace already, which takes longer than the model on one image
+    else:  # the graph is from a trace already; another takes longer than the model on one image
         expected = _expected(lambda one: request.model(one, training=False), image)
         content = render(request.planned.graph, request.planned.plan, recipe.io)
     path.write_bytes(finish(content, ArtifactCard(request.preprocessing, recipe)))
@@ -57,7 +57,7 @@ def write(request: ExportRequest, path: Path) -> None:
     check_outputs(path, image, expected, recipe)
 
 
-def _refuse_what_tflite_has_not(recipe: Recipe) -> None:
+def _refuse_other_formats(recipe: Recipe) -> None:
     if recipe.target != "tflite":
         raise UnsupportedError(
             "this target writes recipes of tflite",
@@ -80,7 +80,7 @@ def _refuse_what_tflite_has_not(recipe: Recipe) -> None:
 
 
 def _other_kinds(request: ExportRequest) -> Counter[tuple[str, str]]:
-    """How many operators of each kind the plan has in other types than int8."""
+    """Number of operators that the plan has in other types than int8, by type and kind."""
     if request.planned is None:
         return Counter()
     plan, ops = request.planned.plan, request.planned.graph.ops
@@ -116,7 +116,7 @@ def _configure(converter: Any, request: ExportRequest) -> None:
 
 
 def _images(request: ExportRequest) -> Iterator[np.ndarray]:
-    """Calibration images one by one, float32 ``[1, height, width, 3]``, checked."""
+    """Calibration images one by one, float32 ``[1, height, width, 3]``; refuses broken ones."""
     import numpy as np
 
     if request.calibration is None:
@@ -151,7 +151,7 @@ def _images(request: ExportRequest) -> Iterator[np.ndarray]:
 
 
 def _sample(request: ExportRequest) -> np.ndarray:
-    """One image for the check run: of the calibration set, or noise in the contract's range."""
+    """Image to check the file with: of the calibration set, or noise in the contract's range."""
     import numpy as np
 
     needed = request.recipe.needs_calibration and request.planned is None

@@ -16,7 +16,7 @@ CLASSES = 10
 
 @contextmanager
 def converter_noise() -> Iterator[None]:
-    """Let the warnings of Keras 3.15 on NumPy 2 and of TensorFlow's converter pass."""
+    """Ignore the warnings of Keras 3.15 on NumPy 2 and of TensorFlow's converter."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="__array__ implementation doesn't accept")
         warnings.filterwarnings("ignore", message="Statistics for quantized inputs were expected")
@@ -52,7 +52,7 @@ def keras_model():
 
 @pytest.fixture(scope="session")
 def litert_files(keras_model, tmp_path_factory) -> dict[str, Path]:
-    """Files by name: the input and output type, or what is wrong with them."""
+    """Files by name: the type of input and output, or their fault."""
     import tensorflow as tf
 
     folder = tmp_path_factory.mktemp("litert")
@@ -80,7 +80,7 @@ def litert_files(keras_model, tmp_path_factory) -> dict[str, Path]:
 
 @pytest.fixture(scope="session")
 def foreign_litert_files(tmp_path_factory) -> dict[str, Path]:
-    """Files that are no image classifier with one fixed input, or not all for XNNPACK."""
+    """Files that are not image classifiers with one fixed input, or not fully for XNNPACK."""
     import keras
     import tensorflow as tf
 

@@ -1,4 +1,4 @@
-"""Images whose answer changed."""
+"""Flips: images on which the answer changed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TFLite, ONNX and plan files by others: pipes, other files, deep cards, odd operators."""
+"""Foreign TFLite, ONNX and plan files: pipes, other files, deep cards, odd operators."""
 
 from __future__ import annotations
 
@@ -267,7 +267,7 @@ def test_signatures_that_share_their_tables_are_bounded(folder: Path, tmp_path: 
     from ai_edge_litert.tools import flatbuffer_utils
 
     class Shared(schema.SignatureDefT):
-        """Packed once, whatever the number of signatures."""
+        """Pack the tensors once for any number of signatures."""
 
         place: int | None = None
 

@@ -95,7 +95,7 @@ def test_extreme_tables_have_an_interval_that_is_not_a_point(table: tuple[int, .
 
 
 def test_full_marks_for_both_leave_the_width_of_wilson() -> None:
-    """Without any error the limits are z^2 / (n + z^2) either way."""
+    """Without any error both limits are at a distance of z^2 / (n + z^2)."""
     z = 1.959963984540054
     interval = paired_difference(PairedCounts(1000, 0, 0, 0))
     assert interval.high == pytest.approx(z * z / (1000 + z * z))

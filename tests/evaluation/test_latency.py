@@ -22,7 +22,7 @@ IMAGE = np.zeros((1, 16, 16, 3), np.float32)
 
 @pytest.fixture(autouse=True)
 def _affinity_is_as_before():
-    """After each test, so that a first one that loses it cannot hide it from the next."""
+    """Check the affinity after each test, so that the test that loses it is the one that fails."""
     before = os.sched_getaffinity(0) if sys.platform == "linux" else None
     yield
     if before is not None:
@@ -32,7 +32,7 @@ def _affinity_is_as_before():
 
 
 class Waiting:
-    """A session that waits and writes down where and how it was called."""
+    """A session that waits and records its calls."""
 
     info = RuntimeInfo("waiting", "1", "none", 1)
 
@@ -128,7 +128,7 @@ def test_other_systems_are_not_pinned(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_threads_of_a_runtime_stay_on_the_pinned_processors(
     litert_files: dict[str, Path],
 ) -> None:
-    """XNNPACK's second thread is started inside and inherits the affinity."""
+    """XNNPACK's second thread starts while the processors are pinned, and inherits the affinity."""
     tasks = Path("/proc/self/task")
     before = {t.name for t in tasks.iterdir()}
     with pinned(1) as cpus:

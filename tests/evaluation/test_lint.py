@@ -1,4 +1,4 @@
-"""Every fault of ``edgequant lint`` on a model that was broken that way on purpose."""
+"""Every fault of ``edgequant lint``, on a model with that fault."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def subject(predict: Predict, contract: Preprocessing = CONTRACT, **changes) -> 
 
 
 def wrapped(before=(), after=()) -> Predict:
-    """The trained network between layers that break it."""
+    """Put the trained network between layers that break it."""
     image = x = keras.Input((32, 32, 3))
     for layer in (*before, network(), *after):
         x = layer(x)
@@ -67,7 +67,7 @@ def faults(checked: tuple[CheckedFault, ...]) -> dict[str, CheckedFault]:
 
 
 def only(made: Subject, name: str) -> dict[str, float]:
-    """Figures of the one fault that was found."""
+    """Figures of the only fault found."""
     found = faults(lint(made))
     assert list(found) == [name], {k: f.outcome.sentence for k, f in found.items()}
     assert found[name].outcome.remedy
@@ -173,7 +173,7 @@ def test_a_lead_needs_more_than_a_few_images() -> None:
 
 
 def colour_network(path: Path, size: int | None) -> Path:
-    """The mean blue, green and red of a BGR image, as scores of red, green and blue."""
+    """A network whose scores of red, green and blue are the mean channels of a BGR image."""
     from onnx import TensorProto, helper, save
 
     nodes = [
@@ -232,7 +232,7 @@ def test_a_free_size_is_told_and_leaves_the_rest_unmeasured(tmp_path: Path) -> N
 
 
 def converted(model: keras.Model, images: list[np.ndarray], path: Path) -> Path:
-    """TensorFlow's int8, calibrated on these images; operators without int8 stay in float."""
+    """TensorFlow's int8 file, calibrated on these images; operators without int8 stay in float."""
     import tensorflow as tf
 
     fixed = keras.Input(batch_shape=(1, 32, 32, 3))

@@ -18,7 +18,7 @@ FEW = settings(max_examples=60, deadline=None)
 
 @st.composite
 def scored(draw, integers: bool = False):
-    """Scores of two networks; small integers, as floats, tie often."""
+    """Scores of two networks, small integers as floats, which have many ties."""
     n, classes = draw(st.integers(1, 12)), draw(st.integers(2, 7))
     values = (
         st.integers(-3, 3).map(float)

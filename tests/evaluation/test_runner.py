@@ -25,7 +25,7 @@ class Images:
 
 
 def stream(indices: np.ndarray, size: int) -> Iterator[Images]:
-    """An image holds its index in every pixel; its label is the index modulo 10."""
+    """Images whose pixels are their index; the label is the index modulo 10."""
     for start in range(0, len(indices), size):
         part = indices[start : start + size]
         images = np.broadcast_to(part[:, None, None, None], (len(part), 2, 2, 3))
@@ -33,7 +33,7 @@ def stream(indices: np.ndarray, size: int) -> Iterator[Images]:
 
 
 class Sleepy:
-    """Says the index of each image, after a while; notices two threads at once."""
+    """A session whose output is the index of the image; it notices two threads at once."""
 
     info = RuntimeInfo("sleepy", "1", "none", 1)
 

@@ -1,4 +1,4 @@
-"""Small networks and their files, made once a worker; nobody changes them."""
+"""Small networks and their files, made once per worker; no test changes them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def short_model() -> Any:
 
 @pytest.fixture(scope="session")
 def tflite_files(short_model: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Every recipe and type of input of ``short_model``, by ``tflite_cases.label``."""
+    """Files of ``short_model`` by ``tflite_cases.label``: every recipe and type of input."""
     folder, contract = tmp_path_factory.mktemp("tflite"), tflite_cases.short_spec().preprocessing
     files = {}
     for recipe in tflite_cases.IO_RECIPES:
@@ -39,7 +39,7 @@ def small_model() -> Any:
 
 @pytest.fixture(scope="session")
 def onnx_files(small_model: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Every recipe of ``small_model`` as it is registered, by name."""
+    """Files of ``small_model`` by the name of the recipe."""
     folder = tmp_path_factory.mktemp("onnx")
     files = {}
     for recipe in onnx_cases.ONNX_RECIPES:

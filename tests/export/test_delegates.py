@@ -22,7 +22,7 @@ def tensor(*shape: int | None, dtype: str = "int8", constant: bool = False, scal
 
 
 def report(monkeypatch: pytest.MonkeyPatch, dev: Device, tensors, *operators):
-    """Lint of a graph of (name, inputs, outputs)."""
+    """Lint a graph of operators (name, inputs, outputs)."""
     graph = Subgraph(
         tuple(tensors), tuple(GraphOperator(*operator) for operator in operators), (0,), (1,)
     )

@@ -1,4 +1,4 @@
-"""What the families bring besides convolutions: groups, shuffles, splits, merged branches."""
+"""Operators of the families besides convolutions: groups, shuffles, splits, merged branches."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.export.tflite.tflite_cases import CONTRACT, calibration, images, rand
 
 
 def _shuffled(spec: ModelSpec) -> ModelSpec:
-    """A unit that halves, and one with a shortcut."""
+    """A network of a unit that halves the image, and one with a shortcut."""
     return replace(spec, stages=(replace(spec.stages[0], repeats=2),))
 
 
@@ -47,7 +47,7 @@ OPERATORS = {
         "FULLY_CONNECTED": 1,
     },
 }  # fmt: skip
-"""Of the float .tflite: batch norms and rectifiers are in convolutions, branches are merged."""
+"""Operators of the float .tflite: batch norms and rectifiers fused, branches merged."""
 
 
 @cache
@@ -118,7 +118,7 @@ def test_an_onnx_file_transposes_nothing_but_its_image_and_its_shuffles(
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_int8_kernels_agree_on_groups_shuffles_and_splits(name: str, tmp_path: Path) -> None:
-    """Reference and XNNPACK round otherwise by a step; a kernel without groups would be far off."""
+    """Reference and XNNPACK kernels differ by a step; a kernel without groups would be far off."""
     expected = np.asarray(_model(name)(images(), training=False))
     path = _written(name, "tflite-int8", tmp_path)
     for runtime in ("litert-xnnpack", "litert-plain", "litert-reference"):

@@ -1,4 +1,4 @@
-"""Foreign .onnx and .tflite before a runtime opens them."""
+"""Checks of foreign .onnx and .tflite files before a runtime opens them."""
 
 from __future__ import annotations
 

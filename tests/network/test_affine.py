@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -199,3 +200,38 @@ def test_ties_go_away_from_zero(value: float, expected: int) -> None:
 def test_int32_has_no_8_bit_twin() -> None:
     with pytest.raises(InvalidInputError, match="int8 and uint8 only"):
         QuantParams((1.0,), (0,), IntType.INT32).as_type(IntType.INT8)
+
+
+def by_formula(value: float, scale: float, zero_point: int, low: int, high: int) -> int:
+    """clamp(round(value / scale) + zero_point) on the single-precision quotient, exactly."""
+    steps = Fraction(float(np.float32(value) / np.float32(scale)))
+    half = Fraction(1, 2)
+    rounded = int(steps + half) if steps >= 0 else -int(-steps + half)
+    return min(max(rounded + zero_point, low), high)
+
+
+@given(
+    values=st.lists(st.floats(-300, 300, width=32), min_size=1, max_size=20),
+    scale=st.floats(2**-12, 4, width=32),
+    dtype=st.sampled_from(["int8", "uint8", "int16"]),
+    data=st.data(),
+)
+def test_quantize_and_dequantize_are_the_formula_to_the_integer(
+    values: list[Any], scale: float, dtype: str, data: st.DataObject
+) -> None:
+    limits = np.iinfo(dtype)
+    low, high = int(limits.min), int(limits.max)
+    zero_point = data.draw(st.integers(low, high))
+    params = QuantParams((scale,), (zero_point,), IntType(dtype))
+    integers = params.quantize(np.array(values, np.float32))
+    assert integers.dtype == dtype
+    assert integers.tolist() == [by_formula(v, scale, zero_point, low, high) for v in values]
+    expected = [np.float32(scale) * np.float32(int(q) - zero_point) for q in integers]
+    assert params.dequantize(integers).tolist() == expected
+
+
+def test_rounding_is_away_from_zero_and_is_not_fooled_by_single_precision() -> None:
+    below_half = float(np.nextafter(np.float32(0.5), np.float32(0)))
+    values = np.array([0.5, 1.5, 2.5, -0.5, -2.5, below_half, -below_half, 1e9, -1e9], np.float32)
+    integers = QuantParams((1.0,), (3,)).quantize(values)
+    assert integers.tolist() == [4, 5, 6, 2, 0, 3, 3, 127, -128]

@@ -1,1 +1,1 @@
-"""Scripts that run alone, in the interpreter that has the runtime; they import nothing of ours."""
+"""Scripts that run in the interpreter with the runtime; they import none of our packages."""

@@ -1,4 +1,4 @@
-"""Runs in an interpreter that has ai-edge-litert, such as an aarch64 one under qemu-user."""
+"""Script for an interpreter with ai-edge-litert, such as an aarch64 one under qemu-user."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from typing import Any
 
 def main() -> None:
     """``python litert_run.py REQUEST REPLY``."""
-    asked, answered = Path(sys.argv[1]), Path(sys.argv[2])
-    request = json.loads(asked.read_text(encoding="utf-8"))
+    request_file, reply_file = Path(sys.argv[1]), Path(sys.argv[2])
+    request = json.loads(request_file.read_text(encoding="utf-8"))
     try:
         reply = run(request)
     except ImportError as error:
         reply = {"missing": error.name or str(error)}
     except (RuntimeError, ValueError) as error:
         reply = {"error": " ".join(str(error).split())}
-    answered.write_text(json.dumps(reply), encoding="utf-8")
+    reply_file.write_text(json.dumps(reply), encoding="utf-8")
 
 
 def run(request: dict[str, Any]) -> dict[str, Any]:
-    """Outputs of every vector, in the file's own type, written as they are to ``outputs``."""
+    """Run every vector, and write the outputs in the file's type to ``outputs``."""
     import numpy as np
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 

@@ -1,4 +1,4 @@
-"""Runs in an interpreter that has mediapipe: its ImageClassifier task on raw pixels."""
+"""Script for an interpreter with mediapipe: the ImageClassifier task on raw pixels."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from typing import Any
 
 def main() -> None:
     """``python mediapipe_classifier.py REQUEST REPLY``."""
-    asked, answered = Path(sys.argv[1]), Path(sys.argv[2])
-    request = json.loads(asked.read_text(encoding="utf-8"))
+    request_file, reply_file = Path(sys.argv[1]), Path(sys.argv[2])
+    request = json.loads(request_file.read_text(encoding="utf-8"))
     try:
         reply = classify(request)
     except ImportError as error:
         reply = {"missing": error.name or str(error)}
     except (RuntimeError, ValueError) as error:  # how the task refuses a file
         reply = {"error": " ".join(str(error).split())}
-    answered.write_text(json.dumps(reply), encoding="utf-8")
+    reply_file.write_text(json.dumps(reply), encoding="utf-8")
 
 
 def classify(request: dict[str, Any]) -> dict[str, Any]:
-    """Scores by label of each image, best first."""
+    """Index, label and score of each class for each image, best first."""
     import mediapipe
     import numpy as np
     from mediapipe.tasks.python import BaseOptions, vision

@@ -1,4 +1,4 @@
-"""Runs in an interpreter that has onnxruntime: float32 vectors through an .onnx or .ort."""
+"""Script for an interpreter with onnxruntime: float32 vectors through an .onnx or .ort."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any
 
 def main() -> None:
     """``python onnxruntime_run.py REQUEST REPLY``."""
-    asked, answered = Path(sys.argv[1]), Path(sys.argv[2])
-    request = json.loads(asked.read_text(encoding="utf-8"))
+    request_file, reply_file = Path(sys.argv[1]), Path(sys.argv[2])
+    request = json.loads(request_file.read_text(encoding="utf-8"))
     try:
         import onnxruntime
     except ImportError as error:
@@ -24,25 +24,25 @@ def main() -> None:
             reply = run(request, onnxruntime)
         except refusals as error:
             reply = {"error": " ".join(str(error).split())}
-    answered.write_text(json.dumps(reply), encoding="utf-8")
+    reply_file.write_text(json.dumps(reply), encoding="utf-8")
 
 
 def own_errors(onnxruntime: Any) -> tuple[type[Exception], ...]:
-    """The exceptions of ONNX Runtime, which derive from ``Exception`` alone."""
+    """Exceptions of ONNX Runtime, whose only base is ``Exception``."""
     state = vars(onnxruntime.capi.onnxruntime_pybind11_state)
     kinds = (kind for kind in state.values() if isinstance(kind, type))
     return tuple(kind for kind in kinds if issubclass(kind, Exception))
 
 
 def run(request: dict[str, Any], onnxruntime: Any) -> dict[str, Any]:
-    """Scores of every vector, float32, written as they are to ``outputs``."""
+    """Run every vector, and write the float32 scores to ``outputs``."""
     import numpy as np
 
     onnxruntime.disable_telemetry_events()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    # From bytes: the file has no folder in which it could look for others.
+    # From bytes, so that the file cannot refer to others in its folder.
     content = Path(request["model"]).read_bytes()
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name

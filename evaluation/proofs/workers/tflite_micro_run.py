@@ -1,4 +1,4 @@
-"""Runs in an interpreter that has tflite-micro: inference, and the arena as it was recorded."""
+"""Script for an interpreter with tflite-micro: inference, and the recorded sizes of the arena."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _RECORD = re.compile(r"Arena allocation (total|head|tail) (\d+) bytes")
 
 def main() -> None:
     """``python tflite_micro_run.py REQUEST REPLY``."""
-    asked, answered = Path(sys.argv[1]), Path(sys.argv[2])
-    request = json.loads(asked.read_text(encoding="utf-8"))
+    request_file, reply_file = Path(sys.argv[1]), Path(sys.argv[2])
+    request = json.loads(request_file.read_text(encoding="utf-8"))
     try:
         work = {"run": run, "arena": arena}[request["task"]]
         reply = work(request)
@@ -28,11 +28,11 @@ def main() -> None:
         reply = {"missing": error.name or str(error)}
     except (RuntimeError, ValueError) as error:
         reply = {"error": " ".join(str(error).split())}
-    answered.write_text(json.dumps(reply), encoding="utf-8")
+    reply_file.write_text(json.dumps(reply), encoding="utf-8")
 
 
 def run(request: dict[str, Any]) -> dict[str, Any]:
-    """Outputs of every vector, written as they are to ``outputs``."""
+    """Run every vector, and write the int8 outputs to ``outputs``."""
     import numpy as np
 
     interpreter = _interpreter(request, request.get("arena_size"))
@@ -48,15 +48,15 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def arena(request: dict[str, Any]) -> dict[str, Any]:
-    """Bytes of head and tail, and the smallest arena in steps of 16 that was seen to do."""
+    """Bytes of head and tail, and the smallest arena, in steps of 16, with which the model runs."""
     import numpy as np
 
     interpreter = _interpreter(request, None)
     shape = interpreter.get_input_details(0)["shape"]
     interpreter.set_input(np.zeros(shape, np.int8), 0)
     interpreter.invoke()
-    parts = {name: int(size) for name, size in _RECORD.findall(_recorded(interpreter))}
-    first = -(-parts["total"] // _ALIGNMENT) * _ALIGNMENT
+    sizes = {name: int(size) for name, size in _RECORD.findall(_recorded(interpreter))}
+    first = -(-sizes["total"] // _ALIGNMENT) * _ALIGNMENT
     size = first
     while not _fits(request, size, shape):
         size += _ALIGNMENT
@@ -66,8 +66,8 @@ def arena(request: dict[str, Any]) -> dict[str, Any]:
         "version": version("tflite-micro"),
         "pointer_bits": 8 * struct.calcsize("P"),
         "arena_bytes": size,
-        "head_bytes": parts["head"],
-        "tail_bytes": parts["tail"],
+        "head_bytes": sizes["head"],
+        "tail_bytes": sizes["tail"],
     }
 
 
@@ -91,15 +91,15 @@ def _fits(request: dict[str, Any], size: int, shape: Any) -> bool:
 
 
 def _recorded(interpreter: Any) -> str:
-    """What ``print_allocations`` writes to standard error, from C++."""
-    kept = os.dup(2)
+    """Text that ``print_allocations`` writes to standard error from C++."""
+    standard_error = os.dup(2)
     with tempfile.TemporaryFile() as log:
         os.dup2(log.fileno(), 2)
         try:
             interpreter.print_allocations()
         finally:
-            os.dup2(kept, 2)
-            os.close(kept)
+            os.dup2(standard_error, 2)
+            os.close(standard_error)
         log.seek(0)
         return log.read().decode("utf-8", "replace")
 

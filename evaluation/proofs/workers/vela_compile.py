@@ -1,4 +1,4 @@
-"""Runs in an interpreter that has ethos-u-vela: compiles a file for each configuration."""
+"""Script for an interpreter with ethos-u-vela: compiles a file for each configuration."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _KIB = 1024
 
 def main() -> None:
     """``python vela_compile.py REQUEST REPLY``."""
-    asked, answered = Path(sys.argv[1]), Path(sys.argv[2])
-    request = json.loads(asked.read_text(encoding="utf-8"))
+    request_file, reply_file = Path(sys.argv[1]), Path(sys.argv[2])
+    request = json.loads(request_file.read_text(encoding="utf-8"))
     try:
         installed = version("ethos-u-vela")
     except PackageNotFoundError:
@@ -33,11 +33,11 @@ def main() -> None:
             reply = {"version": installed, "rows": rows}
         except RuntimeError as error:
             reply = {"error": str(error)}
-    answered.write_text(json.dumps(reply), encoding="utf-8")
+    reply_file.write_text(json.dumps(reply), encoding="utf-8")
 
 
 def compile_for(request: dict[str, Any], accelerator: str) -> dict[str, Any]:
-    """One row of the table; the compiled file is at ``_compiled``."""
+    """Compile for one configuration; return a row of the table, with the file as ``_compiled``."""
     output = Path(request["output"]) / accelerator
     command = [
         sys.executable, "-I", "-m", "ethosu.vela", request["model"],
@@ -58,7 +58,7 @@ def compile_for(request: dict[str, Any], accelerator: str) -> dict[str, Any]:
 
 
 def figures(summary: dict[str, str], log: str) -> dict[str, Any]:
-    """Figures of Vela's CSV and of what it printed."""
+    """Figures from Vela's CSV and its log."""
     counts = {unit: int(count) for unit, count in _COUNT.findall(log)}
     npu, cpu = counts.get("NPU", 0), counts.get("CPU", 0)
     off_chip = ("off_chip_flash_memory_used", "on_chip_flash_memory_used", "dram_memory_used")
@@ -81,7 +81,7 @@ def figures(summary: dict[str, str], log: str) -> dict[str, Any]:
 
 
 def one_line(reason: str) -> str:
-    """Vela's reason, a list over several lines, as a part of a sentence."""
+    """Join Vela's reason, a list over several lines, for use in a sentence."""
     parts = [line.strip().lstrip("- ").rstrip(".;") for line in reason.splitlines()]
     return "; ".join(part for part in parts if part).replace(":;", ":")
 

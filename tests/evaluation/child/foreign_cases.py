@@ -1,4 +1,4 @@
-"""Small ONNX files as others might make them."""
+"""Small foreign ONNX files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def save_network(path: Path, nodes: list[onnx.NodeProto], tensors: list[onnx.Ten
 
 
 def pooled() -> list[onnx.NodeProto]:
-    """Three scores of an image, as fast as can be."""
+    """Nodes of a very fast network with three scores."""
     return [
         helper.make_node("ReduceMean", ["image"], ["mean"], axes=[1, 2], keepdims=0),
         helper.make_node("Sin", ["mean"], ["scores"]),

@@ -1,4 +1,4 @@
-"""Files of others in a child process: same answers, one sentence for each way to fail."""
+"""Foreign files in a child process: the same answers, and one sentence for each failure."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ from tests.evaluation.child.foreign_cases import SHAPE, pooled, save_endless, sa
 
 @pytest.fixture(scope="module")
 def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three scores of an image, as fast as can be."""
+    """A very fast file with three scores."""
     return save_network(tmp_path_factory.mktemp("child") / "net.onnx", pooled(), [])
 
 
 @pytest.fixture(scope="module")
 def endless(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Loop that runs for years."""
+    """A file with a Loop that runs for years."""
     return save_endless(tmp_path_factory.mktemp("endless") / "net.onnx")
 
 
@@ -48,7 +48,7 @@ def _images(count: int) -> np.ndarray:
 
 @pytest.fixture
 def session(network: Path) -> Iterator[ChildSession]:
-    """The network in a child."""
+    """Session of the network in a child process."""
     opened = open_foreign(runtime_for(network), network, 1, Isolation())
     assert isinstance(opened, ChildSession)
     yield opened

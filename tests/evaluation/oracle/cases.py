@@ -1,4 +1,4 @@
-"""What the tests of kernels draw: scales, zero points, values and whole convolutions."""
+"""Random cases for the tests of kernels: scales, zero points, values and whole convolutions."""
 
 from __future__ import annotations
 

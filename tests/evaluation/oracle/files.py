@@ -89,7 +89,7 @@ class Compared:
     kinds: set[str] = field(default_factory=set)
 
     def of(self, *kinds: str) -> Callable[[Test], Test]:
-        """Decorates the test that compares these kinds."""
+        """Decorate the test that compares these kinds."""
         self.kinds.update(kinds)
         return lambda test: test
 
@@ -101,7 +101,7 @@ class Compared:
         options: Options,
         feeds: Sequence[np.ndarray],
     ) -> list[str]:
-        """``differing`` for a kind that a test of the file says it compares."""
+        """Call ``differing`` for a kind that a test of the file says it compares."""
         assert kind in self.kinds, f"{kind} is compared and not said to be"
         return differing(kind, inputs, outputs, options, feeds)
 
@@ -113,7 +113,7 @@ def differing(
     options: Options,
     feeds: Sequence[np.ndarray],
 ) -> list[str]:
-    """Where our arithmetic and LiteRT's reference kernels part: nothing when bits are equal."""
+    """Differences between our results and those of LiteRT's reference kernels; empty if equal."""
     with tempfile.TemporaryDirectory() as folder:
         path = write_operator(Path(folder) / "one.tflite", kind, inputs, outputs, options)
         expected = reference(path, feeds)
@@ -131,7 +131,7 @@ def differing(
 
 
 def reference(path: Path, feeds: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """The results of LiteRT's reference kernels."""
+    """Results of LiteRT's reference kernels."""
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     interpreter = Interpreter(

@@ -1,4 +1,4 @@
-"""Every kernel against LiteRT's reference kernels, bit for bit."""
+"""Every kernel equals LiteRT's reference kernels bit for bit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The int16 forms of kernels against LiteRT's reference kernels, bit for bit."""
+"""The int16 kernels equal LiteRT's reference kernels bit for bit."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def slot(scale: float, shape: tuple[int, ...] = SHAPE) -> Slot:
 def stored(
     rng: np.random.Generator, shape: tuple[int, ...], axis: int, source: float, largest: int
 ) -> tuple[Slot, Slot]:
-    """An int8 weight with a scale a channel (or one), and its int64 bias."""
+    """An int8 weight with one scale per channel (or in all), and its int64 bias."""
     channels = shape[axis]
     count = channels if len(shape) == 4 else 1
     scales = tuple(rng.uniform(0.002, 0.02, count))

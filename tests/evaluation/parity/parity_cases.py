@@ -14,7 +14,7 @@ from network.operators import OpKind
 
 
 class OnnxTwin:
-    """Writes one; activations in uint8, convolutions in NCHW."""
+    """Writer of such a file, with activations in uint8 and convolutions in NCHW."""
 
     def __init__(self, model: IntegerModel) -> None:
         self.model = model

@@ -143,7 +143,7 @@ def test_every_runtime_is_compared_on_the_same_integers(twins: tuple[Path, Path]
 
 @pytest.fixture
 def as_with_vnni(monkeypatch):
-    """ONNX Runtime that does not saturate: the converter's weights take the full range."""
+    """ONNX Runtime without saturation, since the converter's weights have the full range."""
     monkeypatch.setattr(parity_layers, "open_session", precise_session)
 
 

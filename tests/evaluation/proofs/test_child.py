@@ -1,4 +1,4 @@
-"""Children that meet files of others: bounded in time and output, without network or our home."""
+"""Child processes with foreign files: limits on time and output, no network, another home."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.evaluation.proofs.test_proofs import interpreter, sources
 
 
 class Usage(NamedTuple):
-    """As ``shutil.disk_usage`` gives it."""
+    """Result of ``shutil.disk_usage``."""
 
     total: int
     used: int

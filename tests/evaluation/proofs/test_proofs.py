@@ -1,4 +1,4 @@
-"""Proofs: a missing runtime, one that dies, and compilers that refuse."""
+"""Proofs: a missing runtime, one that ends its process, and compilers that refuse."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ENDS = c.Ends(1 / 127.5, -1, 0.1, 0, 2)
 
 
 def interpreter(folder: Path, text: str) -> Path:
-    """Something that stands where a Python interpreter should."""
+    """A script in place of a Python interpreter."""
     path = folder / "python"
     path.write_text(f"#!/bin/sh\n{text}\n")
     path.chmod(0o755)
@@ -122,7 +122,7 @@ def test_broken_sources_are_found(
 
 
 def test_vela_lines_become_figures() -> None:
-    """As Vela 5.2 prints them."""
+    """Fallbacks in the log of Vela 5.2."""
     from evaluation.proofs.workers.vela_compile import figures
 
     log = (
@@ -150,7 +150,7 @@ def test_vela_lines_become_figures() -> None:
 def test_node_without_the_package_is_not_run(
     request_here: ProofRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A node_modules in the working folder may be anybody's, so it is not looked at."""
+    """A node_modules in the working folder may be anybody's, so it is not used."""
     package = request_here.scratch / "node_modules/onnxruntime-node/package.json"
     package.parent.mkdir(parents=True)
     package.write_text('{"version": "1"}')

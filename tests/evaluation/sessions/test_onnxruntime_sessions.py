@@ -32,7 +32,7 @@ def write(path: Path, nodes, constants, inputs, output=("y", FLOAT, ["batch", CL
 
 
 def convolutional(path: Path, shape) -> Path:
-    """Conv, Clip, mean, dense; with a Transpose first where the input is NHWC."""
+    """A model of Conv, Clip, mean and dense; it begins with a Transpose if the input is NHWC."""
     nodes = [
         helper.make_node("Conv", ["nchw", "w"], ["c"], strides=[2, 2]),
         helper.make_node("Clip", ["c", "zero", "six"], ["r"]),
@@ -94,7 +94,7 @@ def test_half_precision_inputs_and_outputs(tmp_path: Path, images: np.ndarray) -
 
 
 def saturating(path: Path) -> Path:
-    """uint8 x int8 products of 255 * 127, whose pairs do not fit 16 bits."""
+    """A model with uint8 x int8 products of 255 * 127, whose pairs do not fit 16 bits."""
     constants = {
         "s": np.float32(1 / 255),
         "z": np.uint8(0),

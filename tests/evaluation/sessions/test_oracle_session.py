@@ -1,4 +1,4 @@
-"""The integer interpreter as a runtime: whole files, bit for bit as LiteRT's reference kernels."""
+"""The integer interpreter as a runtime: whole files, equal to LiteRT's reference kernels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ship targets: found by walking, honest about proofs, right in metadata and C sources."""
+"""Ship targets: registry, proofs without runtimes, metadata and C sources."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from calibration_data.preprocessing import ChannelOrder, Crop, Preprocessing
 from edgequant.docs import HOME
 from evaluation.proofs.proof import proofs
-from evaluation.sessions.tensor_io import Quantization
 from export.bundles import c_sources as c
 from export.bundles.ethos_u import accelerators
 from export.bundles.labels import check_labels
@@ -24,6 +23,7 @@ from export.bundles.microcontroller import pixel_table
 from export.bundles.target import Vectors, read_vectors, ship_target, ship_targets
 from export.bundles.tflite_tasks import TaskFile, metadata_buffer, with_task_metadata
 from foundation.errors import InvalidInputError, UnsupportedError
+from network.affine import IntType, QuantParams
 
 CONTRACT = Preprocessing(size=(5, 7), crop=Crop.STRETCH, labels=("cat", "dog"))
 
@@ -54,7 +54,7 @@ def test_an_unknown_target_or_configuration_is_named() -> None:
 
 
 class _Table:
-    """Reads a FlatBuffer table by field numbers, with no code generated from a schema."""
+    """Reader of a FlatBuffer table by field numbers, without code generated from a schema."""
 
     def __init__(self, data: bytes, position: int) -> None:
         import flatbuffers.table
@@ -148,7 +148,7 @@ def test_labels_are_a_zip_behind_a_model_that_still_runs(tiny_tflite: Path) -> N
 
 @pytest.fixture(scope="module")
 def tiny_tflite(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A uint8 file whose calibration images were dark: its input is not the contract's."""
+    """A uint8 file calibrated on dark images, so that its input differs from the contract."""
     import keras
 
     from export.target import ExportRequest, export_targets
@@ -191,8 +191,9 @@ def test_a_uint8_input_takes_raw_pixels_whatever_the_calibration_saw(tiny_tflite
 
     pixels = np.random.default_rng(1).integers(0, 140, (6, 5, 7, 3)).astype(np.uint8)
     raw = run(mended, pixels)
-    quantization = Quantization(*ends(tiny_tflite), "uint8")
-    expected = run(tiny_tflite, quantization.quantize(CONTRACT.normalize(pixels)))
+    scale, zero_point = ends(tiny_tflite)
+    params = QuantParams((scale,), (zero_point,), IntType.UINT8)
+    expected = run(tiny_tflite, params.quantize(CONTRACT.normalize(pixels)))
     assert np.abs(raw - expected).max() <= 3
     assert np.abs(run(tiny_tflite, pixels) - expected).max() > 10
 
@@ -208,8 +209,7 @@ def test_the_pixel_table_is_what_sessions_do(scale, zero_point, mean, order) -> 
     contract = replace(CONTRACT, mean=mean, std=(60.0, 70.0, 80.0), channels=order)
     ends = c.Ends(scale, zero_point, 0.1, 0, 2)
     pixels = np.random.default_rng(0).integers(0, 256, (2, 5, 7, 3), np.uint8)
-    quantization = Quantization(scale, zero_point, "int8")
-    expected = quantization.quantize(contract.normalize(pixels))
+    expected = QuantParams((scale,), (zero_point,)).quantize(contract.normalize(pixels))
     table = pixel_table(contract, ends)
     ordered = pixels[..., ::-1] if order is ChannelOrder.BGR else pixels
     got = np.stack([table[i][ordered[..., i]] for i in range(3)], axis=-1)

@@ -1,4 +1,4 @@
-"""The .ort file: the same bytes run after run, and the same model in ONNX Runtime."""
+"""The .ort file: equal bytes in every run, and the same model in ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from export.bundles.ort_format import _tool, write_ort
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two operators of each of a few kinds, so that the table has an order."""
+    """A model with two operators of several kinds, so that the table has an order."""
     from onnx import TensorProto, checker, helper, save
 
     kinds = ("Relu", "Sigmoid", "Tanh", "Neg", "Abs", "Floor", "Sqrt", "Exp")

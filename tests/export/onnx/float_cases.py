@@ -1,4 +1,4 @@
-"""Networks in single and in double precision, and how far apart rounding may set them."""
+"""Networks in single and in double precision, and the largest difference that rounding allows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Build = Callable[[], keras.Model]
 
 @contextmanager
 def double_precision() -> Iterator[None]:
-    """Layers that are made inside compute in float64."""
+    """Build layers that compute in float64."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("float64")
     try:
@@ -27,7 +27,7 @@ def double_precision() -> Iterator[None]:
 
 
 def exact_twin(build: Build, model: keras.Model) -> keras.Model:
-    """The same network, with the same float32 numbers for weights, in double precision."""
+    """The same network in double precision, with the same float32 numbers as weights."""
     with double_precision():
         twin = build()
     twin.set_weights(model.get_weights())
@@ -43,7 +43,7 @@ def rms(values: np.ndarray) -> float:
 
 
 def magnitudes(linear: keras.Model) -> keras.Model:
-    """Make a network without activations add up sizes: it answers sums of ``|w| |x|``.
+    """Make a network without activations compute sums of ``|w| |x|``.
 
     A batch norm's offset is the difference of two terms, which become a sum.
     """
@@ -59,7 +59,7 @@ def magnitudes(linear: keras.Model) -> keras.Model:
 
 
 def rounding_bound(sizes: np.ndarray, roundings: int) -> np.ndarray:
-    """How far float32 arithmetic may be from the exact result, element by element.
+    """Largest error of float32 arithmetic, element by element.
 
     Every term of a result carries at most as many factors ``1 + d``, ``|d| <= UNIT``, as there are
     roundings on its way, and activations let no difference grow: the error is at most ``gamma_k``

@@ -17,12 +17,12 @@ SHAPES = ((Layout.NHWC, BatchAxis.ONE), (Layout.NCHW, BatchAxis.NAMED))
 
 
 def small_spec():
-    """The registered small network with its first stages only, for speed."""
+    """First stages of the registered small network, for speed."""
     return replace(model_spec("mobilenet_v2_small"), stages=SMALL_IMAGE_STAGES[:3])
 
 
 def small_model():
-    """Random weights and random batch norm statistics, the same at each call."""
+    """Set random weights and batch norm statistics, the same ones in each call."""
     import keras
 
     spec = small_spec()
@@ -48,7 +48,7 @@ def small_model():
 
 
 def images(count, size=32, seed=3):
-    """float32 ``[count, size, size, 3]`` between -1 and 1."""
+    """Random images, float32 ``[count, size, size, 3]``, between -1 and 1."""
     return np.random.default_rng(seed).uniform(-1, 1, (count, size, size, 3)).astype(np.float32)
 
 
@@ -62,7 +62,7 @@ def request_for(model, recipe, size=32, batches=None):
 
 
 def precise_session(content):
-    """ONNX Runtime that does not saturate without VNNI: for weights that take the full range."""
+    """Session that does not saturate without VNNI, for weights over the full range."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -71,7 +71,7 @@ def precise_session(content):
 
 
 def run(path, pixels, layout=Layout.NHWC, optimized=None, full_range=False):
-    """Scores of a file; a batch that the file has not is split."""
+    """Scores of a file; the images are split into batches of the file's size."""
     from export.onnx.runtime import in_layout, open_session
 
     content = path.read_bytes()

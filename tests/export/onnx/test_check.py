@@ -1,4 +1,4 @@
-"""The check of a written file finds what is not as the recipe says."""
+"""The check of a written file refuses operators and weights that are not as the recipe says."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from export.onnx.check import check_graph
-from export.onnx.graph import Graph, Node
+from export.onnx.graph import Node, OnnxGraph
 from export.onnx.weights import pair_sums, weight_scales
 from foundation.errors import InvalidInputError, UnsupportedError
 from quantize.recipes import Granularity, PlanSettings, WeightRange, recipe
@@ -19,7 +19,7 @@ ASKED = recipe("onnx-int8")
 
 
 def quantized(weight, scales, *, last="QuantizeLinear", group=1):
-    """One convolution between quantizers, as the target writes them."""
+    """A graph of one convolution between quantizers, as the target writes it."""
     constants = {
         "x.s": np.float32(0.1).reshape(()),
         "x.z": np.array(128, np.uint8),
@@ -34,11 +34,11 @@ def quantized(weight, scales, *, last="QuantizeLinear", group=1):
         Node("Conv", ["x.dq", "w.dq"], ["y"], {"group": group}, "conv"),
         Node(last, ["y", "x.s", "x.z"] if last == "QuantizeLinear" else ["y"], ["y.q"]),
     ]
-    return Graph(nodes, constants, ("image", (1, 2, 4, 4)), ("y.q", (1, 2, 4, 4)))
+    return OnnxGraph(nodes, constants, ("image", (1, 2, 4, 4)), ("y.q", (1, 2, 4, 4)))
 
 
 def filters(*largest):
-    """1x1 filters ``[out, 2, 1, 1]``; the first weight of each is given."""
+    """Weights of 1x1 filters ``[out, 2, 1, 1]``, from the first weight of each."""
     return [[[[value]], [[1]]] for value in largest]
 
 
@@ -93,7 +93,7 @@ def test_quantizers_in_a_float_file_and_floats_in_others() -> None:
 
 
 def between(op_type, *, given=True, taken=True, pads=False):
-    """An operator behind a dequantizer and before a quantizer, or without one of them."""
+    """A graph of one operator between dequantizer and quantizer, or without one of these."""
     constants = {
         "s": np.float32(0.1).reshape(()),
         "z": np.array(128, np.uint8),
@@ -107,7 +107,7 @@ def between(op_type, *, given=True, taken=True, pads=False):
         Node(op_type, inputs, ["y"], {}, "operator"),
         Node("QuantizeLinear", ["y", "s", "z"], ["y.q"]) if taken else Node("Relu", ["y"], ["y.q"]),
     ]
-    return Graph(nodes, constants, ("image", (1, 2, 4, 4)), ("y.q", (1, 2, 4, 4)))
+    return OnnxGraph(nodes, constants, ("image", (1, 2, 4, 4)), ("y.q", (1, 2, 4, 4)))
 
 
 @pytest.mark.parametrize("op_type", ["Sub", "AveragePool", "MaxPool", "Concat", "Pad"])
@@ -123,7 +123,7 @@ def test_no_operator_of_numbers_is_computed_in_float(op_type):
 
 
 def test_sizes_may_be_computed_in_a_file_of_integers():
-    """A Resize is told its sizes by operators on shapes, which are no numbers of the network."""
+    """Operators on shapes give a Resize its sizes, which are not activations."""
     graph = between("MaxPool")
     sizes = [
         Node("Shape", ["x.dq"], ["shape"]),
@@ -152,7 +152,7 @@ def test_scales_reach_the_bound_and_never_vanish() -> None:
 @settings(max_examples=50, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 9), st.sampled_from([1, 3]))
 def test_rounded_neighbours_never_pass_the_bound(seed: int, channels: int, kernel: int) -> None:
-    """Whatever the weights: 255 times two that a kernel pairs fits in 16 bits.
+    """For all weights, 255 times the sum of two that a kernel pairs fits in 16 bits.
 
     With an even number of channels it pairs 0 and 1, 2 and 3, ...; with an odd one any neighbours.
     """

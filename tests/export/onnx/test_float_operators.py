@@ -101,7 +101,7 @@ def test_an_integer_operator_that_was_to_stay_in_float_is_refused() -> None:
 def test_the_runtime_does_not_quantize_the_weights_of_a_float_operator(
     names: tuple[str, ...], tmp_path: Path
 ) -> None:
-    """One large filter would take the scale of all the others, if they had a common one."""
+    """A common scale would be that of one large filter, too wide for the others."""
     weight = GRAPH.value("stem.weight").copy()
     weight[0] *= 1000
     graph, pictures = GRAPH.with_values({"stem.weight": weight}), images(6, seed=8)

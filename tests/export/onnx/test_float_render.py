@@ -1,4 +1,4 @@
-"""The canonical graph as a float ONNX graph: what is fused, each operator, and both layouts."""
+"""The canonical graph as a float ONNX graph: fused operators, every operator, both layouts."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ import pytest
 
 from calibration_data.preprocessing import Crop, Preprocessing
 from export.onnx.float_render import render_float
-from export.onnx.graph import Graph, to_model
-from export.onnx.operators import deals
+from export.onnx.graph import OnnxGraph, is_shuffle_transpose, to_model
 from export.onnx.runtime import run_model
 from foundation.errors import UnsupportedError
 from network.from_keras import from_keras
-from network.graph import Graph as Canonical
+from network.graph import Graph
 from network.operators import Fused, OpKind
 from network.run_tensorflow import run
 from quantize.recipes import Layout
@@ -30,17 +29,17 @@ def builder(seed: int = 0) -> Builder:
     return Builder(np.random.default_rng(seed))
 
 
-def scored(b: Builder, last: str) -> Canonical:
+def scored(b: Builder, last: str) -> Graph:
     b.dense("scores", b.mean("pool", last), 4)
     return b.graph()
 
 
-def kinds(graph: Graph) -> list[str]:
+def kinds(graph: OnnxGraph) -> list[str]:
     return [node.op_type for node in graph.nodes]
 
 
-def assert_alike(graph: Canonical, layout: Layout = Layout.NCHW) -> Graph:
-    """Render, and compare with the canonical graph on TensorFlow, more than one image at once."""
+def assert_alike(graph: Graph, layout: Layout = Layout.NCHW) -> OnnxGraph:
+    """Render, and compare with the canonical graph on TensorFlow on several images at once."""
     pictures = images(3, seed=5)
     written = render_float(graph, layout)
     expected = run(graph, pictures)
@@ -113,7 +112,7 @@ def test_a_channel_shuffle_needs_no_other_layout(groups: int, layout: Layout) ->
     b = builder()
     written = assert_alike(scored(b, b.conv("next", shuffled(b, groups), 5, kernel=3)), layout)
     transposes = [node for node in written.nodes if node.op_type == "Transpose"]
-    assert sum(map(deals, transposes)) == 1
+    assert sum(map(is_shuffle_transpose, transposes)) == 1
     assert len(transposes) == 1 + (layout is Layout.NHWC)
 
 
@@ -203,7 +202,7 @@ def _function(compute: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 def _places() -> Iterator[tuple[str, Callable[[Any], Any]]]:
-    """What works place by place."""
+    """Branches with elementwise operators."""
     names = (
         "elu selu gelu tanh sigmoid hard_sigmoid hard_swish swish leaky_relu softsign exponential"
         " softplus softmax log_softmax hard_shrink"
@@ -222,7 +221,7 @@ def _places() -> Iterator[tuple[str, Callable[[Any], Any]]]:
 
 
 def _shapes() -> Iterator[tuple[str, Callable[[Any], Any]]]:
-    """What gives other sizes, or moves numbers."""
+    """Branches with operators that change sizes or move numbers."""
     import tensorflow as tf
 
     ops = keras.ops
@@ -255,7 +254,7 @@ def _shapes() -> Iterator[tuple[str, Callable[[Any], Any]]]:
 
 
 def _rows() -> Iterator[tuple[str, Callable[[Any], Any]]]:
-    """What ends in a vector."""
+    """Branches that end in a vector."""
     yield "largest", L.GlobalMaxPooling2D()
     yield (
         "attention",
@@ -271,7 +270,7 @@ BRANCHES = {"places": _places, "shapes": _shapes, "rows": _rows}
 
 @pytest.mark.parametrize("group", BRANCHES)
 def test_operators_compute_what_keras_does(group: str) -> None:
-    """One network with a branch for each; their scores stand side by side."""
+    """A network with a branch for each operator; their scores are concatenated."""
     keras.utils.set_random_seed(4)
     image = keras.Input((SIDE, SIDE, 3))
     names, parts = [], []

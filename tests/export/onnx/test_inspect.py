@@ -1,4 +1,4 @@
-"""Taking ONNX files apart, whole and damaged ones."""
+"""Inspection of ONNX files, whole and damaged ones."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.export.onnx.onnx_cases import ONNX_RECIPES
 
 @pytest.fixture
 def files(onnx_files):
-    """The folder of every recipe's file."""
+    """Folder with a file of every recipe."""
     return onnx_files["onnx-float32"].parent
 
 

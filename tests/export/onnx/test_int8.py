@@ -1,4 +1,4 @@
-"""Operators of int8 files that no registered network has, and what is refused before the plan."""
+"""Operators of int8 files that no registered network has, and refusals before the plan."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def over_channels() -> Graph:
 
 
 def joined_with_a_rectifier() -> Graph:
-    """As in DenseNet: a rectified result has the scale of a concatenation with negative numbers."""
+    """A rectified result with the scale of a concatenation with negative numbers (DenseNet)."""
     b = Builder(np.random.default_rng(2))
     first = b.conv("first", "image", 4, kernel=3, fused=Fused.RELU6)
     second = b.conv("second", "image", 4, kernel=3)
@@ -65,7 +65,7 @@ def joined_with_a_rectifier() -> Graph:
 
 
 def rows_of_pixels() -> Graph:
-    """A matrix product on each pixel, as Keras's Dense on an image."""
+    """A matrix product on each pixel, as of Keras's Dense on an image."""
     b = Builder(np.random.default_rng(2))
     image = b.conv("stem", "image", 8, kernel=3)
     options = {"keepNumDims": True, "weightsFormat": 0, "fusedActivationFunction": 1}

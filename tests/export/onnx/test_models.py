@@ -19,7 +19,7 @@ SIZE = 8
 
 
 def body(x):
-    """Padded stem, hard-swish, squeeze-and-excitation, swish and a depthwise multiplier of 2."""
+    """A model with padded stem, hard-swish, squeeze-and-excitation, swish and multiplier 2."""
     layers = keras.layers
     x = layers.ZeroPadding2D(((0, 1), (0, 1)))(x)
     x = layers.Conv2D(8, 3, strides=2, use_bias=False, name="stem")(x)
@@ -132,7 +132,7 @@ def test_nodes_are_named_after_layers(tmp_path: Path) -> None:
 
 
 def channels_model(scale):
-    """Four 1x1 filters, of which the last has weights of size ``scale`` and a bias of 1.5."""
+    """A model with four 1x1 filters; the last has weights of size ``scale`` and a bias of 1.5."""
     inputs = keras.Input((SIZE, SIZE, 3))
     conv = keras.layers.Conv2D(4, 1, name="conv")
     outputs = keras.layers.GlobalAveragePooling2D()(conv(inputs))

@@ -1,4 +1,4 @@
-"""Files of the onnx target: what they compute, what they hold, and that they never vary."""
+"""Files of the onnx target: outputs, content, and equal bytes in every run."""
 
 from __future__ import annotations
 

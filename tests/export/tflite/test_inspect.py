@@ -166,7 +166,7 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
 
 
 def _damaged(content, rng):
-    """A cut file, flipped bits, or a run of one byte; mostly in the tables, which lie in front."""
+    """Cut a file, flip bits or repeat one byte, mostly in the tables at its beginning."""
     data = bytearray(content)
     kind = rng.integers(3)
     if kind == 0:

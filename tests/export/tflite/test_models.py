@@ -1,4 +1,4 @@
-"""Models of every form that Keras gives, against Keras itself."""
+"""Models in every form that Keras has, compared with Keras."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Operators in int16x8 in a .tflite: the same bits in oracle and LiteRT, and what is checked."""
+"""Operators in int16x8 in a .tflite: equal bits in oracle and LiteRT, and checks of the file."""
 
 from __future__ import annotations
 

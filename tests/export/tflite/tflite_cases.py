@@ -1,4 +1,4 @@
-"""Small networks and a plain LiteRT run that the TFLite tests share."""
+"""Small networks, and a run in LiteRT's plain kernels, that the TFLite tests share."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def short_spec() -> ModelSpec:
 
 
 def randomized(model: Any, seed: int = 3) -> Any:
-    """Give batch norms and biases values that folding has to get right."""
+    """Set batch norms and biases to values that show faults of folding."""
     rng = np.random.default_rng(seed)
     for layer in model.layers:
         kind = type(layer).__name__
@@ -71,7 +71,7 @@ def request(model: Any, recipe: Recipe, contract: Preprocessing = CONTRACT) -> E
 
 
 def predict(path: Path, batch: np.ndarray) -> np.ndarray:
-    """LiteRT's plain kernels, float32 in and out."""
+    """Run LiteRT's plain kernels, with float32 input and output."""
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     interpreter = Interpreter(

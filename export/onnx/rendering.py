@@ -1,0 +1,287 @@
+"""An ONNX graph while it is built: what a writer of one operator reads, adds and gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from export.onnx.graph import INPUT_NAME, OUTPUT_NAME, Node, OnnxGraph
+from foundation.errors import UnsupportedError
+from network.affine import IntType, QuantParams
+from network.graph import Graph, Op
+from network.operators import Fused, OpKind
+from quantize.plans.plan import QuantizationPlan
+from quantize.recipes import Layout
+
+TO_NCHW = [0, 3, 1, 2]
+TO_NHWC = [0, 2, 3, 1]
+
+
+@dataclass
+class Rendering:
+    """An ONNX graph while it is built, operator by operator.
+
+    Attributes:
+        source: canonical graph.
+        plan: integers of the graph; an operator without any stays in float.
+        nodes: ONNX nodes written so far.
+        constants: stored values written so far, by tensor name.
+        channels_first: canonical names of the activations ``[b, c, h, w]``.
+        float_names: tensor that holds each activation in float, for its readers.
+        transposed_names: tensor that holds an activation in the other layout, where one is read.
+    """
+
+    source: Graph
+    plan: QuantizationPlan
+    nodes: list[Node] = field(default_factory=list)
+    constants: dict[str, np.ndarray] = field(default_factory=dict)
+    channels_first: set[str] = field(default_factory=set)
+    float_names: dict[str, str] = field(default_factory=dict)
+    transposed_names: dict[str, str] = field(default_factory=dict)
+
+    def write_all(
+        self, layout: Layout, writers: Mapping[str, Writer], *, in_int8: bool = True
+    ) -> OnnxGraph:
+        """Write input, operators and output.
+
+        Args:
+            layout: axes of the file's input.
+            writers: what writes each kind of operator.
+            in_int8: whether the writers are those of int8 recipes, for the error.
+
+        Raises:
+            UnsupportedError: an operator without a writer; names it.
+        """
+        _, height, width, channels = self.source.tensors[self.source.input].shape
+        sizes = (height, width, channels)
+        if layout is Layout.NCHW:
+            sizes = (channels, height, width)
+            self.channels_first.add(self.source.input)
+        name = INPUT_NAME
+        if self.source.input in self.plan.activations:
+            name = self.requantize(self.source.input, INPUT_NAME, f"{INPUT_NAME}.dq")
+        self.float_names[self.source.input] = name
+        for op in self.source.ops:
+            writer = writers.get(op.kind)
+            if writer is None:
+                raise no_onnx_form(op, in_int8=in_int8)
+            writer(self, op)
+        classes = self.source.tensors[self.source.output].shape[1:]
+        last = self.float_names[self.source.output]
+        for node in self.nodes:
+            node.outputs = [OUTPUT_NAME if n == last else n for n in node.outputs]
+            node.inputs = [OUTPUT_NAME if n == last else n for n in node.inputs]
+        return OnnxGraph(
+            self.nodes, self.constants, (INPUT_NAME, ("batch", *sizes)),
+            (OUTPUT_NAME, ("batch", *classes)),
+        )  # fmt: skip
+
+    def add(
+        self, op_type: str, inputs: Sequence[str], output: str, name: str = "", **attributes: Any
+    ) -> str:
+        """Append a node with one result, and return the name of that."""
+        self.nodes.append(Node(op_type, list(inputs), [output], attributes, name))
+        return output
+
+    def constant(self, name: str, value: np.ndarray) -> str:
+        """Store a value, and return its name."""
+        self.constants[name] = value
+        return name
+
+    def value(self, op: Op, position: int) -> np.ndarray:
+        """Value of an operand that must be stored: axes, sizes, a weight.
+
+        Raises:
+            UnsupportedError: the network computes it.
+        """
+        tensor = op.inputs[position]
+        if not self.source.is_constant(tensor):
+            raise UnsupportedError(
+                "weights, axes and sizes are stored in the network",
+                received=f"{op.kind} {op.name}, which reads {tensor or 'none'}",
+                remedy="replace that layer, or use another recipe",
+            )
+        return self.source.value(tensor)
+
+    def read(self, op: Op, position: int, *, channels_first: bool | None = None) -> str:
+        """Name of an operand in float, in the layout that the operator needs.
+
+        Args:
+            op: operator that reads it.
+            position: index of the operand among the operator's inputs.
+            channels_first: layout of a tensor of four axes; None for the one that it has.
+        """
+        tensor = op.inputs[position]
+        if self.source.is_constant(tensor):
+            return self._constant_operand(op, tensor, channels_first)
+        name = self.float_names[tensor]
+        rank = len(self.source.tensors[tensor].shape)
+        held_first = tensor in self.channels_first
+        if rank != 4 or channels_first is None or channels_first == held_first:
+            return name
+        if tensor not in self.transposed_names:
+            order = TO_NCHW if channels_first else TO_NHWC
+            moved = self.add("Transpose", [name], f"{tensor}.moved", perm=order)
+            if tensor in self.plan.activations:
+                moved = self.requantize(tensor, moved, f"{moved}.dq")
+            self.transposed_names[tensor] = moved
+        return self.transposed_names[tensor]
+
+    def set_result(
+        self, op: Op, value: str, output: str | None = None, *, channels_first: bool
+    ) -> None:
+        """Quantize a result of an operator and record where its readers find it.
+
+        Args:
+            op: operator that computes it.
+            value: name of the result in float.
+            output: canonical name of the result; None for the first one.
+            channels_first: whether a result of four axes is ``[b, c, h, w]``.
+        """
+        tensor = output or op.name
+        params = self.plan.activations.get(tensor)
+        if params is None or not _held_by_quantizer(op.fused, params):
+            if op.fused is not Fused.NONE and op.name not in self.plan.settings.float_ops:
+                # The runtime computes in integers what a quantizer follows; behind one of the same
+                # scale the activation changes no integer that it would not have changed before it.
+                value = self.requantize(tensor, value, f"{tensor}.whole.dq")
+            value = self._activate(op.fused, value)
+        if channels_first and len(self.source.tensors[tensor].shape) == 4:
+            self.channels_first.add(tensor)
+        stays_float = params is None or op.kind == OpKind.SOFTMAX
+        self.float_names[tensor] = (
+            value if stays_float else self.requantize(tensor, value, f"{tensor}.dq")
+        )
+
+    def _activate(self, fused: Fused, value: str) -> str:
+        low, high = fused.limits
+        if fused is Fused.NONE:
+            return value
+        if not np.isfinite(high):
+            return self.add("Relu", [value], f"{value}.relu")
+        ends = [
+            self.constant(f"clip.{number:g}", np.array(number, np.float32))
+            for number in (low, high)
+        ]
+        return self.add("Clip", [value, *ends], f"{value}.clip")
+
+    def requantize(self, tensor: str, value: str, output: str) -> str:
+        """Add a quantizer and a dequantizer behind a float value.
+
+        Args:
+            tensor: canonical name, by which the plan has its scale.
+            value: name of the float value.
+            output: name of the dequantized value.
+
+        Returns:
+            ``output``, or ``value`` where the plan leaves the tensor in float.
+        """
+        if tensor not in self.plan.activations:
+            return value
+        params = self.plan.activations[tensor].as_type(IntType.UINT8)
+        scale = self.constant(f"{tensor}.s", np.array(params.scale[0], np.float32))
+        zero = self.constant(f"{tensor}.z", np.array(params.zero_point[0], np.uint8))
+        integers = self.add("QuantizeLinear", [value, scale, zero], f"{output}.q")
+        return self.add("DequantizeLinear", [integers, scale, zero], output)
+
+    def shielded(self, op: Op, value: str) -> str:
+        """Keep ONNX Runtime from quantizing the weights of an operator that stays in float.
+
+        Its optimizer WeightBiasQuantization gives every convolution and Gemm that reads a
+        dequantizer int8 weights with one scale, but not behind a Clip. The limits of the Clip
+        added here are those of the dequantizer's results, so it changes no value.
+        """
+        params = self.plan.activations.get(op.inputs[0])
+        if params is None or op.name not in self.plan.settings.float_ops:
+            return value
+        ends = [
+            self.constant(f"{op.name}.{side}", np.array(end, np.float32))
+            for side, end in zip(("low", "high"), params.real_range, strict=True)
+        ]
+        return self.add("Clip", [value, *ends], f"{op.name}.in.float")
+
+    def stored(
+        self,
+        tensor: str,
+        role: str,
+        op: Op,
+        order: tuple[int, ...] | None,
+        shape: tuple[int, ...] | None = None,
+    ) -> str:
+        """Store a constant: as integers and a dequantizer where the plan has them, else in float.
+
+        Args:
+            tensor: its name in the canonical graph.
+            role: ``weight``, ``bias`` or ``const0``; part of its name in the file.
+            op: operator that reads it.
+            order: permutation of its axes; None keeps them.
+            shape: shape before the permutation; None keeps it.
+
+        Returns:
+            Name of the constant in float.
+        """
+        planned = self.plan.constants.get(tensor)
+        base = f"{op.name}.{role}"
+        if planned is None or op.name in self.plan.settings.float_ops:
+            value = self.source.value(tensor)
+            value = value if shape is None else value.reshape(shape)
+            return self.constant(base, value if order is None else value.transpose(order))
+        integers, params = planned.integers, planned.params
+        integers = integers if shape is None else integers.reshape(shape)
+        axis = params.axis
+        if order is not None:
+            integers = integers.transpose(order)
+            axis = None if axis is None else order.index(axis)
+        per_axis = axis is not None
+        scale = np.array(params.scale if per_axis else params.scale[0], np.float32)
+        inputs = [self.constant(f"{base}.q", integers), self.constant(f"{base}.s", scale)]
+        if integers.dtype != np.int32:  # a bias without a zero point has 0, as ONNX requires
+            inputs.append(self.constant(f"{base}.z", np.zeros(scale.shape, np.int8)))
+        attributes: dict[str, Any] = {"axis": axis} if per_axis else {}
+        return self.add("DequantizeLinear", inputs, base, **attributes)
+
+    def _constant_operand(self, op: Op, tensor: str, channels_first: bool | None) -> str:
+        """Name of a stored operand of an elementwise operator, aligned with the other operand."""
+        value = self.source.value(tensor)
+        rank = len(self.result_shape(op))
+        order = spread = None
+        if channels_first and value.ndim == 4:
+            order = tuple(TO_NCHW)
+        elif channels_first and rank == 4 and value.size > 1:
+            # With all four axes, as it broadcasts over [b, h, w, c]: [c] -> [1, 1, 1, c], say.
+            order = tuple(TO_NCHW)
+            spread = (1,) * (4 - value.ndim) + value.shape
+        return self.stored(tensor, f"const{op.inputs.index(tensor)}", op, order, spread)
+
+    def operand_shape(self, op: Op, position: int) -> tuple[int, ...]:
+        """Shape of an operand in the canonical graph, for a batch of one."""
+        return self.source.tensors[op.inputs[position]].shape
+
+    def result_shape(self, op: Op) -> tuple[int, ...]:
+        """Shape of an operator's first result in the canonical graph, for a batch of one."""
+        return self.source.tensors[op.name].shape
+
+
+def no_onnx_form(op: Op, *, in_int8: bool) -> UnsupportedError:
+    """Error for an operator that has no form in the files of a recipe."""
+    kind = "an int8" if in_int8 else "an"
+    return UnsupportedError(
+        f"every operator of a network has a form in {kind} .onnx file",
+        received=f"{op.kind}, which gives {op.name}",
+        remedy="replace that layer" + (", or use a float16 or dynamic recipe" * in_int8),
+    )
+
+
+def _held_by_quantizer(fused: Fused, params: QuantParams) -> bool:
+    """Whether the integers themselves clip as the activation does."""
+    low, high = fused.limits
+    step = params.scale[0]
+    least, most = params.real_range
+    return bool(least >= low - step / 2 and most <= high + step / 2)
+
+
+Writer = Callable[[Rendering, Op], None]
+"""Adds the nodes of one operator, and says by ``set_result`` where its results are."""
