@@ -105,7 +105,7 @@ class ApplyRequest:
 
 def apply_request(plan: Path, values: dict[str, Any]) -> ApplyRequest:
     """Take the options of the command."""
-    from edgequant.cli.options import contract_request, model_request
+    from edgequant.cli.values import contract_request, model_request
 
     model = model_request(values)
     io = IoType(values["io"]) if values["io"] else None
