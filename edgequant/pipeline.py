@@ -37,9 +37,9 @@ from edgequant.planning import Planner
 from edgequant.repair.repairer import Limits, Repair, Repairer
 from edgequant.requests import QuantizeRequest
 from export.target import ExportRequest, export_targets
-from foundation.atomic import require_room
 from foundation.digests import sha256_of
 from foundation.errors import InvalidInputError
+from foundation.scratch import require_writable
 from models.loading.request import LoadedModel, load
 from quantize.plans.plan import PlannedNetwork
 from quantize.qat.exchange import QatSettings
@@ -258,7 +258,7 @@ def quantize(
         artifact = None if request.force else find_artifact(path, recipe, key)
         if artifact is None:
             prepared = prepared or _prepared_to_write(request, inputs, terminal)
-            require_room(path.parent)
+            require_writable(path.parent)
             images = prepared.calibration if recipe.needs_calibration else None
             total = None if images is None else len(images.dataset)
             repair: Repair | None = None

@@ -139,7 +139,7 @@ class EvaluateRequest:
         reference: model or artifact to compare with.
         contract: for a file that carries none.
         max_drop: gate, in points of top-1 lost; None for no gate.
-        trust_lambda: run whatever the files hold, in this process.
+        trust: run whatever the files hold, in this process.
     """
 
     artifact: Path
@@ -147,9 +147,9 @@ class EvaluateRequest:
     reference: ModelRequest | None = None
     contract: ContractRequest = field(default_factory=ContractRequest)
     max_drop: float | None = None
-    trust_lambda: bool = False
+    trust: bool = False
 
     @property
     def isolation(self) -> Isolation:
         """How the files that the user names may be run."""
-        return Isolation(self.trust_lambda, self.measure.time_limit)
+        return Isolation(self.trust, self.measure.time_limit)

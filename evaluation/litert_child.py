@@ -14,7 +14,7 @@ from calibration_data.preprocessing import Preprocessing
 from evaluation.proofs.proof import ProofRequest, run_worker
 from evaluation.sessions.tensor_io import Quantization
 from foundation.foreign import reading
-from foundation.scratch import scratch_folder
+from foundation.scratch import temporary_scratch
 from network.tflite.reader import read_flat_model
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def run_file(
     """
     import numpy as np
 
-    with scratch_folder() as scratch:
+    with temporary_scratch() as scratch:
         placed, outputs = scratch / "inputs.bin", scratch / "outputs.bin"
         placed.write_bytes(np.ascontiguousarray(inputs).tobytes())
         values = {

@@ -24,18 +24,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from foundation.atomic import (
-    PREFIX,
-    clear_leftovers,
-    scratch_folder,
-    sync_folder,
-    sync_tree,
-    unwritable,
-)
+from foundation.atomic import sync_folder, sync_tree
 from foundation.digests import sha256_of
 from foundation.errors import InvalidInputError
 from foundation.foreign import printable, read_object, reading, require_regular
 from foundation.locking import exclusive, uninterrupted
+from foundation.scratch import PREFIX, clear_leftovers, output_scratch, unwritable
 
 PENDING = ".delivery"
 """Folder of a delivery that is committed and not finished."""
@@ -96,7 +90,7 @@ def staging(folder: Path) -> Iterator[Staging]:
     Raises:
         InvalidInputError: the folder cannot be written, or the disk is full.
     """
-    with scratch_folder(folder) as scratch:
+    with output_scratch(folder) as scratch:
         staged = Staging(folder, scratch)
         staged.files.mkdir()
         yield staged

@@ -60,7 +60,7 @@ seed_option = option(
 trust_option = option(
     "--trust",
     "--trust-lambda",
-    "trust_lambda",
+    "trust",
     is_flag=True,
     section=Section.MODEL,
     help="Run whatever a foreign file holds: Lambda code, any operator, without a child process.",

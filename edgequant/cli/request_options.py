@@ -80,14 +80,14 @@ _UNREPAIRED = {"max_float_share": None, "repair_with": RepairType.FLOAT32}
 
 def evaluate_request(values: dict[str, Any]) -> EvaluateRequest:
     """Request of ``edgequant evaluate``."""
-    reference, trust = values["reference"], values["trust_lambda"]
+    reference, trust = values["reference"], values["trust"]
     return EvaluateRequest(
         artifact=values["artifact"],
         measure=_measure_request(values),
-        reference=None if reference is None else ModelRequest(reference, trust_lambda=trust),
+        reference=None if reference is None else ModelRequest(reference, trust=trust),
         contract=contract_request(values),
         max_drop=values["max_drop"],
-        trust_lambda=trust,
+        trust=trust,
     )
 
 

@@ -29,7 +29,7 @@ def model_request(values: dict[str, Any]) -> ModelRequest:
         activation=None if activation is None else Activation(activation),
         bottleneck=None if bottleneck is None else Bottleneck(bottleneck),
         shortcut=None if shortcut is None else Shortcut(shortcut),
-        trust_lambda=values.pop("trust_lambda", False),
+        trust=values.pop("trust", False),
     )
 
 
@@ -37,7 +37,7 @@ def isolation_of(values: dict[str, Any]) -> Isolation:
     """How files may be run; takes ``trust_option`` and ``time_option`` out of ``values``."""
     from evaluation.child.policy import Isolation
 
-    return Isolation(values.pop("trust_lambda"), values.pop("time_limit"))
+    return Isolation(values.pop("trust"), values.pop("time_limit"))
 
 
 def qat_settings(values: dict[str, Any]) -> QatSettings:

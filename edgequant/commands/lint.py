@@ -142,7 +142,7 @@ def _open(request: LintRequest) -> _Opened:
             remedy="check the path",
         )
     if path.is_dir() or path.suffix in MODEL_SUFFIXES:
-        model = load_keras_file(path, trust_lambda=request.isolation.trust)
+        model = load_keras_file(path, trust=request.isolation.trust)
         inputs, outputs = getattr(model, "inputs", None) or [], getattr(model, "outputs", None)
         if len(inputs) != 1 or len(outputs or []) != 1:
             raise not_one_input(path, len(inputs), len(outputs or []))

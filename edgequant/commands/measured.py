@@ -255,12 +255,12 @@ def _evaluated(request: EvaluateRequest) -> tuple[Preprocessing, Candidate, int]
     path, dataset = request.artifact, open_dataset(request.measure.data)
     if path.suffix == ".keras" or path.is_dir() or path.suffix == ".h5":
         runtime_for(Path("model.keras"), request.measure.runtime)
-        loaded = load(ModelRequest(str(path), trust_lambda=request.trust_lambda))
+        loaded = load(ModelRequest(str(path), trust=request.trust))
         contract = resolve_contract(request.contract, own=None, model_path=path, size=loaded.size)
         contract = complete_labels(contract, loaded.classes, dataset)
         return contract, model_candidate(loaded), loaded.classes
     target = target_of(path)
-    if not request.trust_lambda:
+    if not request.trust:
         admit(path)
     inspection, card = target.inspect(path), target.read_card(path)
     size, classes = _ends(inspection, path)

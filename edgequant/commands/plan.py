@@ -12,9 +12,9 @@ from edgequant.cli.terminal import Terminal, plain_table
 from edgequant.commands.measured import artifact_row, say_artifact
 from edgequant.planning import Planner
 from export.target import ExportRequest, export_targets
-from foundation.atomic import require_room
 from foundation.digests import sha256_of
 from foundation.errors import GateFailedError, InvalidInputError
+from foundation.scratch import require_writable
 from models.loading.request import LoadedModel, ModelRequest, load
 from network.affine import QuantParams
 from quantize.plans.check import check_fits
@@ -138,7 +138,7 @@ def apply_command(request: ApplyRequest, terminal: Terminal) -> None:
         planned = PlannedNetwork(plan.network(graph), plan)
     rows = []
     for recipe in recipes:
-        require_room(_path(request, recipe).parent)
+        require_writable(_path(request, recipe).parent)
         export = ExportRequest(loaded.model, recipe, contract, planned=planned)
         artifact = _written(request, export, loaded)
         say_artifact(artifact, terminal)

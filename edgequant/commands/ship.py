@@ -62,9 +62,9 @@ from export.bundles.target import (
     Vectors,
     ship_target,
 )
-from foundation.atomic import require_room
 from foundation.digests import sha256_of
 from foundation.errors import InvalidInputError
+from foundation.scratch import require_writable
 from models.rewriting.fold_contract import fold, is_one_pair_rgb
 
 _PROBABILITY_TOLERANCE = 1e-3
@@ -129,7 +129,7 @@ def ship_command(request: ShipRequest, terminal: Terminal) -> None:
         check_labels(prepared.contract, prepared.loaded.classes)
         for target in targets:
             target.check(prepared.contract)
-        require_room(request.output.parent)
+        require_writable(request.output.parent)
         builder = _Builder(request, base, prepared, inputs, key, terminal)
         write_bundle(request.output, lambda folder: builder.build(targets, folder))
         terminal.say("written:")

@@ -24,7 +24,7 @@ from evaluation.proofs.proof import Verdict
 from foundation.digests import sha256_of
 from foundation.errors import GateFailedError, InvalidInputError
 from foundation.foreign import MOST_TEXT, printable, reading, require_regular
-from foundation.scratch import scratch_folder
+from foundation.scratch import temporary_scratch
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _SHOWN = 3
@@ -59,7 +59,7 @@ def verify_command(request: VerifyRequest, terminal: Terminal) -> None:
     if not is_folder:
         require_regular(bundle, RULE, REMEDY)
     _check_digest(request)
-    with scratch_folder() as scratch:
+    with temporary_scratch() as scratch:
         ours = scratch / "ours"
         ours.mkdir()
         folder = bundle if is_folder else unpack(bundle, scratch / "unpacked")

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from edgequant.ship.survey import MOST_BYTES, MOST_FILES, fault_of, refused
 from foundation.foreign import printable, reading, require_regular
-from foundation.scratch import require_room
+from foundation.scratch import require_space
 
 RULE = "a bundle is a folder, or the .zip of one"
 REMEDY = "give what 'edgequant ship' wrote"
@@ -51,7 +51,7 @@ def unpack(path: Path, folder: Path) -> Path:
         _check_end(path, handle)
         with zipfile.ZipFile(handle) as archive:
             root, members = _members(path, archive)
-            require_room(folder, sum(info.file_size for info in members.values()))
+            require_space(folder, sum(info.file_size for info in members.values()))
             for name, info in members.items():
                 target = folder / root / name
                 target.parent.mkdir(parents=True, exist_ok=True)

@@ -13,12 +13,13 @@ from typing import Any
 
 from edgequant.artifacts import SUMS, read_json, write_text
 from edgequant.ship.survey import survey
-from foundation.atomic import scratch_folder, sync_folder, sync_tree, unwritable, write_whole
+from foundation.atomic import sync_folder, sync_tree, write_whole
 from foundation.delivery import settle
 from foundation.digests import sha256_of
 from foundation.errors import InvalidInputError
 from foundation.foreign import MOST_TEXT, printable, read_text, reading, reason_of, require_regular
 from foundation.locking import exclusive, uninterrupted
+from foundation.scratch import output_scratch, unwritable
 
 MANIFEST = "bundle.json"
 _LISTED = re.compile(r"([0-9a-f]{64})  (.+)")
@@ -93,7 +94,7 @@ def write_bundle(folder: Path, build: Callable[[Path], None]) -> None:
         InvalidInputError: the folder beside it cannot be written, or something that is not a
             bundle has come into its place.
     """
-    with scratch_folder(folder.parent, folder) as scratch:
+    with output_scratch(folder.parent, folder) as scratch:
         fresh = scratch / folder.name
         fresh.mkdir()
         build(fresh)
@@ -145,7 +146,7 @@ def _recover(folder: Path) -> None:
         if not os.path.lexists(folder):
             aside.rename(folder)
         elif not foreign_folder(aside):
-            with scratch_folder(folder.parent) as scratch:  # a kill leaves what the next one clears
+            with output_scratch(folder.parent) as scratch:  # a kill leaves what the next one clears
                 aside.rename(scratch / "old")
     if not os.path.lexists(zip_path(folder)) and folder.is_dir() and not foreign_folder(folder):
         pack(folder, zip_path(folder))

@@ -10,7 +10,7 @@ from typing import Any
 from edgequant.cli.terminal import Terminal
 from evaluation.proofs.proof import ProofRequest, ProofResult, Verdict, proofs
 from foundation.foreign import printable, reading
-from foundation.scratch import require_room, scratch_folder
+from foundation.scratch import require_space, temporary_scratch
 
 
 @dataclass(frozen=True)
@@ -63,15 +63,15 @@ def prove(
     results = []
     for name in names:
         proof = known[name]
-        with scratch_folder() as temporary:
+        with temporary_scratch() as temporary:
             place = temporary if scratch is None else scratch / name
             place.mkdir(exist_ok=True)
-            require_room(place, needed)
+            require_space(place, needed)
             request = ProofRequest(folder.absolute(), place.absolute(), runtimes.get(proof.runtime))
             with reading(folder, "a proof can read the files of its target", "make them again"):
                 results.append(Proven(name, proof.run(request)))
             if results[-1].result.verdict is Verdict.FAILED:
-                require_room(place, 0)
+                require_space(place, 0)
     return results
 
 

@@ -20,7 +20,7 @@ from typing import Any
 from evaluation.proofs.child import run_tool
 from foundation.errors import InvalidInputError
 from foundation.foreign import printable, read_object
-from foundation.scratch import scratch_folder
+from foundation.scratch import temporary_scratch
 
 _WORKERS = Path(__file__).parent / "workers"
 _LONGEST = 1000
@@ -144,7 +144,7 @@ def run_worker(name: str, request: ProofRequest, values: dict[str, Any]) -> Repl
         request: interpreter and scratch folder.
         values: plain values for the script.
     """
-    with scratch_folder(request.scratch) as folder:
+    with temporary_scratch(request.scratch) as folder:
         asked, answered = folder / "request.json", folder / "reply.json"
         asked.write_text(json.dumps(values), encoding="utf-8")
         script = _WORKERS / f"{name}.py"

@@ -18,7 +18,7 @@ from typing import Any
 from export.bundles.ort_canonical import canonical_ort
 from foundation.errors import UnsupportedError
 from foundation.foreign import printable
-from foundation.scratch import refuse_full, scratch_folder
+from foundation.scratch import refuse_full, temporary_scratch
 
 CONFIG = ".required_operators_and_types.config"
 """Ending of the list of operators for a reduced build."""
@@ -83,7 +83,7 @@ def write_ort(model: Path, folder: Path) -> tuple[Path, Path]:
     Raises:
         UnsupportedError: ONNX Runtime's tool does not take the model.
     """
-    with scratch_folder() as place:
+    with temporary_scratch() as place:
         scratch = str(place)
         _tool(
             "convert_onnx_models_to_ort", str(model), "--output_dir", scratch,

@@ -8,13 +8,13 @@ output is summed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from foundation.errors import InvalidInputError
-from models.cost.graph import Graph, Operator, Role
+from models.cost.graph import LayerGraph, Operator
 from models.cost.keras_graph import graph_of
 from models.rewriting.rebuild import folded, rewritten, with_weights
 
@@ -42,7 +42,7 @@ class Expansion:
         return self.expand.kernel[-1]
 
 
-def expansions(graph: Graph) -> tuple[Expansion, ...]:
+def expansions(graph: LayerGraph) -> tuple[Expansion, ...]:
     """All of them in a fused graph; whoever reads an inner tensor besides rules a block out."""
     consumers = graph.consumers()
 
@@ -65,60 +65,6 @@ def expansions(graph: Graph) -> tuple[Expansion, ...]:
         if expand.kernel[-1] > max(expand.kernel[2], project.kernel[-1]):
             found.append(Expansion(expand, depthwise, project))
     return tuple(found)
-
-
-def as_operators(graph: Graph) -> Graph:
-    """The graph with every expansion as one operator, and the head with its pooling too.
-
-    A widening convolution before global pooling is the same case: each of its channels is pooled
-    as soon as it is made. What is left are the tensors that have to exist as a whole.
-    """
-    hidden: dict[str, Operator] = {}
-    dropped: set[str] = set()
-    for found in expansions(graph):
-        hidden[found.project.name] = _whole(found.expand, found.depthwise, found.project)
-        dropped |= {found.expand.name, found.depthwise.name}
-    consumers = graph.consumers()
-    for conv in graph.operators:
-        readers = consumers[conv.outputs[0]]
-        if _is_plain(graph, conv) and conv.kernel[-1] > conv.kernel[2] and len(readers) == 1:
-            pooling = graph.operators[readers[0]]
-            if pooling.kind == "GlobalAveragePooling2D":
-                hidden[pooling.name] = _whole(conv, pooling)
-                dropped.add(conv.name)
-    kept = [o for o in graph.operators if o.name not in dropped]
-    return replace(graph, operators=tuple(hidden.get(o.name, o) for o in kept))
-
-
-@dataclass(frozen=True)
-class Largest:
-    """The largest tensor of a resolution.
-
-    Attributes:
-        side: height of the tensor; 1 after global pooling.
-        channels: its channels.
-        elements: its elements.
-    """
-
-    side: int
-    channels: int
-    elements: int
-
-
-def largest_tensors(graph: Graph) -> tuple[Largest, ...]:
-    """What has to be kept at each resolution, finest first, as table 3 of the paper tells it.
-
-    The given image and the scores are left out, as there.
-    """
-    rows: dict[int, Largest] = {}
-    for operator in as_operators(graph).operators:
-        # A transposition is between reshapes, whose shapes say no resolution.
-        for tensor in () if operator.kind == "Permute" else operator.outputs:
-            shape, elements = graph.tensors[tensor], graph.elements(tensor)
-            side = shape[0] if len(shape) == 3 else 1
-            if tensor not in graph.outputs and elements > rows.get(side, Largest(0, 0, 0)).elements:
-                rows[side] = Largest(side, shape[-1], elements)
-    return tuple(rows[side] for side in sorted(rows, reverse=True))
 
 
 def split_expansions(model: keras.Model, ways: int) -> keras.Model:
@@ -162,26 +108,11 @@ def split_expansions(model: keras.Model, ways: int) -> keras.Model:
     return rewritten(model, emit)
 
 
-def _is_plain(graph: Graph, operator: Operator) -> bool:
+def _is_plain(graph: LayerGraph, operator: Operator) -> bool:
     """Whether an operator is a convolution in which every output sees every input channel."""
     if operator.kind != "Conv2D":
         return False
     return operator.kernel[2] == graph.tensors[operator.inputs[0]][-1]
-
-
-def _whole(*operators: Operator) -> Operator:
-    first, last = operators[0], operators[-1]
-    return Operator(
-        first.name,
-        "Block",
-        Role.OTHER,
-        first.inputs,
-        last.outputs,
-        macs=sum(o.macs for o in operators),
-        params=sum(o.params for o in operators),
-        norm_params=sum(o.norm_params for o in operators),
-        layers=tuple(name for o in operators for name in o.layers),
-    )
 
 
 def _linear(operator: Operator, layers: dict[str, Any]) -> list[str]:

@@ -1,6 +1,6 @@
 """Operators and the tensors between them, as an exported file has them.
 
-A ``Graph`` is a plain value and knows no SDK. ``models.cost.keras_graph`` makes it of a Keras
+A ``LayerGraph`` is a plain value and knows no SDK. ``models.cost.keras_graph`` makes it of a Keras
 model, ``models.cost.counting`` counts over it and ``models.cost.memory`` orders it.
 """
 
@@ -34,7 +34,7 @@ class Operator:
         name: of the Keras layer that it comes from.
         kind: class of that layer; ``Activation`` for one that a layer applies and no file fuses.
         role: what may be fused with it.
-        inputs: indices into ``Graph.tensors``; weights are no tensors here.
+        inputs: indices into ``LayerGraph.tensors``; weights are no tensors here.
         outputs: likewise.
         macs: multiply-adds for one image.
         kernel: shape of its kernel; empty where there is none.
@@ -56,7 +56,7 @@ class Operator:
 
 
 @dataclass(frozen=True)
-class Graph:
+class LayerGraph:
     """Operators in an order in which they can run.
 
     Attributes:
@@ -88,7 +88,7 @@ class Graph:
         return {t: p for p, operator in enumerate(self.operators) for t in operator.outputs}
 
 
-def fused(graph: Graph) -> Graph:
+def fused(graph: LayerGraph) -> LayerGraph:
     """Batch norms and rectifiers taken into the operator before them, as converters do.
 
     An operator is taken in where it is the only one to read that tensor, and the tensor is no

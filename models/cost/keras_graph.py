@@ -7,7 +7,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from foundation.errors import UnsupportedError
-from models.cost.graph import Graph, Operator, Role, Shape, fused
+from models.cost.graph import LayerGraph, Operator, Role, Shape, fused
 
 if TYPE_CHECKING:
     import keras
@@ -31,7 +31,7 @@ _WITHOUT_PRODUCTS = frozenset(
 """Layers with weights whose cost, an operation an element, nobody counts as multiply-adds."""
 
 
-def graph_of(model: keras.Model) -> Graph:
+def graph_of(model: keras.Model) -> LayerGraph:
     """The operators of a functional or sequential model, fused as in an exported file.
 
     Batch norm goes into the convolution or dense layer before it; ReLU and ReLU6 into that, an
@@ -45,7 +45,7 @@ def graph_of(model: keras.Model) -> Graph:
     return fused(unfused_graph(model))
 
 
-def unfused_graph(model: keras.Model) -> Graph:
+def unfused_graph(model: keras.Model) -> LayerGraph:
     """``graph_of`` with an operator for each layer, batch norms and activations included.
 
     Raises:
@@ -56,7 +56,7 @@ def unfused_graph(model: keras.Model) -> Graph:
     trace = _Trace()
     inputs = [trace.tensor(tensor.shape, model.name) for tensor in model.inputs]
     outputs = trace.run(model, inputs)
-    return Graph(tuple(trace.operators), tuple(trace.tensors), tuple(inputs), tuple(outputs))
+    return LayerGraph(tuple(trace.operators), tuple(trace.tensors), tuple(inputs), tuple(outputs))
 
 
 def nodes_of(model: keras.Model) -> list[Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from models.cost.graph import Graph
+from models.cost.graph import LayerGraph
 
 MOST_CUTS = 200_000
 """Cuts that are looked at before a graph is called too wide for the exact minimum."""
@@ -34,7 +34,7 @@ class Peak:
     exact: bool
 
 
-def peak_memory(graph: Graph) -> Peak:
+def peak_memory(graph: LayerGraph) -> Peak:
     """M(G), with an order that reaches it.
 
     The minimum is exact: dynamic programming over the cuts of the graph, a cut being a set of
@@ -50,21 +50,6 @@ def peak_memory(graph: Graph) -> Peak:
     return Peak(max(live, default=0), order, live, exact)
 
 
-def operator_peak(graph: Graph) -> int:
-    """M(G) of a graph with only trivial parallelism, in elements (section 5.1, equation 3).
-
-    The maximum over operators of the sizes of their inputs and outputs. It is M(G) where nothing
-    but an operator's inputs is live when it runs, and a lower bound of it everywhere.
-    """
-    return max(
-        (
-            sum(graph.elements(t) for t in {*operator.inputs, *operator.outputs})
-            for operator in graph.operators
-        ),
-        default=0,
-    )
-
-
 @dataclass(frozen=True)
 class _Step:
     """The best way to a cut: its peak, and what ran last on which cut before."""
@@ -77,7 +62,7 @@ class _Step:
 class _Cuts:
     """Sets of operators, as bits of a number, and what is live between them."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: LayerGraph) -> None:
         consumers, producers = graph.consumers(), graph.producers()
         kept = set(graph.outputs)
         self._count = len(graph.operators)

@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 MODEL_SUFFIXES = (".keras", ".h5", ".hdf5")
 
 
-def load_keras_file(path: Path, *, trust_lambda: bool = False) -> keras.Model:
+def load_keras_file(path: Path, *, trust: bool = False) -> keras.Model:
     """Load a .keras, an .h5 or a SavedModel folder.
 
     Raises:
         InvalidInputError: no such file, a damaged one, or one with more than Keras's own layers.
     """
     if path.is_dir() and (path / GRAPH).exists():
-        return load_saved_model(path, trust=trust_lambda)
+        return load_saved_model(path, trust=trust)
     if path.suffix not in MODEL_SUFFIXES or not path.is_file():
         raise InvalidInputError(
             "a model file is a .keras, an .h5 or a SavedModel folder",
@@ -34,13 +34,13 @@ def load_keras_file(path: Path, *, trust_lambda: bool = False) -> keras.Model:
         )
     config = keras_config(path) if path.suffix == ".keras" else h5_config(path)
     with reading(path, "a model file holds a network of layers", "save it again with Keras 3"):
-        refuse_foreign_code(config, path, trust_lambda)
+        refuse_foreign_code(config, path, trust)
     import keras
 
     rule = "Keras can load the model without other code"
     remedy = "save it again with Keras 3, and register custom layers as built-in ones"
     with reading(path, rule, remedy):
-        return keras.models.load_model(path, compile=False, safe_mode=not trust_lambda)
+        return keras.models.load_model(path, compile=False, safe_mode=not trust)
 
 
 def not_one_input(name: object, inputs: int, outputs: int) -> InvalidInputError:

@@ -33,7 +33,7 @@ class ModelRequest:
         activation: non-linearity in place of the registered one.
         bottleneck: linear or not, in place of the registered one.
         shortcut: what shortcuts join, in place of the registered one.
-        trust_lambda: run whatever the file holds (--trust).
+        trust: run whatever the file holds (--trust).
 
     Raises:
         InvalidInputError: random weights with a seed that is none.
@@ -47,7 +47,7 @@ class ModelRequest:
     activation: Activation | None = None
     bottleneck: Bottleneck | None = None
     shortcut: Shortcut | None = None
-    trust_lambda: bool = False
+    trust: bool = False
 
     def __post_init__(self) -> None:
         if self.weights is not None:
@@ -145,7 +145,7 @@ def load(request: ModelRequest) -> LoadedModel:
                 received=f"{', '.join(given)} with {request.reference}",
                 remedy=f"leave them out, or give one of {', '.join(model_specs())}",
             )
-        model = load_keras_file(Path(request.reference), trust_lambda=request.trust_lambda)
+        model = load_keras_file(Path(request.reference), trust=request.trust)
         spec = None
     else:
         spec = request.spec()

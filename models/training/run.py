@@ -15,11 +15,11 @@ import numpy as np
 from calibration_data.contract import align_labels, complete_labels
 from calibration_data.datasets.base import Dataset, SplitRole
 from calibration_data.stream import converted
-from foundation.atomic import require_room
 from foundation.delivery import Orders, deliver, require_free, settle, staging
 from foundation.digests import sha256_of
 from foundation.errors import GateFailedError, InvalidInputError
 from foundation.foreign import printable
+from foundation.scratch import require_writable
 from models.spec import ModelSpec
 from models.training.card import card, run_key
 from models.training.recipe import TrainingRecipe, augment
@@ -221,7 +221,7 @@ def train(
     if progress.is_done(recipe.epochs) and len(run.there()) == 2:
         assert progress.best is not None
         return run.result(progress.best.accuracy)
-    require_room(output)
+    require_writable(output)
     model = _compiled(spec, recipe, len(fit_part) // recipe.batch_size)
     if weights is not None:
         model.set_weights(weights)

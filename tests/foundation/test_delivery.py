@@ -16,10 +16,10 @@ import pytest
 
 from edgequant.docs import HOME
 from foundation import delivery
-from foundation.atomic import clear_leftovers
 from foundation.delivery import PENDING, Orders, deliver, settle, staging
 from foundation.errors import InvalidInputError
 from foundation.locking import exclusive
+from foundation.scratch import clear_leftovers
 
 
 def digest(content: bytes) -> str:

@@ -19,7 +19,7 @@ from evaluation.proofs.child import run_tool
 from evaluation.proofs.proof import ProofRequest, run_worker
 from foundation import scratch
 from foundation.errors import InvalidInputError
-from foundation.scratch import scratch_folder
+from foundation.scratch import temporary_scratch
 from tests.evaluation.proofs.test_proofs import interpreter, sources
 
 
@@ -103,7 +103,7 @@ def test_a_full_disk_is_found_before_a_proof_starts(
 def test_a_disk_that_fills_up_in_this_process_is_one_sentence() -> None:
     with (
         pytest.raises(InvalidInputError, match="temporary files has room"),
-        scratch_folder(),
+        temporary_scratch(),
     ):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 

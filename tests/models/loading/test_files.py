@@ -170,7 +170,7 @@ def test_code_in_a_lambda_layer_is_refused(with_lambda: Path) -> None:
 
 
 def test_code_that_the_user_trusts_is_run(with_lambda: Path) -> None:
-    loaded = load(ModelRequest(str(with_lambda), trust_lambda=True))
+    loaded = load(ModelRequest(str(with_lambda), trust=True))
     assert loaded.classes == 2
     assert np.isfinite(scores(loaded.model, 8)).all()
 
