@@ -21,7 +21,7 @@ from edgequant.cli.terminal import terminal_of
 from edgequant.cli.values import contract_request, model_request
 
 if TYPE_CHECKING:
-    from edgequant.commands.ship import ShipRequest
+    from edgequant.ship.request import ShipRequest
 
 _runtime_option = option(
     "--runtime",
@@ -134,9 +134,9 @@ def ship_request(values: dict[str, Any]) -> ShipRequest:
         InvalidInputError: a value that breaks a rule.
     """
     from calibration_data.splits import calibration_beside
-    from edgequant.commands.ship import ShipRequest
     from edgequant.requests import CalibrationRequest, QuantizeRequest
     from edgequant.ship.gates import Gates, size_in_bytes
+    from edgequant.ship.request import ShipRequest
     from evaluation.proofs.proof import runtime_paths
     from export.bundles.ethos_u import accelerators
 

@@ -11,12 +11,12 @@ from typing import Any, TypeVar
 
 from calibration_data.preprocessing import Preprocessing
 from edgequant.ship.bundle import MANIFEST
+from edgequant.ship.contents import VERSION
 from edgequant.ship.proving import Proven
 from export.bundles.labels import check_labels
 from export.bundles.target import ShipTarget, ship_targets
 from foundation.foreign import read_object, reading
 
-VERSION = 1
 RULE = f"a bundle is a folder with a {MANIFEST} that 'edgequant ship' wrote"
 REMEDY = "give the folder, or the .zip, that it wrote"
 _NAME = re.compile(r"[^/\\:]{1,200}")
