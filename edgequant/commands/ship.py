@@ -1,4 +1,4 @@
-"""``edgequant ship``: one folder and zip with a file for every platform, proven by its runtime."""
+"""``edgequant ship``: a folder and zip with files for each platform, tested in its runtime."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _RUNTIMES = ("mediapipe", "tflite_micro", "ethosu")
 
 
 def ship_command(request: ShipRequest, terminal: Terminal) -> None:
-    """Write the bundle, prove it, and check the gates."""
+    """Write the bundle, run its proofs, and check its limits."""
     targets = [ship_target(name) for name in dict.fromkeys(request.targets)]
     check_applicable(request.gates, request.targets)
     recipes = tuple(file.recipe for target in targets for file in target.files)
