@@ -1,4 +1,4 @@
-"""The page of ``edgequant ship``: what is in a bundle and what was proven of it."""
+"""Page of ``edgequant ship``: contents of a bundle and results of its proofs."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _VERDICTS = ("proven", "within a step", "failed", "not run")
 
 @dataclass(frozen=True)
 class Shipped:
-    """A file of a bundle.
+    """File of a bundle.
 
     Attributes:
-        path: inside the bundle.
-        size_bytes: of it.
-        sha256: of its bytes.
+        path: path inside the bundle.
+        size_bytes: size of the file.
+        sha256: digest of its bytes.
     """
 
     path: str
@@ -30,11 +30,11 @@ class Shipped:
 
 @dataclass(frozen=True)
 class Gate:
-    """A limit that the user set.
+    """Limit that the user set.
 
     Attributes:
-        option: such as ``--max-flash 1M``.
-        outcome: ``kept``, or the sentence that says what was received.
+        option: option with its value, such as ``--max-flash 1M``.
+        outcome: ``kept``, or the sentence of the failure.
     """
 
     option: str
@@ -48,14 +48,14 @@ def page(
     generated: str,
     data: tuple[tuple[str, str], ...] = (),
 ) -> Page:
-    """The page of a bundle.
+    """Page of a bundle.
 
     Args:
-        manifest: the bundle's bundle.json.
-        files: everything in the bundle.
-        gates: the limits of this run, none where none were set.
-        generated: the command that made the bundle.
-        data: name and relative file of what the page is about: the manifest, the zip.
+        manifest: contents of bundle.json.
+        files: all files of the bundle.
+        gates: limits of this run; empty if none were set.
+        generated: command that made the bundle.
+        data: name and relative path of manifest, guide and zip.
     """
     sections = [
         Section("Proofs", _proofs(manifest)),
@@ -70,7 +70,7 @@ def page(
 
 
 def lead(manifest: Manifest, files: Sequence[Shipped]) -> str:
-    """How many proofs came out how, and how large the bundle is."""
+    """Main result in a sentence: number of proofs by verdict, and size of the bundle."""
     verdicts = [p["verdict"] for t in manifest["targets"].values() for p in t["proofs"]]
     counts = {verdict: verdicts.count(verdict) for verdict in _VERDICTS}
     told = ", ".join(f"**{count} {verdict}**" for verdict, count in counts.items() if count)
@@ -99,7 +99,7 @@ def _proofs(manifest: Manifest) -> tuple[Part, ...]:
 
 
 def _target(name: str, values: dict[str, Any], files: Sequence[Shipped]) -> Section:
-    """One platform: its models with recipe and calibration, its budgets, its folder."""
+    """Section of a platform: models with recipe and calibration, budgets, folder."""
     parts: list[Part] = []
     columns = (
         Column("role"),

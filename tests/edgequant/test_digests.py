@@ -33,7 +33,7 @@ from models.loading.request import ModelRequest
 from models.spec import ModelSpec
 from network.affine import QuantParams
 from quantize.plans.plan import IntegerConstant, QuantizationPlan
-from quantize.recipes import Granularity, IoType, Optimization, WeightRange, recipe
+from quantize.recipes import Granularity, IoType, Optimization, PlanSettings, WeightRange, recipe
 
 NETWORKS = shipped_networks()
 
@@ -139,15 +139,16 @@ def plan(**changes: object) -> QuantizationPlan:
         "graph": "0" * 64,
         "activations": {"a": one},
         "constants": {"w": IntegerConstant(one, np.arange(4, dtype=np.int8))},
-        "granularity": Granularity.PER_CHANNEL,
-        "weight_range": WeightRange.FULL,
+        "settings": PlanSettings(
+            granularity=Granularity.PER_CHANNEL, weight_range=WeightRange.FULL
+        ),
     }
     return QuantizationPlan(**{**values, **changes})  # type: ignore[arg-type]
 
 
 def test_the_digest_of_a_plan_is_of_its_numbers_alone() -> None:
     base = plan_digest(plan())
-    assert plan_digest(plan(settings={"sweeps": 1}, notes=("a note",))) == base
+    assert plan_digest(plan(story={"sweeps": 1}, notes=("a note",))) == base
     scale, zero = QuantParams((0.25,), (0,)), QuantParams((0.5,), (1,))
     weight = IntegerConstant(QuantParams((0.5,), (0,)), np.arange(1, 5, dtype=np.int8))
     others = [
