@@ -64,14 +64,14 @@ def _conditions(rows: list[Row]) -> list[str]:
     kernels = sorted({f"{row['runtime']} {row['kernels']}" for row in rows})
     tools = {row["tool"]: row["tool_versions"] for row in rows if row["tool_versions"]}
     settings = {(row["tool"], row["setting"]): row["summary"] for row in rows if row["summary"]}
-    told = "; ".join(f"{tool}, {name}: {text}" for (tool, name), text in settings.items())
+    settings_text = "; ".join(f"{tool}, {name}: {text}" for (tool, name), text in settings.items())
     versions = "; ".join(f"{tool}: {text}" for tool, text in tools.items())
     drop = "the same tensors for every row; drop is paired, with Newcombe's interval"
     machine = f"{last['cpu']} ({last['flags']}; {last['cores']} cores), {last['versions']}"
     return [
         f"- n = {counts} images, {drop}. Calibrated on {calibrated or 'no'} other images.",
         f"- Latency of one image on {threads or 'no'} thread(s). Kernels: {'; '.join(kernels)}.",
-        f"- Settings: {told}.",
+        f"- Settings: {settings_text}.",
         f"- Versions: {versions or 'none'}.",
         f"- Machine: {machine}; {last['date']}.",
     ]

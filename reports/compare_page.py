@@ -360,4 +360,4 @@ def _conditions(report: Document) -> Section:
     items += [
         ("Note", f"{text}: {', '.join(names)}") for text, names in tables.remarks(rows).items()
     ]
-    return Section("What the figures rest on", (Facts(tuple(items)),))
+    return Section("Conditions of the measurement", (Facts(tuple(items)),))

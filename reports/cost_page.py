@@ -124,10 +124,12 @@ def _timeline(report: Document) -> Figure:
         axes.set_ylabel(f"live activations, kB ({_type(report)})")
 
     exact = (
-        "no order has a lower peak" if report["peak_is_least"] else "of too many orders to search"
+        "no order has a lower peak"
+        if report["peak_is_least"]
+        else "there are too many orders to search all"
     )
     return Figure(
-        f"Memory that is live while each operator runs, in the order that was found; {exact}.",
+        f"Live memory while each operator runs, in the best execution order found; {exact}.",
         f"Memory is highest, at {live[top]:,.4g} kB, while {steps[top]['name']} runs, operator "
         f"{top + 1} of {len(live)}; it ends at {live[-1]:,.4g} kB.",
         svg(draw, (9.0, 3.4)),

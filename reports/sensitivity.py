@@ -31,9 +31,10 @@ def document(ranking: Sensitivity, **more: Any) -> Document:
 
 def conditions(report: Document) -> list[str]:
     """Conditions of the measurement, line by line."""
-    n = f"n = {report['n']:,} images of {report['data']} that nothing was decided on"
+    n = f"n = {report['n']:,} images of {report['data']} that took part in no decision"
     alone = (
-        "Each part alone in integers, all the rest in float32; activations are a layer's results"
+        "Only weights or only activations of one layer in integers, everything else in float32; "
+        "activations are a layer's results"
     )
     how = f"Recipe {report['recipe']}, --optimize {report['optimization']}"
     return [

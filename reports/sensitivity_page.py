@@ -39,7 +39,7 @@ def page(report: Document, generated: str, data: tuple[tuple[str, str], ...] = (
     sections = (
         Section("The most sensitive layers", (_figure(rows[:PLOTTED], len(rows)),)),
         Section("All layers", (_table(report),)),
-        Section("What the figures rest on", (facts, Prose("\n\n".join(rest)))),
+        Section("Conditions of the measurement", (facts, Prose("\n\n".join(rest)))),
     )
     title = f"{report['model']}: which layers lose most in int8"
     return Page(title, lead(report), sections, generated, data)
@@ -112,7 +112,7 @@ def _figure(rows: list[Row], total: int) -> Figure:
 
     which = f"The first {len(rows)} of {total} layers" if len(rows) < total else "All layers"
     worst = ", ".join(f"{row['name']} {_loudest(row):.1f} dB" for row in rows[:5])
-    alone = "Each part alone is in integers, all the rest in float."
+    alone = "Only the weights, or only the activations, of one layer are in integers."
     return Figure(
         f"{which}, the most sensitive on top. {alone}",
         f"The most sensitive layers are {worst}.",

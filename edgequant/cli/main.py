@@ -39,6 +39,7 @@ _NOTES = {
         "0": "Done.",
         "1": "A limit is exceeded, or a check failed or could not be judged.",
         "2": "Bad input.",
+        "70": "A bug; please report it.",
         "130": "Interrupted.",
         "141": "Standard output was closed by its reader.",
     },

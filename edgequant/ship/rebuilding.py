@@ -33,7 +33,7 @@ from foundation.errors import GateFailedError, InvalidInputError
 from foundation.foreign import printable, reading, require_regular
 
 _RULE = "a bundle has the files of its targets, and they can be read"
-_REMEDY = "take the bundle again from where it was made, or make it anew"
+_REMEDY = "download the bundle again from whoever made it, or write it again"
 _GUIDE, _CARD = "SHIPPING.md", "MODEL_CARD.md"
 _SHOWN = 3
 

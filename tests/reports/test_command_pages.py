@@ -115,7 +115,7 @@ def test_without_int8_the_smallest_file_is_spoken_of(report: dict[str, Any]) -> 
     alone = {**report, "rows": report["rows"][:1]}
     assert compare_page.headline(alone) is None
     page = compare_page.page(alone, {}, "edgequant compare")
-    assert [s.title for s in page.sections] == ["All figures", "What the figures rest on"]
+    assert [s.title for s in page.sections] == ["All figures", "Conditions of the measurement"]
     parsed(render(page))
 
 
