@@ -1,1 +1,1 @@
-"""What do our claims rest on? One file a claim; `make bench` runs them all."""
+"""Measurements behind our claims, one file each; `make bench` runs all of them."""

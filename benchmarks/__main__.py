@@ -10,19 +10,19 @@ from importlib import import_module
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import benchmarks
-import edgequant  # noqa: F401 - makes the rooms ours
+import edgequant  # noqa: F401 - pins our top-level packages
 from benchmarks.record import report
 from foundation.errors import InvalidInputError
 
 
 def main(names: list[str]) -> None:
-    """Run the named benchmarks, all of them when none is named."""
-    found = [
+    """Run the named benchmarks, or all if none is named."""
+    every = [
         module.name
         for module in pkgutil.iter_modules(benchmarks.__path__)
         if module.name not in ("__main__", "record") and not module.ispkg
     ]
-    for name in names or found:
+    for name in names or every:
         try:
             figures = import_module(f"benchmarks.{name}").run()
         except InvalidInputError as error:

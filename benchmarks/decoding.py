@@ -1,4 +1,4 @@
-"""Decoding and resizing photos on one core against all of them, in one run."""
+"""Throughput of decoding and resizing photos, on one core and on all cores, in one run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ IMAGES = 200
 
 
 def run() -> list[Figure]:
-    """Measure on made-up JPEGs of 500x375 pixels, the usual size of ImageNet's."""
+    """Measure on generated JPEGs of 500x375 pixels, the usual size in ImageNet."""
     contract = Preprocessing(
         size=(224, 224), resize_short_side=256, interpolation=Interpolation.BICUBIC
     )

@@ -1,8 +1,8 @@
-"""How often does lint's calibration check find one-class calibration, and how often is it wrong?
+"""Hit rate and false alarms of lint's calibration check for calibration on one class.
 
-TensorFlow's converter makes int8 files of the shipped network, calibrated on images of the first
+TensorFlow's converter writes int8 files of the shipped network, calibrated on images of the first
 half of the calibration set: on the 50 of one class, and on 50 drawn at random. The check's
-statistic is taken on images of the second half, where its limit was chosen, and on test images.
+statistic is computed on images of the second half, where its limit was chosen, and on test images.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ A_CLASS, DRAWINGS, MEASURED = 50, 10, 25
 
 
 def run() -> list[Figure]:
-    """The share in percent for each file; hits and false alarms of the limit."""
+    """Share in percent for each file, and hits and false alarms of the limit."""
     data = open_dataset(CALIBRATION)
     first, second = _halves(data.labels)
     model, contract = _network()
@@ -53,11 +53,11 @@ def run() -> list[Figure]:
             _convert(model, _images(data, subset, contract)[0], contract, path)
             wanted = ranges(target_of(path).inspect(path), contract.value_range)
             for source, (pixels, labels) in images.items():
-                found = shares_by_class(path, wanted, contract, pixels, labels)
-                share = float(found.by_class.mean())
+                result = shares_by_class(path, wanted, contract, pixels, labels)
+                share = float(result.by_class.mean())
                 shares.setdefault((source, name.split()[0]), []).append(share)
                 subject = f"calibrated on {name}, images of {source}"
-                figures.append(Figure(subject, "clipped", 100 * share, "%", found.images, 1))
+                figures.append(Figure(subject, "clipped", 100 * share, "%", result.images, 1))
     for (source, kind), values in shares.items():
         what = "one-class files found" if kind == "class" else "false alarms"
         share = 100 * float(np.mean([value >= CLIPPED for value in values]))
@@ -66,7 +66,7 @@ def run() -> list[Figure]:
 
 
 def _halves(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Places of the two halves, drawn within each class."""
+    """Indices of the two halves, drawn within each class."""
     rng = np.random.default_rng(0)
     drawn = [rng.permutation(np.flatnonzero(labels == c)) for c in np.unique(labels)]
     return (
@@ -100,5 +100,5 @@ def _convert(model: Any, pixels: np.ndarray, contract: Preprocessing, path: Path
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     tensors = contract.normalize(pixels)
     converter.representative_dataset = lambda: ([image[None]] for image in tensors)
-    with redirect_stdout(StringIO()):  # it lists every variable
+    with redirect_stdout(StringIO()):  # the converter lists every variable
         path.write_bytes(converter.convert())

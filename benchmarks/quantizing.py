@@ -1,9 +1,9 @@
-"""Seconds to quantize, ours at each level against the plain TFLite converter, in one run.
+"""Seconds to quantize: our engine at each level and the plain TFLite converter, in one run.
 
 ``python -m benchmarks.quantizing --models ... --calibration ... --data ...`` for other networks
-than the shipped one. Each job is a process of its own, its libraries loaded before the clock
+than the shipped one. Each job is a separate process, whose libraries are loaded before the clock
 starts; ``converter calibration`` is the part of the converter's time in which it runs the images,
-``edgequant float pass`` what our engine takes to run all of them.
+``edgequant float pass`` the time in which our engine runs all of them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import edgequant  # noqa: F401 - makes the rooms ours
+import edgequant  # noqa: F401 - pins our top-level packages
 from benchmarks.accuracy.environments import environment
 from benchmarks.accuracy.networks import Network, found_models, open_network
 from benchmarks.accuracy.peer import PER_CHANNEL, load_images, peers
@@ -47,17 +47,17 @@ def run(
     repeats: int = REPEATS,
     levels: tuple[str, ...] = LEVELS,
 ) -> list[Figure]:
-    """Measure; the subject is NETWORK TOOL SETTING, the value a median of ``repeats``.
+    """Measure; the subject is NETWORK TOOL SETTING, the value the median of all repeats.
 
     Args:
         models: files, names or folders.
         calibration: DATA to calibrate on.
-        data: DATA to measure on, which is not done here.
-        repeats: of each job.
-        levels: ours to time, for ``--optimize``.
+        data: DATA of the test images, which nothing is measured on here.
+        repeats: number of runs of each job.
+        levels: values of ``--optimize`` to time.
 
     Raises:
-        InvalidInputError: a job that failed.
+        InvalidInputError: a job failed.
     """
     figures: list[Figure] = []
     with open_terminal(machine_readable=False, debug=False) as terminal:
@@ -74,7 +74,7 @@ def _network_figures(network: Network, repeats: int, levels: tuple[str, ...]) ->
     seconds: dict[tuple[str, str], list[float]] = {name: [] for name in names}
     calibrating: list[float] = []
     passing: list[float] = []
-    for _ in range(repeats):  # in turns, so that a slow spell of the machine meets all of them
+    for _ in range(repeats):  # in turns, so that slow periods of the machine affect all of them
         for name in names:
             seconds[name].append(_job_seconds(network, *name))
         calibrating.append(_calibration_seconds(network))
@@ -102,7 +102,7 @@ def _network_figures(network: Network, repeats: int, levels: tuple[str, ...]) ->
 
 
 def _job_seconds(network: Network, module: str, setting: str) -> float:
-    """One fresh run of a job."""
+    """Seconds of one run of a job without cached files."""
     peer = peers()[module]
     with tempfile.TemporaryDirectory() as cache:
         outcome = run_job(
@@ -125,7 +125,7 @@ def _job_seconds(network: Network, module: str, setting: str) -> float:
 
 
 def _calibration_seconds(network: Network) -> float:
-    """From the first image that the converter asks for to its request after the last one."""
+    """Seconds from the converter's request for the first image to that after the last image."""
     images = load_images(str(network.images))
     job = network.job(peers()[_CONVERTER].source, "default", PER_CHANNEL)
     converter = plain_converter(replace(job, output=""), images)
@@ -142,12 +142,12 @@ def _calibration_seconds(network: Network) -> float:
 
 
 def _float_pass_seconds(network: Network) -> float:
-    """All images through the engine's float network, the writing of its file included."""
+    """Seconds of all images through the engine's float network, writing of its file included."""
     images = load_images(str(network.images))
     graph = network.prepared.planner.graph
-    given = CalibrationImages(len(images), lambda: [images])
+    calibration = CalibrationImages(len(images), lambda: [images])
     start = time.perf_counter()
-    float_pass(graph, given, 1, len(images))
+    float_pass(graph, calibration, 1, len(images))
     return time.perf_counter() - start
 
 

@@ -1,4 +1,4 @@
-"""Quantization seconds, images a second, latency and size of every recipe of a model."""
+"""Quantization seconds, images per second, latency and size of every recipe of a model."""
 
 from __future__ import annotations
 

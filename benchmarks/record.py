@@ -1,4 +1,4 @@
-"""Results as CSV, with the machine and the versions beside each figure."""
+"""Results as CSV, with machine and versions in each row."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from foundation.atomic import write_whole
 
 @dataclass(frozen=True)
 class Figure:
-    """One measured value.
+    """Measured value.
 
     Attributes:
         subject: model, recipe, runtime or setting that was measured.
-        quantity: what was measured.
-        value: the figure.
-        unit: its unit.
-        n: images or repetitions behind it.
-        threads: that worked.
+        quantity: name of the measured quantity.
+        value: value in ``unit``.
+        unit: unit of the value.
+        n: number of images or repetitions.
+        threads: number of threads.
     """
 
     subject: str
@@ -34,7 +34,7 @@ class Figure:
 
 
 def write(name: str, figures: list[Figure], machine: Machine) -> Path:
-    """Write ``results/NAME.csv``: a row names CPU, flags, versions, day; ``sources`` the commit."""
+    """Write ``results/NAME.csv`` with CPU, flags, versions and day, and note the commit."""
     where = {
         "cpu": machine.cpu,
         "flags": " ".join(machine.flags or ()),
@@ -58,7 +58,7 @@ def write(name: str, figures: list[Figure], machine: Machine) -> Path:
 
 
 def report(name: str, figures: list[Figure]) -> None:
-    """``write`` figures of this machine, and print where they are and what they say."""
+    """Write figures of this machine, and print the path and the figures."""
     print(write(name, figures, this_machine()))
     for figure in figures:
         print(f"  {figure.subject:50} {figure.quantity:25} {figure.value:12.4g} {figure.unit}")

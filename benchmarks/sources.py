@@ -1,8 +1,8 @@
-"""Which commit measured each stored result, and which results are older than the engine.
+"""Commit of each stored result, and results that are older than the engine.
 
 ``python -m benchmarks.sources`` names the results that were measured before the last change of the
-engine or of the exporters (``make lint`` runs it; it never fails); with names of files in
-``benchmarks/results`` it notes that the present commit made them.
+engine or of the exporters (``make lint`` runs it; it never fails). With names of files in
+``benchmarks/results``, it notes the current commit as theirs.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from foundation.atomic import write_whole
 RESULTS = Path(__file__).parent / "results"
 SOURCES = RESULTS / "sources.csv"
 ENGINE = ("quantize", "network", "export")
-"""Folders whose code decides what the files hold that results are measured on."""
+"""Folders whose code decides the contents of the measured files."""
 _FIELDS = ("file", "commit")
 
 
 @dataclass(frozen=True)
 class Age:
-    """How far a result is behind.
+    """Age of a stored result.
 
     Attributes:
-        file: in ``benchmarks/results``.
-        commit: that measured it; empty where it is not known.
-        changes: commits to ``ENGINE`` since then; None where git cannot tell.
+        file: name in ``benchmarks/results``.
+        commit: commit that measured it; empty if unknown.
+        changes: number of commits to ``ENGINE`` since then; None if git does not know.
     """
 
     file: str
@@ -43,13 +43,13 @@ class Age:
 
 
 def commits() -> dict[str, str]:
-    """Commit by file of ``benchmarks/results``."""
+    """Commits by name of the file in ``benchmarks/results``."""
     with SOURCES.open(newline="", encoding="utf-8") as handle:
         return {row["file"]: row["commit"] for row in csv.DictReader(handle)}
 
 
 def note(*files: str) -> None:
-    """Note that the present commit made these files of ``benchmarks/results``."""
+    """Note the current commit as that of these files in ``benchmarks/results``."""
     commit = _git("rev-parse", "--short=10", "HEAD")
     if commit is None:
         raise SystemExit("results are measured in a git checkout, so that their commit is known")
@@ -65,15 +65,15 @@ def note(*files: str) -> None:
 
 
 def ages() -> list[Age]:
-    """Every stored result that is older than the engine, or of unknown age."""
+    """Stored results that are older than the engine, or of unknown age."""
     known = commits()
     stored = sorted(p.name for p in RESULTS.iterdir() if p.name != SOURCES.name)
-    found = [Age(name, known.get(name, ""), _changes(known.get(name, ""))) for name in stored]
-    return [age for age in found if age.changes != 0]
+    stored_ages = [Age(name, known.get(name, ""), _changes(known.get(name, ""))) for name in stored]
+    return [age for age in stored_ages if age.changes != 0]
 
 
 def _changes(commit: str) -> int | None:
-    """Commits to the engine since then; those that merely move files count as well."""
+    """Number of commits to the engine since then, including those that only move files."""
     if not commit:
         return None
     count = _git("rev-list", "--count", f"{commit}..HEAD", "--", *ENGINE)

@@ -1,4 +1,4 @@
-"""How long `edgequant --help` takes, interpreter included."""
+"""Start-up time of `edgequant --help`, interpreter included."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ REPEATS = 20
 
 
 def run() -> list[Figure]:
-    """Median of fresh processes, beside a bare interpreter in the same run."""
+    """Median time of new processes, and of a bare interpreter in the same run."""
     commands = {
         "edgequant --help": [sys.executable, "-m", "edgequant", "--help"],
         "python -c pass": [sys.executable, "-c", "pass"],

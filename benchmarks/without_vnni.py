@@ -1,8 +1,8 @@
-"""int8 ONNX files on an x86 CPU without VNNI: does the default file lose nothing there, nor time?
+"""Accuracy and latency of int8 ONNX files on an x86 CPU without VNNI.
 
-Runs `edgequant evaluate` on this CPU, and where it has VNNI also under QEMU's user emulation of a
+Runs `edgequant evaluate` on this CPU and, if it has VNNI, also under QEMU's user emulation of a
 Haswell (AVX2, no VNNI), whose arithmetic is exact; that needs qemu-x86_64 (Debian's qemu-user).
-Times under emulation mean nothing and are left out. ``python -m benchmarks.without_vnni --model
+Times under emulation are meaningless and left out. ``python -m benchmarks.without_vnni --model
 ... --calibration ... --data ...`` for another network than the shipped one.
 """
 
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import edgequant  # noqa: F401 - makes the rooms ours
+import edgequant  # noqa: F401 - pins our top-level packages
 from benchmarks.record import Figure, report
 from evaluation.machine import this_machine
 from foundation.errors import InvalidInputError
@@ -39,12 +39,12 @@ QUANTITIES = (
 
 @dataclass(frozen=True)
 class File:
-    """A file to measure.
+    """File to measure.
 
     Attributes:
-        subject: what it is called in the table.
-        recipe: that makes it.
-        level: of optimization.
+        subject: name in the table.
+        recipe: recipe of the file.
+        level: value of ``--optimize``.
     """
 
     subject: str
@@ -70,10 +70,10 @@ def run(
         model: file or name.
         calibration: DATA to calibrate on.
         data: DATA to measure on.
-        images: to measure on, at most.
+        images: largest number of images to measure on.
 
     Raises:
-        InvalidInputError: a CPU with VNNI, and no emulator; or no x86.
+        InvalidInputError: the CPU has VNNI and there is no emulator, or it is not x86.
     """
     figures = []
     cpus = _cpus()
@@ -99,13 +99,13 @@ def run(
 
 
 def _cpus() -> dict[str, tuple[str, ...]]:
-    """What to put before a command, by the name of the CPU that then runs it."""
+    """Prefix of a command by the name of the CPU that runs it."""
     if this_machine().has_vnni is False:
         return {"without VNNI": ()}
     if this_machine().has_vnni is None or shutil.which(EMULATOR[0]) is None:
         raise InvalidInputError(
             "this benchmark runs on x86 without VNNI, or emulates it",
-            received=f"a CPU that is another one, and no {EMULATOR[0]} on PATH",
+            received=f"another CPU, and no {EMULATOR[0]} on PATH",
             remedy="install QEMU's user emulation (Debian: qemu-user) on x86",
         )
     return {"with VNNI": (), "emulated Haswell": EMULATOR}

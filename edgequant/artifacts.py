@@ -1,8 +1,7 @@
-"""The folder that an artifact is delivered in, and when it need not be made again.
+"""Output folder of an artifact, and whether an existing artifact is up to date.
 
-Beside the file, under its name: the record (what it was made from, which files go with it, and
-their digests), the labels, the plan and reports; and SHA256SUMS. Nothing else of the folder is
-touched.
+Beside the file, under its name, lie its record (inputs, companion files and their digests), labels,
+plan and reports; and SHA256SUMS. Nothing else in the folder is touched.
 """
 
 from __future__ import annotations
@@ -42,16 +41,16 @@ _AWAY = "move it away, or choose another --output"
 
 @dataclass(frozen=True)
 class Artifact:
-    """A written file.
+    """Written file.
 
     Attributes:
-        path: of the file.
-        recipe: which numbers it holds.
-        sha256: of its bytes.
-        size_bytes: of the file.
-        key: hash of everything it was made from.
-        unchanged: an earlier run had already made it from the same things.
-        kept: files that were in the way and are not ours, under their new names.
+        path: path of the file.
+        recipe: recipe of its numbers.
+        sha256: digest of its bytes.
+        size_bytes: size of the file.
+        key: hash of everything that it was made from.
+        unchanged: whether an earlier run had made it from the same inputs.
+        kept: foreign files that were in the way, under their new names.
     """
 
     path: Path
@@ -64,15 +63,15 @@ class Artifact:
 
     @property
     def folder(self) -> Path:
-        """Where the file and what goes with it lie."""
+        """Folder of the file and its companions."""
         return self.path.parent
 
     def beside(self, ending: str) -> Path:
-        """A file that goes with the artifact: its name with another ending."""
+        """Path of a companion file: the artifact's name with another ending."""
         return self.folder / f"{self.path.stem}{ending}"
 
     def files(self) -> list[Path]:
-        """Everything that goes with the artifact, itself included."""
+        """Paths of the artifact, its companions and SHA256SUMS."""
         record = self.beside(_RECORD)
         names = sorted({*_recorded(self.folder, self.path.stem), record.name})
         return [*(self.folder / name for name in names), self.folder / SUMS]
@@ -80,7 +79,7 @@ class Artifact:
 
 @cache
 def code_digest() -> str:
-    """A hash of our own source: another version may write other files."""
+    """Hash of our own source: another version may write other files."""
     home = Path(__file__).resolve().parent.parent
     whole = hashlib.sha256()
     for room in ("edgequant", *ROOMS):
@@ -90,7 +89,7 @@ def code_digest() -> str:
 
 
 def data_digest(data: str | None) -> str:
-    """A hash that changes when the files behind a DATA text do (names, sizes, times)."""
+    """Hash of the names, sizes and times of the files behind a DATA text."""
     if data is None:
         return ""
     root = next((Path(text) for text, _ in readings(data) if text and Path(text).exists()), None)
@@ -111,23 +110,23 @@ def versions(packages: tuple[str, ...]) -> dict[str, str]:
 
 
 def key_of(values: dict[str, Any]) -> str:
-    """One hash of plain values and of our own source."""
+    """Hash of plain values and of our own source."""
     text = json.dumps({**values, "code": code_digest()}, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def check_folder(folder: Path, stem: str, suffix: str = "") -> tuple[Path, ...]:
-    """Look at a folder before minutes are spent on what is to lie in it.
+    """Check an output folder before minutes are spent on its files.
 
-    What a killed process has left there is finished or discarded first.
+    An unfinished delivery of a killed process is completed or discarded first.
 
     Args:
-        folder: that need not exist.
+        folder: output folder, which need not exist.
         stem: name of the artifact, without its ending.
-        suffix: of its file.
+        suffix: ending of its file.
 
     Returns:
-        What was kept of files that were in the way, under their new names.
+        Foreign files that were in the way, under their new names.
 
     Raises:
         InvalidInputError: SHA256SUMS or a record that cannot be read, or a folder or pipe in the
@@ -141,7 +140,7 @@ def check_folder(folder: Path, stem: str, suffix: str = "") -> tuple[Path, ...]:
 
 
 def find_artifact(path: Path, recipe: Recipe, key: str) -> Artifact | None:
-    """The artifact at ``path``, if it was made from the same things and all its files are whole."""
+    """Artifact at ``path`` if its key is ``key`` and all its files are intact, else None."""
     folder, record = path.parent, path.with_name(f"{path.stem}{_RECORD}")
     if _record(folder, path.stem).get("key") != key:
         return None
@@ -156,16 +155,16 @@ def find_artifact(path: Path, recipe: Recipe, key: str) -> Artifact | None:
 
 @dataclass(frozen=True)
 class Making:
-    """What an artifact is made from and goes with.
+    """Artifact to write.
 
     Attributes:
-        path: of the file.
-        recipe: which numbers it holds.
-        key: hash of what it is made from.
+        path: path of the file.
+        recipe: recipe of its numbers.
+        key: hash of everything that it is made from.
         contract: its preprocessing.
         origin: model, calibration and versions, for the record.
-        plan: that the file is a rendering of, to lie beside it; None without one.
-        force: what is there in its place goes, whoever wrote it.
+        plan: plan that the file renders, to lie beside it; None without a plan.
+        force: replace foreign files in the way.
     """
 
     path: Path
@@ -178,11 +177,11 @@ class Making:
 
 
 def deliver(made: Making, write: Callable[[Path], object]) -> Artifact:
-    """Write an artifact with what goes with it: after a kill all of it is new, or nothing.
+    """Write an artifact and its companions: after a kill, all of them are new or none is.
 
     Args:
-        made: what it is.
-        write: given a path with the same name, writes the file there.
+        made: artifact to write.
+        write: writes the file to a path with the same name.
 
     Raises:
         InvalidInputError: the folder cannot be written, or a pipe has the name of a file.
@@ -213,15 +212,15 @@ def deliver(made: Making, write: Callable[[Path], object]) -> Artifact:
 
 
 def add_files(artifact: Artifact, texts: Mapping[str, str], *, force: bool) -> tuple[Path, ...]:
-    """Write more files that go with an artifact, and list them in its record.
+    """Write more companions of an artifact, and list them in its record.
 
     Args:
-        artifact: that is there.
-        texts: by ending.
-        force: what is there in their place goes, whoever wrote it.
+        artifact: existing artifact.
+        texts: contents of the files by ending.
+        force: replace foreign files in the way.
 
     Returns:
-        What was kept of files that were in the way, under their new names.
+        Foreign files that were in the way, under their new names.
     """
     folder, stem = artifact.folder, artifact.path.stem
     with staging(folder) as staged:
@@ -241,18 +240,18 @@ def add_files(artifact: Artifact, texts: Mapping[str, str], *, force: bool) -> t
 def deliver_files(
     staged: Staging, known: Callable[[], Mapping[str, str]] = dict, *, force: bool
 ) -> tuple[Path, ...]:
-    """Move staged files to their place together with SHA256SUMS over them.
+    """Move staged files into the output folder, and list them in SHA256SUMS.
 
     Lines of other files stay, so that several artifacts can share a folder.
 
     Args:
-        staged: the files.
-        known: gives digest by name of what an earlier run wrote; such a file goes if it is not
-            among the staged ones and still has its digest.
-        force: what is there in the place of a staged file goes, whoever wrote it.
+        staged: files to move.
+        known: returns digests by name of the files that an earlier run wrote; such a file is
+            deleted if it is not among the staged ones and still has its digest.
+        force: replace foreign files in the way.
 
     Returns:
-        What was kept of files that were in the way, under their new names.
+        Foreign files that were in the way, under their new names.
     """
     folder = staged.folder
 
@@ -276,24 +275,24 @@ def deliver_files(
 
 
 def remarks_of(artifact: Artifact) -> tuple[str, ...]:
-    """What its record tells the user: notes of its plan, and what was repaired."""
+    """Remarks in the record of an artifact: notes of its plan, and repairs."""
     record = _record(artifact.folder, artifact.path.stem)
     remarks = record.get("remarks")
     return tuple(map(str, remarks)) if isinstance(remarks, list) else ()
 
 
 def read_sums(folder: Path) -> dict[str, str]:
-    """Digest by name, as SHA256SUMS lists them; nothing without the file.
+    """Digests by name in SHA256SUMS; empty without that file.
 
     Raises:
         InvalidInputError: no regular file, or not UTF-8.
     """
-    found = (_SUM.fullmatch(line) for line in _sum_lines(folder))
-    return {line["name"]: line["digest"].lower() for line in found if line}
+    matches = (_SUM.fullmatch(line) for line in _sum_lines(folder))
+    return {line["name"]: line["digest"].lower() for line in matches if line}
 
 
 def as_listed(folder: Path, names: Iterable[str]) -> dict[str, bool]:
-    """Whether each file of a folder is there with the digest in SHA256SUMS, by name."""
+    """Whether each file of a folder has the digest in SHA256SUMS, by name."""
     sums = read_sums(folder)
     there = {name: _digest_there(folder / name) for name in names}
     return {name: digest is not None and sums.get(name) == digest for name, digest in there.items()}
@@ -308,11 +307,11 @@ def _sum_lines(folder: Path) -> list[str]:
 
 
 def _merged(folder: Path, written: Mapping[str, str], gone: Collection[str]) -> str:
-    """SHA256SUMS with the lines of what is written, without those of what is gone."""
+    """Text of SHA256SUMS with lines for written files and without those of deleted ones."""
 
     def name_of(line: str) -> str:
-        found = _SUM.fullmatch(line)
-        return found["name"] if found else ""
+        match = _SUM.fullmatch(line)
+        return match["name"] if match else ""
 
     old = [line for line in _sum_lines(folder) if name_of(line) not in {*written, *gone}]
     lines = (*old, *(f"{digest}  {name}" for name, digest in written.items()))
@@ -320,10 +319,10 @@ def _merged(folder: Path, written: Mapping[str, str], gone: Collection[str]) -> 
 
 
 def _record(folder: Path, stem: str) -> dict[str, Any]:
-    """The record of an artifact; an empty one when it is missing or cut off.
+    """Record of an artifact; empty if it is missing or cut off.
 
     Raises:
-        InvalidInputError: no regular file, or nothing that a tool of ours can have written.
+        InvalidInputError: no regular file, or nothing that this program writes.
     """
     path = folder / f"{stem}{_RECORD}"
     if not os.path.lexists(path):
@@ -339,9 +338,9 @@ def _record(folder: Path, stem: str) -> dict[str, Any]:
 
 
 def _recorded(folder: Path, stem: str) -> dict[str, str]:
-    """Digest by name of the files that an artifact's record says we wrote."""
+    """Digests by name of the files that we wrote, by an artifact's record."""
     files, sums = _record(folder, stem).get("files"), read_sums(folder)
-    if isinstance(files, list):  # of earlier versions, which listed other people's files too
+    if isinstance(files, list):  # earlier versions listed foreign files too
         files = {name: sums.get(name) for name in files if _is_ours(name, stem)}
     if not isinstance(files, dict):
         return {}
@@ -359,12 +358,12 @@ def _is_ours(name: object, stem: str) -> bool:
 
 
 def _digest_there(path: Path) -> str | None:
-    """sha256 of a regular file; None of anything else."""
+    """sha256 of a regular file; None for anything else."""
     return sha256_of(path) if path.is_file() else None
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file of ours; an empty one when it is missing or damaged."""
+    """Object in a JSON file of ours; empty if it is missing or damaged."""
     try:
         return read_object(path, "a record is JSON", "delete it")
     except InvalidInputError:
@@ -372,13 +371,13 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all; what a killed process left there is finished first."""
+    """Write a whole text file or none, after completing the delivery of a killed process."""
     settle(path.parent)
     write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:
-    """Write a JSON file whole or not at all; NaN is refused."""
+    """Write a whole JSON file or none; NaN is refused."""
     write_text(path, _json(values))
 
 

@@ -1,4 +1,4 @@
-"""Writes the record of what the shipped networks become: ``make digests``."""
+"""Writes the digests of the shipped networks' files: ``make digests``."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from quantize.recipes import Optimization
 def default_request(
     spec: ModelSpec, weights: str, effort: Optimization, output: Path
 ) -> QuantizeRequest:
-    """All planned recipes of a shipped network, with every other option left alone."""
+    """Request for all planned recipes of a shipped network, with default options."""
     return QuantizeRequest(
         ModelRequest(spec.name, weights=weights),
         ContractRequest(),
@@ -43,17 +43,17 @@ def default_request(
 
 
 def made_digests(request: QuantizeRequest, prepared: Prepared) -> dict[str, Digests]:
-    """Write every file of a request and hash it and its plan, by recipe."""
-    found = {}
+    """Digests of every file of a request, and of its plan, by recipe."""
+    digests = {}
     for recipe in request.recipes:
         artifact = write_artifact(request, recipe, prepared, "", lambda _: None)
         plan = QuantizationPlan.load(artifact.beside(SUFFIX))
-        found[recipe.name] = Digests(plan_digest(plan), artifact.sha256)
-    return found
+        digests[recipe.name] = Digests(plan_digest(plan), artifact.sha256)
+    return digests
 
 
 def made_record(spec: ModelSpec, weights: str, efforts: tuple[Optimization, ...]) -> DigestRecord:
-    """Make every plan and file of a shipped network anew, in a temporary folder."""
+    """Record of a shipped network, from files that are written to a temporary folder."""
     digests = {}
     with tempfile.TemporaryDirectory() as folder:
         requests = {e: default_request(spec, weights, e, Path(folder) / e.value) for e in efforts}
@@ -73,7 +73,7 @@ def made_record(spec: ModelSpec, weights: str, efforts: tuple[Optimization, ...]
 
 
 def write_record(spec: ModelSpec, weights: str) -> Path:
-    """Make the record of one shipped network and write it beside the checkpoint."""
+    """Write the record of one shipped network beside its checkpoint; returns its path."""
     text = json.dumps(made_record(spec, weights, EFFORTS).to_dict(), indent=2) + "\n"
     path = record_path(spec, weights)
     write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))

@@ -1,7 +1,7 @@
-"""Digests of what the shipped networks become, recorded beside their checkpoints, and who differs.
+"""Recorded digests of the files that shipped networks are quantized to, and differences from them.
 
-This module reads the record and ``edgequant.digest_record`` writes it. A digest is of numbers and
-file bytes alone: neither keys nor our source nor how well zlib compressed a plan enter it.
+This module reads the records beside the checkpoints; ``edgequant.digest_record`` writes them. A
+digest covers numbers and file bytes alone: no keys, no source, and no compression of plans.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ from quantize.plans.plan import QuantizationPlan
 from quantize.recipes import RECIPES, Optimization, Recipe, recipe
 
 EFFORTS = (Optimization.FAST, Optimization.DEFAULT, Optimization.BEST)
-"""Levels of work whose results are recorded; training repeats on one kind of CPU alone."""
+"""Efforts whose results are recorded; training repeats only on one kind of CPU."""
 
 PACKAGES = (
     "ai-edge-litert", "flatbuffers", "keras", "numpy", "onnx", "onnxruntime", "scipy",
     "tensorflow", "tf2onnx",
 )  # fmt: skip
-"""Distributions that shape a plan or a file."""
+"""Distributions that a plan or a file depends on."""
 
 _SUFFIX = ".digests.json"
 
 
 @dataclass(frozen=True)
 class Digests:
-    """Hashes of one rendering of a plan.
+    """Digests of one file and its plan.
 
     Attributes:
-        plan: of its numbers, see ``plan_digest``.
+        plan: digest of the plan's numbers (``plan_digest``).
         file: sha256 of the .tflite or .onnx.
     """
 
@@ -54,15 +54,15 @@ class Digests:
 
 @dataclass(frozen=True)
 class DigestRecord:
-    """What a shipped network becomes with the defaults of every option but the effort.
+    """Digests of a shipped network's files, with the defaults of all options but the effort.
 
     Attributes:
         weights: sha256 of the checkpoint.
-        data: name of the calibration images, all of which are taken.
-        images: their number.
-        preprocessing: contract, as plain values.
-        versions: of PACKAGES.
-        digests: by effort and recipe.
+        data: name of the calibration images, all of which are used.
+        images: number of calibration images.
+        preprocessing: contract as plain values.
+        versions: versions of PACKAGES by name.
+        digests: digests by effort and recipe.
     """
 
     weights: str
@@ -74,7 +74,7 @@ class DigestRecord:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> DigestRecord:
-        """Read back what ``to_dict`` gave."""
+        """Record from the values of ``to_dict``."""
         digests = {
             effort: {name: Digests(**row) for name, row in rows.items()}
             for effort, rows in values["digests"].items()
@@ -93,17 +93,17 @@ class DigestRecord:
 
     @property
     def is_comparable(self) -> bool:
-        """Whether it was written with the installed versions."""
+        """Whether the record was written with the installed versions."""
         return dict(self.versions) == installed_versions()
 
 
 def record_path(spec: ModelSpec, weights: str) -> Path:
-    """Where the record of a shipped checkpoint is."""
+    """Path of the record of a shipped checkpoint."""
     return checkpoint_folder() / f"{spec.name}.{weights}{_SUFFIX}"
 
 
 def read_record(spec: ModelSpec, weights: str) -> DigestRecord | None:
-    """The record of a shipped checkpoint; None where there is none for these weights."""
+    """Record of a shipped checkpoint; None without a record of these weights."""
     path = record_path(spec, weights)
     if not path.is_file():
         return None
@@ -113,29 +113,29 @@ def read_record(spec: ModelSpec, weights: str) -> DigestRecord | None:
 
 
 def shipped_networks() -> tuple[tuple[ModelSpec, str], ...]:
-    """Every network with a checkpoint of ours, and the name of its weights."""
+    """Networks with a shipped checkpoint, each with the name of its weights."""
     specs = model_specs().values()
     return tuple((spec, weights) for spec in specs for weights in shipped_weights(spec))
 
 
 def recorded_recipes(effort: Optimization) -> tuple[Recipe, ...]:
-    """The recipes that render a plan, with that much work put into it."""
+    """Recipes that render a plan of this effort."""
     recipes = (known.with_effort(effort) for known in RECIPES)
     return tuple(known for known in recipes if known.planned)
 
 
 def plan_digest(plan: QuantizationPlan) -> str:
     """SHA-256 of the numbers of a plan: scales, zero points, integers and float constants."""
-    found = hashlib.sha256(plan.graph.encode())
+    digest = hashlib.sha256(plan.graph.encode())
     for name, params in sorted(plan.activations.items()):
-        found.update(_text(name, params.to_dict()))
+        digest.update(_text(name, params.to_dict()))
     for name, constant in sorted(plan.constants.items()):
-        found.update(_text(name, constant.params.to_dict()))
-        found.update(_array(constant.integers))
+        digest.update(_text(name, constant.params.to_dict()))
+        digest.update(_array(constant.integers))
     for name, value in sorted(plan.floats.items()):
-        found.update(_text(name, {}))
-        found.update(_array(value))
-    return found.hexdigest()
+        digest.update(_text(name, {}))
+        digest.update(_array(value))
+    return digest.hexdigest()
 
 
 def _text(name: str, values: Mapping[str, Any]) -> bytes:
@@ -148,14 +148,14 @@ def _array(values: np.ndarray) -> bytes:
 
 
 def installed_versions() -> dict[str, str]:
-    """Versions of PACKAGES; an empty one for what is not installed."""
-    found = {}
+    """Versions of PACKAGES by name; an empty text for a package that is not installed."""
+    versions = {}
     for name in PACKAGES:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
-            found[name] = ""
-    return found
+            versions[name] = ""
+    return versions
 
 
 def remark_on(
@@ -165,18 +165,18 @@ def remark_on(
     images: str,
     digests: Digests,
 ) -> str | None:
-    """What to tell the user where recorded and own bytes differ.
+    """Remark for the user if a file differs from the recorded one.
 
     Args:
-        request: what was asked for.
+        request: request that the file was written for.
         made: recipe of the file.
-        contract: of the network.
+        contract: preprocessing of the network.
         images: name of the calibration images.
-        digests: of the file and its plan.
+        digests: digests of the file and its plan.
 
     Returns:
-        A sentence; None for equal bytes, and where nothing was recorded for exactly these settings
-        and versions.
+        A sentence; None for equal bytes, or without a record for exactly these settings and
+        versions.
     """
     record = _record_of(request, made, contract, images)
     if record is None or not record.is_comparable:
@@ -195,7 +195,7 @@ def remark_on(
 def _record_of(
     request: QuantizeRequest, made: Recipe, contract: Preprocessing, images: str
 ) -> DigestRecord | None:
-    """The record that holds for a request: a shipped network, and defaults but for the effort."""
+    """Record for a request of a shipped network with default options; the effort may differ."""
     model = request.model
     if model.is_file or request.calibration.samples is not None or request.repairs:
         return None

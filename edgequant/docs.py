@@ -1,7 +1,7 @@
-"""Writes the generated parts of the docs: ``python -m edgequant.docs`` (``make docs``).
+"""Writes the generated sections of the docs: ``python -m edgequant.docs`` (``make docs``).
 
-A part stands between ``<!-- generated: NAME -->`` and ``<!-- end -->``; a test fails when the
-text there is not what the code says.
+A section stands between ``<!-- generated: NAME -->`` and ``<!-- end -->``; a test fails if its text
+differs from what this module writes.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _PART = re.compile(r"(<!-- generated: ([\w ./-]+) -->\n).*?(<!-- end -->)", re.D
 
 
 def rendered(page: str) -> str:
-    """A page with its generated parts as they should be."""
+    """Text of a page with its generated sections written again."""
 
     def part(match: re.Match[str]) -> str:
         name, _, argument = match[2].partition(" ")
@@ -109,7 +109,7 @@ def _results(name: str) -> str:
 
 
 def _figures(name: str) -> str:
-    """A benchmark's CSV, one row a subject and one column a quantity."""
+    """Table of a benchmark's CSV: one row per subject and one column per quantity."""
     with (HOME / _RESULTS / f"{name}.csv").open(newline="", encoding="utf-8") as handle:
         figures = list(csv.DictReader(handle))
     quantities = list(dict.fromkeys((f["quantity"], f["unit"]) for f in figures))
@@ -129,14 +129,14 @@ def _figures(name: str) -> str:
 
 
 def _measured_at(file: str) -> str:
-    """The commit that a stored result was measured at (``benchmarks.sources`` notes it)."""
+    """Sentence with the commit that a stored result was measured at (``benchmarks.sources``)."""
     with (HOME / _RESULTS / "sources.csv").open(newline="", encoding="utf-8") as handle:
         commits = {row["file"]: row["commit"] for row in csv.DictReader(handle)}
     return f"Measured at commit {commits[file]}."
 
 
 def _accuracy(_: str) -> str:
-    """Every quantizer on every network, as ``make bench-accuracy`` measured them."""
+    """Tables of all quantizers on all networks, from ``make bench-accuracy``."""
     path = HOME / _RESULTS / "accuracy.csv"
     with path.open(newline="", encoding="utf-8") as handle:
         tables_of_all = accuracy_tables(csv.DictReader(handle))
@@ -157,7 +157,7 @@ _PARTS: dict[str, Callable[[str], str]] = {
 
 
 def main() -> None:
-    """Bring every page up to date and name those that changed."""
+    """Write every page again and print the names of those that changed."""
     for page in PAGES:
         path = HOME / page
         old = path.read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Run the float model and its files over the same tensors, and time them."""
+"""Measurements of the float model and its files on the same tensors, and their latency."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ LATENCY_PLAN = ClockPlan(warmup=10, repeats=300, seconds=3.0)
 
 @dataclass(frozen=True)
 class Candidate:
-    """Something to measure.
+    """Model or file to measure.
 
     Attributes:
-        subject: what it is.
-        open: threads -> session.
-        remarks: what its row must say.
+        subject: name, file, size and digest for its row.
+        open: opens a session with a number of threads.
+        remarks: sentences for its row.
     """
 
     subject: Subject
@@ -55,7 +55,7 @@ class Candidate:
 
 
 def model_candidate(loaded: LoadedModel) -> Candidate:
-    """The float Keras model."""
+    """Candidate of the float Keras model."""
     session = KerasSession(loaded.model)
     return Candidate(Subject("keras-float32", loaded.name), lambda _threads: session)
 
@@ -68,14 +68,14 @@ def file_candidate(
     name: str | None = None,
     isolation: Isolation = OURS,
 ) -> Candidate:
-    """A file in a runtime; the default one for its kind unless named.
+    """Candidate of a file in a runtime.
 
     Args:
-        path: of the file.
-        runtime_name: registered name, or None.
-        sha256: of the file.
-        name: in the row; the file's unless given.
-        isolation: how the file may be run; one that we wrote runs in this process.
+        path: path of the file.
+        runtime_name: registered name; None for the default runtime of the file's kind.
+        sha256: digest of the file.
+        name: name in the row; None for the file's.
+        isolation: how the file may be run; by default in this process, as files that we wrote.
     """
     runtime = runtime_for(path, runtime_name)
     file = ForeignFile(runtime, path, isolation, workers=cores())
@@ -88,7 +88,7 @@ def file_candidate(
 
 
 def int8_remarks(path: Path, runtime: str, machine: Machine) -> tuple[str, ...]:
-    """What the reader of an int8 file's row must know; nothing for other and foreign files."""
+    """Remarks on an int8 file that we wrote; none for other and foreign files."""
     target = target_of(path)
     card = target.read_card(path)
     if card is None or card.recipe.precision is not Precision.INT8:
@@ -101,7 +101,7 @@ def int8_remarks(path: Path, runtime: str, machine: Machine) -> tuple[str, ...]:
 
 
 def _saturation_remark(recipe: Recipe, runtime: str, machine: Machine) -> str:
-    """What to tell of 16-bit sums: see WeightRange."""
+    """Remark on the saturation of 16-bit sums (WeightRange); empty without one."""
     if recipe.target != "onnx" or machine.architecture not in ("x86_64", "AMD64"):
         return ""
     if recipe.settings.weight_range is not WeightRange.FULL or runtime == "onnxruntime-precise":
@@ -118,10 +118,10 @@ def _saturation_remark(recipe: Recipe, runtime: str, machine: Machine) -> str:
 
 
 def _float_remark(inspection: Inspection) -> str:
-    """What an int8 file computes in float all the same: operators that its format has no int8 for.
+    """Remark on operators of an int8 file that its format computes in float; empty without one.
 
-    Operators at the ends that turn floats into integers and back, or only move values, are left
-    out.
+    Operators at input and output that convert floats and integers, or only move values, do not
+    count.
     """
     floats = [
         f"{operator.count} {operator.name}"
@@ -132,7 +132,7 @@ def _float_remark(inspection: Inspection) -> str:
 
 
 def open_measured(request: MeasureRequest, contract: Preprocessing, classes: int) -> Dataset:
-    """The images to measure on, with labels that count the outputs."""
+    """Images to measure on, with labels that are indices of the outputs."""
     dataset = align_labels(open_dataset(request.data), contract, classes)
     if request.limit is not None and request.limit < len(dataset):
         order = np.random.default_rng(request.seed).permutation(len(dataset))
@@ -151,7 +151,7 @@ def measure(
     """Measure candidates, each against the reference, on the same preprocessed tensors.
 
     Returns:
-        Rows in the order given, the reference first.
+        Rows in the order of the candidates, after the reference.
     """
     everything = [*([reference] if reference else []), *candidates]
     names = [f"{number}" for number in range(len(everything))]
@@ -191,7 +191,7 @@ def measure(
 def _clocked(
     candidate: Candidate, image: np.ndarray, request: MeasureRequest
 ) -> tuple[RuntimeInfo, Latency | None]:
-    """What runs a candidate, and its time for one image unless that is not asked for."""
+    """Runtime of a candidate, and its latency for one image; None with --no-latency."""
     if not request.latency:
         return candidate.open(request.threads).info, None
     timed = latency(partial(candidate.open, request.threads), image, request.threads, LATENCY_PLAN)
@@ -199,10 +199,10 @@ def _clocked(
 
 
 def check_limit(max_drop: float | None, *, has_reference: bool) -> None:
-    """Raise InvalidInputError for a gate that could never fail, before any work is done."""
+    """Raise InvalidInputError for a gate that cannot fail, before any work is done."""
     if max_drop is not None and not (has_reference and math.isfinite(max_drop)):
         raise InvalidInputError(
-            "a gate is a number of points, and needs a float reference to drop from",
+            "--max-drop is a number of points, and needs a float reference to compare with",
             received=f"--max-drop {max_drop:g}" + ("" if has_reference else " without a reference"),
             remedy="give --data to quantize, or --reference to evaluate",
         )
@@ -217,12 +217,12 @@ def check_gate(reports: Iterable[dict[str, Any]], max_drop: float | None) -> Non
         raise GateFailedError(
             f"top-1 falls by at most {max_drop:g} points (--max-drop)",
             received=", ".join(f"{row['name']} {row['drop']:.2f}" for row in failed),
-            remedy="choose a recipe that keeps the gate, or more calibration images",
+            remedy="choose a recipe that loses less, or give more calibration images",
         )
 
 
 def _increments(advance: Callable[[int], None]) -> Callable[[int], None]:
-    """Turn a running total into steps."""
+    """Callback for a running total that calls ``advance`` with its increments."""
     done = 0
 
     def report(total: int) -> None:

@@ -1,4 +1,4 @@
-"""The flow on one screen: model -> contract -> calibration -> artifact -> measurement."""
+"""Flow of a command: model -> contract -> calibration -> artifact -> measurement."""
 
 from __future__ import annotations
 
@@ -46,20 +46,20 @@ from quantize.qat.exchange import QatSettings
 from quantize.recipes import Optimization, Recipe
 
 MOST_SAMPLES = 1000
-"""Calibration images drawn from a larger set unless the user asks for another number."""
+"""Calibration images that are drawn by default from a larger set."""
 
 TRIED = 8
-"""Calibration images that a model, and a file of a plan, are tried with."""
+"""Calibration images that a model, or a file of a plan, is run on as a check."""
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """The images of a request, found before a second is spent on a network.
+    """Images of a request, opened before any network is loaded.
 
     Attributes:
-        calibration_text: DATA to calibrate on, given or found beside the measured one.
-        calibration: its images; None when no recipe needs any and none were given.
-        measured: images to measure on; None when nothing is measured.
+        calibration_text: DATA to calibrate on, stated or taken from beside the measured one.
+        calibration: images to calibrate on; None if no recipe needs them and none were stated.
+        measured: images to measure on; None if nothing is measured.
     """
 
     calibration_text: str | None
@@ -68,14 +68,14 @@ class Inputs:
 
     @property
     def named(self) -> Dataset | None:
-        """The dataset whose class folders may give labels: the calibration one comes first."""
+        """First dataset whose class folders name labels: calibration images, then measured ones."""
         candidates = (self.calibration, self.measured)
         return next((d for d in candidates if d is not None and d.class_names), None)
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A model with its contract and calibration images."""
+    """Model with its contract and calibration images."""
 
     loaded: LoadedModel
     contract: Preprocessing
@@ -84,7 +84,7 @@ class Prepared:
 
     @cached_property
     def planner(self) -> Planner:
-        """Makes each plan once, whatever the number of files that render it."""
+        """Planner of the model, which makes each plan once for all files that render it."""
         return Planner(self.loaded.model, self.contract, self.calibration, self.qat)
 
 
@@ -92,8 +92,8 @@ def open_inputs(request: QuantizeRequest) -> Inputs:
     """Open the images of a request.
 
     Raises:
-        InvalidInputError: a recipe needs calibration and there is no data for it, or a split
-            that is not for calibration.
+        InvalidInputError: a recipe needs calibration images and there are none, or the split is
+            not for calibration.
     """
     text = request.calibration.data
     needing = [recipe.name for recipe in request.recipes if recipe.needs_calibration]
@@ -120,7 +120,7 @@ def _own(request: QuantizeRequest) -> tuple[Preprocessing | None, Path | None]:
 
 
 def prepare(request: QuantizeRequest, inputs: Inputs) -> Prepared:
-    """Load the model, settle its contract and draw its calibration images."""
+    """Load the model, resolve its contract and draw its calibration images."""
     own, model_path = _own(request)
     loaded = load(request.model)
     contract = resolve_contract(request.contract, own=own, model_path=model_path, size=loaded.size)
@@ -136,20 +136,22 @@ def prepare(request: QuantizeRequest, inputs: Inputs) -> Prepared:
         if inputs.measured is not None:
             refuse_shared_images(calibration.dataset, inputs.measured)
         if not all(r.planned for r in request.recipes if r.needs_calibration):
-            _refuse_non_finite_activations(loaded, calibration)  # a plan looks at all of them
+            _refuse_non_finite_activations(loaded, calibration)  # a plan checks all images
     if inputs.measured is not None:
-        align_labels(inputs.measured, contract, loaded.classes)  # refused before, not after
+        align_labels(
+            inputs.measured, contract, loaded.classes
+        )  # labels that do not fit are refused before any work
     return Prepared(loaded, contract, calibration, request.qat)
 
 
 def prepare_shown(request: QuantizeRequest, inputs: Inputs, terminal: Terminal) -> Prepared:
-    """``prepare``, with a bar: the SDKs alone take seconds to load."""
+    """``prepare`` with a progress bar: loading the SDKs alone takes seconds."""
     with terminal.progress(f"load {request.model.name}", None):
         return prepare(request, inputs)
 
 
 def artifact_key(request: QuantizeRequest, recipe: Recipe, inputs: Inputs) -> str:
-    """A hash of everything that shapes an artifact, found without loading an SDK."""
+    """Hash of everything that an artifact depends on, computed without loading an SDK."""
     own, model_path = _own(request)
     target = export_targets()[recipe.target]
     calibration: tuple[str, str] | None = None
@@ -171,7 +173,7 @@ def artifact_key(request: QuantizeRequest, recipe: Recipe, inputs: Inputs) -> st
 
 
 def artifact_path(request: QuantizeRequest, recipe: Recipe) -> Path:
-    """Where the artifact of a recipe goes."""
+    """Path of the artifact of a recipe."""
     suffix = export_targets()[recipe.target].suffix
     return request.folder(recipe) / f"{request.model.name}-{recipe.name}{suffix}"
 
@@ -184,7 +186,7 @@ def write_artifact(
     advance: Callable[[int], None],
     repair: Repair | None = None,
 ) -> Artifact:
-    """Export one recipe, as repaired, and deliver it with what goes with it."""
+    """Export one recipe, as repaired, and deliver it with its companions."""
     if repair is not None:
         recipe = repair.applied(recipe)
     target = export_targets()[recipe.target]
@@ -236,19 +238,19 @@ def write_artifact(
 def quantize(
     request: QuantizeRequest, inputs: Inputs, terminal: Terminal
 ) -> tuple[list[Artifact], Prepared | None]:
-    """Write the artifacts of a request, except those that are there already.
+    """Write the artifacts of a request, except those that are up to date.
 
     Returns:
-        The artifacts, and the loaded model unless nothing was to be done.
+        Artifacts, and the loaded model; None if all artifacts are up to date.
 
     Raises:
-        InvalidInputError: among much else, a folder that holds something in the way; known before
-            anything is made.
+        InvalidInputError: among others, the output folder holds a folder or pipe in the way; this
+            is checked before anything is made.
     """
     for recipe in request.recipes:
         path = artifact_path(request, recipe)
         for kept in check_folder(path.parent, path.stem, path.suffix):
-            terminal.note(f"{kept} was in the way, and is kept under that name")
+            terminal.note(f"a foreign file was in the way and was renamed to {kept}")
     prepared: Prepared | None = None
     artifacts: list[Artifact] = []
     repairer: Repairer | None = None
@@ -281,7 +283,7 @@ def _difference(
     path: Path,
     planned: PlannedNetwork | None,
 ) -> str | None:
-    """What to say where a file of a shipped network is not the recorded one."""
+    """Remark if a file of a shipped network differs from the recorded one, else None."""
     if planned is None or prepared.calibration is None:
         return None
     made = Digests(plan_digest(planned.plan), sha256_of(path))
@@ -290,7 +292,7 @@ def _difference(
 
 
 def _prepared_to_write(request: QuantizeRequest, inputs: Inputs, terminal: Terminal) -> Prepared:
-    """``prepare_shown``; what a target cannot write is refused before the first plan is made."""
+    """``prepare_shown``; refuses what a target cannot write, before the first plan is made."""
     prepared = prepare_shown(request, inputs, terminal)
     prepared.planner.require_writable(*request.recipes)
     return prepared
@@ -318,7 +320,7 @@ def _is_trained(recipe: Recipe) -> bool:
 def _images(
     calibration: CalibrationSet, planned: PlannedNetwork | None, advance: Callable[[int], None]
 ) -> Iterator[np.ndarray]:
-    """What a target reads: all images to calibrate on; of a plan, a few to try the file with."""
+    """Images that a target reads: all to calibrate on, or with a plan a few to check the file."""
     if planned is not None:
         yield calibration.first(TRIED)
         return

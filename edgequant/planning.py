@@ -1,4 +1,4 @@
-"""Plans of a model: made once, shared by every file that renders them."""
+"""Plans of a model, each made once and shared by all files that render it."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
 @dataclass
 class Planner:
-    """A model, and the plans that have been made for it.
+    """Model with the plans that were made for it.
 
     Attributes:
-        model: one image in, one score a class out.
-        contract: of its input.
-        calibration: representative images; None where no recipe needs any.
-        qat: of plans that are trained.
-        made: plans by what was asked for.
+        model: Keras model with one image as input and one score per class as output.
+        contract: preprocessing of its input.
+        calibration: representative images; None if no recipe needs them.
+        qat: settings of plans that are trained.
+        made: finished plans by settings.
     """
 
     model: keras.Model = field(repr=False)
@@ -44,17 +44,17 @@ class Planner:
 
     @cached_property
     def graph(self) -> Graph:
-        """The canonical float graph."""
+        """Canonical float graph of the model."""
         from network.from_keras import from_keras
 
         return from_keras(self.model, self.contract)
 
     @property
     def images(self) -> CalibrationImages:
-        """The calibration set in the engine's form.
+        """Calibration set in the engine's form.
 
         Raises:
-            InvalidInputError: there is none.
+            InvalidInputError: there is no calibration set.
         """
         if self.calibration is None:
             raise InvalidInputError(
@@ -71,7 +71,7 @@ class Planner:
         """Refuse recipes whose files cannot hold the network, before a plan is made for them.
 
         Raises:
-            UnsupportedError: names the operator that stands against it.
+            UnsupportedError: names the operator that cannot be written.
         """
         for recipe in recipes:
             check = export_targets()[recipe.target].require_writable
@@ -79,11 +79,11 @@ class Planner:
                 check(self.graph, recipe)
 
     def planned(self, recipe: Recipe, advance: Callable[[int], None]) -> PlannedNetwork:
-        """The network in the integers of a recipe.
+        """Network in the integers of a recipe.
 
         Args:
-            recipe: an int8 one.
-            advance: told of images and operators that are done.
+            recipe: recipe of an int8 file.
+            advance: called with the number of images and operators just done.
         """
         settings = recipe.settings
         self.require_writable(recipe)
@@ -91,7 +91,7 @@ class Planner:
             trained = settings.optimization is Optimization.QAT
             first = replace(settings, wide_ops=()) if trained else settings
             plan = make_plan(self.graph, self.images, self.contract, first, advance)
-            if trained:  # with quantizers of 8 bits
+            if trained:  # on 8-bit quantizers; int16 activations are added afterwards
                 plan = trained_plan(self.graph, plan, self.images, self.qat, advance)
             planned = PlannedNetwork(plan.network(self.graph), plan)
             self.made[settings] = widened(planned, settings.wide_ops) if trained else planned

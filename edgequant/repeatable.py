@@ -1,4 +1,4 @@
-"""The same files from any number of cores, and from x86 of any make."""
+"""Settings under which every number of cores, and every make of x86, writes the same files."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ _BLAS_KERNELS = "OPENBLAS_CORETYPE"
 _CPU = Path("/proc/cpuinfo")
 
 _FIRST_OF_ZEN_2 = 0x30
-"""Model of AMD's family 23 from which on XNNPACK takes the kernels of other CPUs with FMA."""
+"""First model of AMD's family 23 on which XNNPACK uses the kernels of other CPUs with FMA."""
 
 
 def one_order_of_sums() -> None:
-    """Have sums of floats made in one order, unless the user has set another one.
+    """Fix the order of float sums, unless the user has set another one.
 
-    Rounding to second order carries the last bit of a sum into the integers. TensorFlow shares a
-    convolution's sums among its threads in a way that depends on their number: it is given one core
-    an operator, and images are shared among the cores (``quantize.parallel``). OpenBLAS, which
-    NumPy and SciPy multiply matrices with, has kernels for each kind of CPU: all that have AVX2 and
-    FMA take those for Haswell. Both are read when the libraries are loaded. LiteRT's XNNPACK adds
-    up each result in order by itself, with FMA, whatever the width of the registers (but on AMD's
-    first Zen); TensorFlow's inverse roots, which no setting makes equal, are not used
+    Second-order rounding carries the last bit of a sum into the integers. TensorFlow divides the
+    sums of a convolution among its threads in a way that depends on their number, so each operator
+    gets one core and images are divided among the cores (``quantize.parallel``). OpenBLAS, which
+    multiplies matrices for NumPy and SciPy, has kernels for each kind of CPU: all CPUs with AVX2
+    and FMA use those for Haswell. Both settings are read when the libraries are loaded. XNNPACK in
+    LiteRT computes each sum in one order, with FMA, whatever the width of the registers (except on
+    AMD's first Zen); TensorFlow's inverse roots, which no setting makes equal, are not used
     (``network.exact_norms``).
     """
     os.environ.setdefault(OPERATOR_CORES, "1")
@@ -34,11 +34,11 @@ def one_order_of_sums() -> None:
 
 
 def other_sums(architecture: str, cpu: Path = _CPU) -> str | None:
-    """Why sums of floats are not those of x86 with AVX2 and FMA; None where they are.
+    """Reason why float sums differ from those of x86 with AVX2 and FMA; None if they do not.
 
     Args:
-        architecture: as ``platform.machine`` gives it.
-        cpu: what Linux says of the processor; without it, no reason is known.
+        architecture: architecture as ``platform.machine`` returns it.
+        cpu: file in which Linux describes the processor; without it, no reason is known.
     """
     if architecture.lower() not in ("x86_64", "amd64"):
         return f"sums of floats have another order on {architecture}"
@@ -56,5 +56,5 @@ def other_sums(architecture: str, cpu: Path = _CPU) -> str | None:
 
 
 def _has(*features: str) -> bool:
-    """Whether Linux names these among the CPU's; elsewhere OpenBLAS chooses."""
+    """Whether Linux lists these features of the CPU; on other systems OpenBLAS chooses."""
     return cpu_features(_CPU).issuperset(features)

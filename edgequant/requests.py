@@ -1,4 +1,4 @@
-"""What a command asks of the pipeline, as values."""
+"""Requests of the commands to the pipeline, as values."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from quantize.qat.exchange import QatSettings
 from quantize.recipes import Recipe, RepairType, no_wide_onnx
 
 _LONGEST_NAME = 180
-"""Of the 255 that file systems take; endings such as -onnx-int8-full-range.recipe.json follow."""
+"""Bytes of a model's name: with -onnx-int8-full-range.recipe.json, a file name has at most 255."""
 
 
 @dataclass(frozen=True)
 class CalibrationRequest:
-    """Which images ranges are measured on.
+    """Images that activation ranges are measured on.
 
     Attributes:
-        data: DATA text; None when no recipe needs any, or to use the calibration split beside
-            the evaluation data.
-        samples: images drawn at random; None for 1,000, or all there are.
-        seed: of the drawing.
+        data: DATA text; None if no recipe needs images, or for the calibration split beside the
+            evaluation data.
+        samples: number of images to draw at random; None for 1,000, or all if there are fewer.
+        seed: seed of the drawing.
     """
 
     data: str | None = None
@@ -36,20 +36,20 @@ class CalibrationRequest:
 
 @dataclass(frozen=True)
 class MeasureRequest:
-    """What accuracy and speed are measured on.
+    """Images and settings for measuring accuracy and latency.
 
     Attributes:
-        data: DATA text.
-        runtime: registered name; None for the default of the file.
-        threads: inside one session when latency is measured.
-        limit: images at most, drawn at random with ``seed``; None for all.
-        seed: of the drawing.
+        data: DATA text of the test images.
+        runtime: registered name; None for the default runtime of the file.
+        threads: threads of the session whose latency is measured.
+        limit: largest number of images, drawn at random; None for all.
+        seed: seed of the drawing.
         latency: whether latency is measured.
-        time_limit: seconds that a file of others may take for one image.
+        time_limit: seconds that a foreign file may take for one image.
 
     Raises:
-        InvalidInputError: more threads than cores, or several without a latency to measure with
-            them; a time limit that is none.
+        InvalidInputError: more threads than cores, several threads without a latency, or a time
+            limit out of its range.
     """
 
     data: str
@@ -65,33 +65,33 @@ class MeasureRequest:
         Isolation(time_limit=self.time_limit)
         if self.threads != 1 and not self.latency:
             raise InvalidInputError(
-                "--threads says how latency is measured",
+                "--threads is a setting of the latency",
                 received=f"--threads {self.threads} with --no-latency",
-                remedy="leave one of the two out",
+                remedy="remove one of the two",
             )
 
 
 @dataclass(frozen=True)
 class QuantizeRequest:
-    """Write artifacts of one model.
+    """Artifacts of one model to write.
 
     Attributes:
-        model: which network.
-        contract: what the user says of its preprocessing.
-        recipes: what to write.
-        calibration: on which images.
-        output: folder; one recipe goes right into it, several into a folder each.
-        measure: also compare with the float model on these images.
-        max_drop: gate, in points of top-1 lost; None for no gate.
-        force: write again what is already there.
-        most_float: share of the multiply-adds that may leave int8 to keep ``max_drop``; None for a
-            gate that repairs nothing.
-        repair_with: what they leave it for.
-        qat: how recipes with training are trained.
+        model: network to quantize.
+        contract: preprocessing that the user states.
+        recipes: recipes to write.
+        calibration: images to calibrate on.
+        output: folder for the files of one recipe; with several, each gets a folder inside it.
+        measure: images to compare with the float model on; None to measure nothing.
+        max_drop: gate in points of top-1; None for no gate.
+        force: write files that are up to date again, and replace foreign files in the way.
+        most_float: largest share of the multiply-adds that may leave int8 to keep ``max_drop``;
+            None for a gate without repair.
+        repair_with: type of the operators that leave int8.
+        qat: settings of recipes with training.
 
     Raises:
-        UnsupportedError: a repair with int16 activations of an .onnx.
-        InvalidInputError: a model's name that no file's can be made from.
+        UnsupportedError: a repair with int16 activations in an .onnx.
+        InvalidInputError: the model's name is too long for names of files.
     """
 
     model: ModelRequest
@@ -121,24 +121,24 @@ class QuantizeRequest:
 
     @property
     def repairs(self) -> bool:
-        """Whether the gate is to be met by another plan, if need be."""
+        """Whether a plan that exceeds the gate is repaired."""
         return self.max_drop is not None and self.most_float is not None
 
     def folder(self, recipe: Recipe) -> Path:
-        """Where the artifact of a recipe goes."""
+        """Folder of the artifact of a recipe."""
         return self.output if len(self.recipes) == 1 else self.output / recipe.name
 
 
 @dataclass(frozen=True)
 class EvaluateRequest:
-    """Measure one artifact.
+    """Artifact to measure.
 
     Attributes:
-        artifact: file.
-        measure: on what, and how.
-        reference: model or artifact to compare with.
-        contract: for a file that carries none.
-        max_drop: gate, in points of top-1 lost; None for no gate.
+        artifact: path of the file.
+        measure: images and settings.
+        reference: model or artifact to compare with; None for no comparison.
+        contract: preprocessing for a file without a contract.
+        max_drop: gate in points of top-1; None for no gate.
         trust: run whatever the files hold, in this process.
     """
 

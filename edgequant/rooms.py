@@ -1,8 +1,8 @@
-"""Makes `models`, `export` and the other rooms ours, whatever folder the command is started in.
+"""Import of our top-level packages (`models`, `export` and others) from any current folder.
 
-The rooms are top-level packages with plain names, which a user's own folder may have too. With
-PYTHONPATH=. or `python -m` that folder stands first on sys.path; a finder ahead of the path
-answers for exactly our names instead. See docs/adr/0002-rooms-are-top-level-packages.md.
+Their names are plain, and a user's own folder may have the same ones. With PYTHONPATH=. or
+`python -m` that folder is first on sys.path; a finder ahead of the path resolves exactly our names
+instead. See docs/adr/0002-rooms-are-top-level-packages.md.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _HOME = Path(__file__).resolve().parent.parent
 
 
 class RoomFinder(MetaPathFinder):
-    """Finds the rooms beside this package, before sys.path is asked."""
+    """Finds our top-level packages beside this one, before sys.path is searched."""
 
     def find_spec(
         self,
@@ -38,7 +38,7 @@ class RoomFinder(MetaPathFinder):
         path: Sequence[str] | None,
         target: ModuleType | None = None,  # noqa: ARG002
     ) -> ModuleSpec | None:
-        """The spec of a room; None for every other module."""
+        """Spec of one of our packages; None for every other module."""
         if path is not None or fullname not in ROOMS:
             return None
         folder = _HOME / fullname
@@ -48,6 +48,6 @@ class RoomFinder(MetaPathFinder):
 
 
 def pin_rooms() -> None:
-    """Put the finder first, once."""
+    """Install the finder ahead of all others, once."""
     if not any(isinstance(finder, RoomFinder) for finder in sys.meta_path):
         sys.meta_path.insert(0, RoomFinder())

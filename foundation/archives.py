@@ -13,6 +13,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -34,57 +35,90 @@ _ENCRYPTED = 1  # bit of flag_bits
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
+@dataclass(frozen=True)
+class ZipLimits:
+    """Limits of what the directory of a zip may say.
+
+    Attributes:
+        members: largest number of members.
+        ratio: bytes that one byte of the file may unpack to, above ``any_ratio``.
+        any_ratio: bytes that any file may unpack to, however well it is compressed.
+        unpacked: bytes that all members together may unpack to; None for no limit of its own.
+        any_case: refuse two names that differ in case alone, which are one on some systems.
+    """
+
+    members: int = MOST_MEMBERS
+    ratio: int = MOST_RATIO
+    any_ratio: int = ANY_RATIO
+    unpacked: int | None = None
+    any_case: bool = False
+
+    def most_unpacked(self, size: int) -> int:
+        """Bytes that a file of ``size`` bytes may unpack to."""
+        most = max(self.any_ratio, self.ratio * size)
+        return most if self.unpacked is None else min(most, self.unpacked)
+
+
+_LIMITS = ZipLimits()
+
+
 def most_unpacked(size: int) -> int:
     """Largest unpacked size that is accepted for a file of ``size`` bytes."""
-    return max(ANY_RATIO, MOST_RATIO * size)
+    return _LIMITS.most_unpacked(size)
 
 
 @contextmanager
-def open_zip(path: Path, rule: str, remedy: str) -> Iterator[zipfile.ZipFile]:
+def open_zip(
+    path: Path, rule: str, remedy: str, limits: ZipLimits = _LIMITS
+) -> Iterator[zipfile.ZipFile]:
     """Open a foreign zip whose directory has been checked; errors in the block are one sentence.
 
     Args:
         path: path of the archive.
         rule: what must hold, without a full stop.
         remedy: what to do about a violation, in the imperative.
+        limits: limits of its directory.
 
     Raises:
         InvalidInputError: not a regular file, not a zip, a member that is encrypted, duplicated or
-            compressed differently than by deflate, or more content than ``most_unpacked``.
+            compressed differently than by deflate, or more content than the limits allow.
     """
     require_regular(path, rule, remedy)
     with (
-        reading(path, rule, remedy, raised=(tokenize.TokenError,)),
+        reading(path, rule, remedy, raised=(tokenize.TokenError, NotImplementedError)),
         zipfile.ZipFile(path) as archive,
     ):
-        check_directory(archive, path.stat().st_size)
+        check_directory(archive, path.stat().st_size, limits)
         yield archive
 
 
-def check_directory(archive: zipfile.ZipFile, size: int) -> None:
+def check_directory(archive: zipfile.ZipFile, size: int, limits: ZipLimits = _LIMITS) -> None:
     """Refuse an archive by its directory alone, before anything is unpacked.
 
     Args:
         archive: archive opened for reading.
         size: size of its file, in bytes.
+        limits: what its directory may say at most.
 
     Raises:
         ValueError: the fault, without the archive's name.
     """
     members = archive.infolist()
-    if len(members) > MOST_MEMBERS:
-        raise ValueError(f"{len(members):,} members, where {MOST_MEMBERS:,} are the most")
-    names: set[str] = set()
+    if len(members) > limits.members:
+        raise ValueError(f"{len(members):,} members, where {limits.members:,} are the most")
+    seen: set[str] = set()
     for member in members:
-        if member.filename in names:
+        name = member.filename.casefold() if limits.any_case else member.filename
+        if name in seen:
             raise ValueError(f"two members named {member.filename[:80]}")
-        names.add(member.filename)
+        seen.add(name)
         if member.flag_bits & _ENCRYPTED:
             raise ValueError(f"{member.filename[:80]} is encrypted")
         if member.compress_type not in _METHODS:
-            raise ValueError(f"{member.filename[:80]} is compressed by another method than deflate")
+            method = f"method {member.compress_type}, another method than deflate"
+            raise ValueError(f"{member.filename[:80]} is compressed by {method}")
     unpacked = sum(member.file_size for member in members)
-    if unpacked > most_unpacked(size):
+    if unpacked > limits.most_unpacked(size):
         raise ValueError(f"{size:,} bytes that unpack to {unpacked:,}")
 
 

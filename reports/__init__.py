@@ -1,1 +1,1 @@
-"""What do we tell the reader? Tables as text, Markdown, JSON and CSV, and pages in HTML."""
+"""Reports: tables as text, Markdown, JSON and CSV, and pages in HTML."""

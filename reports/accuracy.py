@@ -1,4 +1,4 @@
-"""The table of all quantizers on the same images, as Markdown; its rows are those of a CSV."""
+"""Tables of all quantizers on the same images, as Markdown, from the rows of a CSV."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ Row = Mapping[str, str]
 
 
 def accuracy_tables(rows: Iterable[Row]) -> str:
-    """One part for each network and granularity, best SQNR first, then what was not measured.
+    """Section for each network and granularity: best SQNR first, then what was not measured.
 
     Args:
-        rows: of benchmarks/results/accuracy.csv, in any order.
+        rows: rows of benchmarks/results/accuracy.csv, in any order.
     """
     parts: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
@@ -36,7 +36,7 @@ def _part(network: str, granularity: str, rows: list[Row]) -> str:
 
 
 def _rank(row: Row) -> tuple[bool, float]:
-    """The float network first, then by SQNR."""
+    """Sort key: the float network first, then by SQNR."""
     return bool(row["sqnr_db"]), -float(row["sqnr_db"] or 0)
 
 
@@ -56,7 +56,7 @@ def _name(row: Row) -> str:
 
 
 def _conditions(rows: list[Row]) -> list[str]:
-    """What the figures rest on."""
+    """Conditions of the measurement, as lines below the table."""
     last = rows[-1]
     counts = ", ".join(sorted({row["n"] for row in rows}, key=int))
     calibrated = ", ".join(sorted({row["calibration_images"] for row in rows} - {""}, key=int))
@@ -64,14 +64,14 @@ def _conditions(rows: list[Row]) -> list[str]:
     kernels = sorted({f"{row['runtime']} {row['kernels']}" for row in rows})
     tools = {row["tool"]: row["tool_versions"] for row in rows if row["tool_versions"]}
     settings = {(row["tool"], row["setting"]): row["summary"] for row in rows if row["summary"]}
-    told = "; ".join(f"{tool}, {name}: {text}" for (tool, name), text in settings.items())
+    settings_text = "; ".join(f"{tool}, {name}: {text}" for (tool, name), text in settings.items())
     versions = "; ".join(f"{tool}: {text}" for tool, text in tools.items())
     drop = "the same tensors for every row; drop is paired, with Newcombe's interval"
     machine = f"{last['cpu']} ({last['flags']}; {last['cores']} cores), {last['versions']}"
     return [
         f"- n = {counts} images, {drop}. Calibrated on {calibrated or 'no'} other images.",
         f"- Latency of one image on {threads or 'no'} thread(s). Kernels: {'; '.join(kernels)}.",
-        f"- Settings: {told}.",
+        f"- Settings: {settings_text}.",
         f"- Versions: {versions or 'none'}.",
         f"- Machine: {machine}; {last['date']}.",
     ]

@@ -1,4 +1,4 @@
-"""The page of ``edgequant compare``: float against every recipe, from its JSON document."""
+"""Page of ``edgequant compare``: float against every recipe, from its JSON document."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Document = dict[str, Any]
 Row = dict[str, Any]
 
 MOST_PICTURES = 240
-"""On the page; recipes with many changed answers show fewer of them."""
+"""Largest number of pictures on the page; with many changed answers, each recipe shows fewer."""
 _HEADLINE = ("tflite-int8", "onnx-int8")
 _CLASSES = 40
 _FAR = 20.0
@@ -55,13 +55,13 @@ def page(
     generated: str,
     data: tuple[tuple[str, str], ...] = (),
 ) -> Page:
-    """The page of a comparison.
+    """Page of a comparison.
 
     Args:
-        report: from ``reports.tables.document``.
-        pictures: PNG of the images in ``shown_images``, by number; those missing are left out.
-        generated: the command that made the report.
-        data: name and relative file of what lies beside the page.
+        report: document from ``reports.tables.document``.
+        pictures: PNG of the images in ``shown_images``, by number; missing ones are left out.
+        generated: command that made the report.
+        data: name and relative path of each file beside the page.
     """
     sections = [
         *_trade(report),
@@ -81,7 +81,7 @@ def page(
 
 
 def lead(report: Document) -> str:
-    """The finding, in a sentence or two: what the main int8 file costs and what it gains."""
+    """Main result in one or two sentences: what the headline file costs and gains."""
     row = headline(report)
     if row is None:
         first = report["rows"][0]
@@ -107,7 +107,7 @@ def lead(report: Document) -> str:
 
 
 def headline(report: Document) -> Row | None:
-    """The row that the page speaks of: plain int8, or the smallest file; None without any."""
+    """Row of the page's main result: plain int8, else the smallest file; None without files."""
     compared = _compared(report)
     named = {row["name"]: row for row in compared}
     chosen = next((named[name] for name in _HEADLINE if name in named), None)
@@ -125,14 +125,14 @@ def _compared(report: Document) -> list[Row]:
 
 
 def _like(report: Document, row: Row) -> Row | None:
-    """The float32 file of the same format."""
+    """Row of the float32 file in the same format; None without one."""
     target = row["name"].partition("-")[0]
     names = {other["name"]: other for other in report["rows"]}
     return names.get(f"{target}-float32")
 
 
 def _gains(row: Row, other: Row | None) -> str:
-    """How much smaller and faster, as the middle of a sentence."""
+    """How much smaller and faster a file is, as a part of a sentence; empty without figures."""
     if other is None or other is row:
         return ""
     said = []
@@ -149,7 +149,7 @@ def _times(ratio: float, better: str, worse: str) -> str:
 
 
 def _trade(report: Document) -> list[Section]:
-    """Accuracy against size and against latency."""
+    """Figure of accuracy against size and against latency."""
     least = max(row["top1"] for row in report["rows"]) - _FAR
     near = [row for row in report["rows"] if row["top1"] >= least]
     sizes = [_point(row, row["size_bytes"] / 1000) for row in near if row["size_bytes"]]
@@ -186,7 +186,7 @@ def _listed(points: Sequence[Point]) -> str:
 
 
 def _drops(report: Document) -> list[Section]:
-    """The drop of each row with its interval."""
+    """Figure of the drop of each row with its interval."""
     rows = _compared(report)
     if not rows:
         return []
@@ -248,7 +248,7 @@ def _cell(column: tables.Column, row: Row) -> Cell:
 
 
 def _limit(report: Document) -> int:
-    """Pictures a recipe, so that a page keeps to MOST_PICTURES."""
+    """Largest number of pictures per recipe with which a page keeps to MOST_PICTURES."""
     counts = [len(row.get("flipped", ())) for row in _compared(report)]
     limit = max(counts, default=0)
     while limit > 1 and sum(min(count, limit) for count in counts) > MOST_PICTURES:
@@ -257,7 +257,7 @@ def _limit(report: Document) -> int:
 
 
 def _changed(report: Document, pictures: Mapping[int, bytes]) -> list[Section]:
-    """The images whose answer changed, recipe by recipe."""
+    """Section of the images whose answer changed, recipe by recipe."""
     limit = _limit(report)
     galleries = []
     for row in _compared(report):
@@ -277,9 +277,9 @@ def _changed(report: Document, pictures: Mapping[int, bytes]) -> list[Section]:
     if not galleries:
         return []
     text = (
-        "Each picture is what the network saw, with the answer of the float network and, after "
-        "the arrow, that of the file. Lost: float was right. Won: the file is right. First come "
-        "those on which float was surest, by the lead of its best score over its second."
+        "Each picture is the input of the network, with the answer of the float network and, after "
+        "the arrow, that of the file. Lost: float was right. Won: the file is right. Images on "
+        "which float was most certain come first, by the lead of its best score over its second."
     )
     first = headline(report)
     galleries.sort(key=lambda g: first is None or not g.caption.startswith(f"**{first['name']}**"))
@@ -300,12 +300,12 @@ def _thumb(flip: dict[str, Any], png: bytes) -> Thumb:
 
 
 def _short(name: str) -> str:
-    """The last two parts of a path: where pictures lie is nobody's business on a page."""
+    """Last two parts of a path; the rest of it would tell readers about the machine."""
     return "/".join(PurePath(name).parts[-2:])
 
 
 def _by_class(report: Document) -> list[Section]:
-    """Loss by class of the row that the page speaks of."""
+    """Section of the loss by class, for the row of the main result."""
     row = headline(report)
     classes = [] if row is None else [c for c in row["per_class"] if c["drop"] is not None]
     if row is None or not classes:
@@ -335,7 +335,7 @@ def _by_class(report: Document) -> list[Section]:
 
 
 def _conditions(report: Document) -> Section:
-    """What the figures rest on."""
+    """Section of the conditions of the measurement."""
     rows, machine = report["rows"], report["machine"]
     items = [("Images", f"{report['n']:,} of {report['data']}")]
     method = next((row["drop_method"] for row in rows if "drop_method" in row), None)
@@ -357,13 +357,7 @@ def _conditions(report: Document) -> Section:
         ("Python", machine["python"]),
         ("Packages", ", ".join(f"{n} {v}" for n, v in machine["packages"].items())),
     ]
-    items += [("Note", f"{text}: {', '.join(names)}") for text, names in _remarks(rows).items()]
-    return Section("What the figures rest on", (Facts(tuple(items)),))
-
-
-def _remarks(rows: list[Row]) -> dict[str, list[str]]:
-    remarks: dict[str, list[str]] = {}
-    for row in rows:
-        for remark in row["remarks"]:
-            remarks.setdefault(remark, []).append(row["name"])
-    return remarks
+    items += [
+        ("Note", f"{text}: {', '.join(names)}") for text, names in tables.remarks(rows).items()
+    ]
+    return Section("Conditions of the measurement", (Facts(tuple(items)),))

@@ -1,4 +1,4 @@
-"""The pages of ``edgequant cost``: a network layer by layer, or a grid of widths and sizes."""
+"""Pages of ``edgequant cost``: a network layer by layer, or a grid of widths and sizes."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ highest point lowest (Sandler et al. 2018, section 5.1). Weights are not in it."
 
 
 def layers_page(report: Document, generated: str, data: tuple[tuple[str, str], ...] = ()) -> Page:
-    """The page of one network.
+    """Page of one network.
 
     Args:
-        report: ``Cost.to_dict``, and ``model``, what the network is called.
-        generated: the command that made the report.
-        data: name and relative file of what lies beside the page.
+        report: values of ``Cost.to_dict``, and ``model``, the name of the network.
+        generated: command that made the report.
+        data: name and relative path of each file beside the page.
     """
     layers = report["layers"]
     sections = (
@@ -49,12 +49,12 @@ def layers_page(report: Document, generated: str, data: tuple[tuple[str, str], .
 
 
 def grid_page(report: Document, generated: str, data: tuple[tuple[str, str], ...] = ()) -> Page:
-    """The page of a grid.
+    """Page of a grid.
 
     Args:
         report: ``model``, ``element_bytes`` and ``grid``, rows of ``reports.costs.Point``.
-        generated: the command that made the report.
-        data: name and relative file of what lies beside the page.
+        generated: command that made the report.
+        data: name and relative path of each file beside the page.
     """
     points = [Point(**row) for row in report["grid"]]
 
@@ -98,7 +98,7 @@ def grid_page(report: Document, generated: str, data: tuple[tuple[str, str], ...
 
 
 def _timeline(report: Document) -> Figure:
-    """Live bytes over the execution order, with the peak."""
+    """Figure of live bytes over the execution order, with the peak."""
     steps = sorted(report["layers"], key=lambda layer: layer["step"])
     live = [layer["live_bytes"] / 1000 for layer in steps]
     top = max(range(len(live)), key=live.__getitem__)
@@ -124,10 +124,12 @@ def _timeline(report: Document) -> Figure:
         axes.set_ylabel(f"live activations, kB ({_type(report)})")
 
     exact = (
-        "no order has a lower peak" if report["peak_is_least"] else "of too many orders to search"
+        "no order has a lower peak"
+        if report["peak_is_least"]
+        else "there are too many orders to search all"
     )
     return Figure(
-        f"Memory that is live while each operator runs, in the order that was found; {exact}.",
+        f"Live memory while each operator runs, in the best execution order found; {exact}.",
         f"Memory is highest, at {live[top]:,.4g} kB, while {steps[top]['name']} runs, operator "
         f"{top + 1} of {len(live)}; it ends at {live[-1]:,.4g} kB.",
         svg(draw, (9.0, 3.4)),
@@ -135,7 +137,7 @@ def _timeline(report: Document) -> Figure:
 
 
 def _work(layers: list[Row]) -> Figure:
-    """Shares of multiply-adds and params, by kind of layer."""
+    """Figure of the shares of multiply-adds and parameters by kind of layer."""
     kinds: dict[str, list[int]] = {}
     for layer in layers:
         sums = kinds.setdefault(layer["kind"], [0, 0, 0])

@@ -24,9 +24,9 @@ class Point:
     Attributes:
         alpha: width multiplier.
         size: side of the square input.
-        params: weights that stay after batch norms are folded.
-        macs: multiply-adds for one image.
-        peak_bytes: least activation memory.
+        params: parameters after batch norms are folded.
+        macs: multiply-adds per image.
+        peak_bytes: least activation memory in bytes.
     """
 
     alpha: float
@@ -41,7 +41,7 @@ class Point:
 
 
 def totals(cost: Cost, element_bytes: int) -> list[str]:
-    """What a network costs, a sentence a quantity."""
+    """Sentences about the cost of a network, one per quantity."""
     peak = cost.peak * element_bytes
     where = max(cost.layers, key=lambda layer: layer.live)
     bound = "least" if cost.exact else "at most (too many orders to search), with this one's"
@@ -57,7 +57,7 @@ def totals(cost: Cost, element_bytes: int) -> list[str]:
 
 
 def grid_csv(points: list[Point]) -> str:
-    """A grid as CSV, one row a width and size."""
+    """Grid as CSV, one row per width and size."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([field.name for field in fields(Point)])
@@ -66,12 +66,12 @@ def grid_csv(points: list[Point]) -> str:
 
 
 def plot(name: str, points: list[Point], path: Path) -> None:
-    """Draw multiply-adds and peak memory over the input size, a line for each width.
+    """Draw multiply-adds and peak memory over the input size, one line per width.
 
     Args:
-        name: of the network, for the title.
-        points: at least one.
-        path: a .svg or a .png; equal points give equal bytes.
+        name: name of the network, for the title.
+        points: points of the grid, at least one.
+        path: path of a .svg or .png; equal points give equal bytes.
 
     Raises:
         InvalidInputError: the folder cannot be written.
@@ -79,25 +79,25 @@ def plot(name: str, points: list[Point], path: Path) -> None:
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    # A figure of its own, not pyplot's: nothing global, and no display is looked for.
+    # Figure instead of pyplot: no global state, and no display is needed.
     with rc_context({"svg.hashsalt": "edgequant"}):
         figure = Figure(figsize=(11, 4.5), layout="constrained")
         left, right = figure.subplots(1, 2)
         draw_grid(left, right, points)
         figure.suptitle(name)
-        # No date and no version in it, so that a second run gives the same bytes.
+        # Without date and version, a second run gives the same bytes.
         metadata = {"Date": None} if path.suffix == ".svg" else {"Software": None}
         write_whole(path, partial(figure.savefig, metadata=metadata))
 
 
 def draw_grid(left: Axes, right: Axes, points: list[Point]) -> None:
-    """Draw a line for each width: multiply-adds to the left, peak memory to the right."""
+    """Draw one line per width: multiply-adds to the left, peak memory to the right."""
     alphas = sorted({point.alpha for point in points})
     for number, alpha in enumerate(alphas):
         line = sorted((p for p in points if p.alpha == alpha), key=lambda p: p.size)
         sizes = [point.size for point in line]
         label = f"{alpha:g} ({line[0].params / 1e6:.2f} M)"
-        # Widths that cost the same lie on each other: smaller marks leave those below in sight.
+        # Points of equal cost overlap: smaller marks on top leave those below visible.
         style: dict[str, Any] = {"marker": "o", "markersize": 10 - 7 * number / len(alphas)}
         left.plot(sizes, [p.macs / 1e6 for p in line], label=label, **style)
         right.plot(sizes, [p.peak_bytes / 1000 for p in line], **style)

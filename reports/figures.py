@@ -1,8 +1,8 @@
-"""Figures as SVG for pages: matplotlib's drawing, the page's colours and letters.
+"""Figures as SVG for pages, drawn by matplotlib in the page's colours and font.
 
-Texts and axes take the colour of the page's text, series the page's series colours, so a figure
-reads in the light and in the dark theme; it needs no file beside it, and equal data give equal
-bytes with one version of matplotlib.
+Texts and axes have the colour of the page's text, and series the page's series colours, so a figure
+is readable in the light and the dark theme. It needs no other file, and equal data give equal bytes
+with the same version of matplotlib.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SERIES = ("#0068a8", "#c2500a", "#007a5c", "#a3478a", "#8a6400", "#5b62c9", "#b3304f", "#5c6670")
-"""Colours of series, to give to matplotlib: told apart by the colour-blind, each with a lighter
-twin of the dark theme (``--series-1`` to ``--series-8`` in page.css)."""
+"""Colours of series for matplotlib, which the colour-blind can distinguish; each has a lighter
+variant in the dark theme (``--series-1`` to ``--series-8`` in page.css)."""
 
 INK = "#1b1d20"
-"""Of texts: the page's text colour."""
+"""Colour of texts: the page's text colour."""
 
 MUTED = "#5d6369"
-"""Of axes and notes: the page's second text colour."""
+"""Colour of axes and notes: the page's second text colour."""
 
 RULE = "#d4d6d9"
-"""Of grids: the page's lines."""
+"""Colour of grids: that of the page's lines."""
 
 PAPER = "#fdfdfb"
-"""The page's background, for edges that lift marks off one another."""
+"""Colour of the page's background, for edges between marks that overlap."""
 
 _VARIABLES = {
     INK: "currentColor",
@@ -50,7 +50,7 @@ def svg(draw: Callable[[Axes], None], size: Size = (7.0, 4.0)) -> str:
     """Draw one pair of axes.
 
     Args:
-        draw: given the axes, draws on them; colours by default are SERIES in turn.
+        draw: draws on the axes; series have the colours of SERIES in turn by default.
         size: width and height in inches; 7 is the width of the page's text.
 
     Returns:
@@ -63,10 +63,10 @@ def panels(draw: Callable[[Sequence[Axes]], None], rows: int, columns: int, size
     """Draw several pairs of axes in a grid.
 
     Args:
-        draw: given the axes, row after row, draws on them.
-        rows: of the grid.
-        columns: of the grid.
-        size: width and height of the whole in inches.
+        draw: draws on the axes, which are listed row by row.
+        rows: number of rows of the grid.
+        columns: number of columns of the grid.
+        size: width and height of the whole figure in inches.
 
     Returns:
         An ``<svg>`` element.
@@ -74,7 +74,7 @@ def panels(draw: Callable[[Sequence[Axes]], None], rows: int, columns: int, size
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    # A figure of its own, not pyplot's: nothing global, and no display is looked for.
+    # Figure instead of pyplot: no global state, and no display is needed.
     with rc_context(_style()):
         figure = Figure(figsize=size, layout="constrained")
         draw(list(figure.subplots(rows, columns, squeeze=False).flat))
@@ -82,16 +82,16 @@ def panels(draw: Callable[[Sequence[Axes]], None], rows: int, columns: int, size
 
 
 def plain(text: str) -> str:
-    """A text that matplotlib draws as it is: a dollar sign begins no formula."""
+    """Text that matplotlib draws as it is, without reading a dollar sign as a formula."""
     return text.replace("$", r"\$")
 
 
 def log_ticks(axis: Axis, values: Sequence[float]) -> None:
-    """Label a logarithmic axis with plain numbers that have room beside one another.
+    """Label a logarithmic axis with plain numbers that do not overlap.
 
     Args:
-        axis: ``axes.xaxis`` or ``axes.yaxis``, its scale set already.
-        values: what is drawn, above zero; the less they span, the more numbers.
+        axis: ``axes.xaxis`` or ``axes.yaxis``, with its scale already set.
+        values: values that are drawn, above zero; the less they span, the more numbers.
     """
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
@@ -114,7 +114,7 @@ def _style() -> dict[str, Any]:
 
     return {
         "svg.hashsalt": "edgequant",
-        "svg.fonttype": "none",  # letters of the page's font; DejaVu's widths leave room for them
+        "svg.fonttype": "none",  # letters of the page's font, for which DejaVu's widths are enough
         "font.size": 9.5,
         "text.color": INK,
         "axes.labelcolor": INK,

@@ -1,4 +1,4 @@
-"""A page as one HTML document that needs nothing but itself."""
+"""Pages as self-contained HTML documents."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _CONTENTS_FROM = 3
 
 
 def render(page: Page) -> str:
-    """One self-contained HTML document; equal pages give equal texts."""
+    """Self-contained HTML document of a page; equal pages give equal texts."""
     return _template().render(page=page, sections=_sections(page), contents=_contents(page))
 
 
@@ -50,7 +50,7 @@ def _template() -> jinja2.Template:
 
 
 def write_page(page: Page, path: Path) -> None:
-    """Write the document; it appears whole or not at all.
+    """Write the whole document of a page, or none.
 
     Raises:
         InvalidInputError: the folder cannot be written.
@@ -65,9 +65,9 @@ def slug(title: str) -> str:
 
 
 def inline(text: str) -> Markup:
-    """`code`, **bold** and [links](#x) of a text as HTML; all else is escaped.
+    """Text as HTML: `code`, **bold** and [links](#x) are formatted, everything else is escaped.
 
-    A link leads to a place of the page, to a file beside it or to a web page; one with another
+    A link leads to a section of the page, to a file beside it or to a web page; a link with another
     scheme, such as ``javascript:``, stays text.
     """
     parts: list[Markup | str] = []
@@ -91,7 +91,7 @@ def _marked(found: re.Match[str]) -> Markup:
 
 @dataclass(frozen=True)
 class Block:
-    """A paragraph (one line) or a list (its lines)."""
+    """Paragraph (one line) or list (one line per item)."""
 
     is_list: bool
     lines: tuple[str, ...]
@@ -110,12 +110,12 @@ def list_blocks(prose: Prose) -> list[Block]:
 
 
 def as_cell(cell: Cell | str) -> Cell:
-    """A text as a cell."""
+    """Cell of a text."""
     return cell if isinstance(cell, Cell) else Cell(cell)
 
 
 def order(cell: Cell, column: Column) -> str:
-    """What a cell sorts by, where that is not its text; empty for a number that is missing."""
+    """Sort key of a cell if it is not its text; empty for a missing number."""
     if cell.value is not None:
         return _number(cell.value)
     if column.kind is Kind.TEXT:
@@ -125,7 +125,7 @@ def order(cell: Cell, column: Column) -> str:
 
 
 def _number(value: float) -> str:
-    """A number as JavaScript reads it; empty for NaN, which has no place in an order."""
+    """Number as JavaScript reads it; empty for NaN, which cannot be sorted."""
     if math.isnan(value):
         return ""
     return repr(float(value)).replace("inf", "Infinity")
@@ -147,7 +147,7 @@ def _contents(page: Page) -> bool:
 
 
 def _sections(page: Page) -> list[dict[str, Any]]:
-    """Sections with ids of their own, and their parts with the kind that the template draws."""
+    """Sections with unique ids, and their parts with the kind that the template draws."""
     ids: dict[str, int] = {}
     sections = []
     number = iter(range(1, 1_000_000))
@@ -161,7 +161,7 @@ def _sections(page: Page) -> list[dict[str, Any]]:
 
 
 def _parts(parts: tuple[Part, ...], number: Iterator[int]) -> Iterator[dict[str, Any]]:
-    """Of several galleries in a section, the first is open and the others are folded."""
+    """Parts of a section for the template; galleries after the first are folded."""
     first = next((part for part in parts if isinstance(part, Gallery)), None)
     for part in parts:
         kind = type(part).__name__.lower()
@@ -169,7 +169,7 @@ def _parts(parts: tuple[Part, ...], number: Iterator[int]) -> Iterator[dict[str,
         drawing, width = Markup(), ""
         if isinstance(part, Figure):
             width = _natural_width(part)
-            drawing = Markup(prefixed(part.svg, f"p{place}-"))  # noqa: S704 - of reports.figures
+            drawing = Markup(prefixed(part.svg, f"p{place}-"))  # noqa: S704 - from reports.figures
         yield {
             "kind": kind,
             "part": part,
@@ -181,6 +181,6 @@ def _parts(parts: tuple[Part, ...], number: Iterator[int]) -> Iterator[dict[str,
 
 
 def _natural_width(figure: Figure) -> str:
-    """Pixels at which its letters have the size that they were drawn with."""
+    """Width in pixels at which the letters of a figure have the size that they were drawn in."""
     found = _SVG_WIDTH.search(figure.svg)
     return found[1] if found else "640"

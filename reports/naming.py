@@ -1,4 +1,4 @@
-"""Names beside the points of a figure, where they hide neither one another nor a point."""
+"""Names beside the points of a figure that overlap neither each other nor a point."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _FONT = 8.5
 _LETTER = 0.58 * _FONT
-"""Width of a letter in points, at most on average: names are short and their font is unknown."""
+"""Upper bound of the mean width of a letter in points, since the page's font is unknown."""
 _LINE = 1.25 * _FONT
 _MARK = 4.0
 _SIDES = ((1, 0), (-1, 0), (1, 1), (-1, 1), (1, -1), (-1, -1), (0, 1), (0, -1))
@@ -23,7 +23,7 @@ _DISTANCES = (1, 2, 3.2, 4.6, 6.2, 8)
 
 @dataclass(frozen=True)
 class Named:
-    """A point with its name, in the figure's data."""
+    """Point with its name, in data coordinates."""
 
     x: float
     y: float
@@ -38,7 +38,7 @@ class _Box:
     top: float
 
     def meets(self, other: _Box) -> bool:
-        """Whether both share an area."""
+        """Whether two boxes overlap."""
         return (
             self.left < other.right
             and other.left < self.right
@@ -47,7 +47,7 @@ class _Box:
         )
 
     def within(self, other: _Box) -> bool:
-        """Whether no part lies outside."""
+        """Whether the box lies inside another one."""
         return (
             self.left >= other.left
             and self.right <= other.right
@@ -57,15 +57,15 @@ class _Box:
 
 
 def name_points(axes: Axes, named: Sequence[Named], others: Sequence[tuple[float, float]]) -> None:
-    """Write names beside points, with a line to the point where one had to move away.
+    """Write names beside points, with a line to the point if a name had to move away.
 
-    Call it last, with limits and scales set: the places are found on the finished layout. A name
-    for which there is no free place stands to the right all the same.
+    Call it last, after limits and scales are set: positions are computed on the finished layout. A
+    name without a free position is written to the right of its point.
 
     Args:
-        axes: to write on.
-        named: points to name; the first choose first.
-        others: points that names are to keep clear of too.
+        axes: axes to write on.
+        named: points to name, in order of precedence.
+        others: other points that names must not cover.
     """
     figure = axes.get_figure(root=True)
     assert figure is not None
@@ -106,7 +106,7 @@ def name_points(axes: Axes, named: Sequence[Named], others: Sequence[tuple[float
 def _place(
     x: float, y: float, width: float, taken: list[_Box], frame: _Box
 ) -> tuple[tuple[float, float], _Box]:
-    """The nearest offset, in points, at which a name is free."""
+    """Nearest offset in points at which a name overlaps nothing, and its box."""
     first: tuple[tuple[float, float], _Box] | None = None
     for distance in _DISTANCES:
         for right, up in _SIDES:

@@ -1,7 +1,7 @@
-"""A page as plain values: sections of tables, figures, prose, pictures and facts.
+"""Pages as plain values: sections of tables, figures, prose, pictures and facts.
 
-``reports.html`` makes one HTML document of it. Nothing here knows HTML, and nothing needs to be
-escaped by who fills it: every text may hold any character.
+``reports.html`` turns a page into one HTML document. Nothing here depends on HTML, and callers
+escape nothing: every text may hold any character.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from enum import Enum
 
 
 class Kind(Enum):
-    """What a column holds, which decides how it is aligned and sorted."""
+    """Kind of a column's values, which decides how they are aligned and sorted."""
 
     TEXT = "text"
     NUMBER = "number"
@@ -19,12 +19,12 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table.
+    """Column of a table.
 
     Attributes:
-        title: with the unit.
-        kind: numbers stand to the right and sort as numbers.
-        note: what the column means, shown when the title is pointed at.
+        title: title with the unit.
+        kind: kind of the values; numbers are aligned right and sorted as numbers.
+        note: meaning of the column, shown when the pointer is on the title.
     """
 
     title: str
@@ -34,12 +34,12 @@ class Column:
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell of a table.
+    """Cell of a table.
 
     Attributes:
-        text: what is shown.
-        value: what is sorted by. None: the text, in a column of numbers the number it begins
-            with; cells without one stand last.
+        text: text that is shown.
+        value: sort key. None for the text, or in a column of numbers the number that it begins
+            with; cells without a number come last.
     """
 
     text: str
@@ -48,15 +48,15 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """A table that readers can sort; wide ones scroll inside themselves.
+    """Table that readers can sort; a wide one scrolls inside its frame.
 
     Attributes:
-        caption: one sentence; see ``Prose`` for what may be marked in it.
-        columns: at least one; the first names the row.
-        rows: each with a cell a column; a text is a Cell without a value.
+        caption: one sentence, with the markup of ``Prose``.
+        columns: at least one column; the first names the row.
+        rows: rows with one cell per column; a text is a Cell without a value.
 
     Raises:
-        ValueError: a row that is longer or shorter than the columns.
+        ValueError: a row has more or fewer cells than there are columns.
     """
 
     caption: str
@@ -73,12 +73,12 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """A drawing.
+    """Drawing.
 
     Attributes:
-        caption: what is drawn, and on what it rests; marked as in ``Prose``.
-        alt: what the figure says, for those who cannot see it.
-        svg: of ``reports.figures``; it goes into the page as it is.
+        caption: description with the conditions of the data, with the markup of ``Prose``.
+        alt: content of the figure in words, for screen readers.
+        svg: element from ``reports.figures``, which goes into the page as it is.
     """
 
     caption: str
@@ -91,9 +91,9 @@ class Prose:
     """Paragraphs.
 
     Attributes:
-        text: paragraphs with blank lines between them; one whose lines all begin with ``- `` is a
-            list. `code`, **bold** and [links](#section) are marked so; the id of a section is its
-            title in small letters with hyphens.
+        text: paragraphs with blank lines between them; a paragraph whose lines all begin with
+            ``- `` is a list. Markup: `code`, **bold** and [links](#section); the id of a section
+            is its title in small letters with hyphens.
     """
 
     text: str
@@ -101,12 +101,12 @@ class Prose:
 
 @dataclass(frozen=True)
 class Thumb:
-    """A small picture.
+    """Small picture.
 
     Attributes:
-        png: the file's bytes.
-        label: what it is.
-        lines: what is said of it.
+        png: bytes of the file.
+        label: title of the picture.
+        lines: lines below the title.
     """
 
     png: bytes
@@ -119,8 +119,8 @@ class Gallery:
     """Small pictures side by side.
 
     Attributes:
-        caption: what they have in common; marked as in ``Prose``.
-        items: in the order that is shown.
+        caption: common property of the pictures, with the markup of ``Prose``.
+        items: pictures in the order in which they are shown.
     """
 
     caption: str
@@ -129,7 +129,7 @@ class Gallery:
 
 @dataclass(frozen=True)
 class Facts:
-    """What results rest on: n, runtime, versions, machine, command.
+    """Conditions of results: n, runtime, versions, machine, command.
 
     Attributes:
         items: name and value.
@@ -143,7 +143,7 @@ Part = Table | Figure | Prose | Gallery | Facts
 
 @dataclass(frozen=True)
 class Section:
-    """A heading with what belongs to it."""
+    """Heading with its parts."""
 
     title: str
     parts: tuple[Part, ...]
@@ -151,14 +151,14 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """A page.
+    """Page.
 
     Attributes:
-        title: of the document.
-        lead: the most important finding, in a sentence or two; marked as in ``Prose``.
-        sections: in reading order.
-        generated: the command that made it.
-        data: name and relative file of the JSON and CSV beside the page.
+        title: title of the document.
+        lead: main result in one or two sentences, with the markup of ``Prose``.
+        sections: sections in reading order.
+        generated: command that made the page.
+        data: name and relative path of the JSON and CSV beside the page.
     """
 
     title: str

@@ -1,4 +1,4 @@
-"""Accuracy against what it costs: the front of files that no other file beats at both."""
+"""Pareto front of files: accuracy against a cost, such as size or latency."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ OTHER_FORMAT = ("Keras", SERIES[2], "D")
 
 @dataclass(frozen=True)
 class Point:
-    """A file.
+    """File in the figure.
 
     Attributes:
-        name: to write beside it.
-        suffix: of the file, which gives colour and shape.
-        cost: what it costs; less is better.
-        top1: percent; more is better.
-        low: where the interval of ``top1`` ends, likewise; paired with the float network.
-        high: its other end.
+        name: name beside the point.
+        suffix: suffix of the file, which decides colour and shape.
+        cost: size or latency; less is better.
+        top1: top-1 in percent; more is better.
+        low: lower end of the interval of ``top1`` in percent, paired with the float network.
+        high: upper end of that interval.
     """
 
     name: str
@@ -38,9 +38,9 @@ class Point:
 
 
 def front(points: Sequence[Point]) -> list[Point]:
-    """The points that no other beats: none costs no more and is no worse, and better at one.
+    """Pareto front: points for which no other costs no more, is no worse and is better at one.
 
-    Points that are equal at both stay together.
+    Points that are equal in both are all on the front or all off it.
     """
     kept = [
         p
@@ -57,7 +57,7 @@ def pareto(groups: Sequence[tuple[str, Sequence[Point]]]) -> str:
     """Draw top-1 over each cost, side by side, with the front's files named.
 
     Args:
-        groups: what is costly, with its unit, and the files; at least one file each.
+        groups: name of each cost with its unit, and its files, at least one.
 
     Returns:
         An ``<svg>`` element.

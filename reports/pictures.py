@@ -9,20 +9,20 @@ if TYPE_CHECKING:
     import numpy as np
 
 SIDE = 64
-"""Pixels of the longer side at most."""
+"""Largest length of the longer side in pixels."""
 _COLORS = 128
 
 
 def png(pixels: np.ndarray, side: int = SIDE) -> bytes:
-    """A picture as PNG, scaled down if need be; equal pixels give equal bytes with one Pillow.
+    """Picture as PNG, scaled down if it is large; one Pillow version gives equal bytes.
 
     Args:
         pixels: uint8 ``[height, width, 3]``, RGB.
-        side: of the longer side at most, in pixels.
+        side: largest length of the longer side in pixels.
 
     Returns:
-        Small pictures as they are, in grey where they are grey; those that were scaled down with
-        128 colours, which is a third of their bytes.
+        PNG bytes. A small picture keeps its pixels, and is grey if all of them are; one that was
+        scaled down has 128 colours, which takes a third of the bytes.
     """
     from PIL import Image
 

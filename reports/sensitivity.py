@@ -1,4 +1,4 @@
-"""The ranking of layers as screen table, CSV and plot; all are renderings of one JSON document."""
+"""Ranking of layers as screen table, CSV and plot, all rendered from one JSON document."""
 
 from __future__ import annotations
 
@@ -24,16 +24,17 @@ _PLOTTED = 40
 
 
 def document(ranking: Sensitivity, **more: Any) -> Document:
-    """Everything that was measured, as plain values; the most sensitive layer first."""
+    """All measurements as plain values, the most sensitive layer first."""
     rows = [{"rank": i, **row.to_dict()} for i, row in enumerate(ranking.layers, 1)]
     return {**more, "n": ranking.images, "top1": ranking.top1, "rows": rows}
 
 
 def conditions(report: Document) -> list[str]:
-    """What the figures rest on, line by line."""
-    n = f"n = {report['n']:,} images of {report['data']} that nothing was decided on"
+    """Conditions of the measurement, line by line."""
+    n = f"n = {report['n']:,} images of {report['data']} that took part in no decision"
     alone = (
-        "Each part alone in integers, all the rest in float32; activations are a layer's results"
+        "Only weights or only activations of one layer in integers, everything else in float32; "
+        "activations are a layer's results"
     )
     how = f"Recipe {report['recipe']}, --optimize {report['optimization']}"
     return [
@@ -44,7 +45,7 @@ def conditions(report: Document) -> list[str]:
 
 
 def screen_table(report: Document, most: int) -> Table:
-    """A table for the terminal, of the first ``most`` rows."""
+    """Table for the terminal, with the first ``most`` rows."""
     from rich import box
     from rich.table import Table
 
@@ -71,7 +72,7 @@ def _cells(effect: dict[str, Any] | None) -> tuple[str, str]:
 
 
 def csv_table(report: Document) -> str:
-    """The rows as CSV with a header line; empty where a layer has no such part."""
+    """Rows as CSV with a header line; a cell is empty if the layer has no such part."""
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, CSV_FIELDS, lineterminator="\n", restval="")
     writer.writeheader()
@@ -88,8 +89,8 @@ def plot(report: Document, path: Path) -> None:
     """Draw the most sensitive layers: SQNR of weights and of activations, the worst on top.
 
     Args:
-        report: from ``document``.
-        path: of the PNG; equal reports give equal bytes with one version of matplotlib.
+        report: document from ``document``.
+        path: path of the PNG; equal reports give equal bytes with one version of matplotlib.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

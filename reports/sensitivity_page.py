@@ -1,4 +1,4 @@
-"""The page of ``edgequant sensitivity``: the ranking of layers, from its JSON document."""
+"""Page of ``edgequant sensitivity``: the ranking of layers, from its JSON document."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _PARTS = (("weights", SERIES[0], "o"), ("activations", SERIES[1], "s"))
 
 
 def page(report: Document, generated: str, data: tuple[tuple[str, str], ...] = ()) -> Page:
-    """The page of a ranking.
+    """Page of a ranking.
 
     Args:
-        report: from ``reports.sensitivity.document``.
-        generated: the command that made the report.
-        data: name and relative file of what lies beside the page.
+        report: document from ``reports.sensitivity.document``.
+        generated: command that made the report.
+        data: name and relative path of each file beside the page.
     """
     rows = report["rows"]
     _, *rest = conditions(report)
@@ -39,14 +39,14 @@ def page(report: Document, generated: str, data: tuple[tuple[str, str], ...] = (
     sections = (
         Section("The most sensitive layers", (_figure(rows[:PLOTTED], len(rows)),)),
         Section("All layers", (_table(report),)),
-        Section("What the figures rest on", (facts, Prose("\n\n".join(rest)))),
+        Section("Conditions of the measurement", (facts, Prose("\n\n".join(rest)))),
     )
     title = f"{report['model']}: which layers lose most in int8"
     return Page(title, lead(report), sections, generated, data)
 
 
 def lead(report: Document) -> str:
-    """The finding in two sentences: the worst layer, and how far the rest is from it."""
+    """Main result in two sentences: the worst layer, and the median of all layers."""
     rows = report["rows"]
     if not rows:
         return "No layer has anything to quantize."
@@ -59,11 +59,11 @@ def lead(report: Document) -> str:
     middle = sorted(effects)[len(effects) // 2]
     if len(rows) < 3 or not math.isfinite(middle):
         return first
-    return f"{first} The middle one of {len(rows)} layers keeps {middle:.1f} dB."
+    return f"{first} The median of {len(rows)} layers keeps {middle:.1f} dB."
 
 
 def _worse_part(row: Row) -> str:
-    """Weights or activations, whichever makes more noise."""
+    """Name of the part that adds more noise: weights or activations."""
     return min((name for name, _, _ in _PARTS if row[name]), key=lambda name: _sqnr(row[name]))
 
 
@@ -112,7 +112,7 @@ def _figure(rows: list[Row], total: int) -> Figure:
 
     which = f"The first {len(rows)} of {total} layers" if len(rows) < total else "All layers"
     worst = ", ".join(f"{row['name']} {_loudest(row):.1f} dB" for row in rows[:5])
-    alone = "Each part alone is in integers, all the rest in float."
+    alone = "Only the weights, or only the activations, of one layer are in integers."
     return Figure(
         f"{which}, the most sensitive on top. {alone}",
         f"The most sensitive layers are {worst}.",

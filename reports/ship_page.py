@@ -1,4 +1,4 @@
-"""The page of ``edgequant ship``: what is in a bundle and what was proven of it."""
+"""Page of ``edgequant ship``: contents of a bundle and results of its proofs."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _VERDICTS = ("proven", "within a step", "failed", "not run")
 
 @dataclass(frozen=True)
 class Shipped:
-    """A file of a bundle.
+    """File of a bundle.
 
     Attributes:
-        path: inside the bundle.
-        size_bytes: of it.
-        sha256: of its bytes.
+        path: path inside the bundle.
+        size_bytes: size of the file.
+        sha256: digest of its bytes.
     """
 
     path: str
@@ -30,11 +30,11 @@ class Shipped:
 
 @dataclass(frozen=True)
 class Gate:
-    """A limit that the user set.
+    """Limit that the user set.
 
     Attributes:
-        option: such as ``--max-flash 1M``.
-        outcome: ``kept``, or the sentence that says what was received.
+        option: option with its value, such as ``--max-flash 1M``.
+        outcome: ``kept``, or the sentence of the failure.
     """
 
     option: str
@@ -48,44 +48,44 @@ def page(
     generated: str,
     data: tuple[tuple[str, str], ...] = (),
 ) -> Page:
-    """The page of a bundle.
+    """Page of a bundle.
 
     Args:
-        manifest: the bundle's bundle.json.
-        files: everything in the bundle.
-        gates: the limits of this run, none where none were set.
-        generated: the command that made the bundle.
-        data: name and relative file of what the page is about: the manifest, the zip.
+        manifest: contents of bundle.json.
+        files: all files of the bundle.
+        gates: limits of this run; empty if none were set.
+        generated: command that made the bundle.
+        data: name and relative path of manifest, guide and zip.
     """
     sections = [
         Section("Proofs", _proofs(manifest)),
         *(_target(name, values, files) for name, values in manifest["targets"].items()),
         Section("Limits", (_gates(gates),)),
         Section("Accuracy", (_accuracy(manifest["accuracy"]),)),
-        Section("Beside the platforms", (_shared_files(manifest, files),)),
+        Section("Files for all platforms", (_shared_files(manifest, files),)),
         _conditions(manifest),
     ]
-    title = f"{manifest['model']}: what ships, and what is proven"
+    title = f"{manifest['model']}: files and proofs"
     return Page(title, lead(manifest, files), tuple(sections), generated, data)
 
 
 def lead(manifest: Manifest, files: Sequence[Shipped]) -> str:
-    """How many proofs came out how, and how large the bundle is."""
+    """Main result in a sentence: number of proofs by verdict, and size of the bundle."""
     verdicts = [p["verdict"] for t in manifest["targets"].values() for p in t["proofs"]]
     counts = {verdict: verdicts.count(verdict) for verdict in _VERDICTS}
-    told = ", ".join(f"**{count} {verdict}**" for verdict, count in counts.items() if count)
+    results = ", ".join(f"**{count} {verdict}**" for verdict, count in counts.items() if count)
     size = sum(file.size_bytes for file in files)
     count = len(manifest["targets"])
     platforms = f"{count} platform{'s' if count > 1 else ''}"
-    failed = " Look at the failed ones before anything ships." if counts["failed"] else ""
+    failed = " Do not ship before the failed proofs hold." if counts["failed"] else ""
     return (
         f"{len(files)} files ({size / 1e6:,.1f} MB) for {platforms}. Of {len(verdicts)} proofs: "
-        f"{told or 'none'}.{failed}"
+        f"{results or 'none'}.{failed}"
     )
 
 
 def _proofs(manifest: Manifest) -> tuple[Part, ...]:
-    columns = (Column("platform"), Column("proof"), Column("verdict"), Column("what was seen"))
+    columns = (Column("platform"), Column("proof"), Column("verdict"), Column("result"))
     rows = tuple(
         (name, proof["name"], proof["verdict"], proof["sentence"])
         for name, values in manifest["targets"].items()
@@ -93,13 +93,13 @@ def _proofs(manifest: Manifest) -> tuple[Part, ...]:
     )
     caption = (
         "Each platform's own runtime on the test vectors of its folder. Not run: the runtime is "
-        "not installed, so nothing is known."
+        "not installed, so there is no result."
     )
     return (Table(caption, columns, rows),)
 
 
 def _target(name: str, values: dict[str, Any], files: Sequence[Shipped]) -> Section:
-    """One platform: its models with recipe and calibration, its budgets, its folder."""
+    """Section of a platform: models with recipe and calibration, budgets, folder."""
     parts: list[Part] = []
     columns = (
         Column("role"),
@@ -118,11 +118,11 @@ def _target(name: str, values: dict[str, Any], files: Sequence[Shipped]) -> Sect
         )
         for role, file in values["files"].items()
     )
-    parts.append(Table("Models, and what they were made with.", columns, rows))
+    parts.append(Table("Models with recipe and calibration.", columns, rows))
     if values["budgets"]:
         parts.append(_budgets(values["budgets"]))
     own = [file for file in files if file.path.startswith(f"{name}/")]
-    parts.append(_files(f"The folder `{name}/`; test vectors lie in `vectors/`.", own))
+    parts.append(_files(f"Folder `{name}/`; test vectors are in `vectors/`.", own))
     return Section(values["title"], tuple(parts))
 
 
@@ -137,7 +137,7 @@ def _budgets(budgets: list[dict[str, Any]]) -> Table:
         Column("SRAM, bytes", Kind.NUMBER),
     )
     rows = tuple((b["what"], _bytes(b["flash"]), _bytes(b["sram"])) for b in budgets)
-    return Table("What it takes on the chip.", columns, rows)
+    return Table("Flash and SRAM on the chip.", columns, rows)
 
 
 def _bytes(value: int | None) -> Cell:
@@ -158,7 +158,7 @@ def _accuracy(values: dict[str, Any]) -> Part:
         Column("file"),
         Column("runtime"),
         Column("top-1 %", Kind.NUMBER),
-        Column("as float %", Kind.NUMBER, "images on which it answers as the float model does"),
+        Column("as float %", Kind.NUMBER, "images on which both give the same class"),
     )
     rows = tuple(
         (row["file"], row["runtime"], f"{row['top1']:.2f}", f"{row['as_float']:.2f}")
@@ -174,7 +174,7 @@ def _accuracy(values: dict[str, Any]) -> Part:
 def _shared_files(manifest: Manifest, files: Sequence[Shipped]) -> Table:
     folders = tuple(f"{name}/" for name in manifest["targets"])
     shared = [file for file in files if not file.path.startswith(folders)]
-    caption = "Files for all platforms; `sha256sum --check SHA256SUMS` checks the whole bundle."
+    caption = "`sha256sum --check SHA256SUMS` checks the whole bundle."
     return _files(caption, shared)
 
 
@@ -196,4 +196,4 @@ def _conditions(manifest: Manifest) -> Section:
         *((str(key), str(value)) for key, value in contract.items() if key != "labels"),
         *manifest["versions"].items(),
     ]
-    return Section("What it was made from", (Facts(tuple(items)),))
+    return Section("Model, contract and versions", (Facts(tuple(items)),))

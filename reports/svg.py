@@ -1,4 +1,4 @@
-"""matplotlib's SVG files made fit to stand inside an HTML page."""
+"""Conversion of matplotlib's SVG files to elements of an HTML page."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from xml.etree import ElementTree as ET
 
 HALO = "halo"
-"""Id (``set_gid``) of texts that get a rim of the page's colour, to be read upon lines."""
+"""Id (``set_gid``) of texts that get a rim of the page's colour, to be readable on lines."""
 
 _REFERENCE = re.compile(r"(url\(#|^#)([^)\s]+)")
 _LONG_NUMBER = re.compile(r"-?\d+\.\d{3,}")
@@ -17,15 +17,15 @@ _POINTS_TO_PIXELS = 4 / 3
 
 
 def clean(text: str, colors: Mapping[str, str]) -> str:
-    """Take a figure out of its file.
+    """Figure of a file as an element of a page.
 
-    What belongs to a file goes: prologue, namespaces, metadata and the style sheet, which would
-    hold for the whole page. Ids that nothing refers to go too, the others become short;
-    HALO becomes a class. Lengths are rounded to hundredths of a point, and letters are the page's.
+    Removed are the prologue, namespaces, metadata and the style sheet, which would apply to the
+    whole page, and ids without a reference; other ids become short, and HALO becomes a class.
+    Lengths are rounded to hundredths of a point, and the font is the page's.
 
     Args:
-        text: the file.
-        colors: what stands in for colours, such as ``#1b1d20`` -> ``currentColor``.
+        text: content of the file.
+        colors: replacement of each colour, such as ``#1b1d20`` -> ``currentColor``.
 
     Returns:
         An ``<svg>`` element.
@@ -54,7 +54,7 @@ def clean(text: str, colors: Mapping[str, str]) -> str:
 
 
 def prefixed(svg: str, prefix: str) -> str:
-    """Begin all ids and references with a prefix, so that several figures can share a page."""
+    """Figure whose ids and references begin with a prefix, so that figures can share a page."""
     root = ET.fromstring(svg)  # noqa: S314 - from clean
     for element, name, value in _attributes(root):
         if name == "id":
@@ -65,7 +65,7 @@ def prefixed(svg: str, prefix: str) -> str:
 
 
 def _local(name: str) -> str:
-    """A name without its namespace; HTML gives the right one to all of SVG."""
+    """Name without its namespace, which HTML adds to all elements of an SVG."""
     return name.rpartition("}")[2]
 
 

@@ -1,7 +1,7 @@
-"""Measured rows as screen table, Markdown and CSV; all are renderings of one JSON document.
+"""Measured rows as screen table, Markdown and CSV, all rendered from one JSON document.
 
-The document is what ``document`` makes of a Measurement, so that a report that was stored can be
-shown again without measuring again.
+``document`` makes it from a Measurement, so that a stored report can be shown again without
+measuring again.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Column:
-    """A column of the table.
+    """Column of the table.
 
     Attributes:
-        head: its title, with the unit.
-        cell: row -> text; a dash where there is nothing to say.
-        numeric: align to the right.
+        head: title with the unit.
+        cell: text of a row's cell; a dash without a value.
+        numeric: whether cells are aligned right.
     """
 
     head: str
@@ -89,10 +89,10 @@ COLUMNS = (
 
 
 def document(measurement: Measurement, **more: Any) -> Document:
-    """Everything that was measured, as plain values.
+    """All measurements as plain values.
 
-    Rows: the reference first, then the likest to it, by SQNR, which tells apart what top-1 on a
-    few thousand images cannot.
+    Rows: the reference first, then by SQNR of the outputs, which distinguishes files that top-1 on
+    a few thousand images does not.
     """
     rows = [row.to_dict(measurement.labels) for row in measurement.rows]
     rows.sort(key=_likeness)
@@ -113,7 +113,7 @@ def _likeness(row: Row) -> tuple[bool, float, str]:
 
 
 def screen_table(report: Document) -> Table:
-    """A table for the terminal."""
+    """Table for the terminal."""
     from rich import box
     from rich.table import Table
 
@@ -126,7 +126,7 @@ def screen_table(report: Document) -> Table:
 
 
 def markdown_table(report: Document) -> str:
-    """The rows as a Markdown table."""
+    """Rows as a Markdown table."""
     lines = [
         "| " + " | ".join(column.head for column in COLUMNS) + " |",
         "|" + "|".join("---:" if column.numeric else "---" for column in COLUMNS) + "|",
@@ -136,7 +136,7 @@ def markdown_table(report: Document) -> str:
 
 
 def conditions(report: Document) -> list[str]:
-    """What the figures rest on, line by line."""
+    """Conditions of the measurement, line by line; a remark appears once, with all its rows."""
     rows = report["rows"]
     method = next((row["drop_method"] for row in rows if "drop_method" in row), None)
     count = f"n = {report['n']:,} images of {report['data']}"
@@ -157,12 +157,21 @@ def conditions(report: Document) -> list[str]:
     ran = "; ".join(f"{name} ({', '.join(run)})" for name, run in kernels(rows).items())
     lines.append(f"Kernels: {ran}.")
     lines.append(describe_machine(report["machine"]))
-    remarks = {f"{row['name']}: {remark}." for row in rows for remark in row["remarks"]}
-    return [*lines, *sorted(remarks)]
+    named = [f"{', '.join(names)}: {remark}." for remark, names in remarks(rows).items()]
+    return [*lines, *sorted(named)]
+
+
+def remarks(rows: list[Row]) -> dict[str, list[str]]:
+    """Remarks with the names of the rows that have them."""
+    names: dict[str, list[str]] = {}
+    for row in rows:
+        for remark in dict.fromkeys(row["remarks"]):
+            names.setdefault(remark, []).append(row["name"])
+    return names
 
 
 def kernels(rows: list[Row]) -> dict[str, list[str]]:
-    """Which kernels ran which rows."""
+    """Kernels with the rows that they ran."""
     names: dict[str, list[str]] = {}
     for row in rows:
         what = f"{row['runtime']} {row['runtime_version']}, {row['kernels']}"
@@ -182,7 +191,7 @@ def describe_machine(machine: dict[str, Any]) -> str:
 
 
 def markdown_report(title: str, report: Document) -> str:
-    """A whole report: table, conditions, and the loss by class of the last row."""
+    """Report in Markdown: table, conditions, and the loss by class of the last row."""
     parts = [f"# {title}\n", markdown_table(report)]
     parts += [f"- {line}" for line in conditions(report)]
     parts += _by_class(report["rows"][-1])
@@ -212,11 +221,11 @@ CSV_FIELDS = (
     "drop_low", "drop_high", "right_to_wrong", "wrong_to_right", "changed", "sqnr_db", "kl",
     "p50_ms", "p90_ms", "p99_ms", "threads", "size_bytes", "sha256",
 )  # fmt: skip
-"""Columns of the CSV, in its order."""
+"""Columns of the CSV, in order."""
 
 
 def csv_table(report: Document) -> str:
-    """The rows as CSV with a header line."""
+    """Rows as CSV with a header line."""
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, CSV_FIELDS, lineterminator="\n", restval="")
     writer.writeheader()

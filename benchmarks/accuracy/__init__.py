@@ -1,1 +1,1 @@
-"""Our files and those of other quantizers, measured in one run."""
+"""Comparison of our files with those of other quantizers, measured in one run."""

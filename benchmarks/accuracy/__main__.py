@@ -1,7 +1,7 @@
 """``python -m benchmarks.accuracy``: quantize with every tool, measure in one run, write the table.
 
-``make bench-accuracy MODELS=... CALIBRATION=... DATA=...``. Files that were made before are kept
-under .peers/cache, so a run that was stopped goes on where it was. The rows of a network and
+``make bench-accuracy MODELS=... CALIBRATION=... DATA=...``. Files of finished jobs are cached under
+.peers/cache, so an interrupted run continues where it stopped. The rows of a network and
 granularity are measured together and replace those of an earlier run.
 """
 
@@ -16,7 +16,7 @@ import numpy as np
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import edgequant  # noqa: F401 - makes the rooms ours
+import edgequant  # noqa: F401 - pins our top-level packages
 from benchmarks.accuracy import rows as table
 from benchmarks.accuracy.environments import environment
 from benchmarks.accuracy.networks import Network, found_models, open_network
@@ -39,11 +39,11 @@ RUNTIMES = ("litert-xnnpack", "onnxruntime", "onnxruntime-precise")
 
 @dataclass(frozen=True)
 class Made:
-    """What one tool made of one network.
+    """Files of one tool for one network.
 
     Attributes:
-        row: the columns known so far.
-        outcome: its files.
+        row: row with the columns that are known so far.
+        outcome: files, or the reason why there are none.
     """
 
     row: Row
@@ -53,7 +53,7 @@ class Made:
 def make_all(
     network: Network, granularity: str, options: argparse.Namespace, terminal: Terminal
 ) -> list[Made]:
-    """Run every setting of every chosen peer, or take what is kept."""
+    """Run every setting of every chosen peer, or read its cached files."""
     limits = Limits(60 * options.minutes)
     made = []
     for module, peer in peers().items():
@@ -90,7 +90,7 @@ def _calibration_images(network: Network) -> str:
 def candidates_of(
     made: list[Made], network: Network, runtimes: tuple[str, ...]
 ) -> tuple[list[tuple[Row, Candidate]], list[Row]]:
-    """Every file in every runtime that takes it, and the rows of what cannot be measured."""
+    """Candidates of every file in every runtime for it, and rows of what cannot be measured."""
     image = next(
         iter(stream(network.measured.subset(np.arange(1)), network.prepared.contract))
     ).images
@@ -113,7 +113,7 @@ def candidates_of(
 
 
 def _refusal(candidate: Candidate, image: np.ndarray) -> str:
-    """Why a file cannot be measured, found on one image; empty when it can."""
+    """Reason why a file cannot be measured, from a run on one image; empty if it can."""
     try:
         scores = candidate.open(1).predict(image)
     except InvalidInputError as error:
@@ -124,7 +124,7 @@ def _refusal(candidate: Candidate, image: np.ndarray) -> str:
 def measure_network(
     network: Network, made: list[Made], options: argparse.Namespace, terminal: Terminal
 ) -> list[Row]:
-    """Measure on the same tensors: the float network, our float files, and what was made."""
+    """Measure the float network, our float files and the tools' files on the same tensors."""
     granularity = made[0].row.granularity if made else ""
     floats = [
         Made(
@@ -160,18 +160,20 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--models", nargs="+", default=MODELS, help="files, names or folders")
     parser.add_argument("--calibration", default=CALIBRATION, help="DATA to calibrate on")
     parser.add_argument("--data", default=DATA, help="DATA to measure on")
-    parser.add_argument("--peers", nargs="*", default=(), help=f"of {', '.join(peers())}")
+    parser.add_argument("--peers", nargs="*", default=(), help=f"names from {', '.join(peers())}")
     parser.add_argument("--granularities", nargs="+", default=GRANULARITIES, choices=GRANULARITIES)
     parser.add_argument("--runtimes", nargs="+", default=RUNTIMES)
-    parser.add_argument("--limit", type=int, help="images to measure on, at most")
-    parser.add_argument("--minutes", type=float, default=10, help="that one job may take")
-    parser.add_argument("--effort", default="usual", choices=list(Effort), help="which jobs to do")
-    parser.add_argument("--only-make", action="store_true", help="make the files, measure nothing")
+    parser.add_argument("--limit", type=int, help="largest number of test images")
+    parser.add_argument("--minutes", type=float, default=10, help="time limit of a job")
+    parser.add_argument("--effort", default="usual", choices=list(Effort), help="which jobs to run")
+    parser.add_argument(
+        "--only-make", action="store_true", help="write the files and measure nothing"
+    )
     return parser.parse_args(arguments)
 
 
 def run(options: argparse.Namespace, terminal: Terminal) -> None:
-    """Make and measure network by network, and write the table after each."""
+    """Quantize and measure network by network, and write the table after each."""
     request = MeasureRequest(options.data, limit=options.limit)
     for reference in found_models(tuple(options.models)):
         network = open_network(reference, options.calibration, request, terminal)
@@ -188,7 +190,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Run and give the exit code."""
+    """Run the comparison; returns the exit code."""
     options = _options(arguments)
     with open_terminal(machine_readable=False, debug=False) as terminal:
         try:

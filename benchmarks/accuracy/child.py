@@ -1,7 +1,7 @@
 """Runs one job in the peer's environment: ``python -m benchmarks.accuracy.child NAME JOB RESULT``.
 
 NAME is a module of benchmarks/peers, JOB a JSON file, RESULT the JSON file to write: seconds of the
-quantization alone (what the peer imports is loaded before), versions, and peak memory.
+quantization alone (the peer's imports are loaded before), versions, and peak memory.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from benchmarks.accuracy.peer import Job, Peer
 
 
 def main(arguments: list[str]) -> None:
-    """Do the job and write what it took."""
+    """Run the job and write its seconds, versions and peak memory."""
     name, job_file, result_file = arguments
     peer: Peer = import_module(f"benchmarks.peers.{name}").PEER
     if peer.of_product:

@@ -1,7 +1,7 @@
 """Environments of the peers (``make peers``): ``python -m benchmarks.accuracy.environments``.
 
-One virtual environment for each requirements file in benchmarks/peers, under .peers/NAME, never the
-product's. Where one cannot be made, the reason is kept and becomes the peer's row.
+One virtual environment for each requirements file in benchmarks/peers, under .peers/NAME, separate
+from the product's. If one cannot be made, the reason is stored and becomes the peer's row.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ _FAILED = ".failed"
 
 @dataclass(frozen=True)
 class Environment:
-    """Where a peer runs.
+    """Environment of a peer.
 
     Attributes:
-        python: the interpreter.
-        reason: why the peer cannot run; empty when it can.
+        python: path of the interpreter.
+        reason: reason why the peer cannot run; empty if it can.
     """
 
     python: Path
@@ -36,7 +36,7 @@ class Environment:
 
 
 def environment(module: str, home: Path = PEERS) -> Environment:
-    """The environment of a peer as it stands."""
+    """Environment of a peer in its current state."""
     wanted = requirements(module)
     if wanted is None:
         return Environment(Path(sys.executable))
@@ -51,10 +51,10 @@ def environment(module: str, home: Path = PEERS) -> Environment:
 
 
 def install(module: str, home: Path = PEERS) -> Environment:
-    """Make the environment of a peer, unless it stands already.
+    """Make the environment of a peer, unless it is up to date.
 
     Returns:
-        It, with pip's reason where pip could not fill it.
+        The environment, with pip's reason if pip failed.
     """
     wanted = requirements(module)
     if wanted is None or not environment(module, home).reason:
@@ -77,13 +77,13 @@ def install(module: str, home: Path = PEERS) -> Environment:
 
 
 def _pip(python: Path) -> list[str]:
-    """A pip that fills another environment: the one of PYTHON, since the product's has none."""
+    """Command of a pip that installs into another environment: PYTHON's, as ours has none."""
     outer = os.environ.get("PYTHON", "python3")
     return [outer, "-m", "pip", "--python", str(python)]
 
 
 def _reason(stderr: str) -> str:
-    """The last error that pip gave, on one line."""
+    """Last error message of pip, on one line."""
     lines = [line for line in stderr.splitlines() if re.match(r"(ERROR|error)", line)]
     return (lines or stderr.splitlines() or ["no reason given"])[-1].removeprefix("ERROR: ")
 
@@ -97,7 +97,7 @@ def _text(path: Path) -> str:
 
 
 def main(names: list[str]) -> None:
-    """Make the named environments, all of them when none is named."""
+    """Make the named environments, or all if none is named."""
     for name in names or peers():
         made = install(name)
         where = "the product's" if requirements(name) is None else str(made.python.parent.parent)

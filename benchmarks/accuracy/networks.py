@@ -1,4 +1,4 @@
-"""A network as every quantizer gets it: float files, calibration tensors, and what they hash to."""
+"""Networks as all quantizers receive them: float files, calibration tensors and their digest."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ FLOAT_RECIPES = ("tflite-float32", "onnx-float32")
 
 @dataclass(frozen=True)
 class Network:
-    """A float network, and what quantizers of it start from.
+    """Float network with the inputs of its quantizers.
 
     Attributes:
-        name: in rows.
+        name: name in rows.
         reference: path or registered name.
-        prepared: the loaded network with contract and calibration images.
+        prepared: loaded network with contract and calibration images.
         calibration: DATA text of the calibration images.
         float_files: our float32 exports, TFLite and ONNX.
         images: path of the calibration tensors, float32 ``[n, height, width, 3]``.
-        digest: of the float files and the tensors.
+        digest: digest of the float files and the tensors.
         measured: images to measure on.
     """
 
@@ -52,7 +52,7 @@ class Network:
     measured: Dataset
 
     def job(self, source: Source, setting: str, granularity: str) -> Job:
-        """A job on this network, without an output yet."""
+        """Job on this network, whose output is not set yet."""
         if source is Source.KERAS:
             model = self.reference
         else:
@@ -61,19 +61,19 @@ class Network:
 
 
 def found_models(texts: tuple[str, ...]) -> tuple[str, ...]:
-    """Model files and names; a folder that is no SavedModel stands for the model files in it."""
-    found: list[str] = []
+    """Model files and names; a folder that is no SavedModel stands for its model files."""
+    models: list[str] = []
     for text in texts:
         path = Path(text)
         if path.is_dir() and not (path / "saved_model.pb").is_file():
-            found += sorted(str(p) for p in path.iterdir() if p.suffix in MODEL_SUFFIXES)
+            models += sorted(str(p) for p in path.iterdir() if p.suffix in MODEL_SUFFIXES)
         else:
-            found.append(str(path.resolve()) if path.exists() else text)
-    return tuple(found)
+            models.append(str(path.resolve()) if path.exists() else text)
+    return tuple(models)
 
 
 def absolute(data: str) -> str:
-    """A DATA text that means the same in any folder."""
+    """DATA text with an absolute path, valid in any current folder."""
     head, _, split = data.rpartition(":")
     if Path(data).exists():
         return str(Path(data).resolve())
@@ -86,8 +86,8 @@ def open_network(
     """Load a network, export it in float and store its calibration tensors under .peers/inputs.
 
     Raises:
-        InvalidInputError: as ``edgequant quantize`` raises it; also for calibration images that
-            are measured on.
+        InvalidInputError: as from ``edgequant quantize``, also if a calibration image is a test
+            image.
     """
     model = ModelRequest(reference)
     folder = PEERS / "inputs" / model.name

@@ -1,4 +1,4 @@
-"""What a peer is; imported in every peer's own environment, so without any library."""
+"""Definition of a peer; imported in every peer's environment, so it needs no library."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ GRANULARITIES = (PER_CHANNEL, PER_TENSOR)
 
 
 class Source(StrEnum):
-    """What a peer starts from."""
+    """Kind of file that a peer quantizes."""
 
     KERAS = "keras"
     TFLITE = "tflite"
@@ -30,13 +30,13 @@ class Source(StrEnum):
 
 @dataclass(frozen=True)
 class Setting:
-    """One way to use a peer.
+    """Setting of a peer.
 
     Attributes:
-        name: in rows and on the command line.
-        summary: what is set, one line.
-        granularities: of the weights that it can do.
-        slow: takes many minutes or gigabytes, so that it is done only when asked for.
+        name: name in rows and on the command line.
+        summary: values that are set, in one line.
+        granularities: supported granularities of the weights.
+        slow: whether it takes many minutes or gigabytes, and runs only with SLOW=1.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Job:
-    """One quantization.
+    """Quantization of one model with one setting.
 
     Attributes:
         model: path of a float32 .tflite or .onnx, or a reference that the product loads.
@@ -55,7 +55,7 @@ class Job:
         calibration: DATA text of the same images, for a peer that decodes them itself.
         granularity: ``per-channel`` or ``per-tensor``.
         setting: name of one of the peer's settings.
-        output: an empty folder; every ``.tflite`` and ``.onnx`` there is a result.
+        output: empty folder; every ``.tflite`` and ``.onnx`` there is a result.
     """
 
     model: str
@@ -67,35 +67,36 @@ class Job:
 
     @property
     def per_channel(self) -> bool:
-        """Whether a weight tensor has a scale for each output channel."""
+        """Whether a weight tensor has one scale per output channel."""
         return self.granularity == PER_CHANNEL
 
     def result(self, suffix: str) -> str:
-        """Where to write a file with that suffix."""
+        """Path to write a file with that suffix to."""
         return str(Path(self.output) / f"model{suffix}")
 
     def to_json(self) -> str:
-        """Read back by ``from_json``."""
+        """JSON text for ``from_json``."""
         return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> Job:
-        """Read what ``to_json`` gave."""
+        """Job from the text of ``to_json``."""
         return cls(**json.loads(text))
 
 
 @dataclass(frozen=True)
 class Peer:
-    """Another quantizer; a module of benchmarks/peers defines one as ``PEER``.
+    """Quantizer to compare with; a module of benchmarks/peers defines one as ``PEER``.
 
     Attributes:
-        name: in rows and on the command line.
-        distributions: whose versions are reported, the quantizer itself first.
-        source: what it starts from.
+        name: name in rows and on the command line.
+        distributions: distributions whose versions are reported, the quantizer itself first.
+        source: kind of file that it quantizes.
         imports: modules that are loaded before the clock starts.
-        settings: its documented best ones for accuracy.
-        quantize: does a job; any exception is the row's reason.
-        of_product: it is this product, so that its files are made anew when our source changes.
+        settings: documented settings for the best accuracy.
+        quantize: runs a job; the text of an exception becomes the row's reason.
+        of_product: whether it is this product, whose files are written again when our source
+            changes.
     """
 
     name: str
@@ -112,27 +113,27 @@ class Peer:
 
 
 def peers() -> dict[str, Peer]:
-    """All peers by the name of their module, found by walking benchmarks/peers."""
+    """All peers by the name of their module in benchmarks/peers."""
     package = import_module("benchmarks.peers")
     names = sorted(module.name for module in pkgutil.iter_modules(package.__path__))
     return {name: import_module(f"benchmarks.peers.{name}").PEER for name in names}
 
 
 def requirements(module: str) -> Path | None:
-    """The requirements of a peer's own environment; None for one in the product's."""
+    """Requirements file of a peer's environment; None if it runs in the product's."""
     path = HOME / "benchmarks" / "peers" / f"{module}.txt"
     return path if path.is_file() else None
 
 
 def load_images(path: str) -> Any:
-    """The calibration tensors, float32 ``[n, height, width, 3]``."""
+    """Calibration tensors, float32 ``[n, height, width, 3]``."""
     import numpy as np
 
     return np.load(path)
 
 
 def onnx_feeds(model: str, images: Any) -> list[dict[str, Any]]:
-    """The calibration tensors one by one, by the name of an ONNX file's input."""
+    """Calibration tensors one by one, by the name of an ONNX file's input."""
     import onnx
 
     name = onnx.load(model, load_external_data=False).graph.input[0].name

@@ -1,4 +1,4 @@
-"""benchmarks/results/accuracy.csv: one row a network, granularity, tool, setting and runtime."""
+"""benchmarks/results/accuracy.csv: one row per network, granularity, tool, setting and runtime."""
 
 from __future__ import annotations
 
@@ -17,37 +17,37 @@ TABLE = RESULTS / "accuracy.csv"
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the table; every value is text, and empty where it was not measured.
+    """Row of the table; every value is text, and empty if it was not measured.
 
     Attributes:
         network: name of the model.
-        granularity: of the weights; empty for a float file.
-        tool: peer.
-        setting: of the tool.
-        summary: what the setting sets.
-        tool_versions: of the tool's distributions.
-        runtime: registered name.
-        kernels: that ran, with the runtime's version.
-        n: images measured on.
-        top1: percent.
-        drop: float minus row, points of top-1, paired.
-        drop_low: lower limit of its 95 percent interval.
-        drop_high: upper limit.
-        lost: images that only the float network has right.
-        won: images that only the row has right.
-        agreement: percent of images with the float network's answer.
-        sqnr_db: of the outputs.
-        seconds: to quantize, calibration included, imports not.
-        size_bytes: of the file.
-        p50_ms: latency of one image, median.
-        threads: of the latency.
-        calibration_images: that the tool was given.
-        reason: why there are no figures.
-        cpu: of this machine.
-        flags: of the CPU.
-        cores: usable.
-        versions: of the measuring packages.
-        date: of the run.
+        granularity: granularity of the weights; empty for a float file.
+        tool: name of the peer.
+        setting: name of its setting.
+        summary: values that are set.
+        tool_versions: versions of the tool's distributions.
+        runtime: registered name of the runtime.
+        kernels: kernels that ran, with the runtime's version.
+        n: number of test images.
+        top1: top-1 in percent.
+        drop: float minus row in points of top-1, paired by image.
+        drop_low: lower limit of the drop's 95 percent interval.
+        drop_high: upper limit of that interval.
+        lost: number of images that only the float network has right.
+        won: number of images that only the row has right.
+        agreement: percentage of images with the float network's answer.
+        sqnr_db: SQNR of the outputs in dB.
+        seconds: seconds to quantize, with calibration and without imports.
+        size_bytes: size of the file.
+        p50_ms: median latency of one image.
+        threads: threads of the latency.
+        calibration_images: number of calibration images.
+        reason: reason why there are no figures.
+        cpu: name of this machine's CPU.
+        flags: flags of the CPU.
+        cores: number of usable cores.
+        versions: versions of the measuring packages.
+        date: day of the run.
     """
 
     network: str
@@ -81,7 +81,7 @@ class Row:
 
 
 def figures(evaluation: Evaluation) -> dict[str, str]:
-    """The columns that a measurement fills."""
+    """Columns with the figures of a measurement."""
     values: dict[str, str] = {
         "runtime": evaluation.runtime.runtime,
         "kernels": f"{evaluation.runtime.version}, {evaluation.runtime.kernels}",
@@ -106,7 +106,7 @@ def figures(evaluation: Evaluation) -> dict[str, str]:
 
 
 def where(machine: Machine) -> dict[str, str]:
-    """The columns that say on what it was measured, and when."""
+    """Columns with the machine, the versions and the day of a measurement."""
     return {
         "cpu": machine.cpu,
         "flags": " ".join(machine.flags or ()),
@@ -122,7 +122,7 @@ def versions_text(versions: dict[str, str]) -> str:
 
 
 def read(path: Path = TABLE) -> list[Row]:
-    """The rows of the table; none when there is no table yet."""
+    """Rows of the table; empty without a table."""
     if not path.is_file():
         return []
     with path.open(newline="", encoding="utf-8") as handle:
@@ -130,10 +130,10 @@ def read(path: Path = TABLE) -> list[Row]:
 
 
 def merge(rows: list[Row], path: Path = TABLE) -> None:
-    """Put the rows in the place of those of the same networks and granularities; others stay."""
-    anew = {(row.network, row.granularity) for row in rows}
-    kept = [row for row in read(path) if (row.network, row.granularity) not in anew]
-    table = sorted([*kept, *rows], key=_order)
+    """Replace the rows of the same networks and granularities; others stay."""
+    replaced = {(row.network, row.granularity) for row in rows}
+    others = [row for row in read(path) if (row.network, row.granularity) not in replaced]
+    table = sorted([*others, *rows], key=_order)
 
     def put(part: Path) -> None:
         with part.open("w", newline="", encoding="utf-8") as handle:
@@ -148,6 +148,6 @@ def merge(rows: list[Row], path: Path = TABLE) -> None:
 
 
 def _order(row: Row) -> tuple[str, str, float, str, str, str]:
-    """Network and granularity, then the best SQNR first; what was not measured last."""
+    """Sort key: network and granularity, then the best SQNR first, unmeasured rows last."""
     sqnr = float(row.sqnr_db) if row.sqnr_db else float("-inf")
     return row.network, row.granularity, -sqnr, row.tool, row.setting, row.runtime

@@ -1,4 +1,4 @@
-"""Jobs of the peers as child processes, each done once: results are kept by what they depend on."""
+"""Jobs of the peers as child processes, whose results are cached by a hash of their inputs."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ _TICK = 0.5
 
 
 class Effort(StrEnum):
-    """Which jobs are done; those that gave files before never are again."""
+    """Which jobs run; a job with cached files never runs again."""
 
     KEPT = "kept"
-    """None: what was made before is measured."""
+    """None; cached files are measured."""
     USUAL = "usual"
-    """Those not done before, without the slow ones."""
+    """Jobs without a cached result, except slow ones."""
     SLOW = "slow"
-    """Those not done before."""
+    """Jobs without a cached result."""
     RETRY = "retry"
-    """Also those that failed before."""
+    """Also jobs that failed before."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a job may take.
+    """Limits of a job.
 
     Attributes:
-        seconds: of wall time, imports included.
-        peak_bytes: of resident memory, checked twice a second where /proc has it.
+        seconds: wall time, imports included.
+        peak_bytes: resident memory, checked twice a second on systems with /proc.
     """
 
     seconds: float = 600
@@ -52,14 +52,14 @@ class Limits:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a job gave.
+    """Result of a job.
 
     Attributes:
-        files: written models, sorted by name; none when it failed.
-        seconds: of the quantization; None when it failed.
-        versions: of the peer's distributions.
-        reason: why there are no files; empty when there are.
-        kept: it had been done before.
+        files: written models, sorted by name; empty if it failed.
+        seconds: time of the quantization; None if it failed.
+        versions: versions of the peer's distributions.
+        reason: reason why there are no files; empty if there are.
+        kept: whether the result was cached.
     """
 
     files: tuple[Path, ...] = ()
@@ -80,16 +80,16 @@ def run_job(
     effort: Effort = Effort.USUAL,
     cache: Path = CACHE,
 ) -> Outcome:
-    """Do a job, or give what it gave before.
+    """Run a job, or return its cached result.
 
     Args:
-        module: of benchmarks/peers.
-        peer: what is in it.
-        job: with any output; it is set here.
-        where: the peer's environment.
-        limits: on the child.
-        inputs: a digest of model and calibration tensors.
-        effort: how much to do.
+        module: name of a module in benchmarks/peers.
+        peer: peer of that module.
+        job: job, whose output is set here.
+        where: environment of the peer.
+        limits: limits of the child process.
+        inputs: digest of model and calibration tensors.
+        effort: which jobs run.
         cache: folder of the results.
     """
     if where.reason:
@@ -122,7 +122,7 @@ def run_job(
 def _child(
     module: str, job: Job, where: Environment, limits: Limits, scratch: Path
 ) -> dict[str, Any]:
-    """Run the child, in a folder where it may leave what it likes; return the values to keep."""
+    """Run the child in a scratch folder; returns the values to store."""
     Path(job.output).mkdir()
     job_file, result_file = scratch / "job.json", scratch / "child.json"
     job_file.write_text(job.to_json(), encoding="utf-8")
@@ -151,7 +151,7 @@ def _child(
 
 
 def _watch(process: subprocess.Popen[bytes], limits: Limits) -> str:
-    """Wait for the child; end it, and say why, when it takes more than it may."""
+    """Wait for the child; if it exceeds a limit, kill it and return the reason."""
     deadline = time.monotonic() + limits.seconds
     reason = ""
     try:
@@ -170,7 +170,7 @@ def _watch(process: subprocess.Popen[bytes], limits: Limits) -> str:
 
 
 def _resident(process: int) -> int:
-    """Bytes of resident memory; 0 where the system does not tell."""
+    """Bytes of resident memory; 0 if the system does not report it."""
     try:
         status = Path(f"/proc/{process}/status").read_text(encoding="utf-8")
     except OSError:
@@ -185,13 +185,13 @@ def _last_line(log: Path) -> str:
 
 
 def _key(module: str, peer: Peer, job: Job, where: Environment, inputs: str) -> str:
-    """A hash of everything that shapes the result of a job."""
+    """Hash of everything that the result of a job depends on."""
     whole = hashlib.sha256()
     source = HOME / "benchmarks" / "peers" / f"{module}.py"
     for path in (source, requirements(module)):
         whole.update(b"" if path is None else path.read_bytes())
     if peer.of_product:
-        import edgequant  # noqa: F401 - makes the rooms ours
+        import edgequant  # noqa: F401 - pins our top-level packages
         from edgequant.artifacts import code_digest
 
         whole.update(code_digest().encode())

@@ -1,4 +1,4 @@
-"""What goes wrong around a command rather than in it, in one sentence: names, folders, memory."""
+"""Errors of a command's surroundings, one sentence each: names, folders, memory."""
 
 from __future__ import annotations
 
@@ -30,24 +30,24 @@ _SAVINGS = {
     "size": "--size",
     "alpha": "--alpha",
 }
-"""Options that take less memory when they are smaller, by parameter."""
+"""Options by parameter that save memory when their values are smaller."""
 
 
 def check_surroundings(arguments: Sequence[str]) -> None:
-    """Refuse what no command can work with, before one starts.
+    """Refuse arguments and folders that no command can work with, before one starts.
 
     Args:
-        arguments: of the command line.
+        arguments: words of the command line.
 
     Raises:
-        InvalidInputError: an argument that is no UTF-8, or a current folder that was deleted or
-            cannot be read.
+        InvalidInputError: an argument is not UTF-8, or the current folder was deleted or cannot be
+            read.
     """
     for argument in arguments:
         try:
             argument.encode()
         except UnicodeEncodeError as error:
-            raise _no_text(argument) from error
+            raise _not_text(argument) from error
     try:
         here = os.getcwd()  # noqa: PTH109 - Path.cwd is the same call
         os.stat(here)  # noqa: PTH116
@@ -59,7 +59,7 @@ def check_surroundings(arguments: Sequence[str]) -> None:
         ) from error
 
 
-def _no_text(argument: str) -> InvalidInputError:
+def _not_text(argument: str) -> InvalidInputError:
     encoding = sys.getfilesystemencoding()
     if encoding.replace("-", "").lower() != "utf8":
         return InvalidInputError(
@@ -75,34 +75,34 @@ def _no_text(argument: str) -> InvalidInputError:
 
 
 def shortened(message: str) -> str:
-    """A message whose long words (digits or names without end) are cut in the middle."""
+    """Message whose very long words (digits, names) are cut in the middle."""
     return re.sub(
         rf"\S{{{_LONGEST_WORD},}}", lambda word: f"{word[0][:80]}...{word[0][-40:]}", message
     )
 
 
 def out_of_memory(error: MemoryError, arguments: Sequence[str], group: click.Group) -> str:
-    """The sentence for work that does not fit into memory.
+    """Sentence for work that does not fit into memory.
 
     Args:
-        error: with notes of what was being done, innermost first.
-        arguments: of the command line.
-        group: its commands.
+        error: its notes say what was being done, innermost first.
+        arguments: words of the command line.
+        group: commands of the command line.
     """
     words = [word for word in arguments if not word.startswith("-")]
     command = group.commands.get(words[0]) if words else None
-    given = {name for name in (() if command is None else (p.name for p in command.params)) if name}
-    smaller = [option for name, option in _SAVINGS.items() if name in given]
-    doing = next(iter(getattr(error, "__notes__", ())), words[0] if words else "the command")
+    parameters = set() if command is None else {parameter.name for parameter in command.params}
+    smaller = [option for name, option in _SAVINGS.items() if name in parameters]
+    task = next(iter(getattr(error, "__notes__", ())), words[0] if words else "the command")
     remedy = f"give a smaller {' or '.join(smaller[:3])}, " if smaller else "give smaller files, "
     return (
-        f"{printable(doing)} fits into memory; received more than there is: "
+        f"{printable(task)} fits into memory; received more than there is: "
         f"{remedy}or use a machine with more."
     )
 
 
 def system_error(error: OSError) -> EdgequantError:
-    """The sentence for a refusal of the operating system that nobody closer had one for."""
+    """Sentence for an error of the operating system that no other module has explained."""
     named = printable(error.filename) if error.filename else "a call to the system"
     remedy = "check the path and its permissions"
     if error.errno in _ROOM:
@@ -119,7 +119,7 @@ def system_error(error: OSError) -> EdgequantError:
 
 
 def report_bug(kind: type[BaseException], error: BaseException, trace: Any) -> None:
-    """For errors that are ours: the traceback, and an exit code that no gate has."""
+    """Print the traceback of an error of this program, and exit with 70."""
     if sys.stderr is not None:
         with suppress(OSError):
             traceback.print_exception(kind, error, trace)
@@ -127,11 +127,11 @@ def report_bug(kind: type[BaseException], error: BaseException, trace: Any) -> N
     os._exit(_EX_SOFTWARE)
 
 
-def told(message: str, code: int, arguments: list[str]) -> int:
-    """Say what went wrong, with the traceback where --debug asks for it.
+def report_failure(message: str, code: int, arguments: list[str]) -> int:
+    """Print what went wrong, with the traceback if ``arguments`` hold --debug.
 
     Returns:
-        The exit code.
+        Exit code, as it was passed.
     """
     if code == EX_PIPE:
         return code
@@ -142,10 +142,10 @@ def told(message: str, code: int, arguments: list[str]) -> int:
 
 
 def show_usage(error: click.ClickException) -> int:
-    """Say which option or argument is wrong, in lines that can be printed.
+    """Print which option or argument is wrong, without control characters.
 
     Returns:
-        The exit code.
+        Exit code of bad input.
     """
     usage = StringIO()
     error.show(usage)

@@ -1,4 +1,4 @@
-"""The command that runs, as it can be typed again."""
+"""Command line of the running command, ready to be typed again."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ _LEFT_OUT = {"as_json", "debug", "force"}
 
 
 def command_line() -> str:
-    """The running command with the options that the user gave.
+    """Running command with the options that the user gave.
 
-    Options that change nothing about the result are left out. Outside of a command: the bare
-    name.
+    Options that do not change the result are left out. Outside of a command: the program's name.
     """
     context = click.get_current_context(silent=True)
     if context is None:
@@ -22,8 +21,8 @@ def command_line() -> str:
     words = context.command_path.split()
     for parameter in context.command.params:
         name = parameter.name or ""
-        given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
-        if not given or name in _LEFT_OUT:
+        by_user = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        if not by_user or name in _LEFT_OUT:
             continue
         words += _words(parameter, context.params[name])
     return shlex.join(words)

@@ -1,4 +1,4 @@
-"""Types of options that more than one command has: what they refuse is refused before any work."""
+"""Types of options that commands share; they refuse bad values before any work is done."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ import click
 from foundation.foreign import printable, reason_of
 
 MOST = 2**31 - 1
-"""The largest number that anything counts here: images, epochs, pixels."""
+"""Largest number of anything that is counted: images, epochs, pixels."""
 LARGEST_SEED = 2**32 - 1
-"""NumPy's and Keras's seeds have 32 bits."""
+"""Largest seed of NumPy and Keras: 32 bits."""
 
 
 class Text(click.types.StringParamType):
-    """Text that says something: not empty, and without control characters."""
+    """Text that is not empty and has no control characters."""
 
     name = "text"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Take the text as it is, or refuse it."""
+        """The text itself, once it is checked."""
         text = str(value)
         if not text.strip():
             self.fail("an empty text says nothing; leave the option out.", param, ctx)
@@ -35,10 +35,10 @@ class Text(click.types.StringParamType):
 
 
 class NameOrPath(Text):
-    """Text that may be a path: what is there must be a file or a folder, if anything is."""
+    """Text that may be a path: if that path exists, it is a file or a folder."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Take the text as it is, or refuse it."""
+        """The text itself, once it is checked."""
         text = super().convert(value, param, ctx)
         if why := _unusable(text):
             self.fail(
@@ -48,7 +48,7 @@ class NameOrPath(Text):
 
 
 class FilePath(click.Path):
-    """A path of a file or a folder; whether anything is there is the command's question."""
+    """Path of a file or a folder, which need not exist."""
 
     def __init__(self) -> None:
         super().__init__(path_type=Path)
@@ -59,18 +59,18 @@ class FilePath(click.Path):
         param: click.Parameter | None,
         ctx: click.Context | None,
     ) -> Any:
-        """Take the path as it is, or refuse it."""
+        """Path from a text."""
         text = NameOrPath().convert(os.fspath(value), param, ctx)
         return super().convert(text, param, ctx)
 
 
 class Finite(click.FloatRange):
-    """A finite number between bounds: NaN is smaller and larger than nothing, and passes both."""
+    """Finite number between bounds; NaN, which no comparison with a bound refuses, is refused."""
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
-        """Take the number, or refuse it."""
+        """Finite number from a text."""
         number: float = click.FLOAT.convert(value, param, ctx)
         if not math.isfinite(number):
             self.fail(f"{number:g} is not a finite number.", param, ctx)
@@ -79,7 +79,7 @@ class Finite(click.FloatRange):
 
 
 def _unusable(text: str) -> str:
-    """Why the system cannot look for a path; empty when it can."""
+    """Reason why a path cannot be opened; empty if it can, or does not exist."""
     try:
         mode = os.stat(text).st_mode  # noqa: PTH116 - Path.exists hides some errors
     except OSError as error:

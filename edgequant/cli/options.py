@@ -1,302 +1,344 @@
-"""Options that commands share, and how their values become requests."""
+"""Options that commands share."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
 from edgequant.cli.option_types import COUNT, NAME_OR_PATH, PATH, SEED, TEXT, Finite
-
-if TYPE_CHECKING:
-    from calibration_data.contract import ContractRequest
-    from evaluation.child.policy import Isolation
-    from models.loading.request import ModelRequest
-    from quantize.qat.exchange import QatSettings
+from edgequant.cli.sections import Section, option
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 _LONGEST_SHORT_SIDE = 8192
-"""Pixels that an image is resized to at most: beyond is memory, not vision."""
+"""Pixels; a longer side takes memory and adds nothing that a network sees."""
 
 
 def _together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
     def decorate(command: Command) -> Command:
-        for option in reversed(options):
-            command = option(command)
+        for decorator in reversed(options):
+            command = decorator(command)
         return command
 
     return decorate
 
 
 common = _together(
-    click.option("--json", "as_json", is_flag=True, help="Print one JSON object, nothing else."),
-    click.option("--debug", is_flag=True, help="Show tracebacks and what the SDKs print."),
+    option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else."),
+    option("--debug", is_flag=True, help="Show tracebacks and the output of the SDKs."),
 )
 
-seed_option = click.option(
-    "--seed", type=SEED, default=0, show_default=True, help="Seed for every random choice."
+
+def output_option(ending: str) -> Callable[[Command], Command]:
+    """``--output``, whose default folder is named after the model and ends in ``ending``."""
+    return option(
+        "--output",
+        type=PATH,
+        metavar="FOLDER",
+        section=Section.OUTPUT,
+        help=f"Folder to write to; artifacts/MODEL-{ending} by default.",
+    )
+
+
+force_option = option(
+    "--force",
+    is_flag=True,
+    section=Section.OUTPUT,
+    help="Write all files again, and replace foreign files in the way instead of renaming them.",
 )
-trust_option = click.option(
+
+seed_option = option(
+    "--seed",
+    type=SEED,
+    metavar="N",
+    default=0,
+    show_default=True,
+    section=Section.IMAGES,
+    help="Seed for every random choice.",
+)
+trust_option = option(
     "--trust",
     "--trust-lambda",
     "trust",
     is_flag=True,
-    help="Run whatever a file of others holds: Lambda code, any operator, no child process.",
+    section=Section.MODEL,
+    help="Run whatever a foreign file holds: Lambda code, any operator, without a child process.",
 )
 
-time_option = click.option(
+time_option = option(
     "--time-limit",
     type=Finite(0, 86400, min_open=True),
+    metavar="SECONDS",
     default=60.0,
     show_default=True,
-    help="Seconds that a file may take for one image before it is stopped.",
+    section=Section.LIMITS,
+    help="Time that a file may take for one image before it is stopped.",
 )
 
 spec_options = _together(
-    click.option(
-        "--alpha", type=Finite(0, 8, min_open=True), help="Width multiplier of a registered model."
+    option(
+        "--alpha",
+        type=Finite(0, 8, min_open=True),
+        metavar="FACTOR",
+        section=Section.VARIANT,
+        help="Width multiplier.",
     ),
-    click.option(
+    option(
         "--size",
         type=COUNT,
-        help="Side of the square input of a registered model.",
+        metavar="PIXELS",
+        section=Section.VARIANT,
+        help="Height and width of the input.",
     ),
-    click.option(
+    option(
         "--classes",
         type=COUNT,
-        help="Number of outputs of a registered model.",
+        metavar="N",
+        section=Section.VARIANT,
+        help="Number of outputs.",
     ),
-    click.option(
+    option(
         "--activation",
         type=click.Choice(["relu6", "relu", "swish", "hard_swish"]),
-        help="Non-linearity of a registered model.",
+        section=Section.VARIANT,
+        help="Activation function.",
     ),
-    click.option(
+    option(
         "--bottleneck",
         type=click.Choice(["linear", "non_linear"]),
-        help="Narrow ends of inverted residuals, for studies.",
+        section=Section.VARIANT,
+        help="Narrow ends of inverted residuals without or with an activation, for studies.",
     ),
-    click.option(
+    option(
         "--shortcut",
         type=click.Choice(["bottlenecks", "expansions", "none"]),
-        help="What the shortcuts of inverted residuals join, for studies.",
+        section=Section.VARIANT,
+        help="Tensors that the shortcuts of inverted residuals join, for studies.",
     ),
 )
 
 model_options = _together(
-    click.option(
+    option(
         "--model",
         type=NAME_OR_PATH,
+        metavar="MODEL",
         default="mobilenet_v2_small",
         show_default=True,
-        help="A .keras, an .h5, a SavedModel folder, or a name from 'edgequant list models'.",
+        section=Section.MODEL,
+        help="File (.keras, .h5), SavedModel folder, or a name from 'edgequant list models'.",
     ),
-    click.option(
+    option(
         "--weights",
         type=NAME_OR_PATH,
-        help="Checkpoint name, imagenet, random[:SEED], or a file.",
+        metavar="NAME|FILE",
+        section=Section.MODEL,
+        help="Weights of a registered model: imagenet, random[:SEED], a shipped checkpoint, or a "
+        "file.",
     ),
     spec_options,
     trust_option,
 )
 
 contract_options = _together(
-    click.option("--preprocessing", type=PATH, help="TOML file with the preprocessing contract."),
-    click.option("--mean", type=TEXT, help="Of pixels 0..255: one number, or three with commas."),
-    click.option("--std", type=TEXT, help="Likewise."),
-    click.option("--crop", type=click.Choice(["center", "stretch", "pad", "exact"])),
-    click.option(
+    option(
+        "--preprocessing",
+        type=PATH,
+        metavar="FILE",
+        section=Section.PREPROCESSING,
+        help="TOML file with the preprocessing contract.",
+    ),
+    option(
+        "--mean",
+        type=TEXT,
+        metavar="NUMBERS",
+        section=Section.PREPROCESSING,
+        help="Mean of the pixels (0 to 255): one number, or three with commas.",
+    ),
+    option(
+        "--std",
+        type=TEXT,
+        metavar="NUMBERS",
+        section=Section.PREPROCESSING,
+        help="Standard deviation of the pixels: one number, or three with commas.",
+    ),
+    option(
+        "--crop",
+        type=click.Choice(["center", "stretch", "pad", "exact"]),
+        section=Section.PREPROCESSING,
+        help="How an image gets the size of the input; pad and exact do not resize.",
+    ),
+    option(
         "--resize-short-side",
         type=click.IntRange(1, _LONGEST_SHORT_SIDE),
-        help="Pixels, before a centre crop.",
+        metavar="PIXELS",
+        section=Section.PREPROCESSING,
+        help="Length of the short side before the centre crop.",
     ),
-    click.option(
+    option(
         "--interpolation",
         type=click.Choice(["nearest", "bilinear", "bicubic", "lanczos", "box"]),
+        section=Section.PREPROCESSING,
+        help="Filter for resizing.",
     ),
-    click.option("--channels", type=click.Choice(["rgb", "bgr"])),
-    click.option("--labels", type=PATH, help="Text file with one label a line."),
+    option(
+        "--channels",
+        type=click.Choice(["rgb", "bgr"]),
+        section=Section.PREPROCESSING,
+        help="Order of the colours in the input.",
+    ),
+    option(
+        "--labels",
+        type=PATH,
+        metavar="FILE",
+        section=Section.PREPROCESSING,
+        help="Text file with one label per line, in the order of the outputs.",
+    ),
 )
 
 calibration_options = _together(
-    click.option(
+    option(
         "--calibration",
         type=NAME_OR_PATH,
-        help="DATA to calibrate on: folder, file or name, [:split].",
+        metavar="DATA",
+        section=Section.IMAGES,
+        help="Images to calibrate on: folder, file or name, with an optional :SPLIT.",
     ),
-    click.option(
+    option(
         "--samples",
         type=COUNT,
-        help="Calibration images, drawn at random; 1000 or all there are unless given.",
+        metavar="N",
+        section=Section.IMAGES,
+        help="Calibration images to draw at random; by default 1000, or all if there are fewer.",
     ),
     seed_option,
 )
 
-optimize_option = click.option(
+
+def data_option(text: str, *, required: bool = False) -> Callable[[Command], Command]:
+    """``--data`` with a help text."""
+    return option(
+        "--data",
+        type=NAME_OR_PATH,
+        metavar="DATA",
+        required=required,
+        section=Section.IMAGES,
+        help=text,
+    )
+
+
+def limit_option(text: str, default: int | None = None) -> Callable[[Command], Command]:
+    """``--limit``, a number of images, with a help text."""
+    return option(
+        "--limit",
+        type=COUNT,
+        metavar="N",
+        default=default,
+        show_default=default is not None,
+        section=Section.IMAGES,
+        help=text,
+    )
+
+
+optimize_option = option(
     "--optimize",
     type=click.Choice(["converter", "fast", "default", "best", "qat"]),
     default="default",
     show_default=True,
-    help="Work put into the integers of int8 files; converter leaves them to the SDKs.",
+    section=Section.QUANTIZATION,
+    help="Effort put into the integers of int8 files: converter leaves them to the SDKs, qat "
+    "trains the network.",
 )
 qat_options = _together(
-    click.option("--qat-epochs", type=COUNT, help="Of --optimize qat; 6 unless given."),
-    click.option(
+    option(
+        "--qat-epochs",
+        type=COUNT,
+        metavar="N",
+        section=Section.QUANTIZATION,
+        help="Epochs of --optimize qat; 6 by default.",
+    ),
+    option(
         "--qat-learning-rate",
         type=Finite(0, 10, min_open=True),
-        help="Of --optimize qat, in steps of the integer weights; 0.01 unless given.",
+        metavar="RATE",
+        section=Section.QUANTIZATION,
+        help="Learning rate of --optimize qat, in steps of the integer weights; 0.01 by default.",
     ),
 )
 
 plan_options = _together(
     optimize_option,
-    click.option(
+    option(
         "--ranges",
         type=click.Choice(["min-max", "moving-average", "percentile", "entropy", "mse"]),
         default="min-max",
         show_default=True,
-        help="How activation ranges are read in planned int8 files.",
+        section=Section.QUANTIZATION,
+        help="Observer of activation ranges in int8 files (not with --optimize converter).",
     ),
-    click.option(
+    option(
         "--keep-float",
         type=TEXT,
         metavar="NAMES",
-        help="Operators that stay in float32, with commas; 'edgequant sensitivity' names them.",
+        section=Section.QUANTIZATION,
+        help="Operators to leave in float32, with commas; 'edgequant sensitivity' names them.",
     ),
 )
 
-wide_option = click.option(
+wide_option = option(
     "--keep-int16",
     type=TEXT,
     metavar="NAMES",
-    help="Operators with int8 weights and int16 activations in a .tflite, with commas.",
+    section=Section.QUANTIZATION,
+    help="Operators to give int8 weights and int16 activations in a .tflite, with commas.",
+)
+
+drop_option = option(
+    "--max-drop",
+    type=Finite(-100, 100),
+    metavar="POINTS",
+    section=Section.LIMITS,
+    help="Loss of top-1 in percentage points above which the command exits with 1.",
 )
 
 repair_options = _together(
-    click.option(
+    option(
         "--max-float-share",
         type=Finite(0, 1),
+        metavar="SHARE",
         default=0.5,
         show_default=True,
-        help="Of the multiply-adds, that may leave int8 to keep --max-drop.",
+        section=Section.LIMITS,
+        help="Largest share of the multiply-adds that may leave int8 to keep --max-drop.",
     ),
-    click.option(
+    option(
         "--repair-with",
         type=click.Choice(["float32", "int16"]),
         default="float32",
         show_default=True,
-        help="What they leave it for; int16 activations, in a .tflite, keep the file in integers.",
+        section=Section.LIMITS,
+        help="Type of the operators that leave int8; int16 activations (.tflite alone) keep the "
+        "file in integers.",
     ),
 )
 
 measure_options = _together(
-    click.option(
+    option(
         "--threads",
         type=click.IntRange(1),
+        metavar="N",
         default=1,
         show_default=True,
-        help="Threads of the session that is timed, as many as there are cores at most.",
+        section=Section.MEASUREMENT,
+        help="Threads of the session that is timed, at most one per core.",
     ),
-    click.option(
+    option(
         "--latency/--no-latency",
         default=True,
         show_default=True,
-        help="Measure latency, for up to 3 s a file; reports print '-' without it.",
+        section=Section.MEASUREMENT,
+        help="Measure latency, for up to 3 s per file; without it, reports print '-'.",
     ),
-    click.option("--limit", type=COUNT, help="Measure on so many images at most."),
-    click.option(
-        "--max-drop",
-        type=Finite(-100, 100),
-        help="Exit with 1 if top-1 falls by more points.",
-    ),
+    limit_option("Largest number of images to measure on."),
+    drop_option,
 )
-
-
-def model_request(values: dict[str, Any]) -> ModelRequest:
-    """Take the options of ``model_options`` out of ``values``."""
-    from models.blocks import Activation, Bottleneck, Shortcut
-    from models.loading.request import ModelRequest
-
-    activation, bottleneck, shortcut = (
-        values.pop(name) for name in ("activation", "bottleneck", "shortcut")
-    )
-    return ModelRequest(
-        reference=values.pop("model"),
-        weights=values.pop("weights", None),
-        alpha=values.pop("alpha"),
-        size=values.pop("size"),
-        classes=values.pop("classes"),
-        activation=None if activation is None else Activation(activation),
-        bottleneck=None if bottleneck is None else Bottleneck(bottleneck),
-        shortcut=None if shortcut is None else Shortcut(shortcut),
-        trust=values.pop("trust", False),
-    )
-
-
-def isolation_of(values: dict[str, Any]) -> Isolation:
-    """Take the options of ``trust_option`` and ``time_option`` out of ``values``."""
-    from evaluation.child.policy import Isolation
-
-    return Isolation(values.pop("trust"), values.pop("time_limit"))
-
-
-def qat_settings(values: dict[str, Any]) -> QatSettings:
-    """Take the options of ``qat_options`` out of ``values``."""
-    from foundation.errors import InvalidInputError
-    from quantize.qat.exchange import QatSettings
-
-    names = ("epochs", "learning_rate")
-    given = {n: v for n in names if (v := values.pop(f"qat_{n}", None)) is not None}
-    if given and values["optimize"] != "qat":
-        raise InvalidInputError(
-            "--qat-epochs and --qat-learning-rate go with --optimize qat",
-            received=f"--optimize {values['optimize']}",
-            remedy="add --optimize qat, or leave them out",
-        )
-    return QatSettings(**given, seed=values["seed"])
-
-
-def contract_request(values: dict[str, Any]) -> ContractRequest:
-    """Take the options of ``contract_options`` out of ``values``."""
-    from calibration_data.contract import ContractRequest
-    from calibration_data.preprocessing import ChannelOrder, Crop, Interpolation
-
-    crop, interpolation, channels = (
-        values.pop(name) for name in ("crop", "interpolation", "channels")
-    )
-    return ContractRequest(
-        file=values.pop("preprocessing"),
-        mean=_numbers("--mean", values.pop("mean")),
-        std=_numbers("--std", values.pop("std")),
-        crop=None if crop is None else Crop(crop),
-        resize_short_side=values.pop("resize_short_side"),
-        interpolation=None if interpolation is None else Interpolation(interpolation),
-        channels=None if channels is None else ChannelOrder(channels),
-        labels=values.pop("labels"),
-    )
-
-
-def _numbers(option: str, text: str | None) -> tuple[float, ...] | None:
-    from foundation.errors import InvalidInputError
-
-    if text is None:
-        return None
-    try:
-        numbers = tuple(float(part) for part in text.split(","))
-        if not all(math.isfinite(number) for number in numbers):
-            raise ValueError("not finite")
-        return numbers
-    except ValueError as error:
-        raise InvalidInputError(
-            f"{option} takes one finite number, or three with commas",
-            received=text,
-            remedy=f"write for instance {option} 127.5",
-        ) from error
-
-
-def names(text: str | None) -> tuple[str, ...]:
-    """Names that were given with commas, in the order of the alphabet."""
-    parts = (text or "").split(",")
-    return tuple(sorted({part.strip() for part in parts if part.strip()}))

@@ -1,4 +1,4 @@
-"""``edgequant plan`` and its commands; parsing alone, as in edgequant.cli.main."""
+"""``edgequant plan`` and its commands."""
 
 from __future__ import annotations
 
@@ -8,13 +8,19 @@ from typing import Any
 import click
 
 from edgequant.cli.option_types import PATH, TEXT
-from edgequant.cli.options import common, contract_options, model_options
+from edgequant.cli.options import common, contract_options, model_options, output_option
+from edgequant.cli.quantizing import io_option
+from edgequant.cli.sections import OrderedGroup, Section, option
 from edgequant.cli.terminal import terminal_of
 
 
-@click.group()
+@click.group(cls=OrderedGroup)
 def plan() -> None:
-    """Print, compare and apply quantization plans (NAME.plan beside each planned int8 file)."""
+    """Print, compare and apply quantization plans.
+
+    A plan holds every scale, zero point and integer of a network; it lies beside each int8 file as
+    NAME.plan (not with --optimize converter).
+    """
 
 
 @plan.command()
@@ -33,7 +39,7 @@ def show(plan: Path, **values: Any) -> None:
 @click.argument("second", type=PATH)
 @common
 def diff(first: Path, second: Path, **values: Any) -> None:
-    """Say tensor by tensor where two plans differ; exit with 1 if they do."""
+    """Compare two plans tensor by tensor; exit with 1 if they differ."""
     with terminal_of(values) as terminal:
         from edgequant.commands.plan import diff_command
 
@@ -44,12 +50,20 @@ def diff(first: Path, second: Path, **values: Any) -> None:
 @click.argument("plan", type=PATH)
 @model_options
 @contract_options
-@click.option("--recipe", "recipes", type=TEXT, required=True, help="One, or several with commas.")
-@click.option("--io", type=click.Choice(["int8", "uint8", "float32"]), help="Of a .tflite.")
-@click.option("--output", type=PATH, help="Folder; artifacts/MODEL-RECIPE unless given.")
+@option(
+    "--recipe",
+    "recipes",
+    type=TEXT,
+    metavar="RECIPES",
+    required=True,
+    section=Section.RECIPE,
+    help="One int8 recipe of the plan's granularity and weight range, or several with commas.",
+)
+@io_option
+@output_option("RECIPE")
 @common
 def apply(plan: Path, **values: Any) -> None:
-    """Write files of the network that a plan was made for, without calibration."""
+    """Write the files of a plan for its model, without calibration."""
     with terminal_of(values) as terminal:
         from edgequant.commands.plan import apply_command, apply_request
 

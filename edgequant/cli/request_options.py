@@ -1,4 +1,4 @@
-"""How the options of a command become a request of the pipeline."""
+"""Requests of the pipeline from the parsed options of a command."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from edgequant.cli.options import contract_request, model_request, names, qat_settings
+from edgequant.cli.values import contract_request, model_request, names, qat_settings
 from edgequant.requests import (
     CalibrationRequest,
     EvaluateRequest,
@@ -30,11 +30,11 @@ from quantize.recipes import (
 
 
 def quantize_request(values: dict[str, Any], suffix: str | None = None) -> QuantizeRequest:
-    """Take the options of ``edgequant quantize``.
+    """Request of ``edgequant quantize``.
 
     Args:
-        values: by name.
-        suffix: of the folder that is written to; None for the names of the recipes.
+        values: options by name.
+        suffix: end of the output folder's default name; None for the names of the recipes.
     """
     model = model_request(values)
     recipes = tuple(_recipe(values, name.strip()) for name in values["recipes"].split(","))
@@ -61,7 +61,7 @@ def quantize_request(values: dict[str, Any], suffix: str | None = None) -> Quant
 
 
 def compare_request(values: dict[str, Any]) -> QuantizeRequest:
-    """Likewise of ``edgequant compare``, which repairs nothing."""
+    """Request of ``edgequant compare``, which repairs nothing."""
     chosen = values["recipes"] or ",".join(known.name for known in RECIPES)
     values.update(recipes=chosen, io=None, layout=None, batch=None, ranges="min-max")
     values.update(_UNREPAIRED, keep_float=None, keep_int16=None)
@@ -69,7 +69,7 @@ def compare_request(values: dict[str, Any]) -> QuantizeRequest:
 
 
 def sensitivity_request(values: dict[str, Any]) -> QuantizeRequest:
-    """Likewise of ``edgequant sensitivity``, which measures on calibration images alone."""
+    """Request of ``edgequant sensitivity``, which measures on calibration images alone."""
     values.update(recipes=values["recipe"], io=None, layout=None, batch=None, data=None)
     values.update(_UNREPAIRED, max_drop=None, force=True, keep_int16=None)
     return quantize_request(values, "sensitivity")
@@ -79,7 +79,7 @@ _UNREPAIRED = {"max_float_share": None, "repair_with": RepairType.FLOAT32}
 
 
 def evaluate_request(values: dict[str, Any]) -> EvaluateRequest:
-    """Take the options of ``edgequant evaluate``."""
+    """Request of ``edgequant evaluate``."""
     reference, trust = values["reference"], values["trust"]
     return EvaluateRequest(
         artifact=values["artifact"],

@@ -1,8 +1,8 @@
-"""The three standard streams, as the shell gave them: closed, full, or read by nobody any more.
+"""The three standard streams as the shell passes them: closed, full, or without a reader.
 
-Closed ones are filled with the null device, so that no file that is opened later gets their
-numbers. What cannot be written to standard output ends the command; standard error is only
-progress and remarks, so what cannot be written there is dropped.
+A closed stream is opened on the null device, so that no file that is opened later gets its number.
+A failed write to standard output ends the command; standard error carries only progress and
+remarks, so a failed write there is dropped.
 """
 
 from __future__ import annotations
@@ -19,33 +19,33 @@ from foundation.errors import InvalidInputError
 from foundation.foreign import reason_of
 
 EX_PIPE = 141
-"""Exit code after a broken pipe: 128 and the number of SIGPIPE, as a shell reports for others."""
+"""Exit code after a broken pipe: 128 plus the number of SIGPIPE, as shells report it."""
 
 _OUT, _ERR = 1, 2
 
 
 class BrokenOutputError(InvalidInputError):
-    """Standard output was closed by the program that read it; nothing is said, as others do."""
+    """Standard output was closed by its reader; like other programs, we print nothing then."""
 
     exit_code = EX_PIPE
 
 
 class _Output(io.TextIOWrapper):
-    """Standard output: what cannot be written is an error of the user's, told once."""
+    """Standard output: a failed write is a user's error, raised once."""
 
     _broken = False
 
     def write(self, text: str) -> int:
-        with self._told():
+        with self._reported():
             return super().write(text)
         return len(text)
 
     def flush(self) -> None:
-        with self._told():
+        with self._reported():
             super().flush()
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _reported(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
@@ -61,7 +61,7 @@ class _Output(io.TextIOWrapper):
 
 
 class _Remarks(io.TextIOWrapper):
-    """Standard error: what cannot be written is dropped."""
+    """Standard error: a failed write is dropped."""
 
     def write(self, text: str) -> int:
         with suppress(OSError):
@@ -74,22 +74,22 @@ class _Remarks(io.TextIOWrapper):
 
 
 def output_of(descriptor: int, like: TextIO | None) -> IO[str]:
-    """A text stream of results on a duplicate of ``descriptor``; see ``closed``.
+    """Text stream for results, on a duplicate of ``descriptor``.
 
     Args:
-        descriptor: of an open file.
-        like: the stream whose encoding is taken; None for UTF-8.
+        descriptor: number of an open file.
+        like: stream whose encoding is used; None for UTF-8.
     """
     return _Output(*_opened(descriptor, like))
 
 
 def remarks_of(descriptor: int, like: TextIO | None) -> IO[str]:
-    """A text stream of remarks on a duplicate of ``descriptor``; see ``output_of``."""
+    """Text stream for remarks, on a duplicate of ``descriptor``, in the encoding of ``like``."""
     return _Remarks(*_opened(descriptor, like))
 
 
 def close_quietly(stream: IO[str]) -> None:
-    """Close a stream whose last bytes may have nowhere to go, after it was flushed."""
+    """Close a flushed stream whose last bytes cannot always be written."""
     with suppress(OSError, InvalidInputError):
         stream.close()
 
@@ -99,8 +99,8 @@ def standard_streams() -> Iterator[None]:
     """Make all three streams usable while the block runs.
 
     Raises:
-        InvalidInputError: standard output is closed, or has no room.
-        BrokenOutputError: nobody reads standard output any more.
+        InvalidInputError: standard output is closed, or its device is full.
+        BrokenOutputError: the reader of standard output has closed it.
     """
     closed = _fill_closed()
     stdout, stderr = sys.stdout, sys.stderr
@@ -122,7 +122,7 @@ def standard_streams() -> Iterator[None]:
 
 
 def say_error(text: str) -> None:
-    """Print a line to standard error, if there is one that takes it."""
+    """Print a line to standard error, if it can be written."""
     if sys.stderr is not None:
         with suppress(OSError):
             sys.stderr.write(f"{text}\n")
@@ -130,10 +130,10 @@ def say_error(text: str) -> None:
 
 
 def _fill_closed() -> set[int]:
-    """Put the null device in the place of closed descriptors.
+    """Open the null device on each closed standard descriptor.
 
     Returns:
-        Those of them that were closed.
+        Descriptors that were closed.
     """
     closed = set()
     for descriptor in range(3):
@@ -149,7 +149,7 @@ def _fill_closed() -> set[int]:
 
 
 def _opened(descriptor: int, like: TextIO | None) -> tuple[io.BufferedWriter, str, str]:
-    """What a text stream is made of: a buffer, its encoding, and how it treats odd letters."""
+    """Arguments of a text stream: buffer, encoding, and handling of letters outside of it."""
     encoding = (None if like is None else like.encoding) or "utf-8"
     return os.fdopen(os.dup(descriptor), "wb"), encoding, "replace"
 

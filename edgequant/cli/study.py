@@ -1,4 +1,4 @@
-"""``edgequant study`` and its commands; parsing alone, as in edgequant.cli.main."""
+"""``edgequant study`` and its commands."""
 
 from __future__ import annotations
 
@@ -9,31 +9,43 @@ import click
 
 from edgequant.cli.option_types import MOST, NAME_OR_PATH, PATH
 from edgequant.cli.options import common
+from edgequant.cli.sections import OrderedGroup, option
 from edgequant.cli.terminal import terminal_of
 
 
-@click.group()
+@click.group(cls=OrderedGroup)
 def study() -> None:
-    """Answer a question with this project's own measurements, and write a page about it."""
+    """Repeat a study of this project, and write a page about it."""
 
 
 @study.command()
-@click.option("--output", type=PATH, default=Path("artifacts/relu6"), show_default=True)
-@click.option("--retrain", is_flag=True, help="Train the networks again (hours), then measure.")
-@click.option(
+@option(
+    "--output",
+    type=PATH,
+    metavar="FOLDER",
+    default=Path("artifacts/relu6"),
+    show_default=True,
+    help="Folder for the page, its data and unfinished steps.",
+)
+@option("--retrain", is_flag=True, help="Train the networks again (hours), then measure.")
+@option(
     "--data",
     type=NAME_OR_PATH,
+    metavar="DATA",
     default="keras/fashion_mnist:train",
     show_default=True,
-    help="Training split, with --retrain.",
+    help="Training images for --retrain.",
 )
-@click.option(
-    "--test-images", type=click.IntRange(50, MOST), help="How many to measure on, at most."
+@option(
+    "--test-images",
+    type=click.IntRange(50, MOST),
+    metavar="N",
+    help="Largest number of test images, 50 at least.",
 )
-@click.option("--update", is_flag=True, help="Also write the CSV files that the docs are made of.")
+@option("--update", is_flag=True, help="Also write the CSV files that the docs are made from.")
 @common
 def relu6(**values: Any) -> None:
-    """Why does ReLU6 quantize well? Measured on eighteen small networks that are shipped."""
+    """Measure why ReLU6 quantizes well, on eighteen small networks that are shipped."""
     with terminal_of(values) as terminal:
         from edgequant.commands.study import Relu6Request, relu6_command
 

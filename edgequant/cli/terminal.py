@@ -1,7 +1,7 @@
-"""What the user sees: results on standard output, progress on standard error, nothing else.
+"""Output for the user: results on standard output, progress on standard error, nothing else.
 
-The SDKs write to the file descriptors from C++ (start-up banners, converter dumps); these go
-to a log, so that a table stays a table and ``--json`` prints one object.
+The SDKs write to the file descriptors from C++ (start-up banners, converter dumps); that goes to a
+log, so that tables stay readable and ``--json`` prints one object.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Terminal:
 
     @property
     def interactive(self) -> bool:
-        """Whether somebody watches: progress is shown on a terminal only."""
+        """Whether standard error is a terminal: only there is progress shown."""
         return self._err.isatty()
 
     def say(self, text: str = "") -> None:
@@ -57,8 +57,8 @@ class Terminal:
         if not self.machine_readable:
             from rich.console import Console
 
-            # A figure is never cut: where the terminal is narrow, it wraps the line.
-            # Names of tensors come from foreign files, and mean no markup.
+            # No figure is cut: a narrow terminal wraps the line.
+            # Names of tensors come from foreign files and are not parsed as markup.
             console = Console(file=self._out, markup=False, emoji=False)
             wide = Console(width=_WIDEST, markup=False, emoji=False)
             console.width = wide.measure(table).maximum
@@ -73,10 +73,10 @@ class Terminal:
     def progress(self, text: str, total: int | None) -> Iterator[Advance]:
         """Show a bar while the block runs, if standard error is a terminal.
 
-        A MemoryError of the block is noted with ``text``: what was being done.
+        A MemoryError of the block gets ``text`` as a note: what was being done.
 
         Yields:
-            A function that takes the number of steps just done.
+            Function to call with the number of steps just done.
         """
         try:
             with self._bar(text, total) as advance:
@@ -114,7 +114,7 @@ class Terminal:
 
 @contextmanager
 def _log() -> Iterator[IO[bytes]]:
-    """Where the SDKs write; nowhere, when not even a temporary file can be written."""
+    """File that the SDKs write to; the null device if no temporary file can be written."""
     with ExitStack() as stack:
         log: IO[bytes]
         try:
@@ -126,19 +126,19 @@ def _log() -> Iterator[IO[bytes]]:
 
 @contextmanager
 def open_terminal(*, machine_readable: bool, debug: bool) -> Iterator[Terminal]:
-    """Keep the SDKs' own output out of ours while the block runs.
+    """Separate the output of the SDKs from ours while the block runs.
 
     Args:
-        machine_readable: see Terminal.
+        machine_readable: print one JSON object and no text.
         debug: let the SDKs write to standard error.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "0" if debug else "3")
     sys.stdout.flush()
     sys.stderr.flush()
-    kept = os.dup(1), os.dup(2)
+    descriptors = os.dup(1), os.dup(2)
     stdout, stderr = sys.stdout, sys.stderr
-    # A terminal is asked for as before: the duplicates are the same device.
-    out, err = output_of(kept[0], stdout), remarks_of(kept[1], stderr)
+    # The duplicates are the same device: isatty() answers as before.
+    out, err = output_of(descriptors[0], stdout), remarks_of(descriptors[1], stderr)
     try:
         with _log() as log, warnings.catch_warnings():
             if not debug:
@@ -150,34 +150,34 @@ def open_terminal(*, machine_readable: bool, debug: bool) -> Iterator[Terminal]:
             out.flush()
     finally:
         err.flush()
-        os.dup2(kept[0], 1)
-        os.dup2(kept[1], 2)
+        os.dup2(descriptors[0], 1)
+        os.dup2(descriptors[1], 2)
         sys.stdout, sys.stderr = stdout, stderr
-        for descriptor in kept:
+        for descriptor in descriptors:
             os.close(descriptor)
         close_quietly(out)
         close_quietly(err)
 
 
 def _shown(text: str) -> str:
-    """Lines without control characters: names from foreign files reach the terminal."""
+    """Text without control characters, which names from foreign files may hold."""
     return "\n".join(printable(line) for line in text.split("\n"))
 
 
 def terminal_of(values: dict[str, Any]) -> AbstractContextManager[Terminal]:
-    """The terminal that the options of a command ask for; takes them out of ``values``."""
+    """Terminal for a command; takes its options --json and --debug out of ``values``."""
     return open_terminal(machine_readable=values.pop("as_json"), debug=values.pop("debug"))
 
 
 def plain_table(
     rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = (), right: Collection[str] = ()
 ) -> Any:
-    """A table of rows, for ``Terminal.table``.
+    """Table of rows, for ``Terminal.table``.
 
     Args:
-        rows: values by column.
-        columns: to show; all unless given.
-        right: columns of figures that were formatted; those of numbers are found.
+        rows: values by column, one mapping per row.
+        columns: columns to show; all by default.
+        right: columns of formatted figures, to be aligned right as columns of numbers are.
     """
     from rich import box
     from rich.table import Table

@@ -23,13 +23,16 @@ def write_compare_page(
     """Write the page of a report beside its JSON.
 
     Args:
-        report: that was measured, or stored by an earlier run of the same request.
-        prepared: the model, for its contract.
-        request: what was measured on.
-        stored: the JSON; the page has its name.
+        report: measured report, or the stored one of an earlier run of the same request.
+        prepared: model with its contract.
+        request: images that were measured on.
+        stored: path of the JSON; the page has its name.
+
+    Returns:
+        Path of the page.
 
     Raises:
-        InvalidInputError: the folder cannot be written, or an image cannot be read any more.
+        InvalidInputError: the folder cannot be written, or an image can no longer be read.
     """
     dataset = open_measured(request, prepared.contract, prepared.loaded.classes)
     pictures = _pictures(shown_images(report), dataset, prepared.contract)
@@ -43,5 +46,5 @@ def write_compare_page(
 
 
 def _pictures(numbers: list[int], dataset: Dataset, contract: Preprocessing) -> dict[int, bytes]:
-    """What the network saw of each image, resized and cropped, as PNG."""
+    """Each image as the network receives it, resized and cropped, as PNG, by number."""
     return {number: png(converted(dataset, number, contract.pixels)) for number in numbers}

@@ -1,4 +1,4 @@
-"""``edgequant cost``: params, multiply-adds and memory, by layer or over a grid."""
+"""``edgequant cost``: parameters, multiply-adds and memory, by layer or over a grid."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ Number = TypeVar("Number", int, float)
 
 @dataclass(frozen=True)
 class CostRequest:
-    """What to count.
+    """Network to count.
 
     Attributes:
-        model: which network; its weights change no figure, and are loaded only when they are given.
-        element_bytes: bytes of one activation: 1 for int8, 2 for float16, 4 for float32.
-        ways: groups that the inner tensors of inverted residuals are split into; 1 for none.
+        model: network; its weights change no figure and are loaded only if they are named.
+        element_bytes: bytes per activation: 1 for int8, 2 for float16, 4 for float32.
+        ways: groups that the inner tensors of inverted residuals are split into; 1 for no split.
         layers: also show every layer.
-        pages: folder of a page and its JSON; None for none.
+        pages: folder for a page and its JSON; None for no page.
     """
 
     model: ModelRequest
@@ -43,14 +43,14 @@ class CostRequest:
 
 @dataclass(frozen=True)
 class GridRequest:
-    """What to count over a grid.
+    """Registered network to count over a grid.
 
     Attributes:
-        model: a registered network; width and size come from the grid.
-        alphas: widths.
-        sizes: sides of the square input.
-        element_bytes: see CostRequest.
-        output: folder of the table and the plot.
+        model: registered network; width and size come from the grid.
+        alphas: width multipliers.
+        sizes: sides of the square input, in pixels.
+        element_bytes: bytes per activation.
+        output: folder for table, plots and page.
     """
 
     model: ModelRequest
@@ -61,7 +61,7 @@ class GridRequest:
 
 
 def run(model: ModelRequest, values: dict[str, Any], terminal: Terminal) -> None:
-    """Count one network, or a grid where ``values`` ask for it."""
+    """Count one network, or a grid if ``values`` have --grid."""
     output = values["output"] or Path("artifacts") / f"{model.name}-cost"
     if not values["grid"]:
         request = CostRequest(
@@ -75,9 +75,9 @@ def run(model: ModelRequest, values: dict[str, Any], terminal: Terminal) -> None
         return
     if values["split"] != 1 or values["layers"] or values["html"]:
         raise InvalidInputError(
-            "--split, --layers and --html are of one network; a grid always has its page",
+            "--split, --layers and --html are for one network; a grid always has its page",
             received="one of them with --grid",
-            remedy="leave it out, or leave --grid out",
+            remedy="remove it, or remove --grid",
         )
     grid = GridRequest(
         model,
@@ -126,21 +126,21 @@ def grid_command(request: GridRequest, terminal: Terminal) -> None:
     name = request.model.reference
     if request.model.is_file:
         raise InvalidInputError(
-            "a grid of widths and sizes is of a registered model",
+            "--grid counts a registered model",
             received=name,
-            remedy="give a name from 'edgequant list models', or leave --grid out",
+            remedy="give a name from 'edgequant list models', or remove --grid",
         )
     if request.model.alpha is not None or request.model.size is not None:
         raise InvalidInputError(
             "a grid takes its widths from --alphas and its sizes from --sizes",
             received="--alpha or --size with --grid",
-            remedy="leave --alpha and --size out",
+            remedy="remove --alpha and --size",
         )
     if request.model.weights is not None:
         raise InvalidInputError(
-            "a grid counts networks of many widths, which no weights fit",
+            "a grid counts networks of many widths, and weights fit only one width",
             received=f"--weights {request.model.weights} with --grid",
-            remedy="leave --weights out",
+            remedy="remove --weights",
         )
     spec = request.model.spec()
     alphas = request.alphas if Knob.ALPHA in spec.knobs else (spec.alpha,)
@@ -174,7 +174,7 @@ def grid_command(request: GridRequest, terminal: Terminal) -> None:
 
 
 def _counted(request: CostRequest) -> Cost:
-    # Weights change nothing: unless some are given, none are looked for or downloaded.
+    # Weights change no figure: unless they are named, none are loaded or downloaded.
     model = request.model
     if not model.is_file and model.weights is None:
         model = replace(model, weights="random")

@@ -1,4 +1,4 @@
-"""``edgequant inspect --for``: what a delegate or accelerator would not take."""
+"""``edgequant inspect --for``: operators that a delegate or accelerator does not take."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _ONNX_PROVIDERS = {"nnapi": "NNAPI", "coreml": "CoreML"}
 
 
 def show_delegate(path: Path, name: str, terminal: Terminal) -> None:
-    """Say which operators of a file a device leaves to the CPU, and why.
+    """Print which operators of a file a device leaves to the CPU, and why.
 
-    A .tflite is held against the tables; of an .onnx, ONNX Runtime's mobile usability check
-    is asked, which knows NNAPI and CoreML.
+    A .tflite is compared with the tables of operators; for an .onnx, ONNX Runtime's mobile
+    usability check is run, which knows NNAPI and CoreML.
     """
     if path.suffix == ".onnx":
         _show_onnx(path, name, terminal)
@@ -38,9 +38,9 @@ def show_delegate(path: Path, name: str, terminal: Terminal) -> None:
 def _show_onnx(path: Path, name: str, terminal: Terminal) -> None:
     if name not in _ONNX_PROVIDERS:
         raise InvalidInputError(
-            f"an .onnx is held against {' and '.join(_ONNX_PROVIDERS)}",
+            f"an .onnx is checked for {' and '.join(_ONNX_PROVIDERS)}",
             received=f"--for {name}",
-            remedy="give the .tflite",
+            remedy="give the .tflite of the model",
         )
     if not path.is_file():
         raise InvalidInputError(
@@ -58,5 +58,5 @@ def _show_onnx(path: Path, name: str, terminal: Terminal) -> None:
         )
         if a.unsupported:
             terminal.say(f"  not taken: {', '.join(a.unsupported)}")
-    terminal.say("  asked: onnxruntime.tools.check_onnx_model_mobile_usability")
+    terminal.say("  source: onnxruntime.tools.check_onnx_model_mobile_usability")
     terminal.result({"file": str(path), "answers": [a.to_dict() for a in answers]})

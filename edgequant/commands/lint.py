@@ -1,4 +1,4 @@
-"""``edgequant lint``: what is wrong with somebody's .tflite, .onnx or .keras, by measurements."""
+"""``edgequant lint``: faults of a foreign .tflite, .onnx or Keras model, by measurements."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LintRequest:
-    """What to look at.
+    """Model to check.
 
     Attributes:
-        model: a .tflite, .onnx, .keras or .h5, or a SavedModel folder.
-        data: DATA text.
-        limit: images at most, drawn at random with ``seed``.
-        seed: of the drawing.
-        contract: for a file that carries none.
+        model: path of a .tflite, .onnx, .keras or .h5, or of a SavedModel folder.
+        data: DATA text of labelled images.
+        limit: largest number of images, drawn at random.
+        seed: seed of the drawing.
+        contract: preprocessing for a file without a contract.
         isolation: how the file may be run.
-        scores: what the outputs are to be.
+        scores: kind of outputs that is expected.
     """
 
     model: Path
@@ -60,13 +60,13 @@ class LintRequest:
 
 @dataclass(frozen=True)
 class _Opened:
-    """A file before images are run.
+    """Opened file before any image is run.
 
     Attributes:
-        shape: of the input; None for a free axis.
-        inspection: None for a Keras model.
-        card: contract in the file; None when it carries none.
-        model: a Keras model; None for the other files.
+        shape: shape of the input; None for a free axis.
+        inspection: contents of a .tflite or .onnx; None for a Keras model.
+        card: contract in the file; None without one.
+        model: Keras model; None for other files.
     """
 
     shape: tuple[int | None, ...]
@@ -76,18 +76,18 @@ class _Opened:
 
     @property
     def size(self) -> tuple[int, int] | None:
-        """Height and width of the input; None when they are free."""
+        """Height and width of the input; None if they are free."""
         shape = self.shape
         height, width = shape[1:3] if shape[3] == 3 else shape[2:4]
         return None if height is None or width is None else (height, width)
 
 
 def lint_command(request: LintRequest, terminal: Terminal) -> None:
-    """Measure, and say what is wrong.
+    """Run every check and print its outcome.
 
     Raises:
-        InvalidInputError: no such file or data, or no classifier of images.
-        GateFailedError: something is wrong, or cannot be judged.
+        InvalidInputError: no such file or data, or the file is not an image classifier.
+        GateFailedError: a fault was found, or a check could not be judged.
     """
     opened = _open(request)
     dataset = open_dataset(request.data)
@@ -129,7 +129,7 @@ def _refuse_faults(name: str, faults: tuple[CheckedFault, ...]) -> None:
         raise GateFailedError(
             "a model passes every check of lint",
             received=f"{name} with {'; '.join(parts)}",
-            remedy="see what each of them says",
+            remedy="follow the remedy below each of them",
         )
 
 
@@ -169,7 +169,7 @@ def _image_shape(shape: tuple[int | None, ...], path: Path) -> tuple[int | None,
 
 
 def _contract(request: LintRequest, opened: _Opened) -> tuple[Preprocessing, bool]:
-    """The contract, and whether it had to be assumed: [-1, 1] and stretched images."""
+    """Contract, and whether it was assumed: [-1, 1] and stretched images."""
     stated = stated_contract(request.contract, own=opened.card, model_path=request.model)
     size = opened.size or (None if stated is None else stated.size)
     if size is None:
@@ -202,7 +202,7 @@ def _pixels(dataset: Dataset, contract: Preprocessing, opened: _Opened) -> np.nd
 
 
 def _session(request: LintRequest, opened: _Opened, contract: Preprocessing) -> Session | None:
-    """What answers; None for a file with a free size. A Keras model's is pinned."""
+    """Session of the file; None if its size is free. A Keras model gets the contract's size."""
     if opened.model is not None:
         return KerasSession(opened.model if opened.size else _pinned(opened.model, contract))
     if opened.size is None:
@@ -218,11 +218,11 @@ def _pinned(model: keras.Model, contract: Preprocessing) -> keras.Model:
 
 
 def _refuse_foreign_labels(dataset: Dataset, classes: int) -> None:
-    if int(dataset.labels.max()) > classes:  # one too many may be a list that is off by one
+    if int(dataset.labels.max()) > classes:  # label ``classes`` is a fault: labels from 1
         raise InvalidInputError(
             f"labels count the {classes} outputs from 0",
             received=f"label {int(dataset.labels.max())} in {dataset.name}",
-            remedy="give the dataset that the model was trained for",
+            remedy="give a dataset of the classes that the model was trained on",
         )
 
 

@@ -17,14 +17,14 @@ from quantize.recipes import RECIPES
 
 
 def show(what: str, terminal: Terminal) -> None:
-    """List a registry as table or JSON."""
+    """List a registry as a table or JSON."""
     rows = _ROWS[what]()
     terminal.table(plain_table(rows))
     terminal.result({what: rows})
 
 
 def show_inspection(path: Path, terminal: Terminal, *, all_tensors: bool) -> None:
-    """Show what a file holds."""
+    """Show operators, types, scales and sizes of a file."""
     inspection = target_of(path).inspect(path)
     terminal.say(f"{path}  {inspection.format} {inspection.opset}  {inspection.size_bytes:,} bytes")
     ends = [
@@ -85,7 +85,7 @@ def _models() -> list[dict[str, Any]]:
 
 
 def _cost_cells(cost: ListedCost | None) -> dict[str, Any]:
-    """Millions of params and multiply-adds; bytes of int8 weights and, for one image, of values."""
+    """Millions of parameters and multiply-adds; int8 bytes of weights and of activations."""
     if cost is None:  # a network that was just added, before 'make costs'
         return dict.fromkeys(("params M", "MACs M", "int8 MB", "RAM kB"), "-")
     return {

@@ -1,4 +1,4 @@
-"""What each command does with its request: pipeline, measurement, report, gate."""
+"""Commands that measure: pipeline, measurement, report and gate."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ from reports import tables
 
 
 def quantize_command(request: QuantizeRequest, terminal: Terminal) -> None:
-    """Write artifacts, measure them if asked to, and say where they are."""
+    """Write artifacts, measure them on --data, and print their paths."""
     check_limit(request.max_drop, has_reference=request.measure is not None)
     inputs = open_inputs(request)
     artifacts, prepared = quantize(request, inputs, terminal)
@@ -74,7 +74,7 @@ def quantize_command(request: QuantizeRequest, terminal: Terminal) -> None:
 
 
 def evaluate_command(request: EvaluateRequest, terminal: Terminal) -> None:
-    """Measure one artifact and show the row."""
+    """Measure one artifact and show its row."""
     if not request.artifact.exists():
         raise InvalidInputError(
             "ARTIFACT is an existing .tflite, .onnx or .keras",
@@ -94,7 +94,7 @@ def evaluate_command(request: EvaluateRequest, terminal: Terminal) -> None:
 
 
 def compare_command(request: QuantizeRequest, terminal: Terminal) -> None:
-    """Write every recipe, measure all on the same tensors, and write the matrix."""
+    """Write every recipe, measure all of them on the same tensors, and write the comparison."""
     assert request.measure is not None
     check_limit(request.max_drop, has_reference=True)
     stem = request.output / f"{request.model.name}-compare"
@@ -131,7 +131,7 @@ _COMPARE_ENDINGS = (".md", ".csv", ".json", ".html")
 def _write_comparison(
     report: tables.Document, prepared: Prepared, request: QuantizeRequest, name: str
 ) -> tuple[Path, ...]:
-    """Write table, CSV, JSON and page together; give what was kept of files in the way."""
+    """Write table, CSV, JSON and page together; returns foreign files under their new names."""
     assert request.measure is not None
     title = f"{request.model.name}: Keras float against every recipe"
     with staging(request.output) as staged:
@@ -149,7 +149,7 @@ def _write_comparison(
 
 def _say_kept(paths: Iterable[Path], terminal: Terminal) -> None:
     for path in paths:
-        terminal.note(f"{path} was in the way, and is kept under that name")
+        terminal.note(f"a foreign file was in the way and was renamed to {path}")
 
 
 def _json(report: tables.Document) -> str:
@@ -319,7 +319,7 @@ def _reference(request: EvaluateRequest, contract: Preprocessing) -> Candidate:
 
 
 def artifact_row(artifact: Artifact) -> dict[str, Any]:
-    """An artifact as plain values for JSON."""
+    """Artifact as plain values for JSON."""
     return {
         "artifact": str(artifact.path),
         "recipe": artifact.recipe.name,
@@ -333,7 +333,7 @@ def artifact_row(artifact: Artifact) -> dict[str, Any]:
 
 
 def say_artifact(artifact: Artifact, terminal: Terminal) -> None:
-    """Tell where an artifact and what goes with it are, and warn of what its plan notes."""
+    """Print the files of an artifact, and note the remarks of its plan."""
     state = "unchanged since the last run" if artifact.unchanged else "written"
     terminal.say(f"{artifact.recipe.name}: {state}")
     for path in artifact.files():

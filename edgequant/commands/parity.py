@@ -1,4 +1,4 @@
-"""``edgequant parity``: are two int8 files one network?"""
+"""``edgequant parity``: whether two int8 files are the same network."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ _SHOWN = 20
 
 @dataclass(frozen=True)
 class ParityRequest:
-    """Which files to compare, and on what.
+    """Files to compare, and images to run them on.
 
     Attributes:
-        tflite: int8 file.
-        onnx: int8 file in QDQ form.
+        tflite: path of an int8 .tflite.
+        onnx: path of an int8 .onnx in QDQ form.
         data: DATA text; None for random images.
-        limit: images at most.
-        seed: of the drawing, or of the random images.
-        strict: fail when the integers differ.
+        limit: largest number of images.
+        seed: seed of the drawing, or of the random images.
+        strict: fail if the stored integers differ.
         isolation: how the files may be run.
     """
 
@@ -63,7 +63,7 @@ class ParityRequest:
 
 
 def parity_command(request: ParityRequest, terminal: Terminal) -> None:
-    """Compare the integers, run both files, and say where they first differ."""
+    """Compare the integers, run both files, and print where they first differ."""
     if not request.isolation.trust:
         admit(request.tflite)
         admit(request.onnx)
@@ -86,7 +86,7 @@ def parity_command(request: ParityRequest, terminal: Terminal) -> None:
 
 
 def _images(request: ParityRequest) -> np.ndarray:
-    """Images whose integers are the same in every runtime."""
+    """Images that every runtime quantizes to the same integers."""
     if request.data is None:
         return random_images(request.tflite, request.limit, request.seed)
     import numpy as np
@@ -144,8 +144,8 @@ def _show_runs(
         if walk.first is None:
             terminal.say(f"{names}: equal in all {len(walk.rows)} layers")
         else:
-            found = ", ".join(f"{k} {v}" for k, v in _distance(walk.first.distance).items())
-            terminal.say(f"{names} first differ in {walk.first.name}: {found}")
+            distance = ", ".join(f"{k} {v}" for k, v in _distance(walk.first.distance).items())
+            terminal.say(f"{names} first differ in {walk.first.name}: {distance}")
 
 
 def _distance(distance: StepDistance) -> dict[str, str]:

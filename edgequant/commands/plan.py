@@ -28,7 +28,7 @@ _SHOWN = 40
 
 
 def show_command(path: Path, terminal: Terminal) -> None:
-    """Print what a plan holds."""
+    """Print tensors, settings and notes of a plan."""
     plan = QuantizationPlan.load(path)
     rows = _tensors(plan)
     terminal.table(plain_table(rows, ("tensor", "what", "type", "scales", "scale", "zero point")))
@@ -60,26 +60,26 @@ def show_command(path: Path, terminal: Terminal) -> None:
 
 
 def diff_command(first: Path, second: Path, terminal: Terminal) -> None:
-    """Say where two plans differ.
+    """Print where two plans differ.
 
     Raises:
-        GateFailedError: they do.
+        GateFailedError: they differ.
     """
-    found = differences(QuantizationPlan.load(first), QuantizationPlan.load(second))
-    rows: list[dict[str, Any]] = [difference.to_dict() for difference in found]
-    if not found:
+    diffs = differences(QuantizationPlan.load(first), QuantizationPlan.load(second))
+    rows: list[dict[str, Any]] = [difference.to_dict() for difference in diffs]
+    if not diffs:
         terminal.say("the same parameters and integers in both plans")
     else:
         terminal.table(plain_table(rows[:_SHOWN], ("name", "part", "detail")))
         if len(rows) > _SHOWN:
             terminal.say(f"and {len(rows) - _SHOWN} more (--json lists all)")
     terminal.result(
-        {"first": str(first), "second": str(second), "same": not found, "differences": rows}
+        {"first": str(first), "second": str(second), "same": not diffs, "differences": rows}
     )
-    if found:
+    if diffs:
         raise GateFailedError(
             "both plans hold the same parameters and integers",
-            received=f"{len(found)} differences",
+            received=f"{len(diffs)} differences",
             remedy="make both from the same model, calibration images and options",
         )
 
@@ -89,11 +89,11 @@ class ApplyRequest:
     """Files to write from a plan.
 
     Attributes:
-        plan: file.
-        model: that it was made for.
-        contract: what the user says of its preprocessing.
-        recipes: of int8 files.
-        output: folder; one recipe goes right into it, several into a folder each.
+        plan: path of the plan.
+        model: model that the plan was made for.
+        contract: preprocessing that the user states.
+        recipes: recipes of the int8 files.
+        output: folder for the files of one recipe; with several, each gets a folder inside it.
     """
 
     plan: Path
@@ -104,8 +104,8 @@ class ApplyRequest:
 
 
 def apply_request(plan: Path, values: dict[str, Any]) -> ApplyRequest:
-    """Take the options of the command."""
-    from edgequant.cli.options import contract_request, model_request
+    """Request of ``edgequant plan apply`` from its parsed options."""
+    from edgequant.cli.values import contract_request, model_request
 
     model = model_request(values)
     io = IoType(values["io"]) if values["io"] else None
@@ -116,16 +116,17 @@ def apply_request(plan: Path, values: dict[str, Any]) -> ApplyRequest:
 
 
 def apply_command(request: ApplyRequest, terminal: Terminal) -> None:
-    """Render a plan again.
+    """Write the files of a plan.
 
     Raises:
-        InvalidInputError: a damaged plan, another network, or a recipe of other numbers.
+        InvalidInputError: the plan is damaged, or was made for another network or other numbers
+            than the recipe's.
     """
     plan = QuantizationPlan.load(request.plan)
     recipes = tuple(_checked(recipe, plan) for recipe in request.recipes)
     for target in (_path(request, recipe) for recipe in recipes):
         for kept in check_folder(target.parent, target.stem, target.suffix):
-            terminal.note(f"{kept} was in the way, and is kept under that name")
+            terminal.note(f"a foreign file was in the way and was renamed to {kept}")
     with terminal.progress(f"load {request.model.name}", None):
         loaded = load(request.model)
         own = None if request.model.is_file else request.model.spec().preprocessing
@@ -147,7 +148,7 @@ def apply_command(request: ApplyRequest, terminal: Terminal) -> None:
 
 
 def _checked(recipe: Recipe, plan: QuantizationPlan) -> Recipe:
-    """A recipe as the plan was made for it."""
+    """Recipe with the settings of the plan."""
     wanted, made = recipe.settings, plan.settings
     fits = (wanted.granularity, wanted.weight_range) == (made.granularity, made.weight_range)
     if not (recipe.planned and fits):
@@ -161,7 +162,7 @@ def _checked(recipe: Recipe, plan: QuantizationPlan) -> Recipe:
 
 
 def _path(request: ApplyRequest, recipe: Recipe) -> Path:
-    """Where the file of a recipe goes."""
+    """Path of the file of a recipe."""
     several = len(request.recipes) > 1
     folder = request.output / recipe.name if several else request.output
     suffix = export_targets()[recipe.target].suffix
@@ -169,7 +170,7 @@ def _path(request: ApplyRequest, recipe: Recipe) -> Path:
 
 
 def _written(request: ApplyRequest, export: ExportRequest, loaded: LoadedModel) -> Artifact:
-    """One file with what goes with it."""
+    """Write one file with labels, plan and record."""
     recipe, planned = export.recipe, export.planned
     assert planned is not None
     target = export_targets()[recipe.target]

@@ -1,4 +1,4 @@
-"""``edgequant sensitivity``: which layers lose most when they alone are quantized?"""
+"""``edgequant sensitivity``: layers ranked by the loss when only one is quantized."""
 
 from __future__ import annotations
 
@@ -24,26 +24,29 @@ def sensitivity_command(request: QuantizeRequest, limit: int, terminal: Terminal
     """Measure every layer and write the ranking.
 
     Args:
-        request: one int8 recipe, that the engine plans.
-        limit: images to judge on, at most.
-        terminal: to show it on.
+        request: request with one int8 recipe that the engine plans.
+        limit: largest number of images to judge on.
+        terminal: shows the ranking.
+
+    Raises:
+        InvalidInputError: another recipe.
     """
     (recipe,) = request.recipes
     if not recipe.planned:
         raise InvalidInputError(
-            "sensitivity is that of an int8 recipe that the engine plans",
+            "sensitivity is measured for an int8 recipe that the engine plans",
             received=f"{recipe.name}, --optimize {recipe.settings.optimization.value}",
             remedy="give --recipe tflite-int8 or onnx-int8, without --optimize converter",
         )
     prepared = prepare_shown(request, open_inputs(request), terminal)
     assert prepared.calibration is not None
-    parts = halves(prepared.calibration, prepared.loaded.classes, limit)
+    images = halves(prepared.calibration, prepared.loaded.classes, limit)
     asked = recipe.settings
     graph = prepared.planner.graph
-    total = parts.fitting.count + len(graph.ops) + parts.judged.count
+    total = images.fitting.count + len(graph.ops) + images.judged.count
     with terminal.progress("layers", total) as advance:
-        decided = settled(graph, parts.fitting, prepared.contract, asked, advance)
-        ranking = sensitivity(decided, asked, parts.judged, advance)
+        decided = settled(graph, images.fitting, prepared.contract, asked, advance)
+        ranking = sensitivity(decided, asked, images.judged, advance)
     report = report_of.document(
         ranking,
         model=request.model.name,

@@ -1,4 +1,4 @@
-"""``edgequant study``: run a study of this repository and write its page."""
+"""``edgequant study``: run a study of this project and write its page."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from edgequant.cli.terminal import Terminal
 
 @dataclass(frozen=True)
 class Relu6Request:
-    """What to run.
+    """Run of the ReLU6 study.
 
     Attributes:
         output: folder for page, data and the steps of an unfinished run.
-        retrain: train the networks first, instead of taking the shipped checkpoints.
-        data: training split.
-        test_images: at most; None for the study's own number.
+        retrain: train the networks first, instead of reading the shipped checkpoints.
+        data: DATA text of the training images.
+        test_images: largest number of test images; None for the study's default.
         update: also write ``studies/relu6/results``.
     """
 
@@ -31,7 +31,7 @@ class Relu6Request:
 
 
 def relu6_command(request: Relu6Request, terminal: Terminal) -> None:
-    """Train if asked to, measure, and write page, JSON and CSV."""
+    """Train with --retrain, measure, and write page, JSON and CSV."""
     from evaluation.machine import this_machine
     from reports.html import write_page
     from studies.relu6 import checkpoints, train

@@ -1,1 +1,1 @@
-"""Artifacts that lose too much, repaired on held-out images."""
+"""Repair of plans that lose too much accuracy, on held-out images."""

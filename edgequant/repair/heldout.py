@@ -1,6 +1,6 @@
-"""Calibration images in two halves: one to decide on, one to judge what was decided.
+"""Calibration images in two halves: one to make plans on, one to judge them.
 
-The images that accuracy is reported on take no part in any choice.
+The images that accuracy is reported on take part in no choice.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from quantize.sensitivity.ranking import LabelledImages
 
 @dataclass(frozen=True)
 class Halves:
-    """Both halves.
+    """Halves of a calibration set.
 
     Attributes:
-        fitting: images to decide on.
-        judged: the others.
+        fitting: images to make plans on.
+        judged: images to judge plans on.
     """
 
     fitting: CalibrationImages
@@ -32,10 +32,10 @@ class Halves:
 
 
 def halves(calibration: CalibrationSet, classes: int, most: int) -> Halves:
-    """Every other image to decide on, and up to ``most`` of the others to judge on.
+    """Every other image for plans, and up to ``most`` of the remaining ones to judge on.
 
-    Where the labels of the set do not count the network's outputs, the float network's answers
-    stand for them.
+    If the labels of the set are not indices of the network's outputs, the float network's answers
+    are used as labels.
     """
     every = np.arange(len(calibration.dataset))
     fitting, rest = every[::2], every[1::2]

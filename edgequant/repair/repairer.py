@@ -1,8 +1,8 @@
-"""A plan that keeps ``--max-drop``, found on held-out calibration images.
+"""Search for a plan that keeps ``--max-drop``, on held-out calibration images.
 
-First more work goes into the integers, then the operators whose integers cost most stay in
-float32, or get int16 activations, the fewest that do. Half of the calibration images decide, the
-other half judges; the gate itself is judged once, on images that took no part.
+First more effort goes into the integers; then the fewest operators, those whose integers cost most,
+stay in float32 or get int16 activations. Half of the calibration images make plans and the other
+half judges them; the gate itself is judged once, on images that took no part in the search.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ _LEVELS = (Optimization.FAST, Optimization.DEFAULT, Optimization.BEST)
 
 @dataclass(frozen=True)
 class Step:
-    """One plan that was tried.
+    """Plan that was judged.
 
     Attributes:
-        optimization: work put into it.
+        optimization: effort put into it.
         float_ops: operators in float32.
         wide_ops: operators in int16x8.
         drop: float minus plan on the held-out images, in points of top-1.
-        agreement: percent of them with the same answer.
+        agreement: percentage of held-out images with the float network's answer.
     """
 
     optimization: Optimization
@@ -65,15 +65,15 @@ class Step:
 
 @dataclass(frozen=True)
 class Repair:
-    """What came of it.
+    """Result of a search.
 
     Attributes:
-        limit: points that may be lost.
-        images: that judged.
-        steps: plans that were tried, in order; the first is what was asked for.
-        chosen: the plan to take.
-        share: of the multiply-adds that it leaves in float32 and int16.
-        ranking: of the layers; None where it was not needed.
+        limit: largest drop in points of top-1.
+        images: number of images that plans were judged on.
+        steps: judged plans in order; the first is the requested one.
+        chosen: plan to use.
+        share: share of the multiply-adds that the chosen plan has in float32 and int16.
+        ranking: sensitivity of the layers; None if it was not needed.
     """
 
     limit: float
@@ -89,7 +89,7 @@ class Repair:
         return self.chosen.drop <= self.limit
 
     def applied(self, recipe: Recipe) -> Recipe:
-        """The recipe of the chosen plan; the recipe itself where nothing was to repair."""
+        """Recipe with the settings of the chosen plan."""
         settings = replace(
             recipe.settings,
             optimization=self.chosen.optimization,
@@ -99,10 +99,10 @@ class Repair:
         return replace(recipe, settings=settings)
 
     def remarks(self) -> list[str]:
-        """Sentences for the report; none where nothing was to repair."""
+        """Sentences for the report; none if the requested plan keeps the limit."""
         first, chosen = self.steps[0], self.chosen
         where = f"on {self.images} held-out calibration images"
-        said = []
+        sentences = []
         if chosen != first:
             what = [f"--optimize {chosen.optimization.value}"]
             for kind, before, after in (
@@ -110,22 +110,22 @@ class Repair:
                 ("int16x8", first.wide_ops, chosen.wide_ops),
             ):
                 if added := [name for name in after if name not in before]:
-                    kept = ", ".join(f"{name}{self._why(name)}" for name in added)
+                    names = ", ".join(f"{name}{self._why(name)}" for name in added)
                     share = f"{100 * self.share:.1f} % of the multiply-adds"
-                    what.append(f"kept in {kind} ({share}) {kept}")
-            said.append(
+                    what.append(f"kept in {kind} ({share}) {names}")
+            sentences.append(
                 f"repaired for --max-drop {self.limit:g}: {'; '.join(what)}; the drop {where} went "
                 f"from {first.drop:.2f} to {chosen.drop:.2f} points"
             )
         if not self.holds:
-            said.append(
+            sentences.append(
                 f"no plan within --max-float-share kept --max-drop {self.limit:g} {where}; "
                 f"the best of them loses {chosen.drop:.2f} points"
             )
-        return said
+        return sentences
 
     def _why(self, name: str) -> str:
-        """What an operator costs in integers, in brackets."""
+        """Loss from an operator's weights and activations in int8, in brackets."""
         rows = [] if self.ranking is None else self.ranking.layers
         row = next((row for row in rows if row.name == name), None)
         if row is None:
@@ -151,12 +151,12 @@ class Repair:
 
 @dataclass(frozen=True)
 class Limits:
-    """What a repair has to keep.
+    """Limits of a repair.
 
     Attributes:
-        max_drop: points of top-1 that may be lost.
-        most: share of the multiply-adds that may leave int8.
-        type: what for.
+        max_drop: largest drop in points of top-1.
+        most: largest share of the multiply-adds that may leave int8.
+        type: type of the operators that leave int8.
     """
 
     max_drop: float
@@ -166,13 +166,13 @@ class Limits:
 
 @dataclass
 class Repairer:
-    """Finds plans of one model.
+    """Searches for plans of one model.
 
     Attributes:
-        planner: with the model and its calibration set.
-        classes: outputs of the model.
-        limits: to keep.
-        made: by what was asked for.
+        planner: planner of the model, with its calibration set.
+        classes: number of outputs.
+        limits: limits of the repair.
+        made: finished repairs by requested settings.
     """
 
     planner: Planner
@@ -181,11 +181,11 @@ class Repairer:
     made: dict[PlanSettings, Repair] = field(default_factory=dict, repr=False)
 
     def repaired(self, recipe: Recipe, advance: Callable[[int], None]) -> Repair:
-        """The plan to take for a recipe.
+        """Repair of the plan of a recipe.
 
         Args:
-            recipe: an int8 one that the engine plans.
-            advance: told of images and operators that are done.
+            recipe: recipe of an int8 file that the engine plans.
+            advance: called with the number of images and operators just done.
         """
         asked = recipe.settings
         if asked not in self.made:
@@ -205,7 +205,7 @@ class Repairer:
     def _with_others(
         self, steps: list[Step], asked: PlanSettings, advance: Callable[[int], None]
     ) -> Repair:
-        """Take operators out of int8, the costly first: 1, 2, 4, ... sets, then between two."""
+        """Take ever more operators out of int8, the costliest first, until the limit is kept."""
         graph = self.planner.graph
         prepared = settled(graph, self._halves.fitting, self.planner.contract, asked, advance)
         ranking = sensitivity(prepared, asked, self._ranked, advance)
@@ -256,7 +256,7 @@ class Repairer:
     @property
     def _calibration(self) -> CalibrationSet:
         calibration = self.planner.calibration
-        assert calibration is not None  # a planned recipe needs one, and has been given it
+        assert calibration is not None  # every planned recipe has calibration images
         return calibration
 
     @cached_property
@@ -275,17 +275,20 @@ class Repairer:
 
 
 def first_that_holds(count: int, holds: Callable[[int], bool]) -> int | None:
-    """The first of ``count`` ever better things that holds; None when the last does not.
+    """Smallest number below ``count`` that holds; None if the last does not hold.
 
-    Looked for at 0, 1, 3, 7, ... and then between the last two, so that few are tried.
+    Larger numbers are assumed to hold too. Tries 0, 1, 3, 7, ... until one holds, then halves
+    the interval between the last two, so that few numbers are tried.
     """
     failed, number = -1, 0
+    # Double the number until it holds.
     while number < count and not holds(number):
         if number == count - 1:
             return None
         failed, number = number, min(2 * number + 1, count - 1)
     if number >= count:
         return None
+    # Bisect: ``failed`` does not hold, ``number`` does.
     while number - failed > 1:
         middle = (failed + number) // 2
         if holds(middle):
@@ -311,29 +314,31 @@ class Judge:
 
     @classmethod
     def of(cls, graph: Graph, judged: LabelledImages) -> Judge:
-        """Run the float network; its answers are the labels where there are none."""
+        """Judge with the scores of the float network, whose answers replace missing labels."""
         pairs = list(judged.batches())
         images = np.concatenate([images for images, _ in pairs])
         exact = np.concatenate(
             [run(graph, images[i : i + _BATCH]) for i in range(0, len(images), _BATCH)]
         )
-        given = [labels for _, labels in pairs if labels is not None]
-        return cls(images, np.concatenate(given) if given else exact.argmax(axis=1), exact)
+        labels = [labels for _, labels in pairs if labels is not None]
+        expected = np.concatenate(labels) if labels else exact.argmax(axis=1)  # [n]
+        return cls(images, expected, exact)
 
     def step(self, request: PlanSettings, planned: PlannedNetwork) -> Step:
-        """Run a plan and compare."""
-        found = np.concatenate(
+        """Run a plan on the held-out images and compare it with the float network."""
+        # [n, classes] -> [n]
+        answers = np.concatenate(
             [
                 simulated(planned, self.images[i : i + _BATCH])
                 for i in range(0, len(self.images), _BATCH)
             ]
         ).argmax(axis=1)
-        said = self.exact.argmax(axis=1)
-        lost = int((said == self.labels).sum()) - int((found == self.labels).sum())
+        float_answers = self.exact.argmax(axis=1)
+        right = [int((a == self.labels).sum()) for a in (float_answers, answers)]
         return Step(
             optimization=request.optimization,
             float_ops=request.float_ops,
             wide_ops=planned.plan.settings.wide_ops,
-            drop=100 * lost / len(found),
-            agreement=100 * float((found == said).mean()),
+            drop=100 * (right[0] - right[1]) / len(answers),
+            agreement=100 * float((answers == float_answers).mean()),
         )

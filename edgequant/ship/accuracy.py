@@ -1,4 +1,4 @@
-"""How right the files of a bundle are, for its model card."""
+"""Accuracy of the files of a bundle, for its model card."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from evaluation.sessions.keras_model import KerasSession
 from foundation.errors import InvalidInputError
 
 MOST_IMAGES = 500
-"""Images at most: a card says about how good a file is; ``evaluate`` says it with an interval."""
+"""Largest number of images: a card has a rough figure; ``evaluate`` gives it with an interval."""
 
 
 def accuracy(
@@ -30,14 +30,14 @@ def accuracy(
     """Top-1 of the float model and of each file on the same images.
 
     Args:
-        prepared: the float model with its contract.
+        prepared: float model with its contract.
         files: path and contract of each file, by its name in the bundle.
-        dataset: to measure on; at most MOST_IMAGES of it, drawn with ``seed``.
-        seed: of the drawing.
+        dataset: images to measure on, of which at most MOST_IMAGES are drawn.
+        seed: seed of the drawing.
 
     Returns:
         ``data``, ``images`` and ``rows`` with top-1 and agreement with float in percent; or
-        ``reason``, a sentence, when the images' classes are not the model's.
+        ``reason``, a sentence, if the images' classes are not the model's.
     """
     try:
         aligned = align_labels(dataset, prepared.contract, prepared.loaded.classes)
@@ -49,24 +49,24 @@ def accuracy(
     rows = [_row("float model", "keras", expected, expected, images)]
     for name, (path, contract) in files.items():
         runtime = runtime_for(path)
-        got = _answers(runtime.open(path, 1), images, contract)
-        rows.append(_row(name, runtime.name, got, expected, images))
+        answers = _answers(runtime.open(path, 1), images, contract)
+        rows.append(_row(name, runtime.name, answers, expected, images))
     return {"data": dataset.name, "images": len(images), "rows": rows}
 
 
 def _answers(session: Session, images: Dataset, contract: Preprocessing) -> np.ndarray:
-    """The class with the largest score of each image, int ``[n]``."""
+    """Class with the largest score of each image, int ``[n]``."""
     scores = [session.predict(batch.images) for batch in stream(images, contract)]
-    answers: np.ndarray = np.concatenate(scores).argmax(axis=1)
+    answers: np.ndarray = np.concatenate(scores).argmax(axis=1)  # [n, classes] -> [n]
     return answers
 
 
 def _row(
-    name: str, runtime: str, got: np.ndarray, expected: np.ndarray, images: Dataset
+    name: str, runtime: str, answers: np.ndarray, expected: np.ndarray, images: Dataset
 ) -> dict[str, Any]:
     return {
         "file": name,
         "runtime": runtime,
-        "top1": round(100 * float((got == images.labels).mean()), 2),
-        "as_float": round(100 * float((got == expected).mean()), 2),
+        "top1": round(100 * float((answers == images.labels).mean()), 2),
+        "as_float": round(100 * float((answers == expected).mean()), 2),
     }

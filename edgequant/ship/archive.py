@@ -1,7 +1,9 @@
-"""The .zip of a bundle, read as what it may be: made by others, to do harm.
+"""The .zip of a bundle, which anybody may have made.
 
-Number of members, names, kinds, sizes and ratio are taken from the central directory before a
-byte is unpacked, and sizes are counted again while reading.
+``foundation.archives`` checks what holds for every zip; this module adds the rules of a bundle: a
+small directory at the end of the file, one root folder, regular files and folders alone, and names
+that no system reads as another path. All of it is checked before a byte is unpacked, and sizes are
+counted again while reading.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import zipfile
 from pathlib import Path, PurePosixPath
 
 from edgequant.ship.survey import MOST_BYTES, MOST_FILES, fault_of, refused
+from foundation.archives import ZipLimits, open_zip
 from foundation.foreign import printable, reading, require_regular
 from foundation.scratch import require_space
 
@@ -22,21 +25,24 @@ _END = struct.Struct("<4s4H2LH")
 """End of the central directory: signature, disks, counts, its size and place, comment."""
 _MOST_DIRECTORY = 1 << 20
 """Bytes of a central directory."""
-_MOST_RATIO = 50
-"""Unpacked bytes for each packed one, of all members together; models hardly shrink."""
-_SMALL = 64 << 20
-"""Unpacked bytes that no ratio is asked of."""
+_LIMITS = ZipLimits(
+    members=MOST_FILES,
+    ratio=50,  # models hardly shrink
+    unpacked=MOST_BYTES,
+    any_case=True,
+)
 _CHUNK = 1 << 20
-_ENCRYPTED = 1
-_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 def unpack(path: Path, folder: Path) -> Path:
-    """Unpack the zip of a bundle, and give the bundle's folder.
+    """Unpack the zip of a bundle.
 
     Args:
-        path: of the .zip.
-        folder: empty, or made here; the bundle's folder goes into it.
+        path: path of the .zip.
+        folder: empty folder, made if it does not exist; the bundle's folder goes into it.
+
+    Returns:
+        The bundle's folder.
 
     Raises:
         InvalidInputError: no zip, or not of one folder with a bundle's number, names, kinds and
@@ -44,23 +50,23 @@ def unpack(path: Path, folder: Path) -> Path:
     """
     require_regular(path, RULE, REMEDY, most_bytes=MOST_BYTES)
     folder.mkdir(exist_ok=True)
-    with (
-        reading(path, RULE, REMEDY, raised=(NotImplementedError,)),
-        path.open("rb") as handle,
-    ):
+    with reading(path, RULE, REMEDY), path.open("rb") as handle:
         _check_end(path, handle)
-        with zipfile.ZipFile(handle) as archive:
-            root, members = _members(path, archive)
-            require_space(folder, sum(info.file_size for info in members.values()))
-            for name, info in members.items():
-                target = folder / root / name
-                target.parent.mkdir(parents=True, exist_ok=True)
-                _extract(path, archive, info, target)
+    with open_zip(path, RULE, REMEDY, _LIMITS) as archive:
+        root, members = _members(path, archive)
+        require_space(folder, sum(info.file_size for info in members.values()))
+        for name, info in members.items():
+            target = folder / root / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _extract(path, archive, info, target)
     return folder / root
 
 
 def _check_end(path: Path, handle: io.BufferedReader) -> None:
-    """Bound the directory before it is read whole, where our zips and most others have its end."""
+    """Bound the directory before zipfile reads it whole.
+
+    Its end must be where our zips, and most others, have it: right at the end of the file.
+    """
     size = handle.seek(0, io.SEEK_END)
     handle.seek(max(0, size - _END.size - 20))
     tail = handle.read()
@@ -72,47 +78,36 @@ def _check_end(path: Path, handle: io.BufferedReader) -> None:
 
 
 def _members(path: Path, archive: zipfile.ZipFile) -> tuple[str, dict[str, zipfile.ZipInfo]]:
-    """The root folder, and what is in it by path inside it; refuses before anything is read."""
-    infos = archive.infolist()
-    if len(infos) > MOST_FILES:
-        raise refused(path, f"more than {MOST_FILES:,} members")
+    """Root folder of a bundle, and its files by path inside that folder."""
     files: dict[str, zipfile.ZipInfo] = {}
-    seen: set[str] = set()
-    for info in infos:
+    folders: set[str] = set()
+    for info in archive.infolist():
         name = info.filename.removesuffix("/") if info.is_dir() else info.filename
         if (fault := _fault(info, name)) is not None:
             raise refused(path, f"{printable(name)[:200]} ({fault})")
-        if name.casefold() in seen:
-            raise refused(path, f"{name} twice")
-        seen.add(name.casefold())
-        if not info.is_dir():
+        if info.is_dir():
+            folders.add(name.casefold())
+        else:
             files[name] = info
     lowered = {name.casefold() for name in files}
-    folders = {str(above) for name in lowered for above in PurePosixPath(name).parents}
+    folders |= {str(above) for name in lowered for above in PurePosixPath(name).parents}
     if both := lowered & folders:
         raise refused(path, f"{min(both)}, which is a file and a folder")
     roots = {name.partition("/")[0] for name in files}
     if len(roots) != 1 or any("/" not in name for name in files):
         raise refused(path, f"{len(roots)} folders or files side by side, where one folder is")
-    total = sum(info.file_size for info in files.values())
-    if total > MOST_BYTES or total > max(_SMALL, _MOST_RATIO * _packed(path)):
-        raise refused(path, f"{total:,} unpacked bytes in {_packed(path):,} packed ones")
     root = roots.pop()
     return root, {name.removeprefix(f"{root}/"): info for name, info in files.items()}
 
 
 def _fault(info: zipfile.ZipInfo, name: str) -> str | None:
-    """Why a member has no place in the zip of a bundle; None for one that has."""
+    """Reason why a bundle has no such member; None if it may."""
     kind = stat.S_IFMT(info.external_attr >> 16)
-    if info.flag_bits & _ENCRYPTED:
-        return "encrypted"
-    if info.compress_type not in _METHODS:
-        return f"compressed by method {info.compress_type}"
     if kind not in (0, stat.S_IFDIR if info.is_dir() else stat.S_IFREG):
         return "a link, or no regular file"
     if info.is_dir() and info.file_size:
         return "a folder with content"
-    # The original name: zipfile cuts it at a NUL, and turns other separators around.
+    # zipfile cuts a name at NUL and turns separators around: then it differs from the original.
     return fault_of(name) or (None if info.orig_filename == info.filename else "an odd name")
 
 
@@ -126,7 +121,3 @@ def _extract(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, target
             handle.write(chunk)
     if left:
         raise refused(path, f"{info.filename}, smaller than its entry says")
-
-
-def _packed(path: Path) -> int:
-    return path.stat().st_size

@@ -1,4 +1,4 @@
-"""A bundle on disk: its manifest, its hashes, its zip, and where it may be written."""
+"""Bundles on disk: manifest, digests, zip, and the rules for replacing an existing one."""
 
 from __future__ import annotations
 
@@ -31,27 +31,27 @@ _GENERATOR = b'<meta name="generator" content="edgequant">'
 
 
 def zip_path(folder: Path) -> Path:
-    """Where the zip of a bundle is: beside the folder, under its name."""
+    """Path of the zip of a bundle: beside the folder, under its name."""
     return folder.with_name(f"{folder.name}.zip")
 
 
 def page_path(folder: Path) -> Path:
-    """Where the page of a bundle is: beside the folder, under its name."""
+    """Path of the page of a bundle: beside the folder, under its name."""
     return folder.with_name(f"{folder.name}.html")
 
 
 def refuse_occupied(folder: Path, *, force: bool) -> None:
-    """Refuse to write where something is; with ``force`` a bundle of ours may be replaced.
+    """Refuse to overwrite anything; with ``force``, only what is not a bundle of ours.
 
     Raises:
-        InvalidInputError: a folder or file that is in the way; nothing of it is touched.
+        InvalidInputError: a folder or file is in the way; it is left as it is.
     """
     for path, foreign in _beside(folder):
         reason = foreign(path) if os.path.lexists(path) else None
         if reason is None or (force and not reason):
             continue
         raise InvalidInputError(
-            "a bundle goes into a folder that is not there yet",
+            "a bundle is written to a folder that does not exist yet",
             received=f"{printable(path)}, which exists" + (f" and {reason}" if reason else ""),
             remedy="move it away, or choose another --output"
             if reason
@@ -60,22 +60,22 @@ def refuse_occupied(folder: Path, *, force: bool) -> None:
 
 
 def refuse_foreign_beside(folder: Path) -> None:
-    """Refuse a zip or a page beside a bundle that are not ours: they would be written again.
+    """Refuse a foreign zip or page beside a bundle, which would be overwritten.
 
     Raises:
-        InvalidInputError: one of them; nothing of it is touched.
+        InvalidInputError: the zip or the page is foreign; it is left as it is.
     """
     for path, foreign in _beside(folder)[1:]:
         if os.path.lexists(path) and (reason := foreign(path)):
             raise InvalidInputError(
-                "beside a bundle lie its own zip and page",
+                "the zip and the page beside a bundle are its own",
                 received=f"{printable(path)}, which exists and {reason}",
                 remedy="move it away, or choose another --output",
             )
 
 
 def _beside(folder: Path) -> tuple[tuple[Path, Callable[[Path], str]], ...]:
-    """What a bundle consists of, and what tells why such a thing is not ours."""
+    """Folder, zip and page of a bundle, each with the function that says why it is not ours."""
     return (
         (folder, foreign_folder),
         (zip_path(folder), foreign_zip),
@@ -84,15 +84,15 @@ def _beside(folder: Path) -> tuple[tuple[Path, Callable[[Path], str]], ...]:
 
 
 def write_bundle(folder: Path, build: Callable[[Path], None]) -> None:
-    """Build a bundle under a temporary name beside its place, then move it there whole.
+    """Build a bundle under a temporary name beside its path, then move it there whole.
 
     Args:
-        folder: where it is to appear; an older bundle there goes only when the new one is whole.
-        build: fills the folder that it is given, manifest included.
+        folder: path of the bundle; an older bundle there is deleted once the new one is complete.
+        build: fills an empty folder, manifest included.
 
     Raises:
-        InvalidInputError: the folder beside it cannot be written, or something that is not a
-            bundle has come into its place.
+        InvalidInputError: the parent folder cannot be written, or something that is not a bundle
+            is at that path now.
     """
     with output_scratch(folder.parent, folder) as scratch:
         fresh = scratch / folder.name
@@ -106,7 +106,7 @@ def write_bundle(folder: Path, build: Callable[[Path], None]) -> None:
             _recover(folder)
             refuse_occupied(folder, force=True)
             with uninterrupted():
-                # A zip that is there is always that of the folder, wherever a kill comes.
+                # An existing zip is always that of the folder, wherever a kill comes.
                 if zip_path(folder).exists():
                     zip_path(folder).rename(_aside(zip_path(folder)))
                 if folder.exists():
@@ -118,13 +118,13 @@ def write_bundle(folder: Path, build: Callable[[Path], None]) -> None:
 
 
 def recover(folder: Path) -> None:
-    """Finish what processes that were killed have left half done beside a bundle.
+    """Complete what killed processes left unfinished beside a bundle.
 
-    The older bundle comes back where the new one had not taken its place yet, and goes where it
-    had; a bundle without its zip gets it. Other bundles beside it are looked after too.
+    The older bundle is restored if the new one had not been moved to its path, and deleted if it
+    had; a bundle without a zip gets one. Other bundles in the same folder are completed too.
 
     Raises:
-        InvalidInputError: the folder beside the bundle cannot be written.
+        InvalidInputError: the parent folder cannot be written.
     """
     parent = folder.parent
     settle(parent)
@@ -156,14 +156,14 @@ def _recover(folder: Path) -> None:
 
 
 def _aside(folder: Path) -> Path:
-    """Where an older bundle, or its zip, waits while the new one takes its place."""
+    """Path of an older bundle, or its zip, while the new one is moved to its path."""
     return folder.with_name(f"{_REPLACED}{folder.name}")
 
 
 def foreign_folder(folder: Path) -> str:
-    """Why a folder is not a bundle as ``ship`` wrote it, as the end of a sentence; '' if it is.
+    """Reason why a folder is not a bundle as ``ship`` wrote it, as the end of a sentence, or ''.
 
-    Every file must be listed in SHA256SUMS with its digest, and nothing else be there.
+    Every file must be listed in SHA256SUMS with its digest, and there must be nothing else.
     """
     if folder.is_symlink() or not folder.is_dir():
         return "is no folder"
@@ -185,7 +185,7 @@ def foreign_folder(folder: Path) -> str:
 
 
 def foreign_zip(path: Path) -> str:
-    """Why a file is not the zip of a bundle, as the end of a sentence; '' if it is."""
+    """Reason why a file is not the zip of a bundle, as the end of a sentence, or ''."""
     reason = "is not a zip that 'edgequant ship' wrote"
     try:
         sums = zip_sums(path)
@@ -195,7 +195,7 @@ def foreign_zip(path: Path) -> str:
 
 
 def zip_sums(path: Path) -> str | None:
-    """SHA256SUMS in the zip of a bundle; None if it holds anything that this does not list.
+    """SHA256SUMS in the zip of a bundle; None if the zip holds anything that it does not list.
 
     Raises:
         InvalidInputError: no zip, or a damaged one.
@@ -226,7 +226,7 @@ def zip_sums(path: Path) -> str | None:
 
 
 def foreign_page(path: Path) -> str:
-    """Why a file is not the page of a bundle, as the end of a sentence; '' if it is."""
+    """Reason why a file is not the page of a bundle, as the end of a sentence, or ''."""
     reason = "is not a page that 'edgequant ship' wrote"
     try:
         if path.is_symlink() or not path.is_file() or path.stat().st_size > MOST_TEXT:
@@ -238,7 +238,7 @@ def foreign_page(path: Path) -> str:
 
 
 def is_packed(folder: Path) -> bool:
-    """Whether the zip of a bundle is there and holds what the folder does."""
+    """Whether the zip of a bundle exists and holds the files of the folder."""
     path = zip_path(folder)
     return path.is_file() and zip_sums(path) == (folder / SUMS).read_text(encoding="utf-8")
 
@@ -252,7 +252,7 @@ def _is_manifest(values: Any) -> bool:
 
 
 def bundle_files(folder: Path) -> list[Path]:
-    """Every file of a bundle but its hashes, sorted by path inside it."""
+    """Every file of a bundle except SHA256SUMS, sorted by path inside it."""
     files = (p for p in folder.rglob("*") if p.is_file() and p != folder / SUMS)
     return sorted(files, key=lambda p: p.relative_to(folder).as_posix())
 
@@ -266,10 +266,10 @@ def write_sums(folder: Path) -> None:
 
 
 def changed_files(folder: Path) -> list[str]:
-    """What is not as SHA256SUMS says: files that are missing, changed or not listed.
+    """Files that differ from SHA256SUMS: missing, changed or not listed, as parts of a sentence.
 
     Raises:
-        InvalidInputError: something that is no regular file, or more than a bundle holds.
+        InvalidInputError: something that is not a regular file, or more than a bundle may hold.
     """
     there = set(survey(folder)) - {SUMS}
     listed = listed_digests(folder)
@@ -286,7 +286,7 @@ def changed_files(folder: Path) -> list[str]:
 
 
 def listed_digests(folder: Path) -> dict[str, str] | None:
-    """The digests in SHA256SUMS by path; None when it is missing or damaged."""
+    """Digests in SHA256SUMS by path; None if it is missing or damaged."""
     try:
         text = read_text(folder / SUMS, f"{SUMS} has a digest and a path on each line", "-")
     except InvalidInputError:

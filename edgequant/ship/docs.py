@@ -1,4 +1,4 @@
-"""The pages of a bundle: how to load it, and what the model is."""
+"""Texts of a bundle: the guide to its files, and the model card."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ one of them too."""
 
 
 def shipping_guide(manifest: dict[str, Any], sections: list[str]) -> str:
-    """SHIPPING.md: a section a platform, each with what was proven."""
+    """SHIPPING.md: one section per platform, each with the results of its proofs."""
     lines = [
         f"# Shipping {manifest['model']}",
         "",
@@ -35,7 +35,7 @@ def shipping_guide(manifest: dict[str, Any], sections: list[str]) -> str:
 
 
 def model_card(manifest: dict[str, Any], folder: Path) -> str:
-    """MODEL_CARD.md: contract, calibration, files and what is not known."""
+    """MODEL_CARD.md: contract, calibration, files, accuracy and limits."""
     contract = manifest["preprocessing"]
     labels = contract.get("labels", [])
     lines = [

@@ -16,10 +16,10 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([km]?)(?:i?b)?", re.IGNORECASE)
 
 
 def size_in_bytes(option: str, text: str | None) -> int | None:
-    """A number of bytes from ``256K``, ``1M`` or ``300000``; K and M count 1024, as linkers do.
+    """Number of bytes from ``256K``, ``1M`` or ``300000``; K is 1024, as in linkers.
 
     Raises:
-        InvalidInputError: no such size.
+        InvalidInputError: the text is not a size, or is out of range.
     """
     if text is None:
         return None
@@ -36,12 +36,12 @@ def size_in_bytes(option: str, text: str | None) -> int | None:
 
 @dataclass(frozen=True)
 class Gates:
-    """Limits; None for none.
+    """Limits of a bundle; None for no limit.
 
     Attributes:
-        min_npu: percent of the operators on the NPU, for every configuration.
-        max_flash: bytes, of every target that has them.
-        max_sram: likewise.
+        min_npu: smallest percentage of operators on the NPU, for every configuration.
+        max_flash: largest flash in bytes, for every target with a figure of it.
+        max_sram: largest SRAM in bytes, for every target with a figure of it.
     """
 
     min_npu: float | None = None
@@ -62,27 +62,27 @@ def check_applicable(gates: Gates, targets: tuple[str, ...]) -> None:
     ):
         if value is not None and not set(holders) & set(targets):
             raise InvalidInputError(
-                f"{option} is about {' and '.join(holders)}",
+                f"{option} is a limit of {' and '.join(holders)}",
                 received=f"--for {','.join(targets)}",
-                remedy=f"add {holders[0]} to --for, or leave {option} out",
+                remedy=f"add {holders[0]} to --for, or remove {option}",
             )
 
 
 def check_gates(gates: Gates, folder: Path, manifest: dict[str, Any]) -> None:
-    """Check a written bundle; it stands whatever comes of it.
+    """Check the proofs and limits of a written bundle, which stays as it is.
 
     Raises:
-        GateFailedError: a limit that is not kept, a proof that failed, or a limit on something
-            that could not be measured.
+        GateFailedError: a proof failed, a limit is exceeded, or the figure of a limit could not be
+            measured.
     """
     targets = manifest["targets"]
     for name, values in targets.items():
         for proof in values["proofs"]:
             if proof["verdict"] == "failed":
                 raise GateFailedError(
-                    "a bundle is proven by the platforms' runtimes",
+                    "every proof of a bundle holds in the platforms' runtimes",
                     received=f"{name}: {proof['sentence']}",
-                    remedy=f"look at {folder} before it ships",
+                    remedy=f"do not ship {folder}; compare the versions of the runtimes",
                 )
     budgets = [budget for values in targets.values() for budget in values["budgets"]]
     _check_budget("flash", gates.max_flash, budgets)
@@ -92,7 +92,7 @@ def check_gates(gates: Gates, folder: Path, manifest: dict[str, Any]) -> None:
 
 
 def outcomes(gates: Gates, manifest: dict[str, Any]) -> list[tuple[str, str]]:
-    """Each limit that was set, as an option, with ``kept`` or the sentence that says why not."""
+    """Each limit that was set, as an option, with ``kept`` or the sentence of its failure."""
     targets = manifest["targets"]
     budgets = [budget for values in targets.values() for budget in values["budgets"]]
     checks: list[tuple[str, float | None, Callable[[], None]]] = [
@@ -100,17 +100,17 @@ def outcomes(gates: Gates, manifest: dict[str, Any]) -> list[tuple[str, str]]:
         ("--max-sram", gates.max_sram, lambda: _check_budget("sram", gates.max_sram, budgets)),
         ("--min-npu", gates.min_npu, lambda: _check_npu(gates.min_npu or 0, targets)),
     ]
-    told = []
+    rows = []
     for option, value, check in checks:
         if value is None:
             continue
         try:
             check()
         except GateFailedError as error:
-            told.append((f"{option} {value:,}", str(error)))
+            rows.append((f"{option} {value:,}", str(error)))
         else:
-            told.append((f"{option} {value:,}", "kept"))
-    return told
+            rows.append((f"{option} {value:,}", "kept"))
+    return rows
 
 
 def _check_budget(part: str, limit: int | None, budgets: list[dict[str, Any]]) -> None:
@@ -123,7 +123,7 @@ def _check_budget(part: str, limit: int | None, budgets: list[dict[str, Any]]) -
             raise GateFailedError(
                 f"{budget['what']} takes at most {limit:,} bytes of {part} (--max-{part})",
                 received=f"{budget[part]:,}",
-                remedy="take a smaller network (--alpha, --size), or a larger chip",
+                remedy="choose a smaller network (--alpha, --size) or a larger chip",
             )
 
 
@@ -146,7 +146,7 @@ def _check_npu(least: float, targets: dict[str, Any]) -> None:
 def _unmeasured(option: str, what: str) -> EdgequantError:
     extra = "ethos-u" if "ethos" in what else "micro"
     return GateFailedError(
-        f"{option} is held against a measurement",
-        received=f"{what} not measured, for its runtime is missing",
+        f"{option} needs a measurement",
+        received=f"{what} not measured, since its runtime is missing",
         remedy=f"pip install 'edgequant[{extra}]', or give --runtime",
     )

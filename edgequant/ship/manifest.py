@@ -1,4 +1,4 @@
-"""bundle.json as ``verify`` reads it: nothing of it is believed before its type is known."""
+"""bundle.json as ``verify`` reads it: every value is checked before it is used."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any, TypeVar
 
 from calibration_data.preprocessing import Preprocessing
 from edgequant.ship.bundle import MANIFEST
+from edgequant.ship.contents import VERSION
 from edgequant.ship.proving import Proven
 from export.bundles.labels import check_labels
 from export.bundles.target import ShipTarget, ship_targets
 from foundation.foreign import read_object, reading
 
-VERSION = 1
 RULE = f"a bundle is a folder with a {MANIFEST} that 'edgequant ship' wrote"
 REMEDY = "give the folder, or the .zip, that it wrote"
 _NAME = re.compile(r"[^/\\:]{1,200}")
@@ -29,12 +29,12 @@ _List = list[Any]
 
 @dataclass(frozen=True)
 class TargetEntry:
-    """What the manifest says of one target.
+    """One target in the manifest.
 
     Attributes:
-        target: the platform.
-        contracts: what the application is to do to a pixel, by role.
-        proofs: what its measurements and proofs gave when the bundle was made, by name.
+        target: platform.
+        contracts: preprocessing that the application does, by role of the file.
+        proofs: results of measurements and proofs when the bundle was made, by name.
     """
 
     target: ShipTarget
@@ -43,21 +43,21 @@ class TargetEntry:
 
     @property
     def figures(self) -> dict[str, Mapping[str, Any]]:
-        """Figures of the measurements, as the target was finished with them."""
-        told = {name: self.proofs[name].figures for name in self.target.measurements}
-        return {name: figures for name, figures in told.items() if figures}
+        """Figures of the measurements that the target's files were completed with."""
+        measured = {name: self.proofs[name].figures for name in self.target.measurements}
+        return {name: figures for name, figures in measured.items() if figures}
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """The manifest of a bundle.
+    """Manifest of a bundle.
 
     Attributes:
-        model: its name, which file names begin with.
-        contract: of the model as it was trained.
+        model: name of the model, with which file names begin.
+        contract: preprocessing of the model as it was trained.
         images: number of test vectors of each file.
-        targets: by name, one at least.
-        values: the whole of it, of which all texts are plain and all numbers finite.
+        targets: targets by name, at least one.
+        values: whole document, whose texts are printable lines and whose numbers are finite.
     """
 
     model: str
@@ -68,10 +68,10 @@ class Manifest:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The manifest of a bundle.
+    """Manifest in the folder of a bundle.
 
     Raises:
-        InvalidInputError: no bundle of ours, of another version, or with values of other types.
+        InvalidInputError: no bundle of ours, another version, or values of other types.
     """
     path = folder / MANIFEST
     values = read_object(path, RULE, REMEDY)
@@ -82,7 +82,7 @@ def read_manifest(folder: Path) -> Manifest:
             raise ValueError(f"version {version}, where this edgequant knows {VERSION}")
         model = _get(values, "model", str)
         if not _NAME.fullmatch(model) or model.startswith("."):
-            raise ValueError(f"a model's name that is no name of a file: {model!r}")
+            raise ValueError(f"a model's name that cannot be a file's: {model!r}")
         contract = Preprocessing.from_dict(_get(values, "preprocessing", dict))
         check_labels(contract, max(len(contract.labels), 1))
         targets: _Object = _get(values, "targets", dict)
@@ -112,12 +112,12 @@ def _target(name: str, values: dict[str, Any]) -> TargetEntry:
         for role in roles
     }
     listed: _List = _get(values, "proofs", list)
-    told = [_proof(proof) for proof in listed]
+    proofs = [_proof(proof) for proof in listed]
     later = [proof for proof in target.proofs if proof not in target.measurements]
     expected = [*target.measurements, *later]
-    if [proof.name for proof in told] != expected:
+    if [proof.name for proof in proofs] != expected:
         raise ValueError(f"other proofs of {name} than {', '.join(expected)}")
-    return TargetEntry(target, contracts, {proof.name: proof for proof in told})
+    return TargetEntry(target, contracts, {proof.name: proof for proof in proofs})
 
 
 def _proof(values: Any) -> Proven:
@@ -128,7 +128,7 @@ def _proof(values: Any) -> Proven:
 
 
 def _get(values: Any, key: str, kind: type[Value]) -> Value:
-    """A value of exactly this type; raises ValueError where there is none."""
+    """Value of exactly this type; raises ValueError without one."""
     if not isinstance(values, dict) or type(values.get(key)) is not kind:
         raise ValueError(f"{key}, which is missing or of another type")
     value: Value = values[key]

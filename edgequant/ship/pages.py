@@ -1,4 +1,4 @@
-"""The page of ``edgequant ship``, beside the bundle."""
+"""Page of ``edgequant ship``, beside the bundle."""
 
 from __future__ import annotations
 
@@ -16,12 +16,15 @@ from reports.ship_page import Gate, Shipped, page
 def write_ship_page(folder: Path, manifest: dict[str, Any], gates: Gates) -> Path:
     """Write the page of a bundle beside its folder.
 
-    It is not in the bundle: the limits are those of this run, and the bundle stays as it is.
+    The page is not part of the bundle, since its limits are those of this run.
 
     Args:
-        folder: of the bundle, whole.
-        manifest: its bundle.json.
-        gates: the limits of this run.
+        folder: folder of the complete bundle.
+        manifest: contents of its bundle.json.
+        gates: limits of this run.
+
+    Returns:
+        Path of the page.
     """
     files = [
         Shipped(path.relative_to(folder).as_posix(), path.stat().st_size, sha256_of(path))
@@ -32,7 +35,7 @@ def write_ship_page(folder: Path, manifest: dict[str, Any], gates: Gates) -> Pat
         ("guide", f"{folder.name}/SHIPPING.md"),
         ("zip", zip_path(folder).name),
     )
-    told = [Gate(option, outcome) for option, outcome in outcomes(gates, manifest)]
+    limits = [Gate(option, outcome) for option, outcome in outcomes(gates, manifest)]
     path = page_path(folder)
-    write_page(page(manifest, files, told, command_line(), data), path)
+    write_page(page(manifest, files, limits, command_line(), data), path)
     return path

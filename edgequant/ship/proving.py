@@ -1,4 +1,4 @@
-"""Run proofs on a target's folder, and show what came of them."""
+"""Proofs on the folder of a target, and their results on the terminal."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from foundation.scratch import require_space, temporary_scratch
 
 @dataclass(frozen=True)
 class Proven:
-    """A proof's name with its result."""
+    """Name of a proof with its result."""
 
     name: str
     result: ProofResult
 
     @property
     def figures(self) -> Mapping[str, Any]:
-        """Figures of a proof that came out well; none of another."""
+        """Figures of a proof that holds; empty for others."""
         good = self.result.verdict in (Verdict.PROVEN, Verdict.WITHIN_A_STEP)
         return self.result.figures if good else {}
 
@@ -38,7 +38,7 @@ class Proven:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Proven:
-        """Read back what ``to_dict`` gave."""
+        """Result from the values of ``to_dict``."""
         verdict = Verdict(values["verdict"])
         return cls(values["name"], ProofResult(verdict, values["sentence"], values["figures"]))
 
@@ -49,14 +49,13 @@ def prove(
     """Run proofs in order.
 
     Args:
-        names: registered ones.
-        folder: of the ship target.
-        scratch: keeps files that figures speak of; None for a folder that goes away.
-        runtimes: interpreters by runtime.
+        names: names of registered proofs.
+        folder: folder of the target.
+        scratch: folder for files that figures name; None for a temporary folder.
+        runtimes: path of an interpreter or folder, by runtime.
 
     Raises:
-        InvalidInputError: files that cannot be read, or no room for the files of a proof: then
-            nothing is known, and no proof has failed.
+        InvalidInputError: files cannot be read, or the disk is full: then no proof has a result.
     """
     needed = 2 * sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     known = proofs()
@@ -64,19 +63,19 @@ def prove(
     for name in names:
         proof = known[name]
         with temporary_scratch() as temporary:
-            place = temporary if scratch is None else scratch / name
-            place.mkdir(exist_ok=True)
-            require_space(place, needed)
-            request = ProofRequest(folder.absolute(), place.absolute(), runtimes.get(proof.runtime))
+            work = temporary if scratch is None else scratch / name
+            work.mkdir(exist_ok=True)
+            require_space(work, needed)
+            request = ProofRequest(folder.absolute(), work.absolute(), runtimes.get(proof.runtime))
             with reading(folder, "a proof can read the files of its target", "make them again"):
                 results.append(Proven(name, proof.run(request)))
             if results[-1].result.verdict is Verdict.FAILED:
-                require_space(place, 0)
+                require_space(work, 0)
     return results
 
 
 def show_proofs(target: str, results: list[Proven], terminal: Terminal) -> None:
-    """One line a proof."""
+    """Print one line per proof."""
     terminal.say(f"{target}:")
     for proven in results:
         verdict = proven.result.verdict.value
@@ -85,7 +84,7 @@ def show_proofs(target: str, results: list[Proven], terminal: Terminal) -> None:
 
 
 def _public(values: Any) -> Any:
-    """Without what is only for the run: names that begin with an underscore."""
+    """Values without names that begin with an underscore, which are for the run alone."""
     if isinstance(values, Mapping):
         return {k: _public(v) for k, v in values.items() if not k.startswith("_")}
     if isinstance(values, list):

@@ -1,8 +1,8 @@
-"""A bundle as this version of edgequant would write it from its data, in a folder of ours.
+"""A bundle written again from its data by this version of edgequant, and compared with it.
 
-Models, compiled models and test vectors are data: they are copied, and read by parsers. All the
-rest (sources, headers, guides, reports) is generated again and compared byte for byte, so that
-nothing which is compiled or run comes from the bundle.
+Models, compiled models and test vectors are data: they are copied, and read by parsers. All other
+files (sources, headers, guides, reports) are generated again and compared byte for byte, so that
+nothing that is compiled or run comes from the bundle.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ from foundation.errors import GateFailedError, InvalidInputError
 from foundation.foreign import printable, reading, require_regular
 
 _RULE = "a bundle has the files of its targets, and they can be read"
-_REMEDY = "take the bundle again from where it was made, or make it anew"
+_REMEDY = "download the bundle again from whoever made it, or write it again"
 _GUIDE, _CARD = "SHIPPING.md", "MODEL_CARD.md"
 _SHOWN = 3
 
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """A folder of ours that is written from the data of a bundle.
+    """Folder that is written from the data of a bundle.
 
     Attributes:
         source: folder of the bundle.
-        place: folder of ours.
-        manifest: of the bundle.
-        guides: sections of the guide, for outputs that are logits and for probabilities.
+        place: folder that is written.
+        manifest: manifest of the bundle.
+        guides: sections of the guide for outputs that are logits, and for probabilities.
     """
 
     source: Path
@@ -56,16 +56,16 @@ class Rebuilt:
 
 
 def rebuild(source: Path, place: Path, manifest: Manifest) -> None:
-    """Write a bundle again from its data, and refuse what differs from it or has no part in it.
+    """Write a bundle again from its data, and refuse files that differ or belong to no target.
 
     Args:
-        source: folder of the bundle, of regular files alone.
-        place: an empty folder of ours; gets a folder for each target.
-        manifest: of the bundle.
+        source: folder of the bundle, which holds regular files alone.
+        place: empty folder to write to; gets a folder for each target.
+        manifest: manifest of the bundle.
 
     Raises:
         InvalidInputError: a file of a target is missing or damaged.
-        GateFailedError: a file is none that edgequant writes from this data.
+        GateFailedError: a file is not what edgequant writes from this data.
     """
     rebuilt = Rebuilt(source, place, manifest)
     for name, entry in manifest.targets.items():
@@ -106,7 +106,7 @@ def _rebuild_target(rebuilt: Rebuilt, folder: str, entry: TargetEntry) -> None:
 def _request(
     rebuilt: Rebuilt, folder: Path, entry: TargetEntry, *, probabilities: bool = False
 ) -> BundleRequest:
-    """What the target was written from, as far as its folder and the manifest tell."""
+    """Values that a target was written from, as its folder and the manifest state them."""
     manifest, target = rebuilt.manifest, entry.target
     vectors = {file.role: _vectors(folder, file, manifest) for file in target.files}
     request = BundleRequest(
@@ -126,20 +126,20 @@ def _request(
 
 
 def _check_card(path: Path, file: ShipFile, entry: TargetEntry, manifest: Manifest) -> None:
-    """Refuse a model whose own card has another contract or recipe than the manifest."""
+    """Refuse a model whose card has another contract or recipe than the manifest."""
     card = target_of(path).read_card(path)
-    told = entry.contracts[file.role]
-    contracts = {told, manifest.contract} if file.need is ContractNeed.ANY else {told}
+    stated = entry.contracts[file.role]
+    contracts = {stated, manifest.contract} if file.need is ContractNeed.ANY else {stated}
     if card is None or card.recipe != file.recipe or {card.preprocessing} != contracts:
         raise GateFailedError(
-            "a model of a bundle carries the contract and the recipe that the manifest gives it",
+            "each model of a bundle holds the contract and the recipe that the manifest states",
             received=f"{path.name} with another card" if card else f"{path.name} without a card",
-            remedy="look at who changed it, or make the bundle anew with this version",
+            remedy="find out who changed it, or write the bundle again with this version",
         )
 
 
 def _vectors(folder: Path, file: ShipFile, manifest: Manifest) -> Vectors:
-    """The test vectors of a file, which must be those of the manifest's contract."""
+    """Test vectors of a file; their shapes and kernels must be those of the manifest."""
     vectors = read_vectors(folder / VECTORS, file.role)
     expected = (
         (manifest.images, *manifest.contract.size, 3),
@@ -157,7 +157,7 @@ def _vectors(folder: Path, file: ShipFile, manifest: Manifest) -> Vectors:
 
 
 def _compare(source: Path, place: Path) -> None:
-    """Refuse files of a bundle that are not those which were written again."""
+    """Refuse files of a bundle that differ from the files written again."""
     there, ours = set(survey(source)) - {SUMS}, set(survey(place))
     problems = [f"{name} is missing" for name in ours - there]
     problems += [f"{printable(name)} belongs to no target" for name in there - ours]
@@ -169,8 +169,8 @@ def _compare(source: Path, place: Path) -> None:
     if problems:
         more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
         raise GateFailedError(
-            "every file of a bundle but models and vectors is what this version of edgequant "
+            "every file of a bundle except models and vectors is what this version of edgequant "
             "writes from them",
             received="; ".join(sorted(problems)[:_SHOWN]) + more,
-            remedy="look at who changed it, or make the bundle anew with this version",
+            remedy="find out who changed it, or write the bundle again with this version",
         )

@@ -1,4 +1,4 @@
-"""What lies in the folder of a bundle, without following a link or opening a thing."""
+"""Contents of the folder of a bundle, without following links or opening files."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from foundation.foreign import printable
 
 MOST_FILES = 1000
 MOST_BYTES = 4 << 30
-"""Of all files of a bundle together."""
+"""Largest size of all files of a bundle together."""
 MOST_DEPTH = 4
-"""Names in the path of a file inside a bundle."""
+"""Largest number of names in the path of a file inside a bundle."""
 _KINDS = (
     (stat.S_ISLNK, "a link"),
     (stat.S_ISFIFO, "a named pipe"),
@@ -28,8 +28,8 @@ def survey(folder: Path) -> dict[str, int]:
     """Sizes of all files in a folder, by path inside it with ``/``.
 
     Raises:
-        InvalidInputError: something that is no regular file, or more files, bytes or folders in
-            folders than a bundle has.
+        InvalidInputError: something that is not a regular file, or more files, bytes or levels of
+            folders than a bundle may have.
     """
     sizes: dict[str, int] = {}
     total = 0
@@ -48,7 +48,7 @@ def survey(folder: Path) -> dict[str, int]:
 
 
 def fault_of(name: str) -> str | None:
-    """Why a path has no place in a bundle; None for one that has.
+    """Reason why a bundle has no file of this path; None if it may.
 
     Args:
         name: path inside the bundle, with ``/``.
@@ -64,21 +64,21 @@ def fault_of(name: str) -> str | None:
 
 
 def refused(path: Path, reason: str) -> InvalidInputError:
-    """The error for a folder or .zip that is no bundle."""
+    """Error for a folder or .zip that is not a bundle."""
     return InvalidInputError(
         "a bundle holds what 'edgequant ship' wrote, in plain files and folders",
         received=f"{printable(path)} with {reason}",
-        remedy="take the bundle again from where it was made",
+        remedy="download the bundle again from whoever made it",
     )
 
 
 def _walk(folder: Path, inside: str) -> Iterator[tuple[str, os.stat_result]]:
     try:
         with os.scandir(folder / inside) as entries:
-            found = [(f"{inside}{e.name}", e.stat(follow_symlinks=False)) for e in entries]
+            children = [(f"{inside}{e.name}", e.stat(follow_symlinks=False)) for e in entries]
     except OSError as error:
         raise refused(folder, f"{printable(inside) or '.'} ({error.strerror})") from error
-    for name, status in sorted(found, key=lambda pair: pair[0]):
+    for name, status in sorted(children, key=lambda pair: pair[0]):
         if not stat.S_ISDIR(status.st_mode):
             yield name, status
         elif name.count("/") + 1 >= MOST_DEPTH:

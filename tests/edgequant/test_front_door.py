@@ -109,7 +109,11 @@ def test_readme_speaks_of_every_command_and_of_real_options() -> None:
 
 
 def _options(command: click.Command) -> list[str]:
-    return [text for parameter in command.params for text in parameter.opts]
+    return [
+        text
+        for parameter in command.params
+        for text in (*parameter.opts, *parameter.secondary_opts)
+    ]
 
 
 def test_every_link_in_the_docs_leads_somewhere() -> None:

@@ -215,8 +215,8 @@ def test_a_second_run_is_unchanged_and_force_repeats_byte_for_byte(
     ("more", "code", "word"),
     [
         (("--for", "toaster"), 2, "received toaster"),
-        (("--for", "android", "--max-flash", "1M"), 2, "is about microcontroller and ethos-u"),
-        (("--for", "android", "--min-npu", "100"), 2, "is about ethos-u"),
+        (("--for", "android", "--max-flash", "1M"), 2, "is a limit of microcontroller and ethos-u"),
+        (("--for", "android", "--min-npu", "100"), 2, "is a limit of ethos-u"),
         (("--for", "microcontroller", "--max-flash", "1K"), 1, "at most 1,024 bytes of flash"),
         (("--for", "microcontroller", "--max-sram", "1M"), 1, "microcontroller not measured"),
         (("--for", "ethos-u", "--min-npu", "100"), 1, "ethos-u not measured"),

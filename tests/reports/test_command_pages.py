@@ -115,7 +115,7 @@ def test_without_int8_the_smallest_file_is_spoken_of(report: dict[str, Any]) -> 
     alone = {**report, "rows": report["rows"][:1]}
     assert compare_page.headline(alone) is None
     page = compare_page.page(alone, {}, "edgequant compare")
-    assert [s.title for s in page.sections] == ["All figures", "What the figures rest on"]
+    assert [s.title for s in page.sections] == ["All figures", "Conditions of the measurement"]
     parsed(render(page))
 
 
@@ -192,7 +192,7 @@ def test_a_ranking_names_the_worst_layer() -> None:
     page = sensitivity_page.page(RANKING, "edgequant sensitivity", (("CSV", "a.csv"),))
     assert page.lead == (
         f"`{HOSTILE}` loses most: with its **activations** alone in integers the outputs keep "
-        "**24.5 dB**. The middle one of 3 layers keeps 40.0 dB."
+        "**24.5 dB**. The median of 3 layers keeps 40.0 dB."
     )
     (table,) = tables_of(page)
     texts = [[getattr(cell, "text", cell) for cell in row] for row in table.rows]
@@ -310,6 +310,6 @@ def test_a_bundle_tells_what_is_proven_and_what_is_not() -> None:
 def test_a_failed_proof_stands_in_the_lead() -> None:
     page = ship_page.page(manifest("failed"), FILES, [], "edgequant ship")
     assert "**1 failed**" in page.lead
-    assert "before anything ships" in page.lead
+    assert "Do not ship before the failed proofs hold." in page.lead
     prose = [p.text for s in page.sections for p in s.parts if isinstance(p, Prose)]
     assert any(text.startswith("No limit was set") for text in prose)

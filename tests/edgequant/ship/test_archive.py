@@ -60,6 +60,11 @@ def folder_with_content(archive: zipfile.ZipFile) -> None:
     archive.writestr("a/y", b"")
 
 
+def folder_named_as_a_file(archive: zipfile.ZipFile) -> None:
+    archive.writestr("a/x", b"x")
+    archive.writestr("a/X/", b"")
+
+
 @pytest.mark.parametrize(
     ("make", "word"),
     [
@@ -75,8 +80,10 @@ def folder_with_content(archive: zipfile.ZipFile) -> None:
         (members("x"), "1 folders or files side by side"),
         (members("x", "a/x"), "side by side"),
         (members(), "0 folders or files side by side"),
-        (members("a/x", "a/X"), "twice"),
+        (members("a/x", "a/X"), "two members named a/X"),
+        (members("a/x", "a/x"), "two members named a/x"),
         (members("a/x", "a/x/y"), "a file and a folder"),
+        (folder_named_as_a_file, "a file and a folder"),
         (members("a/b/c/d/e"), "too long"),
         (members("a/" + "x" * 300), "too long"),
         (members(*(f"a/{n}" for n in range(1001))), "more than 1,000 members"),
@@ -85,7 +92,7 @@ def folder_with_content(archive: zipfile.ZipFile) -> None:
         (of_mode(stat.S_IFCHR | 0o644), "no regular file"),
         (method, "compressed by method 12"),
         (comment, "a comment"),
-        (bomb, "104,857,600 unpacked bytes"),
+        (bomb, "bytes that unpack to 104,857,600"),
         (folder_with_content, "a folder with content"),
     ],
 )
@@ -122,7 +129,7 @@ LOCAL, CENTRAL, END = b"PK\3\4", b"PK\1\2", b"PK\5\6"
         (CENTRAL, 10, "<H", 99, "compressed by method 99"),
         (CENTRAL, 24, "<L", 3, "x.zip"),  # smaller than it is: the check sum is of more
         (CENTRAL, 24, "<L", 5 << 20, "x.zip"),  # larger than it is
-        (CENTRAL, 24, "<L", 0xFFFFFFF0, "unpacked bytes"),
+        (CENTRAL, 24, "<L", 0xFFFFFFF0, "bytes that unpack to 4,294,967,280"),
         (CENTRAL, 16, "<L", 7, "x.zip"),
         (CENTRAL, 42, "<L", 99999, "x.zip"),
         (LOCAL, 26, "<H", 60000, "x.zip"),

@@ -415,7 +415,7 @@ def test_the_digest_that_ship_prints_is_taken(
         assert not any(digest in p.read_text("latin-1") for p in output.rglob("*") if p.is_file())
         outcome = run("verify", path, "--sha256", digest.upper())
         assert outcome.code == 0, outcome.err
-        assert "by the digest that was given" in outcome.out
+        assert "by the digest in --sha256" in outcome.out
     assert "who made the list is not known" in run("verify", output).out
     assert set(run(*command, "--json").json["sha256"]) == {"zip", "sums"}
 

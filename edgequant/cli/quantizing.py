@@ -1,0 +1,146 @@
+"""Commands that quantize a model: ``quantize``, ``compare`` and ``sensitivity``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from edgequant.cli.option_types import TEXT
+from edgequant.cli.options import (
+    calibration_options,
+    common,
+    contract_options,
+    data_option,
+    force_option,
+    limit_option,
+    measure_options,
+    model_options,
+    optimize_option,
+    output_option,
+    plan_options,
+    qat_options,
+    repair_options,
+    wide_option,
+)
+from edgequant.cli.sections import Section, SectionedCommand, option
+from edgequant.cli.terminal import terminal_of
+from quantize.recipes import RECIPES
+
+_RECIPE_NAMES = ", ".join(recipe.name for recipe in RECIPES)
+
+io_option = option(
+    "--io",
+    type=click.Choice(["int8", "uint8", "float32"]),
+    section=Section.RECIPE,
+    help="Type of input and output of an int8 .tflite.",
+)
+
+
+@click.command(cls=SectionedCommand)
+@model_options
+@contract_options
+@option(
+    "--recipe",
+    "recipes",
+    type=TEXT,
+    metavar="RECIPES",
+    required=True,
+    section=Section.RECIPE,
+    help=f"One recipe, or several with commas: {_RECIPE_NAMES}.",
+)
+@io_option
+@option(
+    "--layout",
+    type=click.Choice(["nhwc", "nchw"]),
+    section=Section.RECIPE,
+    help="Axes of the input of an .onnx.",
+)
+@option(
+    "--batch",
+    type=click.Choice(["one", "named"]),
+    section=Section.RECIPE,
+    help="Batch axis of an .onnx: one image, or any number.",
+)
+@plan_options
+@wide_option
+@qat_options
+@calibration_options
+@data_option("Test images to measure float against quantized on; a report is written.")
+@measure_options
+@repair_options
+@output_option("RECIPE")
+@force_option
+@common
+def quantize(**values: Any) -> None:
+    """Write quantized files of a model and measure their accuracy.
+
+    A file that is up to date is not written again. Without --calibration, the calibration split
+    beside --data is taken. With --max-drop, an int8 file that loses more on held-out calibration
+    images is repaired: first with more effort, then with the fewest operators in float32 or int16.
+    """
+    with terminal_of(values) as terminal:
+        from edgequant.cli.request_options import quantize_request
+        from edgequant.commands.measured import quantize_command
+
+        quantize_command(quantize_request(values), terminal)
+
+
+@click.command(cls=SectionedCommand)
+@model_options
+@contract_options
+@option(
+    "--recipes",
+    type=TEXT,
+    metavar="RECIPES",
+    section=Section.RECIPE,
+    help=f"Recipes with commas; all by default: {_RECIPE_NAMES}.",
+)
+@optimize_option
+@qat_options
+@calibration_options
+@data_option("Test images to measure on.", required=True)
+@measure_options
+@output_option("compare")
+@force_option
+@common
+def compare(**values: Any) -> None:
+    """Measure the float model and every recipe side by side.
+
+    All run on the same tensors; the results are a table, CSV, JSON and a page. Without
+    --calibration, the calibration split beside --data is taken.
+    """
+    with terminal_of(values) as terminal:
+        from edgequant.cli.request_options import compare_request
+        from edgequant.commands.measured import compare_command
+
+        compare_command(compare_request(values), terminal)
+
+
+@click.command(cls=SectionedCommand)
+@model_options
+@contract_options
+@option(
+    "--recipe",
+    type=TEXT,
+    metavar="RECIPE",
+    default="onnx-int8",
+    show_default=True,
+    section=Section.RECIPE,
+    help="Recipe of an int8 file.",
+)
+@plan_options
+@calibration_options
+@limit_option("Largest number of images to judge on.", default=64)
+@output_option("sensitivity")
+@common
+def sensitivity(**values: Any) -> None:
+    """Rank layers by the loss when only one is quantized.
+
+    Weights and activations are quantized separately. Writes CSV, JSON, a plot and a page.
+    """
+    with terminal_of(values) as terminal:
+        from edgequant.cli.request_options import sensitivity_request
+        from edgequant.commands.sensitivity import sensitivity_command
+
+        sensitivity_command(sensitivity_request(values), values["limit"], terminal)

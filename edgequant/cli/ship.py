@@ -1,0 +1,169 @@
+"""``edgequant ship`` and ``edgequant verify``, their options, and the request of ``ship``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edgequant.cli.option_types import COUNT, PATH, TEXT, Finite
+from edgequant.cli.options import (
+    calibration_options,
+    common,
+    contract_options,
+    data_option,
+    model_options,
+    output_option,
+)
+from edgequant.cli.sections import Section, SectionedCommand, option
+from edgequant.cli.terminal import terminal_of
+from edgequant.cli.values import contract_request, model_request
+
+if TYPE_CHECKING:
+    from edgequant.ship.request import ShipRequest
+
+_runtime_option = option(
+    "--runtime",
+    "runtimes",
+    type=TEXT,
+    multiple=True,
+    metavar="NAME=PATH",
+    section=Section.PLATFORMS,
+    help="Python interpreter, or folder with node_modules, that has a platform's runtime; may be "
+    "repeated.",
+)
+
+
+@click.command(cls=SectionedCommand)
+@model_options
+@contract_options
+@option(
+    "--for",
+    "targets",
+    type=TEXT,
+    metavar="PLATFORMS",
+    required=True,
+    section=Section.PLATFORMS,
+    help="Platforms, with commas: android, ethos-u, microcontroller, onnx-mobile.",
+)
+@option(
+    "--accelerators",
+    type=TEXT,
+    metavar="NAMES",
+    section=Section.PLATFORMS,
+    help="Ethos-U configurations to compile for, with commas.",
+)
+@_runtime_option
+@calibration_options
+@data_option("Images to draw test vectors from and to measure on; calibration images by default.")
+@option(
+    "--vectors",
+    type=COUNT,
+    metavar="N",
+    default=32,
+    show_default=True,
+    section=Section.IMAGES,
+    help="Number of test vectors.",
+)
+@option(
+    "--min-npu",
+    type=Finite(0, 100),
+    metavar="PERCENT",
+    section=Section.LIMITS,
+    help="Share of operators on the NPU below which the command exits with 1.",
+)
+@option(
+    "--max-flash",
+    type=TEXT,
+    metavar="SIZE",
+    section=Section.LIMITS,
+    help="Flash of a model, such as 1M, above which the command exits with 1.",
+)
+@option(
+    "--max-sram",
+    type=TEXT,
+    metavar="SIZE",
+    section=Section.LIMITS,
+    help="SRAM of a model, such as 256K, above which the command exits with 1.",
+)
+@output_option("ship")
+@option("--force", is_flag=True, section=Section.OUTPUT, help="Replace an existing bundle.")
+@common
+def ship(**values: Any) -> None:
+    """Write a bundle for several platforms, tested in their runtimes.
+
+    A bundle is a folder and a .zip of it. A runtime that is not installed is named as not run, and
+    the files are written all the same. The exit code is 1 if a limit is exceeded or a test in a
+    runtime fails.
+    """
+    with terminal_of(values) as terminal:
+        from edgequant.commands.ship import ship_command
+
+        ship_command(ship_request(values), terminal)
+
+
+@click.command(cls=SectionedCommand)
+@click.argument("bundle", type=PATH)
+@option(
+    "--sha256",
+    metavar="HEX",
+    help="Expected digest, as 'ship' printed it: of the .zip, or of SHA256SUMS in the folder.",
+)
+@_runtime_option
+@common
+def verify(bundle: Path, sha256: str | None, **values: Any) -> None:
+    """Check a bundle: digests, generated files, installed runtimes.
+
+    BUNDLE is a folder or a .zip that 'edgequant ship' wrote. Nothing in it is compiled or executed:
+    sources are generated again from its models, and models run in child processes. Without
+    --sha256, files are compared with the bundle's own list, which does not prove who made it.
+    """
+    with terminal_of(values) as terminal:
+        from edgequant.commands.verify import VerifyRequest, verify_command
+        from evaluation.proofs.proof import runtime_paths
+
+        runtimes = runtime_paths(values["runtimes"])
+        verify_command(VerifyRequest(bundle, sha256, runtimes), terminal)
+
+
+def ship_request(values: dict[str, Any]) -> ShipRequest:
+    """Request of ``ship`` from its parsed options.
+
+    Raises:
+        InvalidInputError: a value that breaks a rule.
+    """
+    from calibration_data.splits import calibration_beside
+    from edgequant.requests import CalibrationRequest, QuantizeRequest
+    from edgequant.ship.gates import Gates, size_in_bytes
+    from edgequant.ship.request import ShipRequest
+    from evaluation.proofs.proof import runtime_paths
+    from export.bundles.ethos_u import accelerators
+
+    model = model_request(values)
+    output = values["output"] or Path("artifacts") / f"{model.name}-ship"
+    text = values["calibration"]
+    if text is None and values["data"] is not None:
+        text = calibration_beside(values["data"])
+    base = QuantizeRequest(
+        model=model,
+        contract=contract_request(values),
+        recipes=(),
+        calibration=CalibrationRequest(text, values["samples"], values["seed"]),
+        output=output,
+    )
+    return ShipRequest(
+        base=base,
+        targets=tuple(name.strip() for name in values["targets"].split(",")),
+        output=output,
+        data=values["data"],
+        vectors=values["vectors"],
+        accelerators=accelerators(values["accelerators"]),
+        gates=Gates(
+            min_npu=values["min_npu"],
+            max_flash=size_in_bytes("--max-flash", values["max_flash"]),
+            max_sram=size_in_bytes("--max-sram", values["max_sram"]),
+        ),
+        runtimes=runtime_paths(values["runtimes"]),
+        force=values["force"],
+    )
