@@ -68,6 +68,20 @@ def h5_config(path: Path) -> dict[str, Any]:
         return _parsed(stored)
 
 
+def is_of_keras_3(path: Path) -> bool:
+    """Whether Keras 3 wrote an .h5 file; tf.keras and Keras 2 write their own version, or none.
+
+    Args:
+        path: of a file that ``h5_config`` has read.
+    """
+    import h5py
+
+    with h5py.File(path, "r") as archive:
+        version = archive.attrs.get("keras_version", "")
+    version = version.decode("utf-8", "replace") if isinstance(version, bytes) else str(version)
+    return version.partition(".")[0] == "3"
+
+
 def check_weights_file(path: Path) -> None:
     """Refuse an .h5 of weights whose sizes or links are not sound.
 
@@ -109,7 +123,7 @@ def _check_hdf5(file: Path | io.BytesIO, size: int) -> None:
     """Raise ValueError where an HDF5 file names others, or holds more than its size allows."""
     import h5py
 
-    _check_heaps(file.getvalue() if isinstance(file, io.BytesIO) else file.read_bytes())
+    longest = _longest_text(file.getvalue() if isinstance(file, io.BytesIO) else file.read_bytes())
     left = most_unpacked(size)
     with h5py.File(file, "r") as archive:
         groups, seen = [archive["/"]], set()
@@ -119,7 +133,7 @@ def _check_hdf5(file: Path | io.BytesIO, size: int) -> None:
             if address in seen:  # a group may hold itself
                 continue
             seen.add(address)
-            _check_attributes(group, size)
+            _check_attributes(group, size, longest)
             for name in group:
                 link = group.get(name, getlink=True)
                 if isinstance(link, h5py.ExternalLink):
@@ -135,13 +149,16 @@ def _check_hdf5(file: Path | io.BytesIO, size: int) -> None:
                         raise ValueError(f"{size:,} bytes that unpack to far more")
 
 
-def _check_heaps(content: bytes) -> None:
-    """Refuse a heap of texts whose free space has no size: HDF5 walks such a one without end.
+def _longest_text(content: bytes) -> int:
+    """Bytes of the longest object in the heaps that hold texts; the heaps are checked.
+
+    A heap whose free space has no size is refused: HDF5 walks such a one without end.
 
     Source: "Global Heap" of the HDF5 File Format Specification: GCOL, a version, three bytes of 0,
     the collection's size; then each object's index, count, four bytes of 0, size, and content in
     eights.
     """
+    longest = 0
     at = content.find(_HEAP)
     while at >= 0:
         end = min(at + int.from_bytes(content[at + 8 : at + 16], "little"), len(content))
@@ -151,17 +168,26 @@ def _check_heaps(content: bytes) -> None:
             size = int.from_bytes(content[place + 8 : place + 16], "little")
             if index == 0 and size < 16:
                 raise ValueError("a heap whose free space has no size")
+            longest = max(longest, size if index else 0)
             place += size if index == 0 else 16 + (size + 7) // 8 * 8
         at = content.find(_HEAP, at + 8)
+    return longest
 
 
-def _check_attributes(group: h5py.Group, size: int) -> None:
+def _check_attributes(group: h5py.Group, size: int, longest: int) -> None:
+    """Raise ValueError for an attribute of more values than the file's size allows.
+
+    Args:
+        group: whose attributes are looked at.
+        size: bytes of the file.
+        longest: bytes of the longest text in it, which any number of values may name.
+    """
     import h5py
 
     for name in group.attrs:
         stored = h5py.h5a.open(group.id, name.encode("utf-8", "surrogateescape"))
         count = math.prod(stored.shape)
-        each = size if stored.dtype.hasobject else stored.dtype.itemsize
+        each = min(size, longest) if stored.dtype.hasobject else stored.dtype.itemsize
         if stored.dtype.hasobject and count <= 1:
             continue  # one text, which lies in the file as it is
         if count * each > most_unpacked(size):
