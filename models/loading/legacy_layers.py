@@ -32,7 +32,7 @@ _HARD_SIGMOID = (
     ("Rescaling", {"scale": 0.2, "offset": 0.5}),
     ("ReLU", {"max_value": 1.0}),
 )
-"""``hard_sigmoid`` of Keras 2, clip(0.2 x + 0.5, 0, 1), where Keras 3 has clip(x / 6 + 0.5, 0, 1)."""
+"""``hard_sigmoid`` of Keras 2, clip(0.2 x + 0.5, 0, 1); Keras 3 has clip(x / 6 + 0.5, 0, 1)."""
 
 AUGMENTATIONS = frozenset(
     {
