@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from foundation.errors import InvalidInputError, UnsupportedError
 from network.exact_norms import exact_norms
 from network.graph import INPUT_NAME, Graph
+from network.input_scaling import refuse_two_normalizations
 from network.tflite.canonical import canonical_graph
 
 if TYPE_CHECKING:
@@ -33,9 +34,12 @@ def from_keras(model: keras.Model, contract: Preprocessing) -> Graph:
 
     Raises:
         UnsupportedError: a layer that the TFLite converter does not take.
-        InvalidInputError: a model that the contract does not fit.
+        InvalidInputError: a model that the contract does not fit, in its size or because both
+            normalize the pixels.
     """
-    return canonical_graph(converted(frozen(model, contract.size), "the canonical graph"))
+    function = frozen(model, contract.size)
+    refuse_two_normalizations(function, contract)
+    return canonical_graph(converted(function, "the canonical graph"))
 
 
 def frozen(model: keras.Model, size: tuple[int, int]) -> Any:

@@ -69,6 +69,20 @@ def h5_config(path: Path) -> dict[str, Any]:
         return _parsed(stored)
 
 
+def is_of_keras_3(path: Path) -> bool:
+    """Whether Keras 3 wrote an .h5 file; tf.keras and Keras 2 write their own version, or none.
+
+    Args:
+        path: of a file that ``h5_config`` has read.
+    """
+    import h5py
+
+    with h5py.File(path, "r") as archive:
+        version = archive.attrs.get("keras_version", "")
+    version = version.decode("utf-8", "replace") if isinstance(version, bytes) else str(version)
+    return version.partition(".")[0] == "3"
+
+
 def check_weights_file(path: Path) -> None:
     """Refuse an .h5 file of weights with excessive sizes or links to other files.
 
@@ -110,7 +124,7 @@ def _check_hdf5(file: Path | io.BytesIO, size: int) -> None:
     """Raise ValueError if an HDF5 file names other files or holds more than its size allows."""
     import h5py
 
-    _check_heaps(file.getvalue() if isinstance(file, io.BytesIO) else file.read_bytes())
+    longest = _longest_text(file.getvalue() if isinstance(file, io.BytesIO) else file.read_bytes())
     left = most_unpacked(size)
     with h5py.File(file, "r") as archive:
         groups, visited = [archive["/"]], set()
@@ -120,7 +134,7 @@ def _check_hdf5(file: Path | io.BytesIO, size: int) -> None:
             if address in visited:  # a group may contain itself
                 continue
             visited.add(address)
-            _check_attributes(group, size)
+            _check_attributes(group, size, longest)
             for name in group:
                 link = group.get(name, getlink=True)
                 if isinstance(link, h5py.ExternalLink):
@@ -136,13 +150,16 @@ def _check_hdf5(file: Path | io.BytesIO, size: int) -> None:
                         raise ValueError(f"{size:,} bytes that unpack to far more")
 
 
-def _check_heaps(content: bytes) -> None:
-    """Raise ValueError for a heap of texts whose free space has size 0, which HDF5 reads endlessly.
+def _longest_text(content: bytes) -> int:
+    """Bytes of the longest object in the heaps that hold texts; the heaps are checked.
+
+    A heap whose free space has size 0 is refused: HDF5 reads such a one endlessly.
 
     Source: "Global Heap" of the HDF5 File Format Specification. A heap is GCOL, a version, three
     bytes of 0 and the heap's size, then for each object its index, its reference count, four bytes
     of 0, its size, and its content padded to a multiple of 8 bytes. Index 0 is the free space.
     """
+    longest = 0
     heap = content.find(_HEAP)
     while heap >= 0:
         end = min(heap + int.from_bytes(content[heap + 8 : heap + 16], "little"), len(content))
@@ -152,18 +169,26 @@ def _check_heaps(content: bytes) -> None:
             size = int.from_bytes(content[position + 8 : position + 16], "little")
             if index == 0 and size < 16:
                 raise ValueError("a heap whose free space has no size")
+            longest = max(longest, size if index else 0)
             position += size if index == 0 else 16 + (size + 7) // 8 * 8
         heap = content.find(_HEAP, heap + 8)
+    return longest
 
 
-def _check_attributes(group: h5py.Group, size: int) -> None:
-    """Raise ValueError if an attribute holds more than a file of ``size`` bytes may unpack to."""
+def _check_attributes(group: h5py.Group, size: int, longest: int) -> None:
+    """Raise ValueError if an attribute holds more than a file of ``size`` bytes may unpack to.
+
+    Args:
+        group: whose attributes are looked at.
+        size: bytes of the file.
+        longest: bytes of the longest text in it, which any number of values may name.
+    """
     import h5py
 
     for name in group.attrs:
         stored = h5py.h5a.open(group.id, name.encode("utf-8", "surrogateescape"))
         count = math.prod(stored.shape)
-        value_bytes = size if stored.dtype.hasobject else stored.dtype.itemsize
+        value_bytes = min(size, longest) if stored.dtype.hasobject else stored.dtype.itemsize
         if stored.dtype.hasobject and count <= 1:
             continue  # a single text is stored uncompressed
         if count * value_bytes > most_unpacked(size):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from foundation.errors import InvalidInputError
 from foundation.foreign import reading
-from models.loading.archives import h5_config, keras_config
+from models.loading.archives import h5_config, is_of_keras_3, keras_config
 from models.loading.keras_config import refuse_foreign_code
+from models.loading.legacy_h5 import mended
+from models.loading.legacy_weights import load_legacy_weights
 from models.loading.saved_model import GRAPH, load_saved_model
 
 if TYPE_CHECKING:
@@ -36,7 +38,12 @@ def load_keras_file(path: Path, *, trust: bool = False) -> keras.Model:
             received=str(path) if path.exists() else f"{path}, which does not exist",
             remedy="check the path, or give a name from 'edgequant list models'",
         )
-    config = keras_config(path) if path.suffix == ".keras" else h5_config(path)
+    if path.suffix != ".keras":
+        config = h5_config(path)
+        if not is_of_keras_3(path):
+            return _legacy_model(path, config, trust_lambda)
+    else:
+        config = keras_config(path)
     with reading(path, "a model file holds a network of layers", "save it again with Keras 3"):
         refuse_foreign_code(config, path, trust)
     import keras
@@ -45,6 +52,20 @@ def load_keras_file(path: Path, *, trust: bool = False) -> keras.Model:
     remedy = "save it again with Keras 3, and register custom layers as built-in ones"
     with reading(path, rule, remedy):
         return keras.models.load_model(path, compile=False, safe_mode=not trust)
+
+
+def _legacy_model(path: Path, config: dict[str, Any], trust: bool) -> keras.Model:
+    """An .h5 of Keras 2: its configuration as one of Keras 3, then its weights by name."""
+    import keras
+
+    remedy = "build the network with Keras 3, load its weights, and save it as .keras"
+    with reading(path, "a model file holds a network of layers", remedy):
+        legacy = mended(config)
+        refuse_foreign_code(legacy.config, path, trust)
+    with reading(path, "Keras 3 can build the layers of an .h5 model of Keras 2", remedy):
+        model = keras.saving.deserialize_keras_object(legacy.config, safe_mode=not trust)
+    load_legacy_weights(path, model, legacy.names)
+    return model
 
 
 def not_one_input(name: object, inputs: int, outputs: int) -> InvalidInputError:

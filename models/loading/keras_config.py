@@ -47,8 +47,9 @@ _CONTAINERS = (
 )
 """Public modules of the classes that a network may use."""
 
-_OPERATIONS = tuple(
-    f"keras.src.ops.{name}" for name in ("core", "image", "linalg", "math", "nn", "numpy")
+_OPERATIONS = (
+    "keras.src.activations.activations",  # keras.activations.relu(x) and mish(x) on a Keras tensor
+    *(f"keras.src.ops.{name}" for name in ("core", "image", "linalg", "math", "nn", "numpy")),
 )
 """Modules of operations, which a Functional model names by their internal module."""
 

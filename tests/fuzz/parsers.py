@@ -108,6 +108,12 @@ def _model(path: Path) -> None:
         classifier().save(path)
 
 
+def _legacy_model(path: Path) -> None:
+    from tests.models.loading.legacy_configs import small, write
+
+    write(path, *small())
+
+
 def _read_model(path: Path) -> object:
     from models.loading.request import ModelRequest, load
 
@@ -298,5 +304,6 @@ PARSERS = (
     Parser("bundle", "net-ship.zip", _bundle, _read_bundle),
     Parser("keras", "net.keras", _model, _read_model, heavy=True),
     Parser("h5", "net.h5", _model, _read_model, heavy=True),
+    Parser("legacy h5", "old.h5", _legacy_model, _read_model, heavy=True),
     Parser("weights", "net.weights.h5", _weights, _read_weights, heavy=True),
 )
