@@ -41,7 +41,7 @@ def load_keras_file(path: Path, *, trust: bool = False) -> keras.Model:
     if path.suffix != ".keras":
         config = h5_config(path)
         if not is_of_keras_3(path):
-            return _legacy_model(path, config, trust_lambda)
+            return _legacy_model(path, config, trust)
     else:
         config = keras_config(path)
     with reading(path, "a model file holds a network of layers", "save it again with Keras 3"):
