@@ -92,11 +92,7 @@ class ModelSpec:
         if self.classes * wider > MOST_CLASSES:
             rule = f"classes, times alpha where it is above 1, are at most {MOST_CLASSES:,}"
             _refuse(rule, f"{self.classes} classes at alpha {self.alpha:g}")
-        if max(self.preprocessing.size) * wider > LARGEST_SIDE:
-            rule = (
-                f"pixels of a side, times alpha where it is above 1, are at most {LARGEST_SIDE:,}"
-            )
-            _refuse(rule, f"size {max(self.preprocessing.size)} at alpha {self.alpha:g}")
+        _refuse_large_side(max(self.preprocessing.size), self.alpha)
         if self.stem_stride not in (1, 2):
             _refuse("the stride of the stem is 1 or 2", self.stem_stride)
         if self.classifier_activation not in ("linear", "softmax"):
@@ -112,6 +108,7 @@ class ModelSpec:
 
     def resized(self, size: int) -> ModelSpec:
         """Copy of the specification for square inputs of ``size`` pixels."""
+        _refuse_large_side(size, self.alpha)  # before the contract, which has a wider limit
         contract = self.preprocessing
         short_side = contract.resize_short_side
         if short_side is not None:
@@ -158,6 +155,12 @@ def model_spec(name: str) -> ModelSpec:
             remedy="give one of these names, or the path of a .keras, .h5 or SavedModel",
         )
     return specs[name]
+
+
+def _refuse_large_side(side: int, alpha: float) -> None:
+    if side * max(alpha, 1.0) > LARGEST_SIDE:
+        rule = f"pixels of a side, times alpha where it is above 1, are at most {LARGEST_SIDE:,}"
+        _refuse(rule, f"size {side} at alpha {alpha:g}")
 
 
 def _refuse(rule: str, received: object) -> None:
