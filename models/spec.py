@@ -92,7 +92,7 @@ class ModelSpec:
         if self.classes * wider > MOST_CLASSES:
             rule = f"classes, times alpha where it is above 1, are at most {MOST_CLASSES:,}"
             _refuse(rule, f"{self.classes} classes at alpha {self.alpha:g}")
-        self._check_side(max(self.preprocessing.size))
+        _refuse_large_side(max(self.preprocessing.size), self.alpha)
         if self.stem_stride not in (1, 2):
             _refuse("the stride of the stem is 1 or 2", self.stem_stride)
         if self.classifier_activation not in ("linear", "softmax"):
@@ -101,13 +101,6 @@ class ModelSpec:
         if labels and len(labels) != self.classes:
             _refuse(f"{self.classes} classes need as many labels", len(labels))
 
-    def _check_side(self, size: int) -> None:
-        if size * max(self.alpha, 1.0) > LARGEST_SIDE:
-            rule = (
-                f"pixels of a side, times alpha where it is above 1, are at most {LARGEST_SIDE:,}"
-            )
-            _refuse(rule, f"size {size} at alpha {self.alpha:g}")
-
     @property
     def input_shape(self) -> tuple[int, int, int]:
         """Height, width and channels of the input."""
@@ -115,7 +108,7 @@ class ModelSpec:
 
     def resized(self, size: int) -> ModelSpec:
         """Copy of the specification for square inputs of ``size`` pixels."""
-        self._check_side(size)
+        _refuse_large_side(size, self.alpha)  # before the contract, which has a wider limit
         contract = self.preprocessing
         short_side = contract.resize_short_side
         if short_side is not None:
@@ -162,6 +155,12 @@ def model_spec(name: str) -> ModelSpec:
             remedy="give one of these names, or the path of a .keras, .h5 or SavedModel",
         )
     return specs[name]
+
+
+def _refuse_large_side(side: int, alpha: float) -> None:
+    if side * max(alpha, 1.0) > LARGEST_SIDE:
+        rule = f"pixels of a side, times alpha where it is above 1, are at most {LARGEST_SIDE:,}"
+        _refuse(rule, f"size {side} at alpha {alpha:g}")
 
 
 def _refuse(rule: str, received: object) -> None:
