@@ -200,14 +200,14 @@ def _run_oracle(path: Path) -> object:
 
 def _onnx(path: Path) -> None:
     from calibration_data.preprocessing import Crop, Preprocessing
-    from export.onnx.graph import named, to_model
+    from export.onnx.graph import to_model
     from export.onnx.render import render
     from export.target import CARD_KEY, ArtifactCard
     from quantize.recipes import Layout, recipe
     from tests.network.graphs import planned
 
     network = planned()
-    model = to_model(named(render(network.graph, network.plan, Layout.NHWC), []))
+    model = to_model(render(network.graph, network.plan, Layout.NHWC))
     card = ArtifactCard(Preprocessing((8, 8), Crop.PAD), recipe("onnx-int8"))
     model.metadata_props.add(key=CARD_KEY, value=json.dumps(card.to_dict()))
     path.write_bytes(model.SerializeToString(deterministic=True))
