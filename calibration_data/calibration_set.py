@@ -1,4 +1,4 @@
-"""The images that ranges are measured on; the test split is refused."""
+"""Calibration images, on which ranges are measured; test and development splits are refused."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _REFUSED = (SplitRole.TEST, SplitRole.DEVELOPMENT)
 
 
 def refuse_role(dataset: Dataset) -> None:
-    """Raise InvalidInputError for a split that accuracy is measured on."""
+    """Raise InvalidInputError for a split on which accuracy is measured."""
     if dataset.role in _REFUSED:
         raise InvalidInputError(
             "calibration never sees the images that accuracy is measured on",
@@ -27,10 +27,10 @@ def refuse_role(dataset: Dataset) -> None:
 
 @dataclass(frozen=True)
 class CalibrationSet:
-    """Representative data.
+    """Representative images and the preprocessing of the network they calibrate.
 
     Attributes:
-        dataset: the images, in the order they are used.
+        dataset: images in the order in which they are used.
         preprocessing: contract of the network.
 
     Raises:
@@ -44,7 +44,7 @@ class CalibrationSet:
         refuse_role(self.dataset)
         if len(np.unique(self.dataset.labels)) < 2:
             raise InvalidInputError(
-                "calibration images are of at least two classes",
+                "calibration images belong to at least two classes",
                 received=f"{len(self.dataset)} images of one class in {self.dataset.name}",
                 remedy="give representative images of all classes",
             )
@@ -53,10 +53,10 @@ class CalibrationSet:
     def draw(
         cls, dataset: Dataset, preprocessing: Preprocessing, samples: int | None, seed: int
     ) -> CalibrationSet:
-        """Draw ``samples`` images at random, without repetition; all of them when None.
+        """Draw ``samples`` images at random without repetition; take all of them for None.
 
         Raises:
-            InvalidInputError: fewer than two, or more than there are.
+            InvalidInputError: fewer than two samples, or more than the dataset has.
         """
         if samples is None:
             return cls(dataset, preprocessing)
@@ -72,16 +72,16 @@ class CalibrationSet:
     def batches(
         self, batch_size: int = 32, chosen: np.ndarray | None = None
     ) -> Iterator[np.ndarray]:
-        """Preprocessed images, float32 ``[b, height, width, 3]``, in the same order each time.
+        """Preprocessed images, float32 ``[b, height, width, 3]``, in the same order at each call.
 
         Args:
-            batch_size: images a batch; the last may be smaller.
-            chosen: numbers of the images to decode, in their order; all when None.
+            batch_size: images per batch; the last batch may be smaller.
+            chosen: indices of the images to decode, in this order; None for all.
         """
         dataset = self.dataset if chosen is None else self.dataset.subset(chosen)
         for batch in stream(dataset, self.preprocessing, batch_size=batch_size):
             yield batch.images
 
     def first(self, most: int) -> np.ndarray:
-        """Up to ``most`` images from the start, with no other decoded."""
+        """First ``most`` images, or fewer if there are fewer, without decoding any other."""
         return next(self.batches(most, np.arange(min(most, len(self.dataset)))))

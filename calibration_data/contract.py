@@ -1,4 +1,4 @@
-"""Which contract a model gets: its own, a TOML file's, and what flags change in it."""
+"""Choice of a model's preprocessing contract: its own or a TOML file's, as changed by flags."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from foundation.errors import InvalidInputError
 
 @dataclass(frozen=True)
 class ContractRequest:
-    """What the user says of the contract; None where nothing is said.
+    """Options with which the user states or changes a contract; None for an option not given.
 
     Attributes:
-        file: TOML file.
-        mean: one value or three, of pixels 0..255.
-        std: likewise.
-        crop: see Crop.
-        resize_short_side: pixels.
-        interpolation: see Interpolation.
-        channels: see ChannelOrder.
-        labels: file with one label a line.
+        file: TOML file with a contract.
+        mean: mean of pixel values 0..255, one value or one per channel.
+        std: standard deviation of pixel values 0..255, one value or one per channel.
+        crop: method by which an image is brought to the network's size.
+        resize_short_side: pixels of the short side before a centre crop.
+        interpolation: resampling filter of the resize.
+        channels: order of the colour channels.
+        labels: file with one label per line.
     """
 
     file: Path | None = None
@@ -44,14 +44,14 @@ class ContractRequest:
 
 
 def contract_beside(model_path: Path | None) -> Path | None:
-    """Where a contract beside a model file would be, whether or not it is there."""
+    """Path of the contract beside a model file, whether or not the contract exists."""
     return None if model_path is None else model_path.parent / f"{model_path.stem}.toml"
 
 
 def stated_contract(
     request: ContractRequest, *, own: Preprocessing | None, model_path: Path | None
 ) -> Preprocessing | None:
-    """The contract that is written down somewhere, before flags change it; None if none is."""
+    """Contract from a file or a registered model, before flags change it; None if none exists."""
     beside = contract_beside(model_path)
     if request.file is not None:
         return read_contract(request.file)
@@ -65,7 +65,7 @@ def stated_contract(
 def contract_values(
     request: ContractRequest, *, own: Preprocessing | None, model_path: Path | None
 ) -> dict[str, object]:
-    """Everything that shapes the contract, as plain values, without loading the model."""
+    """All inputs that determine the contract, as plain values, without loading the model."""
     stated = stated_contract(request, own=own, model_path=model_path)
     return {
         "stated": None if stated is None else stated.to_dict(),
@@ -81,19 +81,19 @@ def resolve_contract(
     model_path: Path | None,
     size: tuple[int, int],
 ) -> Preprocessing:
-    """The contract of a model.
+    """Contract of a model: the first source that exists, with single values changed by flags.
 
-    In this order: the file that is named; the registered model's own; a TOML file beside the
-    model with the same name; flags alone, if they state mean and std. Flags change single values.
+    The sources are, in this order: the file that the request names; the registered model's own
+    contract; a TOML file of the same name beside the model; flags alone, if they give mean and std.
 
     Args:
         request: file and flags.
-        own: contract of a registered model.
-        model_path: of a model file.
+        own: contract of a registered model; None for a model file.
+        model_path: path of a model file; None for a registered model.
         size: height and width of the model's input.
 
     Raises:
-        InvalidInputError: a foreign model without contract, or a contract of another size.
+        InvalidInputError: a model file without a contract, or a contract of another size.
     """
     beside = contract_beside(model_path)
     contract = stated_contract(request, own=own, model_path=model_path)
@@ -161,10 +161,10 @@ def _three(
 def complete_labels(
     contract: Preprocessing, classes: int, dataset: Dataset | None
 ) -> Preprocessing:
-    """Check the labels against the number of outputs; find them when the contract has none.
+    """Check the labels against the number of outputs, or add labels to a contract without any.
 
-    Without labels the class folders are taken when there is one an output, or the sorted
-    ImageNet ids when there are 1,000 outputs and every class folder is such an id.
+    The added labels are the class folders, if there is one per output, or the sorted ImageNet ids,
+    if there are 1,000 outputs and every class folder is such an id.
 
     Raises:
         InvalidInputError: a label list that is too long or too short.
@@ -191,12 +191,13 @@ def complete_labels(
 
 
 def align_labels(dataset: Dataset, contract: Preprocessing, classes: int) -> Dataset:
-    """The dataset with labels that count the network's outputs.
+    """Renumber the labels of a dataset as the network numbers its outputs.
 
-    Class names are looked up in the contract's labels; bare numbers are taken as they are.
+    Class names are looked up in the contract's labels; labels without names stay as they are.
 
     Raises:
-        InvalidInputError: a class that the network does not know, or no way to tell.
+        InvalidInputError: a class that the network does not have, or class names that cannot be
+            matched because the contract has no labels.
     """
     import numpy as np
 

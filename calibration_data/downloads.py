@@ -1,4 +1,4 @@
-"""Failed downloads of Keras, as errors that a user can act on."""
+"""Downloads through Keras, whose failures become errors that a user can act on."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _KINDS = (Exception, ValueError, urllib.error.URLError, zipfile.BadZipFile)
 
 
 def first_line(error: BaseException) -> str:
-    """First line of an error's text, or its type when there is no text."""
+    """First line of an error's text, or its type if it has no text."""
     return next(iter(str(error).splitlines()), "") or type(error).__name__
 
 
@@ -23,8 +23,8 @@ def download(fetch: Callable[[], T], failed: Callable[[str], EdgequantError]) ->
     """Run a function that downloads through Keras.
 
     Args:
-        fetch: what to run.
-        failed: the first line of what went wrong -> the error to raise instead.
+        fetch: function to run.
+        failed: first line of the original error's text -> error to raise instead.
 
     Raises:
         EdgequantError: made by ``failed``, for a missing connection, an interrupted or damaged
@@ -33,7 +33,7 @@ def download(fetch: Callable[[], T], failed: Callable[[str], EdgequantError]) ->
     try:
         return fetch()
     except Exception as error:
-        # keras.utils.get_file raises Exception itself: type(error) keeps mistakes apart from it.
+        # keras.utils.get_file raises Exception itself; its subclasses are programming errors.
         if type(error) in _KINDS or isinstance(error, OSError):
             raise failed(first_line(error)) from error
         raise

@@ -1,4 +1,4 @@
-"""Label lists that are known by name."""
+"""Label lists that a contract can refer to by name."""
 
 from __future__ import annotations
 
@@ -34,4 +34,4 @@ KNOWN_LABELS: dict[str, Callable[[], tuple[str, ...]]] = {
     "fashion-mnist": lambda: FASHION_MNIST_LABELS,
     "imagenet-1k": imagenet_labels,
 }
-"""Label lists by the name that a contract may use."""
+"""Label lists by name."""

@@ -2,8 +2,8 @@
 
     python -m calibration_data.make_bundled /usr/share/datasets/fashion-mnist
 
-Calibration images are drawn class by class from the first 55,000 training images; the last
-5,000 are the development split of the shipped checkpoint and stay out.
+Calibration images are drawn class by class from the first 55,000 training images. The last
+5,000 are the development split of the shipped checkpoint and are not used.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ def _store(target: Path, stem: str, values: np.ndarray) -> StoredFile:
 
 
 def calibration_indices(labels: np.ndarray) -> np.ndarray:
-    """Training images to calibrate on: as many of each class, mixed; int64 ``[1000]``."""
+    """Indices of the calibration images, equally many per class, shuffled: int64 ``[1000]``."""
     rng = np.random.default_rng(SEED)
     candidates = labels[:TRAINING_IMAGES]
-    each = CALIBRATION_IMAGES // 10
-    chosen = [rng.choice(np.flatnonzero(candidates == c), each, replace=False) for c in range(10)]
+    count = CALIBRATION_IMAGES // 10
+    chosen = [rng.choice(np.flatnonzero(candidates == c), count, replace=False) for c in range(10)]
     return rng.permutation(np.concatenate(chosen))
 
 
 def make(source: Path, target: Path) -> Manifest:
-    """Write images, labels and manifest of both splits to ``target``."""
+    """Write the images, labels and manifest of both splits to ``target``."""
     target.mkdir(parents=True, exist_ok=True)
     train_labels = read_idx(source / "train-labels-idx1-ubyte.gz")
     chosen = calibration_indices(train_labels)

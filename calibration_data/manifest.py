@@ -1,4 +1,4 @@
-"""Which images a stored split holds, from where, and the hashes of its files."""
+"""Manifest of a stored dataset: the origin of its images and the digests of its files."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class StoredFile:
 
 @dataclass(frozen=True)
 class StoredSplit:
-    """One split.
+    """One split of a stored dataset.
 
     Attributes:
-        source_split: split of the source that the images are from.
-        indices: their numbers there: a range ``[first, last + 1]``, or all numbers.
+        source_split: split of the source from which the images were taken.
+        indices: indices of the images in that split; ``all`` for every image.
         images: file with the images.
         labels: file with the labels.
     """
@@ -39,12 +39,12 @@ class StoredSplit:
 
 @dataclass(frozen=True)
 class Manifest:
-    """Where a stored dataset comes from.
+    """Origin and files of a stored dataset.
 
     Attributes:
-        source: who published it and where it was taken from.
-        licence: its SPDX name.
-        splits: by name.
+        source: publisher of the dataset, and the copy that was used.
+        licence: SPDX name of its licence.
+        splits: stored splits by name.
     """
 
     source: str
@@ -56,7 +56,7 @@ class Manifest:
         """Read a manifest written by ``write``.
 
         Raises:
-            InvalidInputError: missing or damaged.
+            InvalidInputError: a missing or damaged file.
         """
         rule = "a stored dataset has a manifest that states its files"
         remedy = "restore the file from the repository"
@@ -73,17 +73,17 @@ class Manifest:
         path.write_text(json.dumps(asdict(self)) + "\n", encoding="utf-8")
 
     def checked(self, folder: Path, file: StoredFile) -> Path:
-        """The path of a file, its hash checked.
+        """Path of a file whose digest has been checked.
 
         Raises:
-            InvalidInputError: the file is not what the manifest says.
+            InvalidInputError: a missing file, or a digest that differs from the manifest's.
         """
         path = folder / file.name
-        found = sha256_of(path) if path.is_file() else "no file"
-        if found != file.sha256:
+        digest = sha256_of(path) if path.is_file() else "no file"
+        if digest != file.sha256:
             raise InvalidInputError(
                 f"{file.name} has the sha256 that its manifest states",
-                received=found,
+                received=digest,
                 remedy="restore the file from the repository",
             )
         return path

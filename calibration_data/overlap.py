@@ -1,4 +1,4 @@
-"""Telling equal images: to calibrate on and to measure on, or all of a set."""
+"""Checks for equal images: between calibration and evaluation, and within a calibration set."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from calibration_data.datasets.base import Dataset
 from foundation.errors import InvalidInputError
 
 TOLERATED_SHARE = 0.01
-"""Public datasets hold a few duplicates across their splits."""
+"""Largest accepted share of shared images: public datasets have a few duplicates across splits."""
 
 
 def shared_images(calibration: Dataset, measured: Dataset) -> int:
-    """How many images of ``measured`` are also in ``calibration``, byte for byte.
+    """Number of images of ``measured`` that are also in ``calibration``, byte for byte.
 
-    Files are read only where a file of the same size is in the other set.
+    A file is read only if the other set has a file of the same size.
     """
     sizes = {_size(calibration, i) for i in range(len(calibration))}
     candidates = [i for i in range(len(measured)) if _size(measured, i) in sizes]
@@ -27,7 +27,7 @@ def shared_images(calibration: Dataset, measured: Dataset) -> int:
 
 
 def refuse_shared_images(calibration: Dataset, measured: Dataset) -> None:
-    """Raise InvalidInputError if more than one in a hundred measured images is calibrated on."""
+    """Raise InvalidInputError if more than 1 percent of the measured images are calibrated on."""
     shared = shared_images(calibration, measured)
     if shared > TOLERATED_SHARE * len(measured):
         raise InvalidInputError(
@@ -38,9 +38,9 @@ def refuse_shared_images(calibration: Dataset, measured: Dataset) -> None:
 
 
 def refuse_equal_images(calibration: Dataset) -> None:
-    """Raise InvalidInputError if all images are one and the same: they show no range.
+    """Raise InvalidInputError if all images are equal, since they show no range.
 
-    Reads on until two differ, which is the second image as a rule.
+    Images are decoded until one differs from the first, which is usually the second.
     """
     first = np.asarray(calibration.decode(0))
     for index in range(1, len(calibration)):

@@ -1,4 +1,4 @@
-"""Pictures of any mode or channel count, brought to 8-bit RGB."""
+"""Conversion of images of any mode or number of channels to 8-bit RGB."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Bring a Pillow image of any mode to 8-bit RGB; transparency is dropped.
+    """Convert a Pillow image of any mode to 8-bit RGB; transparency is dropped.
 
-    16-bit grey keeps its high byte, as Pillow does with 16-bit colour.
+    16-bit grey keeps its high byte, as 16-bit colour does in Pillow.
 
     Raises:
         InvalidInputError: 32-bit values, whose range is unknown, or a mode without colours.
@@ -29,43 +29,43 @@ def to_rgb(image: Image.Image) -> Image.Image:
         return Image.fromarray((values >> 8).astype(np.uint8)).convert("RGB")
     try:
         if image.mode in ("I", "F"):
-            raise ValueError("32 bits a pixel")
+            raise ValueError("32 bits per pixel")
         if image.mode == "P" and "transparency" in image.info:
             return image.convert("RGBA").convert("RGB")
         return image.convert("RGB")
     except ValueError as error:
         raise InvalidInputError(
-            "an image has 8 or 16 bits a channel and colours that become RGB",
+            "an image has 8 or 16 bits per channel and colours that become RGB",
             received=f"mode {image.mode} ({error})",
             remedy="convert the images to 8-bit RGB",
         ) from error
 
 
 def require_area(height: int, width: int) -> None:
-    """Refuse an image without a pixel, which Pillow would resize to a black one.
+    """Refuse an image without pixels, which Pillow would resize to a black image.
 
     Raises:
-        InvalidInputError: no row or no column.
+        InvalidInputError: an image without rows or without columns.
     """
     if height < 1 or width < 1:
         raise InvalidInputError(
-            "an image has a row and a column of pixels at least",
+            "an image has at least one row and one column of pixels",
             received=f"{height}x{width}",
             remedy="delete it, or store its pixels",
         )
 
 
 def rgb_array(pixels: np.ndarray) -> np.ndarray:
-    """Check an image array and give it three channels.
+    """Check an image array and bring it to three channels.
 
     Args:
         pixels: uint8 ``[height, width]``, ``[height, width, 1]`` or ``[height, width, 3]``.
 
     Returns:
-        uint8 ``[height, width, 3]``; grey is repeated.
+        uint8 ``[height, width, 3]``; a grey channel is repeated.
 
     Raises:
-        InvalidInputError: another dtype, rank or channel count, or no pixel.
+        InvalidInputError: another dtype, rank or number of channels, or no pixel.
     """
     import numpy as np
 
@@ -75,14 +75,9 @@ def rgb_array(pixels: np.ndarray) -> np.ndarray:
             received=f"{pixels.dtype} {list(pixels.shape)}",
             remedy="store the pixels before any normalization: the contract does that",
         )
-    if not pixels.size:
-        raise InvalidInputError(
-            "an image has at least one pixel",
-            received=f"an array of shape {list(pixels.shape)}",
-            remedy="leave it out, or store the image that belongs there",
-        )
+    require_area(*pixels.shape[:2])
     if pixels.ndim == 2:
-        pixels = pixels[..., None]
+        pixels = pixels[..., None]  # [height, width, 1]
     if pixels.shape[-1] == 1:
         return np.repeat(pixels, 3, axis=-1)
     if pixels.shape[-1] != 3:

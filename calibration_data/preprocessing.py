@@ -1,7 +1,7 @@
-"""The preprocessing contract: how an image becomes the tensor that a network was trained on.
+"""The preprocessing contract: how an image becomes the tensor that a network takes.
 
-One frozen value travels with the weights and drives training, calibration, evaluation and the
-metadata of every exported file, so that no two of them can disagree.
+One frozen value belongs to the weights and drives training, calibration, evaluation and the
+metadata of every exported file, so that they cannot disagree.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 
 class Crop(StrEnum):
-    """How an image of any shape becomes ``size``."""
+    """Method by which an image of any shape is brought to ``size``."""
 
     CENTER = "center"
-    """Resize the short side to ``resize_short_side``, keep the centre."""
+    """Resize the short side to ``resize_short_side``, then crop the centre."""
     STRETCH = "stretch"
     """Resize both sides to ``size``, whatever the aspect ratio."""
     PAD = "pad"
-    """No resizing: centre on black; an image larger than ``size`` is refused."""
+    """No resizing: the image is centred on black; one larger than ``size`` is refused."""
     EXACT = "exact"
     """No resizing: an image of another size is refused."""
 
@@ -53,32 +53,33 @@ class ChannelOrder(StrEnum):
 
 
 _MOST_SHOWN = 200
-"""Characters of a value in a message."""
+"""Largest number of characters of a value in a message."""
 
 _LARGEST_SIDE = 16_384
-"""Pixels; beyond, one image as a tensor would take gigabytes."""
+"""Largest side in pixels; a larger image would take gigabytes as a tensor."""
 
 _SMALLEST_STD = 1e-6
-"""Below it, float32 overflows or divides by zero."""
+"""Smallest standard deviation; with a smaller one, float32 overflows or divides by zero."""
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How an image becomes a tensor: ``(pixel - mean) / std`` after resize and crop.
+    """Conversion of an image to a tensor: ``(pixel - mean) / std`` after resize and crop.
 
     Attributes:
         size: height and width of the tensor, in pixels.
-        crop: how the image is brought to ``size``.
+        crop: method by which the image is brought to ``size``.
         resize_short_side: pixels of the short side before a centre crop; set for ``center`` only.
         interpolation: resampling filter of the resize.
         channels: order of the colour channels.
-        mean: per channel (in the order of ``channels``), of pixel values 0..255.
-        std: likewise; above zero.
-        labels: class names in the order of the network's outputs; empty when unknown.
+        mean: mean of pixel values 0..255 per channel, in the order of ``channels``.
+        std: standard deviation of pixel values 0..255 per channel, in the order of ``channels``;
+            above zero.
+        labels: class names in the order of the network's outputs; empty if unknown.
 
     Raises:
-        InvalidInputError: a combination that means nothing (a centre crop larger than the
-            resized image, a standard deviation of zero, duplicate labels).
+        InvalidInputError: an impossible combination (a centre crop larger than the resized image,
+            a standard deviation of zero, duplicate labels).
     """
 
     size: tuple[int, int]
@@ -115,24 +116,24 @@ class Preprocessing:
         if min(self.std) < _SMALLEST_STD:
             _refuse(f"std must be above zero, at least {_SMALLEST_STD:g}", self.std)
         if len(set(self.labels)) != len(self.labels):
-            twice = next(x for i, x in enumerate(self.labels) if x in self.labels[:i])
-            _refuse("labels must be unique", f"{twice!r} more than once")
+            duplicate = next(x for i, x in enumerate(self.labels) if x in self.labels[:i])
+            _refuse("labels must be unique", f"{duplicate!r} more than once")
         if unfit := [x for x in self.labels if x != x.strip() or len(x.splitlines()) != 1]:
             _refuse("a label is one line of text without blanks around it", repr(unfit[0]))
 
     @property
     def value_range(self) -> tuple[float, float]:
-        """Smallest and largest value that a pixel 0..255 can become."""
+        """Smallest and largest value of the tensor, for pixel values 0..255."""
         lows = [(0 - m) / s for m, s in zip(self.mean, self.std, strict=True)]
         highs = [(255 - m) / s for m, s in zip(self.mean, self.std, strict=True)]
         return min(lows), max(highs)
 
     def with_labels(self, labels: tuple[str, ...]) -> Preprocessing:
-        """The same contract with these labels."""
+        """Copy of the contract with other labels."""
         return replace(self, labels=labels)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for TOML, JSON and file metadata; ``from_dict`` reads them back."""
+        """Plain values for TOML, JSON and file metadata, readable by ``from_dict``."""
         values: dict[str, Any] = {
             "size": list(self.size),
             "crop": self.crop.value,
@@ -193,13 +194,13 @@ class Preprocessing:
             float32 ``[size[0], size[1], 3]``.
 
         Raises:
-            InvalidInputError: an array of another dtype or channel count, or an image whose
-                size the contract does not take.
+            InvalidInputError: an array of another dtype or number of channels, or an image of a
+                size that the contract does not accept.
         """
         return self.normalize(self.pixels(image))
 
     def normalize(self, pixels: np.ndarray) -> np.ndarray:
-        """Order the channels and apply mean and std.
+        """Reorder the channels and apply mean and std.
 
         Args:
             pixels: uint8 ``[..., height, width, 3]``, RGB.
@@ -216,12 +217,18 @@ class Preprocessing:
         return values
 
     def pixels(self, image: np.ndarray | Image.Image) -> np.ndarray:
-        """Resize and crop only: uint8 ``[size[0], size[1], 3]``, RGB. Raises as ``tensor``."""
+        """Resize and crop only; errors are those of ``tensor``.
+
+        Args:
+            image: a Pillow image, or an array as ``tensor`` takes it.
+
+        Returns:
+            uint8 ``[size[0], size[1], 3]``, RGB.
+        """
         import numpy as np
         from PIL import Image
 
         if isinstance(image, np.ndarray):
-            require_area(*image.shape[:2])
             image = Image.fromarray(rgb_array(image))
         else:
             require_area(image.height, image.width)
@@ -234,7 +241,7 @@ class Preprocessing:
             return np.asarray(image.resize((width, height), resample))
         assert self.resize_short_side is not None
         shorter = min(image.size)
-        # Whole numbers, as in torchvision: a float scale loses a row where the ratio is exact.
+        # Integer division, as in torchvision: a float scale loses a row where the ratio is exact.
         resized = (
             self.resize_short_side * image.width // shorter,
             self.resize_short_side * image.height // shorter,
@@ -242,12 +249,12 @@ class Preprocessing:
         left = round((resized[0] - width) / 2)
         top = round((resized[1] - height) / 2)
         if self.interpolation is not Interpolation.BILINEAR:
-            # In a box, nearest and box round to other pixels, and Pillow may swap its two passes,
-            # whose 8-bit values between them clip the overshoot of bicubic and lanczos.
+            # With a box, nearest and box select other pixels, and Pillow may swap its two passes,
+            # whose 8-bit intermediate values clip the overshoot of bicubic and lanczos.
             whole = image.resize(resized, resample)
             return np.asarray(whole.crop((left, top, left + width, top + height)))
-        # One resampling of just the kept box is resize, then crop, within one level, and takes
-        # a half to a fifth of the time.
+        # Resampling only the box that is cropped equals resize and crop within one grey level,
+        # in a half to a fifth of the time.
         box = (
             left * image.width / resized[0],
             top * image.height / resized[1],
@@ -280,12 +287,13 @@ class Preprocessing:
 
 
 def read_contract(path: Path) -> Preprocessing:
-    """Read a contract from a TOML file; ``labels`` is a list, a known name, or a file.
+    """Read a contract from a TOML file; its ``labels`` are a list, a known name, or a file.
 
-    A file is looked for beside the contract. A text with spaces is a remark to the reader.
+    The path of a label file is relative to the contract. A text with spaces that names no file is
+    a comment for the reader and ignored.
 
     Raises:
-        InvalidInputError: no such file, no TOML, or a contract that breaks a rule.
+        InvalidInputError: no such file, invalid TOML, or a contract that breaks a rule.
     """
     rule = "--preprocessing takes a TOML file that can be read"
     remedy = "see 'Bring your own model' in the README for its keys"
@@ -303,12 +311,12 @@ def read_contract(path: Path) -> Preprocessing:
 
 
 def read_labels(path: Path) -> tuple[str, ...]:
-    """Read a label list, one a line, in the order of the network's outputs.
+    """Read a label list, one label per line, in the order of the network's outputs.
 
     Raises:
         InvalidInputError: no such file, an empty line between labels, or no label at all.
     """
-    rule = "a label list is a text file with one label a line"
+    rule = "a label list is a text file with one label per line"
     text = read_text(path, rule, "give the path of such a file", encoding="utf-8-sig")
     lines = text.splitlines()
     labels = tuple(line.strip() for line in lines)
@@ -322,7 +330,7 @@ def read_labels(path: Path) -> tuple[str, ...]:
         )
     if not labels:
         raise InvalidInputError(
-            "a label list has one label a line",
+            "a label list has one label per line",
             received=f"{path}, which has none",
             remedy="write the labels in the order of the network's outputs",
         )

@@ -1,4 +1,4 @@
-"""Finding the calibration split that belongs to evaluation data."""
+"""Search for the calibration split that belongs to evaluation data."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ _CALIBRATION_NAMES = ("calibration", "train")
 
 
 def calibration_beside(data: str) -> str | None:
-    """DATA of the calibration or training split beside an evaluation split, None if there is none.
+    """DATA of the calibration or training split beside an evaluation split; None without one.
 
-    ``photos:test`` and ``photos/test`` lead to ``photos:calibration`` or ``photos:train``, and
-    ``test.npz`` to ``train.npz``. What is beside data that is no split by its name is not taken:
-    it may be anybody's. Neither is the evaluation data itself.
+    ``photos:test`` leads to ``photos:calibration`` or ``photos:train``, ``photos/test`` to
+    ``photos/calibration`` or ``photos/train``, and ``test.npz`` to ``train.npz``. Data whose name
+    is not that of a split leads nowhere, since files beside it may be unrelated. The evaluation
+    data itself is never returned.
     """
     for candidate in _candidates(data):
         if candidate.rstrip("/") == data.rstrip("/"):

@@ -1,4 +1,4 @@
-"""Decode and preprocess images on all cores, a bounded number of batches ahead."""
+"""Decoding and preprocessing of images on all cores, a bounded number of batches ahead."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Batch:
-    """Preprocessed images.
+    """A batch of preprocessed images.
 
     Attributes:
-        images: float32 ``[b, height, width, 3]``.
-        labels: int64 ``[b]``.
-        indices: int64 ``[b]``, numbers of the images in their dataset.
+        images: tensors, float32 ``[b, height, width, 3]``.
+        labels: class of each image, int64 ``[b]``.
+        indices: index of each image in its dataset, int64 ``[b]``.
     """
 
     images: np.ndarray
@@ -41,19 +41,19 @@ def stream(
     batch_size: int = 32,
     threads: int | None = None,
 ) -> Iterator[Batch]:
-    """Batches of a dataset in its order.
+    """Decode and preprocess a dataset batch by batch, in its order.
 
-    Pillow and NumPy release the interpreter lock, so threads decode in parallel; two batches a
-    thread are under way at most, so memory does not grow with the dataset.
+    Pillow and NumPy release the interpreter lock, so threads decode in parallel. At most two
+    batches per thread are in memory, however large the dataset is.
 
     Args:
-        dataset: what to decode.
+        dataset: images to decode.
         preprocessing: contract to apply.
-        batch_size: images a batch; the last may be smaller.
-        threads: that decode; as many as cores when None.
+        batch_size: images per batch; the last batch may be smaller.
+        threads: number of decoding threads; None for one per core.
 
     Raises:
-        InvalidInputError: an image that cannot be decoded or that the contract does not take;
+        InvalidInputError: an image that cannot be decoded or that the contract does not accept;
             the message names it.
     """
     workers = threads or cores()
@@ -77,12 +77,12 @@ def converted(dataset: Dataset, index: int, convert: Callable[[Picture], np.ndar
     """Decode one image and convert it.
 
     Args:
-        dataset: that holds it.
-        index: its number.
+        dataset: dataset of the image.
+        index: index of the image in the dataset.
         convert: ``Preprocessing.tensor`` or ``Preprocessing.pixels``.
 
     Raises:
-        InvalidInputError: as decoding or ``convert`` raise it; the message names the image.
+        InvalidInputError: raised by decoding or ``convert``; the message names the image.
     """
     try:
         return convert(dataset.decode(index))

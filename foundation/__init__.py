@@ -1,1 +1,1 @@
-"""What does everyone stand on? The error tree, whole files, foreign bytes, digests, threads."""
+"""What does everyone stand on? Error tree, whole-file writing, foreign bytes, digests, threads."""

@@ -1,7 +1,7 @@
-"""Archives that others wrote: their sizes are bounded before a byte of them is unpacked.
+"""Archives that others wrote: their sizes are checked before a byte of them is unpacked.
 
-A zip, an .npz or a gzipped file says how much it unpacks to. What it says is compared with the file
-first, and what is read stops at what was said.
+A zip, an .npz or a gzipped file states how much it unpacks to. That size is compared with the size
+of the file first, and reading stops at the stated size.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     import numpy as np
 
 MOST_RATIO = 200
-"""Bytes that one byte of a file may unpack to, above ``ANY_RATIO``: deflate reaches 1,032."""
+"""Largest ratio of unpacked to packed bytes, beyond ``ANY_RATIO`` bytes; deflate reaches 1,032."""
 
 ANY_RATIO = 64 << 20
-"""Bytes that any file may unpack to, however well it is compressed."""
+"""Unpacked bytes that every file may have, whatever its compression ratio."""
 
 MOST_MEMBERS = 100_000
-"""Members of an archive at most."""
+"""Largest number of members of an archive."""
 
 _ENCRYPTED = 1  # bit of flag_bits
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -63,7 +63,7 @@ _LIMITS = ZipLimits()
 
 
 def most_unpacked(size: int) -> int:
-    """Bytes that a file of ``size`` bytes may unpack to."""
+    """Largest unpacked size that is accepted for a file of ``size`` bytes."""
     return _LIMITS.most_unpacked(size)
 
 
@@ -71,17 +71,17 @@ def most_unpacked(size: int) -> int:
 def open_zip(
     path: Path, rule: str, remedy: str, limits: ZipLimits = _LIMITS
 ) -> Iterator[zipfile.ZipFile]:
-    """A foreign zip whose directory is sound; whatever fails in the block is one sentence.
+    """Open a foreign zip whose directory has been checked; errors in the block are one sentence.
 
     Args:
-        path: of the archive.
+        path: path of the archive.
         rule: what must hold, without a full stop.
-        remedy: what to do about it, in the imperative.
-        limits: of its directory.
+        remedy: what to do about a violation, in the imperative.
+        limits: limits of its directory.
 
     Raises:
-        InvalidInputError: no regular file, no zip, a member that is encrypted, compressed in
-            another way than deflate or there twice, or more content than the limits allow.
+        InvalidInputError: not a regular file, not a zip, a member that is encrypted, duplicated or
+            compressed differently than by deflate, or more content than the limits allow.
     """
     require_regular(path, rule, remedy)
     with (
@@ -96,22 +96,22 @@ def check_directory(archive: zipfile.ZipFile, size: int, limits: ZipLimits = _LI
     """Refuse an archive by its directory alone, before anything is unpacked.
 
     Args:
-        archive: opened for reading.
-        size: of its file, in bytes.
-        limits: what its directory may say at most.
+        archive: archive opened for reading.
+        size: size of its file, in bytes.
+        limits: limits of its directory.
 
     Raises:
-        ValueError: says what is wrong, without the archive's name.
+        ValueError: the fault, without the archive's name.
     """
     members = archive.infolist()
     if len(members) > limits.members:
         raise ValueError(f"{len(members):,} members, where {limits.members:,} are the most")
-    seen: set[str] = set()
+    names: set[str] = set()
     for member in members:
         name = member.filename.casefold() if limits.any_case else member.filename
-        if name in seen:
+        if name in names:
             raise ValueError(f"two members named {member.filename[:80]}")
-        seen.add(name)
+        names.add(name)
         if member.flag_bits & _ENCRYPTED:
             raise ValueError(f"{member.filename[:80]} is encrypted")
         if member.compress_type not in _METHODS:
@@ -123,10 +123,10 @@ def check_directory(archive: zipfile.ZipFile, size: int, limits: ZipLimits = _LI
 
 
 def read_member(archive: zipfile.ZipFile, name: str, most_bytes: int) -> bytes:
-    """The content of a member of an archive whose directory was checked.
+    """Content of a member of an archive whose directory was checked.
 
     Raises:
-        ValueError: no such member, or one of more than ``most_bytes``.
+        ValueError: no such member, or a member larger than ``most_bytes``.
     """
     try:
         member = archive.getinfo(name)
@@ -140,36 +140,36 @@ def read_member(archive: zipfile.ZipFile, name: str, most_bytes: int) -> bytes:
 
 
 def gunzip(content: bytes, most_bytes: int) -> bytes:
-    """Unpack gzip, of one member or several.
+    """Unpack gzipped bytes of one or several members.
 
     Raises:
-        ValueError: more than ``most_bytes``, or cut short.
-        zlib.error: damaged.
+        ValueError: more than ``most_bytes`` unpacked, or truncated content.
+        zlib.error: damaged content.
     """
-    parts: list[bytes] = []
+    unpacked: list[bytes] = []
     left = most_bytes
     while content:
-        machine = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
-        part = machine.decompress(content, left + 1)
-        if len(part) > left:
+        decompressor = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+        member = decompressor.decompress(content, left + 1)
+        if len(member) > left:
             raise ValueError(f"it unpacks to more than {most_bytes:,} bytes")
-        if not machine.eof:
+        if not decompressor.eof:
             raise ValueError("it is cut short")
-        left -= len(part)
-        parts.append(part)
-        content = machine.unused_data.lstrip(b"\0")  # padding, as gzip itself passes over it
-    return b"".join(parts)
+        left -= len(member)
+        unpacked.append(member)
+        content = decompressor.unused_data.lstrip(b"\0")  # padding, which gzip skips too
+    return b"".join(unpacked)
 
 
 class Arrays:
-    """The arrays of an .npz file, each read and checked when it is asked for."""
+    """Arrays of an .npz file, each checked and read at access."""
 
     def __init__(self, archive: zipfile.ZipFile) -> None:
         self._archive = archive
 
     @property
     def names(self) -> list[str]:
-        """Names of the arrays, in the file's order."""
+        """Names of the arrays in the order of the file."""
         names = (member.filename for member in self._archive.infolist())
         return [name.removesuffix(".npy") for name in names if name.endswith(".npy")]
 
@@ -177,13 +177,13 @@ class Arrays:
         """Read one array.
 
         Raises:
-            ValueError: no such array, one of Python objects, or a header that says anything else
-                than its member holds.
+            ValueError: no such array, an array of Python objects, or a header that contradicts
+                the size of its member.
         """
         import numpy as np
 
         with warnings.catch_warnings():
-            # Of headers that Python 2 wrote, and of escapes in damaged ones.
+            # NumPy warns of headers that Python 2 wrote, and Python of escapes in damaged ones.
             warnings.simplefilter("ignore")
             try:
                 member = self._archive.getinfo(f"{name}.npy")
@@ -192,23 +192,23 @@ class Arrays:
             with self._archive.open(member) as stream:
                 _check_array(stream, member.file_size)
             with self._archive.open(member) as stream:
-                found: np.ndarray = np.lib.format.read_array(stream, allow_pickle=False)
-        return found
+                array: np.ndarray = np.lib.format.read_array(stream, allow_pickle=False)
+        return array
 
 
 @contextmanager
 def open_arrays(path: Path, rule: str, remedy: str) -> Iterator[Arrays]:
-    """The arrays of a foreign .npz; arguments and errors are those of ``open_zip``.
+    """Open the arrays of a foreign .npz; arguments and errors are those of ``open_zip``.
 
-    ``numpy.load`` believes what a header says of its array: here the size that it says is compared
-    with that of the member before memory is asked for.
+    ``numpy.load`` trusts the shape in an array's header. Here its size is compared with the size
+    of the member before memory is allocated.
     """
     with open_zip(path, rule, remedy) as archive:
         yield Arrays(archive)
 
 
 def _check_array(stream: IO[bytes], size: int) -> None:
-    """Raise ValueError unless the header's array fills a member of ``size`` bytes."""
+    """Raise ValueError unless header and array together take the ``size`` bytes of the member."""
     from numpy.lib import format as npy
 
     version = npy.read_magic(stream)

@@ -1,7 +1,7 @@
-"""Rights that a process gives up for good before it touches what others made.
+"""Rights that a process gives up permanently before it handles foreign files.
 
-Linux alone has most of this; a step that the system does not offer is left out, and ``confine``
-says which were taken. Sources: landlock(7), unshare(2), prctl(2), getrlimit(2).
+Most of them exist on Linux only. A step that the system does not offer is skipped, and ``confine``
+returns the steps that were taken. Sources: landlock(7), unshare(2), prctl(2), getrlimit(2).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _ABI_QUESTION = 1
 _PATH_BENEATH = 1
 _READ_FILE, _READ_FOLDER = 1 << 2, 1 << 3
 _FILE_RIGHTS = ((1, 13), (2, 14), (3, 15), (5, 16))
-"""From a version of Landlock on: how many rights on files it knows, from bit 0 on."""
+"""Pairs of a Landlock version and the number of file rights, from bit 0, that it introduced."""
 _TCP_SINCE, _TCP_RIGHTS = 4, 0b11
 _SCOPES_SINCE, _SCOPES = 6, 0b11
 _NEW_USER, _NEW_NET = 0x10000000, 0x40000000
@@ -40,16 +40,16 @@ class _PathBeneath(ctypes.Structure):
 
 
 def confine(readable: Iterable[Path]) -> tuple[str, ...]:
-    """Give up, for this process and for good, what running a foreign graph does not need.
+    """Give up, permanently, the rights of this process that a foreign graph does not need.
 
-    Call it while the process has one thread: some steps hold for the calling thread and those
-    that it starts.
+    Call it while the process has one thread: some steps apply to the calling thread and the
+    threads that it starts only.
 
     Args:
-        readable: files and folders that may still be opened for reading, with all below them.
+        readable: files, and folders with everything below them, that may still be read.
 
     Returns:
-        What was given up; less where the system does not offer it.
+        One text per right that was given up; fewer where the system does not offer a step.
     """
     taken = ["no core file, no file written, few files open"]
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -74,13 +74,13 @@ def confine(readable: Iterable[Path]) -> tuple[str, ...]:
 
 
 def die_with_parent() -> None:
-    """Have Linux kill this process when the thread that started it ends."""
+    """Make Linux kill this process when the thread that started it ends."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(1, 9, 0, 0, 0)
 
 
 def _landlock(libc: ctypes.CDLL, readable: Iterable[Path]) -> int:
-    """Version of Landlock that holds from here on; 0 where there is none."""
+    """Apply Landlock to this thread; its version, or 0 where it is not available."""
     call = libc.syscall
     call.restype = ctypes.c_long
     version = int(call(_CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint32(_ABI_QUESTION)))
@@ -106,12 +106,12 @@ def _landlock(libc: ctypes.CDLL, readable: Iterable[Path]) -> int:
 
 def _allow(call: ctypes._NamedFuncPointer, ruleset: int, path: Path) -> None:
     try:
-        place = os.open(path, os.O_PATH | os.O_CLOEXEC)
-    except OSError:  # not there: nothing to allow
+        descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except OSError:  # a path that does not exist needs no rule
         return
     try:
         rights = _READ_FILE | (_READ_FOLDER if path.is_dir() else 0)
-        rule = _PathBeneath(rights, place)
+        rule = _PathBeneath(rights, descriptor)
         call(_ADD_RULE, ctypes.c_int(ruleset), _PATH_BENEATH, ctypes.byref(rule), 0)
     finally:
-        os.close(place)
+        os.close(descriptor)

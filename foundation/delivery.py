@@ -1,13 +1,13 @@
-"""Several files that take their place together: after a kill all of them, or none, are new.
+"""Delivery of several files together: after a kill, either all of them are new or none is.
 
-1. The files are written into a temporary folder inside the folder that they are for.
-2. It gets a journal, which names each file with its digest, is put on the disk, and is renamed to
-   ``.delivery``. That rename commits.
-3. Each file is renamed to its place, and what is obsolete goes.
-4. ``.delivery`` is renamed away and deleted.
+1. The files are written into a scratch folder inside their output folder.
+2. The scratch folder gets a journal, which names each file with its digest, is synchronized with
+   the disk, and is renamed to ``.delivery``. That rename commits the delivery.
+3. Each file is renamed to its final path, and obsolete files are deleted.
+4. ``.delivery`` is renamed to a scratch name and deleted.
 
 ``settle`` finishes a delivery that was killed after the second step and discards one that was
-killed before it. A journal is foreign bytes: it names plain files of its folder and nothing else.
+killed before it. A journal is foreign input: it may name plain files of its folder only.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from foundation.locking import exclusive, uninterrupted
 from foundation.scratch import PREFIX, clear_leftovers, output_scratch, unwritable
 
 PENDING = ".delivery"
-"""Folder of a delivery that is committed and not finished."""
+"""Name of the folder of a delivery that is committed but not finished."""
 
 _JOURNAL = "journal.json"
 _FILES = "files"
@@ -45,38 +45,38 @@ _REMEDY = "delete it, or choose another --output"
 
 @dataclass(frozen=True)
 class Staging:
-    """Files on their way.
+    """Files that are written but not yet delivered.
 
     Attributes:
-        folder: that they are for.
-        scratch: temporary folder.
+        folder: output folder of the files.
+        scratch: scratch folder that holds them until then.
     """
 
     folder: Path
     scratch: Path
 
     def path(self, name: str) -> Path:
-        """Where to write the file that is to have this name."""
+        """Path at which to write the file that will be delivered under this name."""
         return self.files / name
 
     @property
     def files(self) -> Path:
-        """Folder of the files that are staged."""
+        """Folder of the staged files."""
         return self.scratch / _FILES
 
     def digests(self) -> dict[str, str]:
-        """sha256 by name of what is staged, sorted."""
+        """Sha256 of the staged files by name, sorted."""
         return {path.name: sha256_of(path) for path in sorted(self.files.iterdir())}
 
 
 @dataclass(frozen=True)
 class Orders:
-    """What may go when staged files take their place.
+    """Existing files that a delivery may replace or delete.
 
     Attributes:
-        replaced: digests by name; a file in the place of a staged one goes if it has one of them,
-            and is renamed to NAME.kept-N otherwise.
-        removed: digest by name; such a file goes if it still has the digest, and stays otherwise.
+        replaced: digests by name; an existing file with the name of a staged one is replaced if it
+            has one of these digests, and renamed to NAME.kept-N if not.
+        removed: digest by name; such a file is deleted if it still has this digest.
     """
 
     replaced: Mapping[str, frozenset[str]] = field(default_factory=dict)
@@ -85,7 +85,7 @@ class Orders:
 
 @contextmanager
 def staging(folder: Path) -> Iterator[Staging]:
-    """A place to write files before ``deliver``; without it, they are discarded.
+    """Open a scratch folder for files to ``deliver``; files that are not delivered are discarded.
 
     Raises:
         InvalidInputError: the folder cannot be written, or the disk is full.
@@ -97,18 +97,19 @@ def staging(folder: Path) -> Iterator[Staging]:
 
 
 def deliver(staged: Staging, order: Callable[[], Orders]) -> tuple[Path, ...]:
-    """Move staged files to their place, all of them or, when killed before the commit, none.
+    """Move all staged files to their final paths, or none if killed before the commit.
 
     Args:
         staged: the files.
-        order: called while no other process delivers into the folder; may stage more files.
+        order: function that decides what may be replaced; called while no other process delivers
+            into the folder, and may stage more files.
 
     Returns:
-        What was kept of files that were in the way, under their new names.
+        New paths of existing files that were renamed rather than replaced.
 
     Raises:
-        InvalidInputError: a folder or pipe has the name of a file, another process does not let go
-            of the folder, or the folder cannot be written.
+        InvalidInputError: a folder or pipe has the name of a file, another process holds the
+            folder for too long, or the folder cannot be written.
     """
     folder = staged.folder
     try:
@@ -138,29 +139,30 @@ def deliver(staged: Staging, order: Callable[[], Orders]) -> tuple[Path, ...]:
 
 
 def settle(folder: Path) -> tuple[Path, ...]:
-    """Finish or discard what processes that were killed have left in a folder.
+    """Finish or discard the deliveries of killed processes in a folder.
 
     Returns:
-        What was kept of files that were in the way, under their new names.
+        New paths of existing files that were renamed rather than replaced.
 
     Raises:
-        InvalidInputError: a journal that is not ours, or a folder that cannot be written.
+        InvalidInputError: a journal that edgequant did not write, or a folder that cannot be
+            written.
     """
     if not os.path.isdir(folder):  # noqa: PTH112 - Path.is_dir raises on odd names
         return ()
     try:
-        kept: tuple[Path, ...] = ()
+        renamed: tuple[Path, ...] = ()
         if os.path.lexists(folder / PENDING):
             with exclusive(folder), uninterrupted():
-                kept = _finish(folder)
+                renamed = _finish(folder)
         clear_leftovers(folder)
     except OSError as error:
         raise unwritable(folder, error) from error
-    return kept
+    return renamed
 
 
 def require_free(path: Path) -> None:
-    """Refuse a path where something is that is no file.
+    """Refuse an output path at which something other than a file exists.
 
     Raises:
         InvalidInputError: a folder, a named pipe or a device.
@@ -171,7 +173,7 @@ def require_free(path: Path) -> None:
 
 
 def is_plain(name: object) -> bool:
-    """Whether a value is the name of a file in a folder, and leads nowhere else."""
+    """Whether a value is a plain file name, without a path that leads elsewhere."""
     return (
         isinstance(name, str)
         and name not in ("", ".", "..", PENDING)
@@ -180,19 +182,19 @@ def is_plain(name: object) -> bool:
 
 
 def _finish(folder: Path) -> tuple[Path, ...]:
-    """Roll a committed delivery forward; nothing when there is none."""
+    """Complete a committed delivery, if there is one; the new paths of renamed files."""
     pending = folder / PENDING
     if not os.path.lexists(pending):
         return ()
     files, removed = _journal(pending)
-    kept = []
+    renamed = []
     for name, (_, replaced) in files.items():
-        part, path = pending / _FILES / name, folder / name
-        if os.path.lexists(part):
+        staged, path = pending / _FILES / name, folder / name
+        if os.path.lexists(staged):
             if os.path.lexists(path) and not (path.is_file() and sha256_of(path) in replaced):
-                kept.append(_kept_name(path))
-                path.rename(kept[-1])
-            part.replace(path)
+                renamed.append(_kept_name(path))
+                path.rename(renamed[-1])
+            staged.replace(path)
     for name, digest in removed.items():
         path = folder / name
         if _is_regular(path) and sha256_of(path) == digest:
@@ -201,14 +203,19 @@ def _finish(folder: Path) -> tuple[Path, ...]:
     done = folder / f"{PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
     pending.rename(done)
     shutil.rmtree(done, ignore_errors=True)
-    return tuple(kept)
+    return tuple(renamed)
 
 
 def _journal(pending: Path) -> tuple[dict[str, tuple[str, frozenset[str]]], dict[str, str]]:
-    """Digest and replaceable digests by name of the files, and digest by name of what goes.
+    """Read the journal of a committed delivery.
+
+    Returns:
+        Digest and replaceable digests of each delivered file by name, and the digest of each file
+        to delete by name.
 
     Raises:
-        InvalidInputError: it is damaged, leads out of the folder, or its files are others.
+        InvalidInputError: a damaged journal, a name that leads out of the folder, or a staged file
+            with another digest than the journal states.
     """
     for path in (pending, pending / _FILES):
         if path.is_symlink() or not path.is_dir():
@@ -226,9 +233,9 @@ def _journal(pending: Path) -> tuple[dict[str, tuple[str, frozenset[str]]], dict
         }
         removed = {_name(name): _digest(digest) for name, digest in values["removed"].items()}
     for name, (digest, _) in files.items():
-        part = pending / _FILES / name
-        if os.path.lexists(part) and not (_is_regular(part) and sha256_of(part) == digest):
-            raise _foreign(part, "which is not as its journal says")
+        staged = pending / _FILES / name
+        if os.path.lexists(staged) and not (_is_regular(staged) and sha256_of(staged) == digest):
+            raise _foreign(staged, "which is not as its journal says")
     return files, removed
 
 

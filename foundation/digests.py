@@ -1,4 +1,4 @@
-"""Hashes of files."""
+"""Digests of files."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from foundation.foreign import require_regular
 
 
 def sha256_of(path: Path) -> str:
-    """The sha256 of a file's bytes, in hexadecimal.
+    """Sha256 of a file's bytes, in hexadecimal.
 
     Raises:
-        InvalidInputError: a named pipe, say, which has no end.
-        OSError: no such file, or one that can't be read.
+        InvalidInputError: not a regular file; a named pipe, for instance, has no end.
+        OSError: no such file, or a file that cannot be read.
     """
     if path.exists() and not path.is_file():
         require_regular(path, "what is hashed is a regular file")

@@ -1,9 +1,9 @@
-"""The error tree of the project, on its ground floor: this file imports nothing of it.
+"""The error tree of the project; this file imports nothing else of it.
 
-EdgequantError                  anything the command line turns into one sentence
+EdgequantError                  every error that the command line turns into one sentence
 ├── InvalidInputError           the user's input breaks a rule             exit code 2
 │   └── UnsupportedError        a request that a target cannot honour      exit code 2
-└── GateFailedError             a limit the user set was not kept          exit code 1
+└── GateFailedError             a limit that the user set was exceeded     exit code 1
 
 A message is one sentence: the rule, then what was received, then what to do.
 """
@@ -11,11 +11,11 @@ A message is one sentence: the rule, then what was received, then what to do.
 from __future__ import annotations
 
 MOST_SHOWN = 1000
-"""Characters of what was received that a message shows."""
+"""Largest number of characters of the received value in a message."""
 
 
 def printable(text: object) -> str:
-    """A text without control characters or lone surrogates, as any terminal can show it."""
+    """Replace control characters and lone surrogates, so that any terminal can show the text."""
     shown = str(text).encode("utf-8", "backslashreplace").decode("utf-8")
     lines = " ".join(shown.split("\n"))
     return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in lines)
@@ -26,7 +26,7 @@ class EdgequantError(Exception):
 
     Args:
         rule: what must hold, without a full stop.
-        received: what came instead.
+        received: value that was received instead.
         remedy: what to do about it, in the imperative.
     """
 
@@ -47,10 +47,10 @@ class InvalidInputError(EdgequantError):
 
 
 class UnsupportedError(InvalidInputError):
-    """A request that cannot be honoured as asked; nothing else is done in its place."""
+    """A request that cannot be honoured exactly; nothing similar is done instead."""
 
 
 class GateFailedError(EdgequantError):
-    """A limit set by the user (such as ``--max-drop``) was not kept; the results stand."""
+    """A limit that the user set (such as ``--max-drop``) was exceeded; the results are valid."""
 
     exit_code = 1

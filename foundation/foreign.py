@@ -1,7 +1,7 @@
-"""Bytes that others wrote: opened only where they are a regular file, read without a traceback.
+"""Foreign files, that is bytes that others wrote: regular files only, read without a traceback.
 
-A parser of foreign bytes raises what its author did not think of. ``reading`` is the one place
-that turns all of it into a sentence that names the file.
+On damaged bytes a parser can raise almost any exception. ``reading`` is the one place that turns
+all of them into a sentence that names the file.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from foundation.errors import EdgequantError, InvalidInputError
 from foundation.errors import printable as printable
 
 MOST_TEXT = 16 << 20
-"""Bytes of a text file (a contract, labels, a record) at most."""
+"""Largest size of a text file (a contract, labels, a record), in bytes."""
 
 DAMAGE: tuple[type[Exception], ...] = (
     ArithmeticError,
@@ -45,7 +45,7 @@ DAMAGE: tuple[type[Exception], ...] = (
     zipfile.LargeZipFile,
     zlib.error,
 )
-"""What parsers raise on damaged bytes, found by damaging files at random. Ctrl-C is not of it."""
+"""Exceptions of parsers on damaged bytes, collected by fuzzing; Ctrl-C is not among them."""
 
 
 @contextmanager
@@ -56,17 +56,17 @@ def reading(
     *,
     raised: tuple[type[Exception], ...] = (),
 ) -> Iterator[None]:
-    """Turn whatever a parser raises in this block into one sentence.
+    """Turn any exception of a parser in this block into one sentence.
 
     Args:
-        path: of the foreign file, for the message.
+        path: path of the foreign file, for the message.
         rule: what must hold, without a full stop.
-        remedy: what to do about it, in the imperative.
-        raised: exceptions of the parser's own that derive from ``Exception`` alone.
+        remedy: what to do about a violation, in the imperative.
+        raised: the parser's own exceptions that derive from ``Exception`` directly.
 
     Raises:
-        InvalidInputError: in the place of anything in ``DAMAGE`` or ``raised``; errors of ours
-            pass as they are.
+        InvalidInputError: in place of any exception in ``DAMAGE`` or ``raised``; an
+            ``EdgequantError`` passes unchanged.
     """
     expected = DAMAGE + raised
     try:
@@ -79,7 +79,7 @@ def reading(
 
 
 def reason_of(error: BaseException, longest: int = 200) -> str:
-    """The first line of an error's text, printable and of bounded length; else its type's name."""
+    """First line of an error's text, printable and of bounded length; its type if it has none."""
     if isinstance(error, RecursionError):
         return "nested too deeply"
     if isinstance(error, MemoryError):
@@ -93,23 +93,24 @@ def reason_of(error: BaseException, longest: int = 200) -> str:
 def require_regular(
     path: Path, rule: str, remedy: str = "check the path", *, most_bytes: int | None = None
 ) -> Path:
-    """Refuse what is no regular file: opening a pipe or a device would wait, or have effects.
+    """Refuse a path that is not a regular file: opening a pipe or a device can block or act.
 
     Args:
-        path: that the user, or a file of the user's, names; links are followed.
+        path: path that the user, or a file of the user, names; links are followed.
         rule: what must hold, without a full stop.
-        remedy: what to do about it, in the imperative.
-        most_bytes: the largest size that is read; None for any.
+        remedy: what to do about a violation, in the imperative.
+        most_bytes: largest accepted size; None for any.
 
     Returns:
-        The path as it was given.
+        The argument ``path``.
 
     Raises:
-        InvalidInputError: nothing there, no regular file, or larger than ``most_bytes``.
+        InvalidInputError: nothing exists there, or it is not a regular file, or it is larger than
+            ``most_bytes``.
     """
     shown = printable(path)
     try:
-        status = os.stat(path)  # noqa: PTH116 - Path.stat refuses no NUL either
+        status = os.stat(path)  # noqa: PTH116 - Path.stat raises on a NUL too
     except FileNotFoundError as error:
         received = f"{shown}, which does not exist"
         raise InvalidInputError(rule, received=received, remedy=remedy) from error
@@ -126,10 +127,10 @@ def require_regular(
 
 
 def read_bytes(path: Path, rule: str, remedy: str, *, most_bytes: int | None = None) -> bytes:
-    """The bytes of a foreign file.
+    """Bytes of a foreign file.
 
     Raises:
-        InvalidInputError: no regular file, larger than ``most_bytes``, or unreadable.
+        InvalidInputError: not a regular file, larger than ``most_bytes``, or unreadable.
     """
     require_regular(path, rule, remedy, most_bytes=most_bytes)
     with reading(path, rule, remedy):
@@ -137,10 +138,10 @@ def read_bytes(path: Path, rule: str, remedy: str, *, most_bytes: int | None = N
 
 
 def read_text(path: Path, rule: str, remedy: str, *, encoding: str = "utf-8") -> str:
-    """The text of a foreign file of at most ``MOST_TEXT`` bytes.
+    """Text of a foreign file of at most ``MOST_TEXT`` bytes.
 
     Raises:
-        InvalidInputError: no regular file, too large, unreadable, or in another encoding.
+        InvalidInputError: not a regular file, too large, unreadable, or in another encoding.
     """
     require_regular(path, rule, remedy, most_bytes=MOST_TEXT)
     with reading(path, rule, remedy):
@@ -148,10 +149,11 @@ def read_text(path: Path, rule: str, remedy: str, *, encoding: str = "utf-8") ->
 
 
 def read_object(path: Path, rule: str, remedy: str) -> dict[str, Any]:
-    """The object in a foreign JSON file of at most ``MOST_TEXT`` bytes.
+    """JSON object in a foreign file of at most ``MOST_TEXT`` bytes.
 
     Raises:
-        InvalidInputError: as ``read_text``, or no JSON, nested too deeply, or no object.
+        InvalidInputError: as ``read_text``, or invalid JSON, JSON that is nested too deeply, or
+            JSON of something other than an object.
     """
     text = read_text(path, rule, remedy)
     with reading(path, rule, remedy):

@@ -1,4 +1,4 @@
-"""Locks on folders, which end with the process that holds them, and Ctrl-C held for a moment."""
+"""Locks on folders, released when their process ends, and a block that defers Ctrl-C."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _POLL_SECONDS = 0.02
 
 @contextmanager
 def exclusive(folder: Path, wait_seconds: float = 30.0) -> Iterator[None]:
-    """Hold a folder against other processes of ours while the block runs.
+    """Lock a folder against other edgequant processes while the block runs.
 
     Args:
-        folder: that exists; the lock leaves no file in it.
-        wait_seconds: how long to wait for another process.
+        folder: existing folder; the lock leaves no file in it.
+        wait_seconds: longest wait for another process, in seconds.
 
     Raises:
-        InvalidInputError: another process holds it for longer.
+        InvalidInputError: another process holds the lock for longer.
         OSError: the folder cannot be opened.
     """
     descriptor = os.open(folder, os.O_RDONLY)
@@ -47,9 +47,9 @@ def exclusive(folder: Path, wait_seconds: float = 30.0) -> Iterator[None]:
 
 
 def try_lock(descriptor: int) -> bool:
-    """Lock an open folder until its descriptor is closed; False when another one has locked it.
+    """Lock an open folder until its descriptor is closed; False if it is locked already.
 
-    A system or a file system without locks gives True.
+    The result is True on systems and file systems without locks.
     """
     if sys.platform == "win32":
         return True
@@ -66,15 +66,15 @@ def try_lock(descriptor: int) -> bool:
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Hold back Ctrl-C while the block runs; it is raised afterwards."""
+    """Defer Ctrl-C until the block ends."""
     if threading.current_thread() is not threading.main_thread():
-        yield  # Python interrupts the main thread alone
+        yield  # Python interrupts only the main thread
         return
-    came: list[tuple[int, FrameType | None]] = []
-    before = signal.signal(signal.SIGINT, lambda number, frame: came.append((number, frame)))
+    deferred: list[tuple[int, FrameType | None]] = []
+    handler = signal.signal(signal.SIGINT, lambda number, frame: deferred.append((number, frame)))
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)
-    if came and callable(before):
-        before(*came[0])
+        signal.signal(signal.SIGINT, signal.SIG_DFL if handler is None else handler)
+    if deferred and callable(handler):
+        handler(*deferred[0])

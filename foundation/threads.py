@@ -1,4 +1,4 @@
-"""Cores of this machine, and how many of them TensorFlow takes for one operator."""
+"""Number of available cores, and the number that TensorFlow uses for one operator."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ import os
 from foundation.errors import InvalidInputError
 
 OPERATOR_CORES = "TF_NUM_INTRAOP_THREADS"
-"""Environment variable of that number, read when TensorFlow computes for the first time."""
+"""Environment variable for TensorFlow's cores per operator; read at its first computation."""
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """Number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def require_threads(threads: int) -> int:
-    """Refuse a number of threads that runtimes would hang or crash on.
+    """Refuse a number of threads with which runtimes would hang or crash.
 
     Args:
-        threads: of one session.
+        threads: number of threads of one session.
 
     Returns:
-        The same number.
+        The argument ``threads``.
 
     Raises:
         InvalidInputError: fewer than one, or more than the cores that this process may use.
@@ -32,8 +32,8 @@ def require_threads(threads: int) -> int:
     most = cores()
     if not 1 <= threads <= most:
         raise InvalidInputError(
-            f"a session has from one thread to as many as there are cores here, {most}",
+            f"a session has from 1 to {most} threads, the number of available cores",
             received=f"--threads {threads}",
-            remedy="give a number in between",
+            remedy="give a number in that range",
         )
     return threads

@@ -1,1 +1,1 @@
-"""What do we deploy? One family a file."""
+"""What do we deploy? One family of networks per file."""

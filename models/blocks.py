@@ -1,7 +1,7 @@
-"""Layers that the families share.
+"""Layers and blocks that the families share.
 
 Shapes are written ``[batch, height, width, channels]``. Layer names follow keras.applications,
-so that weights saved there load here.
+so that weights saved from it load here.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ BATCH_NORM_EPSILON = 1e-3
 class Activation(StrEnum):
     """Non-linearity between the convolutions of a block.
 
-    ``relu6`` is the paper's (Sandler et al. 2018, section 4: robust in low-precision
-    arithmetic); the others are there to be compared with it.
+    ``relu6`` is the paper's choice (Sandler et al. 2018, section 4: robust in low-precision
+    arithmetic); the others serve for comparison.
     """
 
     RELU6 = "relu6"
@@ -33,16 +33,16 @@ class Activation(StrEnum):
 
 
 class Bottleneck(StrEnum):
-    """What follows the projection of an inverted residual (Sandler et al. 2018, figure 6a)."""
+    """Operation after the projection of an inverted residual (Sandler et al. 2018, figure 6a)."""
 
     LINEAR = "linear"
-    """Nothing: the paper's choice, since a rectifier loses information in few channels."""
+    """None: the paper's choice, since a rectifier loses information in few channels."""
     NON_LINEAR = "non_linear"
     """The activation of the block."""
 
 
 class Shortcut(StrEnum):
-    """What the shortcuts of inverted residuals join (Sandler et al. 2018, figure 6b)."""
+    """Tensors joined by the shortcuts of inverted residuals (Sandler et al. 2018, figure 6b)."""
 
     BOTTLENECKS = "bottlenecks"
     """The narrow ends: the paper's choice."""
@@ -53,15 +53,15 @@ class Shortcut(StrEnum):
 
 @dataclass(frozen=True)
 class Style:
-    """What all blocks of one network have in common.
+    """Settings that all blocks of one network share.
 
     Attributes:
         activation: non-linearity after expansion and depthwise convolution.
-        momentum: of the batch norms.
+        momentum: momentum of the batch norms.
         bottleneck: whether the activation also follows the projection.
-        shortcut: what the shortcuts join.
-        bn: ending of the names of batch norms.
-        act: ending of the names of activations.
+        shortcut: tensors that the shortcuts join.
+        bn: suffix of the names of batch norms.
+        act: suffix of the names of activations.
     """
 
     activation: Activation = Activation.RELU6
@@ -77,11 +77,11 @@ class Stage:
     """One row of a table of inverted residuals (Sandler et al. 2018, table 2).
 
     Attributes:
-        expansion: ``t``, channels of the expansion over channels of the input.
+        expansion: ``t``, ratio of the expansion's channels to the input's.
         channels: ``c``, output channels at width 1.0.
         repeats: ``n``, number of blocks.
         stride: ``s``, stride of the first block; the others have stride 1.
-        kernel: side of the depthwise kernels.
+        kernel: side length of the depthwise kernels.
 
     Raises:
         InvalidInputError: a value below 1, a stride other than 1 and 2, or an even kernel.
@@ -105,7 +105,7 @@ class Stage:
 
 
 def make_divisible(value: float, divisor: int = 8) -> int:
-    """Round a channel count to a multiple of ``divisor``, never down by more than 10 percent.
+    """Round a number of channels to a multiple of ``divisor``, never down by more than 10 percent.
 
     Source: tensorflow/models, research/slim/nets/mobilenet (``_make_divisible``), as
     described for the width multiplier of MobileNetV2.
@@ -115,7 +115,7 @@ def make_divisible(value: float, divisor: int = 8) -> int:
 
 
 def activation_layer(activation: Activation, name: str) -> keras.layers.Layer:
-    """Keras layer of an activation, by name."""
+    """Keras layer that computes an activation."""
     import keras
 
     if activation is Activation.RELU6:
@@ -163,10 +163,10 @@ def depthwise_bn(
 
 
 def squeeze_excite(x: Any, squeezed: int, prefix: str) -> Any:
-    """Weigh each channel by what all channels are on average (Hu et al. 2018).
+    """Scale each channel by a weight computed from the averages of all channels (Hu et al. 2018).
 
-    With ReLU and the hard sigmoid of MobileNetV3 (Howard et al. 2019, sections 5.2 and 5.3), two
-    convolutions of 1x1 with bias: ``[b, h, w, c] -> [b, 1, 1, squeezed] -> [b, h, w, c]``.
+    Two 1x1 convolutions with bias, with ReLU and the hard sigmoid of MobileNetV3 (Howard et al.
+    2019, sections 5.2 and 5.3): ``[b, h, w, c] -> [b, 1, 1, squeezed] -> [b, h, w, c]``.
     """
     import keras
 
@@ -174,7 +174,7 @@ def squeeze_excite(x: Any, squeezed: int, prefix: str) -> Any:
     weight = keras.layers.GlobalAveragePooling2D(keepdims=True, name=f"{prefix}avg_pool")(x)
     weight = keras.layers.Conv2D(squeezed, 1, name=f"{prefix}conv")(weight)
     weight = keras.layers.ReLU(name=f"{prefix}relu")(weight)  # [b, 1, 1, squeezed]
-    weight = keras.layers.Conv2D(x.shape[-1], 1, name=f"{prefix}conv_1")(weight)
+    weight = keras.layers.Conv2D(x.shape[-1], 1, name=f"{prefix}conv_1")(weight)  # [b, 1, 1, c]
     weight = keras.layers.Activation("hard_sigmoid", name=f"{prefix}hard_sigmoid")(weight)
     return keras.layers.Multiply(name=f"{prefix}mul")([x, weight])
 
@@ -183,19 +183,19 @@ def convolutional_classifier(x: Any, classes: int, activation: str, *, conv: str
     """Classifier as a 1x1 convolution on pooled features: ``[b, 1, 1, c] -> [b, classes]``."""
     import keras
 
-    x = keras.layers.Conv2D(classes, 1, name=conv)(x)
-    x = keras.layers.Flatten(name=f"{end}_flatten")(x)
+    x = keras.layers.Conv2D(classes, 1, name=conv)(x)  # [b, 1, 1, classes]
+    x = keras.layers.Flatten(name=f"{end}_flatten")(x)  # [b, classes]
     return keras.layers.Activation(activation, name=end)(x)
 
 
 @dataclass(frozen=True)
 class Residual:
-    """Where a chain of inverted residuals stands.
+    """Tensors at the end of a chain of inverted residuals.
 
     Attributes:
         narrow: output of the last block, ``[b, h, w, filters]``.
-        wide: its depthwise output before squeeze and excitation, ``[b, h, w, inner]``; None
-            before the first block.
+        wide: depthwise output of the last block before squeeze and excitation,
+            ``[b, h, w, inner]``; None before the first block.
     """
 
     narrow: Any
@@ -215,17 +215,17 @@ def inverted_residual(
 ) -> Residual:
     """Inverted residual (Sandler et al. 2018, figure 3d and table 1).
 
-    Expansion 1x1 to ``inner`` channels, depthwise, squeeze and excitation when ``squeezed`` is
-    above 0 (Howard et al. 2019, figure 4), projection 1x1:
-    ``[b, h, w, c] -> [b, h/stride, w/stride, filters]``. With ``inner`` of as many channels as the
-    input there is no expansion layer.
+    Expansion 1x1 to ``inner`` channels, depthwise convolution, squeeze and excitation if
+    ``squeezed`` is above 0 (Howard et al. 2019, figure 4), projection 1x1:
+    ``[b, h, w, c] -> [b, h/stride, w/stride, filters]``. There is no expansion layer if ``inner``
+    equals the number of input channels.
 
-    Shortcuts join what has one shape: the two bottlenecks of a block, or, with
-    ``Shortcut.EXPANSIONS``, the wide middle of the block before and this one's expansion ahead of
-    its activation, which is the order of a classical residual block.
+    Shortcuts join tensors of equal shape: the two bottlenecks of a block or, with
+    ``Shortcut.EXPANSIONS``, the wide tensor of the previous block and the expansion of this one
+    before its activation, which is the order of a classical residual block.
 
     ``padding="same"`` equals keras.applications' zero padding followed by a valid convolution
-    for every size (a test holds that), and saves a PAD operator in the exported file.
+    for every size (a test checks that), and saves a PAD operator in the exported file.
     """
     import keras
 
@@ -233,19 +233,19 @@ def inverted_residual(
     wide, momentum = x, style.momentum
     if inner != x.shape[-1]:
         names = {"conv": f"{prefix}expand", "bn": f"{prefix}expand{style.bn}"}
-        wide = conv_bn(x, inner, 1, 1, momentum=momentum, **names)
-        before = chain.wide
+        wide = conv_bn(x, inner, 1, 1, momentum=momentum, **names)  # [b, h, w, inner]
+        previous = chain.wide
         if (
             style.shortcut is Shortcut.EXPANSIONS
-            and before is not None
-            and before.shape == wide.shape
+            and previous is not None
+            and previous.shape == wide.shape
         ):
-            wide = keras.layers.Add(name=f"{prefix}expand_add")([before, wide])
+            wide = keras.layers.Add(name=f"{prefix}expand_add")([previous, wide])
         wide = activation_layer(style.activation, f"{prefix}expand{style.act}")(wide)
     names = {"conv": f"{prefix}depthwise", "bn": f"{prefix}depthwise{style.bn}"}
-    wide = depthwise_bn(wide, kernel, stride, momentum=momentum, **names)
+    wide = depthwise_bn(wide, kernel, stride, momentum=momentum, **names)  # [b, h/s, w/s, inner]
     wide = activation_layer(style.activation, f"{prefix}depthwise{style.act}")(wide)
-    excited = squeeze_excite(wide, squeezed, prefix) if squeezed else wide  # [b, h/s, w/s, inner]
+    excited = squeeze_excite(wide, squeezed, prefix) if squeezed else wide
     names = {"conv": f"{prefix}project", "bn": f"{prefix}project{style.bn}"}
     narrow = conv_bn(excited, filters, 1, 1, momentum=momentum, **names)  # [b, h/s, w/s, filters]
     if style.bottleneck is Bottleneck.NON_LINEAR:

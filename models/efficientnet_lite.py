@@ -2,9 +2,9 @@
 
 Source: tensorflow/tpu, models/official/efficientnet/lite (README.md and
 efficientnet_lite_builder.py), after Tan and Le 2019, "EfficientNet: Rethinking Model Scaling for
-Convolutional Neural Networks", https://arxiv.org/abs/1905.11946, table 1. Against EfficientNet:
-no squeeze and excitation, ReLU6 in place of swish, and stem, head and the depth of the first and
-last stage are not scaled.
+Convolutional Neural Networks", https://arxiv.org/abs/1905.11946, table 1. It differs from
+EfficientNet in that there is no squeeze and excitation, ReLU6 replaces swish, and the stem, the
+head and the depths of the first and last stage are not scaled.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ STEM_CHANNELS = 32
 HEAD_CHANNELS = 1280
 MOMENTUM = 0.99
 CROP_MARGIN = 32
-"""The source's evaluation keeps the central size / (size + 32) of the short side, then resizes."""
+"""Margin of the evaluation crop: the source keeps size / (size + 32) of the short side."""
 
 STAGES = (
     # t, c, n, s, k         resolution at 224
@@ -47,15 +47,15 @@ STAGES = (
     Stage(6, 192, 4, 2, 5),  # 7
     Stage(6, 320, 1, 1, 3),  # 7
 )
-"""Table 1 of the paper: EfficientNet-B0, of which Lite0 has every stage."""
+"""Table 1 of the paper: the stages of EfficientNet-B0, which are those of Lite0."""
 
 
 @dataclass(frozen=True)
 class Scaling:
-    """Compound scaling beside the width, which is ``alpha``, and the size of the input.
+    """Compound scaling of the depth; width and input size are ``alpha`` and ``size`` of the spec.
 
     Attributes:
-        depth: multiplier of the number of blocks in a stage, rounded up.
+        depth: multiplier of the number of blocks per stage, which is rounded up.
     """
 
     depth: float
@@ -93,7 +93,7 @@ def build(spec: ModelSpec) -> keras.Model:
 
 
 def depths(spec: ModelSpec) -> tuple[int, ...]:
-    """Blocks of each stage: scaled and rounded up, the first and the last stage as they are."""
+    """Number of blocks of each stage: scaled and rounded up, except in the first and last stage."""
     last = len(spec.stages) - 1
     return tuple(
         stage.repeats if i in (0, last) else math.ceil(stage.repeats * spec.details.depth)
@@ -102,10 +102,10 @@ def depths(spec: ModelSpec) -> tuple[int, ...]:
 
 
 def torch_name(weight: str) -> str:
-    """What the published checkpoints call a weight of ``build``.
+    """Name in the published checkpoints of a weight of ``build``.
 
     Args:
-        weight: layer and variable, as in ``block_3_expand_bn/gamma``.
+        weight: name of layer and variable, such as ``block_3_expand_bn/gamma``.
     """
     layer, _, variable = weight.partition("/")
     ends = {
@@ -115,7 +115,7 @@ def torch_name(weight: str) -> str:
         "head_bn": "_bn1",
         "predictions": "_fc",
     }
-    parts = {
+    block_layers = {
         "expand": "_expand_conv",
         "expand_bn": "_bn0",
         "depthwise": "_depthwise_conv",
@@ -126,9 +126,9 @@ def torch_name(weight: str) -> str:
     if layer in ends:
         module = ends[layer]
     else:
-        _, number, part = layer.split("_", 2)
-        module = f"_blocks.{number}.{parts[part]}"
-    kinds = {
+        _, number, name = layer.split("_", 2)
+        module = f"_blocks.{number}.{block_layers[name]}"
+    variables = {
         "kernel": "weight",
         "gamma": "weight",
         "beta": "bias",
@@ -136,11 +136,11 @@ def torch_name(weight: str) -> str:
         "moving_mean": "running_mean",
         "moving_variance": "running_var",
     }
-    return f"{module}.{kinds[variable]}"
+    return f"{module}.{variables[variable]}"
 
 
 def published_imagenet(package: TorchPackage, spec: ModelSpec) -> keras.Model:
-    """The network with the ImageNet weights of an installed package."""
+    """Network with the ImageNet weights of an installed package."""
     model = build(spec)
     load_torch_package(model, package, torch_name)
     return model
@@ -162,7 +162,8 @@ _PACKAGES = {
         "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
     ),
 }
-"""Converted from Google's checkpoints by the package's authors; Apache-2.0."""
+"""Packages of weights by variant: Google's checkpoints as converted by the package authors, under
+Apache-2.0."""
 
 
 def _spec(number: int, width: float, depth: float, size: int) -> ModelSpec:
@@ -190,7 +191,7 @@ def _spec(number: int, width: float, depth: float, size: int) -> ModelSpec:
 
 
 SPECS = (
-    # width, depth, size; dropout (0.2 and 0.3 in the source) is not part of what is deployed
+    # number, width, depth, size; the deployed network has no dropout (0.2 and 0.3 in the source)
     _spec(0, 1.0, 1.0, 224),
     _spec(1, 1.0, 1.1, 240),
     _spec(2, 1.1, 1.2, 260),

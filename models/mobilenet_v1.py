@@ -1,9 +1,9 @@
 """MobileNetV1: depthwise separable convolutions.
 
 Source: Howard et al. 2017, "MobileNets: Efficient Convolutional Neural Networks for Mobile Vision
-Applications", https://arxiv.org/abs/1704.04861, table 1; width and resolution multipliers,
-section 3.3 and 3.4. Layer names, channel rounding and padding follow keras.applications.MobileNet,
-whose weights load here.
+Applications", https://arxiv.org/abs/1704.04861, table 1; width and resolution multipliers in
+sections 3.3 and 3.4. Layer names, rounding of channels and padding follow
+keras.applications.MobileNet, whose weights load here.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ MOMENTUM = 0.99
 
 @dataclass(frozen=True)
 class Separable:
-    """Rows of depthwise separable convolutions: 3x3 depthwise, then 1x1.
+    """Stage of depthwise separable convolutions: 3x3 depthwise, then 1x1.
 
     Attributes:
         channels: output channels at width 1.0.
         repeats: number of blocks.
-        stride: of the first block's depthwise convolution; the others have stride 1.
+        stride: stride of the first block's depthwise convolution; the others have stride 1.
 
     Raises:
         InvalidInputError: a value below 1, or a stride other than 1 and 2.
@@ -58,7 +58,7 @@ STAGES = (
     Separable(512, 6, 2),  # 14
     Separable(1024, 2, 2),  # 7
 )
-"""Table 1 of the paper, whose last stride of 2 is a slip: the size stays 7x7 there."""
+"""Table 1 of the paper; its last stride of 2 is an error, since the size stays 7x7."""
 
 
 def build(spec: ModelSpec) -> keras.Model:
@@ -90,10 +90,10 @@ def build(spec: ModelSpec) -> keras.Model:
 
 
 def _separable(x: Any, filters: int, stride: int, spec: ModelSpec, block: int) -> Any:
-    """``[b, h, w, c] -> [b, h/stride, w/stride, filters]``."""
+    """Depthwise separable block: ``[b, h, w, c] -> [b, h/stride, w/stride, filters]``."""
     # keras.applications pads strided blocks by one row and column at the end, whatever the size.
-    # An odd size never reaches them, so that a valid convolution gives the same without a PAD
-    # operator; a single row is too small for one.
+    # With an odd size no kernel reaches that padding, so that a valid convolution gives the same
+    # result without a PAD operator; a single row is too small for a valid convolution.
     padding = "valid" if stride == 2 and x.shape[1] % 2 and x.shape[1] > 1 else "same"
     dw, pw = f"conv_dw_{block}", f"conv_pw_{block}"
     x = depthwise_bn(x, 3, stride, momentum=MOMENTUM, conv=dw, bn=f"{dw}_bn", padding=padding)
@@ -103,7 +103,7 @@ def _separable(x: Any, filters: int, stride: int, spec: ModelSpec, block: int) -
 
 
 def _channels(channels: int, alpha: float) -> int:
-    # Cut off, not rounded to a multiple of 8, as in keras.applications.
+    # Truncated rather than rounded to a multiple of 8, as in keras.applications.
     return max(1, int(channels * alpha))
 
 

@@ -50,7 +50,7 @@ SMALL_IMAGE_STAGES = (
     Stage(6, 160, 3, 2),  # 4
     Stage(6, 320, 1, 1),  # 4
 )
-"""Table 2 with strides for images of 32 pixels: a stem of stride 1 and three halvings."""
+"""Table 2 with the strides for images of 32 pixels: a stem of stride 1 and three strides of 2."""
 
 
 def build(spec: ModelSpec) -> keras.Model:
@@ -83,7 +83,7 @@ def build(spec: ModelSpec) -> keras.Model:
                 stride=stage.stride if repeat == 0 else 1,
             )
             block += 1
-    # The paper, section 5: a width below 1 is not applied to the last convolution.
+    # Section 5 of the paper: a width below 1 is not applied to the last convolution.
     head = make_divisible(HEAD_CHANNELS * spec.alpha) if spec.alpha > 1 else HEAD_CHANNELS
     x = conv_bn(chain.narrow, head, 1, 1, momentum=momentum, conv="Conv_1", bn="Conv_1_bn")
     x = activation_layer(spec.activation, "out_relu")(x)

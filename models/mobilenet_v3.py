@@ -1,14 +1,13 @@
 """MobileNetV3 Large and Small, and their minimalistic forms.
 
 Source: Howard et al. 2019, "Searching for MobileNetV3", https://arxiv.org/abs/1905.02244, tables 1
-and 2. The minimalistic forms (no squeeze and excitation, no h-swish, no 5x5 kernels) are of
+and 2. The minimalistic forms (no squeeze and excitation, no h-swish, no 5x5 kernels) come from
 tensorflow/models, research/slim/nets/mobilenet/README.md. Layer names and order follow
 keras.applications.MobileNetV3Large and Small, whose weights load here.
 
-keras.applications puts its scaling of pixels into the network (``include_preprocessing``). Here it
-stands in the preprocessing contract, with the same mean and standard deviation of 127.5: the
-network takes values from -1 to 1, and weights of either form load, since a Rescaling layer has
-none.
+keras.applications can scale the pixels inside the network (``include_preprocessing``). Here the
+preprocessing contract does so, with the same mean and standard deviation of 127.5: the network
+takes values from -1 to 1. Weights of either form load, since a Rescaling layer has none.
 """
 
 from __future__ import annotations
@@ -37,9 +36,9 @@ if TYPE_CHECKING:
 
 STEM_CHANNELS = 16
 HEAD_EXPANSION = 6
-"""The last convolution before pooling widens the last bottleneck so many times."""
+"""Ratio of the channels of the last convolution before pooling to those of the last bottleneck."""
 SQUEEZE = 0.25
-"""Channels within squeeze and excitation over those of the expansion (paper, section 5.3)."""
+"""Ratio of the channels inside squeeze and excitation to the expansion's (paper, section 5.3)."""
 MOMENTUM = 0.999
 
 
@@ -49,7 +48,7 @@ class NonLinearity(StrEnum):
     RE = "RE"
     """ReLU."""
     HS = "HS"
-    """The activation of the network: h-swish, unless another is asked for."""
+    """The activation of the network: h-swish, unless the spec names another."""
 
 
 @dataclass(frozen=True)
@@ -57,13 +56,13 @@ class Bneck:
     """One row of table 1 or 2.
 
     Attributes:
-        kernel: side of the depthwise kernels.
-        expansion: channels of the expansion over channels of the input. The paper lists the
-            channels themselves, at width 1.0.
+        kernel: side length of the depthwise kernel.
+        expansion: ratio of the expansion's channels to the input's; the paper lists the channels
+            themselves, at width 1.0.
         channels: output channels at width 1.0.
         squeeze: whether the row has squeeze and excitation.
         nl: non-linearity.
-        stride: of the depthwise convolution.
+        stride: stride of the depthwise convolution.
 
     Raises:
         InvalidInputError: a value below 1, a stride other than 1 and 2, or an even kernel.
@@ -88,10 +87,10 @@ class Bneck:
 
 @dataclass(frozen=True)
 class Head:
-    """The end of the network.
+    """End of the network.
 
     Attributes:
-        channels: of the convolution between pooling and classifier.
+        channels: output channels of the convolution between pooling and classifier.
     """
 
     channels: int
@@ -137,7 +136,7 @@ SMALL = (
 
 
 def minimalistic(stages: tuple[Bneck, ...]) -> tuple[Bneck, ...]:
-    """The same table with 3x3 kernels and no squeeze and excitation."""
+    """Minimalistic form of a table: 3x3 kernels and no squeeze and excitation."""
     return tuple(replace(row, kernel=3, squeeze=False) for row in stages)
 
 
@@ -168,7 +167,7 @@ def build(spec: ModelSpec) -> keras.Model:
     x = chain.narrow
     widened = make_divisible(x.shape[-1] * HEAD_EXPANSION)
     x = conv_bn(x, widened, 1, 1, momentum=MOMENTUM, conv="conv_1", bn="conv_1_bn")
-    x = activation_layer(spec.activation, "conv_1_act")(x)
+    x = activation_layer(spec.activation, "conv_1_act")(x)  # [b, h, w, widened]
     x = keras.layers.GlobalAveragePooling2D(keepdims=True, name="global_average_pooling2d")(x)
     # As in MobileNetV2, a width below 1 is not applied to the last layer before the classifier.
     head = spec.details.channels

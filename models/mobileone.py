@@ -1,9 +1,8 @@
 """MobileOne: trained with parallel branches, deployed as a plain chain of convolutions.
 
 Source: Vasu et al. 2022, "MobileOne: An Improved One millisecond Mobile Backbone",
-https://arxiv.org/abs/2206.04040, tables 2 and 3 and figure 3. ``build`` gives the form that is
-trained; the pipeline merges its branches before it does anything else, see
-``models.rewriting.reparameterization``.
+https://arxiv.org/abs/2206.04040, tables 2 and 3 and figure 3. ``build`` returns the form that is
+trained; the pipeline first merges its branches by ``models.rewriting.reparameterization``.
 """
 
 from __future__ import annotations
@@ -22,25 +21,25 @@ if TYPE_CHECKING:
     import keras
 
 STEM_CHANNELS = 64
-"""At most; fewer where the first stage has fewer."""
+"""Largest number of channels of the stem, which has no more than the first stage."""
 
 SQUEEZE = 16
-"""Channels over those inside squeeze-and-excitation."""
+"""Ratio of a block's channels to those inside squeeze and excitation."""
 
 MOMENTUM = 0.9
 
 
 @dataclass(frozen=True)
 class BranchedStage:
-    """One stage; its first block halves the resolution.
+    """One stage, whose first block halves the resolution.
 
     Attributes:
-        channels: of its output at width 1.0.
+        channels: output channels at width 1.0.
         repeats: number of blocks.
-        squeezed: how many blocks at its end have squeeze-and-excitation.
+        squeezed: number of blocks at its end with squeeze and excitation.
 
     Raises:
-        InvalidInputError: a value below 1, or more squeezed blocks than there are.
+        InvalidInputError: a value below 1, or more squeezed blocks than blocks.
     """
 
     channels: int
@@ -50,7 +49,8 @@ class BranchedStage:
     def __post_init__(self) -> None:
         if min(self.channels, self.repeats) < 1 or not 0 <= self.squeezed <= self.repeats:
             raise InvalidInputError(
-                "a stage has at least one block and one channel, and squeezes blocks it has",
+                "a stage has at least one block and one channel, and no more squeezed blocks "
+                "than blocks",
                 received=repr(self),
                 remedy="correct the table of stages",
             )
@@ -58,10 +58,10 @@ class BranchedStage:
 
 @dataclass(frozen=True)
 class Branches:
-    """What is added up in training.
+    """Branches of each sum in training.
 
     Attributes:
-        convolutions: of the full kernel, the paper's k.
+        convolutions: number of convolutions with the full kernel, k in the paper.
     """
 
     convolutions: int
@@ -70,7 +70,7 @@ class Branches:
 def _stages(
     channels: tuple[int, int, int, int], squeezed: tuple[int, int] = (0, 0)
 ) -> tuple[BranchedStage, ...]:
-    """Tables 2 and 3 of the paper: the variants differ in channels alone."""
+    """Stages of a variant after tables 2 and 3 of the paper: ``squeezed`` for the last two."""
     first, second, third, fourth = channels
     return (
         # c, n                                    resolution at 224
@@ -88,7 +88,7 @@ VARIANTS = {
     "s3": (_stages((128, 320, 768, 2048)), Branches(1)),
     "s4": (_stages((192, 448, 896, 2048), squeezed=(5, 1)), Branches(1)),
 }
-"""Table 3: stages and branches."""
+"""Table 3 of the paper: stages and branches by variant."""
 
 
 def build(spec: ModelSpec) -> keras.Model:
@@ -123,15 +123,15 @@ class _Block:
     """Depthwise 3x3 and pointwise 1x1, each a sum of branches (figure 3, left).
 
     Attributes:
-        branches: convolutions of the full kernel in each sum.
-        activation: after each sum.
+        branches: number of convolutions with the full kernel in each sum.
+        activation: non-linearity after each sum.
     """
 
     branches: int
     activation: Activation
 
     def __call__(self, x: Any, channels: int, *, stride: int, squeezed: bool, prefix: str) -> Any:
-        """``[b, h, w, c] -> [b, h/stride, w/stride, channels]``."""
+        """Apply the block: ``[b, h, w, c] -> [b, h/stride, w/stride, channels]``."""
         x = self.convolution(x, 0, 3, stride, f"{prefix}_depthwise", branches=self.branches)
         x = self._ended(x, squeezed, f"{prefix}_depthwise")  # [b, h/s, w/s, c]
         x = self.convolution(x, channels, 1, 1, f"{prefix}_pointwise", branches=self.branches)
@@ -140,22 +140,24 @@ class _Block:
     def convolution(
         self, x: Any, filters: int, kernel: int, stride: int, name: str, *, branches: int
     ) -> Any:
-        """Sum of ``branches`` convolutions, one of 1x1 beside larger ones, and a batch norm.
+        """Sum of the branches that are merged into one convolution for deployment.
 
-        The batch norm alone is there where shape allows. ``filters`` 0 is for depthwise.
+        These are ``branches`` convolutions with the full kernel, a 1x1 convolution if the kernel
+        is larger, each with a batch norm, and a batch norm alone if input and output have the same
+        shape. ``filters`` 0 stands for depthwise convolutions.
         """
         import keras
 
         kernels = [kernel] * branches + ([1] if kernel > 1 else [])
-        parts = [
+        outputs = [
             batch_norm(MOMENTUM, f"{name}_branch{i}_bn")(
                 _convolution(filters, size, stride, f"{name}_branch{i}")(x)
             )
             for i, size in enumerate(kernels)
         ]
         if stride == 1 and filters in (0, x.shape[-1]):
-            parts.append(batch_norm(MOMENTUM, f"{name}_skip_bn")(x))
-        return parts[0] if len(parts) == 1 else keras.layers.Add(name=name)(parts)
+            outputs.append(batch_norm(MOMENTUM, f"{name}_skip_bn")(x))
+        return outputs[0] if len(outputs) == 1 else keras.layers.Add(name=name)(outputs)
 
     def _ended(self, x: Any, squeezed: bool, name: str) -> Any:
         if squeezed:
@@ -176,9 +178,10 @@ def _convolution(filters: int, kernel: int, stride: int, name: str) -> Any:
 
 
 def squeeze_excitation(x: Any, name: str) -> Any:
-    """Channels weighed by what their averages say (Hu et al. 2018): ``[b, h, w, c]`` to the same.
+    """Scale each channel by a weight computed from the averages of all channels (Hu et al. 2018).
 
-    The averages keep their axes, so that int8 files have one operator less.
+    ``[b, h, w, c] -> [b, 1, 1, c/16] -> [b, h, w, c]``. The averages keep their axes, which saves
+    an operator in int8 files.
     """
     import keras
 

@@ -1,8 +1,8 @@
-"""ShuffleNetV1: 1x1 convolutions in groups, with channels dealt out between them.
+"""ShuffleNetV1: grouped 1x1 convolutions with a channel shuffle between them.
 
 Source: Zhang et al. 2017, "ShuffleNet: An Extremely Efficient Convolutional Neural Network for
-Mobile Devices", https://arxiv.org/abs/1707.01083, table 1 and figure 2; channels of the stem at
-other widths as in the authors' code, https://github.com/megvii-model/ShuffleNet-Series.
+Mobile Devices", https://arxiv.org/abs/1707.01083, table 1 and figure 2. The stem's channels at
+other widths follow the authors' code, https://github.com/megvii-model/ShuffleNet-Series.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 STEM_CHANNELS = 24
 BOTTLENECK_DIVISOR = 4
-"""Channels of a unit over those inside it (section 3.2)."""
+"""Ratio of a unit's output channels to its inner channels (section 3.2)."""
 
 
 @dataclass(frozen=True)
 class GroupStage:
-    """One stage of table 1; its first unit halves the resolution.
+    """One stage of table 1, whose first unit halves the resolution.
 
     Attributes:
-        channels: of its output at width 1.0.
+        channels: output channels at width 1.0.
         repeats: number of units.
 
     Raises:
@@ -51,10 +51,10 @@ class GroupStage:
 
 @dataclass(frozen=True)
 class Groups:
-    """Of the 1x1 convolutions.
+    """Groups of the 1x1 convolutions.
 
     Attributes:
-        count: groups; 1 for plain convolutions without a shuffle.
+        count: number of groups; 1 for plain convolutions without a shuffle.
     """
 
     count: int
@@ -64,11 +64,11 @@ CHANNELS = {1: 144, 2: 200, 3: 240, 4: 272, 8: 384}
 """Table 1: channels of stage 2 by number of groups; each later stage has twice as many."""
 
 REPEATS = (4, 8, 4)
-# resolution at 224: 28, 14, 7
+"""Table 1: number of units of each stage; the resolutions at 224 are 28, 14 and 7."""
 
 
 def stages(groups: int) -> tuple[GroupStage, ...]:
-    """Table 1 of the paper for a number of groups."""
+    """Stages of table 1 of the paper for a number of groups."""
     return tuple(GroupStage(CHANNELS[groups] << i, n) for i, n in enumerate(REPEATS))
 
 
@@ -87,7 +87,7 @@ def build(spec: ModelSpec) -> keras.Model:
             x = _unit(
                 x,
                 channels,
-                # Section 3.2: the first one sees too few channels to be cut into groups.
+                # Section 3.2: the first unit has too few input channels for groups.
                 groups=(1 if first else groups, groups),
                 halves=repeat == 0,
                 activation=spec.activation,
@@ -99,9 +99,9 @@ def build(spec: ModelSpec) -> keras.Model:
 
 
 def stem_channels(alpha: float, groups: int) -> int:
-    """Channels of the first convolution: 24 below width 2, and fewer below width 1.
+    """Number of channels of the first convolution: 24 below width 2, and fewer below width 1.
 
-    They are what the first unit's shortcut brings, so that the groups must divide them.
+    They are the channels of the first unit's shortcut, so that the groups must divide them.
     """
     wanted = STEM_CHANNELS * (int(alpha) if alpha >= 1 else alpha)
     return -(-int(wanted) // groups) * groups or groups
@@ -116,20 +116,23 @@ def _unit(
     activation: Activation,
     prefix: str,
 ) -> Any:
-    """Figure 2b, and 2c where it halves: ``[b, h, w, c] -> [b, h/s, w/s, channels]``."""
+    """Unit of figure 2b, or 2c if it halves: ``[b, h, w, c] -> [b, h/s, w/s, channels]``.
+
+    ``groups`` are those of the first and of the second 1x1 convolution.
+    """
     import keras
 
-    before, after = groups
-    inside = channels // BOTTLENECK_DIVISOR
-    gained = channels - x.shape[-1] if halves else channels
-    inner = conv_norm(x, inside, groups=before, name=f"{prefix}_reduce")
-    inner = activation_layer(activation, f"{prefix}_reduce_relu")(inner)  # [b, h, w, inside]
-    if after > 1:
-        inner = channel_shuffle(inner, after, f"{prefix}_shuffle")
+    first_groups, second_groups = groups
+    inner_channels = channels // BOTTLENECK_DIVISOR
+    added_channels = channels - x.shape[-1] if halves else channels
+    inner = conv_norm(x, inner_channels, groups=first_groups, name=f"{prefix}_reduce")
+    inner = activation_layer(activation, f"{prefix}_reduce_relu")(inner)  # [b, h, w, channels/4]
+    if second_groups > 1:
+        inner = channel_shuffle(inner, second_groups, f"{prefix}_shuffle")
     inner = depthwise_norm(inner, 2 if halves else 1, f"{prefix}_depthwise")
-    inner = conv_norm(inner, gained, groups=after, name=f"{prefix}_expand")
+    inner = conv_norm(inner, added_channels, groups=second_groups, name=f"{prefix}_expand")
     if halves:
-        # Rectified before they are joined: the pooled input, already rectified, stays as it is.
+        # The rectifier precedes the join, since the pooled input has been rectified before.
         inner = activation_layer(activation, f"{prefix}_relu")(inner)
         shortcut = keras.layers.AveragePooling2D(
             3, strides=2, padding="same", name=f"{prefix}_pool"

@@ -1,10 +1,10 @@
-"""ShuffleNetV2: half of the channels pass a unit by, and are dealt out with the other half after.
+"""ShuffleNetV2: half of the channels bypass a unit and are shuffled with the other half after it.
 
 Source: Ma et al. 2018, "ShuffleNet V2: Practical Guidelines for Efficient CNN Architecture Design",
-https://arxiv.org/abs/1807.11164, table 5 and figure 3c, 3d. Where a unit halves the resolution, the
-branch that passes by keeps its channels and the other brings what is missing, as in the authors'
-code (https://github.com/megvii-model/ShuffleNet-Series), whose counts are the published ones. That
-differs from two equal halves in the first unit, where 24 channels come in.
+https://arxiv.org/abs/1807.11164, table 5 and figure 3c, 3d. In a unit that halves the resolution,
+the bypass branch keeps its number of channels and the other branch adds the rest, as in the
+authors' code (https://github.com/megvii-model/ShuffleNet-Series), whose counts are the published
+ones. In the first unit, with 24 input channels, that differs from two equal halves.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ HEAD_CHANNELS = 1024
 
 @dataclass(frozen=True)
 class HalvesStage:
-    """One stage of table 5; its first unit halves the resolution.
+    """One stage of table 5, whose first unit halves the resolution.
 
     Attributes:
-        channels: of its output, by published width.
+        channels: pairs of a published width and the output channels at it.
         repeats: number of units.
     """
 
@@ -38,7 +38,7 @@ class HalvesStage:
     repeats: int
 
     def at(self, alpha: float) -> int:
-        """Channels at a width: the published ones, else those of width 1.0 in proportion."""
+        """Output channels at a width: published ones, or those of width 1.0 scaled to it."""
         published = dict(self.channels)
         return published.get(alpha) or max(2, round(published[1.0] * alpha / 2) * 2)
 
@@ -76,23 +76,23 @@ def build(spec: ModelSpec) -> keras.Model:
 
 
 def _unit(x: Any, channels: int, *, halves: bool, activation: Activation, prefix: str) -> Any:
-    """Figure 3c, and 3d where it halves: ``[b, h, w, c] -> [b, h/s, w/s, channels]``."""
+    """Unit of figure 3c, or 3d if it halves: ``[b, h, w, c] -> [b, h/s, w/s, channels]``."""
     import keras
 
     if halves:
         stride, inner = 2, x
-        passed = depthwise_norm(x, 2, f"{prefix}_pass_depthwise")
-        passed = conv_norm(passed, x.shape[-1], name=f"{prefix}_pass")
-        passed = activation_layer(activation, f"{prefix}_pass_relu")(passed)
+        bypass = depthwise_norm(x, 2, f"{prefix}_pass_depthwise")  # [b, h/2, w/2, c]
+        bypass = conv_norm(bypass, x.shape[-1], name=f"{prefix}_pass")
+        bypass = activation_layer(activation, f"{prefix}_pass_relu")(bypass)
     else:
         stride = 1
-        passed, inner = keras.ops.split(x, 2, axis=-1)  # [b, h, w, c/2] each
+        bypass, inner = keras.ops.split(x, 2, axis=-1)  # [b, h, w, c/2] each
     inner = conv_norm(inner, channels // 2, name=f"{prefix}_first")
     inner = activation_layer(activation, f"{prefix}_first_relu")(inner)
-    inner = depthwise_norm(inner, stride, f"{prefix}_depthwise")
-    inner = conv_norm(inner, channels - passed.shape[-1], name=f"{prefix}_second")
+    inner = depthwise_norm(inner, stride, f"{prefix}_depthwise")  # [b, h/s, w/s, channels/2]
+    inner = conv_norm(inner, channels - bypass.shape[-1], name=f"{prefix}_second")
     inner = activation_layer(activation, f"{prefix}_second_relu")(inner)
-    x = keras.layers.Concatenate(name=f"{prefix}_join")([passed, inner])
+    x = keras.layers.Concatenate(name=f"{prefix}_join")([bypass, inner])
     return channel_shuffle(x, 2, f"{prefix}_shuffle")
 
 

@@ -1,13 +1,14 @@
-"""Grouped convolution and channel shuffle, which the two ShuffleNets share.
+"""Grouped convolution and channel shuffle, which both ShuffleNets use.
 
 Shapes are written ``[batch, height, width, channels]``.
 
-A grouped convolution is Keras's ``Conv2D(groups=g)``. It exports as one CONV_2D whose kernel has
-fewer input channels than the image, and as one ONNX Conv with a group attribute. LiteRT's XNNPACK,
-optimized and reference kernels run that file, in float and in int8 (a test holds it). Cutting the
-channels, convolving and joining them would run on older runtimes too, but leaves batch norms
-outside the convolutions as MUL operators, and makes 16 CONV_2D of a unit of 8 groups; a dense
-convolution with a block-diagonal kernel would take g times the multiply-adds and the bytes.
+A grouped convolution is Keras's ``Conv2D(groups=g)``. It is exported as one CONV_2D whose kernel
+has fewer input channels than its input, and as one ONNX Conv with a group attribute. LiteRT's
+XNNPACK, optimized and reference kernels run such files in float and in int8 (a test checks that).
+There are two alternatives. Splitting the channels, convolving and concatenating would run on older
+runtimes too, but leaves batch norms outside the convolutions as MUL operators, and makes 16
+CONV_2D for a unit of 8 groups. A dense convolution with a block-diagonal kernel would take g times
+the multiply-adds and bytes.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     import keras
 
 MOMENTUM = 0.9
-"""Of the batch norms, as their authors train them."""
+"""Momentum of the batch norms in the authors' training."""
 
 
 def conv_norm(
@@ -28,7 +29,7 @@ def conv_norm(
 ) -> Any:
     """Convolution without bias, then batch norm: ``[b, h, w, c] -> [b, h/s, w/s, filters]``.
 
-    With ``groups`` above 1, the i-th of that many groups of outputs sees the i-th of inputs.
+    With ``groups`` above 1, group i of the outputs is computed from group i of the inputs.
     """
     import keras
 
@@ -55,10 +56,10 @@ def depthwise_norm(x: Any, stride: int, name: str) -> Any:
 
 
 def channel_shuffle(x: Any, groups: int, name: str) -> Any:
-    """Deal the channels of ``groups`` groups out in turn (Zhang et al. 2017, figure 1c).
+    """Interleave the channels of ``groups`` groups (Zhang et al. 2017, figure 1c).
 
-    ``[b, h, w, g*n] -> [b, h, w, n*g]``: channel ``i*n + j`` goes to ``j*g + i``. Height and
-    width are one axis meanwhile, for int8 targets transpose four axes at most.
+    ``[b, h, w, g*n] -> [b, h, w, n*g]``: channel ``i*n + j`` moves to ``j*g + i``. Height and
+    width are merged into one axis, since int8 targets transpose at most four axes.
     """
     import keras
 
@@ -71,7 +72,7 @@ def channel_shuffle(x: Any, groups: int, name: str) -> Any:
 
 
 def stem(x: Any, channels: int, stride: int, activation: Activation) -> Any:
-    """Convolution 3x3 and maximum pooling: ``[b, h, w, 3] -> [b, h/s/2, w/s/2, channels]``."""
+    """3x3 convolution, then maximum pooling: ``[b, h, w, 3] -> [b, h/s/2, w/s/2, channels]``."""
     import keras
 
     x = conv_norm(x, channels, kernel=3, stride=stride, name="stem")
@@ -80,7 +81,7 @@ def stem(x: Any, channels: int, stride: int, activation: Activation) -> Any:
 
 
 def classifier(x: Any, classes: int, ends_in: str) -> keras.KerasTensor:
-    """Global average, then scores: ``[b, h, w, c] -> [b, classes]``."""
+    """Global average pooling, then a dense layer: ``[b, h, w, c] -> [b, classes]``."""
     import keras
 
     x = keras.layers.GlobalAveragePooling2D(name="pool")(x)  # [b, c]

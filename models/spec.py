@@ -1,4 +1,4 @@
-"""What a deployable network is, as data, and the registry that finds the families."""
+"""Specification of a deployable network as data, and the registry of all families."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 
 LARGEST_SIDE = 4096
-"""Side of an input in pixels, times a width above 1, at most: beyond, activations fill memories."""
+"""Largest product of input side in pixels and width above 1, as activations must fit in memory."""
 MOST_CLASSES = 100_000
-"""Outputs, times a width above 1, at most: four times ImageNet-21k's."""
+"""Largest product of the number of outputs and a width above 1: four times ImageNet-21k's."""
 
 
 class Knob(StrEnum):
-    """What a user may change in a network of a family; every family takes size and classes."""
+    """Setting of a family that a user may change, besides size and number of classes."""
 
     ALPHA = "alpha"
     ACTIVATION = "activation"
@@ -36,30 +36,29 @@ class Knob(StrEnum):
 class ModelSpec:
     """A network that can be built.
 
-    Fields that every family reads stand here; what only one family knows is in the rows of
+    Its fields are those that every family uses. Settings of a single family are in the rows of
     ``stages`` and in ``details``, records that the family's module defines and its ``build`` reads.
 
     Attributes:
         name: registered name.
-        summary: one line for listings.
-        source: paper or repository that defines it.
+        summary: description in one line for listings.
+        source: paper or repository that defines the network.
         build: spec -> Keras model with random weights.
         preprocessing: contract of its weights; its ``size`` is the input size.
-        stages: table of stages, in the family's own frozen record.
-        details: what else shapes the family's networks, a frozen record of its own; None where
-            there is nothing.
-        knobs: what may be changed in place of the registered values.
+        stages: table of stages, as frozen records of the family.
+        details: further settings of the family, as a frozen record; None if there are none.
+        knobs: settings that the user may change.
         alpha: width multiplier.
         classes: number of outputs.
         activation: non-linearity between convolutions.
         bottleneck: whether the narrow ends of inverted residuals are linear.
-        shortcut: what the shortcuts of inverted residuals join.
+        shortcut: tensors that the shortcuts of inverted residuals join.
         stem_stride: stride of the first convolution; 1 for small images.
         classifier_activation: ``linear`` (logits) or ``softmax``.
-        weights: name of the weights that are used unless others are asked for.
-        pretrained: the same network with the ImageNet weights that others publish.
-        deployed: network as trained -> network of equal outputs that is quantized, for families
-            that are trained in a larger form; None where the two are one.
+        weights: name of the default weights.
+        pretrained: spec -> Keras model with published ImageNet weights; None if there are none.
+        deployed: trained network -> network with equal outputs that is quantized, for families
+            that are trained in a larger form; None if both forms are the same.
 
     Raises:
         InvalidInputError: a width, size or class count that no network can have.
@@ -93,11 +92,7 @@ class ModelSpec:
         if self.classes * wider > MOST_CLASSES:
             rule = f"classes, times alpha where it is above 1, are at most {MOST_CLASSES:,}"
             _refuse(rule, f"{self.classes} classes at alpha {self.alpha:g}")
-        if max(self.preprocessing.size) * wider > LARGEST_SIDE:
-            rule = (
-                f"pixels of a side, times alpha where it is above 1, are at most {LARGEST_SIDE:,}"
-            )
-            _refuse(rule, f"size {max(self.preprocessing.size)} at alpha {self.alpha:g}")
+        _refuse_large_side(max(self.preprocessing.size), self.alpha)
         if self.stem_stride not in (1, 2):
             _refuse("the stride of the stem is 1 or 2", self.stem_stride)
         if self.classifier_activation not in ("linear", "softmax"):
@@ -112,7 +107,8 @@ class ModelSpec:
         return (*self.preprocessing.size, 3)
 
     def resized(self, size: int) -> ModelSpec:
-        """The same network for square inputs of ``size`` pixels."""
+        """Copy of the specification for square inputs of ``size`` pixels."""
+        _refuse_large_side(size, self.alpha)  # before the contract, which has a wider limit
         contract = self.preprocessing
         short_side = contract.resize_short_side
         if short_side is not None:
@@ -124,7 +120,7 @@ class ModelSpec:
 
 
 def model_families() -> dict[str, tuple[ModelSpec, ...]]:
-    """The registered networks by family: each module of ``models`` may define ``SPECS``."""
+    """Registered networks by family; each module of ``models`` may define ``SPECS``."""
     package = import_module("models")
     families: dict[str, tuple[ModelSpec, ...]] = {}
     for module in pkgutil.iter_modules(package.__path__):
@@ -146,7 +142,7 @@ def model_specs() -> dict[str, ModelSpec]:
 
 
 def model_spec(name: str) -> ModelSpec:
-    """The registered network of that name.
+    """Registered network of a name.
 
     Raises:
         InvalidInputError: no such name.
@@ -159,6 +155,12 @@ def model_spec(name: str) -> ModelSpec:
             remedy="give one of these names, or the path of a .keras, .h5 or SavedModel",
         )
     return specs[name]
+
+
+def _refuse_large_side(side: int, alpha: float) -> None:
+    if side * max(alpha, 1.0) > LARGEST_SIDE:
+        rule = f"pixels of a side, times alpha where it is above 1, are at most {LARGEST_SIDE:,}"
+        _refuse(rule, f"size {side} at alpha {alpha:g}")
 
 
 def _refuse(rule: str, received: object) -> None:

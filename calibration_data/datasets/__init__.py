@@ -1,1 +1,1 @@
-"""Where images come from: one file a kind of dataset."""
+"""Datasets: one kind per file."""

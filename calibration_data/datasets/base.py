@@ -1,4 +1,4 @@
-"""What every dataset gives, and how a DATA argument finds its dataset."""
+"""Interface of every dataset, and the resolution of a DATA argument to a dataset."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
 
 
 class SplitRole(StrEnum):
-    """What a split may be used for."""
+    """Purpose for which a split may be used."""
 
     TRAIN = "train"
     CALIBRATION = "calibration"
     DEVELOPMENT = "development"
     TEST = "test"
     UNKNOWN = "unknown"
-    """A folder or file whose name says nothing; the user answers for it."""
+    """A folder or file whose name tells no role; its use is the user's responsibility."""
 
     @classmethod
     def of(cls, split: str | None) -> SplitRole:
-        """Role of a split by the names in use: train, calibration, val, dev, test."""
+        """Role of a split by its usual name: train, calibration, val, dev, test."""
         word = (split or "").lower()
         for role, words in _ROLE_WORDS.items():
             if word in words:
@@ -54,16 +54,17 @@ class Dataset:
     """Labelled images that are decoded one at a time.
 
     Attributes:
-        name: as the user wrote it, split included.
-        role: what the split may be used for.
-        labels: int64 ``[n]``, class of each image.
-        class_names: name of each class that ``labels`` counts; empty when labels are bare
-            output numbers.
-        decode: image number -> Pillow image or uint8 array; called from several threads;
-            raises InvalidInputError when the image cannot be read.
-        describe: image number -> what to call it in a message (a path, or a number).
-        content: image number -> stored bytes, to tell copies; None for arrays, whose pixels do.
-        content_size: image number -> number of those bytes, found without reading them.
+        name: DATA as the user wrote it, with its split.
+        role: purpose for which the split may be used.
+        labels: class of each image, int64 ``[n]``.
+        class_names: name of each class that ``labels`` counts; empty if the labels are output
+            numbers of a network.
+        decode: image index -> Pillow image or uint8 array; called from several threads;
+            raises InvalidInputError if the image cannot be read.
+        describe: image index -> name of the image in messages (a path, or its index).
+        content: image index -> stored bytes, by which copies are recognized; None for arrays,
+            whose pixels are compared.
+        content_size: image index -> number of those bytes, without reading them.
     """
 
     name: str
@@ -79,7 +80,7 @@ class Dataset:
         return len(self.labels)
 
     def subset(self, indices: np.ndarray) -> Dataset:
-        """The images at ``indices`` (int ``[m]``), in that order."""
+        """Dataset of the images at ``indices`` (int ``[m]``), in that order."""
         chosen = np.asarray(indices)
         content, size = self.content, self.content_size
         return replace(
@@ -94,16 +95,16 @@ class Dataset:
 
 @dataclass(frozen=True)
 class DatasetKind:
-    """One way to write DATA; a module of this package defines one as ``KIND``.
+    """One form of DATA; a module of this package defines one as ``KIND``.
 
     Attributes:
-        name: of the kind, as listed.
-        syntax: how DATA is written, for help texts.
-        summary: one line.
+        name: name of the kind in listings.
+        syntax: form of DATA, for help texts.
+        summary: description in one line.
         matches: whether a DATA text (without its split) is of this kind.
         open: (text, split or None) -> the dataset.
         examples: registered names that ``edgequant list datasets`` shows.
-        order: kinds are asked in this order.
+        order: position in the order in which kinds are tried.
     """
 
     name: str
@@ -116,7 +117,7 @@ class DatasetKind:
 
 
 def dataset_kinds() -> tuple[DatasetKind, ...]:
-    """All kinds, found by walking this package: a new kind is one new file."""
+    """All kinds, collected by walking this package: a new kind is one new file."""
     package = import_module("calibration_data.datasets")
     modules = (
         import_module(f"{package.__name__}.{module.name}")
@@ -130,7 +131,7 @@ def open_dataset(data: str) -> Dataset:
     """Open DATA: a folder, a file or a registered name, with an optional ``:split``.
 
     Raises:
-        InvalidInputError: nothing of that name, no such split, or a dataset without images.
+        InvalidInputError: no dataset of that name, no such split, or a dataset without images.
     """
     for text, split in readings(data) if data.strip() else ():
         for kind in dataset_kinds():
@@ -151,7 +152,7 @@ def open_dataset(data: str) -> Dataset:
 
 
 def readings(data: str) -> list[tuple[str, str | None]]:
-    """The ways to part DATA into text and split, likeliest first; what exists has no split."""
+    """Ways to separate DATA into text and split, likeliest first; an existing path has no split."""
     whole: tuple[str, str | None] = (data, None)
     if _exists(data):
         return [whole]
@@ -163,14 +164,14 @@ def readings(data: str) -> list[tuple[str, str | None]]:
 def _matches(kind: DatasetKind, text: str) -> bool:
     try:
         return kind.matches(text)
-    except (OSError, ValueError):  # a name that no file can have
+    except (OSError, ValueError):  # not a possible file name
         return False
 
 
 def _exists(data: str) -> bool:
     try:
         return Path(data).exists()
-    except (OSError, ValueError):  # no name of a file, or in a folder that may not be read
+    except (OSError, ValueError):  # not a possible file name, or in an unreadable folder
         return False
 
 

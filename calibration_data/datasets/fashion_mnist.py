@@ -1,4 +1,4 @@
-"""The dataset of the repository: Fashion-MNIST's test split and 1,000 training images.
+"""The shipped dataset: Fashion-MNIST's test split and 1,000 of its training images.
 
 Source: Xiao, Rasul, Vollgraf 2017, "Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine
 Learning Algorithms", https://arxiv.org/abs/1708.07747; MIT licence, beside the files.
@@ -18,7 +18,7 @@ NAME = "fashion_mnist"
 
 
 def folder() -> Path:
-    """Where the files lie."""
+    """Folder of the dataset's files."""
     return Path(str(files("calibration_data"))) / "data" / NAME
 
 

@@ -1,4 +1,4 @@
-"""IDX files, the format of MNIST and Fashion-MNIST (also Debian's dataset-fashion-mnist).
+"""IDX files, the format of MNIST and Fashion-MNIST (and of Debian's dataset-fashion-mnist).
 
 Format: http://yann.lecun.com/exdb/mnist - two zero bytes, a type byte, the rank, big-endian
 sizes, then the values. Files may be gzipped.
@@ -26,7 +26,7 @@ def read_idx(path: Path) -> np.ndarray:
     """Read one IDX file of uint8 values, gzipped or plain.
 
     Raises:
-        InvalidInputError: missing, cut short, or not IDX.
+        InvalidInputError: a missing or truncated file, or one that is not IDX.
     """
     rule = "an IDX file holds uint8 values behind a header with their shape"
     remedy = "fetch the file again"
@@ -45,7 +45,7 @@ def read_idx(path: Path) -> np.ndarray:
 
 
 def idx_bytes(values: np.ndarray) -> bytes:
-    """The gzipped IDX file of uint8 ``values``; the same bytes for the same values."""
+    """Bytes of the gzipped IDX file of uint8 ``values``; equal values give equal bytes."""
     header = struct.pack(f">HBB{values.ndim}I", 0, _UINT8, values.ndim, *values.shape)
     return gzip.compress(header + values.astype(np.uint8).tobytes(), 9, mtime=0)
 

@@ -1,4 +1,4 @@
-"""A folder of class folders with images (the layout of torchvision's ImageFolder and of Keras)."""
+"""Image folders with one folder per class (the layout of torchvision's ImageFolder and Keras)."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".ti
 
 
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF", "TIFF", "PPM")
-"""Pillow's decoders of these endings, by the content and not by the name.
+"""Pillow's decoders for these suffixes; a decoder is chosen by the content of a file.
 
-Pillow has others, and asks all of them unless told: an EPS goes to Ghostscript, a programming
-language. MPO, what some phones write as .jpg, comes with JPEG.
+By default Pillow tries all of its decoders, and passes an EPS to Ghostscript, which runs it as a
+program. MPO, which some phones write as .jpg, is part of JPEG.
 """
 
 
 def decode_file(path: Path) -> Image.Image:
-    """Decode an image file to RGB, turned as its EXIF orientation says.
+    """Decode an image file to RGB and rotate it by its EXIF orientation.
 
     Raises:
-        InvalidInputError: empty, cut short, damaged, or no image of ``FORMATS``.
+        InvalidInputError: an empty, truncated or damaged file, or one that is not of ``FORMATS``.
     """
     from PIL import Image, ImageOps
 
@@ -54,8 +54,8 @@ def _split_folder(text: str, split: str | None) -> Path:
     if (root / split).is_dir():
         return root / split
     with reading(root, "an image folder can be read", "check its permissions"):
-        there = sorted(p.name for p in root.iterdir() if p.is_dir())
-    shown = ", ".join(there[:8]) + (", ..." if len(there) > 8 else "")
+        folders = sorted(p.name for p in root.iterdir() if p.is_dir())
+    shown = ", ".join(folders[:8]) + (", ..." if len(folders) > 8 else "")
     raise InvalidInputError(
         f"the split of a folder is a folder inside it ({shown or 'none here'})",
         received=f"{text}:{split}",
@@ -64,16 +64,16 @@ def _split_folder(text: str, split: str | None) -> Path:
 
 
 def _images(folder: Path) -> list[Path]:
-    found = []
-    for place, folders, names in os.walk(folder, onerror=_refuse_unreadable):
+    images = []
+    for parent, folders, names in os.walk(folder, onerror=_refuse_unreadable):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        paths = (Path(place, name) for name in names if not name.startswith("."))
-        found += [p for p in paths if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file()]
-    return sorted(found)
+        paths = (Path(parent, name) for name in names if not name.startswith("."))
+        images += [p for p in paths if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file()]
+    return sorted(images)
 
 
 def _refuse_unreadable(error: OSError) -> None:
-    """For ``os.walk``: a class that cannot be read must not be left out of the accuracy."""
+    """Error handler of ``os.walk``: an unreadable class must not be missing from the accuracy."""
     raise InvalidInputError(
         "every class folder of a dataset can be read",
         received=f"{printable(error.filename)} ({reason_of(error)})",
@@ -82,7 +82,7 @@ def _refuse_unreadable(error: OSError) -> None:
 
 
 def _refuse_odd_names(folders: list[Path]) -> None:
-    """Names of classes become labels, which are lines of UTF-8 text."""
+    """Refuse class folders whose names cannot be labels, which are lines of UTF-8 text."""
     odd = next((path for path in folders if printable(path.name) != path.name), None)
     if odd is not None:
         raise InvalidInputError(
@@ -93,22 +93,22 @@ def _refuse_odd_names(folders: list[Path]) -> None:
 
 
 def _class_folders(text: str, folder: Path) -> list[Path]:
-    """Folders of the classes in order of name; refuses a folder that holds splits instead."""
+    """Class folders in order of name; a folder that holds splits instead is refused."""
     with reading(folder, "an image folder can be read", "check its permissions"):
-        there = sorted(
+        folders = sorted(
             path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")
         )
-    if there and all(SplitRole.of(path.name) is not SplitRole.UNKNOWN for path in there):
+    if folders and all(SplitRole.of(path.name) is not SplitRole.UNKNOWN for path in folders):
         raise InvalidInputError(
-            "an image folder holds one folder a class; folders of splits are no classes",
-            received=f"{folder} with {', '.join(path.name for path in there)}",
-            remedy=f"name a split: {text}:{there[0].name}",
+            "an image folder holds one folder per class; folders of splits are not classes",
+            received=f"{folder} with {', '.join(path.name for path in folders)}",
+            remedy=f"name a split: {text}:{folders[0].name}",
         )
-    return there
+    return folders
 
 
 def _nested(folder: Path) -> bool:
-    """Whether the folders inside hold folders in turn, as splits do."""
+    """Whether the folders inside hold folders themselves, as splits do."""
     return any(path.is_dir() for path in folder.glob("*/*"))
 
 
@@ -116,18 +116,18 @@ def _open(text: str, split: str | None) -> Dataset:
     folder = _split_folder(text, split)
     folders = _class_folders(text, folder)
     _refuse_odd_names(folders)
-    found = [(path.name, _images(path)) for path in folders]
-    classes = [(name, files) for name, files in found if files]
+    images = [(path.name, _images(path)) for path in folders]
+    classes = [(name, files) for name, files in images if files]
     if len(classes) < 2:
         raise InvalidInputError(
-            "an image folder holds one folder a class, at least two of them with images",
+            "an image folder holds one folder per class, at least two of them with images",
             received=f"{folder} with {len(classes)}",
             remedy="sort the images into class folders"
             + (f", or add a split such as {text}:{classes[0][0]}" if _nested(folder) else ""),
         )
-    names = tuple(name for name, _ in found)
-    paths = [path for _, files in found for path in files]
-    labels = [number for number, (_, files) in enumerate(found) for _ in files]
+    names = tuple(name for name, _ in images)
+    paths = [path for _, files in images for path in files]
+    labels = [number for number, (_, files) in enumerate(images) for _ in files]
     return Dataset(
         name=str(folder) if split is None else f"{text}:{split}",
         role=SplitRole.of(folder.resolve().name),

@@ -1,4 +1,4 @@
-"""Keras's own image datasets, through Keras's download and cache."""
+"""Image datasets that Keras downloads and caches."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A NumPy .npz file with images and labels, in the namings that are in use.
+"""NumPy .npz files with images and labels under their usual names.
 
-``images`` and ``labels``; ``x`` and ``y``; or ``x_train``/``y_train`` and ``x_test``/``y_test``
-(Keras's mnist.npz), which are splits.
+These are ``images`` and ``labels``, ``x`` and ``y``, or the splits ``x_train``/``y_train`` and
+``x_test``/``y_test`` of Keras's mnist.npz.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def _open(text: str, split: str | None) -> Dataset:
         or (len(labels) and labels.min() < 0)
     ):
         raise InvalidInputError(
-            f"labels are {len(images)} whole numbers from 0, one an image",
+            f"labels are {len(images)} whole numbers from 0, one per image",
             received=f"{labels.dtype} {list(labels.shape)} in {text}",
             remedy="store class numbers",
         )

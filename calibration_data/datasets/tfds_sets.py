@@ -1,4 +1,4 @@
-"""TensorFlow Datasets, when the package tensorflow-datasets is installed."""
+"""TensorFlow Datasets, available if the package tensorflow-datasets is installed."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _open(text: str, split: str | None) -> Dataset:
             received=f"{text}:{split} with {', '.join(info.features)}",
             remedy="choose a classification dataset, such as tfds/imagenette:validation",
         )
-    # The images of this pass stay encoded: only labels are wanted.
+    # This pass reads the labels only, so that the images stay encoded.
     plain = tfds.data_source(name, split=split, decoders={"image": tfds.decode.SkipDecoding()})
     labels = np.asarray([record["label"] for record in plain], np.int64)
     return Dataset(
@@ -49,8 +49,8 @@ def _open(text: str, split: str | None) -> Dataset:
 
 
 def _role(split: str) -> SplitRole:
-    """Role of a split or a sum of splits: a part to measure on makes all of it one."""
-    roles = [SplitRole.of(part.split("[")[0].strip()) for part in split.split("+")]
+    """Role of a split or a sum of splits; one evaluation split in a sum decides its role."""
+    roles = [SplitRole.of(term.split("[")[0].strip()) for term in split.split("+")]
     measured = (SplitRole.TEST, SplitRole.DEVELOPMENT)
     return next((role for role in roles if role in measured), roles[0])
 

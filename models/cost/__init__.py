@@ -1,1 +1,1 @@
-"""What a network costs: parameters, multiply-adds, memory."""
+"""Cost of a network: parameters, multiply-adds, memory."""

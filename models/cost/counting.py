@@ -1,7 +1,7 @@
-"""What a network costs: params, multiply-adds and peak activation memory, layer by layer.
+"""Cost of a network: params, multiply-adds and peak activation memory, layer by layer.
 
-All of it is counted over the built graph, so one count serves every family, every width and size,
-and a user's own model.
+Costs are counted over the built graph, so that one function serves every family, width and size,
+and the user's own models.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ class LayerCost:
     """Cost of one operator of the exported network, for one image.
 
     Attributes:
-        name: of the Keras layer; batch norm and ReLU after it are in it.
+        name: name of the Keras layer; the batch norm and ReLU after it are counted with it.
         kind: class of that layer.
-        shape: of its output, without the batch.
-        params: weights, those of its batch norm included.
+        shape: shape of its output, without the batch.
+        params: number of weights, those of its batch norm included.
         macs: multiply-adds.
-        live: elements that are live while it runs, in the order of least peak.
-        step: its place in that order, from 0.
+        live: elements that are live while it runs, in the order of least peak memory.
+        step: position in that order, from 0.
     """
 
     name: str
@@ -47,12 +47,13 @@ class Cost:
     """Cost of a network for one image.
 
     Attributes:
-        layers: operators of the exported network in the graph's order.
-        params: all weights of the Keras model.
-        norm_params: the part that is batch norms: scale, offset, mean and variance a channel.
+        layers: costs of the exported network's operators, in the order of the graph.
+        params: number of weights of the Keras model.
+        norm_params: number of weights of batch norms: scale, offset, mean and variance per channel.
         macs: multiply-adds of convolutions and dense layers.
-        peak: elements that are live at once, at least (the paper's M(G)).
-        exact: whether ``peak`` is the minimum over all orders, see ``models.cost.memory``.
+        peak: peak activation memory in elements, the paper's M(G).
+        exact: whether ``peak`` is the minimum over all execution orders; False for graphs that are
+            too wide to search.
     """
 
     layers: tuple[LayerCost, ...]
@@ -64,11 +65,11 @@ class Cost:
 
     @property
     def folded_params(self) -> int:
-        """Weights of the exported file: of each batch norm, only an offset a channel is left."""
+        """Number of weights of the exported file, which has one offset per batch norm channel."""
         return self.params - self.norm_params * 3 // 4
 
     def to_dict(self, element_bytes: int = 1) -> dict[str, Any]:
-        """Plain values for JSON, memory in bytes."""
+        """Plain values for JSON, with memory in bytes."""
         return {
             "params": self.params,
             "batch_norm_params": self.norm_params,
@@ -94,12 +95,13 @@ class Cost:
 def cost_of(model: keras.Model) -> Cost:
     """Count a functional or sequential Keras model.
 
-    Multiply-adds are those of convolutions (also depthwise, grouped, separable and transposed
-    ones) and dense layers, from the shapes of kernels and outputs; a bias, a norm, a pooling and
-    an activation count nothing, as in the papers of these networks.
+    Multiply-adds are counted for convolutions (including depthwise, grouped, separable and
+    transposed ones) and dense layers, from the shapes of kernels and outputs. Biases, norms,
+    poolings and activations count as zero, as in the papers of these networks.
 
     Raises:
-        UnsupportedError: see ``models.cost.keras_graph.graph_of``.
+        UnsupportedError: a model without a graph, with a free size besides the batch, or with a
+            layer whose multiply-adds are not known.
     """
     graph = graph_of(model)
     peak = peak_memory(graph)
@@ -127,7 +129,7 @@ def cost_of(model: keras.Model) -> Cost:
 
 
 def spec_cost(spec: ModelSpec) -> Cost:
-    """Cost of a registered network in the form that is deployed.
+    """Cost of a registered network in its deployed form.
 
     Raises:
         InvalidInputError: a width or size that the network cannot have.

@@ -1,7 +1,8 @@
-"""Operators and the tensors between them, as an exported file has them.
+"""Graph of the layers of a Keras model: operators and tensors as an exported file has them.
 
-A ``LayerGraph`` is a plain value and knows no SDK. ``models.cost.keras_graph`` makes it of a Keras
-model, ``models.cost.counting`` counts over it and ``models.cost.memory`` orders it.
+A ``LayerGraph`` is a plain value, independent of any SDK. ``models.cost.keras_graph`` makes it
+from a Keras model, ``models.cost.counting`` counts its costs and ``models.cost.memory`` orders its
+operators. The canonical graph, which is quantized and exported, is ``network.graph.Graph``.
 """
 
 from __future__ import annotations
@@ -14,15 +15,15 @@ Shape = tuple[int, ...]
 
 
 class Role(Enum):
-    """What a converter may do with an operator."""
+    """Role of an operator when a converter fuses operators."""
 
     KERNEL = auto()
-    """Convolution or dense layer: takes the batch norm and the rectifier after it."""
+    """Convolution or dense layer: the batch norm and the rectifier after it are fused into it."""
     ELEMENTWISE = auto()
-    """Addition, multiplication or pooling: takes the rectifier after it."""
+    """Addition, multiplication or pooling: the rectifier after it is fused into it."""
     NORM = auto()
     RECTIFIER = auto()
-    """ReLU or ReLU6: the activations that .tflite operators carry along."""
+    """ReLU or ReLU6: the activations that .tflite operators can apply to their output."""
     OTHER = auto()
 
 
@@ -31,16 +32,17 @@ class Operator:
     """One operator.
 
     Attributes:
-        name: of the Keras layer that it comes from.
-        kind: class of that layer; ``Activation`` for one that a layer applies and no file fuses.
-        role: what may be fused with it.
-        inputs: indices into ``LayerGraph.tensors``; weights are no tensors here.
-        outputs: likewise.
+        name: name of the Keras layer it comes from.
+        kind: class of that layer; ``Activation`` for an activation that a layer applies itself
+            and that no exported file fuses.
+        role: role of the operator in fusion.
+        inputs: indices of its inputs in ``LayerGraph.tensors``, which has no weights.
+        outputs: indices of its outputs in ``LayerGraph.tensors``.
         macs: multiply-adds for one image.
-        kernel: shape of its kernel; empty where there is none.
-        params: weights, batch norm statistics included.
-        norm_params: the part of ``params`` that belongs to batch norms.
-        layers: Keras layers in it, in order: with batch norm and rectifier once they are fused.
+        kernel: shape of its kernel; empty without one.
+        params: number of weights, batch norm statistics included.
+        norm_params: number of those weights that belong to batch norms.
+        layers: names of its Keras layers in order, including a fused batch norm and rectifier.
     """
 
     name: str
@@ -60,10 +62,10 @@ class LayerGraph:
     """Operators in an order in which they can run.
 
     Attributes:
-        operators: each after those whose outputs it takes.
-        tensors: shapes for one image, the batch left out.
-        inputs: indices of the tensors that are given.
-        outputs: indices of the tensors that are asked for.
+        operators: operators, each after the producers of its inputs.
+        tensors: shapes of the tensors for one image, without the batch.
+        inputs: indices of the graph's input tensors.
+        outputs: indices of the graph's output tensors.
     """
 
     operators: tuple[Operator, ...]
@@ -76,45 +78,44 @@ class LayerGraph:
         return prod(self.tensors[tensor])
 
     def consumers(self) -> dict[int, tuple[int, ...]]:
-        """Positions of the operators that take each tensor, in order."""
-        found: dict[int, tuple[int, ...]] = dict.fromkeys(range(len(self.tensors)), ())
+        """Positions of the operators that read each tensor, in order."""
+        readers: dict[int, tuple[int, ...]] = dict.fromkeys(range(len(self.tensors)), ())
         for position, operator in enumerate(self.operators):
             for tensor in dict.fromkeys(operator.inputs):
-                found[tensor] += (position,)
-        return found
+                readers[tensor] += (position,)
+        return readers
 
     def producers(self) -> dict[int, int]:
-        """Position of the operator that makes each tensor; given ones have none."""
+        """Position of the operator that makes each tensor; graph inputs are not in it."""
         return {t: p for p, operator in enumerate(self.operators) for t in operator.outputs}
 
 
 def fused(graph: LayerGraph) -> LayerGraph:
-    """Batch norms and rectifiers taken into the operator before them, as converters do.
+    """Graph with batch norms and rectifiers fused into the operator before them.
 
-    An operator is taken in where it is the only one to read that tensor, and the tensor is no
-    output of the graph.
+    As in converters, an operator is fused if it is the only reader of the tensor between the two
+    and the tensor is not an output of the graph.
     """
     consumers = graph.consumers()
-    kept: list[Operator] = []
-    maker: dict[int, int] = {}
+    operators: list[Operator] = []
+    producer: dict[int, int] = {}  # tensor -> position in ``operators``
     for operator in graph.operators:
-        source = maker.get(operator.inputs[0]) if operator.inputs else None
-        alone = source is not None and len(consumers[operator.inputs[0]]) == 1
+        source = producer.get(operator.inputs[0]) if operator.inputs else None
         if (
             source is not None
-            and alone
+            and len(consumers[operator.inputs[0]]) == 1
             and operator.inputs[0] not in graph.outputs
-            and _takes_in(kept[source].role, operator.role)
+            and _can_fuse(operators[source].role, operator.role)
         ):
-            kept[source] = _joined(kept[source], operator)
+            operators[source] = _joined(operators[source], operator)
         else:
-            source = len(kept)
-            kept.append(operator)
-        maker.update(dict.fromkeys(operator.outputs, source))
-    return replace(graph, operators=tuple(kept))
+            source = len(operators)
+            operators.append(operator)
+        producer.update(dict.fromkeys(operator.outputs, source))
+    return replace(graph, operators=tuple(operators))
 
 
-def _takes_in(first: Role, second: Role) -> bool:
+def _can_fuse(first: Role, second: Role) -> bool:
     if second is Role.NORM:
         return first is Role.KERNEL
     return second is Role.RECTIFIER and first in (Role.KERNEL, Role.ELEMENTWISE, Role.NORM)
@@ -123,7 +124,7 @@ def _takes_in(first: Role, second: Role) -> bool:
 def _joined(first: Operator, second: Operator) -> Operator:
     return replace(
         first,
-        # What follows a rectifier cannot go in front of it.
+        # An operator that follows a rectifier cannot be moved in front of it.
         role=Role.OTHER if second.role is Role.RECTIFIER else first.role,
         outputs=second.outputs,
         params=first.params + second.params,

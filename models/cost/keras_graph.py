@@ -1,4 +1,4 @@
-"""The graph of a built Keras model: any family, any size, or a user's own file."""
+"""Conversion of a built Keras model of any family or file into a ``LayerGraph``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _VIEWS = frozenset(
     {"ActivityRegularization", "Dropout", "Flatten", "GaussianNoise", "Identity", "Reshape"}
     | {"SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D"}
 )
-"""Layers that move no data at inference: the output is the input, perhaps in another shape."""
+"""Layers that do nothing at inference but change the shape of a tensor."""
 
 _CONVOLUTIONS = frozenset({"Conv1D", "Conv2D", "Conv3D", "DepthwiseConv1D", "DepthwiseConv2D"})
 _TRANSPOSED = frozenset({"Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose"})
@@ -28,15 +28,15 @@ _ELEMENTWISE = frozenset(
 _WITHOUT_PRODUCTS = frozenset(
     {"BatchNormalization", "GroupNormalization", "LayerNormalization", "Normalization", "PReLU"}
 )
-"""Layers with weights whose cost, an operation an element, nobody counts as multiply-adds."""
+"""Layers with weights whose cost, one operation per element, does not count as multiply-adds."""
 
 
 def graph_of(model: keras.Model) -> LayerGraph:
-    """The operators of a functional or sequential model, fused as in an exported file.
+    """Graph of a functional or sequential model, with operators fused as in an exported file.
 
-    Batch norm goes into the convolution or dense layer before it; ReLU and ReLU6 into that, an
-    addition, a multiplication or a pooling; reshapes and dropout vanish. Other activations
-    (swish, hard swish, sigmoid) stay operators of their own, as in a .tflite.
+    A batch norm is fused into the convolution or dense layer before it; ReLU and ReLU6 into that,
+    or into an addition, multiplication or pooling. Reshapes and dropout are omitted. Other
+    activations (swish, hard swish, sigmoid) remain separate operators, as in a .tflite.
 
     Raises:
         UnsupportedError: a model without a graph (subclassed, or a SavedModel), a free size
@@ -46,10 +46,10 @@ def graph_of(model: keras.Model) -> LayerGraph:
 
 
 def unfused_graph(model: keras.Model) -> LayerGraph:
-    """``graph_of`` with an operator for each layer, batch norms and activations included.
+    """Graph of a functional or sequential model, with batch norms and activations as operators.
 
     Raises:
-        UnsupportedError: see ``graph_of``.
+        UnsupportedError: the same as for ``graph_of``.
     """
     if not getattr(model, "inputs", None) or not getattr(model, "outputs", None):
         raise _no_graph(model.name)
@@ -60,7 +60,7 @@ def unfused_graph(model: keras.Model) -> LayerGraph:
 
 
 def nodes_of(model: keras.Model) -> list[Any]:
-    """Calls of layers between a model's inputs and outputs, each after those it needs."""
+    """Calls of layers between a model's inputs and outputs, each after the calls it depends on."""
     done = {id(tensor) for tensor in model.inputs}
     order: list[Any] = []
     stack = list(reversed(model.outputs))
@@ -80,7 +80,7 @@ def nodes_of(model: keras.Model) -> list[Any]:
 
 
 class _Trace:
-    """Collects operators and tensors while a model, and the models in it, are walked."""
+    """Collector of operators and tensors during a walk over a model and its nested models."""
 
     def __init__(self) -> None:
         self.operators: list[Operator] = []
@@ -88,6 +88,7 @@ class _Trace:
         self._counted: set[int] = set()
 
     def tensor(self, shape: Iterable[int | None], where: str) -> int:
+        """Add a tensor of this shape, batch included; returns its index."""
         sizes = tuple(shape)[1:]
         if None in sizes:
             raise UnsupportedError(
@@ -99,34 +100,35 @@ class _Trace:
         return len(self.tensors) - 1
 
     def run(self, model: Any, inputs: list[int]) -> list[int]:
-        """Walk a model on these tensors; gives those of its outputs."""
-        known = {id(tensor): index for tensor, index in zip(model.inputs, inputs, strict=True)}
+        """Walk a model on input tensors; returns the indices of its output tensors."""
+        indices = {id(tensor): index for tensor, index in zip(model.inputs, inputs, strict=True)}
         for node in nodes_of(model):
-            takes = [known[id(tensor)] for tensor in node.input_tensors]
-            gives = self._call(node, takes)
-            known.update({id(t): g for t, g in zip(node.output_tensors, gives, strict=True)})
-        return [known[id(tensor)] for tensor in model.outputs]
+            outputs = self._call(node, [indices[id(tensor)] for tensor in node.input_tensors])
+            indices.update({id(t): i for t, i in zip(node.output_tensors, outputs, strict=True)})
+        return [indices[id(tensor)] for tensor in model.outputs]
 
-    def _call(self, node: Any, takes: list[int]) -> list[int]:
+    def _call(self, node: Any, inputs: list[int]) -> list[int]:
+        """Add the operators of one call; returns the indices of its outputs."""
         layer, kind = node.operation, type(node.operation).__name__
         if hasattr(layer, "layers") and getattr(layer, "inputs", None):
-            return self.run(layer, takes)
+            return self.run(layer, inputs)  # a nested model
         if kind in _VIEWS or _activation(layer, kind) == "linear":
-            return takes[:1]
+            return inputs[:1]
         shapes = [tensor.shape for tensor in node.output_tensors]
         if kind in _SEPARABLE:
-            takes = [self._depthwise_half(layer, takes, shapes[0])]
-        gives = [self.tensor(shape, layer.name) for shape in shapes]
+            inputs = [self._depthwise_half(layer, inputs, shapes[0])]
+        outputs = [self.tensor(shape, layer.name) for shape in shapes]
         kernel = _kernel(layer, kind)
-        sites = self.tensors[takes[0] if kind in _TRANSPOSED else gives[0]][:-1]
+        # The kernel is applied once per site: of the output, or of the input if transposed.
+        sites = self.tensors[inputs[0] if kind in _TRANSPOSED else outputs[0]][:-1]
         params = self._params(layer, without=_depthwise_kernel(layer, kind))
         self.operators.append(
             Operator(
                 layer.name,
                 kind,
                 _role(layer, kind),
-                tuple(takes),
-                tuple(gives),
+                tuple(inputs),
+                tuple(outputs),
                 macs=prod(sites) * prod(kernel) if kernel else 0,
                 kernel=kernel,
                 params=params,
@@ -134,43 +136,44 @@ class _Trace:
                 layers=(layer.name,),
             )
         )
-        return self._own_activation(layer, kind, gives)
+        return self._inner_activation(layer, kind, outputs)
 
     def _params(self, layer: Any, without: Shape) -> int:
-        """Weights of a layer at its first call; later calls share them."""
+        """Number of weights of a layer at its first call; later calls share them and count 0."""
         if id(layer) in self._counted:
             return 0
         self._counted.add(id(layer))
-        held = sum(int(prod(weight.shape)) for weight in getattr(layer, "weights", ()))
-        return held - (prod(without) if without else 0)
+        total = sum(int(prod(weight.shape)) for weight in getattr(layer, "weights", ()))
+        return total - (prod(without) if without else 0)
 
-    def _depthwise_half(self, layer: Any, takes: list[int], shape: Any) -> int:
-        """A separable convolution is two operators; this is its first."""
+    def _depthwise_half(self, layer: Any, inputs: list[int], shape: Any) -> int:
+        """Add the first of the two operators of a separable convolution; returns its output."""
         kernel = _depthwise_kernel(layer, type(layer).__name__)
         middle = self.tensor((*tuple(shape)[:-1], kernel[-2] * kernel[-1]), layer.name)
-        fresh = id(layer) not in self._counted
+        is_first_call = id(layer) not in self._counted
         self.operators.append(
             Operator(
                 f"{layer.name}/depthwise",
                 "DepthwiseConv2D",
                 Role.KERNEL,
-                tuple(takes),
+                tuple(inputs),
                 (middle,),
                 macs=prod(self.tensors[middle][:-1]) * prod(kernel),
                 kernel=kernel,
-                params=prod(kernel) if fresh else 0,
+                params=prod(kernel) if is_first_call else 0,
             )
         )
         return middle
 
-    def _own_activation(self, layer: Any, kind: str, gives: list[int]) -> list[int]:
-        """An activation that a layer applies itself and that no exported operator carries."""
+    def _inner_activation(self, layer: Any, kind: str, outputs: list[int]) -> list[int]:
+        """Add an operator for an activation that a layer applies itself and no file fuses."""
         if kind not in _KERNELS or _applied(layer) in ("linear", "relu", "relu6"):
-            return gives
-        result = self.tensor((None, *self.tensors[gives[0]]), layer.name)
+            return outputs
+        source = outputs[0]
+        result = self.tensor((None, *self.tensors[source]), layer.name)
         name = f"{layer.name}/{_applied(layer)}"
         self.operators.append(
-            Operator(name, "Activation", Role.OTHER, (gives[0],), (result,), layers=(layer.name,))
+            Operator(name, "Activation", Role.OTHER, (source,), (result,), layers=(layer.name,))
         )
         return [result]
 
@@ -184,7 +187,7 @@ def _kernel(layer: Any, kind: str) -> Shape:
         raise _no_graph(layer.name)
     if getattr(layer, "weights", ()) and kind not in _WITHOUT_PRODUCTS:
         raise UnsupportedError(
-            "multiply-adds are counted of convolutions and dense layers",
+            "multiply-adds are counted for convolutions and dense layers",
             received=f"{layer.name}, a {kind} with weights",
             remedy="build the model of these, or count the part without that layer",
         )
@@ -206,12 +209,12 @@ def _role(layer: Any, kind: str) -> Role:
 
 
 def _applied(layer: Any) -> str:
-    """Name of the activation that a layer of weights applies to what it gives."""
+    """Name of the activation that a layer with weights applies to its output."""
     return str(getattr(layer.activation, "__name__", type(layer.activation).__name__))
 
 
 def _activation(layer: Any, kind: str) -> str | None:
-    """Name of the activation that a layer is; None for other layers."""
+    """Name of the activation that an activation layer computes; None for other layers."""
     if kind == "Activation":
         return _applied(layer)
     if kind == "ReLU":

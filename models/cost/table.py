@@ -1,6 +1,7 @@
-"""Costs of the registered networks, counted once and kept beside the code for listings.
+"""Stored costs of the registered networks, in a table beside the code for listings.
 
-``python -m models.cost.table`` (``make costs``) counts them anew; tests hold the table to that.
+``python -m models.cost.table`` (``make costs``) writes the table again; tests check that it is
+up to date.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ from models.spec import ModelSpec, model_specs
 
 @dataclass(frozen=True)
 class ListedCost:
-    """Cost of a registered network as it is deployed, for one image of its own size.
+    """Cost of a registered network in its deployed form, for one image of its registered size.
 
     Attributes:
         model: registered name.
-        params: weights that stay after batch norms are folded.
+        params: number of weights after batch norms are folded.
         macs: multiply-adds.
-        peak_elements: least activation memory, in elements: bytes of an int8 file.
+        peak_elements: peak activation memory in elements, which are bytes in an int8 file.
     """
 
     model: str
@@ -35,7 +36,7 @@ class ListedCost:
 
 
 def listed_costs() -> dict[str, ListedCost]:
-    """The committed table by model; no SDK is loaded for it."""
+    """Rows of the committed table by model; no SDK is loaded."""
     with _path().open(newline="", encoding="utf-8") as handle:
         rows = [
             ListedCost(
@@ -47,13 +48,13 @@ def listed_costs() -> dict[str, ListedCost]:
 
 
 def counted(spec: ModelSpec) -> ListedCost:
-    """Build a network and count it."""
+    """Build a network and count its cost."""
     cost = spec_cost(spec)
     return ListedCost(spec.name, cost.folded_params, cost.macs, cost.peak)
 
 
 def table(costs: Iterable[ListedCost]) -> str:
-    """Costs as CSV, one row a network."""
+    """Costs as CSV, one row per network."""
     text = io.StringIO()
     names = [field.name for field in fields(ListedCost)]
     writer = csv.writer(text, lineterminator="\n")
@@ -67,7 +68,7 @@ def _path() -> Path:
 
 
 def main() -> None:
-    """Count every registered network and write the table."""
+    """Count the cost of every registered network and write the table."""
     text = table(counted(spec) for spec in model_specs().values())
     write_whole(_path(), lambda path: path.write_text(text, encoding="utf-8"))
 

@@ -1,1 +1,1 @@
-"""Anybody's model, checked before use."""
+"""Loading of models of any origin, checked before use."""

@@ -1,7 +1,7 @@
-"""Files that Keras wrote, looked at before Keras reads them: their sizes, links and configuration.
+"""Checks of Keras files before Keras reads them: sizes, links and configuration.
 
-HDF5 can name other files, compress a datum to a thousandth, and say that a file of kilobytes holds
-terabytes; Keras stops some of it, in some of its readers.
+An HDF5 file can name other files, compress data a thousandfold, and state terabytes of content in
+a file of kilobytes. Keras refuses some of this, in some of its readers.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     import h5py
 
 MOST_CONFIG = 64 << 20
-"""Bytes of an architecture as JSON at most; that of a network of 1,000 layers takes one or two."""
+"""Largest size of an architecture as JSON, in bytes; 1,000 layers take one or two MiB."""
 
 _RESAVE = "save it again with model.save('name.keras')"
 _CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
 _HEAP = b"GCOL\x01\0\0\0"
 _FILTERS = (1, 2, 3, 4, 6, 32000)
-"""HDF5's own filters and h5py's LZF; any other would be loaded from a library."""
+"""Codes of HDF5's built-in filters and h5py's LZF; any other would be loaded from a library."""
 
 
 def keras_config(path: Path) -> dict[str, Any]:
-    """The architecture in a .keras file, once sizes and links of all of it are sound.
+    """Architecture in a .keras file, after a check of the sizes and links of the whole file.
 
     Raises:
         InvalidInputError: no such file, a damaged one, or one that unpacks to far more.
@@ -45,10 +45,11 @@ def keras_config(path: Path) -> dict[str, Any]:
 
 
 def h5_config(path: Path) -> dict[str, Any]:
-    """The architecture in a legacy .h5 file; as ``keras_config``.
+    """Architecture in a legacy .h5 file, after a check of the sizes and links of the whole file.
 
     Raises:
-        InvalidInputError: no such file, a damaged one, or one with weights alone.
+        InvalidInputError: no such file, a damaged one, one that unpacks to far more, or one with
+            weights only.
     """
     import h5py
 
@@ -69,7 +70,7 @@ def h5_config(path: Path) -> dict[str, Any]:
 
 
 def check_weights_file(path: Path) -> None:
-    """Refuse an .h5 of weights whose sizes or links are not sound.
+    """Refuse an .h5 file of weights with excessive sizes or links to other files.
 
     Raises:
         InvalidInputError: no such file, a damaged one, or one that unpacks to far more.
@@ -89,7 +90,7 @@ def _parsed(stored: bytes | str) -> dict[str, Any]:
 
 
 def _config_of(archive: h5py.File) -> bytes | str | None:
-    """The attribute model_config: a text of bounded length; None where there is none."""
+    """Attribute model_config, a text of bounded length; None if the file has none."""
     import h5py
 
     if "model_config" not in archive.attrs:
@@ -101,75 +102,76 @@ def _config_of(archive: h5py.File) -> bytes | str | None:
     if not isinstance(stored, bytes | str):
         raise ValueError("a model_config that is no text")
     if len(stored) > MOST_CONFIG:
-        raise ValueError(f"a model_config of {len(stored):,} letters")
+        raise ValueError(f"a model_config of {len(stored):,} characters")
     return stored
 
 
 def _check_hdf5(file: Path | io.BytesIO, size: int) -> None:
-    """Raise ValueError where an HDF5 file names others, or holds more than its size allows."""
+    """Raise ValueError if an HDF5 file names other files or holds more than its size allows."""
     import h5py
 
     _check_heaps(file.getvalue() if isinstance(file, io.BytesIO) else file.read_bytes())
     left = most_unpacked(size)
     with h5py.File(file, "r") as archive:
-        groups, seen = [archive["/"]], set()
+        groups, visited = [archive["/"]], set()
         while groups:
             group = groups.pop()
             address = h5py.h5o.get_info(group.id).addr
-            if address in seen:  # a group may hold itself
+            if address in visited:  # a group may contain itself
                 continue
-            seen.add(address)
+            visited.add(address)
             _check_attributes(group, size)
             for name in group:
                 link = group.get(name, getlink=True)
                 if isinstance(link, h5py.ExternalLink):
                     raise ValueError(f"a link to the file {link.filename[:80]}")
-                if isinstance(link, h5py.SoftLink):  # its target has a place of its own
+                if isinstance(link, h5py.SoftLink):  # its target is checked under its own path
                     continue
-                found = group[name]
-                if isinstance(found, h5py.Group):
-                    groups.append(found)
-                elif isinstance(found, h5py.Dataset):
-                    left -= _checked_bytes(found, size)
+                child = group[name]
+                if isinstance(child, h5py.Group):
+                    groups.append(child)
+                elif isinstance(child, h5py.Dataset):
+                    left -= _checked_bytes(child, size)
                     if left < 0:
                         raise ValueError(f"{size:,} bytes that unpack to far more")
 
 
 def _check_heaps(content: bytes) -> None:
-    """Refuse a heap of texts whose free space has no size: HDF5 walks such a one without end.
+    """Raise ValueError for a heap of texts whose free space has size 0, which HDF5 reads endlessly.
 
-    Source: "Global Heap" of the HDF5 File Format Specification: GCOL, a version, three bytes of 0,
-    the collection's size; then each object's index, count, four bytes of 0, size, and content in
-    eights.
+    Source: "Global Heap" of the HDF5 File Format Specification. A heap is GCOL, a version, three
+    bytes of 0 and the heap's size, then for each object its index, its reference count, four bytes
+    of 0, its size, and its content padded to a multiple of 8 bytes. Index 0 is the free space.
     """
-    at = content.find(_HEAP)
-    while at >= 0:
-        end = min(at + int.from_bytes(content[at + 8 : at + 16], "little"), len(content))
-        place = at + 16
-        while place + 16 <= end:
-            index = int.from_bytes(content[place : place + 2], "little")
-            size = int.from_bytes(content[place + 8 : place + 16], "little")
+    heap = content.find(_HEAP)
+    while heap >= 0:
+        end = min(heap + int.from_bytes(content[heap + 8 : heap + 16], "little"), len(content))
+        position = heap + 16
+        while position + 16 <= end:
+            index = int.from_bytes(content[position : position + 2], "little")
+            size = int.from_bytes(content[position + 8 : position + 16], "little")
             if index == 0 and size < 16:
                 raise ValueError("a heap whose free space has no size")
-            place += size if index == 0 else 16 + (size + 7) // 8 * 8
-        at = content.find(_HEAP, at + 8)
+            position += size if index == 0 else 16 + (size + 7) // 8 * 8
+        heap = content.find(_HEAP, heap + 8)
 
 
 def _check_attributes(group: h5py.Group, size: int) -> None:
+    """Raise ValueError if an attribute holds more than a file of ``size`` bytes may unpack to."""
     import h5py
 
     for name in group.attrs:
         stored = h5py.h5a.open(group.id, name.encode("utf-8", "surrogateescape"))
         count = math.prod(stored.shape)
-        each = size if stored.dtype.hasobject else stored.dtype.itemsize
+        value_bytes = size if stored.dtype.hasobject else stored.dtype.itemsize
         if stored.dtype.hasobject and count <= 1:
-            continue  # one text, which lies in the file as it is
-        if count * each > most_unpacked(size):
+            continue  # a single text is stored uncompressed
+        if count * value_bytes > most_unpacked(size):
             raise ValueError(f"an attribute {name[:80]} of {count:,} values")
 
 
 def _checked_bytes(dataset: h5py.Dataset, size: int) -> int:
-    """Bytes that a dataset says it holds."""
+    """Size in bytes that a dataset states; ValueError for values elsewhere or behind a library."""
     if dataset.is_virtual or dataset.external:
         raise ValueError("values that are in another file")
     if dataset.dtype.hasobject:

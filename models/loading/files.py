@@ -1,4 +1,4 @@
-"""Model files: .keras, legacy .h5 and SavedModel folders, refused when they hold foreign code."""
+"""Loading of .keras, legacy .h5 and SavedModel files; foreign code in them is refused."""
 
 from __future__ import annotations
 
@@ -20,6 +20,10 @@ MODEL_SUFFIXES = (".keras", ".h5", ".hdf5")
 
 def load_keras_file(path: Path, *, trust: bool = False) -> keras.Model:
     """Load a .keras, an .h5 or a SavedModel folder.
+
+    Args:
+        path: path of the file or folder.
+        trust: load it even if it holds foreign code.
 
     Raises:
         InvalidInputError: no such file, a damaged one, or one with more than Keras's own layers.
@@ -44,7 +48,7 @@ def load_keras_file(path: Path, *, trust: bool = False) -> keras.Model:
 
 
 def not_one_input(name: object, inputs: int, outputs: int) -> InvalidInputError:
-    """The error for a model that is no image classifier by its ends."""
+    """Error for a model whose numbers of inputs and outputs are not those of a classifier."""
     return InvalidInputError(
         "a model has one input (the image) and one output (the scores)",
         received=f"{name} with {inputs} inputs and {outputs} outputs",

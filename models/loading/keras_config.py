@@ -1,8 +1,8 @@
-"""Classes and functions that a Keras file may name: Keras's own, which compute and nothing else.
+"""Check of the classes and functions in a Keras file: only Keras's own, without side effects.
 
-Keras's ``safe_mode`` stops Python code in a file. It does not stop a ``TFSMLayer`` that loads a
-SavedModel from any path, a vocabulary that is read from any path, a layer that hands its work to
-another framework, or a loop without end; so every name in a config is looked up here first.
+Keras's ``safe_mode`` refuses Python code in a file. It accepts a ``TFSMLayer`` that loads a
+SavedModel from any path, a vocabulary that is read from any path, a layer that calls another
+framework, and endless loops. Therefore every name in a config is looked up here first.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ EFFECTS = frozenset(
         "TorchModuleWrapper",
     }
 )
-"""Layers of Keras that run code of a file, or read files that it names."""
+"""Keras layers that run code from a file, or read files that it names."""
 
 _CONTAINERS = (
     "keras",
@@ -45,12 +45,12 @@ _CONTAINERS = (
     "keras.quantizers",
     "keras.regularizers",
 )
-"""Public modules that the parts of a network come from."""
+"""Public modules of the classes that a network may use."""
 
 _OPERATIONS = tuple(
     f"keras.src.ops.{name}" for name in ("core", "image", "linalg", "math", "nn", "numpy")
 )
-"""Modules of operations, which a Functional model names by their place inside Keras."""
+"""Modules of operations, which a Functional model names by their internal module."""
 
 _INSIDE = ("keras.src.layers.", "keras.src.models.")
 
@@ -75,26 +75,26 @@ _HIGHER_ORDER = frozenset(
         "while_loop",
     }
 )
-"""Operations that take functions, which no file holds, or that may never end."""
+"""Operations that take functions, which a file cannot hold, or that may not terminate."""
 
 _VALUES = frozenset(
     {"__bytes__", "__ellipsis__", "__keras_tensor__", "__numpy__", "__slice__", "__tensor__"}
 )
-"""Class names that stand for plain values."""
+"""Class names that denote plain values."""
 
 _CODE = frozenset({"Lambda", "__lambda__"})
 
 
 def refuse_foreign_code(config: Any, path: Path, trust: bool) -> None:
-    """Refuse a config with anything but Keras's own parts that compute.
+    """Refuse a config with anything but Keras's own classes and functions without side effects.
 
     Args:
-        config: the JSON of a .keras or .h5, parsed.
-        path: of the file, for the message.
-        trust: let everything pass.
+        config: parsed JSON of a .keras or .h5.
+        path: path of the file, for the message.
+        trust: accept everything.
 
     Raises:
-        InvalidInputError: a Lambda layer, or a name that is not one of those parts.
+        InvalidInputError: a Lambda layer, or a name that is not allowed.
     """
     if trust:
         return
@@ -106,17 +106,17 @@ def refuse_foreign_code(config: Any, path: Path, trust: bool) -> None:
                 received=f"{printable(path)} with a Lambda layer",
                 remedy="rebuild the model without it, or pass --trust if you trust the file",
             )
-        if not _is_ours(entry):
+        if not _is_allowed(entry):
             raise InvalidInputError(
                 "a model file is built from Keras's own layers that compute and nothing else, "
                 "and loads without other code",
-                received=f"{printable(path)} with {_told(entry)}",
+                received=f"{printable(path)} with {_shown_name(entry)}",
                 remedy="rebuild the model without it, or pass --trust if you trust the file",
             )
 
 
 def _entries(config: Any) -> Iterator[dict[str, Any]]:
-    """Every dictionary with a class name, however deep."""
+    """All dictionaries with a class name, at any depth."""
     waiting = [config]
     while waiting:
         value = waiting.pop()
@@ -128,12 +128,12 @@ def _entries(config: Any) -> Iterator[dict[str, Any]]:
             waiting.extend(value)
 
 
-def _is_ours(entry: dict[str, Any]) -> bool:
+def _is_allowed(entry: dict[str, Any]) -> bool:
     name, module = entry["class_name"], entry.get("module")
     if name in _VALUES:
         return True
     if name == "function":
-        return _is_function(entry, module)
+        return _is_allowed_function(entry, module)
     if entry.get("registered_name") not in (None, name) or name not in _classes():
         return False
     return module is None or (
@@ -142,23 +142,23 @@ def _is_ours(entry: dict[str, Any]) -> bool:
     )
 
 
-def _is_function(entry: dict[str, Any], module: Any) -> bool:
+def _is_allowed_function(entry: dict[str, Any], module: Any) -> bool:
     name = entry.get("config")
     if not isinstance(name, str) or name in _HIGHER_ORDER:
         return False
     if entry.get("registered_name") not in (None, name, "function"):
         return False
-    homes: tuple[str, ...] = ("keras.activations", "keras.losses", "keras.metrics", "keras.ops")
-    if module in homes:
-        homes = (module,)
+    modules: tuple[str, ...] = ("keras.activations", "keras.losses", "keras.metrics", "keras.ops")
+    if module in modules:
+        modules = (module,)
     elif module not in (None, "builtins"):
         return False
-    return any(callable(getattr(import_module(home), name, None)) for home in homes)
+    return any(callable(getattr(import_module(home), name, None)) for home in modules)
 
 
 @cache
 def _classes() -> frozenset[str]:
-    """Names of Keras's classes that a network may be built from."""
+    """Names of the Keras classes that a network may be built from."""
     names = {
         name
         for module in (*_CONTAINERS, *_OPERATIONS)
@@ -168,7 +168,8 @@ def _classes() -> frozenset[str]:
     return frozenset({*names, "Functional"}) - EFFECTS - _HIGHER_ORDER
 
 
-def _told(entry: dict[str, Any]) -> str:
+def _shown_name(entry: dict[str, Any]) -> str:
+    """Name and module of a class or function, for the message."""
     name = entry["config"] if entry["class_name"] == "function" else entry["class_name"]
     module = entry.get("module")
     return printable(f"{name} of {module}" if module else name)[:200]

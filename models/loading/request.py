@@ -1,4 +1,4 @@
-"""Anybody's model: a .keras, an .h5, a SavedModel or a registered name, checked before use."""
+"""The model that the user asks for: a file or a registered name, checked before use."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ModelRequest:
-    """Which model the user asks for.
+    """The model that the user asks for; None stands for the registered value.
 
     Attributes:
         reference: path of a .keras, .h5 or SavedModel, or a registered name.
-        weights: for a registered name, see ``build_with_weights``; None for its own.
-        alpha: width multiplier in place of the registered one.
-        size: side of the square input in place of the registered one.
-        classes: number of outputs in place of the registered one.
-        activation: non-linearity in place of the registered one.
-        bottleneck: linear or not, in place of the registered one.
-        shortcut: what shortcuts join, in place of the registered one.
-        trust: run whatever the file holds (--trust).
+        weights: name or file of the weights of a registered network.
+        alpha: width multiplier.
+        size: side of the square input in pixels.
+        classes: number of outputs.
+        activation: non-linearity between convolutions.
+        bottleneck: whether the narrow ends of inverted residuals are linear.
+        shortcut: tensors that the shortcuts of inverted residuals join.
+        trust: run the file even if it holds foreign code (--trust).
 
     Raises:
-        InvalidInputError: random weights with a seed that is none.
+        InvalidInputError: random weights with an invalid seed.
     """
 
     reference: str
@@ -60,7 +60,7 @@ class ModelRequest:
 
     @property
     def name(self) -> str:
-        """Name for files and reports: of the file without suffix, or of the variant."""
+        """Name for files and reports: the file's name without suffix, or that of the variant."""
         if self.is_file:
             return _stem(Path(self.reference).name)
         parts = [self.reference]
@@ -77,11 +77,11 @@ class ModelRequest:
         return "_".join(parts)
 
     def spec(self) -> ModelSpec:
-        """The registered network with the user's changes.
+        """Specification of the registered network with the user's changes.
 
         Raises:
             InvalidInputError: a path, an unknown name, a value that no network can have, or a
-                change that this family does not know.
+                change that this family does not support.
         """
         spec = model_spec(self.reference)
         changes = {knob: getattr(self, knob) for knob in Knob if getattr(self, knob) is not None}
@@ -100,7 +100,7 @@ class ModelRequest:
         return replace(spec, **changes)
 
     def digest(self) -> str:
-        """A hash that changes when architecture or weights do; no SDK is loaded for it."""
+        """Hash that changes with architecture or weights; no SDK is loaded."""
         if self.is_file:
             return _path_digest(Path(self.reference))
         spec = self.spec()
@@ -113,14 +113,14 @@ class ModelRequest:
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A network that fits the pipeline: one image in, one score a class out.
+    """A network that fits the pipeline: one image in, one score per class out.
 
     Attributes:
-        name: for files and reports.
-        model: ``[batch, height, width, 3] -> [batch, classes]``.
+        name: name for files and reports.
+        model: Keras model, ``[batch, height, width, 3] -> [batch, classes]``.
         size: height and width of the input.
         classes: number of outputs.
-        spec: of a registered network, None for a file.
+        spec: specification of a registered network; None for a file.
     """
 
     name: str
@@ -138,11 +138,11 @@ def load(request: ModelRequest) -> LoadedModel:
             or output, a free spatial size, other than 3 channels, or NaN or Inf in weights.
     """
     if request.is_file:
-        own = ("weights", "size", "classes", *Knob)
-        if given := [f"--{name}" for name in own if getattr(request, name) is not None]:
+        options = ("weights", "size", "classes", *Knob)
+        if used := [f"--{name}" for name in options if getattr(request, name) is not None]:
             raise InvalidInputError(
-                f"--{', --'.join(own)} go with a registered model; a file has its own",
-                received=f"{', '.join(given)} with {request.reference}",
+                f"--{', --'.join(options)} go with a registered model; a file has its own",
+                received=f"{', '.join(used)} with {request.reference}",
                 remedy=f"leave them out, or give one of {', '.join(model_specs())}",
             )
         model = load_keras_file(Path(request.reference), trust=request.trust)
@@ -158,7 +158,7 @@ def load(request: ModelRequest) -> LoadedModel:
 
 
 def _checked_shapes(model: keras.Model, name: str) -> tuple[tuple[int, int], int]:
-    # A Sequential that was saved before it was built has neither.
+    # A Sequential that was saved before it was built has neither inputs nor outputs.
     inputs, outputs = getattr(model, "inputs", None) or [], getattr(model, "outputs", None) or []
     if len(inputs) != 1 or len(outputs) != 1:
         raise not_one_input(name, len(inputs), len(outputs))
@@ -199,10 +199,10 @@ def _stem(name: str) -> str:
 
 def _path_digest(path: Path) -> str:
     if path.is_dir():
-        whole = hashlib.sha256()
-        for part in sorted(p for p in path.rglob("*") if p.is_file()):
-            whole.update(f"{part.relative_to(path)} {sha256_of(part)}\n".encode())
-        return whole.hexdigest()
+        digest = hashlib.sha256()
+        for file in sorted(p for p in path.rglob("*") if p.is_file()):
+            digest.update(f"{file.relative_to(path)} {sha256_of(file)}\n".encode())
+        return digest.hexdigest()
     if not path.is_file():
         raise InvalidInputError(
             "a model is a .keras or .h5 file, a SavedModel folder, or a registered name "

@@ -1,4 +1,4 @@
-"""SavedModel folders: walked before TensorFlow loads them, then wrapped as a Keras model."""
+"""Loading of SavedModel folders: checked before TensorFlow loads them, then wrapped for Keras."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ GRAPH = "saved_model.pb"
 """Name of the file that holds the graph."""
 
 _MOST_GRAPH_BYTES = 2 << 30
-"""What a protocol buffer can hold at most."""
+"""Largest size of a protocol buffer."""
 
 _LOADABLE = "a SavedModel folder can be loaded by TensorFlow"
 _EXPORT = "export it again with model.export('folder')"
@@ -27,12 +27,12 @@ def load_saved_model(path: Path, *, trust: bool = False) -> keras.Model:
     """Wrap the serving signature of a SavedModel, which Keras 3 does not load by itself.
 
     Args:
-        path: of the folder.
-        trust: load it whatever its operators do.
+        path: path of the folder.
+        trust: load it even if its operators have side effects.
 
     Raises:
-        InvalidInputError: damaged, no serving signature, more than one input or output, or
-            operators that do more than compute.
+        InvalidInputError: a damaged folder, no serving signature, more than one input or output,
+            or operators with side effects.
     """
     import tensorflow as tf
 
@@ -60,21 +60,21 @@ def load_saved_model(path: Path, *, trust: bool = False) -> keras.Model:
 
 
 def refuse_foreign_operators(path: Path) -> None:
-    """Refuse a SavedModel with operators that do more than compute, before it is loaded.
+    """Refuse a SavedModel with operators that have side effects, before it is loaded.
 
     Args:
-        path: of the folder.
+        path: path of the folder.
 
     Raises:
-        InvalidInputError: such an operator, in any graph or function, or a damaged graph; files
-            in the folder that are no regular files.
+        InvalidInputError: such an operator in any graph or function, a damaged graph, or an entry
+            of the folder that is not a regular file.
     """
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
     from tensorflow.core.protobuf import saved_model_pb2
 
-    for part in sorted(path.rglob("*")):
-        if not part.is_dir():
-            require_regular(part, "a SavedModel folder holds regular files", _EXPORT)
+    for file in sorted(path.rglob("*")):
+        if not file.is_dir():
+            require_regular(file, "a SavedModel folder holds regular files", _EXPORT)
     require_regular(path / GRAPH, _LOADABLE, _EXPORT, most_bytes=_MOST_GRAPH_BYTES)
     stored: Any = saved_model_pb2.SavedModel()
     with reading(path, _LOADABLE, _EXPORT, raised=(DecodeError,)):
@@ -91,6 +91,7 @@ def refuse_foreign_operators(path: Path) -> None:
 
 
 def _wrapped(path: Path, spec: Any) -> keras.Model:
+    """Keras model around a SavedModel whose input has this TensorSpec."""
     import keras
 
     layer = keras.layers.TFSMLayer(str(path), call_endpoint="serving_default", name="saved_model")

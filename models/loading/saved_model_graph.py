@@ -1,9 +1,10 @@
-"""Operators that a SavedModel may hold: those that compute, and those that load its variables.
+"""Check of the operators in a SavedModel: only computation, and the loading of its variables.
 
-TensorFlow runs whatever operators a graph names, as the user: ReadFile, WriteFile, PyFunc and the
-rest; a graph's initializers run while it is loaded. So the graph is walked before that, and what
-is not on a list is refused. Loops are not on the list, and functions that call each other without
-end or too often are refused, so that loading and running end.
+TensorFlow runs all operators that a graph names with the user's rights, including ReadFile,
+WriteFile and PyFunc, and runs a graph's initializers while it loads the graph. Therefore the graph
+is walked before it is loaded, and operators that are not on a list are refused. Loops are not on
+the list, and functions that call each other endlessly or too often are refused, so that loading
+and running terminate.
 """
 
 from __future__ import annotations
@@ -15,16 +16,16 @@ from typing import Any
 from models.loading.saved_model_operators import CALLS, COMPUTING, RESTORING, SAVING
 
 MOST_OPERATORS = 1_000_000
-"""Operators that a graph may have once every function is written out where it is called."""
+"""Largest number of operators of a graph in which all function calls are inlined."""
 
 
 @dataclass(frozen=True)
 class _Function:
-    """A function of the library.
+    """A function of the graph's library.
 
     Attributes:
-        nodes: its operators.
-        first: name of its first argument; empty without one.
+        nodes: operators of the function.
+        first: name of its first argument; empty without arguments.
     """
 
     nodes: tuple[Any, ...]
@@ -33,10 +34,10 @@ class _Function:
 
 @dataclass(frozen=True)
 class GraphWalk:
-    """One meta graph of a SavedModel.
+    """Walk over one meta graph of a SavedModel.
 
     Attributes:
-        meta: the MetaGraphDef.
+        meta: MetaGraphDef of the graph.
     """
 
     meta: Any
@@ -53,7 +54,7 @@ class GraphWalk:
         object.__setattr__(self, "_functions", functions)
 
     def faults(self) -> Iterator[str]:
-        """What the graph holds beyond computing; nothing for a network."""
+        """Contents of the graph with side effects; none for a network."""
         main = tuple(self.meta.graph_def.node)
         yield from self._foreign(main)
         for function in self._functions.values():
@@ -88,8 +89,12 @@ class GraphWalk:
         return [*_called(node), *([node.op] if node.op in self._functions else [])]
 
     def _endless(self, main: tuple[Any, ...]) -> str | None:
-        """Why the graph may never end, or grow beyond all bounds when it is written out."""
-        sizes: dict[str, int] = {}
+        """Reason why the graph may not terminate, or is too large once inlined; None if neither.
+
+        Depth first over the functions: a function is entered when it is popped for the first
+        time, and its size is known when it is popped again, after the functions that it calls.
+        """
+        sizes: dict[str, int] = {}  # function -> operators after inlining
         open_calls: set[str] = set()
         waiting: list[tuple[str, bool]] = [(name, False) for name in self._functions]
         while waiting:
@@ -111,15 +116,15 @@ class GraphWalk:
         return f"more than {MOST_OPERATORS:,} operators" if total > MOST_OPERATORS else None
 
     def _saver_faults(self, main: tuple[Any, ...]) -> Iterator[str]:
-        """Saving and restoring anywhere but in the loader's own saver, or of another path."""
+        """Saving and restoring outside of the loader's saver, or with another path than its own."""
         nodes = {node.name: node for node in main}
         saver = self.meta.saver_def
         path = _node_of(saver.filename_tensor_name)
         ends = (saver.filename_tensor_name, saver.save_tensor_name, saver.restore_op_name)
-        own = _ancestors((_node_of(end) for end in ends), nodes)
-        run = _ancestors(self._run_ends(), nodes)
+        saver_nodes = _ancestors((_node_of(end) for end in ends), nodes)
+        run_nodes = _ancestors(self._run_ends(), nodes)
         for name, node in nodes.items():
-            if self._saves(node) and (name not in own or name in run):
+            if self._saves(node) and (name not in saver_nodes or name in run_nodes):
                 yield f"{node.op} that is not of the loader's saver"
             elif node.op in RESTORING and _source(node, nodes) != path:
                 yield f"{node.op} of another path than the variables'"
@@ -133,7 +138,7 @@ class GraphWalk:
                     yield f"{node.op} of another path than the variables'"
 
     def _run_ends(self) -> Iterator[str]:
-        """Nodes of the main graph that loading or running the model computes."""
+        """Nodes of the main graph that are computed when the model is loaded or run."""
         for signature in self.meta.signature_def.values():
             for tensor in signature.outputs.values():
                 yield _node_of(tensor.name)
@@ -145,12 +150,12 @@ class GraphWalk:
         return node.op in files or any(self._function_saves(name) for name in self._calls(node))
 
     def _function_saves(self, name: str) -> bool:
-        waiting, seen = [name], set()
+        waiting, visited = [name], set()
         while waiting:
             current = waiting.pop()
-            if current in seen or current not in self._functions:
+            if current in visited or current not in self._functions:
                 continue
-            seen.add(current)
+            visited.add(current)
             for node in self._functions[current].nodes:
                 if node.op in SAVING | RESTORING:
                     return True
@@ -176,23 +181,23 @@ def _node_of(tensor: str) -> str:
 
 
 def _ancestors(ends: Iterable[str], nodes: dict[str, Any]) -> set[str]:
-    """The ends and everything that they are computed from."""
-    waiting, seen = list(ends), set()
+    """Names of the ends and of all nodes from which they are computed."""
+    waiting, visited = list(ends), set()
     while waiting:
         name = waiting.pop()
-        if name in seen or name not in nodes:
+        if name in visited or name not in nodes:
             continue
-        seen.add(name)
-        waiting.extend(_node_of(given) for given in nodes[name].input)
-    return seen
+        visited.add(name)
+        waiting.extend(_node_of(tensor) for tensor in nodes[name].input)
+    return visited
 
 
 def _source(node: Any, nodes: dict[str, Any]) -> str:
-    """Where the first input of a node comes from, behind operators that only pass it on."""
+    """Name of the node that computes the first input of a node, before any Identity operators."""
     name = _node_of(node.input[0]) if node.input else ""
     for _ in range(len(nodes)):
-        passing = nodes.get(name)
-        if passing is None or passing.op != "Identity" or not passing.input:
+        producer = nodes.get(name)
+        if producer is None or producer.op != "Identity" or not producer.input:
             break
-        name = _node_of(passing.input[0])
+        name = _node_of(producer.input[0])
     return name

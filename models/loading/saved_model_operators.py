@@ -1,13 +1,13 @@
-"""The operators of TensorFlow that a SavedModel may hold, by what they do."""
+"""TensorFlow operators that a SavedModel may hold, by their function."""
 
 from __future__ import annotations
 
 CALLS = frozenset({"If", "PartitionedCall", "StatefulPartitionedCall", "StatelessIf"})
-"""Operators that call functions of the graph, each once."""
+"""Operators that call functions of the graph, each function once."""
 
 RESTORING = frozenset({"RestoreV2"})
 SAVING = frozenset({"MergeV2Checkpoints", "SaveV2"})
-"""Operators that read and write files: the loader's own saver has them, nothing else may."""
+"""Operators that read or write files; only the loader's own saver may contain them."""
 
 _VARIABLES = """
     Assign AssignVariableOp DisableCopyOnRead IsVariableInitialized ReadVariableOp VarHandleOp
@@ -15,7 +15,7 @@ _VARIABLES = """
 """
 
 _STRINGS = "ShardedFilename StaticRegexFullMatch StringFormat StringJoin"
-"""Of the saver: they make the path that it is given longer."""
+"""Operators of the saver, which extend its path."""
 
 _SHAPES = """
     BatchToSpace BatchToSpaceND BroadcastArgs BroadcastGradientArgs BroadcastTo Cast
@@ -68,11 +68,11 @@ _RANDOM = """
     StatelessRandomUniform StatelessRandomUniformInt StatelessRandomUniformV2
     StatelessTruncatedNormalV2 TruncatedNormal
 """
-"""Of the training form, which files carry beside the other."""
+"""Operators of the training form, which files hold beside the inference form."""
 
 COMPUTING = frozenset(
     name
     for group in (_VARIABLES, _STRINGS, _SHAPES, _ARITHMETIC, _NETWORKS, _QUANTIZERS, _RANDOM)
     for name in group.split()
 )
-"""Operators that compute from tensors and variables, and have no other effect."""
+"""Operators that compute from tensors and variables without other effects."""

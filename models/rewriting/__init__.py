@@ -1,1 +1,1 @@
-"""Networks rebuilt into equal ones: branches merged, contracts folded."""
+"""Rewriting of networks into equal ones: branches merged, contracts folded."""

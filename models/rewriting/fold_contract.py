@@ -1,13 +1,19 @@
-"""Put a contract that a platform cannot express into the first layer of the network.
+"""Folding of a contract that a platform cannot express into the network's first layer.
 
-Platforms such as MediaPipe's tasks take RGB pixels with one mean and one standard deviation. With
-``y = (p - m) / s`` for a pixel ``p``, the tensor that the network was trained on is, channel by
-channel, ``x_c = gain_c * y + shift_c`` with ``gain_c = s / std_c`` and
-``shift_c = (m - mean_c) / std_c``. A convolution is linear, so the gain goes into its weights, and
-the shift into its bias - but only where every output sees the whole kernel: a zero that the
-convolution itself pads is a zero of ``x``, not of ``y``, and stands for the pixel ``mean_c``, which
-differs from channel to channel. A convolution that pads therefore gets
-``y_c + shift_c / gain_c``, an addition of its own in front of it, whose zeros are those of ``x``.
+Platforms such as MediaPipe's tasks take RGB pixels with one mean m and one standard deviation s.
+For a pixel p, let
+
+    y   = (p - m) / s                              the platform's tensor
+    x_c = (p - mean_c) / std_c                     channel c of the network's tensor
+        = gain_c * y + shift_c
+    gain_c  = s / std_c
+    shift_c = (m - mean_c) / std_c
+
+A convolution is linear, so that the gain is folded into its kernel, and the shift into its bias if
+every output covers the whole kernel. If the convolution pads, its zeros are zeros of x, not of y:
+they stand for the pixel mean_c, which differs between channels. Such a convolution gets the input
+``y_c + shift_c / gain_c = x_c / gain_c`` from an addition in front of it instead, whose zeros are
+those of x.
 """
 
 from __future__ import annotations
@@ -23,17 +29,17 @@ if TYPE_CHECKING:
     import numpy as np
 
 _PAIR = 128.0
-"""Mean and std after folding: a step of 1/128 and the zero point 128 hold them without rounding."""
+"""Mean and std after folding: a scale of 1/128 and the zero point 128 express them exactly."""
 
 
 @dataclass(frozen=True)
 class Folded:
-    """A network that takes pixels with one pair.
+    """A network that takes RGB pixels with one mean and one standard deviation.
 
     Attributes:
-        model: the same function of a pixel as the original under its contract.
-        contract: RGB, one mean, one std; all else as before.
-        how: what was done, for the model card.
+        model: network that equals the original under its contract.
+        contract: contract with RGB, one mean and one std, otherwise unchanged.
+        how: description of the change, for the model card.
     """
 
     model: keras.Model
@@ -48,14 +54,14 @@ def is_one_pair_rgb(contract: Preprocessing) -> bool:
 
 
 def fold(model: keras.Model, contract: Preprocessing) -> Folded:
-    """Rebuild a network so that one pair is enough.
+    """Rebuild a network so that it takes RGB pixels with one mean and one standard deviation.
 
     Args:
-        model: functional or sequential, whose first layer is a Conv2D.
-        contract: as it was trained.
+        model: functional or sequential model whose first layer is a Conv2D.
+        contract: contract that the model was trained with.
 
     Raises:
-        UnsupportedError: a first layer that cannot take the contract; names it.
+        UnsupportedError: a first layer into which the contract cannot be folded; names it.
     """
     import numpy as np
 
@@ -83,7 +89,7 @@ def fold(model: keras.Model, contract: Preprocessing) -> Folded:
 
 
 def _first_layer(model: keras.Model) -> Any:
-    """The one Conv2D that reads the input."""
+    """Conv2D that is the only reader of the input."""
     import keras
 
     layers = getattr(model, "layers", None) or []
@@ -113,7 +119,7 @@ def _first_layer(model: keras.Model) -> Any:
 
 
 def _pads(layer: Any) -> bool:
-    """Whether a Conv2D may put zeros around its input."""
+    """Whether a Conv2D may pad its input with zeros."""
     return bool(layer.padding != "valid" and max(layer.kernel_size) > 1)
 
 
@@ -128,7 +134,7 @@ def _split_weights(layer: Any) -> tuple[np.ndarray, np.ndarray]:
 def _rebuilt(
     model: keras.Model, first: Any, weights: list[np.ndarray], offset: np.ndarray | None
 ) -> keras.Model:
-    """The model with other weights in its first layer, and an addition in front if one is given."""
+    """Copy of a model with other weights in its first layer, and an optional addition before it."""
     import keras
 
     def clone(layer: Any) -> Any:

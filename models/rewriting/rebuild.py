@@ -1,4 +1,4 @@
-"""Building a Keras model anew with some of its layers replaced; the old model stays as it is."""
+"""Copies of Keras models in which some layers are replaced; the original is not changed."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     import keras
 
 Emit = Callable[[Any, list[Any]], list[Any] | None]
-"""(call of a layer, its inputs in the new model) -> its outputs there; None to copy the layer."""
+"""(call of a layer, its inputs in the copy) -> its outputs in the copy; None to copy the layer."""
 
 
 def rewritten(model: keras.Model, emit: Emit) -> keras.Model:
-    """A copy of a functional model in which ``emit`` decides what stands for each call.
+    """Copy of a functional model in which ``emit`` may replace each call of a layer.
 
-    Layers that are copied keep their names and weights, and share nothing with the old ones.
+    Copied layers keep their names and weights, and share nothing with the original layers.
     """
     import keras
 
@@ -27,16 +27,17 @@ def rewritten(model: keras.Model, emit: Emit) -> keras.Model:
         keras.Input(tuple(tensor.shape)[1:], batch_size=tensor.shape[0], dtype=tensor.dtype)
         for tensor in model.inputs
     ]
+    # id of a tensor of the original -> tensor of the copy
     new = {id(old): tensor for old, tensor in zip(model.inputs, inputs, strict=True)}
     copies: dict[int, Any] = {}
     for node in nodes_of(model):
-        given = [new[id(tensor)] for tensor in node.input_tensors]
-        outputs = emit(node, given)
-        if outputs is None:
-            outputs = _copied(node, new, copies)
-        new.update({id(old): t for old, t in zip(node.output_tensors, outputs, strict=True)})
-    made = [new[id(tensor)] for tensor in model.outputs]
-    return keras.Model(_one_or_all(inputs), _one_or_all(made), name=model.name)
+        node_inputs = [new[id(tensor)] for tensor in node.input_tensors]
+        node_outputs = emit(node, node_inputs)
+        if node_outputs is None:
+            node_outputs = _copied(node, new, copies)
+        new.update({id(old): t for old, t in zip(node.output_tensors, node_outputs, strict=True)})
+    outputs = [new[id(tensor)] for tensor in model.outputs]
+    return keras.Model(_one_or_all(inputs), _one_or_all(outputs), name=model.name)
 
 
 def _one_or_all(tensors: list[Any]) -> Any:
@@ -44,22 +45,24 @@ def _one_or_all(tensors: list[Any]) -> Any:
 
 
 def with_weights(layer: keras.Layer, x: Any, *weights: np.ndarray) -> Any:
-    """Call a new layer and give it its weights."""
+    """Output of a new layer for the input ``x``; its weights are set after the call builds it."""
     y = layer(x)
     layer.set_weights([np.asarray(values, np.float32) for values in weights])
     return y
 
 
 def folded(conv: keras.Layer, norm: keras.Layer | None) -> tuple[np.ndarray, np.ndarray]:
-    """Kernel and bias of a convolution that does what conv and then batch norm do.
+    """Kernel and bias of the convolution that equals a convolution followed by a batch norm.
+
+    With ``scale = gamma / sqrt(variance + epsilon)`` and ``offset = beta - mean * scale``,
+    ``norm(kernel * x + bias) = (scale * kernel) * x + (scale * bias + offset)``.
 
     Args:
-        conv: a Conv2D, grouped or not, or a DepthwiseConv2D, without an activation of its own.
-        norm: the batch norm after it; None where there is none.
+        conv: a Conv2D, grouped or not, or a DepthwiseConv2D, without an activation.
+        norm: batch norm after it; None without one.
 
     Returns:
-        Kernel in the shape that ``conv`` has, and bias ``[channels]``, in float64: scale
-        ``gamma / sqrt(variance + epsilon)`` goes into the kernel, the rest into the bias.
+        Kernel of the same shape as ``conv``'s, and bias ``[channels]``, in float64.
     """
     kernel = _array(conv.kernel)
     depthwise = type(conv).__name__ == "DepthwiseConv2D"
@@ -89,6 +92,7 @@ def _array(variable: Any) -> np.ndarray:
 
 
 def _copied(node: Any, new: dict[int, Any], copies: dict[int, Any]) -> list[Any]:
+    """Outputs of a call in the copy; a layer that is called twice is copied once."""
     import keras
 
     layer = node.operation

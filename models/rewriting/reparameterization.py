@@ -1,8 +1,12 @@
-"""Branches that are added up, merged into the one convolution that does the same.
+"""Merging of summed branches into one equal convolution.
 
-Convolutions and batch norms at inference are linear, so that a sum of them over one input is a
-convolution again: RepVGG (Ding et al. 2021, arXiv:2101.03697, section 3.3) and MobileOne (Vasu et
-al. 2022, arXiv:2206.04040, section 3.2) are trained with branches and deployed without.
+Convolutions and batch norms at inference are linear, so that a sum of them over one input is again
+a convolution: with kernels padded to one size,
+
+    sum over i of (kernel_i * x + bias_i) = (sum over i of kernel_i) * x + (sum over i of bias_i)
+
+RepVGG (Ding et al. 2021, arXiv:2101.03697, section 3.3) and MobileOne (Vasu et al. 2022,
+arXiv:2206.04040, section 3.2) are trained with branches and deployed without.
 """
 
 from __future__ import annotations
@@ -21,13 +25,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Branch:
-    """A convolution, a batch norm, or one after the other.
+    """A convolution, a batch norm, or a convolution followed by a batch norm.
 
     Attributes:
         conv: a Conv2D or a DepthwiseConv2D; None for a batch norm alone.
-        norm: the batch norm; None for a convolution alone.
-        source: what it takes, as a tensor of the old model.
-        nodes: its calls.
+        norm: batch norm; None for a convolution alone.
+        source: input of the branch, a tensor of the original model.
+        nodes: calls of its layers.
     """
 
     conv: Any
@@ -37,13 +41,13 @@ class Branch:
 
 
 def plain_form(model: keras.Model) -> keras.Model:
-    """The network with branches merged and batch norms folded into convolutions.
+    """Copy of a network with its branches merged and its batch norms folded into convolutions.
 
-    Outputs are equal up to the order of sums, for inputs of the model's size: where a stride
-    meets an even size, ``same`` padding is one-sided, and that shifts small kernels in large ones.
+    Outputs are equal up to the order of sums, for inputs of the model's size: with a stride and an
+    even size, ``same`` padding is one-sided, which shifts small kernels inside large ones.
 
-    A sum is merged when all it adds are convolutions of one stride and kind, or batch norms, of
-    one tensor that nothing else reads; what does not fit stays as it is.
+    A sum is merged if all its terms are convolutions of one stride and kind, or batch norms, of
+    one input, and nothing else reads them; other sums stay unchanged.
     """
     uses: dict[int, int] = {}
     producers: dict[int, Any] = {}
@@ -55,33 +59,36 @@ def plain_form(model: keras.Model) -> keras.Model:
     for tensor in model.outputs:
         uses[id(tensor)] = uses.get(id(tensor), 0) + 1
 
+    # The last node of a group is replaced by the merged convolution; the others do nothing.
     groups: dict[int, list[Branch]] = {}
-    passed: set[int] = set()
+    bypassed: set[int] = set()
 
-    def take(node: Any, branches: list[Branch]) -> None:
+    def merge(node: Any, branches: list[Branch]) -> None:
         groups[id(node)] = branches
-        passed.update(id(n) for branch in branches for n in branch.nodes if n is not node)
+        bypassed.update(id(n) for branch in branches for n in branch.nodes if n is not node)
 
+    # Sums of branches.
     for node in nodes:
         if _kind(node) == "Add":
-            found = [_branch(tensor, producers, uses) for tensor in node.input_tensors]
-            branches = [branch for branch in found if branch is not None]
-            if len(branches) == len(found) and _merges(branches):
-                take(node, branches)
+            terms = [_branch(tensor, producers, uses) for tensor in node.input_tensors]
+            branches = [branch for branch in terms if branch is not None]
+            if len(branches) == len(terms) and _can_merge(branches):
+                merge(node, branches)
+    # Remaining convolutions that are followed by a batch norm.
     for node in nodes:
-        if _kind(node) == "BatchNormalization" and id(node) not in passed:
-            alone = _ending_in(node, producers, uses)
-            if alone.conv is not None:
-                take(node, [alone])
+        if _kind(node) == "BatchNormalization" and id(node) not in bypassed:
+            branch = _ending_in(node, producers, uses)
+            if branch.conv is not None:
+                merge(node, [branch])
 
-    def emit(node: Any, given: list[Any]) -> list[Any] | None:
-        if id(node) in passed:
-            return given
+    def emit(node: Any, inputs: list[Any]) -> list[Any] | None:
+        if id(node) in bypassed:
+            return inputs
         branches = groups.get(id(node))
         if branches is None:
             return None
         name = node.operation.name if len(branches) > 1 else branches[0].conv.name
-        return [_merged(given[0], branches, name)]
+        return [_merged(inputs[0], branches, name)]
 
     return rewritten(model, emit)
 
@@ -91,6 +98,7 @@ def _kind(node: Any) -> str:
 
 
 def _branch(tensor: Any, producers: dict[int, Any], uses: dict[int, int]) -> Branch | None:
+    """Branch that computes a term of a sum; None if it is not one or something else reads it."""
     node = producers.get(id(tensor))
     if node is None or uses[id(tensor)] != 1:
         return None
@@ -100,11 +108,12 @@ def _branch(tensor: Any, producers: dict[int, Any], uses: dict[int, int]) -> Bra
 
 
 def _ending_in(norm: Any, producers: dict[int, Any], uses: dict[int, int]) -> Branch:
-    (before,) = norm.input_tensors
-    node = producers.get(id(before))
-    if node is not None and uses[id(before)] == 1 and _is_convolution(node):
+    """Branch that ends in a batch norm, with the convolution before it if there is one."""
+    (source,) = norm.input_tensors
+    node = producers.get(id(source))
+    if node is not None and uses[id(source)] == 1 and _is_convolution(node):
         return Branch(node.operation, norm.operation, node.input_tensors[0], (node, norm))
-    return Branch(None, norm.operation, before, (norm,))
+    return Branch(None, norm.operation, source, (norm,))
 
 
 def _is_convolution(node: Any) -> bool:
@@ -113,11 +122,12 @@ def _is_convolution(node: Any) -> bool:
         _kind(node) in ("Conv2D", "DepthwiseConv2D")
         and layer.data_format == "channels_last"
         and getattr(layer.activation, "__name__", "") == "linear"
-        and len(layer._inbound_nodes) == 1  # what is called twice would be folded twice
+        and len(layer._inbound_nodes) == 1  # a layer that is called twice would be folded twice
     )
 
 
-def _merges(branches: list[Branch]) -> bool:
+def _can_merge(branches: list[Branch]) -> bool:
+    """Whether the sum of the branches is one convolution of their common input."""
     convs = [branch.conv for branch in branches if branch.conv is not None]
     if not convs or len({id(branch.source) for branch in branches}) != 1:
         return False
@@ -136,15 +146,16 @@ def _merges(branches: list[Branch]) -> bool:
     undilated = all(set(conv.dilation_rate) == {1} for conv in convs)
     if len(shapes) != 1 or not padded or not undilated:
         return False
-    norms_alone = len(convs) < len(branches)
-    unchanged = set(convs[0].strides) == {1} and (
+    # A batch norm alone is a 1x1 convolution only if the convolutions keep the input's shape.
+    has_lone_norm = len(convs) < len(branches)
+    keeps_shape = set(convs[0].strides) == {1} and (
         convs[0].output.shape[-1] == branches[0].source.shape[-1]
     )
-    return unchanged or not norms_alone
+    return keeps_shape or not has_lone_norm
 
 
 def _merged(x: Any, branches: list[Branch], name: str) -> Any:
-    """``[b, h, w, c] -> [b, h/s, w/s, filters]`` by one convolution with a bias."""
+    """Apply the branches as one convolution with a bias: ``[b, h, w, c] -> [b, h/s, w/s, f]``."""
     convs = [branch.conv for branch in branches if branch.conv is not None]
     widest = max(convs, key=lambda conv: conv.kernel_size)
     size = tuple(max(conv.kernel_size[axis] for conv in convs) for axis in (0, 1))
@@ -154,20 +165,21 @@ def _merged(x: Any, branches: list[Branch], name: str) -> Any:
     kernel = np.zeros((*size, *widest.kernel.shape[2:]))
     bias = np.zeros(int(widest.output.shape[-1]))
     for branch in branches:
-        part, offset = _linear(branch, widest)
+        branch_kernel, branch_bias = _linear(branch, widest)
+        height, width = branch_kernel.shape[:2]
         top, left = (
-            _shift(int(x.shape[axis + 1]), size[axis], part.shape[axis], widest.strides[axis])
+            _shift(int(x.shape[axis + 1]), size[axis], side, widest.strides[axis])
             if padding == "same"
             else 0
-            for axis in (0, 1)
+            for axis, side in enumerate((height, width))
         )
-        kernel[top : top + part.shape[0], left : left + part.shape[1]] += part
-        bias += offset
+        kernel[top : top + height, left : left + width] += branch_kernel
+        bias += branch_bias
     return with_weights(layer, x, kernel, bias)
 
 
 def _linear(branch: Branch, like: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Kernel and bias of a branch; of a batch norm alone, a 1x1 kernel that scales."""
+    """Kernel and bias of a branch; a batch norm alone becomes a 1x1 kernel that scales."""
     if branch.conv is not None:
         return folded(branch.conv, branch.norm)
     scale, offset = norm_affine(branch.norm)
@@ -182,9 +194,10 @@ def _linear(branch: Branch, like: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _shift(side: int, large: int, small: int, stride: int) -> int:
-    """Where a small kernel lies in a large one when both are applied with ``same`` padding."""
+    """Offset of a small kernel inside a large one if both are applied with ``same`` padding."""
     return _padding_before(side, large, stride) - _padding_before(side, small, stride)
 
 
 def _padding_before(side: int, kernel: int, stride: int) -> int:
+    """Zeros that ``same`` padding puts before the first row or column."""
     return max((-(-side // stride) - 1) * stride + kernel - side, 0) // 2

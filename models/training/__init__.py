@@ -1,1 +1,1 @@
-"""Training of a registered network that can be resumed."""
+"""Resumable training of a registered network."""

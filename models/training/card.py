@@ -1,4 +1,4 @@
-"""What a training run is of: its key, the command that repeats it, and the card of its weights."""
+"""Records of a training run: its key, the command that repeats it, and the card of its weights."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from models.spec import Knob, ModelSpec, model_specs
 from models.training.recipe import TrainingRecipe
 
 _OPTIONS = ("epochs", "batch_size", "learning_rate", "holdout", "seed")
-"""Fields of the recipe that ``edgequant train`` has an option for."""
+"""Fields of the recipe for which ``edgequant train`` has an option."""
 
 
 def _network(spec: ModelSpec) -> dict[str, Any]:
@@ -28,7 +28,7 @@ def _network(spec: ModelSpec) -> dict[str, Any]:
 
 
 def run_key(spec: ModelSpec, dataset: Dataset, recipe: TrainingRecipe) -> dict[str, Any]:
-    """What a run is of, as plain JSON values: network, data and recipe."""
+    """Identity of a run as plain JSON values: network, data and recipe."""
     return {
         **_network(spec),
         "data": dataset.name,
@@ -38,16 +38,16 @@ def run_key(spec: ModelSpec, dataset: Dataset, recipe: TrainingRecipe) -> dict[s
 
 
 def _command(spec: ModelSpec, dataset: Dataset, recipe: TrainingRecipe) -> str:
-    """The command line of a run; recipe fields without an option stand in the card's recipe."""
+    """Command line of a run; recipe fields without an option are in the card's recipe only."""
     words = ["edgequant", "train", "--model", spec.name, "--data", dataset.name]
     registered = model_specs().get(spec.name, spec)
-    for option, value, usual in (
+    for option, value, default in (
         ("size", spec.preprocessing.size[0], registered.preprocessing.size[0]),
         ("classes", spec.classes, registered.classes),
         *((knob.value, getattr(spec, knob), getattr(registered, knob)) for knob in Knob),
         *((name, getattr(recipe, name), getattr(TrainingRecipe(), name)) for name in _OPTIONS),
     ):
-        if value != usual:
+        if value != default:
             words += [f"--{option.replace('_', '-')}", str(value)]
     return shlex.join(words)
 
@@ -55,14 +55,14 @@ def _command(spec: ModelSpec, dataset: Dataset, recipe: TrainingRecipe) -> str:
 def card(
     spec: ModelSpec, dataset: Dataset, recipe: TrainingRecipe, accuracy: float, epoch: int
 ) -> dict[str, Any]:
-    """The card of trained weights.
+    """Card of trained weights, as plain JSON values.
 
     Args:
-        spec: network, with its labels.
-        dataset: training split, the development part included.
-        recipe: how it was trained.
-        accuracy: top-1 in percent on the development part.
-        epoch: after which the weights are those that are kept.
+        spec: network with its labels.
+        dataset: training split, including the development images.
+        recipe: recipe of the training.
+        accuracy: top-1 in percent on the development images.
+        epoch: epoch after which the network had these weights.
     """
     import keras
     import tensorflow as tf

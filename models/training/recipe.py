@@ -1,8 +1,8 @@
-"""How a network is trained, and what is done to its images.
+"""Recipe for the training of a network, and augmentation of its images.
 
 The recipe is the MobileNetV2 paper's (section 6.1: RMSProp with decay and momentum 0.9), adapted
-to a short schedule: cosine decay with a warm-up in place of 0.98 an epoch, a decoupled weight
-decay, label smoothing, an average of the weights, and augmentation.
+to a short schedule: cosine decay with a warm-up instead of a factor of 0.98 per epoch, decoupled
+weight decay, label smoothing, an average of the weights, and augmentation.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from foundation.errors import InvalidInputError
 
 @dataclass(frozen=True)
 class TrainingRecipe:
-    """How a network is trained.
+    """Recipe for the training of a network.
 
     Attributes:
-        epochs: passes over the training images.
-        batch_size: images a step.
-        learning_rate: its peak, after the warm-up.
+        epochs: number of passes over the training images.
+        batch_size: images per step.
+        learning_rate: peak learning rate, after the warm-up.
         warmup_epochs: epochs of linear warm-up.
         rho: RMSProp's decay of the squared gradients.
         momentum: RMSProp's momentum.
-        epsilon: RMSProp's; 1.0 as in TF-Slim's MobileNet training.
-        weight_decay: decoupled, a step, times the learning rate; not on batch norms,
-            biases and depthwise kernels.
-        label_smoothing: share of the target spread over all classes.
-        ema_momentum: of the average of weights that is kept in the end.
+        epsilon: RMSProp's epsilon; 1.0 as in TF-Slim's MobileNet training.
+        weight_decay: decoupled weight decay per step, multiplied by the learning rate; not applied
+            to batch norms, biases and depthwise kernels.
+        label_smoothing: share of the target that is spread over all classes.
+        ema_momentum: momentum of the average of the weights, which is the result.
         shift: largest random translation, in pixels.
         erase: probability of erasing a rectangle (Zhong et al. 2017).
-        holdout: training images, taken from the end, that are kept for development.
-        seed: of initial weights, order and augmentation.
+        holdout: number of images at the end of the training split that are used for development.
+        seed: seed of initial weights, order and augmentation.
     """
 
     epochs: int = 30
@@ -55,7 +55,7 @@ class TrainingRecipe:
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch_size < 1 or not 0 < self.learning_rate < math.inf:
             raise InvalidInputError(
-                "training needs at least one epoch, one image a step and a learning rate above 0",
+                "training needs at least one epoch, one image per step and a learning rate above 0",
                 received=f"{self.epochs}, {self.batch_size} and {self.learning_rate}",
                 remedy="choose other values",
             )
@@ -68,27 +68,31 @@ class TrainingRecipe:
 
 
 def augment(images: np.ndarray, recipe: TrainingRecipe, rng: np.random.Generator) -> np.ndarray:
-    """Mirror, shift and erase, image by image.
+    """Randomly mirror, shift and erase each image.
 
     Args:
-        images: uint8 ``[batch, height, width, 3]`` as the contract crops them.
-        recipe: gives the largest shift and the probability of erasing.
-        rng: source of the randomness.
+        images: images as the contract crops them, uint8 ``[batch, height, width, 3]``.
+        recipe: recipe with the largest shift and the probability of erasing.
+        rng: random generator.
 
     Returns:
-        uint8, same shape.
+        Augmented images, uint8 of the same shape.
     """
     count, height, width, channels = images.shape
     mirrored = np.where(rng.random((count, 1, 1, 1)) < 0.5, images[:, :, ::-1], images)
+
+    # Shift: crop each image from a canvas with a black border.
     pad = recipe.shift
     canvas = np.zeros((count, height + 2 * pad, width + 2 * pad, channels), np.uint8)
     canvas[:, pad : pad + height, pad : pad + width] = mirrored
-    top, left = rng.integers(0, 2 * pad + 1, (2, count))
-    rows = top[:, None] + np.arange(height)
-    columns = left[:, None] + np.arange(width)
+    top, left = rng.integers(0, 2 * pad + 1, (2, count))  # [batch] each
+    rows = top[:, None] + np.arange(height)  # [batch, height]
+    columns = left[:, None] + np.arange(width)  # [batch, width]
     shifted: np.ndarray = canvas[
         np.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]
-    ]
+    ]  # [batch, height, width, 3]
+
+    # Erase: fill a rectangle of 2 to 15 percent of the area with noise.
     for index in np.flatnonzero(rng.random(count) < recipe.erase):
         area = height * width * rng.uniform(0.02, 0.15)
         aspect = math.exp(rng.uniform(-1, 1))

@@ -1,4 +1,4 @@
-"""What a killed training run leaves behind, so that the next one goes on where it was."""
+"""Stored state of an unfinished training run, from which the next run resumes."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class Best:
     """The epoch with the best accuracy.
 
     Attributes:
-        epoch: from 1.
-        accuracy: top-1 in percent on the development part.
-        weights: name of the file that holds them.
+        epoch: number of the epoch, from 1.
+        accuracy: top-1 in percent on the development images.
+        weights: name of the file with the weights after it.
     """
 
     epoch: int
@@ -42,12 +42,12 @@ class Best:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run is.
+    """Progress of a run.
 
     Attributes:
-        epochs_done: whole ones.
-        weights: name of the file with weights and optimizer after them.
-        best: of the epochs that are done; None before the first.
+        epochs_done: number of finished epochs.
+        weights: name of the file with weights and optimizer after the last finished epoch.
+        best: best finished epoch; None before the first.
         ours: digests of delivered files that the run may replace.
     """
 
@@ -57,20 +57,20 @@ class Progress:
     ours: tuple[str, ...] = ()
 
     def is_done(self, epochs: int) -> bool:
-        """Whether all epochs are done and their best is known."""
+        """Whether all epochs are finished and the best one is known."""
         return self.epochs_done >= epochs and self.best is not None
 
 
 @dataclass(frozen=True)
 class TrainingState:
-    """Weights and optimizer after the last whole epoch, and the best weights so far.
+    """Weights and optimizer after the last finished epoch, and the best weights so far.
 
-    ``progress.json`` names the epoch and its files, and is written after those are whole:
-    whenever a run is killed, they agree.
+    ``progress.json`` names the epoch and its files, and is written after those are complete, so
+    that they agree whenever a run is killed.
 
     Attributes:
-        folder: where they lie.
-        key: what the run is of, as plain JSON values; another run's state is refused.
+        folder: folder of the files.
+        key: identity of the run as plain JSON values; another run's state is refused.
     """
 
     folder: Path
@@ -81,39 +81,39 @@ class TrainingState:
         return self.folder / "progress.json"
 
     def read(self) -> Progress | None:
-        """Where the run is; None when there is no state.
+        """Progress of the run; None without a stored state.
 
         Raises:
             InvalidInputError: the state of another run, or a damaged one.
         """
         if not self._progress.exists():
             return None
-        found = read_object(self._progress, _RULE, _REMEDY)
+        values = read_object(self._progress, _RULE, _REMEDY)
         with reading(self.folder, _RULE, _REMEDY):
-            best = found.pop("best")
+            best = values.pop("best")
             progress = Progress(
-                int(found.pop("epochs_done")),
-                _arrays(found.pop("weights")),
-                Best(int(best["epoch"]), float(best["accuracy"]), _arrays(best["weights"])),
-                tuple(map(str, found.pop("ours", ()))),
+                int(values.pop("epochs_done")),
+                _array_file(values.pop("weights")),
+                Best(int(best["epoch"]), float(best["accuracy"]), _array_file(best["weights"])),
+                tuple(map(str, values.pop("ours", ()))),
             )
-        if found != self.key:
+        if values != self.key:
             raise InvalidInputError(
-                "a run goes on with the network, the data and the recipe it began with",
+                "a run is resumed with the network, the data and the recipe it began with",
                 received=f"the state of another run in {self.folder}",
                 remedy=_REMEDY,
             )
         return progress
 
     def read_or_none(self) -> Progress | None:
-        """Where the run is; None also for the state of another run, or a damaged one."""
+        """Progress of the run; None without a state of this run that can be read."""
         try:
             return self.read()
         except InvalidInputError:
             return None
 
     def restore(self, model: keras.Model, progress: Progress) -> None:
-        """Give a compiled model the weights and the optimizer of the state.
+        """Set the weights and the optimizer of a compiled model to those of the state.
 
         Raises:
             InvalidInputError: a damaged state.
@@ -126,7 +126,7 @@ class TrainingState:
                 variable.assign(value)
 
     def best_weights(self, progress: Progress) -> list[np.ndarray]:
-        """The best weights so far, as ``keras.Model.get_weights`` gives them.
+        """Best weights so far, in the order of ``keras.Model.get_weights``.
 
         Raises:
             InvalidInputError: a damaged state.
@@ -141,16 +141,16 @@ class TrainingState:
         averaged: Sequence[np.ndarray],
         accuracy: float,
     ) -> Progress:
-        """Keep the state after an epoch, and drop the one before.
+        """Store the state after an epoch, and delete the state before it.
 
         Args:
-            model: after the epoch.
-            before: the progress until then.
-            averaged: weights that would be delivered; kept if no earlier epoch's are better.
-            accuracy: theirs, in percent.
+            model: model after the epoch.
+            before: progress before the epoch.
+            averaged: average of the weights, stored unless an earlier epoch's is more accurate.
+            accuracy: top-1 of ``averaged``, in percent.
 
         Raises:
-            InvalidInputError: the folder cannot be written; the state before it stands.
+            InvalidInputError: the folder cannot be written; the previous state remains.
         """
         epoch = before.epochs_done + 1
         best = before.best
@@ -168,7 +168,7 @@ class TrainingState:
         return progress
 
     def note(self, progress: Progress) -> None:
-        """Write where the run is; its files must be there.
+        """Write the progress of the run, whose files must exist.
 
         Raises:
             InvalidInputError: the folder cannot be written.
@@ -177,7 +177,7 @@ class TrainingState:
         write_whole(self._progress, lambda path: path.write_text(text, encoding="utf-8"))
 
     def clear(self) -> None:
-        """Forget the run: delete its files, and the folder if nothing else is in it."""
+        """Delete the files of the state, and the folder if nothing else is in it."""
         if not self.folder.is_dir():
             return
         self._progress.unlink(missing_ok=True)
@@ -190,10 +190,10 @@ class TrainingState:
     def _load(self, name: str) -> list[np.ndarray]:
         with open_arrays(self.folder / name, _RULE, _REMEDY) as stored:
             return [stored[f"arr_{number}"] for number in range(len(stored.names))]
-        raise AssertionError  # open_arrays passes no error over
+        raise AssertionError  # unreachable: open_arrays suppresses no exception
 
 
-def _arrays(name: Any) -> str:
+def _array_file(name: Any) -> str:
     if not _ARRAYS.fullmatch(name):
         raise ValueError("a name that is not that of a file of the state")
     return str(name)

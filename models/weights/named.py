@@ -1,4 +1,4 @@
-"""Where weights come from: shipped checkpoints, Keras's download, files, or a seed."""
+"""Sources of weights: shipped checkpoints, Keras's download, files, or a seed."""
 
 from __future__ import annotations
 
@@ -20,37 +20,37 @@ if TYPE_CHECKING:
 IMAGENET_CLASSES = 1000
 
 LARGEST_SEED = 2**32 - 1
-"""Keras seeds three generators at once; NumPy's takes 32 bits."""
+"""Largest seed: Keras seeds three generators at once, and NumPy's takes 32 bits."""
 
 _SUFFIX = ".weights.h5"
 
 
 def checkpoint_folder() -> Path:
-    """Where the shipped checkpoints and their cards lie."""
+    """Folder of the shipped checkpoints and their cards."""
     return Path(str(files("models"))) / "checkpoints"
 
 
 def checkpoint_path(spec: ModelSpec, weights: str) -> Path:
-    """Where a shipped checkpoint of a network is, whether or not it exists."""
+    """Path of a shipped checkpoint of a network, whether or not it exists."""
     return checkpoint_folder() / f"{spec.name}.{weights}{_SUFFIX}"
 
 
 def shipped_weights(spec: ModelSpec) -> tuple[str, ...]:
     """Names of the checkpoints that the repository ships for a network."""
-    found = checkpoint_folder().glob(f"{spec.name}.*{_SUFFIX}")
-    return tuple(sorted(p.name[len(spec.name) + 1 : -len(_SUFFIX)] for p in found))
+    paths = checkpoint_folder().glob(f"{spec.name}.*{_SUFFIX}")
+    return tuple(sorted(p.name[len(spec.name) + 1 : -len(_SUFFIX)] for p in paths))
 
 
 def known_weights(spec: ModelSpec) -> tuple[str, ...]:
-    """Names that ``build_with_weights`` takes for a network."""
+    """Names of weights that ``build_with_weights`` accepts for a network."""
     return (*shipped_weights(spec), *(("imagenet",) if spec.pretrained else ()), "random")
 
 
 def random_seed(weights: str) -> int | None:
-    """The seed in ``random`` or ``random:SEED``; None for weights that are not random.
+    """Seed in ``random`` or ``random:SEED``; None for weights that are not random.
 
     Raises:
-        InvalidInputError: a seed that is no whole number of 32 bits.
+        InvalidInputError: a seed that is not a whole number of 32 bits.
     """
     kind, colon, seed = weights.partition(":")
     if kind != "random":
@@ -70,8 +70,8 @@ def build_with_weights(spec: ModelSpec, weights: str) -> keras.Model:
     """Build a network with weights.
 
     Args:
-        spec: the network.
-        weights: name of a shipped checkpoint; ``imagenet`` (Keras's own download and cache, or an
+        spec: network to build.
+        weights: name of a shipped checkpoint; ``imagenet`` (Keras's download and cache, or an
             installed package of weights); ``random`` or ``random:SEED``; or the path of a
             .weights.h5, .h5 or .keras file.
 
@@ -105,22 +105,22 @@ def _with_random_weights(spec: ModelSpec, weights: str) -> keras.Model:
 def _with_keras_weights(spec: ModelSpec) -> keras.Model:
     if spec.pretrained is None:
         raise InvalidInputError(
-            "ImageNet weights exist for networks that 'edgequant list models' says it of",
+            "ImageNet weights exist for the networks that 'edgequant list models' marks with it",
             received=spec.name,
             remedy=f"use one of {', '.join((*shipped_weights(spec), 'random'))}, or a file",
         )
     if spec.classes != IMAGENET_CLASSES:
         raise InvalidInputError(
-            f"ImageNet weights are of {IMAGENET_CLASSES} classes",
+            f"ImageNet weights have {IMAGENET_CLASSES} classes",
             received=f"{spec.classes} classes",
-            remedy="leave --classes out, or give --weights FILE with weights of that many",
+            remedy="leave --classes out, or give --weights FILE with weights for that many classes",
         )
     model = spec.build(spec)
     pretrained = spec.pretrained
     source = download(
         lambda: pretrained(spec),
         lambda why: InvalidInputError(
-            "ImageNet weights come through Keras's download, for the widths it has",
+            "ImageNet weights are downloaded by Keras, for the widths that were published",
             received=f"{spec.name} with alpha {spec.alpha:g} ({why})",
             remedy="connect to the internet, choose a width of keras.applications, or give a file",
         ),
@@ -140,7 +140,7 @@ def _with_file(spec: ModelSpec, path: Path) -> keras.Model:
         return model
     check_weights_file(path)
     with reading(path, rule, remedy), warnings.catch_warnings():
-        # The error that follows says the same in a way that a user can act on.
+        # The error that follows names the same fault with a remedy.
         warnings.filterwarnings("ignore", message="Skipping nested container")
         model.load_weights(str(path))
     return model

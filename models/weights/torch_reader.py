@@ -1,13 +1,14 @@
-"""Reads the tensors of a PyTorch checkpoint without PyTorch and without running anything of it.
+"""Reader of the tensors in a PyTorch checkpoint, without PyTorch and without running its code.
 
-``torch.save`` writes pickles, and a pickle is a program: unpickling runs whatever it names. Here a
-small interpreter of our own walks the instructions that ``pickletools`` decodes. It has no import:
-the names a pickle mentions are compared with a short list, and two of them mean something (an
-ordered dict and a view of a storage). Everything else is refused before it has an effect.
+``torch.save`` writes pickles, and a pickle is a program: unpickling runs everything it names. Here
+a small interpreter of our own walks the instructions that ``pickletools`` decodes. It imports
+nothing: the names in a pickle are compared with a short list of storage types and two functions
+(an ordered dict and a view of a storage). Everything else is refused before it has an effect.
 
-Layouts: the archive that torch.save writes since 1.6 (a zip with data.pkl and data/KEY), and the
-file before that (five pickles, then each storage as int64 count and raw values). Source:
-pytorch/pytorch, torch/serialization.py, and the opcodes of PEP 307 in CPython's pickletools.
+There are two layouts: the archive that torch.save writes since version 1.6 (a zip with data.pkl
+and data/KEY), and the older file (five pickles, then each storage as an int64 count and raw
+values). Sources: pytorch/pytorch, torch/serialization.py, and the opcodes of PEP 307 in CPython's
+pickletools.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_PROTOCOL = 1001
 _MOST_DIMENSIONS = 32
 _MOST_COPIES = 8
-"""How often tensors may show what a file stores once: networks share weights between layers."""
+"""Largest ratio of the tensors' bytes to the file's: layers may share weights of one storage."""
 
 _STORAGES = {
     "torch DoubleStorage": "<f8",
@@ -44,24 +45,26 @@ _STORAGES = {
     "torch ByteStorage": "<u1",
     "torch BoolStorage": "?",
 }
-"""Storage classes by what a pickle calls them, with the layout of their values."""
+"""Layout of the values of each storage class, by the name of the class in a pickle."""
 _DICT = "collections OrderedDict"
 _TENSOR = "torch._utils _rebuild_tensor_v2"
 
 
 class _RefusedError(ValueError):
-    """Something that a checkpoint of plain tensors does not hold."""
+    """Content that a checkpoint of plain tensors does not have."""
 
 
 @dataclass(frozen=True)
 class _Name:
-    """A name that a pickle mentions: a text, never an object of that name."""
+    """A name in a pickle: only its text, never the object of that name."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class _Storage:
+    """A block of ``count`` values, stored once and shown by one or more tensors."""
+
     key: str
     dtype: str
     count: int
@@ -69,6 +72,8 @@ class _Storage:
 
 @dataclass(frozen=True)
 class _Tensor:
+    """A view of a storage; offset and strides count values."""
+
     storage: _Storage
     offset: int
     shape: tuple[int, ...]
@@ -76,7 +81,7 @@ class _Tensor:
 
 
 class _Mark:
-    """Where a group of values begins on the stack."""
+    """Start of a group of values on the stack."""
 
 
 def read_torch_weights(path: Path) -> dict[str, np.ndarray]:
@@ -86,15 +91,15 @@ def read_torch_weights(path: Path) -> dict[str, np.ndarray]:
         path: a .pth or .pt file of either layout, little-endian.
 
     Returns:
-        Arrays by name, in the file's order, with the shapes and dtypes that PyTorch would show.
+        Arrays by name, in the order of the file, with PyTorch's shapes and dtypes.
 
     Raises:
-        InvalidInputError: anything but a dict of tensors, a damaged or cut file, a tensor that
-            reaches beyond its storage, or a pickle that names anything to run.
+        InvalidInputError: anything but a dict of tensors, a damaged or truncated file, a tensor
+            that reaches beyond its storage, or a pickle that names code to run.
     """
     rule = "PyTorch weights are a state dict of plain tensors, whole and without code"
     remedy = "save model.state_dict() with torch.save again, or fetch the file again"
-    # In memory, where a length that a damaged pickle announces allocates nothing.
+    # Reads from memory allocate nothing for a wrong length in a damaged pickle.
     content = read_bytes(path, rule, remedy)
     file = io.BytesIO(content)
     with reading(path, rule, remedy):
@@ -123,7 +128,7 @@ def _read_archive(archive: zipfile.ZipFile, size: int) -> dict[str, np.ndarray]:
 
 
 def _stored(archive: zipfile.ZipFile, name: str) -> bytes:
-    # PyTorch stores; a compressed part could unpack to more than memory holds.
+    # PyTorch stores members uncompressed; a compressed one could unpack to more than the memory.
     if archive.getinfo(name).compress_type != zipfile.ZIP_STORED:
         raise _RefusedError(f"{name} is compressed")
     return archive.read(name)
@@ -170,7 +175,7 @@ def _tensors_of(state: Any) -> dict[str, _Tensor]:
 def _views(
     tensors: dict[str, _Tensor], values: dict[_Storage, np.ndarray], size: int
 ) -> dict[str, np.ndarray]:
-    """Copies of the tensors, of ``_MOST_COPIES`` times the file's ``size`` bytes at most."""
+    """Copies of the tensors, together at most ``_MOST_COPIES`` times the file's ``size`` bytes."""
     for storage, stored in values.items():
         if stored.size != storage.count:
             raise _RefusedError(f"storage {storage.key} has another length than announced")
@@ -184,7 +189,10 @@ def _views(
 
 
 def _view(tensor: _Tensor, values: np.ndarray) -> np.ndarray:
-    """A copy of what a tensor shows of its storage, all of it within the storage."""
+    """Copy of a tensor, after a check that all of it lies within its storage.
+
+    The last value is at ``offset + sum((shape_i - 1) * stride_i)``.
+    """
     shape, strides = tensor.shape, tensor.strides
     if len(shape) != len(strides) or len(shape) > _MOST_DIMENSIONS:
         raise _RefusedError("a tensor has as many strides as dimensions")
@@ -192,7 +200,7 @@ def _view(tensor: _Tensor, values: np.ndarray) -> np.ndarray:
         raise _RefusedError("a tensor has a negative offset, size or stride")
     count = math.prod(shape)
     last = tensor.offset + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
-    # A stride of 0 repeats values, so that a small storage could fill all memory.
+    # A stride of 0 repeats values, so that a small storage could fill the memory.
     if count > values.size or (count and last >= values.size):
         raise _RefusedError("a tensor reaches beyond its storage")
     if not count:
@@ -204,7 +212,10 @@ def _view(tensor: _Tensor, values: np.ndarray) -> np.ndarray:
 
 
 class _Machine:
-    """Interprets one pickle of plain values, dicts, tuples, lists and tensor views."""
+    """Interpreter of one pickle of plain values, dicts, tuples, lists and tensor views.
+
+    Each public method carries out one instruction; ``_ACTIONS`` maps instructions to methods.
+    """
 
     def __init__(self, file: io.BytesIO) -> None:
         self._file = file
@@ -212,9 +223,9 @@ class _Machine:
         self._memo: dict[int, Any] = {}
 
     def run(self) -> Any:
-        """Interpret up to STOP and give what is left; the file stands behind it."""
+        """Interpret up to STOP, behind which the file is then positioned; returns the value."""
         with warnings.catch_warnings():
-            # Of escapes that no Python string has, in a damaged file.
+            # Damaged files have escapes that no Python string has.
             warnings.simplefilter("ignore", DeprecationWarning)
             self._interpret()
         (result,) = self._stack
@@ -234,7 +245,7 @@ class _Machine:
         return self._stack.pop()
 
     def _group(self) -> list[Any]:
-        """Pop the values above the last mark."""
+        """Pop the last mark and the values above it; returns the values."""
         for start in reversed(range(len(self._stack))):
             if isinstance(self._stack[start], _Mark):
                 group = self._stack[start + 1 :]
@@ -328,7 +339,7 @@ class _Machine:
                 raise _RefusedError("a call of something else than a dict or a tensor")
 
     def build(self, _: Any) -> None:
-        """State of an object: PyTorch keeps version numbers in that of its dict."""
+        """Ignore the state of a dict, in which PyTorch stores version numbers."""
         self._pop()
         if not isinstance(self._stack[-1], dict):
             raise _RefusedError("the state of something that is no dict")
@@ -342,7 +353,7 @@ _LITERALS: dict[str, Any] = {
     **dict.fromkeys(("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT")),
     **dict.fromkeys(("BINUNICODE", "SHORT_BINUNICODE")),
 }
-"""Instructions that push a value: a fixed one, or their argument."""
+"""Instructions that push a value: the fixed one given here, or for None their argument."""
 
 _ACTIONS: dict[str, Callable[[_Machine, Any], None]] = {
     "MARK": _Machine.mark,

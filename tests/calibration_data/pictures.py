@@ -1,4 +1,4 @@
-"""Pictures and datasets that the tests of this room share."""
+"""Pictures and datasets that the tests of calibration_data share."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def smooth(height: int, width: int, seed: int = 0) -> np.ndarray:
 
 
 def write_folder(root: Path, counts: Mapping[str, int], size: int = 8) -> Path:
-    """A folder of class folders with so many PNG files each."""
+    """Write an image folder with the given number of PNG files per class."""
     for label, (name, count) in enumerate(counts.items()):
         (root / name).mkdir(parents=True, exist_ok=True)
         for number in range(count):
@@ -36,7 +36,7 @@ def in_memory(
     names: tuple[str, ...] = (),
     size: int = 8,
 ) -> Dataset:
-    """Dataset whose image ``i`` holds the value ``i`` everywhere; classes take turns."""
+    """Dataset whose image ``i`` has the value ``i`` in all pixels; the classes alternate."""
     return Dataset(
         name="memory",
         role=role,

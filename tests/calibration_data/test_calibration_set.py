@@ -1,4 +1,4 @@
-"""Calibration images: what is refused, and how they are drawn."""
+"""Calibration sets: refused splits, and the random choice of images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which contract a model gets, and how labels of data and model are brought together."""
+"""Choice of a model's contract, and matching of the labels of dataset and model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Datasets, contracts and labels that others wrote: damaged, hostile, or no files at all."""
+"""Foreign datasets, contracts and labels: damaged, hostile, or not regular files."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage
 
 @pytest.fixture
 def ghostscript(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A ``gs`` on PATH that leaves a trace where it runs; gives the trace's path."""
+    """Path of a file that a fake ``gs`` on PATH writes when it runs."""
     trace, program = tmp_path / "trace", tmp_path / "bin" / "gs"
     program.parent.mkdir()
     program.write_text(f"#!/bin/sh\ntouch {trace}\nexit 1\n", encoding="utf-8")
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setattr(EpsImagePlugin, "gs_binary", None)  # what an earlier search has found
+    monkeypatch.setattr(EpsImagePlugin, "gs_binary", None)  # clears the result of an earlier search
     return trace
 
 
@@ -52,7 +52,7 @@ def test_an_eps_of_another_name_reaches_no_ghostscript(
     with pytest.raises(InvalidInputError, match="can be decoded"):
         decode_file(path)
     assert not ghostscript.exists()
-    # The trap is one: Pillow, asked without a list of formats, runs into it.
+    # The trap works: Pillow without a list of formats runs it.
     with Image.open(path) as image, pytest.raises(CalledProcessError, match="gs"):
         image.load()
     assert ghostscript.exists()
@@ -92,13 +92,15 @@ def test_a_class_folder_that_cannot_be_read_is_refused(
         return scan(path)
 
     monkeypatch.setattr(os, "scandir", refused)
-    with pytest.raises(InvalidInputError, match=r"class folder can be read.*bee.*Permission"):
+    with pytest.raises(
+        InvalidInputError, match=r"class folder of a dataset can be read.*bee.*Permission"
+    ):
         open_dataset(str(tmp_path))
 
 
 @pytest.mark.parametrize("shape", [(0, 4, 3), (4, 0, 3), (4, 0), (0, 0, 1)])
 def test_an_image_without_a_pixel_is_no_black_one(shape: tuple[int, ...]) -> None:
-    with pytest.raises(InvalidInputError, match="at least one pixel"):
+    with pytest.raises(InvalidInputError, match="at least one row and one column"):
         rgb_array(np.zeros(shape, np.uint8))
 
 
@@ -126,7 +128,7 @@ def _zip(images: bytes, kind: int = zipfile.ZIP_DEFLATED) -> bytes:
 
 
 def _with(content: bytes, offset: int, number: int, width: int = 2) -> bytes:
-    """Another number in the directory's first entry, and in the local header beside it."""
+    """Archive with another number in the directory's first entry and in its local header."""
     data = bytearray(content)
     data[data.find(b"PK\x01\x02") + offset :][:width]
     at = data.find(b"PK\x01\x02") + offset
@@ -269,7 +271,7 @@ def test_every_key_of_a_contract_refuses_other_types(tmp_path: Path, key: str, v
     lines = (f"{name} = {text}" for name, text in values.items())
     path.write_text("\n".join(lines), encoding="utf-8")
     allowed = {("mean", "1.5"), ("mean", "-1"), ("std", "1.5"), ("labels", "[]")}
-    if (key, value) in {*allowed, ("labels", "'x y'")}:  # a remark to the reader
+    if (key, value) in {*allowed, ("labels", "'x y'")}:  # a comment for the reader
         read_contract(path)
         return
     with pytest.raises(InvalidInputError):

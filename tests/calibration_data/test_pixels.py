@@ -1,4 +1,4 @@
-"""Pictures of every shape, mode and channel count become the tensor that the contract states."""
+"""Images of every shape, mode and number of channels become the tensor of the contract."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SHAPES = [(300, 400), (333, 500), (600, 300), (231, 231), (97, 61), (37, 500)]
 
 
 def _resized_then_cropped(image: Image.Image, contract: Preprocessing) -> np.ndarray:
-    """Centre crop in torchvision's words: sides in whole numbers, then offsets by round()."""
+    """Centre crop as in torchvision: integer sides, then offsets by round()."""
     assert contract.resize_short_side is not None
     height, width = contract.size
     short = min(image.size)
@@ -37,7 +37,7 @@ def test_a_centre_crop_is_resize_then_crop(
     image = Image.fromarray(smooth(*shape))
     got = contract.pixels(image).astype(int)
     levels = np.abs(got - _resized_then_cropped(image, contract)).max()
-    # Bilinear resamples the kept box alone; the rounding of the box costs a level at most.
+    # Bilinear resamples only the cropped box, whose rounding changes at most one grey level.
     assert levels <= (1 if interpolation is Interpolation.BILINEAR else 0)
 
 

@@ -1,4 +1,4 @@
-"""The preprocessing contract as a value: what it takes, refuses, and writes down."""
+"""The preprocessing contract as a value: accepted and refused values, and storage."""
 
 from __future__ import annotations
 
@@ -212,9 +212,9 @@ def test_label_lists_with_holes_are_refused(tmp_path: Path, content: bytes) -> N
 def test_an_image_without_a_pixel_is_refused(shape: tuple[int, ...], crop: Crop) -> None:
     short_side = 8 if crop is Crop.CENTER else None
     contract = Preprocessing(size=(8, 8), crop=crop, resize_short_side=short_side)
-    with pytest.raises(InvalidInputError, match="row and a column") as caught:
+    with pytest.raises(InvalidInputError, match="one row and one column of pixels") as caught:
         contract.tensor(np.zeros(shape, np.uint8))
     assert f"{shape[0]}x{shape[1]}" in str(caught.value)
     if len(shape) == 2 or shape[2] == 3:
-        with pytest.raises(InvalidInputError, match="row and a column"):
+        with pytest.raises(InvalidInputError, match="one row and one column of pixels"):
             contract.pixels(Image.new("RGB", (shape[1], shape[0])))

@@ -1,4 +1,4 @@
-"""Decoding on several threads: order, equality, look-ahead, errors, an early end."""
+"""Decoding on several threads: order, equality, read-ahead, errors, early end."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CONTRACT = Preprocessing(size=(8, 8), crop=Crop.EXACT, mean=(0.0,) * 3, std=(1.0
 
 
 class Counting:
-    """Decodes grey pictures and counts how many."""
+    """Decoder of grey pictures that counts its calls."""
 
     def __init__(self) -> None:
         self.decoded = 0
@@ -33,7 +33,7 @@ class Counting:
         return np.full((8, 8, 3), index % 256, np.uint8)
 
     def settled(self) -> int:
-        """Number decoded once nothing more is under way."""
+        """Number of decoded images after all running decoders have finished."""
         seen = -1
         while seen != self.decoded:
             seen = self.decoded
@@ -84,7 +84,7 @@ def test_the_look_ahead_does_not_grow_with_the_dataset(count: int) -> None:
     batches = stream(dataset, CONTRACT, batch_size=4, threads=2)
     for taken in (1, 2, 3):
         next(batches)
-        # Taken batches, and two under way for each of two threads.
+        # The batches consumed, and two in progress for each of two threads.
         assert counting.settled() <= 4 * (taken + 4)
     batches.close()  # type: ignore[attr-defined]
 

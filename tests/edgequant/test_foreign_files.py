@@ -80,7 +80,7 @@ def test_more_threads_than_cores_are_refused(
     path = save_network(tmp_path / "net.onnx", pooled(), [])
     outcome = run("evaluate", path, "--data", data, *CONTRACT, "--threads", threads)
     assert outcome.code == 2
-    assert f"there are cores here, {cores()}" in outcome.err
+    assert f"from 1 to {cores()} threads, the number of available cores" in outcome.err
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")

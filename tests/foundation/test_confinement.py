@@ -1,4 +1,4 @@
-"""What a confined process can no longer do, tried in one."""
+"""Actions that a confined process can no longer do, tried in such a process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several files that take their place together, whatever kills the process."""
+"""Delivery of several files together, at whatever step the process is killed."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ REPLACE = Orders(
     {"net.report.md": digest(b"of old")},
 )
 
-# Kills a child before each call that changes a folder, and prints how many there were.
+# Kills a child before its Nth call that changes a folder; prints the number of such calls.
 SCRIPT = """
 import os, signal, sys
 sys.path.insert(0, os.getcwd())

@@ -1,4 +1,4 @@
-"""Foreign bytes end in one sentence, whatever a parser raises, and pipes are not opened."""
+"""Foreign files: any exception of a parser becomes one sentence, and pipes are not opened."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nothing is reported, and running a file leaves nothing in the home folder."""
+"""SDKs report nothing, and running a file leaves nothing in the home folder."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_every_module_goes_to_onnx_runtime_through_the_adapter() -> None:
     found = 0
     for path in (file for room in ROOMS for file in (ROOT / room).rglob("*.py")):
         if "proofs/workers" in path.as_posix():
-            continue  # scripts of other interpreters, which inherit the switches
+            continue  # scripts for other interpreters, which inherit the switches
         tree = ast.parse(path.read_text(encoding="utf-8"))
         names = [
             name

@@ -1,4 +1,4 @@
-"""Networks and models that the tests of this room share."""
+"""Networks and models that the tests share."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def tiny_spec(**changes: Any) -> ModelSpec:
 
 
 def randomize(model: keras.Model, seed: int = 0) -> None:
-    """Random weights, batch norm statistics and affine parts included, that keep values alive."""
+    """Set random weights, including batch norms, with which activations do not vanish."""
     rng = np.random.default_rng(seed)
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -39,9 +39,9 @@ def randomize(model: keras.Model, seed: int = 0) -> None:
 
 
 def settle(model: keras.Model, images: np.ndarray) -> None:
-    """Give the batch norms the statistics of these images, so that answers depend on the image.
+    """Set the batch norms' statistics to those of these images, so that scores depend on the image.
 
-    With other statistics, a deep network of random weights answers every image alike.
+    With other statistics, a deep network of random weights has equal scores for all images.
     """
     norms = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
     momenta = [layer.momentum for layer in norms]
@@ -62,7 +62,7 @@ def classifier(size: int = 8, channels: int = 3, classes: int = 4) -> keras.Mode
 
 
 def scores(model: keras.Model, size: int, scale: float = 1.0) -> np.ndarray:
-    """What a model answers to two random images, float32 ``[2, classes]``."""
+    """Scores of a model for two random images, float32 ``[2, classes]``."""
     images = np.random.default_rng(0).uniform(-scale, scale, (2, size, size, 3))
     return np.asarray(keras.ops.convert_to_numpy(model(images.astype(np.float32), training=False)))
 

@@ -1,4 +1,4 @@
-"""Holds a network of ours against the same network of keras.applications."""
+"""Comparison of a network of ours with the same network of keras.applications."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TOLERANCE = 2e-5
 
 
 def weight_shapes(model: keras.Model) -> dict[str, list[tuple[int, ...]]]:
-    """Shapes of the weights of each layer that has any, by name and in order."""
+    """Shapes of the weights of each layer with weights, by name and in order."""
     return {
         layer.name: [tuple(weight.shape) for weight in layer.weights]
         for layer in model.layers
@@ -27,13 +27,13 @@ def weight_shapes(model: keras.Model) -> dict[str, list[tuple[int, ...]]]:
 def assert_same_network(
     theirs: keras.Model, request: ModelRequest, folder: Path, *, scaled_inside: bool = False
 ) -> keras.Model:
-    """Give theirs random weights and settled statistics, load them into ours, compare answers.
+    """Set random weights and plausible statistics in theirs, load them into ours, compare scores.
 
     Args:
-        theirs: network of keras.applications, of 20 classes or so.
-        request: ours.
-        folder: for the file of weights.
-        scaled_inside: theirs takes pixels 0..255 and scales them to -1..1 itself.
+        theirs: network of keras.applications, of about 20 classes.
+        request: request for our network.
+        folder: folder for the file of weights.
+        scaled_inside: whether theirs takes pixels 0..255 and scales them to -1..1 itself.
     """
     size = theirs.input_shape[1]
     values = np.random.default_rng(size).uniform(-1, 1, (4, size, size, 3)).astype(np.float32)
@@ -46,6 +46,6 @@ def assert_same_network(
     assert list(weight_shapes(ours)) == list(weight_shapes(theirs))
     expected = np.asarray(theirs(images, training=False))
     found = np.asarray(ours(values, training=False))
-    assert np.ptp(expected, axis=0).max() > 1e-2  # answers that do not differ would prove nothing
+    assert np.ptp(expected, axis=0).max() > 1e-2  # equal scores would prove nothing
     np.testing.assert_allclose(found, expected, atol=TOLERANCE)
     return ours

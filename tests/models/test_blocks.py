@@ -1,4 +1,4 @@
-"""Channel rounding, stages and activations."""
+"""Rounding of channels, stages and activations."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_every_activation_is_its_formula(activation: Activation) -> None:
 
 
 def _chain(style: Style, blocks: int = 3, squeezed: int = 0, kernel: int = 3) -> keras.Model:
-    """Inverted residuals of one shape on an input that has that shape too."""
+    """Chain of inverted residuals whose inputs and outputs all have one shape."""
     image = keras.Input((9, 9, 8))
     chain = Residual(image)
     for block in range(blocks):
@@ -149,7 +149,7 @@ def test_a_bottleneck_is_linear_or_has_the_activation(
 @pytest.mark.parametrize("shortcut", Shortcut)
 @pytest.mark.parametrize("bottleneck", Bottleneck)
 def test_studies_have_the_same_weights(bottleneck: Bottleneck, shortcut: Shortcut) -> None:
-    """So that what they are compared by is not their number of parameters."""
+    """Networks that studies compare differ in something other than their number of weights."""
     plain = _chain(Style())
     other = _chain(Style(bottleneck=bottleneck, shortcut=shortcut))
     assert [w.shape for w in other.weights] == [w.shape for w in plain.weights]

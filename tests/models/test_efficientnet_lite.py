@@ -62,7 +62,7 @@ def test_stem_and_head_are_not_scaled() -> None:
 
 
 def _golden(number: int) -> np.ndarray:
-    """What a small variant answers to one image, its batch norms settled on four."""
+    """Scores of a small variant for one image, with batch norm statistics of four images."""
     spec = ModelRequest(f"efficientnet_lite{number}", alpha=0.25, size=32, classes=5).spec()
     model = spec.build(spec)
     randomize(model, seed=number)
@@ -75,7 +75,7 @@ def _golden(number: int) -> np.ndarray:
     "number", [0, 4, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 2, 3))]
 )
 def test_golden_answers_of_random_weights(number: int) -> None:
-    # The last bits of float sums differ between CPUs; the deepest network makes 3.6e-3 of it.
+    # The last bits of float sums differ between CPUs; in the deepest network that grows to 3.6e-3.
     least = 5e-3 if number == 4 else 2e-3
     np.testing.assert_allclose(_golden(number), GOLDEN_RANDOM[number], atol=least)
 
@@ -88,7 +88,7 @@ def _small() -> ModelSpec:
 
 
 def _torch_axes(model: keras.Model) -> dict[str, np.ndarray]:
-    """The weights of a network as PyTorch would hold them, with its counters of batches."""
+    """Weights of a network as PyTorch stores them, with its counters of batches."""
     weights = {}
     for layer in model.layers:
         for variable in layer.weights:

@@ -1,7 +1,7 @@
 """Golden answers of the families that keras.applications does not have.
 
-They pin structure and arithmetic: weights are drawn in the order of the layers, and a unit that
-moves, a shuffle that deals otherwise or a branch that is left out changes every number.
+They pin structure and arithmetic: weights are drawn in the order of the layers, so that a moved
+unit, a different shuffle or a missing branch changes every number.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ GOLDEN = {
 
 
 def answers(name: str) -> np.ndarray:
-    """What the deployed form answers, its batch norms settled on the images."""
+    """Scores of the deployed form, with batch norm statistics of the images."""
     spec = ModelRequest(name, alpha=0.25, size=32, classes=4).spec()
     model = spec.build(spec)
     randomize(model, seed=11)
@@ -44,6 +44,6 @@ SLOW = ("shufflenet_v1_g1", "shufflenet_v1_g8", "mobileone_s0", "mobileone_s1")
     [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in GOLDEN],
 )
 def test_golden_answers_of_random_weights(name: str) -> None:
-    # Statistics of batch norms are settled layer after layer, so that the rounding of one kernel
-    # library against another's grows to 1e-2 where MobileOne adds up many branches.
+    # Batch norm statistics are set layer after layer, so that different rounding in two kernel
+    # libraries grows to 1e-2 in MobileOne's sums of many branches.
     np.testing.assert_allclose(answers(name), GOLDEN[name], atol=5e-2)

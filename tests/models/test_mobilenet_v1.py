@@ -12,7 +12,7 @@ from models.loading.request import ModelRequest
 from models.mobilenet_v1 import Separable
 from tests.models.same_network import assert_same_network
 
-# A size that halves evenly and one that does not; the others are left to the slow tests.
+# A size that is divisible by 32 and one that is not; the slow tests have the others.
 FAST = [(0.5, 97), (1.0, 128)]
 WIDTHS, SIZES = (0.25, 0.5, 0.75, 1.0), (33, 50, 63, 97, 127, 128, 160, 192, 224)
 OTHERS = [

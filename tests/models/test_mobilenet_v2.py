@@ -19,7 +19,7 @@ from tests.models.networks import randomize, scores
 WIDTHS = (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)
 SIZES = (96, 128, 160, 192, 224)
 GRID = [(alpha, size) for alpha in WIDTHS for size in SIZES]
-# The narrowest, the plain and the widest; the other widths and sizes are left to the slow tests.
+# The narrowest, the plain and the widest; the slow tests have the other widths and sizes.
 FAST = [(0.35, 160), (1.0, 128), (1.4, 96)]
 OTHERS = [pytest.param(*pair, marks=pytest.mark.slow) for pair in GRID if pair not in FAST]
 
@@ -57,7 +57,7 @@ def test_it_is_the_network_of_keras_applications(alpha: float, size: int, tmp_pa
     assert _shapes(ours) == _shapes(theirs)
     assert list(_shapes(ours)) == list(_shapes(theirs))
     expected = scores(theirs, size)
-    assert expected.std() > 1e-3  # random weights that answer alike would prove nothing
+    assert expected.std() > 1e-3  # equal scores would prove nothing
     np.testing.assert_allclose(scores(ours, size), expected, atol=TOLERANCE)
 
 
@@ -115,7 +115,7 @@ def test_weights_in_every_kind_of_file_load_by_request(
 @pytest.mark.parametrize(
     ("alpha", "millions"),
     # tensorflow/models, research/slim/nets/mobilenet/README.md, table of MobileNetV2: weights of
-    # convolutions and of the classifier, without batch norms, to two digits behind the point.
+    # convolutions and of the classifier, without batch norms, to two decimals.
     [
         (1.4, 6.06),
         (0.35, 1.66),

@@ -1,4 +1,4 @@
-"""MobileNetV3 in its four forms against keras.applications."""
+"""The four forms of MobileNetV3 compared with keras.applications."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A family is one file: the one that CONTRIBUTING.md shows is put in place and goes all the way."""
+"""A family is one file: the one that CONTRIBUTING.md shows passes through the whole pipeline."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ GUIDE = Path(__file__).parents[2] / "CONTRIBUTING.md"
 
 @pytest.fixture
 def toynet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """``models/toynet.py`` as the guide has it, beside the other families."""
+    """``models/toynet.py`` from the guide, installed beside the other families."""
     (code,) = re.findall(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
     (tmp_path / "toynet.py").write_text(code, encoding="utf-8")
     monkeypatch.setattr(models, "__path__", [*models.__path__, str(tmp_path)])

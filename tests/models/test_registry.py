@@ -1,4 +1,4 @@
-"""Every registered network builds as its spec says; specs refuse what no network can be."""
+"""Every registered network builds as its spec says; specs refuse impossible values."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_activations_differ_in_what_they_answer() -> None:
         spec = tiny_spec(activation=activation)
         model = spec.build(spec)
         randomize(model)
-        answers.append(scores(model, 16, scale=10))  # beyond 6, where relu6 ends
+        answers.append(scores(model, 16, scale=10))  # beyond 6, the limit of relu6
     for first in range(len(answers)):
         for second in range(first):
             assert np.abs(answers[first] - answers[second]).max() > 1e-6

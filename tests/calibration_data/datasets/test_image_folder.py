@@ -1,4 +1,4 @@
-"""Folders of class folders: layouts that are taken, and files that are refused by name."""
+"""Image folders: accepted layouts, and files that are refused by name."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_image_files_of_every_ending(tmp_path: Path, suffix: str) -> None:
     decoded = open_dataset(str(tmp_path)).decode(0)
     assert isinstance(decoded, Image.Image)
     assert decoded.mode == "RGB"
-    # JPEG, WebP and GIF lose some; 24 levels of 255 tells the picture from another.
+    # JPEG, WebP and GIF are lossy; a tolerance of 24 levels of 255 still distinguishes pictures.
     assert np.abs(np.asarray(decoded).astype(int) - picture).mean() < 24
 
 
@@ -116,7 +116,7 @@ def test_exif_orientation_is_applied(tmp_path: Path) -> None:
     write_folder(tmp_path, {"dog": 1})
     (tmp_path / "cat").mkdir()
     exif = Image.Exif()
-    exif[0x0112] = 6  # rotate by 90 degrees to see it upright
+    exif[0x0112] = 6  # upright after a rotation by 90 degrees
     Image.fromarray(smooth(10, 20)).save(tmp_path / "cat" / "0.jpg", exif=exif)
     decoded = open_dataset(str(tmp_path)).decode(0)
     assert np.asarray(decoded).shape == (20, 10, 3)
@@ -157,7 +157,7 @@ def test_a_damaged_file_is_refused_by_its_path(tmp_path: Path, kind: str) -> Non
 def test_a_class_that_cannot_be_read_is_not_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Root may read everything, so the system's refusal is put in its place."""
+    """Root may read everything, so that a mock replaces the system's refusal."""
     write_folder(tmp_path, {"cat": 1, "dog": 1, "owl": 1})
     scan = os.scandir
 

@@ -1,4 +1,4 @@
-"""Every kind of dataset is found, named and told apart; splits have roles."""
+"""Every kind of dataset is found, named and recognized; splits have roles."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_a_subset_keeps_order_names_and_pictures() -> None:
 
 
 def _keras_module(monkeypatch: pytest.MonkeyPatch, name: str, load: Any) -> None:
-    """In place of keras.datasets.NAME, which would download."""
+    """Replacement of keras.datasets.NAME, which would download."""
     module = types.ModuleType(f"keras.datasets.{name}")
     module.load_data = load  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, f"keras.datasets.{name}", module)

@@ -79,7 +79,7 @@ def test_an_activation_that_is_an_operator_of_its_own_leaves_the_network_as_it_i
 
 @pytest.mark.parametrize("ways", [0, 17])
 def test_groups_that_no_network_has_are_refused(ways: int) -> None:
-    spec = tiny_spec()  # the narrowest block has 16 channels inside
+    spec = tiny_spec()  # the narrowest block has 16 inner channels
     with pytest.raises(InvalidInputError, match=f"at most 16 groups.*received {ways}"):
         split_expansions(spec.build(spec), ways)
 

@@ -1,4 +1,4 @@
-"""Peak memory over execution orders, against every order there is."""
+"""Peak memory over execution orders, compared with the enumeration of all orders."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from models.cost.memory import peak_memory
 
 
 def graph(*operators: tuple[tuple[int, ...], int], sizes: list[int], outputs: tuple[int, ...]):
-    """Operators as (inputs, output); tensor 0 is given, and sizes are of all tensors."""
+    """Graph of operators (inputs, output) with input tensor 0; ``sizes`` has all tensors."""
     return LayerGraph(
         tuple(
             Operator(f"op{i}", "Op", Role.OTHER, inputs, (output,))
@@ -39,7 +39,7 @@ def graphs(draw: st.DrawFn) -> LayerGraph:
 
 
 def peak_of(graph: LayerGraph, order: tuple[int, ...]) -> int | None:
-    """The definition, tensor by tensor; None for an order in which an input is missing."""
+    """Peak of an order by definition, tensor by tensor; None if an input is missing."""
     made, ran, peak = set(graph.inputs), set(), 0
     for position in order:
         operator = graph.operators[position]

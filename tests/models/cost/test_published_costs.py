@@ -1,9 +1,9 @@
-"""Params and multiply-adds against what the authors of each family publish.
+"""Params and multiply-adds compared with the authors' published numbers for each family.
 
-The fast tests build one network of a family here; those of MobileNetV1, V3 and EfficientNet-Lite
-are also in the tests of these families. A row is within 1 percent, or within the last digit of
-what is printed; where a publication counts otherwise, ``Counting`` says how, and why is said
-beside the rows.
+The fast tests build one network per family; those of MobileNetV1, V3 and EfficientNet-Lite are
+also in the tests of these families. A row agrees within 1 percent, or within the last printed
+digit. Where a publication counts differently, ``Counting`` names the method, and a comment beside
+the rows gives the reason.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from models.loading.request import ModelRequest
 
 
 class Counting(Enum):
-    """What a published number of params is of."""
+    """Weights that are included in a published number of params."""
 
     WITHOUT_NORMS = auto()
     """Convolutions and classifier."""
@@ -36,13 +36,13 @@ class Row:
 
     Attributes:
         model: registered name.
-        macs: millions, as printed.
-        params: millions, as printed.
-        counting: of the params.
-        alpha: width; None for the registered one.
-        size: side of the input; None for the registered one.
-        cut: the publication drops digits that it does not print, and does not round.
-        quick: whether the fast tests build it.
+        macs: millions of multiply-adds, as printed.
+        params: millions of params, as printed.
+        counting: weights that are included in the params.
+        alpha: width multiplier; None for the registered one.
+        size: side of the input in pixels; None for the registered one.
+        cut: whether the publication truncates rather than rounds.
+        quick: whether the fast tests build the network.
     """
 
     model: str
@@ -56,8 +56,8 @@ class Row:
 
 
 # tensorflow/models, research/slim/nets/mobilenet_v1.md, and Howard et al. 2017, table 6, for width
-# 0.75: there the page has 317/233/162/104 million, and the paper 325, which is counted. At width
-# 0.25 and 192 pixels the page has 34 million; in proportion to the area 41 gives 30, as counted.
+# 0.75: the page has 317/233/162/104 million, the paper 325, which is also our count. At width 0.25
+# and 192 pixels the page has 34 million; its 41 scaled by the area gives 30, which is our count.
 MOBILENET_V1 = [
     Row("mobilenet_v1", macs, params, Counting.TRAINED, alpha, size)
     for alpha, params, by_size in (
@@ -70,8 +70,8 @@ MOBILENET_V1 = [
     if macs is not None
 ]
 
-# tensorflow/models, research/slim/nets/mobilenet/README.md: whole millions, cut (59.3 and 43.9 are
-# printed as 59 and 43).
+# tensorflow/models, research/slim/nets/mobilenet/README.md: whole millions, truncated (59.3 and
+# 43.9 are printed as 59 and 43).
 MOBILENET_V2 = [
     Row("mobilenet_v2", macs, params, Counting.WITHOUT_NORMS, alpha, size, cut=True)
     for alpha, params, by_size in (
@@ -93,7 +93,7 @@ MOBILENET_V3 = [
     Row("mobilenet_v3_large_minimalistic", 209, 3.9),
 ]
 
-# tensorflow/tpu, models/official/efficientnet/lite/README.md counts multiply-adds otherwise, see
+# tensorflow/tpu, models/official/efficientnet/lite/README.md counts multiply-adds differently, see
 # test_efficientnet_lite_counts_batch_norms.
 EFFICIENTNET_LITE = {
     "efficientnet_lite0": (407, 4.7),
@@ -103,7 +103,7 @@ EFFICIENTNET_LITE = {
     "efficientnet_lite4": (2640, 13.0),
 }
 
-# Vasu et al. 2022, in the form that is deployed.
+# Vasu et al. 2022, deployed form.
 MOBILEONE = [
     Row(f"mobileone_{name}", macs, params, Counting.DEPLOYED, quick=name == "s1")
     for name, macs, params in (
@@ -112,7 +112,7 @@ MOBILEONE = [
     )
 ]  # fmt: skip
 
-# megvii-model/ShuffleNet-Series, README. ShuffleNetV2 at width 0.5: see its own test.
+# megvii-model/ShuffleNet-Series, README. Width 0.5: see test_shufflenet_v2_at_half_width.
 SHUFFLENET = [
     Row(name, macs, params, Counting.TRAINED, alpha=alpha, quick=alpha == 1.0)
     for name, rows in (
@@ -139,7 +139,7 @@ def params(cost: Cost, counting: Counting) -> int:
 
 
 def agrees(counted: float, printed: float, *, cut: bool) -> bool:
-    """Within 1 percent, or the printed number once it has the printed digits."""
+    """Whether a count is within 1 percent, or equal to the printed number in its digits."""
     text = str(printed)
     step = 10.0 ** -(len(text) - text.index(".") - 1) if isinstance(printed, float) else 1.0
     low, high = (0.0, step) if cut else (-step / 2, step / 2)
@@ -167,10 +167,10 @@ def test_a_published_row_is_counted(row: Row) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", EFFICIENTNET_LITE)
 def test_efficientnet_lite_counts_batch_norms(name: str) -> None:
-    """Its README's multiply-adds are above ours by 3.3 to 5.7 percent.
+    """The README's multiply-adds are above ours by 3.3 to 5.7 percent.
 
-    Three operations for each value that passes a batch norm make up for it within 1 percent in all
-    five networks, so that the README seems to count graphs in which these are not folded.
+    Three operations per value that passes a batch norm explain the difference within 1 percent for
+    all five networks, so that the README seems to count graphs whose batch norms are not folded.
     """
     macs, printed = EFFICIENTNET_LITE[name]
     counted = cost(name)
@@ -194,7 +194,7 @@ def test_efficientnet_lite_counts_batch_norms(name: str) -> None:
     ],
 )
 def test_complexity_by_number_of_groups(groups: int, printed: float) -> None:
-    """Zhang et al. 2017, table 1; it leaves the classifier out, which is 0.4 to 1.1 percent."""
+    """Zhang et al. 2017, table 1, which omits the classifier: 0.4 to 1.1 percent."""
     counted = cost(f"shufflenet_v1_g{groups}")
     classifier = next(layer for layer in counted.layers if layer.name == "predictions")
     assert (counted.macs - classifier.macs) / 1e6 == pytest.approx(printed, abs=0.51)
@@ -202,7 +202,7 @@ def test_complexity_by_number_of_groups(groups: int, printed: float) -> None:
 
 @pytest.mark.slow
 def test_shufflenet_v2_at_half_width() -> None:
-    """41 million are printed and 40.48 counted: the additions of global pooling make it 40.53."""
+    """41 million are printed, 40.48 counted; with the additions of global pooling, 40.53."""
     counted = cost("shufflenet_v2", 0.5)
     assert round((counted.macs + 7 * 7 * 1024) / 1e6) == 41
     assert agrees(params(counted, Counting.TRAINED) / 1e6, 1.4, cut=False)
@@ -214,11 +214,12 @@ def test_shufflenet_v2_at_half_width() -> None:
     [(1.0, 576, 2.9), (0.75, 432, 2.4)],
 )
 def test_mobilenet_v3_small(alpha: float, before: int, printed: float) -> None:
-    """The README's params of Small (2.9 and 2.4 million) are of a head of 1280 channels.
+    """The README's params of Small (2.9 and 2.4 million) are those of a head of 1280 channels.
 
-    The weights it gives, which keras.applications has and load here, have 1024, as has the paper
-    (2.5). With 1280 the multiply-adds at width 0.75 are its 44 too; its 66 at width 1.0, where the
-    paper has 56, and its 65 of the minimalistic one, where 52 are counted, are of neither.
+    Its weights, which keras.applications has and which load here, have 1024 channels, as in the
+    paper (2.5 million). With 1280 channels, the multiply-adds at width 0.75 are the README's 44
+    million too. Neither head gives its 66 million at width 1.0, where the paper has 56, nor its 65
+    million of the minimalistic form, for which we count 52.
     """
     counted = cost("mobilenet_v3_small", alpha)
     wider = (1280 - 1024) * (before + 1001)
@@ -237,11 +238,11 @@ def test_mobilenet_v3_small_minimalistic() -> None:
 def test_the_range_of_the_paper_of_mobilenet_v2() -> None:
     """Sandler et al. 2018, section 6.1: 7 to 585 million multiply-adds, 1.7 to 6.9 million params.
 
-    The ends are the grid's widths 0.35 and 1.4 and sizes 96 and 224. 585 and 1.7 are those of the
-    networks. 7 and 6.9 are what width 1.0 gives when all of it scales with the square of width and
-    of size; the networks' own last convolution and classifier do not shrink (11.9 million
-    multiply-adds, which the authors' repository prints as 11), nor does the classifier grow with
-    the square (6.1 million params, which it prints as 6.06).
+    The extremes are at the grid's widths 0.35 and 1.4 and sizes 96 and 224. 585 and 1.7 are the
+    counts of those networks. 7 and 6.9 follow from width 1.0 if everything is scaled by the square
+    of width and of size. In the networks, however, the last convolution and the classifier do not
+    shrink (11.9 million multiply-adds, which the authors' repository prints as 11), and the
+    classifier does not grow with the square (6.1 million params, printed as 6.06).
     """
     smallest, middle, largest = (
         cost("mobilenet_v2", *point) for point in ((0.35, 96), (1.0, 224), (1.4, 224))

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.filterwarnings(
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The small classifier in every kind of file."""
+    """Folder with the small classifier in every kind of file."""
     root = tmp_path_factory.mktemp("models")
     model = classifier()
     model.save(root / "net.keras")
@@ -176,7 +176,7 @@ def test_code_that_the_user_trusts_is_run(with_lambda: Path) -> None:
 
 
 def test_weights_are_not_taken_from_a_file_with_code(with_lambda: Path) -> None:
-    # An .h5 gives its weights without building its layers, and these do not fit.
+    # The weights of an .h5 are read without building its layers, and these do not fit.
     rule = "Lambda" if with_lambda.suffix == ".keras" else "weights fit the network"
     with pytest.raises(InvalidInputError, match=rule):
         load(ModelRequest("mobilenet_v2_small", weights=str(with_lambda), alpha=0.1))

@@ -1,4 +1,4 @@
-"""Keras's files by people who mean harm: bombs, links to other files, and odd architectures."""
+"""Hostile Keras files: zip bombs, links to other files, and invalid architectures."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ def test_hdf5_that_names_or_holds_too_much_is_refused(
 
 @pytest.mark.parametrize("read", [h5_config, check_weights_file])
 def test_a_heap_without_end_is_not_walked(tmp_path: Path, read: Callable[[Path], object]) -> None:
-    """Found by damaging files: HDF5 steps over free space by its size, here 0, for ever."""
+    """Found by fuzzing: HDF5 skips free space by its size, here 0, endlessly."""
     path = _h5(tmp_path / "net.h5", "{}")
     content = bytearray(path.read_bytes())
     at = content.find(b"GCOL") + 16
@@ -216,7 +216,7 @@ def test_one_storage_shown_a_thousand_times_is_refused(tmp_path: Path) -> None:
 
 
 def _doubled(levels: int) -> bytes:
-    """A tuple of two equal tuples of two equal tuples ...: short here, endless as a text."""
+    """Tuple of two equal tuples of two equal tuples ...: small in memory, endless as a text."""
     return (
         plain("a")
         + b"q\x00"

@@ -1,4 +1,4 @@
-"""Names in a Keras config: Keras's own that compute pass, everything else is refused."""
+"""Names in a Keras config: Keras's own without side effects pass, all others are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Requests for models: names, digests, checks of anybody's model."""
+"""Requests for models: names, digests, checks of any model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SavedModels: operators with effects are refused before TensorFlow loads anything."""
+"""SavedModels: operators with side effects are refused before TensorFlow loads anything."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ IMAGES = tf.TensorSpec([None, 8, 8, 3], tf.float32)
 
 
 def _save(path: Path, effect: Callable[[tf.Tensor], tf.Tensor]) -> Path:
-    """A classifier of two classes that does something else before it answers."""
+    """Save a classifier of two classes that runs something else first."""
     module = tf.Module()
 
     @tf.function(input_signature=[IMAGES])
@@ -117,7 +117,7 @@ def test_an_initializer_does_not_run(tmp_path: Path) -> None:
 
     module.serve = serve
     tf.saved_model.save(module, str(tmp_path / "saved"), signatures={"serving_default": serve})
-    written.unlink(missing_ok=True)  # saving may run it, which is the author's business
+    written.unlink(missing_ok=True)  # saving may run it too
     with pytest.raises(InvalidInputError, match="WriteFile"):
         load_keras_file(tmp_path / "saved")
     assert not written.exists()

@@ -1,4 +1,4 @@
-"""A contract of six numbers and BGR, folded: the same function of a pixel."""
+"""Folding of a contract with six numbers and BGR: the function of a pixel stays the same."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_any_mean_and_std_fold(mean, std, padding) -> None:
 
 
 def test_folding_a_padded_convolution_into_its_bias_would_be_wrong() -> None:
-    """The trap that the addition in front is there for: the border would be another colour."""
+    """The addition in front is needed: without it, the border would have another colour."""
     import keras
 
     model = network("same", strides=1)

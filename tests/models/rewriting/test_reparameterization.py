@@ -1,4 +1,4 @@
-"""Branches merged into one convolution, and what is left alone."""
+"""Merging of branches into one convolution, and sums that are not merged."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.models.networks import randomize, scores, settle
 
 
 def spec_of(name: str, **changes: Any) -> ModelSpec:
-    """The variant with fewer and narrower blocks of every kind."""
+    """Specification of a variant with fewer and narrower blocks of every kind."""
     spec = model_spec(name).resized(32)
     stages = tuple(replace(s, channels=s.channels // 8, repeats=min(s.repeats, 2), squeezed=0)
                    for s in spec.stages)  # fmt: skip
@@ -34,7 +34,7 @@ def spec_of(name: str, **changes: Any) -> ModelSpec:
 
 
 def settled(model: keras.Model, size: int) -> keras.Model:
-    """Random weights, and batch norms that have seen images, so that values stay near 1."""
+    """Set random weights, and batch norm statistics from images, so that values stay near 1."""
     randomize(model)
     settle(model, np.random.default_rng(1).uniform(-1, 1, (16, size, size, 3)).astype(np.float32))
     return model
@@ -43,7 +43,7 @@ def settled(model: keras.Model, size: int) -> keras.Model:
 @pytest.mark.parametrize(
     ("name", "size"),
     [
-        # Four branches everywhere, and blocks that squeeze; the other variant is between the two.
+        # Four branches in every sum, and squeezed blocks; other variants are between the two.
         ("mobileone_s0", 37),
         ("mobileone_s4", 32),
         *(
@@ -168,7 +168,7 @@ def test_squeeze_and_excitation_weighs_channels() -> None:
 
 @pytest.mark.parametrize("row", [(0, 1, 0), (8, 0, 0), (8, 2, 3), (8, 2, -1)])
 def test_a_stage_that_no_network_can_have_is_refused(row: tuple[int, int, int]) -> None:
-    with pytest.raises(InvalidInputError, match="squeezes blocks it has"):
+    with pytest.raises(InvalidInputError, match="no more squeezed blocks than blocks"):
         BranchedStage(*row)
 
 

@@ -1,4 +1,4 @@
-"""Training: augmentation, the held-out part, and runs that are killed and go on."""
+"""Training: augmentation, development images, and runs that are killed and resumed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from calibration_data.datasets.base import SplitRole
 from foundation.errors import GateFailedError, InvalidInputError
 from models.blocks import Activation
 from models.spec import ModelSpec, model_spec
-from models.training.run import TrainingRecipe, TrainingResult, augment, split_holdout, train
+from models.training.data import split_holdout
+from models.training.recipe import TrainingRecipe, augment
+from models.training.run import TrainingResult, train
 from models.training.state import Progress, TrainingState
 from models.weights.named import build_with_weights
 from tests.models.networks import pictures, tiny_spec
@@ -83,7 +85,7 @@ def test_erasing_fills_a_rectangle_with_grey_noise() -> None:
     np.testing.assert_array_equal(_augmented(white, shift=0, erase=0.0), white)
 
 
-# The held-out part
+# Development images
 
 
 def test_the_last_images_are_held_out() -> None:
@@ -132,7 +134,7 @@ def _weights(result: TrainingResult) -> list[np.ndarray]:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> TrainingResult:
-    """A run that nothing interrupts."""
+    """Result of an uninterrupted run."""
     return train(tiny_spec(), pictures(), RECIPE, tmp_path_factory.mktemp("whole"), verbose=0)
 
 
@@ -200,7 +202,7 @@ def test_a_run_that_is_killed_and_goes_on_ends_as_if_nothing_had_been(
     assert "Epoch 2/2" in bar
     assert "4/4" in bar
     for one, two in zip(_weights(whole), _weights(went_on), strict=True):
-        # Bit for bit on one machine; threads may add in another order.
+        # Bit for bit on one machine; elsewhere threads may add in another order.
         np.testing.assert_allclose(one, two, atol=1e-6)
     assert went_on.development_accuracy == whole.development_accuracy
 
@@ -253,13 +255,13 @@ def test_a_damaged_state_is_refused(whole: TrainingResult, tmp_path: Path, damag
         train(tiny_spec(), pictures(), RECIPE, tmp_path, verbose=0)
 
 
-# Weights that are there
+# Existing weights
 
 
 @pytest.mark.parametrize("name", ["mobilenet_v2_small.weights.h5", "mobilenet_v2_small.card.json"])
 def test_weights_that_are_there_are_not_replaced(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"good")
-    with pytest.raises(InvalidInputError, match=rf"no weights.*{name}.*--force"):
+    with pytest.raises(InvalidInputError, match=rf"replace existing weights.*{name}.*--force"):
         train(tiny_spec(), pictures(), RECIPE, tmp_path, verbose=0)
     assert [path.name for path in tmp_path.iterdir()] == [name]
     assert (tmp_path / name).read_bytes() == b"good"
@@ -298,7 +300,7 @@ def test_a_file_in_the_place_of_the_folder_is_known_before_training(tmp_path: Pa
 
 
 def _poisoned(first: int) -> Callable[..., np.ndarray]:
-    """An augmentation that gives NaN from an epoch on, counted from 0."""
+    """Augmentation whose images are NaN from an epoch on, counted from 0."""
 
     def augmented(
         images: np.ndarray, recipe: TrainingRecipe, rng: np.random.Generator
@@ -315,8 +317,8 @@ def test_a_run_that_diverges_fails_and_leaves_the_weights_that_were_there(
     weights, card = (tmp_path / f"mobilenet_v2_small.{e}" for e in ("weights.h5", "card.json"))
     weights.write_bytes(b"good")
     card.write_bytes(b"{}")
-    monkeypatch.setattr("models.training.run.augment", _poisoned(0))
-    with pytest.raises(GateFailedError, match=r"loss of nan in epoch 1: .* untouched") as stopped:
+    monkeypatch.setattr("models.training.data.augment", _poisoned(0))
+    with pytest.raises(GateFailedError, match=r"loss of nan in epoch 1: .* not changed") as stopped:
         train(tiny_spec(), pictures(), RECIPE, tmp_path, verbose=0, force=True)
     assert stopped.value.exit_code == 1
     assert (weights.read_bytes(), card.read_bytes()) == (b"good", b"{}")
@@ -327,7 +329,7 @@ def test_a_run_that_diverges_fails_and_leaves_the_weights_that_were_there(
 def test_a_run_that_diverges_later_leaves_its_best_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("models.training.run.augment", _poisoned(1))
+    monkeypatch.setattr("models.training.data.augment", _poisoned(1))
     with pytest.raises(GateFailedError, match=r"in epoch 2: .* of epoch 1, are in"):
         train(tiny_spec(), pictures(), RECIPE, tmp_path, verbose=0)
     card = json.loads((tmp_path / "mobilenet_v2_small.card.json").read_text())

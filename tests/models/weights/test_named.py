@@ -1,4 +1,4 @@
-"""Where weights come from: a seed, a file, Keras's download; and what is refused."""
+"""Sources of weights: a seed, a file, Keras's download; and refused ones."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def _failing(error: Exception) -> ModelSpec:
     ids=["no route", "corrupt", "full disk", "silent"],
 )
 def test_imagenet_weights_without_internet(error: Exception) -> None:
-    with pytest.raises(InvalidInputError, match=r"Keras's download.*alpha 1 \("):
+    with pytest.raises(InvalidInputError, match=r"downloaded by Keras.*alpha 1 \("):
         build_with_weights(_failing(error), "imagenet")
 
 

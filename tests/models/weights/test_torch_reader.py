@@ -1,4 +1,4 @@
-"""PyTorch's files without PyTorch: both layouts read; code, damage and lies refused."""
+"""PyTorch's files without PyTorch: both layouts are read; code, damage and false sizes refused."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_tensors_of_a_state_dict_are_read(write: Callable[..., Path]) -> None:
     np.testing.assert_array_equal(found["conv.row"], [5, 7, 9])
     assert (found["bn.num_batches_tracked"].shape, int(found["bn.num_batches_tracked"])) == ((), 7)
     assert found["half"].dtype == np.float16
-    found["conv.weight"][:] = 0  # a copy, that nothing else shares
+    found["conv.weight"][:] = 0  # a copy that shares no memory
     np.testing.assert_array_equal(found["conv.row"], [5, 7, 9])
 
 
@@ -83,7 +83,7 @@ def test_code_in_a_pickle_does_not_run(
     mark = tmp_path / "it ran"
     evil = pickle.dumps({"weight": _Runs(mark)}, protocol)
     pickle.loads(evil)["weight"].close()
-    assert mark.exists()  # so it would have run
+    assert mark.exists()  # so that it would have run
     mark.unlink()
     with pytest.raises(InvalidInputError, match="without code; received"):
         read_torch_weights(write(VIEWS, evil))
@@ -133,13 +133,13 @@ def test_a_class_that_only_looks_like_a_storage_is_refused(write: Callable[..., 
 
 
 def test_a_bomb_of_nested_values_costs_nothing(write: Callable[..., Path]) -> None:
-    """Each tuple holds the last one twice: 2 to the 200 values, were they ever written out."""
+    """Each tuple holds the previous one twice: 2 to the 200 values if written out."""
     bomb = plain(1) + b"".join(b"q" + bytes([i]) + b"h" + bytes([i]) + b"\x86" for i in range(200))
     with pytest.raises(InvalidInputError, match="a storage of another kind"):
         read_torch_weights(write(VIEWS, whole(bomb + b"Q")))
 
 
-# Lies
+# False sizes
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Writes PyTorch's files instruction by instruction, so that tests can write wrong ones too."""
+"""Writer of PyTorch files, instruction by instruction, so that tests can write wrong ones too."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def whole(instructions: bytes) -> bytes:
 
 @dataclass(frozen=True)
 class View:
-    """A tensor as a view of a storage; what is not given is that of the whole storage."""
+    """A tensor as a view of a storage; by default the whole storage."""
 
     values: np.ndarray
     key: str
@@ -38,7 +38,7 @@ class View:
     kind: str | None = None
 
     def instructions(self) -> bytes:
-        """Push the view, the way torch.save does."""
+        """Instructions that push the view, as torch.save writes them."""
         values = self.values.copy(order="C")
         shape = self.values.shape if self.shape is None else self.shape
         strides = tuple(stride // values.itemsize for stride in values.strides)
@@ -57,7 +57,7 @@ class View:
 
 
 def state(views: Mapping[str, View], ending: bytes = b"") -> bytes:
-    """A pickle of a state dict, with the version numbers that PyTorch hangs on it."""
+    """Pickle of a state dict, with the version numbers that PyTorch attaches to it."""
     entries = b"".join(plain(name) + view.instructions() for name, view in views.items())
     versions = plain({"_metadata": {"": {"version": 1}}})
     return whole(EMPTY_DICT + b"(" + entries + b"u" + versions + b"b" + ending)
