@@ -106,12 +106,12 @@ def check_directory(archive: zipfile.ZipFile, size: int, limits: ZipLimits = _LI
     members = archive.infolist()
     if len(members) > limits.members:
         raise ValueError(f"{len(members):,} members, where {limits.members:,} are the most")
-    seen: set[str] = set()
+    names: set[str] = set()
     for member in members:
         name = member.filename.casefold() if limits.any_case else member.filename
-        if name in seen:
+        if name in names:
             raise ValueError(f"two members named {member.filename[:80]}")
-        seen.add(name)
+        names.add(name)
         if member.flag_bits & _ENCRYPTED:
             raise ValueError(f"{member.filename[:80]} is encrypted")
         if member.compress_type not in _METHODS:

@@ -77,7 +77,7 @@ def test_a_grid_is_written_as_table_and_plot_with_the_same_bytes(run: Run, tmp_p
         ((*SMALL, "--grid", "--html"), "a grid always has its page"),
         ((*SMALL, "--grid", "--sizes", "a,b"), "--sizes takes numbers with commas"),
         ((*SMALL, "--grid", "--weights", "random"), "weights fit only one width"),
-        ((*SMALL, "--grid", "--sizes", 10**9), "up to 16384"),
+        ((*SMALL, "--grid", "--sizes", 10**9), "pixels of a side"),
         ((*SMALL, "--grid", "--alphas", "nan"), "multiplier"),
         ((*SMALL, "--weights", "nobody"), "weights of mobilenet_v2_small are one of"),
         ((*SMALL, "--weights", "random:4294967296"), "whole number from 0"),
