@@ -289,3 +289,18 @@ def test_arguments_that_keras_3_does_not_have_are_named(
 def test_dropout_of_the_efficientnet_package_is_dropout(tmp_path: Path) -> None:
     config = functional(layer("FixedDropout", "drop", "image", rate=0.2, noise_shape=None))
     np.testing.assert_array_equal(_answers(tmp_path, config), _images())
+
+
+def test_names_that_differ_in_a_slash_stay_apart(tmp_path: Path) -> None:
+    old = {"kernel_size": [1, 1], "filters": 3, "use_bias": False}
+    config = functional(
+        layer("Conv2D", "a/b", "image", **old), layer("Conv2D", "a_b", "a/b", **old)
+    )
+    first, second = (_KERNELS[i] for i in range(2))
+    weights = {"image": {}, "a/b": {"a/b/kernel:0": first}, "a_b": {"a_b/kernel:0": second}}
+    model = load_keras_file(write(tmp_path / "net.h5", config, weights))
+    expected = _images() @ first[0, 0] @ second[0, 0]
+    np.testing.assert_allclose(np.asarray(model(_images())), expected, atol=1e-5)
+
+
+_KERNELS = np.random.default_rng(4).normal(size=(2, 1, 1, 3, 3)).astype(np.float32)
