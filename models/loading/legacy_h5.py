@@ -8,6 +8,7 @@ of JSON to JSON, so what a file may name is checked on its result, as for every 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -317,11 +318,15 @@ def _name(layer: dict[str, Any]) -> str:
 def _names(layers: list[dict[str, Any]]) -> dict[str, str]:
     """Names in Keras 3, which has no slash in them; each once."""
     names: dict[str, str] = {}
+    taken: Counter[str] = Counter()
     for layer in layers:
-        name = _plain(_name(layer))
-        while name in names.values():
-            name += "_"
-        names[_name(layer)] = name
+        if (stored := _name(layer)) in names:
+            continue
+        name = _plain(stored)
+        taken[name] += 1
+        if taken[name] > 1:
+            name = f"{name}__{taken[name]}"
+        names[stored] = name
     return names
 
 

@@ -134,6 +134,7 @@ REWRITES: Mapping[str, Rewrite] = {
     "DepthwiseConv2D": Rewrite(
         "2.3-2.15: groups; 2.0-2.2: filters", dropped=("filters",), only={"groups": 1}
     ),
+    "FixedDropout": Rewrite("2.0-2.3, of EfficientNet's own package", class_name="Dropout"),
     "InputLayer": Rewrite("2.0-2.15: sparse, ragged", only={"sparse": False, "ragged": False}),
     "LayerNormalization": Rewrite("2.0-2.15: axis as a list", change=_plain_axis),
     "LeakyReLU": Rewrite("2.0-2.15: alpha", renamed={"alpha": "negative_slope"}),

@@ -130,6 +130,25 @@ def _concatenated(given: Arguments) -> Call:
     return Call("numpy.Concatenate", {"axis": given["axis"]}, (given["values"],))
 
 
+def _split(given: Arguments) -> Call:
+    sections, start = given["num_or_size_splits"], 0
+    if isinstance(sections, list):  # sizes; Keras takes where each part but the first begins
+        if not all(isinstance(size, int) and size >= 0 for size in sections):
+            raise ValueError("sizes that are not known")
+        sizes, sections = sections, []
+        for size in sizes[:-1]:
+            start += size
+            sections.append(start)
+    config = {"indices_or_sections": sections, "axis": given.get("axis", 0)}
+    return Call("numpy.Split", config, (given["value"],))
+
+
+def _product(given: Arguments) -> Call:
+    if changed := [name for name, value in given.items() if name not in "ab" and value]:
+        raise ValueError(changed[0])
+    return Call("numpy.Matmul", {}, (given["a"], given["b"]))
+
+
 def _stacked(given: Arguments) -> Call:
     return Call("numpy.Stack", {"axis": given.get("axis", 0)}, (given["values"],))
 
@@ -156,10 +175,12 @@ FUNCTIONS: Mapping[str, Function] = {
     "expand_dims": _with("numpy.ExpandDims", "input axis", {"axis": "axis"}),
     "identity": Function(("input",), lambda given: Call("numpy.Add", {}, (given["input"], 0.0))),
     "image.resize": Function(("images", "size", "method"), _resize),
+    "linalg.matmul": Function(("a", "b"), _product),
     "math.abs": _unary("numpy.Absolute"),
     "math.add": _ADD,
     "math.divide": _DIVIDE,
     "math.exp": _unary("numpy.Exp"),
+    "math.log": _unary("numpy.Log"),
     "math.maximum": _binary("numpy.Maximum"),
     "math.minimum": _binary("numpy.Minimum"),
     "math.multiply": _MULTIPLY,
@@ -194,6 +215,7 @@ FUNCTIONS: Mapping[str, Function] = {
     "nn.tanh": _TANH,
     "pad": Function(("tensor", "paddings", "mode", "constant_values"), _pad),
     "reshape": _with("numpy.Reshape", "tensor shape", {"newshape": "shape"}),
+    "split": Function(("value", "num_or_size_splits", "axis"), _split),
     "squeeze": _with("numpy.Squeeze", "input axis", {"axis": "axis"}, axis=None),
     "stack": Function(("values", "axis"), _stacked),
     "stop_gradient": _unary("core.StopGradient", "input"),

@@ -12,7 +12,15 @@ from typing import Any
 
 import numpy as np
 
-NAMES = ("mobilenet", "mobilenet_v2", "mobilenet_v3", "sequence", "transfer", "functions")
+NAMES = (
+    "mobilenet",
+    "mobilenet_v2",
+    "mobilenet_v3",
+    "sequence",
+    "transfer",
+    "base_first",
+    "functions",
+)
 
 
 def _images(count: int, size: int, low: float, high: float) -> np.ndarray:
@@ -96,6 +104,19 @@ def _transfer() -> tuple[Any, np.ndarray]:
     return tf_keras.Model(image, scores), images
 
 
+def _base_first() -> tuple[Any, np.ndarray]:
+    """A Sequential whose first layer is a model, and one in it that augments."""
+    import tf_keras
+
+    layers = tf_keras.layers
+    image = tf_keras.Input((24, 24, 3))
+    x = layers.Conv2D(4, 3, activation="relu")(image)
+    base = tf_keras.Model(image, layers.PReLU(shared_axes=[1, 2])(x))
+    inner = tf_keras.Sequential([layers.LayerNormalization(), layers.Conv2D(4, 1)])
+    end = [layers.GlobalMaxPooling2D(), layers.Dense(4, activation="gelu")]
+    return tf_keras.Sequential([base, inner, *end]), _images(4, 24, -1, 1)
+
+
 def _functions() -> tuple[Any, np.ndarray]:
     """TensorFlow functions on Keras tensors."""
     import tensorflow as tf
@@ -107,7 +128,8 @@ def _functions() -> tuple[Any, np.ndarray]:
     x = layers.Conv2D(4, 3, use_bias=False, name="stem/conv")(x / 50.0)
     x = x * tf.nn.relu6(x + 3.0) / 6.0
     x = 1.0 - tf.nn.swish(x) + tf.nn.leaky_relu(x) - tf.nn.gelu(x)
-    x = tf.concat([x, tf.abs(x)], -1)
+    parts = tf.split(x, 2, -1)
+    x = tf.concat([parts[1], tf.abs(parts[0]), *tf.split(x, [1, 3], -1)], -1)
     x = tf.pad(tf.image.resize(x, (8, 8)), [[0, 0], [1, 0], [0, 1], [0, 0]])
     x = tf.maximum(x, tf.sqrt(tf.square(x))) + tf.stop_gradient(tf.sigmoid(x))
     x = tf.reduce_mean(tf.transpose(x, [0, 2, 1, 3]), [1, 2])
@@ -128,6 +150,7 @@ def main(folder: Path) -> None:
         lambda: _family("MobileNetV3Small", 1.0),
         _sequence,
         _transfer,
+        _base_first,
         _functions,
     )
     for name, make in zip(NAMES, makers, strict=True):

@@ -215,6 +215,7 @@ def test_mixed_precision_becomes_float32(tmp_path: Path, dtype: Any) -> None:
         (layer("TFOpLambda", "op", "image", function="numpy_function"), "numpy_function"),
         (layer("TFOpLambda", "op", "image", function=None), "TFOpLambda of None"),
         (layer("TFOpLambda", "op", "image", function="math.add"), "without 'y'"),
+        (layer("TFOpLambda", "op", "image", function="image.resize"), "without 'size'"),
         (layer("TensorFlowOpLayer", "op", "image", node_def='{"op": "PyFunc"}'), "PyFunc"),
         (layer("DepthwiseConv2D", "op", "image", kernel_size=3, groups=2), "groups 1"),
         (layer("Lambda", "op", "image", function=["4wEAAAA=", None, None]), "Lambda layer"),
@@ -256,3 +257,50 @@ def test_hundreds_of_names_are_no_bomb(tmp_path: Path) -> None:
         group["pad"] = np.random.default_rng(0).integers(0, 256, 500_000, np.uint8)
     assert h5_config(path)["class_name"] == "Model"
     load_keras_file(path)
+
+
+def _with_keywords(function: str, **keywords: Any) -> dict[str, Any]:
+    entry = layer("TFOpLambda", "op", "image", function=function)
+    entry["inbound_nodes"] = [["image", 0, 0, keywords]]
+    return functional(entry)
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        (_with_keywords("pad", paddings=[[0, 0]] * 4, constant_values=1), "constant_values"),
+        (_with_keywords("nn.bias_add", bias=[1.0], data_format="NCHW"), "channels first"),
+        (_with_keywords("image.resize", size=[4, 4], method="area"), "the method area"),
+        (_with_keywords("image.resize", size=[4, 4], preserve_aspect_ratio=True), "aspect"),
+        (_with_keywords("linalg.matmul", b=[[1.0]], transpose_b=True), "transpose_b"),
+        (_with_keywords("split", num_or_size_splits=[-1, 2]), "sizes that are not known"),
+        (_with_keywords("reshape", shape=[["image", 0, 0], 3]), "one that is computed"),
+        (_with_keywords("clip_by_value", clip_value_min=["image", 0, 0], clip_value_max=1), "comp"),
+        (_with_keywords("__operators__.getitem", slice_spec=[{"start": 1}]), "a slice"),
+    ],
+)
+def test_arguments_that_keras_3_does_not_have_are_named(
+    tmp_path: Path, config: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(UnsupportedError, match=said):
+        _answers(tmp_path, config)
+
+
+def test_dropout_of_the_efficientnet_package_is_dropout(tmp_path: Path) -> None:
+    config = functional(layer("FixedDropout", "drop", "image", rate=0.2, noise_shape=None))
+    np.testing.assert_array_equal(_answers(tmp_path, config), _images())
+
+
+def test_names_that_differ_in_a_slash_stay_apart(tmp_path: Path) -> None:
+    old = {"kernel_size": [1, 1], "filters": 3, "use_bias": False}
+    config = functional(
+        layer("Conv2D", "a/b", "image", **old), layer("Conv2D", "a_b", "a/b", **old)
+    )
+    first, second = (_KERNELS[i] for i in range(2))
+    weights = {"image": {}, "a/b": {"a/b/kernel:0": first}, "a_b": {"a_b/kernel:0": second}}
+    model = load_keras_file(write(tmp_path / "net.h5", config, weights))
+    expected = _images() @ first[0, 0] @ second[0, 0]
+    np.testing.assert_allclose(np.asarray(model(_images())), expected, atol=1e-5)
+
+
+_KERNELS = np.random.default_rng(4).normal(size=(2, 1, 1, 3, 3)).astype(np.float32)
