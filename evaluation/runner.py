@@ -28,8 +28,8 @@ class Batch(Protocol):
         ...
 
     @property
-    def labels(self) -> np.ndarray:
-        """True classes, int64 ``[b]``."""
+    def labels(self) -> np.ndarray | None:
+        """True classes, int64 ``[b]``; None for images without labels."""
         ...
 
     @property
@@ -44,12 +44,12 @@ class Predictions:
 
     Attributes:
         outputs: float32 ``[n, classes]`` by the network's name.
-        labels: int64 ``[n]``.
+        labels: int64 ``[n]``; None for images without labels.
         indices: int64 ``[n]``, ascending.
     """
 
     outputs: dict[str, np.ndarray]
-    labels: np.ndarray
+    labels: np.ndarray | None
     indices: np.ndarray
 
 
@@ -58,11 +58,12 @@ def predict_all(
     batches: Iterable[Batch],
     workers: int = 1,
     progress: Callable[[int], None] | None = None,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray | None]:
     """Run one network over a stream of images; see ``predict_many``.
 
     Returns:
-        Outputs float32 ``[n, classes]`` and labels int64 ``[n]``, in the order of the indices.
+        Outputs float32 ``[n, classes]`` and labels int64 ``[n]``, in the order of the indices;
+        None in the place of labels for images without.
     """
     results = predict_many({"": open_session}, batches, workers, progress)
     return results.outputs[""], results.labels
@@ -106,7 +107,7 @@ def predict_many(
     with closing(_results(benches, batches)) as results:
         for result in results:
             done.append(result)
-            finished += len(result.labels)
+            finished += len(result.indices)
             if progress is not None:
                 progress(finished)
     return _joined(done, list(open_sessions))
@@ -117,7 +118,7 @@ class _Done:
     """One finished batch, without its images."""
 
     outputs: dict[str, np.ndarray]
-    labels: np.ndarray
+    labels: np.ndarray | None
     indices: np.ndarray
 
 
@@ -167,7 +168,7 @@ def _predict(benches: SimpleQueue[_Bench], batch: Batch) -> _Done:
 def _joined(done: list[_Done], names: list[str]) -> Predictions:
     import numpy as np
 
-    if not any(len(batch.labels) for batch in done):
+    if not any(len(batch.indices) for batch in done):
         raise InvalidInputError(
             "evaluation needs one image at least", received="none", remedy="give more images"
         )
@@ -176,10 +177,11 @@ def _joined(done: list[_Done], names: list[str]) -> Predictions:
     indices = indices[order]
     if (indices[1:] == indices[:-1]).any():
         raise ValueError("an index occurs twice in the stream of batches")
+    labels = [batch.labels for batch in done if batch.labels is not None]
     return Predictions(
         outputs={
             name: np.concatenate([batch.outputs[name] for batch in done])[order] for name in names
         },
-        labels=np.concatenate([batch.labels for batch in done])[order],
+        labels=np.concatenate(labels)[order] if len(labels) == len(done) else None,
         indices=indices,
     )

@@ -85,7 +85,15 @@ def lead(report: Document) -> str:
     row = headline(report)
     if row is None:
         first = report["rows"][0]
+        if not labelled(report):
+            return f"`{first['name']}` was run on {report['n']:,} images without labels."
         return f"`{first['name']}` is right on {first['top1']:.2f} % of {report['n']:,} images."
+    if "drop" not in row:
+        return (
+            f"`{row['name']}` answers as float on **{row['agreement']:.2f} %** of "
+            f"{report['n']:,} images{_gains(row, _like(report, row))}. They have no labels, so "
+            "what it costs in accuracy is not known."
+        )
     low, high = row["drop_interval"]
     gains = _gains(row, _like(report, row))
     what = (
@@ -106,6 +114,11 @@ def lead(report: Document) -> str:
     )
 
 
+def labelled(report: Document) -> bool:
+    """Whether the images had labels, so that right answers are known."""
+    return all(row["top1"] is not None for row in report["rows"])
+
+
 def headline(report: Document) -> Row | None:
     """The row that the page speaks of: plain int8, or the smallest file; None without any."""
     compared = _compared(report)
@@ -121,7 +134,7 @@ def shown_images(report: Document) -> list[int]:
 
 
 def _compared(report: Document) -> list[Row]:
-    return [row for row in report["rows"] if "drop" in row]
+    return [row for row in report["rows"] if tables.compares(row)]
 
 
 def _like(report: Document, row: Row) -> Row | None:
@@ -149,9 +162,11 @@ def _times(ratio: float, better: str, worse: str) -> str:
 
 
 def _trade(report: Document) -> list[Section]:
-    """Accuracy against size and against latency."""
-    least = max(row["top1"] for row in report["rows"]) - _FAR
-    near = [row for row in report["rows"] if row["top1"] >= least]
+    """Accuracy, or likeness to float where nothing has labels, against size and latency."""
+    known = labelled(report)
+    rows = report["rows"] if known else _compared(report)
+    least = max((_quality(row) for row in rows), default=0.0) - _FAR
+    near = [row for row in rows if _quality(row) >= least]
     sizes = [_point(row, row["size_bytes"] / 1000) for row in near if row["size_bytes"]]
     times = [
         _point(row, row["latency_ms"]["p50"])
@@ -164,21 +179,34 @@ def _trade(report: Document) -> list[Section]:
         return []
     alt = " ".join(f"Best at {title}: {_listed(front(points))}." for title, points in groups)
     caption = (
-        "Up and to the left is better. The broken line joins the files that no other beats at "
-        "both; vertical lines are the intervals of the drop, paired with float, so differences "
-        "within them are not shown by these images."
+        "Up and to the left is better. The broken line joins the files that no other beats at both"
     )
-    far = [row["name"] for row in report["rows"] if row["top1"] < least]
+    caption += (
+        "; vertical lines are the intervals of the drop, paired with float, so differences "
+        "within them are not shown by these images."
+        if known
+        else ". Answers as float are drawn, for the images have no labels."
+    )
+    far = [row["name"] for row in rows if _quality(row) < least]
     if far:
-        caption += f" Not drawn, for they are right on less than {least:.0f} %: {_enumerated(far)}."
-    return [Section("Accuracy against size and speed", (Figure(caption, alt, pareto(groups)),))]
+        what = "they are right" if known else "they answer as float"
+        caption += f" Not drawn, for {what} on less than {least:.0f} %: {_enumerated(far)}."
+    drawing = pareto(groups) if known else pareto(groups, "answers as float, %")
+    title = f"{'Accuracy' if known else 'Likeness to float'} against size and speed"
+    return [Section(title, (Figure(caption, alt, drawing),))]
+
+
+def _quality(row: Row) -> float:
+    """What is drawn over the costs, in percent: top-1, or answers as float without labels."""
+    quality: float = row["agreement"] if row["top1"] is None else row["top1"]
+    return quality
 
 
 def _point(row: Row, cost: float) -> Point:
     suffix = "." + row["artifact"].rpartition(".")[2] if row["size_bytes"] else ""
     low, high = row.get("drop_interval", (0.0, 0.0))
-    base = row["top1"] + row.get("drop", 0.0)
-    return Point(row["name"], suffix, cost, row["top1"], base - high, base - low)
+    base = _quality(row) + row.get("drop", 0.0)
+    return Point(row["name"], suffix, cost, _quality(row), base - high, base - low)
 
 
 def _listed(points: Sequence[Point]) -> str:
@@ -187,7 +215,7 @@ def _listed(points: Sequence[Point]) -> str:
 
 def _drops(report: Document) -> list[Section]:
     """The drop of each row with its interval."""
-    rows = _compared(report)
+    rows = [row for row in report["rows"] if "drop" in row]
     if not rows:
         return []
 
@@ -269,17 +297,20 @@ def _changed(report: Document, pictures: Mapping[int, bytes]) -> list[Section]:
         if thumbs:
             flips = row["flips"]
             some = f"{len(thumbs)} of " if len(thumbs) < flips["changed"] else ""
-            caption = (
-                f"**{row['name']}**: {some}{flips['changed']} changed, "
-                f"{flips['right_to_wrong']} lost and {flips['wrong_to_right']} won"
-            )
+            caption = f"**{row['name']}**: {some}{flips['changed']} changed"
+            if "right_to_wrong" in flips:
+                caption += f", {flips['right_to_wrong']} lost and {flips['wrong_to_right']} won"
             galleries.append(Gallery(caption, thumbs))
     if not galleries:
         return []
     text = (
         "Each picture is what the network saw, with the answer of the float network and, after "
-        "the arrow, that of the file. Lost: float was right. Won: the file is right. First come "
-        "those on which float was surest, by the lead of its best score over its second."
+        "the arrow, that of the file. "
+    )
+    if labelled(report):
+        text += "Lost: float was right. Won: the file is right. "
+    text += (
+        "First come those on which float was surest, by the lead of its best score over its second."
     )
     first = headline(report)
     galleries.sort(key=lambda g: first is None or not g.caption.startswith(f"**{first['name']}**"))
@@ -287,16 +318,16 @@ def _changed(report: Document, pictures: Mapping[int, bytes]) -> list[Section]:
 
 
 def _thumb(flip: dict[str, Any], png: bytes) -> Thumb:
+    answers = f"{flip['before']} \N{RIGHTWARDS ARROW} {flip['after']}"
+    lead_of_best = f"lead {flip['margin']:.2g}, {_short(flip['name'])}"
+    if flip["label"] is None:
+        return Thumb(png, answers, (lead_of_best,))
     what = "wrong both times"
     if flip["before"] == flip["label"]:
         what = "lost"
     elif flip["after"] == flip["label"]:
         what = "won"
-    return Thumb(
-        png,
-        f"{flip['before']} \N{RIGHTWARDS ARROW} {flip['after']}",
-        (f"{what}; it is {flip['label']}", f"lead {flip['margin']:.2g}, {_short(flip['name'])}"),
-    )
+    return Thumb(png, answers, (f"{what}; it is {flip['label']}", lead_of_best))
 
 
 def _short(name: str) -> str:
@@ -338,6 +369,9 @@ def _conditions(report: Document) -> Section:
     """What the figures rest on."""
     rows, machine = report["rows"], report["machine"]
     items = [("Images", f"{report['n']:,} of {report['data']}")]
+    items += [("Images", remark) for remark in report.get("remarks", ())]
+    if not labelled(report):
+        items.append(("Labels", tables.NO_LABELS))
     method = next((row["drop_method"] for row in rows if "drop_method" in row), None)
     if method is not None:
         items.append(("Interval", method))

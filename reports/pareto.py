@@ -24,7 +24,8 @@ class Point:
         name: to write beside it.
         suffix: of the file, which gives colour and shape.
         cost: what it costs; less is better.
-        top1: percent; more is better.
+        top1: percent of right answers, or of answers as float where there are no labels; more is
+            better.
         low: where the interval of ``top1`` ends, likewise; paired with the float network.
         high: its other end.
     """
@@ -53,11 +54,12 @@ def front(points: Sequence[Point]) -> list[Point]:
     return sorted(kept, key=lambda p: (p.cost, -p.top1, p.name))
 
 
-def pareto(groups: Sequence[tuple[str, Sequence[Point]]]) -> str:
+def pareto(groups: Sequence[tuple[str, Sequence[Point]]], quality: str = "top-1, %") -> str:
     """Draw top-1 over each cost, side by side, with the front's files named.
 
     Args:
         groups: what is costly, with its unit, and the files; at least one file each.
+        quality: what ``top1`` of the points is, with its unit.
 
     Returns:
         An ``<svg>`` element.
@@ -66,7 +68,7 @@ def pareto(groups: Sequence[tuple[str, Sequence[Point]]]) -> str:
     def draw(axes: Sequence[Axes]) -> None:
         for place, (one, (title, points)) in enumerate(zip(axes, groups, strict=True)):
             _draw(one, title, points)
-            one.set_ylabel("" if place else "top-1, %")
+            one.set_ylabel("" if place else quality)
         shown: dict[str, Any] = {}
         for one in axes:
             for handle, label in zip(*one.get_legend_handles_labels(), strict=True):

@@ -22,21 +22,28 @@ _BACKGROUND = 1
 """Outputs more or fewer than labels that a list which is off by one explains."""
 
 
+NO_LABELS = "the images have no labels, so that right answers cannot be told from wrong ones"
+"""Why accuracies of images without labels cannot be compared."""
+
+
 def matched(dataset: Dataset, contract: Preprocessing, classes: int) -> tuple[Dataset, str]:
     """The dataset with labels that count the outputs, and why they may not.
 
     Class names are looked up in the contract's labels, or are ImageNet's ids where the network has
     as many outputs; without either, folders in order of name are the outputs if there are as many
-    of them, one more or one fewer. Bare label numbers are taken as they are.
+    of them, one more or one fewer. Bare label numbers are taken as they are. Images without labels
+    count nothing.
 
     Args:
-        dataset: labelled.
+        dataset: with labels or without.
         contract: with the labels that are stated.
         classes: outputs of the network.
 
     Returns:
         The dataset, and the reason why its labels do not count the outputs; empty if they do.
     """
+    if dataset.labels is None:
+        return dataset, NO_LABELS
     names, known = set(dataset.class_names), contract.labels
     if not known and abs(classes - len(imagenet_labels())) <= _BACKGROUND:
         known = imagenet_labels() if names and names <= set(imagenet_labels()) else ()
@@ -48,7 +55,7 @@ def matched(dataset: Dataset, contract: Preprocessing, classes: int) -> tuple[Da
         return bare, f"class {stranger} of the data is none of the {len(known)} stated labels"
     if names and abs(classes - len(names)) > _BACKGROUND:
         return bare, (
-            f"{len(names)} class folders cannot be matched to {classes} outputs without --labels"
+            f"{len(names)} class names cannot be matched to {classes} outputs without --labels"
         )
     return bare, ""
 
@@ -66,7 +73,7 @@ def chance(evidence: Evidence, classes: int) -> str:
     """
     trials = (*evidence.trials, evidence.swapped)
     most = max(int(trial.right(shift).sum()) for trial in trials for shift in SHIFTS)
-    images = len(evidence.stated.labels)
+    images = len(evidence.stated.outputs)
     if wilson(most, images, CONFIDENCE).low > 1 / classes:
         return ""
     return (

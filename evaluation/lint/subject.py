@@ -33,7 +33,7 @@ class Subject:
         inspection: the file taken apart; None for a Keras model.
         contract: stated preprocessing.
         pixels: uint8 ``[n, height, width, 3]``, RGB, resized and cropped.
-        labels: int64 ``[n]``, counting the outputs from 0.
+        labels: int64 ``[n]``, counting the outputs from 0; None for images without labels.
         evidence: answers under every hypothesis; None where the file has no fixed size.
         scores: what the outputs are to be.
         unjudged: why right answers cannot be told from wrong ones; empty where they can.
@@ -45,7 +45,7 @@ class Subject:
     inspection: Inspection | None
     contract: Preprocessing
     pixels: np.ndarray = field(repr=False)
-    labels: np.ndarray = field(repr=False)
+    labels: np.ndarray | None = field(repr=False)
     evidence: Evidence | None = field(repr=False)
     scores: ScoreKind = ScoreKind.ANY
     unjudged: str = ""

@@ -53,6 +53,10 @@ def split_holdout(dataset: Dataset, holdout: int) -> tuple[Dataset, Dataset]:
     return dataset.subset(order[:-holdout]), dataset.subset(order[-holdout:])
 
 
+def _labels(dataset: Dataset) -> np.ndarray:
+    return dataset.require_labels("training")
+
+
 def _pixels(spec: ModelSpec, dataset: Dataset) -> np.ndarray:
     """All images of a small dataset as the contract crops them: uint8 ``[n, h, w, 3]``."""
     pixels = np.empty((len(dataset), *spec.input_shape), np.uint8)
@@ -201,11 +205,12 @@ def train(
         force: train anew where a run is done, and replace weights and states of other runs.
 
     Raises:
-        InvalidInputError: a split that is not for training, labels that the network does not
-            have, fewer images than a batch, the state of another run, or weights that are there
+        InvalidInputError: a split that is not for training, no labels, labels that the network does
+            not have, fewer images than a batch, the state of another run, or weights that are there
             and that this run did not write.
         GateFailedError: the loss or a weight is not finite; weights that were there stay.
     """
+    dataset.require_labels("training")
     contract = complete_labels(spec.preprocessing, spec.classes, dataset)
     spec = replace(spec, preprocessing=contract)
     dataset = align_labels(dataset, contract, spec.classes)
@@ -271,7 +276,7 @@ def _fitted(
     Raises:
         GateFailedError: the loss or a weight is not finite.
     """
-    batches = _batches(run.spec, _pixels(run.spec, fit_part), fit_part.labels, run.recipe)
+    batches = _batches(run.spec, _pixels(run.spec, fit_part), _labels(fit_part), run.recipe)
     journal = _journal(run, batches, progress, on_epoch)
     try:
         model.fit(
@@ -346,7 +351,7 @@ def _averaged(model: keras.Model) -> list[np.ndarray]:
 def _judge(run: _Run) -> Callable[[list[np.ndarray]], float]:
     """Weights -> top-1 in percent on the development part; NaN if a score is not finite."""
     model = run.spec.build(run.spec)
-    pixels, labels, step = _pixels(run.spec, run.development), run.development.labels, 250
+    pixels, labels, step = _pixels(run.spec, run.development), _labels(run.development), 250
 
     def judge(weights: list[np.ndarray]) -> float:
         model.set_weights(weights)

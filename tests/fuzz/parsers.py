@@ -95,7 +95,7 @@ def _image(path: Path) -> None:
 
 
 def _read_image(path: Path) -> object:
-    from calibration_data.datasets.image_folder import decode_file
+    from calibration_data.image_files import decode_file
 
     return np.asarray(decode_file(path))
 
@@ -273,7 +273,7 @@ def _read_bundle(path: Path) -> object:
 
 
 def _images() -> tuple[Parser, ...]:
-    from calibration_data.datasets.image_folder import IMAGE_SUFFIXES
+    from calibration_data.image_files import IMAGE_SUFFIXES
 
     return tuple(
         Parser(f"image{suffix}", f"picture{suffix}", _image, _read_image)
