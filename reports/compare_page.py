@@ -34,6 +34,8 @@ MOST_PICTURES = 240
 """On the page; recipes with many changed answers show fewer of them."""
 _HEADLINE = ("tflite-int8", "onnx-int8")
 _CLASSES = 40
+_DRAWN = {True: ("Accuracy", "top-1, %"), False: ("Likeness to float", "answers as float, %")}
+"""What is drawn over the costs, by whether the images have labels."""
 _FAR = 20.0
 """Points below the best at which a file would squeeze all others together in the figure."""
 _NOTES = {
@@ -85,9 +87,8 @@ def lead(report: Document) -> str:
     row = headline(report)
     if row is None:
         first = report["rows"][0]
-        if not labelled(report):
-            return f"`{first['name']}` was run on {report['n']:,} images without labels."
-        return f"`{first['name']}` is right on {first['top1']:.2f} % of {report['n']:,} images."
+        right = tables.percent(first["top1"])
+        return f"`{first['name']}` is right on {right} % of {report['n']:,} images."
     if "drop" not in row:
         return (
             f"`{row['name']}` answers as float on **{row['agreement']:.2f} %** of "
@@ -178,22 +179,18 @@ def _trade(report: Document) -> list[Section]:
     if not groups:
         return []
     alt = " ".join(f"Best at {title}: {_listed(front(points))}." for title, points in groups)
-    caption = (
-        "Up and to the left is better. The broken line joins the files that no other beats at both"
-    )
-    caption += (
-        "; vertical lines are the intervals of the drop, paired with float, so differences "
-        "within them are not shown by these images."
-        if known
-        else ". Answers as float are drawn, for the images have no labels."
-    )
+    caption = "Up and left is better. The broken line joins the files that no other beats at both."
+    if known:
+        caption += (
+            " Vertical lines are the intervals of the drop, paired with float, so differences "
+            "within them are not shown by these images."
+        )
     far = [row["name"] for row in rows if _quality(row) < least]
     if far:
-        what = "they are right" if known else "they answer as float"
-        caption += f" Not drawn, for {what} on less than {least:.0f} %: {_enumerated(far)}."
-    drawing = pareto(groups) if known else pareto(groups, "answers as float, %")
-    title = f"{'Accuracy' if known else 'Likeness to float'} against size and speed"
-    return [Section(title, (Figure(caption, alt, drawing),))]
+        caption += f" Not drawn, for they are below {least:.0f} %: {_enumerated(far)}."
+    what, quality = _DRAWN[known]
+    title = f"{what} against size and speed"
+    return [Section(title, (Figure(caption, alt, pareto(groups, quality)),))]
 
 
 def _quality(row: Row) -> float:

@@ -126,7 +126,7 @@ def _open(text: str, split: str | None) -> Dataset:
     if len(classes) < 2:
         raise InvalidInputError(
             "an image folder holds images, or one folder a class, at least two of them with images",
-            received=f"{folder} with no image and {len(classes)} class folders with images",
+            received=f"{folder} with {len(classes)} and no image directly inside",
             remedy="put images into it"
             if not classes
             else f"sort the images into class folders, or take them without labels: {text}"

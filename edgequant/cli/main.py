@@ -58,8 +58,8 @@ def cli(context: click.Context) -> None:
     """Quantize mobile vision networks: Keras in, int8 and float16 TFLite and ONNX out, measured.
 
     MODEL is a .keras, an .h5, a SavedModel folder or a registered name. DATA is a folder of class
-    folders, an .npz file or a registered name, with an optional :split. A recipe is named
-    TARGET-PRECISION.
+    folders or of images, a file (.npz, .npy, .txt, .csv, .json) or a registered name, with an
+    optional :split. A recipe is named TARGET-PRECISION.
     """
     if context.invoked_subcommand != study.name:  # which trains
         one_order_of_sums()
@@ -358,7 +358,10 @@ cli.add_command(study)
 @cli.command()
 @click.argument("model", type=PATH)
 @click.option(
-    "--data", type=NAME_OR_PATH, required=True, help="DATA with labelled images to measure on."
+    "--data",
+    type=NAME_OR_PATH,
+    required=True,
+    help="DATA to measure on; without labels some checks are not judged.",
 )
 @click.option("--limit", type=COUNT, default=200, show_default=True, help="Images.")
 @click.option(

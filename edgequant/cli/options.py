@@ -124,7 +124,7 @@ calibration_options = _together(
     click.option(
         "--calibration",
         type=NAME_OR_PATH,
-        help="DATA to calibrate on: folder, file or name, [:split].",
+        help="DATA to calibrate on: folder, file or name, [:split]; labels are not needed.",
     ),
     click.option(
         "--samples",
