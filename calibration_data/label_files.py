@@ -40,7 +40,7 @@ def read_label_file(path: Path) -> dict[str, str]:
     kind, read = (".json", _json_rows) if path.suffix == ".json" else (".csv", _csv_rows)
     shape = "an object {file: label}" if kind == ".json" else "a header line with file,label"
     rule = f"a {kind} label file is UTF-8 text with {shape}, a file and a label in each row"
-    remedy = "correct the label file"
+    remedy = "correct the label file, or move it away"
     text = read_text(path, rule, remedy, encoding="utf-8-sig")
     with reading(path, rule, remedy, raised=(csv.Error,)):
         rows = read(text)

@@ -187,7 +187,7 @@ def _trade(report: Document) -> list[Section]:
         )
     far = [row["name"] for row in rows if _quality(row) < least]
     if far:
-        caption += f" Not drawn, for they are below {least:.0f} %: {_enumerated(far)}."
+        caption += f" Not drawn, at less than {least:.0f} %: {_enumerated(far)}."
     what, quality = _DRAWN[known]
     title = f"{what} against size and speed"
     return [Section(title, (Figure(caption, alt, pareto(groups, quality)),))]

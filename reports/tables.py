@@ -129,6 +129,10 @@ NO_LABELS = (
     "The images have no labels, so top-1 and its drop are not measured: rows are compared with "
     "float by their answers and by SQNR."
 )
+NOTHING_COMPARED = (
+    "The images have no labels, so top-1 is not measured: give --reference MODEL to compare with "
+    "float."
+)
 
 
 def screen_table(report: Document) -> Table:
@@ -162,7 +166,7 @@ def conditions(report: Document) -> list[str]:
     lines = [f"{count}, the same tensors for every row; rows are sorted by SQNR of the outputs."]
     lines += [f"{remark}." for remark in report.get("remarks", ())]
     if rows[0]["top1"] is None:
-        lines.append(NO_LABELS)
+        lines.append(NO_LABELS if any(compares(row) for row in rows) else NOTHING_COMPARED)
     if method:
         lines.append(
             "Drop is float minus row on the same images, in points of top-1; a negative drop is a "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ import pytest
 from PIL import Image
 
 from edgequant.artifacts import data_digest
+from edgequant.repair.repairer import Repair, Step
+from quantize.recipes import Optimization
 from tests.edgequant.conftest import Run
 
 
@@ -205,6 +208,16 @@ def test_a_repair_on_calibration_images_without_labels(
     assert shown.code == 0, shown.err
     record = json.loads((tmp_path / "mine-tflite-int8.recipe.json").read_text())
     assert record["repair"]["holds"] is True
+
+
+def test_a_repair_says_whose_answers_count_as_right() -> None:
+    first = Step(Optimization.FAST, (), (), 3.0, 97.0)
+    chosen = Step(Optimization.BEST, (), (), 0.5, 99.5)
+    labelled = Repair(1.0, 20, (first, chosen), chosen)
+    (said,) = labelled.remarks()
+    assert "on 20 held-out calibration images went from 3.00 to 0.50 points" in said
+    (said,) = replace(labelled, labelled=False).remarks()
+    assert "images (float's answers count as right, for they have no labels that fit) went" in said
 
 
 def test_training_is_refused(run: Run, flat: Path, tmp_path: Path) -> None:

@@ -120,9 +120,9 @@ def _image(path: Path) -> None:
 
 
 def _read_image(path: Path) -> object:
-    from calibration_data.image_files import decode_file
+    from calibration_data.image_files import decode_file, header_conversions
 
-    return np.asarray(decode_file(path))
+    return header_conversions(path), np.asarray(decode_file(path))
 
 
 def _model(path: Path) -> None:
@@ -225,14 +225,14 @@ def _run_oracle(path: Path) -> object:
 
 def _onnx(path: Path) -> None:
     from calibration_data.preprocessing import Crop, Preprocessing
-    from export.onnx.graph import named, to_model
+    from export.onnx.graph import to_model
     from export.onnx.render import render
     from export.target import CARD_KEY, ArtifactCard
     from quantize.recipes import Layout, recipe
     from tests.network.graphs import planned
 
     network = planned()
-    model = to_model(named(render(network.graph, network.plan, Layout.NHWC), []))
+    model = to_model(render(network.graph, network.plan, Layout.NHWC))
     card = ArtifactCard(Preprocessing((8, 8), Crop.PAD), recipe("onnx-int8"))
     model.metadata_props.add(key=CARD_KEY, value=json.dumps(card.to_dict()))
     path.write_bytes(model.SerializeToString(deterministic=True))
