@@ -73,7 +73,7 @@ def _is_turned(image: Image.Image) -> bool:
 
 
 def _has_sixteen_bits(image: Image.Image) -> bool:
-    """Whether the file stores 16 bits a channel, whatever mode Pillow opens it in."""
+    """Whether the file stores 16 bits per channel, whatever mode Pillow opens it in."""
     if image.mode.startswith("I;16"):
         return True
     parameters = [tile[3] for tile in getattr(image, "tile", ())]

@@ -114,7 +114,7 @@ def test_a_report_on_images_without_labels() -> None:
     titles = [section.title for section in page.sections]
     assert titles == [
         "Likeness to float against size and speed", "All figures", "Images whose answer changed",
-        "What the figures rest on",
+        "Conditions of the measurement",
     ]  # fmt: skip
     row = next(row for row in report["rows"] if row["name"] == "tflite-int8")
     assert f"`tflite-int8` answers as float on **{row['agreement']:.2f} %**" in page.lead
