@@ -29,7 +29,7 @@ def run() -> list[Figure]:
         dataset = open_dataset(folder)
         for threads in sorted({1, cores()}):
             start = time.perf_counter()
-            done = sum(len(b.labels) for b in stream(dataset, contract, threads=threads))
+            done = sum(len(b.indices) for b in stream(dataset, contract, threads=threads))
             rate = done / (time.perf_counter() - start)
             figures.append(
                 Figure(

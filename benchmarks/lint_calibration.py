@@ -33,17 +33,17 @@ A_CLASS, DRAWINGS, MEASURED = 50, 10, 25
 def run() -> list[Figure]:
     """Share in percent for each file, and hits and false alarms of the limit."""
     data = open_dataset(CALIBRATION)
-    first, second = _halves(data.labels)
+    labels = data.require_labels("a balanced drawing")
+    first, second = _halves(labels)
     model, contract = _network()
     rng = np.random.default_rng(0)
-    subsets = {
-        f"class {c}": first[data.labels[first] == c][:A_CLASS] for c in np.unique(data.labels)
-    }
+    subsets = {f"class {c}": first[labels[first] == c][:A_CLASS] for c in np.unique(labels)}
     subsets |= {f"drawing {i}": rng.permutation(first)[:A_CLASS] for i in range(DRAWINGS)}
     test = open_dataset(TEST)
+    test_labels = test.require_labels("a balanced drawing")
     images = {
-        CALIBRATION: _images(data, _balanced(data.labels, second), contract),
-        TEST: _images(test, _balanced(test.labels, np.arange(len(test))), contract),
+        CALIBRATION: _images(data, _balanced(labels, second), contract),
+        TEST: _images(test, _balanced(test_labels, np.arange(len(test))), contract),
     }
     figures = []
     shares: dict[tuple[str, str], list[float]] = {}
@@ -88,7 +88,7 @@ def _images(
     data: Dataset, places: np.ndarray, contract: Preprocessing
 ) -> tuple[np.ndarray, np.ndarray]:
     pixels = np.stack([converted(data, int(i), contract.pixels) for i in places])
-    return pixels, data.labels[places]
+    return pixels, data.require_labels("lint")[places]
 
 
 def _convert(model: Any, pixels: np.ndarray, contract: Preprocessing, path: Path) -> None:

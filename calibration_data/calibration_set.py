@@ -34,7 +34,8 @@ class CalibrationSet:
         preprocessing: contract of the network.
 
     Raises:
-        InvalidInputError: a test or development split, or images of one class only.
+        InvalidInputError: a test or development split, a single image, or images of one class
+            only; without labels, the classes are the user's to answer for.
     """
 
     dataset: Dataset
@@ -42,7 +43,14 @@ class CalibrationSet:
 
     def __post_init__(self) -> None:
         refuse_role(self.dataset)
-        if len(np.unique(self.dataset.labels)) < 2:
+        labels = self.dataset.labels
+        if len(self.dataset) < 2:
+            raise InvalidInputError(
+                "calibration takes at least two images",
+                received=f"{len(self.dataset)} in {self.dataset.name}",
+                remedy="give representative images of all classes",
+            )
+        if labels is not None and len(np.unique(labels)) < 2:
             raise InvalidInputError(
                 "calibration images belong to at least two classes",
                 received=f"{len(self.dataset)} images of one class in {self.dataset.name}",

@@ -163,8 +163,8 @@ def complete_labels(
 ) -> Preprocessing:
     """Check the labels against the number of outputs, or add labels to a contract without any.
 
-    The added labels are the class folders, if there is one per output, or the sorted ImageNet ids,
-    if there are 1,000 outputs and every class folder is such an id.
+    The added labels are the class names of the dataset, if there is one per output, or the sorted
+    ImageNet ids, if there are 1,000 outputs and every class name is such an id.
 
     Raises:
         InvalidInputError: a label list that is too long or too short.
@@ -193,7 +193,8 @@ def complete_labels(
 def align_labels(dataset: Dataset, contract: Preprocessing, classes: int) -> Dataset:
     """Renumber the labels of a dataset as the network numbers its outputs.
 
-    Class names are looked up in the contract's labels; labels without names stay as they are.
+    Class names are looked up in the contract's labels; labels without names stay as they are,
+    and so do images without labels.
 
     Raises:
         InvalidInputError: a class that the network does not have, or class names that cannot be
@@ -201,11 +202,13 @@ def align_labels(dataset: Dataset, contract: Preprocessing, classes: int) -> Dat
     """
     import numpy as np
 
-    names, known = dataset.class_names, contract.labels
+    names, known, labels = dataset.class_names, contract.labels, dataset.labels
+    if labels is None:
+        return dataset
     if names and names != known:
         if not known:
             raise InvalidInputError(
-                f"{len(names)} class folders cannot be matched to {classes} outputs without labels",
+                f"{len(names)} class names cannot be matched to {classes} outputs without labels",
                 received=dataset.name,
                 remedy="give the label list with --labels FILE, or labels in the contract",
             )
@@ -214,14 +217,14 @@ def align_labels(dataset: Dataset, contract: Preprocessing, classes: int) -> Dat
                 "every class of a dataset is a label of the model",
                 received=f"{dataset.name} with {', '.join(unknown[:3])}"
                 + (f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""),
-                remedy="rename the class folders as the labels, or give another --labels FILE",
+                remedy="name the classes of the data as the labels, or give another --labels FILE",
             )
         table = np.array([known.index(name) for name in names], np.int64)
-        return replace(dataset, labels=table[dataset.labels])
-    if len(dataset.labels) and int(dataset.labels.max()) >= classes:
+        return replace(dataset, labels=table[labels])
+    if len(labels) and int(labels.max()) >= classes:
         raise InvalidInputError(
             f"labels count the {classes} outputs from 0",
-            received=f"label {int(dataset.labels.max())} in {dataset.name}",
+            received=f"label {int(labels.max())} in {dataset.name}",
             remedy="give the dataset that the model was trained for",
         )
     return dataset

@@ -25,12 +25,12 @@ class Batch:
 
     Attributes:
         images: tensors, float32 ``[b, height, width, 3]``.
-        labels: class of each image, int64 ``[b]``.
+        labels: class of each image, int64 ``[b]``; None for images without labels.
         indices: index of each image in its dataset, int64 ``[b]``.
     """
 
     images: np.ndarray
-    labels: np.ndarray
+    labels: np.ndarray | None
     indices: np.ndarray
 
 
@@ -101,4 +101,5 @@ def _load(dataset: Dataset, preprocessing: Preprocessing, indices: np.ndarray) -
     images = np.empty((len(indices), *preprocessing.size, 3), np.float32)
     for row, index in enumerate(indices):
         images[row] = converted(dataset, int(index), preprocessing.tensor)
-    return Batch(images, dataset.labels[indices], indices)
+    labels = None if dataset.labels is None else dataset.labels[indices]
+    return Batch(images, labels, indices)

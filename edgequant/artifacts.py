@@ -17,7 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from calibration_data.datasets.base import readings
+from calibration_data.datasets.base import readings, referenced_files
 from calibration_data.preprocessing import Preprocessing
 from edgequant.rooms import ROOMS
 from export.target import export_targets
@@ -89,7 +89,11 @@ def code_digest() -> str:
 
 
 def data_digest(data: str | None) -> str:
-    """Hash of the names, sizes and times of the files behind a DATA text."""
+    """Hash of the names, sizes and times of the files behind a DATA text.
+
+    Raises:
+        InvalidInputError: a list of images that cannot be read.
+    """
     if data is None:
         return ""
     root = next((Path(text) for text, _ in readings(data) if text and Path(text).exists()), None)
@@ -97,7 +101,7 @@ def data_digest(data: str | None) -> str:
         return data
     files = [root] if root.is_file() else sorted(p for p in root.rglob("*") if p.is_file())
     whole = hashlib.sha256(data.encode())
-    for path in files:
+    for path in (*files, *referenced_files(str(root))):
         stat = path.stat()
         line = f"{path} {stat.st_size} {stat.st_mtime_ns}\n"
         whole.update(line.encode(errors="surrogateescape"))  # names need not be UTF-8

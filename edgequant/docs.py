@@ -67,8 +67,13 @@ def _models(_: str) -> str:
 
 
 def _datasets(_: str) -> str:
-    rows = [f"| `{kind.syntax}` | {kind.summary} |" for kind in dataset_kinds()]
+    rows = [f"| `{_cell(kind.syntax)}` | {kind.summary} |" for kind in dataset_kinds()]
     return "\n".join(["| DATA | what |", "|---|---|", *rows])
+
+
+def _cell(text: str) -> str:
+    """A text in a cell of a Markdown table, where a bar would begin the next one."""
+    return text.replace("|", r"\|")
 
 
 def _runtimes(_: str) -> str:

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from calibration_data.contract import align_labels
-from calibration_data.datasets.base import Dataset, open_dataset
+from calibration_data.conversions import conversion_remarks
+from calibration_data.datasets.base import GIVE_LABELS, Dataset, open_dataset
 from calibration_data.preprocessing import Preprocessing
 from calibration_data.stream import stream
 from edgequant.cli.terminal import Terminal
@@ -132,7 +133,7 @@ def _float_remark(inspection: Inspection) -> str:
 
 
 def open_measured(request: MeasureRequest, contract: Preprocessing, classes: int) -> Dataset:
-    """Images to measure on, with labels that are indices of the outputs."""
+    """Images to measure on; their labels, if any, are indices of the outputs."""
     dataset = align_labels(open_dataset(request.data), contract, classes)
     if request.limit is not None and request.limit < len(dataset):
         order = np.random.default_rng(request.seed).permutation(len(dataset))
@@ -185,7 +186,8 @@ def measure(
                 )
             )
             advance(1)
-    return Measurement(tuple(rows), this_machine(), contract.labels)
+    remarks = conversion_remarks(dataset)
+    return Measurement(tuple(rows), this_machine(), contract.labels, remarks)
 
 
 def _clocked(
@@ -205,6 +207,16 @@ def check_limit(max_drop: float | None, *, has_reference: bool) -> None:
             "--max-drop is a number of points, and needs a float reference to compare with",
             received=f"--max-drop {max_drop:g}" + ("" if has_reference else " without a reference"),
             remedy="give --data to quantize, or --reference to evaluate",
+        )
+
+
+def check_limit_on(dataset: Dataset, max_drop: float | None) -> None:
+    """Raise InvalidInputError for a limit on the drop of images whose right answers are unknown."""
+    if max_drop is not None and dataset.labels is None:
+        raise InvalidInputError(
+            "--max-drop limits points of top-1, which images without labels do not have",
+            received=f"{dataset.name}, which has none",
+            remedy=f"leave --max-drop out, or {GIVE_LABELS}",
         )
 
 

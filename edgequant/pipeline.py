@@ -17,6 +17,7 @@ from calibration_data.contract import (
     contract_values,
     resolve_contract,
 )
+from calibration_data.conversions import conversion_remarks
 from calibration_data.datasets.base import Dataset, open_dataset
 from calibration_data.overlap import refuse_equal_images, refuse_shared_images
 from calibration_data.preprocessing import Preprocessing
@@ -68,7 +69,7 @@ class Inputs:
 
     @property
     def named(self) -> Dataset | None:
-        """First dataset whose class folders name labels: calibration images, then measured ones."""
+        """First dataset whose class names give labels: calibration images, then measured ones."""
         candidates = (self.calibration, self.measured)
         return next((d for d in candidates if d is not None and d.class_names), None)
 
@@ -81,6 +82,11 @@ class Prepared:
     contract: Preprocessing
     calibration: CalibrationSet | None
     qat: QatSettings = field(default_factory=QatSettings)
+
+    @cached_property
+    def remarks(self) -> tuple[str, ...]:
+        """What decoding changes in the calibration images, see ``conversion_remarks``."""
+        return () if self.calibration is None else conversion_remarks(self.calibration.dataset)
 
     @cached_property
     def planner(self) -> Planner:
@@ -103,7 +109,7 @@ def open_inputs(request: QuantizeRequest) -> Inputs:
             raise InvalidInputError(
                 f"{needing[0]} measures ranges on representative images",
                 received="no --calibration",
-                remedy="give --calibration DATA, a folder of class folders or a registered name",
+                remedy="give --calibration DATA, a folder of images or a registered name",
             )
     calibration = None if text is None else open_dataset(text)
     if calibration is not None:
@@ -147,7 +153,11 @@ def prepare(request: QuantizeRequest, inputs: Inputs) -> Prepared:
 def prepare_shown(request: QuantizeRequest, inputs: Inputs, terminal: Terminal) -> Prepared:
     """``prepare`` with a progress bar: loading the SDKs alone takes seconds."""
     with terminal.progress(f"load {request.model.name}", None):
-        return prepare(request, inputs)
+        prepared = prepare(request, inputs)
+        remarks = prepared.remarks
+    for remark in remarks:
+        terminal.note(f"calibration: {remark}")
+    return prepared
 
 
 def artifact_key(request: QuantizeRequest, recipe: Recipe, inputs: Inputs) -> str:
@@ -209,6 +219,7 @@ def write_artifact(
             "data": calibration.dataset.name,
             "images": len(calibration.dataset),
             "seed": request.calibration.seed,
+            **({"remarks": list(prepared.remarks)} if prepared.remarks else {}),
         },
         "versions": versions(target.packages),
         "repair": None if repair is None else repair.to_dict(),

@@ -19,7 +19,7 @@ class Flip:
     Attributes:
         image: index of the image in the measured set.
         name: name of the image in the set: a path, or a number.
-        label: true class.
+        label: true class; None without labels.
         before: class that the float network predicts.
         after: class that the file predicts.
         margin: difference of the float network's best and second score, in units of its outputs.
@@ -27,7 +27,7 @@ class Flip:
 
     image: int
     name: str
-    label: int
+    label: int | None
     before: int
     after: int
     margin: float
@@ -41,7 +41,7 @@ class Flip:
         return {
             "image": self.image,
             "name": self.name,
-            "label": named(self.label),
+            "label": None if self.label is None else named(self.label),
             "before": named(self.before),
             "after": named(self.after),
             "margin": self.margin,
@@ -63,7 +63,7 @@ def flips(
     """
     import numpy as np
 
-    reference = scores.required_reference
+    reference, labels = scores.required_reference, scores.labels
     changed = np.flatnonzero(scores.predictions != scores.reference_predictions)
     best = np.sort(reference[changed], axis=1)
     margins = best[:, -1] - best[:, -2]
@@ -72,7 +72,7 @@ def flips(
         Flip(
             image=int(changed[place]),
             name=describe(int(changed[place])),
-            label=int(scores.labels[changed[place]]),
+            label=None if labels is None else int(labels[changed[place]]),
             before=int(scores.reference_predictions[changed[place]]),
             after=int(scores.predictions[changed[place]]),
             margin=float(margins[place]),

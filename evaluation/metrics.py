@@ -39,6 +39,7 @@ class Metric:
         name: key in reports.
         unit: ``%``, ``dB`` or ``nat``.
         needs_reference: whether the metric compares with the float network.
+        needs_labels: whether the metric compares with the true classes.
         function: Scores -> value; its docstring has formula and source.
     """
 
@@ -46,6 +47,12 @@ class Metric:
     unit: str
     needs_reference: bool
     function: Callable[[Scores], float] = field(repr=False)
+    needs_labels: bool = False
+
+    def applies(self, scores: Scores) -> bool:
+        """Whether the scores have what the metric compares with."""
+        has_reference, has_labels = scores.reference is not None, scores.labels is not None
+        return (has_reference or not self.needs_reference) and (has_labels or not self.needs_labels)
 
 
 def top1(scores: Scores) -> float:
@@ -54,7 +61,7 @@ def top1(scores: Scores) -> float:
     Source: Russakovsky et al. 2015, ImageNet Large Scale Visual Recognition Challenge,
     https://arxiv.org/abs/1409.0575. Ties go to the lowest class index.
     """
-    return _percent(scores.predictions == scores.labels)
+    return _percent(scores.predictions == scores.required_labels)
 
 
 def top5(scores: Scores) -> float:
@@ -66,8 +73,9 @@ def top5(scores: Scores) -> float:
     import numpy as np
 
     n, classes = scores.outputs.shape
-    label_scores = scores.outputs[np.arange(n), scores.labels][:, None]  # [n, 1]
-    earlier = np.arange(classes)[None] < scores.labels[:, None]  # [n, classes]
+    labels = scores.required_labels
+    label_scores = scores.outputs[np.arange(n), labels][:, None]  # [n, 1]
+    earlier = np.arange(classes)[None] < labels[:, None]  # [n, classes]
     ahead = (scores.outputs > label_scores) | ((scores.outputs == label_scores) & earlier)
     return _percent(ahead.sum(axis=1) < min(5, classes))
 
@@ -146,8 +154,8 @@ def kl(scores: Scores) -> float:
 
 
 METRICS: tuple[Metric, ...] = (
-    Metric("top1", "%", needs_reference=False, function=top1),
-    Metric("top5", "%", needs_reference=False, function=top5),
+    Metric("top1", "%", needs_reference=False, function=top1, needs_labels=True),
+    Metric("top5", "%", needs_reference=False, function=top5, needs_labels=True),
     Metric("ties", "%", needs_reference=False, function=ties),
     Metric("agreement", "%", needs_reference=True, function=agreement),
     Metric("sqnr_db", "dB", needs_reference=True, function=sqnr),
@@ -216,30 +224,33 @@ class Metrics:
     Attributes:
         n: number of images.
         classes: number of outputs.
-        values: value of each metric by name; without a reference, only those that need none.
-        top1_interval: Wilson interval of top-1, in percent.
-        drop: paired loss of top-1; None without a reference.
-        per_class: accuracy of each class that occurs among the labels.
+        values: value of each metric by name; only those that need neither a reference nor
+            labels, where there are none.
+        top1_interval: Wilson interval of top-1, in percent; None without labels.
+        drop: paired loss of top-1; None without a reference or without labels.
+        changed: number of images with two different answers; None without a reference.
+        per_class: accuracy of each class that occurs among the labels; empty without labels.
         confidence: confidence level of the intervals.
     """
 
     n: int
     classes: int
     values: dict[str, float]
-    top1_interval: Interval
+    top1_interval: Interval | None
     drop: AccuracyDrop | None
+    changed: int | None
     per_class: tuple[ClassAccuracy, ...]
     confidence: float = CONFIDENCE
 
     @property
-    def top1(self) -> float:
-        """Top-1 accuracy in percent."""
-        return self.values["top1"]
+    def top1(self) -> float | None:
+        """Top-1 accuracy in percent; None without labels."""
+        return self.values.get("top1")
 
     @property
-    def top5(self) -> float:
-        """Top-5 accuracy in percent."""
-        return self.values["top5"]
+    def top5(self) -> float | None:
+        """Top-5 accuracy in percent; None without labels."""
+        return self.values.get("top5")
 
     @property
     def agreement(self) -> float | None:
@@ -263,23 +274,34 @@ class Metrics:
 
 
 def evaluate(scores: Scores) -> Metrics:
-    """Compute all metrics.
+    """Compute all metrics that the scores have labels and a reference for.
 
     Raises:
         InvalidInputError: a metric that cannot be computed from these outputs.
     """
     n, classes = scores.outputs.shape
-    compares = scores.reference is not None
-    right = int((scores.predictions == scores.labels).sum())
-    interval = wilson(right, n, CONFIDENCE)
+    compares, labelled = scores.reference is not None, scores.labels is not None
     return Metrics(
         n=n,
         classes=classes,
-        values={m.name: m.function(scores) for m in METRICS if compares or not m.needs_reference},
-        top1_interval=Interval(100 * interval.low, 100 * interval.high),
-        drop=accuracy_drop(scores) if compares else None,
-        per_class=per_class(scores),
+        values={m.name: m.function(scores) for m in METRICS if m.applies(scores)},
+        top1_interval=_top1_interval(scores) if labelled else None,
+        drop=accuracy_drop(scores) if compares and labelled else None,
+        changed=_changed(scores) if compares else None,
+        per_class=per_class(scores) if labelled else (),
     )
+
+
+def _top1_interval(scores: Scores) -> Interval:
+    """Wilson interval of top-1, in percent."""
+    right = int((scores.predictions == scores.required_labels).sum())
+    interval = wilson(right, len(scores.outputs), CONFIDENCE)
+    return Interval(100 * interval.low, 100 * interval.high)
+
+
+def _changed(scores: Scores) -> int:
+    """Images on which both networks predict different classes."""
+    return int((scores.predictions != scores.reference_predictions).sum())
 
 
 def accuracy_drop(scores: Scores, confidence: float = CONFIDENCE) -> AccuracyDrop:
@@ -288,11 +310,11 @@ def accuracy_drop(scores: Scores, confidence: float = CONFIDENCE) -> AccuracyDro
     Source: that of ``evaluation.intervals.paired_difference``.
 
     Raises:
-        InvalidInputError: no reference.
+        InvalidInputError: no reference, or no labels.
     """
-    before = scores.reference_predictions == scores.labels
-    after = scores.predictions == scores.labels
-    changed = int((scores.predictions != scores.reference_predictions).sum())
+    before = scores.reference_predictions == scores.required_labels
+    after = scores.predictions == scores.required_labels
+    changed = _changed(scores)
     counts = PairedCounts(
         both=int((before & after).sum()),
         first_only=int((before & ~after).sum()),
@@ -323,12 +345,12 @@ def per_class(scores: Scores) -> tuple[ClassAccuracy, ...]:
     """
     import numpy as np
 
-    classes = scores.outputs.shape[1]
-    n = np.bincount(scores.labels, minlength=classes)
-    right = np.bincount(scores.labels[scores.predictions == scores.labels], minlength=classes)
+    classes, labels = scores.outputs.shape[1], scores.required_labels
+    n = np.bincount(labels, minlength=classes)
+    right = np.bincount(labels[scores.predictions == labels], minlength=classes)
     lost = None
     if scores.reference is not None:
-        before = scores.labels[scores.reference_predictions == scores.labels]
+        before = labels[scores.reference_predictions == labels]
         lost = np.bincount(before, minlength=classes) - right
     return tuple(
         ClassAccuracy(

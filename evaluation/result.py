@@ -8,7 +8,7 @@ from typing import Any
 from evaluation.flips import Flip
 from evaluation.latency import Latency
 from evaluation.machine import Machine
-from evaluation.metrics import Metrics
+from evaluation.metrics import AccuracyDrop, Metrics
 from evaluation.session import RuntimeInfo
 
 
@@ -54,10 +54,12 @@ class Evaluation:
     def to_dict(self, labels: tuple[str, ...] = ()) -> dict[str, Any]:
         """Plain values for JSON; percentages and points are 0 to 100, times in milliseconds.
 
+        Without labels top-1, its interval and top-5 are None, and there is no drop.
+
         Args:
             labels: names of the classes.
         """
-        metrics, drop = self.metrics, self.metrics.drop
+        metrics, interval = self.metrics, self.metrics.top1_interval
         values: dict[str, Any] = {
             "name": self.subject.name,
             "artifact": self.subject.artifact,
@@ -70,26 +72,17 @@ class Evaluation:
             "threads": self.runtime.threads,
             "n": metrics.n,
             "top1": metrics.top1,
-            "top1_interval": [metrics.top1_interval.low, metrics.top1_interval.high],
+            "top1_interval": None if interval is None else [interval.low, interval.high],
             "top5": metrics.top5,
             "metrics": metrics.to_dict()["values"],
         }
-        if drop is not None:
+        if metrics.changed is not None:
             values |= {
                 "agreement": metrics.agreement,
                 "sqnr_db": metrics.to_dict()["values"]["sqnr_db"],
                 "kl": metrics.kl,
-                "drop": drop.points,
-                "drop_interval": [drop.low, drop.high],
-                "drop_confidence": drop.confidence,
-                "drop_method": drop.method,
-                "mcnemar_p": drop.p_value,
-                "flips": {
-                    "right_to_wrong": drop.right_to_wrong,
-                    "wrong_to_right": drop.wrong_to_right,
-                    "wrong_to_other_wrong": drop.wrong_to_other_wrong,
-                    "changed": drop.changed,
-                },
+                **({} if metrics.drop is None else _drop(metrics.drop)),
+                "flips": _flips(metrics.drop, metrics.changed),
                 "flipped": [flip.to_dict(labels) for flip in self.flipped],
             }
         values["latency_ms"] = None if self.latency is None else _latency(self.latency)
@@ -115,11 +108,35 @@ class Measurement:
         rows: measured rows; the reference first, if there is one.
         machine: machine and packages.
         labels: class names.
+        remarks: what the reader must know of the images (see ``conversion_remarks``).
     """
 
     rows: tuple[Evaluation, ...]
     machine: Machine
     labels: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+
+def _drop(drop: AccuracyDrop) -> dict[str, Any]:
+    return {
+        "drop": drop.points,
+        "drop_interval": [drop.low, drop.high],
+        "drop_confidence": drop.confidence,
+        "drop_method": drop.method,
+        "mcnemar_p": drop.p_value,
+    }
+
+
+def _flips(drop: AccuracyDrop | None, changed: int) -> dict[str, int]:
+    """Counts of changed answers; without labels, nobody knows which of them were right."""
+    if drop is None:
+        return {"changed": changed}
+    return {
+        "right_to_wrong": drop.right_to_wrong,
+        "wrong_to_right": drop.wrong_to_right,
+        "wrong_to_other_wrong": drop.wrong_to_other_wrong,
+        "changed": changed,
+    }
 
 
 def _latency(latency: Latency) -> dict[str, Any]:

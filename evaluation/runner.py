@@ -28,8 +28,8 @@ class Batch(Protocol):
         ...
 
     @property
-    def labels(self) -> np.ndarray:
-        """True classes, int64 ``[b]``."""
+    def labels(self) -> np.ndarray | None:
+        """True classes, int64 ``[b]``; None for images without labels."""
         ...
 
     @property
@@ -44,12 +44,12 @@ class Predictions:
 
     Attributes:
         outputs: float32 ``[n, classes]`` by the name of the network.
-        labels: true classes, int64 ``[n]``.
+        labels: true classes, int64 ``[n]``; None for images without labels.
         indices: indices of the images in the set, int64 ``[n]``, ascending.
     """
 
     outputs: dict[str, np.ndarray]
-    labels: np.ndarray
+    labels: np.ndarray | None
     indices: np.ndarray
 
 
@@ -58,11 +58,12 @@ def predict_all(
     batches: Iterable[Batch],
     workers: int = 1,
     progress: Callable[[int], None] | None = None,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray | None]:
     """Run one network over a stream of images, as ``predict_many`` runs several.
 
     Returns:
-        Outputs float32 ``[n, classes]`` and labels int64 ``[n]``, in the order of the indices.
+        Outputs float32 ``[n, classes]`` and labels int64 ``[n]``, in the order of the indices;
+        None in the place of labels for images without.
     """
     results = predict_many({"": open_session}, batches, workers, progress)
     return results.outputs[""], results.labels
@@ -106,7 +107,7 @@ def predict_many(
     with closing(_results(session_sets, batches)) as results:
         for result in results:
             finished.append(result)
-            images += len(result.labels)
+            images += len(result.indices)
             if progress is not None:
                 progress(images)
     return _joined(finished, list(open_sessions))
@@ -117,7 +118,7 @@ class _FinishedBatch:
     """One finished batch, without its images."""
 
     outputs: dict[str, np.ndarray]
-    labels: np.ndarray
+    labels: np.ndarray | None
     indices: np.ndarray
 
 
@@ -170,7 +171,7 @@ def _predict(free: SimpleQueue[_SessionSet], batch: Batch) -> _FinishedBatch:
 def _joined(finished: list[_FinishedBatch], names: list[str]) -> Predictions:
     import numpy as np
 
-    if not any(len(batch.labels) for batch in finished):
+    if not any(len(batch.indices) for batch in finished):
         raise InvalidInputError(
             "evaluation needs one image at least", received="none", remedy="give more images"
         )
@@ -179,11 +180,12 @@ def _joined(finished: list[_FinishedBatch], names: list[str]) -> Predictions:
     indices = indices[order]
     if (indices[1:] == indices[:-1]).any():
         raise ValueError("an index occurs twice in the stream of batches")
+    labels = [batch.labels for batch in finished if batch.labels is not None]
     return Predictions(
         outputs={
             name: np.concatenate([batch.outputs[name] for batch in finished])[order]
             for name in names
         },
-        labels=np.concatenate([batch.labels for batch in finished])[order],
+        labels=np.concatenate(labels)[order] if len(labels) == len(finished) else None,
         indices=indices,
     )

@@ -17,7 +17,7 @@ class Scores:
 
     Attributes:
         outputs: float32 ``[n, classes]``, logits or probabilities.
-        labels: true classes, integers ``[n]``.
+        labels: true classes, integers ``[n]``; None for images without labels.
         reference: outputs of the float network on the same images, same shape; None without one.
 
     Raises:
@@ -26,19 +26,14 @@ class Scores:
     """
 
     outputs: np.ndarray
-    labels: np.ndarray
+    labels: np.ndarray | None
     reference: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         _check_outputs(self.outputs, "outputs")
         n, classes = self.outputs.shape
-        if self.labels.shape != (n,) or self.labels.min() < 0 or self.labels.max() >= classes:
-            raise InvalidInputError(
-                f"each image has one label from 0 to {classes - 1}",
-                received=f"{list(self.labels.shape)} labels from {self.labels.min(initial=0)} "
-                f"to {self.labels.max(initial=0)} for {n} images",
-                remedy="use the label list that the network was trained with",
-            )
+        if self.labels is not None:
+            _check_labels(self.labels, n, classes)
         if self.reference is not None:
             _check_outputs(self.reference, "outputs of the float network")
             if self.reference.shape != self.outputs.shape:
@@ -61,6 +56,21 @@ class Scores:
         return result
 
     @property
+    def required_labels(self) -> np.ndarray:
+        """True classes, integers ``[n]``.
+
+        Raises:
+            InvalidInputError: images without labels.
+        """
+        if self.labels is None:
+            raise InvalidInputError(
+                "this metric compares with the true classes",
+                received="images without labels",
+                remedy="give labelled images",
+            )
+        return self.labels
+
+    @property
     def required_reference(self) -> np.ndarray:
         """Outputs of the float network.
 
@@ -74,6 +84,16 @@ class Scores:
                 remedy="give the float model too",
             )
         return self.reference
+
+
+def _check_labels(labels: np.ndarray, n: int, classes: int) -> None:
+    if labels.shape != (n,) or labels.min() < 0 or labels.max() >= classes:
+        raise InvalidInputError(
+            f"each image has one label from 0 to {classes - 1}",
+            received=f"{list(labels.shape)} labels from {labels.min(initial=0)} "
+            f"to {labels.max(initial=0)} for {n} images",
+            remedy="use the label list that the network was trained with",
+        )
 
 
 def _check_outputs(outputs: np.ndarray, name: str) -> None:

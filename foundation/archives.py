@@ -207,6 +207,34 @@ def open_arrays(path: Path, rule: str, remedy: str) -> Iterator[Arrays]:
         yield Arrays(archive)
 
 
+def read_array(path: Path, rule: str, remedy: str) -> np.ndarray:
+    """The array in a foreign .npy file, whose header is compared with its size first.
+
+    Args:
+        path: of the file.
+        rule: what must hold, without a full stop.
+        remedy: what to do about it, in the imperative.
+
+    Raises:
+        InvalidInputError: no regular file, no array of numbers, or one of another size than its
+            header says.
+    """
+    import numpy as np
+
+    require_regular(path, rule, remedy)
+    with (
+        reading(path, rule, remedy, raised=(tokenize.TokenError,)),
+        path.open("rb") as stream,
+        warnings.catch_warnings(),
+    ):
+        # Of headers that Python 2 wrote, and of escapes in damaged ones.
+        warnings.simplefilter("ignore")
+        _check_array(stream, path.stat().st_size)
+        stream.seek(0)
+        array: np.ndarray = np.lib.format.read_array(stream, allow_pickle=False)
+    return array
+
+
 def _check_array(stream: IO[bytes], size: int) -> None:
     """Raise ValueError unless header and array together take the ``size`` bytes of the member."""
     from numpy.lib import format as npy

@@ -34,6 +34,8 @@ MOST_PICTURES = 240
 """Largest number of pictures on the page; with many changed answers, each recipe shows fewer."""
 _HEADLINE = ("tflite-int8", "onnx-int8")
 _CLASSES = 40
+_DRAWN = {True: ("Accuracy", "top-1, %"), False: ("Likeness to float", "answers as float, %")}
+"""What is drawn over the costs, by whether the images have labels."""
 _FAR = 20.0
 """Points below the best at which a file would squeeze all others together in the figure."""
 _NOTES = {
@@ -85,7 +87,14 @@ def lead(report: Document) -> str:
     row = headline(report)
     if row is None:
         first = report["rows"][0]
-        return f"`{first['name']}` is right on {first['top1']:.2f} % of {report['n']:,} images."
+        right = tables.percent(first["top1"])
+        return f"`{first['name']}` is right on {right} % of {report['n']:,} images."
+    if "drop" not in row:
+        return (
+            f"`{row['name']}` answers as float on **{row['agreement']:.2f} %** of "
+            f"{report['n']:,} images{_gains(row, _like(report, row))}. They have no labels, so "
+            "what it costs in accuracy is not known."
+        )
     low, high = row["drop_interval"]
     gains = _gains(row, _like(report, row))
     what = (
@@ -106,6 +115,11 @@ def lead(report: Document) -> str:
     )
 
 
+def labelled(report: Document) -> bool:
+    """Whether the images had labels, so that right answers are known."""
+    return all(row["top1"] is not None for row in report["rows"])
+
+
 def headline(report: Document) -> Row | None:
     """Row of the page's main result: plain int8, else the smallest file; None without files."""
     compared = _compared(report)
@@ -121,7 +135,7 @@ def shown_images(report: Document) -> list[int]:
 
 
 def _compared(report: Document) -> list[Row]:
-    return [row for row in report["rows"] if "drop" in row]
+    return [row for row in report["rows"] if tables.compares(row)]
 
 
 def _like(report: Document, row: Row) -> Row | None:
@@ -149,9 +163,11 @@ def _times(ratio: float, better: str, worse: str) -> str:
 
 
 def _trade(report: Document) -> list[Section]:
-    """Figure of accuracy against size and against latency."""
-    least = max(row["top1"] for row in report["rows"]) - _FAR
-    near = [row for row in report["rows"] if row["top1"] >= least]
+    """Figure of accuracy, or of agreement with float without labels, against size and latency."""
+    known = labelled(report)
+    rows = report["rows"] if known else _compared(report)
+    least = max((_quality(row) for row in rows), default=0.0) - _FAR
+    near = [row for row in rows if _quality(row) >= least]
     sizes = [_point(row, row["size_bytes"] / 1000) for row in near if row["size_bytes"]]
     times = [
         _point(row, row["latency_ms"]["p50"])
@@ -163,22 +179,31 @@ def _trade(report: Document) -> list[Section]:
     if not groups:
         return []
     alt = " ".join(f"Best at {title}: {_listed(front(points))}." for title, points in groups)
-    caption = (
-        "Up and to the left is better. The broken line joins the files that no other beats at "
-        "both; vertical lines are the intervals of the drop, paired with float, so differences "
-        "within them are not shown by these images."
-    )
-    far = [row["name"] for row in report["rows"] if row["top1"] < least]
+    caption = "Up and left is better. The broken line joins the files that no other beats at both."
+    if known:
+        caption += (
+            " Vertical lines are the intervals of the drop, paired with float, so differences "
+            "within them are not shown by these images."
+        )
+    far = [row["name"] for row in rows if _quality(row) < least]
     if far:
-        caption += f" Not drawn, for they are right on less than {least:.0f} %: {_enumerated(far)}."
-    return [Section("Accuracy against size and speed", (Figure(caption, alt, pareto(groups)),))]
+        caption += f" Not drawn, at less than {least:.0f} %: {_enumerated(far)}."
+    what, quality = _DRAWN[known]
+    title = f"{what} against size and speed"
+    return [Section(title, (Figure(caption, alt, pareto(groups, quality)),))]
+
+
+def _quality(row: Row) -> float:
+    """What is drawn over the costs, in percent: top-1, or answers as float without labels."""
+    quality: float = row["agreement"] if row["top1"] is None else row["top1"]
+    return quality
 
 
 def _point(row: Row, cost: float) -> Point:
     suffix = "." + row["artifact"].rpartition(".")[2] if row["size_bytes"] else ""
     low, high = row.get("drop_interval", (0.0, 0.0))
-    base = row["top1"] + row.get("drop", 0.0)
-    return Point(row["name"], suffix, cost, row["top1"], base - high, base - low)
+    base = _quality(row) + row.get("drop", 0.0)
+    return Point(row["name"], suffix, cost, _quality(row), base - high, base - low)
 
 
 def _listed(points: Sequence[Point]) -> str:
@@ -187,7 +212,7 @@ def _listed(points: Sequence[Point]) -> str:
 
 def _drops(report: Document) -> list[Section]:
     """Figure of the drop of each row with its interval."""
-    rows = _compared(report)
+    rows = [row for row in report["rows"] if "drop" in row]
     if not rows:
         return []
 
@@ -269,17 +294,21 @@ def _changed(report: Document, pictures: Mapping[int, bytes]) -> list[Section]:
         if thumbs:
             flips = row["flips"]
             some = f"{len(thumbs)} of " if len(thumbs) < flips["changed"] else ""
-            caption = (
-                f"**{row['name']}**: {some}{flips['changed']} changed, "
-                f"{flips['right_to_wrong']} lost and {flips['wrong_to_right']} won"
-            )
+            caption = f"**{row['name']}**: {some}{flips['changed']} changed"
+            if "right_to_wrong" in flips:
+                caption += f", {flips['right_to_wrong']} lost and {flips['wrong_to_right']} won"
             galleries.append(Gallery(caption, thumbs))
     if not galleries:
         return []
     text = (
         "Each picture is the input of the network, with the answer of the float network and, after "
-        "the arrow, that of the file. Lost: float was right. Won: the file is right. Images on "
-        "which float was most certain come first, by the lead of its best score over its second."
+        "the arrow, that of the file. "
+    )
+    if labelled(report):
+        text += "Lost: float was right. Won: the file is right. "
+    text += (
+        "Images on which float was most certain come first, by the lead of its best score over its "
+        "second."
     )
     first = headline(report)
     galleries.sort(key=lambda g: first is None or not g.caption.startswith(f"**{first['name']}**"))
@@ -287,16 +316,16 @@ def _changed(report: Document, pictures: Mapping[int, bytes]) -> list[Section]:
 
 
 def _thumb(flip: dict[str, Any], png: bytes) -> Thumb:
+    answers = f"{flip['before']} \N{RIGHTWARDS ARROW} {flip['after']}"
+    lead_of_best = f"lead {flip['margin']:.2g}, {_short(flip['name'])}"
+    if flip["label"] is None:
+        return Thumb(png, answers, (lead_of_best,))
     what = "wrong both times"
     if flip["before"] == flip["label"]:
         what = "lost"
     elif flip["after"] == flip["label"]:
         what = "won"
-    return Thumb(
-        png,
-        f"{flip['before']} \N{RIGHTWARDS ARROW} {flip['after']}",
-        (f"{what}; it is {flip['label']}", f"lead {flip['margin']:.2g}, {_short(flip['name'])}"),
-    )
+    return Thumb(png, answers, (f"{what}; it is {flip['label']}", lead_of_best))
 
 
 def _short(name: str) -> str:
@@ -338,6 +367,9 @@ def _conditions(report: Document) -> Section:
     """Section of the conditions of the measurement."""
     rows, machine = report["rows"], report["machine"]
     items = [("Images", f"{report['n']:,} of {report['data']}")]
+    items += [("Images", remark) for remark in report.get("remarks", ())]
+    if not labelled(report):
+        items.append(("Labels", tables.NO_LABELS))
     method = next((row["drop_method"] for row in rows if "drop_method" in row), None)
     if method is not None:
         items.append(("Interval", method))

@@ -24,7 +24,7 @@ class Point:
         name: name beside the point.
         suffix: suffix of the file, which decides colour and shape.
         cost: size or latency; less is better.
-        top1: top-1 in percent; more is better.
+        top1: top-1 in percent, or agreement with float in percent without labels; more is better.
         low: lower end of the interval of ``top1`` in percent, paired with the float network.
         high: upper end of that interval.
     """
@@ -53,11 +53,12 @@ def front(points: Sequence[Point]) -> list[Point]:
     return sorted(kept, key=lambda p: (p.cost, -p.top1, p.name))
 
 
-def pareto(groups: Sequence[tuple[str, Sequence[Point]]]) -> str:
+def pareto(groups: Sequence[tuple[str, Sequence[Point]]], quality: str = "top-1, %") -> str:
     """Draw top-1 over each cost, side by side, with the front's files named.
 
     Args:
         groups: name of each cost with its unit, and its files, at least one.
+        quality: name of the figure in ``top1`` of the points, with its unit.
 
     Returns:
         An ``<svg>`` element.
@@ -66,7 +67,7 @@ def pareto(groups: Sequence[tuple[str, Sequence[Point]]]) -> str:
     def draw(axes: Sequence[Axes]) -> None:
         for place, (one, (title, points)) in enumerate(zip(axes, groups, strict=True)):
             _draw(one, title, points)
-            one.set_ylabel("" if place else "top-1, %")
+            one.set_ylabel("" if place else quality)
         shown: dict[str, Any] = {}
         for one in axes:
             for handle, label in zip(*one.get_legend_handles_labels(), strict=True):

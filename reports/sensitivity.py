@@ -29,6 +29,15 @@ def document(ranking: Sensitivity, **more: Any) -> Document:
     return {**more, "n": ranking.images, "top1": ranking.top1, "rows": rows}
 
 
+NO_LABELS = "no labels that count the outputs, so that float's answers count as right"
+
+
+def labelled(report: Document) -> bool:
+    """Whether right answers are known; reports of earlier versions do not say, and were."""
+    known: bool = report.get("labelled", True)
+    return known
+
+
 def conditions(report: Document) -> list[str]:
     """Conditions of the measurement, line by line."""
     n = f"n = {report['n']:,} images of {report['data']} that took part in no decision"
@@ -37,8 +46,9 @@ def conditions(report: Document) -> list[str]:
         "activations are a layer's results"
     )
     how = f"Recipe {report['recipe']}, --optimize {report['optimization']}"
+    known = f"float top-1 {report['top1']:.2f} %" if labelled(report) else NO_LABELS
     return [
-        f"{n}; float top-1 {report['top1']:.2f} %; one image is {100 / report['n']:.2f} points.",
+        f"{n}; {known}; one image is {100 / report['n']:.2f} points.",
         f"{alone}. Ranked by the noise of both on the outputs.",
         f"{how}; float arithmetic on the integers, no runtime's kernels.",
     ]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from reports.figures import SERIES, plain, svg
 from reports.page import Cell, Column, Facts, Figure, Kind, Page, Prose, Section, Table
-from reports.sensitivity import conditions
+from reports.sensitivity import NO_LABELS, conditions, labelled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,7 +32,7 @@ def page(report: Document, generated: str, data: tuple[tuple[str, str], ...] = (
     facts = Facts(
         (
             ("Images", f"{report['n']:,} of {report['data']} that nothing was decided on"),
-            ("Float top-1", f"{report['top1']:.2f} %"),
+            ("Float top-1", f"{report['top1']:.2f} %" if labelled(report) else NO_LABELS),
             ("Recipe", f"{report['recipe']}, --optimize {report['optimization']}"),
         )
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reports.page import Cell, Column, Facts, Kind, Page, Part, Prose, Section, Table
+from reports.tables import percent
 
 Manifest = dict[str, Any]
 
@@ -161,11 +162,13 @@ def _accuracy(values: dict[str, Any]) -> Part:
         Column("as float %", Kind.NUMBER, "images on which both give the same class"),
     )
     rows = tuple(
-        (row["file"], row["runtime"], f"{row['top1']:.2f}", f"{row['as_float']:.2f}")
+        (row["file"], row["runtime"], percent(row["top1"]), f"{row['as_float']:.2f}")
         for row in values["rows"]
     )
+    labelled = all(row["top1"] is not None for row in values["rows"])
+    of = values["data"] if labelled else f"{values['data']}, which have no labels"
     caption = (
-        f"n = {values['images']:,} images of {values['data']}, drawn at random; "
+        f"n = {values['images']:,} images of {of}, drawn at random; "
         "`edgequant evaluate` measures all of them, with an interval."
     )
     return Table(caption, columns, rows)

@@ -43,15 +43,27 @@ def _drop(row: Row) -> str:
     return f"{row['drop']:+.2f} [{low:+.2f}, {high:+.2f}]"
 
 
+def compares(row: Row) -> bool:
+    """Whether a row was compared with the float network."""
+    return "agreement" in row
+
+
+def percent(value: float | None) -> str:
+    """A percentage with two decimals; a dash where it was not measured."""
+    return "-" if value is None else f"{value:.2f}"
+
+
 def _changed(row: Row) -> str:
     if "flips" not in row:
         return "-"
     flips = row["flips"]
+    if "right_to_wrong" not in flips:  # no labels
+        return str(flips["changed"])
     return f"{flips['changed']} ({flips['right_to_wrong']} lost, {flips['wrong_to_right']} won)"
 
 
 def _sqnr(row: Row) -> str:
-    if "drop" not in row:
+    if not compares(row):
         return "-"
     return "inf" if row["sqnr_db"] is None else f"{row['sqnr_db']:.1f}"
 
@@ -70,14 +82,14 @@ def _size(row: Row) -> str:
 
 
 def _agreement(row: Row) -> str:
-    return f"{row['agreement']:.2f}" if "agreement" in row else "-"
+    return percent(row.get("agreement"))
 
 
 COLUMNS = (
     Column("recipe", lambda row: str(row["name"]), numeric=False),
     Column("runtime", lambda row: str(row["runtime"]), numeric=False),
-    Column("top-1 %", lambda row: f"{row['top1']:.2f}"),
-    Column("top-5 %", lambda row: f"{row['top5']:.2f}"),
+    Column("top-1 %", lambda row: percent(row["top1"])),
+    Column("top-5 %", lambda row: percent(row["top5"])),
     Column("drop, points [95 %]", _drop),
     Column("answers changed", _changed),
     Column("as float %", _agreement),
@@ -101,15 +113,26 @@ def document(measurement: Measurement, **more: Any) -> Document:
         "n": rows[0]["n"],
         "data": rows[0]["data"],
         "machine": measurement.machine.to_dict(),
+        **({"remarks": list(measurement.remarks)} if measurement.remarks else {}),
         "rows": rows,
     }
 
 
 def _likeness(row: Row) -> tuple[bool, float, str]:
-    if "drop" not in row:
+    if not compares(row):
         return (False, 0.0, row["name"])
     sqnr = row["sqnr_db"]
     return (True, float("-inf") if sqnr is None else -sqnr, row["name"])
+
+
+NO_LABELS = (
+    "The images have no labels, so top-1 and its drop are not measured: rows are compared with "
+    "float by their answers and by SQNR."
+)
+NOTHING_COMPARED = (
+    "The images have no labels, so top-1 is not measured: give --reference MODEL to compare with "
+    "float."
+)
 
 
 def screen_table(report: Document) -> Table:
@@ -141,6 +164,9 @@ def conditions(report: Document) -> list[str]:
     method = next((row["drop_method"] for row in rows if "drop_method" in row), None)
     count = f"n = {report['n']:,} images of {report['data']}"
     lines = [f"{count}, the same tensors for every row; rows are sorted by SQNR of the outputs."]
+    lines += [f"{remark}." for remark in report.get("remarks", ())]
+    if rows[0]["top1"] is None:
+        lines.append(NO_LABELS if any(compares(row) for row in rows) else NOTHING_COMPARED)
     if method:
         lines.append(
             "Drop is float minus row on the same images, in points of top-1; a negative drop is a "

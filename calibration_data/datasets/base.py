@@ -49,47 +49,85 @@ _ROLE_WORDS = {
 }
 
 
+GIVE_LABELS = (
+    "sort the images into class folders, or put a labels.csv with the columns file,label into "
+    "their folder"
+)
+"""Remedy for images without labels where labels are needed."""
+
+
 @dataclass(frozen=True)
 class Dataset:
-    """Labelled images that are decoded one at a time.
+    """Images that are decoded one at a time, with labels or without.
 
     Attributes:
         name: DATA as the user wrote it, with its split.
         role: purpose for which the split may be used.
-        labels: class of each image, int64 ``[n]``.
+        labels: class of each image, int64 ``[n]``; None for images without labels.
         class_names: name of each class that ``labels`` counts; empty if the labels are output
-            numbers of a network.
+            numbers of a network, or None.
         decode: image index -> Pillow image or uint8 array; called from several threads;
             raises InvalidInputError if the image cannot be read.
         describe: image index -> name of the image in messages (a path, or its index).
         content: image index -> stored bytes, by which copies are recognized; None for arrays,
             whose pixels are compared.
         content_size: image index -> number of those bytes, without reading them.
+        conversions: image index -> what decoding changes (``conversions_of``), read from the
+            file's header alone; None for arrays, which are not changed.
+        count: number of images if ``labels`` is None; not read otherwise.
     """
 
     name: str
     role: SplitRole
-    labels: np.ndarray
+    labels: np.ndarray | None
     class_names: tuple[str, ...]
     decode: Callable[[int], Picture] = field(repr=False)
     describe: Callable[[int], str] = field(repr=False, default=lambda i: f"image {i}")
     content: Callable[[int], bytes] | None = field(repr=False, default=None)
     content_size: Callable[[int], int] | None = field(repr=False, default=None)
+    conversions: Callable[[int], tuple[str, ...]] | None = field(repr=False, default=None)
+    count: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.labels is None and self.count is None:
+            raise ValueError("a dataset without labels states its number of images")
 
     def __len__(self) -> int:
-        return len(self.labels)
+        if self.labels is not None:
+            return len(self.labels)
+        assert self.count is not None
+        return self.count
+
+    def require_labels(self, what: str) -> np.ndarray:
+        """Labels, int64 ``[n]``.
+
+        Args:
+            what: what needs them, as the subject of a sentence.
+
+        Raises:
+            InvalidInputError: images without labels.
+        """
+        if self.labels is None:
+            raise InvalidInputError(
+                f"{what} needs images with labels",
+                received=f"{self.name}, which has none",
+                remedy=GIVE_LABELS,
+            )
+        return self.labels
 
     def subset(self, indices: np.ndarray) -> Dataset:
         """Dataset of the images at ``indices`` (int ``[m]``), in that order."""
         chosen = np.asarray(indices)
-        content, size = self.content, self.content_size
+        content, size, conversions = self.content, self.content_size, self.conversions
         return replace(
             self,
-            labels=self.labels[chosen],
+            labels=None if self.labels is None else self.labels[chosen],
+            count=len(chosen),
             decode=lambda i: self.decode(int(chosen[i])),
             describe=lambda i: self.describe(int(chosen[i])),
             content=None if content is None else lambda i: content(int(chosen[i])),
             content_size=None if size is None else lambda i: size(int(chosen[i])),
+            conversions=None if conversions is None else lambda i: conversions(int(chosen[i])),
         )
 
 
@@ -103,6 +141,8 @@ class DatasetKind:
         summary: description in one line.
         matches: whether a DATA text (without its split) is of this kind.
         open: (text, split or None) -> the dataset.
+        referenced: DATA text (without its split) -> files that its images or labels come from,
+            besides the file or folder that the text names.
         examples: registered names that ``edgequant list datasets`` shows.
         order: position in the order in which kinds are tried.
     """
@@ -112,6 +152,7 @@ class DatasetKind:
     summary: str
     matches: Callable[[str], bool]
     open: Callable[[str, str | None], Dataset]
+    referenced: Callable[[str], tuple[Path, ...]] = lambda _: ()
     examples: tuple[str, ...] = ()
     order: int = 50
 
@@ -145,10 +186,20 @@ def open_dataset(data: str) -> Dataset:
                     )
                 return dataset
     raise InvalidInputError(
-        "DATA is an existing folder or .npz file, or a registered name",
+        "DATA is an existing folder or file (.npz, .npy, .txt, .csv, .json), or a registered name",
         received=printable(data)[:200] or "nothing",
         remedy="see 'edgequant list datasets'",
     )
+
+
+def referenced_files(text: str) -> tuple[Path, ...]:
+    """Files behind a DATA text without its split, besides the file or folder that it names.
+
+    Raises:
+        InvalidInputError: a list of images that cannot be read.
+    """
+    kind = next((kind for kind in dataset_kinds() if _matches(kind, text)), None)
+    return () if kind is None else kind.referenced(text)
 
 
 def readings(data: str) -> list[tuple[str, str | None]]:

@@ -1,50 +1,31 @@
-"""Image folders with one folder per class (the layout of torchvision's ImageFolder and Keras)."""
+"""Image folders: flat, or with one folder per class (the layout of torchvision's ImageFolder).
+
+A flat folder has images directly inside; its labels, if any, are in a labels.csv or labels.json
+inside or beside it.
+"""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from calibration_data.datasets.base import Dataset, DatasetKind, SplitRole
-from calibration_data.pixels import to_rgb
+from calibration_data.image_files import IMAGE_SUFFIXES, from_paths
+from calibration_data.label_files import (
+    beside,
+    inside,
+    label_files_beside,
+    labels_of_folder,
+    numbered,
+    speaks_of,
+)
 from foundation.errors import InvalidInputError
-from foundation.foreign import printable, reading, reason_of, require_regular
+from foundation.foreign import printable, reading, reason_of
 
-if TYPE_CHECKING:
-    from PIL import Image
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm")
-
-
-FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF", "TIFF", "PPM")
-"""Pillow's decoders for these suffixes; a decoder is chosen by the content of a file.
-
-By default Pillow tries all of its decoders, and passes an EPS to Ghostscript, which runs it as a
-program. MPO, which some phones write as .jpg, is part of JPEG.
-"""
-
-
-def decode_file(path: Path) -> Image.Image:
-    """Decode an image file to RGB and rotate it by its EXIF orientation.
-
-    Raises:
-        InvalidInputError: an empty, truncated or damaged file, or one that is not of ``FORMATS``.
-    """
-    from PIL import Image, ImageOps
-
-    rule, remedy = "every image of a dataset can be decoded", "replace or delete that file"
-    require_regular(path, rule, remedy)
-    with (
-        reading(path, rule, remedy, raised=(Image.DecompressionBombError,)),
-        Image.open(path, formats=FORMATS) as image,
-    ):
-        try:
-            return to_rgb(ImageOps.exif_transpose(image))
-        except InvalidInputError as error:
-            raise ValueError(error.received) from error
+UNLABELLED = ("unlabelled", "unlabeled")
+"""Instead of a split: all images in the folder and below it, without labels."""
 
 
 def _split_folder(text: str, split: str | None) -> Path:
@@ -112,39 +93,117 @@ def _nested(folder: Path) -> bool:
     return any(path.is_dir() for path in folder.glob("*/*"))
 
 
+def _direct_images(folder: Path) -> list[Path]:
+    """Image files right inside a folder, not in folders below it."""
+    with reading(folder, "an image folder can be read", "check its permissions"):
+        return sorted(
+            path
+            for path in folder.iterdir()
+            if path.suffix.lower() in IMAGE_SUFFIXES
+            and not path.name.startswith(".")
+            and path.is_file()
+        )
+
+
 def _open(text: str, split: str | None) -> Dataset:
+    if split in UNLABELLED and not (Path(text) / split).is_dir():
+        return _unlabelled(text, split)
     folder = _split_folder(text, split)
+    name = str(folder) if split is None else f"{text}:{split}"
+    direct, label_file = _direct_images(folder), inside(folder)
+    if direct and label_file is not None:
+        return _labelled_by_file(name, folder, label_file)
+    if direct:
+        return _flat(name, folder, direct)
     folders = _class_folders(text, folder)
     _refuse_odd_names(folders)
     images = [(path.name, _images(path)) for path in folders]
-    classes = [(name, files) for name, files in images if files]
+    classes = [(class_name, files) for class_name, files in images if files]
+    if label_file is not None and classes:
+        if len(classes) < 2:
+            return _labelled_by_file(name, folder, label_file)
+        _refuse_two_sources(label_file, folder, [path for _, files in classes for path in files])
     if len(classes) < 2:
         raise InvalidInputError(
-            "an image folder holds one folder per class, at least two of them with images",
-            received=f"{folder} with {len(classes)}",
-            remedy="sort the images into class folders"
-            + (f", or add a split such as {text}:{classes[0][0]}" if _nested(folder) else ""),
+            "an image folder holds images, or one folder per class, at least two of them with "
+            "images",
+            received=f"{folder} with {len(classes)} and no image directly inside",
+            remedy="put images into it"
+            if not classes
+            else f"sort the images into class folders, or take them without labels: {text}"
+            f":{UNLABELLED[0]}"
+            + (f"; or add a split such as {text}:{classes[0][0]}" if _nested(folder) else ""),
         )
-    names = tuple(name for name, _ in images)
-    paths = [path for _, files in images for path in files]
     labels = [number for number, (_, files) in enumerate(images) for _ in files]
-    return Dataset(
-        name=str(folder) if split is None else f"{text}:{split}",
-        role=SplitRole.of(folder.resolve().name),
-        labels=np.asarray(labels, np.int64),
-        class_names=names,
-        decode=lambda i: decode_file(paths[i]),
-        describe=lambda i: str(paths[i]),
-        content=lambda i: paths[i].read_bytes(),
-        content_size=lambda i: paths[i].stat().st_size,
+    return from_paths(
+        name,
+        _role(folder),
+        [path for _, files in images for path in files],
+        np.asarray(labels, np.int64),
+        tuple(name for name, _ in images),
     )
+
+
+def _role(folder: Path) -> SplitRole:
+    return SplitRole.of(folder.resolve().name)
+
+
+def _unlabelled(text: str, split: str) -> Dataset:
+    """All images of a folder and of those below it, whatever the folders mean."""
+    folder = Path(text)
+    return from_paths(f"{text}:{split}", _role(folder), _images(folder))
+
+
+def _flat(name: str, folder: Path, direct: list[Path]) -> Dataset:
+    """Images right inside a folder, labelled where a label file beside the folder names them."""
+    for path in sorted(folder.iterdir()):
+        if path.is_dir() and not path.name.startswith(".") and (below := _images(path)):
+            raise InvalidInputError(
+                "an image folder holds images, or one folder per class, not both",
+                received=f"{folder} with {direct[0].name} and {path.name}/{below[0].name}",
+                remedy="move one of them away, or take all images without labels: "
+                f"{folder}:{UNLABELLED[0]}",
+            )
+    names = [path.name for path in direct]
+    label_file = beside(folder, names)
+    if label_file is not None:
+        return _labelled(name, folder, label_file, direct, names)
+    return from_paths(name, _role(folder), direct)
+
+
+def _labelled_by_file(name: str, folder: Path, label_file: Path) -> Dataset:
+    """All images of a folder and of those below it, with the labels of a file inside it."""
+    paths = _images(folder)
+    names = [path.relative_to(folder).as_posix() for path in paths]
+    return _labelled(name, folder, label_file, paths, names)
+
+
+def _labelled(
+    name: str, folder: Path, label_file: Path, paths: list[Path], names: list[str]
+) -> Dataset:
+    labels, class_names = numbered(labels_of_folder(label_file, folder, names), label_file)
+    return from_paths(name, _role(folder), paths, labels, class_names)
+
+
+def _refuse_two_sources(label_file: Path, folder: Path, paths: list[Path]) -> None:
+    """Refuse class folders with a label file about their images: which of the two is right?"""
+    if speaks_of(label_file, {path.relative_to(folder).as_posix() for path in paths}):
+        raise InvalidInputError(
+            "labels are class folders or a label file, not both",
+            received=f"{folder} with class folders and {label_file.name}",
+            remedy=f"give {label_file} as DATA for its labels, or move it away for those of the "
+            "folders",
+        )
 
 
 KIND = DatasetKind(
     name="folder",
     syntax="FOLDER[:SPLIT]",
-    summary="folder of class folders with images; SPLIT is a folder inside it",
+    summary="folder of class folders with images, or of images (labels, if any, in a labels.csv or "
+    "labels.json inside or beside it); SPLIT is a folder inside it, or `unlabelled`: all images in "
+    "it and below, without labels",
     matches=lambda text: Path(text).is_dir(),
     open=_open,
+    referenced=label_files_beside,
     order=90,
 )

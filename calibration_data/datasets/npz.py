@@ -1,11 +1,12 @@
-"""NumPy .npz files with images and labels under their usual names.
+"""NumPy .npz files with images, and labels if any, under their usual names.
 
 These are ``images`` and ``labels``, ``x`` and ``y``, or the splits ``x_train``/``y_train`` and
-``x_test``/``y_test`` of Keras's mnist.npz.
+``x_test``/``y_test`` of Keras's mnist.npz. Images alone are data without labels.
 """
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -18,31 +19,50 @@ from foundation.foreign import printable
 _NAMES = (("images", "labels"), ("x", "y"))
 
 
-def _arrays(path: Path, split: str | None) -> tuple[np.ndarray, np.ndarray]:
+_KNOWN = re.compile(r"(images|labels|x|y)(_.+)?")
+"""Names that say what an array is; any other one may be of labels, which must not be dropped."""
+
+
+def _arrays(path: Path, split: str | None) -> tuple[np.ndarray, np.ndarray | None]:
     pairs = _NAMES if split is None else tuple((f"{x}_{split}", f"{y}_{split}") for x, y in _NAMES)
     rule = "an .npz file can be read by numpy.load without pickles"
     with open_arrays(path, rule, "write it with numpy.savez") as arrays:
+        names = arrays.names
         for images, labels in pairs:
-            if images in arrays.names and labels in arrays.names:
+            if images in names and labels in names:
                 return arrays[images], arrays[labels]
-        held = printable(", ".join(arrays.names)[:200]) or "nothing"
+        alone = [images for images, _ in pairs if images in names]
+        labelled = any(labels in names for _, labels in pairs)
+        if len(alone) == 1 and not labelled and all(_KNOWN.fullmatch(name) for name in names):
+            return arrays[alone[0]], None
+        held = printable(", ".join(names)[:200]) or "nothing"
     wanted = " or ".join(f"{x} and {y}" for x, y in pairs)
     raise InvalidInputError(
-        f"an .npz file holds {wanted}",
+        f"an .npz file holds {wanted}, or {' or '.join(x for x, _ in pairs)} alone",
         received=f"{path} with {held}",
         remedy="rename its arrays, or add a split such as file.npz:train",
     )
 
 
-def _open(text: str, split: str | None) -> Dataset:
-    images, labels = _arrays(Path(text), split)
-    labels = labels.reshape(-1) if labels.ndim == 2 and labels.shape[1] == 1 else labels
+def require_pixels(images: np.ndarray, text: str) -> None:
+    """Raise InvalidInputError unless an array holds images as they were stored.
+
+    Args:
+        images: array of any shape and type.
+        text: DATA that it is from, for the message.
+    """
     if images.dtype != np.uint8 or images.ndim not in (3, 4):
         raise InvalidInputError(
-            "images in an .npz file are uint8 [n, height, width, channels] with values 0..255",
+            f"images in an {Path(text).suffix} file are uint8 [n, height, width, channels] with "
+            "values 0..255",
             received=f"{images.dtype} {list(images.shape)} in {text}",
             remedy="store the pixels before any normalization: the contract does that",
         )
+
+
+def _checked_labels(labels: np.ndarray, images: np.ndarray, text: str) -> np.ndarray:
+    """Labels as int64 ``[n]``; raises InvalidInputError unless they are class numbers."""
+    labels = labels.reshape(-1) if labels.ndim == 2 and labels.shape[1] == 1 else labels
     if (
         labels.shape != images.shape[:1]
         or labels.dtype.kind not in "iu"
@@ -53,19 +73,26 @@ def _open(text: str, split: str | None) -> Dataset:
             received=f"{labels.dtype} {list(labels.shape)} in {text}",
             remedy="store class numbers",
         )
+    return labels.astype(np.int64)
+
+
+def _open(text: str, split: str | None) -> Dataset:
+    images, labels = _arrays(Path(text), split)
+    require_pixels(images, text)
     return Dataset(
         name=text if split is None else f"{text}:{split}",
         role=SplitRole.of(split or Path(text).stem),
-        labels=labels.astype(np.int64),
+        labels=None if labels is None else _checked_labels(labels, images, text),
         class_names=(),
         decode=lambda i: images[i],
+        count=len(images),
     )
 
 
 KIND = DatasetKind(
     name="npz",
     syntax="FILE.npz[:SPLIT]",
-    summary="arrays images and labels (x and y, or x_SPLIT and y_SPLIT)",
+    summary="arrays images and labels (x and y, or x_SPLIT and y_SPLIT), or images alone",
     matches=lambda text: text.endswith(".npz") and Path(text).is_file(),
     open=_open,
     order=20,

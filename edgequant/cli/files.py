@@ -25,7 +25,7 @@ from edgequant.cli.values import contract_request, isolation_of
 
 @click.command(cls=SectionedCommand)
 @click.argument("artifact", type=PATH)
-@data_option("Labelled images to measure on.", required=True)
+@data_option("Images to measure on; accuracy needs labels.", required=True)
 @option(
     "--reference",
     type=NAME_OR_PATH,
@@ -86,7 +86,7 @@ def inspect(artifact: Path, tensors: bool, target: str | None, **values: Any) ->
 
 @click.command(cls=SectionedCommand)
 @click.argument("model", type=PATH)
-@data_option("Labelled images to measure on.", required=True)
+@data_option("Images to measure on; without labels some checks are not judged.", required=True)
 @limit_option("Largest number of images.", default=200)
 @option(
     "--scores",

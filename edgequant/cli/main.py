@@ -31,8 +31,8 @@ from foundation.errors import EdgequantError
 _NOTES = {
     "Arguments": {
         "MODEL": ".keras or .h5 file, SavedModel folder, or a name from 'edgequant list models'.",
-        "DATA": "Folder of class folders, .npz file, or a name from 'edgequant list datasets', "
-        "with an optional :SPLIT.",
+        "DATA": "Folder of class folders or of images, file (.npz, .npy, .txt, .csv, .json), or a "
+        "name from 'edgequant list datasets', with an optional :SPLIT.",
         "RECIPE": "TARGET-PRECISION, such as tflite-int8; see 'edgequant list recipes'.",
     },
     "Exit codes": {

@@ -202,7 +202,8 @@ calibration_options = _together(
         type=NAME_OR_PATH,
         metavar="DATA",
         section=Section.IMAGES,
-        help="Images to calibrate on: folder, file or name, with an optional :SPLIT.",
+        help="Images to calibrate on: folder, file or name, with an optional :SPLIT; labels are "
+        "not needed.",
     ),
     option(
         "--samples",

@@ -13,6 +13,7 @@ from calibration_data.contract import (
     resolve_contract,
     stated_contract,
 )
+from calibration_data.conversions import conversion_remarks
 from calibration_data.datasets.base import Dataset, open_dataset
 from calibration_data.preprocessing import Crop, Preprocessing
 from calibration_data.stream import converted
@@ -41,7 +42,7 @@ class LintRequest:
 
     Attributes:
         model: path of a .tflite, .onnx, .keras or .h5, or of a SavedModel folder.
-        data: DATA text of labelled images.
+        data: DATA text of images; without labels some checks are not judged.
         limit: largest number of images, drawn at random.
         seed: seed of the drawing.
         contract: preprocessing for a file without a contract.
@@ -103,6 +104,7 @@ def lint_command(request: LintRequest, terminal: Terminal) -> None:
             _refuse_foreign_labels(dataset, classes)
         evidence = gather(session.predict, pixels, dataset.labels, contract)
         unjudged = unjudged or chance(evidence, classes)
+    remarks = conversion_remarks(dataset)
     subject = Subject(
         path=request.model,
         shape=opened.shape,
@@ -116,6 +118,8 @@ def lint_command(request: LintRequest, terminal: Terminal) -> None:
         isolation=request.isolation,
     )
     faults = lint(subject)
+    for remark in remarks:
+        terminal.note(f"{request.data}: {remark}")
     _show(request, faults, session.info if session else None, assumed, len(dataset), terminal)
     _refuse_faults(request.model.name, faults)
 
@@ -218,10 +222,11 @@ def _pinned(model: keras.Model, contract: Preprocessing) -> keras.Model:
 
 
 def _refuse_foreign_labels(dataset: Dataset, classes: int) -> None:
-    if int(dataset.labels.max()) > classes:  # label ``classes`` is a fault: labels from 1
+    highest = int(dataset.require_labels("lint").max())
+    if highest > classes:  # label ``classes`` is a fault: labels from 1
         raise InvalidInputError(
             f"labels count the {classes} outputs from 0",
-            received=f"label {int(dataset.labels.max())} in {dataset.name}",
+            received=f"label {highest} in {dataset.name}",
             remedy="give a dataset of the classes that the model was trained on",
         )
 

@@ -30,6 +30,7 @@ from edgequant.measuring import (
     Candidate,
     check_gate,
     check_limit,
+    check_limit_on,
     file_candidate,
     measure,
     model_candidate,
@@ -54,6 +55,8 @@ def quantize_command(request: QuantizeRequest, terminal: Terminal) -> None:
     """Write artifacts, measure them on --data, and print their paths."""
     check_limit(request.max_drop, has_reference=request.measure is not None)
     inputs = open_inputs(request)
+    if inputs.measured is not None:
+        check_limit_on(inputs.measured, request.max_drop)
     artifacts, prepared = quantize(request, inputs, terminal)
     rows: list[dict[str, Any]] = []
     reports: list[tables.Document] = []
@@ -84,6 +87,7 @@ def evaluate_command(request: EvaluateRequest, terminal: Terminal) -> None:
     check_limit(request.max_drop, has_reference=request.reference is not None)
     contract, candidate, classes = _evaluated(request)
     dataset = open_measured(request.measure, contract, classes)
+    check_limit_on(dataset, request.max_drop)
     reference = None if request.reference is None else _reference(request, contract)
     measurement = measure([candidate], reference, dataset, contract, request.measure, terminal)
     report = tables.document(measurement)
@@ -99,6 +103,8 @@ def compare_command(request: QuantizeRequest, terminal: Terminal) -> None:
     check_limit(request.max_drop, has_reference=True)
     stem = request.output / f"{request.model.name}-compare"
     inputs = open_inputs(request)
+    assert inputs.measured is not None
+    check_limit_on(inputs.measured, request.max_drop)
     _say_kept(check_folder(request.output, stem.name), terminal)
     for ending in _COMPARE_ENDINGS:
         require_free(stem.with_name(f"{stem.name}{ending}"))

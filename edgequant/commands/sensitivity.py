@@ -53,6 +53,7 @@ def sensitivity_command(request: QuantizeRequest, limit: int, terminal: Terminal
         recipe=recipe.name,
         optimization=recipe.settings.optimization.value,
         data=prepared.calibration.dataset.name,
+        labelled=images.labelled,
     )
     stem = request.output / f"{request.model.name}-sensitivity"
     json_path, csv_path, plot_path, html_path = (stem.parent / f"{stem.name}{e}" for e in _ENDINGS)

@@ -25,25 +25,29 @@ class Halves:
     Attributes:
         fitting: images to make plans on.
         judged: images to judge plans on.
+        labelled: whether ``judged`` has labels that are indices of the network's outputs; if not,
+            the float network's answers are used as labels.
     """
 
     fitting: CalibrationImages
     judged: LabelledImages
+    labelled: bool
 
 
 def halves(calibration: CalibrationSet, classes: int, most: int) -> Halves:
     """Every other image for plans, and up to ``most`` of the remaining ones to judge on.
 
-    If the labels of the set are not indices of the network's outputs, the float network's answers
-    are used as labels.
+    If the set has no labels, or labels that are not indices of the network's outputs, the float
+    network's answers are used as labels.
     """
     every = np.arange(len(calibration.dataset))
     fitting, rest = every[::2], every[1::2]
     chosen = rest[np.linspace(0, len(rest) - 1, min(most, len(rest))).round().astype(int)]
     decided = calibration.dataset.subset(fitting)
-    judged, labelled = calibration.dataset.subset(chosen), True
+    judged = calibration.dataset.subset(chosen)
     try:
         judged = align_labels(judged, calibration.preprocessing, classes)
+        labelled = judged.labels is not None
     except InvalidInputError:
         labelled = False
 
@@ -55,4 +59,6 @@ def halves(calibration: CalibrationSet, classes: int, most: int) -> Halves:
         for batch in stream(judged, calibration.preprocessing):
             yield batch.images, batch.labels if labelled else None
 
-    return Halves(CalibrationImages(len(fitting), images), LabelledImages(len(chosen), pairs))
+    return Halves(
+        CalibrationImages(len(fitting), images), LabelledImages(len(chosen), pairs), labelled
+    )

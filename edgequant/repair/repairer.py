@@ -74,6 +74,7 @@ class Repair:
         chosen: plan to use.
         share: share of the multiply-adds that the chosen plan has in float32 and int16.
         ranking: sensitivity of the layers; None if it was not needed.
+        labelled: whether the images have labels that fit; otherwise float's answers count as right.
     """
 
     limit: float
@@ -82,6 +83,7 @@ class Repair:
     chosen: Step
     share: float = 0.0
     ranking: Sensitivity | None = field(default=None, repr=False)
+    labelled: bool = True
 
     @property
     def holds(self) -> bool:
@@ -102,6 +104,8 @@ class Repair:
         """Sentences for the report; none if the requested plan keeps the limit."""
         first, chosen = self.steps[0], self.chosen
         where = f"on {self.images} held-out calibration images"
+        if not self.labelled:
+            where += " (float's answers count as right, for they have no labels that fit)"
         sentences = []
         if chosen != first:
             what = [f"--optimize {chosen.optimization.value}"]
@@ -251,7 +255,8 @@ class Repairer:
     ) -> Repair:
         share = float_share(self.planner.graph, (*chosen.float_ops, *chosen.wide_ops))
         images = len(self._judge.images)
-        return Repair(self.limits.max_drop, images, tuple(steps), chosen, share, ranking)
+        limit, labelled = self.limits.max_drop, self._halves.labelled
+        return Repair(limit, images, tuple(steps), chosen, share, ranking, labelled)
 
     @property
     def _calibration(self) -> CalibrationSet:

@@ -27,7 +27,7 @@ def accuracy(
     dataset: Dataset,
     seed: int,
 ) -> dict[str, Any]:
-    """Top-1 of the float model and of each file on the same images.
+    """Top-1, and agreement with the float model, of each file on the same images.
 
     Args:
         prepared: float model with its contract.
@@ -36,8 +36,8 @@ def accuracy(
         seed: seed of the drawing.
 
     Returns:
-        ``data``, ``images`` and ``rows`` with top-1 and agreement with float in percent; or
-        ``reason``, a sentence, if the images' classes are not the model's.
+        ``data``, ``images`` and ``rows`` with top-1 (None without labels) and agreement with float
+        in percent; or ``reason``, a sentence, if the images' classes are not the model's.
     """
     try:
         aligned = align_labels(dataset, prepared.contract, prepared.loaded.classes)
@@ -64,9 +64,10 @@ def _answers(session: Session, images: Dataset, contract: Preprocessing) -> np.n
 def _row(
     name: str, runtime: str, answers: np.ndarray, expected: np.ndarray, images: Dataset
 ) -> dict[str, Any]:
+    labels = images.labels
     return {
         "file": name,
         "runtime": runtime,
-        "top1": round(100 * float((answers == images.labels).mean()), 2),
+        "top1": None if labels is None else round(100 * float((answers == labels).mean()), 2),
         "as_float": round(100 * float((answers == expected).mean()), 2),
     }

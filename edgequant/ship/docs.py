@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from foundation.digests import sha256_of
+from reports.tables import percent
 
 _HOW = """\
 Each folder has what one platform needs. `labels.txt` names the outputs in their order; `vectors/`
@@ -81,8 +82,10 @@ def _accuracy(values: dict[str, Any]) -> list[str]:
         return [f"Not measured: {values['reason']}."]
     lines = ["| file | runtime | top-1 % | as float % |", "|---|---|---:|---:|"]
     lines += [
-        f"| {row['file']} | {row['runtime']} | {row['top1']:.2f} | {row['as_float']:.2f} |"
+        f"| {row['file']} | {row['runtime']} | {percent(row['top1'])} | {row['as_float']:.2f} |"
         for row in values["rows"]
     ]
-    note = f"n = {values['images']:,} images of {values['data']}, drawn at random."
+    labelled = all(row["top1"] is not None for row in values["rows"])
+    of = values["data"] if labelled else f"{values['data']}, which have no labels"
+    note = f"n = {values['images']:,} images of {of}, drawn at random."
     return [*lines, "", f"{note} `edgequant evaluate` measures all of them, with an interval."]

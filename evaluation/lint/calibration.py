@@ -43,7 +43,7 @@ class Shares:
 
     Attributes:
         names: names of ``t`` activations.
-        classes: classes of the images, int64 ``[c]``.
+        classes: classes of the images, int64 ``[c]``; one class for images without labels.
         by_class: share of values at an end, averaged over each class, float64 ``[c, t]``.
         images: number of images.
     """
@@ -59,7 +59,7 @@ def shares_by_class(
     wanted: tuple[Range, ...],
     contract: Preprocessing,
     pixels: np.ndarray,
-    labels: np.ndarray,
+    labels: np.ndarray | None,
     isolation: Isolation = OURS,
 ) -> Shares:
     """Run up to 60 images, with as many of each class as possible.
@@ -69,9 +69,12 @@ def shares_by_class(
         wanted: activations from ``ranges``.
         contract: preprocessing that the file needs.
         pixels: uint8 ``[n, height, width, 3]``, RGB.
-        labels: true classes, int64 ``[n]``.
+        labels: true classes, int64 ``[n]``; None for images without labels, which
+            count as one class.
         isolation: how the file may be run.
     """
+    if labels is None:
+        labels = np.zeros(len(pixels), np.int64)
     chosen = _balanced(labels)
     names, shares = saturation(path, wanted, contract.normalize(pixels[chosen]), isolation)
     classes = np.unique(labels[chosen])
@@ -102,14 +105,20 @@ def run(subject: Subject) -> Outcome:
         "images": shares.images,
         "clipped": 100 * float(by_class.mean()),
         "most_clipped": 100 * float(column[most]),
-        "least_clipped": 100 * float(column[least]),
-        "most_clipped_class": int(classes[most]),
-        "least_clipped_class": int(classes[least]),
     }
+    clips = f"{_short(shares.names[worst])} clips {100 * column[most]:.2f} % of its values"
+    if subject.labels is not None:
+        figures |= {
+            "least_clipped": 100 * float(column[least]),
+            "most_clipped_class": int(classes[most]),
+            "least_clipped_class": int(classes[least]),
+        }
+        clips += (
+            f" on images of class {classes[most]} and {100 * column[least]:.2f} % on class "
+            f"{classes[least]}"
+        )
     sentence = (
-        f"{100 * by_class.mean():.3f} % of the activations' values are clipped; "
-        f"{_short(shares.names[worst])} clips {100 * column[most]:.2f} % of its values on images "
-        f"of class {classes[most]} and {100 * column[least]:.2f} % on class {classes[least]} "
+        f"{100 * by_class.mean():.3f} % of the activations' values are clipped; {clips} "
         f"({shares.images} images)"
     )
     if by_class.mean() < CLIPPED:

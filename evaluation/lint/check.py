@@ -9,6 +9,8 @@ from enum import StrEnum
 from importlib import import_module
 from typing import Any
 
+from calibration_data.datasets.base import GIVE_LABELS
+from evaluation.lint.judging import NO_LABELS
 from evaluation.lint.subject import Subject
 
 
@@ -100,6 +102,8 @@ def lint(subject: Subject) -> tuple[CheckedFault, ...]:
 def _outcome(check: LintCheck, subject: Subject) -> Outcome:
     if check.needs_images and subject.evidence is None:
         return Outcome(State.NOT_MEASURED, "needs a fixed image size")
+    if check.compares and subject.labels is None:
+        return not_judged(NO_LABELS, GIVE_LABELS)
     outcome = check.run(subject)
     if check.compares and subject.unjudged and outcome.state is State.CLEAN:
         return not_judged(subject.unjudged)
@@ -111,9 +115,11 @@ def clean(sentence: str, **figures: float) -> Outcome:
     return Outcome(State.CLEAN, sentence, figures)
 
 
-def not_judged(reason: str) -> Outcome:
+_MATCH = "give --labels FILE, the data that the network was trained for, or more images"
+
+
+def not_judged(reason: str, remedy: str = _MATCH) -> Outcome:
     """Outcome where the data cannot show whether there is a fault."""
-    remedy = "give --labels FILE, the data that the network was trained for, or more images"
     return Outcome(State.NOT_JUDGED, reason, remedy=remedy)
 
 

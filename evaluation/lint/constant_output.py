@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from calibration_data.datasets.base import GIVE_LABELS
 from evaluation.lint.check import LintCheck, Outcome, clean, found, not_judged
 from evaluation.lint.subject import Subject
 
@@ -17,20 +18,27 @@ def run(subject: Subject) -> Outcome:
 
     The spread is the largest standard deviation of an output over the images, divided by the
     largest output. A fault is a spread under 1e-4, or one answer to images of several classes,
-    under the preprocessing with the best accuracy.
+    under the preprocessing with the best accuracy. One answer to images without labels may be
+    right: it is not judged.
     """
     trial = subject.measured.answers
-    classes = len(np.unique(trial.labels))
-    if len(trial.labels) < _LEAST or classes < 2:
+    images, labels = len(trial.outputs), trial.labels
+    classes = 0 if labels is None else len(np.unique(labels))
+    if images < _LEAST or classes == 1:
         return not_judged(f"needs {_LEAST} images of two classes")
     largest = max(float(np.abs(trial.outputs).max()), _TINY)
     spread = float(trial.outputs.std(axis=0).max()) / largest
     answers = len(np.unique(trial.outputs.argmax(axis=1)))
+    of = "without labels" if labels is None else f"of {classes} classes"
     sentence = (
-        f"{answers} different answers to {len(trial.labels)} images of {classes} classes; outputs "
+        f"{answers} different answers to {images} images {of}; outputs "
         f"spread by {spread:.2g} of the largest"
     )
-    figures = {"answers": answers, "classes": classes, "relative_spread": spread}
+    figures = {"answers": answers, "relative_spread": spread}
+    if labels is not None:
+        figures["classes"] = classes
+    if answers == 1 and spread >= _FEW and labels is None:
+        return not_judged(f"{images} images without labels have one answer", GIVE_LABELS)
     if answers == 1 or spread < _FEW:
         return found(sentence, "export again from the trained weights", **figures)
     return clean(sentence, **figures)

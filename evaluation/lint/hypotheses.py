@@ -118,12 +118,13 @@ class Trial:
     Attributes:
         hypothesis: preprocessing of the images.
         outputs: float32 ``[n, classes]``.
-        labels: true classes, int64 ``[n]``.
+        labels: true classes, int64 ``[n]``; None for images without labels, of which
+            none counts as right.
     """
 
     hypothesis: Hypothesis
     outputs: np.ndarray
-    labels: np.ndarray
+    labels: np.ndarray | None
 
     @property
     def finite(self) -> bool:
@@ -137,8 +138,8 @@ class Trial:
         shifted by one must not hide which scaling the network needs. A scaling that gives NaN or
         infinity for any image is right on none: the network was not trained with it.
         """
-        if not self.finite:
-            return np.zeros(len(self.labels), bool)
+        if self.labels is None or not self.finite:
+            return np.zeros(len(self.outputs), bool)
         if shift is None:
             shift = max(SHIFTS, key=lambda s: int(self.right(s).sum()))
         classes = self.outputs.shape[1]
@@ -155,8 +156,10 @@ class Evidence:
     """Answers of the network to the same images under every hypothesis.
 
     Attributes:
-        trials: trials with the stated order of channels, that of the stated scaling first.
-        swapped: trial of the best scaling with the other order of channels.
+        trials: trials with the stated order of channels, that of the stated scaling first; only
+            that one without labels.
+        swapped: trial of the best scaling with the other order of channels; the stated trial
+            without labels.
     """
 
     trials: tuple[Trial, ...]
@@ -181,29 +184,33 @@ class Evidence:
 
 
 def gather(
-    predict: Predict, pixels: np.ndarray, labels: np.ndarray, stated: Preprocessing
+    predict: Predict, pixels: np.ndarray, labels: np.ndarray | None, stated: Preprocessing
 ) -> Evidence:
-    """Run every hypothesis, in batches of 32.
+    """Run every hypothesis, in batches of 32; without labels the stated one alone.
 
     Args:
         predict: float32 ``[b, height, width, 3]`` -> float32 ``[b, classes]``.
         pixels: uint8 ``[n, height, width, 3]``, RGB, resized and cropped.
-        labels: true classes, int64 ``[n]``.
+        labels: true classes, int64 ``[n]``; None for images without labels.
         stated: stated contract of the file.
 
     Raises:
         InvalidInputError: NaN or infinity in the outputs under the best hypothesis, and so under
             the stated contract.
     """
-    trials = tuple(_tried(predict, pixels, labels, h) for h in hypotheses(stated))
-    best = Evidence(trials, trials[0]).best
-    swapped = _tried(predict, pixels, labels, best.hypothesis.swapped())
-    evidence = Evidence(trials, swapped)
+    if labels is None:
+        trial = _tried(predict, pixels, None, hypotheses(stated)[0])
+        evidence = Evidence((trial,), trial)
+    else:
+        trials = tuple(_tried(predict, pixels, labels, h) for h in hypotheses(stated))
+        best = Evidence(trials, trials[0]).best
+        swapped = _tried(predict, pixels, labels, best.hypothesis.swapped())
+        evidence = Evidence(trials, swapped)
     if not evidence.answers.finite:
         broken = ~np.isfinite(evidence.answers.outputs).all(axis=1)
         raise InvalidInputError(
             "a network gives finite scores",
-            received=f"NaN or infinity on {int(broken.sum())} of {len(labels)} images",
+            received=f"NaN or infinity on {int(broken.sum())} of {len(pixels)} images",
             remedy="check the weights, and the range of float16 activations",
         )
     return evidence
@@ -232,7 +239,7 @@ def lead(first: np.ndarray, second: np.ndarray) -> Interval:
 
 
 def _tried(
-    predict: Predict, pixels: np.ndarray, labels: np.ndarray, hypothesis: Hypothesis
+    predict: Predict, pixels: np.ndarray, labels: np.ndarray | None, hypothesis: Hypothesis
 ) -> Trial:
     outputs = [
         predict(hypothesis.contract.normalize(pixels[start : start + _BATCH]))

@@ -22,15 +22,20 @@ _BACKGROUND = 1
 """Difference between the numbers of outputs and labels that a background class explains."""
 
 
+NO_LABELS = "the images have no labels, so that right answers cannot be told from wrong ones"
+"""Why accuracies of images without labels cannot be compared."""
+
+
 def matched(dataset: Dataset, contract: Preprocessing, classes: int) -> tuple[Dataset, str]:
     """Match the labels of a dataset with the outputs of a network.
 
     Class names are looked up in the contract's labels, or are ImageNet's ids where the network has
     as many outputs. Without either, folders in order of name are the outputs if there are as many
-    of them, one more or one fewer. Labels without names are used unchanged.
+    of them, one more or one fewer. Labels without names are used unchanged. Images without
+    labels stay as they are.
 
     Args:
-        dataset: labelled images.
+        dataset: images, with labels or without.
         contract: contract with the stated labels.
         classes: number of outputs of the network.
 
@@ -38,6 +43,8 @@ def matched(dataset: Dataset, contract: Preprocessing, classes: int) -> tuple[Da
         The dataset with indices of outputs as labels, and the reason why they could not be matched;
         empty if they could.
     """
+    if dataset.labels is None:
+        return dataset, NO_LABELS
     names, known = set(dataset.class_names), contract.labels
     if not known and abs(classes - len(imagenet_labels())) <= _BACKGROUND:
         known = imagenet_labels() if names and names <= set(imagenet_labels()) else ()
@@ -49,7 +56,7 @@ def matched(dataset: Dataset, contract: Preprocessing, classes: int) -> tuple[Da
         return bare, f"class {stranger} of the data is none of the {len(known)} stated labels"
     if names and abs(classes - len(names)) > _BACKGROUND:
         return bare, (
-            f"{len(names)} class folders cannot be matched to {classes} outputs without --labels"
+            f"{len(names)} class names cannot be matched to {classes} outputs without --labels"
         )
     return bare, ""
 
@@ -67,7 +74,7 @@ def chance(evidence: Evidence, classes: int) -> str:
     """
     trials = (*evidence.trials, evidence.swapped)
     most = max(int(trial.right(shift).sum()) for trial in trials for shift in SHIFTS)
-    images = len(evidence.stated.labels)
+    images = len(evidence.stated.outputs)
     if wilson(most, images, CONFIDENCE).low > 1 / classes:
         return ""
     return (

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from calibration_data.datasets.base import GIVE_LABELS
 from evaluation.lint.check import LintCheck, Outcome, State, clean, found, not_judged
 from evaluation.lint.subject import ScoreKind, Subject
 
@@ -38,10 +39,14 @@ def run(subject: Subject) -> Outcome:
         return found(sentence, "end the network in softmax, or apply it yourself", **figures)
     highest = float(outputs.max(axis=1).mean())
     limit = math.e / (math.e + classes - 1)
-    figures.update(mean_highest=highest, limit_of_doubled=limit, top1=trial.accuracy())
-    sentence += f", the highest is {highest:.3f} on average and top-1 {trial.accuracy():.1f} %"
+    figures.update(mean_highest=highest, limit_of_doubled=limit)
+    sentence += f", the highest is {highest:.3f} on average"
+    if trial.labels is not None:
+        figures.update(top1=trial.accuracy())
+        sentence += f" and top-1 {trial.accuracy():.1f} %"
     if subject.unjudged and _doubled(outputs):
-        return not_judged(f"the scores may have gone through softmax twice, and {subject.unjudged}")
+        reason = f"the scores may have gone through softmax twice, and {subject.unjudged}"
+        return not_judged(reason) if subject.labels is not None else not_judged(reason, GIVE_LABELS)
     if _doubled(outputs) and trial.accuracy() > 100 * highest:
         sentence += f" (softmax of probabilities reaches {limit:.3f} at most)"
         return found(sentence, "take the last softmax away", **figures)

@@ -33,7 +33,7 @@ class Subject:
         inspection: tensors and operators of the file; None for a Keras model.
         contract: stated preprocessing.
         pixels: uint8 ``[n, height, width, 3]``, RGB, resized and cropped.
-        labels: indices of outputs, from 0, int64 ``[n]``.
+        labels: indices of outputs, from 0, int64 ``[n]``; None for images without labels.
         evidence: answers under every hypothesis; None where the file has no fixed size.
         scores: kind of outputs that the caller needs.
         unjudged: reason why right and wrong answers cannot be distinguished; empty where they can.
@@ -45,7 +45,7 @@ class Subject:
     inspection: Inspection | None
     contract: Preprocessing
     pixels: np.ndarray = field(repr=False)
-    labels: np.ndarray = field(repr=False)
+    labels: np.ndarray | None = field(repr=False)
     evidence: Evidence | None = field(repr=False)
     scores: ScoreKind = ScoreKind.ANY
     unjudged: str = ""

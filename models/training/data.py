@@ -38,6 +38,15 @@ def split_holdout(dataset: Dataset, holdout: int) -> tuple[Dataset, Dataset]:
     return dataset.subset(order[:-holdout]), dataset.subset(order[-holdout:])
 
 
+def labels_of(dataset: Dataset) -> np.ndarray:
+    """Class of each image, int64 ``[n]``.
+
+    Raises:
+        InvalidInputError: images without labels.
+    """
+    return dataset.require_labels("training")
+
+
 def pixels_of(spec: ModelSpec, dataset: Dataset) -> np.ndarray:
     """All images of a small dataset as the contract crops them, uint8 ``[n, h, w, 3]``."""
     pixels = np.empty((len(dataset), *spec.input_shape), np.uint8)

@@ -21,7 +21,7 @@ from foundation.foreign import printable
 from foundation.scratch import require_writable
 from models.spec import ModelSpec
 from models.training.card import card, run_key
-from models.training.data import augmented_batches, pixels_of, split_holdout
+from models.training.data import augmented_batches, labels_of, pixels_of, split_holdout
 from models.training.recipe import TrainingRecipe
 from models.training.state import Progress, TrainingState
 
@@ -155,11 +155,12 @@ def train(
         force: train again if a run is finished, and replace weights and states of other runs.
 
     Raises:
-        InvalidInputError: a split that is not for training, labels that the network does not
-            have, fewer images than a batch, the state of another run, or existing weights that
-            this run did not write.
+        InvalidInputError: a split that is not for training, no labels, labels that the network does
+            not have, fewer images than a batch, the state of another run, or existing weights
+            that this run did not write.
         GateFailedError: the loss or a weight is not finite; existing weights are not changed.
     """
+    dataset.require_labels("training")
     contract = complete_labels(spec.preprocessing, spec.classes, dataset)
     spec = replace(spec, preprocessing=contract)
     dataset = align_labels(dataset, contract, spec.classes)
@@ -227,7 +228,7 @@ def _fitted(
         GateFailedError: the loss or a weight is not finite.
     """
     batches = augmented_batches(
-        run.spec, pixels_of(run.spec, training), training.labels, run.recipe
+        run.spec, pixels_of(run.spec, training), labels_of(training), run.recipe
     )
     journal = _journal(run, batches, progress, on_epoch)
     try:
@@ -303,7 +304,7 @@ def _averaged(model: keras.Model) -> list[np.ndarray]:
 def _accuracy_function(run: _Run) -> Callable[[list[np.ndarray]], float]:
     """Function: weights -> top-1 in percent on development images, NaN if a score is not finite."""
     model = run.spec.build(run.spec)
-    pixels, labels, step = pixels_of(run.spec, run.development), run.development.labels, 250
+    pixels, labels, step = pixels_of(run.spec, run.development), labels_of(run.development), 250
 
     def accuracy_of(weights: list[np.ndarray]) -> float:
         model.set_weights(weights)

@@ -52,7 +52,7 @@ def open_images(test: int | None = None, calibration: int | None = None) -> Imag
     images = Images(
         contract,
         _tensors(measured, contract),
-        measured.labels,
+        measured.require_labels("the study"),
         _tensors(ranges, contract)[:calibration],
     )
     return images if test is None else images.some(test)

@@ -19,7 +19,7 @@ from PIL import EpsImagePlugin, Image
 
 from calibration_data.datasets.base import open_dataset
 from calibration_data.datasets.idx import read_idx
-from calibration_data.datasets.image_folder import FORMATS, IMAGE_SUFFIXES, decode_file
+from calibration_data.image_files import FORMATS, IMAGE_SUFFIXES, decode_file
 from calibration_data.pixels import rgb_array
 from calibration_data.preprocessing import read_contract, read_labels
 from foundation.errors import InvalidInputError

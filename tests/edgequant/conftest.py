@@ -61,11 +61,12 @@ def tiny_keras(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     keras.utils.set_random_seed(3)
     image = keras.Input((24, 24, 3))
-    x = keras.layers.Conv2D(40, 3, strides=2, use_bias=False)(image)
-    x = keras.layers.BatchNormalization()(x)
-    x = keras.layers.ReLU(6.0)(x)
-    x = keras.layers.GlobalAveragePooling2D()(x)
-    model = keras.Model(image, keras.layers.Dense(3)(x))
+    # With names: those that Keras chooses count the layers of the whole process.
+    x = keras.layers.Conv2D(40, 3, strides=2, use_bias=False, name="conv2d")(image)
+    x = keras.layers.BatchNormalization(name="batch_normalization")(x)
+    x = keras.layers.ReLU(6.0, name="re_lu")(x)
+    x = keras.layers.GlobalAveragePooling2D(name="global_average_pooling2d")(x)
+    model = keras.Model(image, keras.layers.Dense(3, name="dense")(x))
     folder = tmp_path_factory.mktemp("model")
     model.save(folder / "mine.keras")
     (folder / "mine.toml").write_text(

@@ -81,7 +81,7 @@ def test_folders_that_cannot_be_matched_to_the_outputs_are_not_judged(
     assert outcome.json["not_judged"] >= len(COMPARING)
     assert "not judged" in outcome.err
     shown = run(*given)
-    assert "11 class folders cannot be matched to 3 outputs without --labels" in shown.out
+    assert "11 class names cannot be matched to 3 outputs without --labels" in shown.out
     assert "top-1" not in "".join(line for line in shown.out.splitlines() if "shift" in line)
 
 

@@ -73,6 +73,23 @@ def test_without_a_reference_only_the_accuracy_is_told() -> None:
                 metric.function(Scores(np.eye(3, dtype=np.float32), np.array([0, 1, 0])))
 
 
+def test_without_labels_only_the_likeness_is_told() -> None:
+    reference = np.array([[3, 1, 0], [1, 2, 0], [0, 1, 4]], np.float32)
+    outputs = np.array([[3, 1, 0], [2, 1, 0], [1, 0, 4]], np.float32)
+    result = evaluate(Scores(outputs, None, reference))
+    assert set(result.values) == {"ties", "agreement", "sqnr_db", "kl"}
+    assert (result.top1, result.top5, result.top1_interval, result.drop) == (None,) * 4
+    assert (result.per_class, result.changed) == ((), 1)
+    assert result.agreement == pytest.approx(200 / 3)
+    json.dumps(result.to_dict(), allow_nan=False)
+    assert set(evaluate(Scores(outputs, None)).values) == {"ties"}
+    assert evaluate(Scores(outputs, None)).changed is None
+    for metric in METRICS:
+        if metric.needs_labels:
+            with pytest.raises(InvalidInputError, match="images without labels"):
+                metric.function(Scores(outputs, None))
+
+
 def test_top5_counts_the_label_among_five_and_ties_go_to_the_lower_class() -> None:
     outputs = np.array([[9, 8, 7, 6, 5, 4], [1, 1, 1, 1, 1, 1], [9, 8, 7, 6, 5, 5]], np.float32)
     for label, expected in ((5, 0.0), (4, 100.0), (0, 100.0)):

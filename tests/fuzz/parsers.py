@@ -45,11 +45,36 @@ def _npz(path: Path) -> None:
     np.savez_compressed(path, images=_pixels(), labels=np.arange(6))
 
 
-def _read_npz(path: Path) -> object:
+def _read_images(path: Path) -> object:
     from calibration_data.datasets.base import open_dataset
 
     dataset = open_dataset(str(path))
     return [np.asarray(dataset.decode(i)) for i in range(len(dataset))]
+
+
+def _npy(path: Path) -> None:
+    np.save(path, _pixels())
+
+
+def _list(path: Path) -> None:
+    names = [f"{number}.png" for number in range(3)]
+    for name in names:
+        _image(path.parent / name)
+    path.write_text("\n".join(names) + "\n", encoding="utf-8")
+
+
+def _label_csv(path: Path) -> None:
+    _list(path)
+    names = path.read_text(encoding="utf-8").splitlines()
+    lines = ["file,label", *(f"{name},class {name}" for name in names)]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _label_json(path: Path) -> None:
+    _list(path)
+    names = path.read_text(encoding="utf-8").splitlines()
+    labels = {name: number for number, name in enumerate(names)}
+    path.write_text(json.dumps(labels), encoding="utf-8")
 
 
 def _idx(path: Path) -> None:
@@ -95,9 +120,9 @@ def _image(path: Path) -> None:
 
 
 def _read_image(path: Path) -> object:
-    from calibration_data.datasets.image_folder import decode_file
+    from calibration_data.image_files import decode_file, header_conversions
 
-    return np.asarray(decode_file(path))
+    return header_conversions(path), np.asarray(decode_file(path))
 
 
 def _model(path: Path) -> None:
@@ -279,7 +304,7 @@ def _read_bundle(path: Path) -> object:
 
 
 def _images() -> tuple[Parser, ...]:
-    from calibration_data.datasets.image_folder import IMAGE_SUFFIXES
+    from calibration_data.image_files import IMAGE_SUFFIXES
 
     return tuple(
         Parser(f"image{suffix}", f"picture{suffix}", _image, _read_image)
@@ -288,7 +313,11 @@ def _images() -> tuple[Parser, ...]:
 
 
 PARSERS = (
-    Parser("npz", "data.npz", _npz, _read_npz),
+    Parser("npz", "data.npz", _npz, _read_images),
+    Parser("npy", "data.npy", _npy, _read_images),
+    Parser("image list", "list.txt", _list, _read_images),
+    Parser("label csv", "data.csv", _label_csv, _read_images),
+    Parser("label json", "data.json", _label_json, _read_images),
     Parser("idx", "images-idx3-ubyte.gz", _idx, _read_idx),
     Parser("toml", "contract.toml", _toml, _read_toml),
     Parser("labels", "labels.txt", _labels, _read_labels),

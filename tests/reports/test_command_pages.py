@@ -11,7 +11,7 @@ from reports import compare_page, cost_page, sensitivity_page, ship_page, tables
 from reports.html import render
 from reports.page import Facts, Gallery, Page, Prose, Table
 from reports.ship_page import Gate, Shipped
-from tests.reports.samples import HOSTILE, compared, picture
+from tests.reports.samples import HOSTILE, compared, picture, unlabelled
 from tests.reports.test_html import parsed
 
 
@@ -105,6 +105,37 @@ def test_a_collapsed_file_is_named_and_does_not_squeeze_the_others(report: dict[
     figure = compare_page.page(changed, {}, "edgequant compare").sections[0].parts[0]
     assert "less than 74 %: `tflite-int8-per-tensor`." in figure.caption
     assert "tflite-int8-per-tensor" not in figure.svg
+
+
+def test_a_report_on_images_without_labels() -> None:
+    report = unlabelled()
+    pictures = {number: picture(number) for number in compare_page.shown_images(report)}
+    page = compare_page.page(report, pictures, "edgequant compare")
+    titles = [section.title for section in page.sections]
+    assert titles == [
+        "Likeness to float against size and speed", "All figures", "Images whose answer changed",
+        "Conditions of the measurement",
+    ]  # fmt: skip
+    row = next(row for row in report["rows"] if row["name"] == "tflite-int8")
+    assert f"`tflite-int8` answers as float on **{row['agreement']:.2f} %**" in page.lead
+    assert "top-1" not in page.lead
+    assert "Vertical lines" not in page.sections[0].parts[0].caption
+    prose, gallery, *_ = page.sections[2].parts
+    assert "Lost:" not in prose.text
+    assert " lost" not in gallery.caption
+    assert len(gallery.items[0].lines) == 1
+    items = page.sections[-1].parts[0].items
+    assert ("Images", report["remarks"][0]) in items
+    assert ("Labels", tables.NO_LABELS) in items
+    parsed(render(page))
+    said = tables.conditions(report)
+    assert said[1:3] == [f"{report['remarks'][0]}.", tables.NO_LABELS]
+    cells = [line.split(" | ")[2:5] for line in tables.markdown_table(report).splitlines()[2:]]
+    assert cells == [["-", "-", "-"]] * len(report["rows"])
+    assert "nan" not in tables.csv_table(report).lower()
+    alone = {**report, "rows": report["rows"][:1]}
+    assert tables.NOTHING_COMPARED in tables.conditions(alone)
+    parsed(render(compare_page.page(alone, {}, "edgequant compare")))
 
 
 def test_without_int8_the_smallest_file_is_spoken_of(report: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from calibration_data.datasets.base import SplitRole, open_dataset
-from calibration_data.datasets.image_folder import IMAGE_SUFFIXES
+from calibration_data.image_files import IMAGE_SUFFIXES
 from foundation.errors import InvalidInputError
 from tests.calibration_data.pictures import smooth, write_folder
 

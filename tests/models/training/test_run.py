@@ -261,7 +261,9 @@ def test_a_damaged_state_is_refused(whole: TrainingResult, tmp_path: Path, damag
 @pytest.mark.parametrize("name", ["mobilenet_v2_small.weights.h5", "mobilenet_v2_small.card.json"])
 def test_weights_that_are_there_are_not_replaced(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"good")
-    with pytest.raises(InvalidInputError, match=rf"replace existing weights.*{name}.*--force"):
+    with pytest.raises(
+        InvalidInputError, match=rf"does not replace existing weights.*{name}.*--force"
+    ):
         train(tiny_spec(), pictures(), RECIPE, tmp_path, verbose=0)
     assert [path.name for path in tmp_path.iterdir()] == [name]
     assert (tmp_path / name).read_bytes() == b"good"
@@ -318,7 +320,9 @@ def test_a_run_that_diverges_fails_and_leaves_the_weights_that_were_there(
     weights.write_bytes(b"good")
     card.write_bytes(b"{}")
     monkeypatch.setattr("models.training.data.augment", _poisoned(0))
-    with pytest.raises(GateFailedError, match=r"loss of nan in epoch 1: .* not changed") as stopped:
+    with pytest.raises(
+        GateFailedError, match=r"loss of nan in epoch 1: .* were not changed"
+    ) as stopped:
         train(tiny_spec(), pictures(), RECIPE, tmp_path, verbose=0, force=True)
     assert stopped.value.exit_code == 1
     assert (weights.read_bytes(), card.read_bytes()) == (b"good", b"{}")

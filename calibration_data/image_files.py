@@ -1,0 +1,133 @@
+"""Image files on disk: decoded to RGB, and made into a dataset."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from calibration_data.conversions import conversions_of, eight_bits
+from calibration_data.datasets.base import Dataset, SplitRole
+from calibration_data.pixels import to_rgb
+from foundation.errors import InvalidInputError
+from foundation.foreign import printable, reading, require_regular
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL import Image
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm")
+
+
+FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF", "TIFF", "PPM")
+"""Pillow's decoders for these suffixes; a decoder is chosen by the content of a file.
+
+By default Pillow tries all of its decoders, and passes an EPS to Ghostscript, which runs it as a
+program. MPO, which some phones write as .jpg, is part of JPEG.
+"""
+
+
+def decode_file(path: Path) -> Image.Image:
+    """Decode an image file to RGB and rotate it by its EXIF orientation.
+
+    Raises:
+        InvalidInputError: an empty, truncated or damaged file, or one that is not of ``FORMATS``.
+    """
+    from PIL import ImageOps
+
+    with _opened(path) as image:
+        try:
+            return to_rgb(ImageOps.exif_transpose(eight_bits(image)))
+        except InvalidInputError as error:
+            raise ValueError(error.received) from error
+
+
+def header_conversions(path: Path) -> tuple[str, ...]:
+    """What ``decode_file`` changes in an image, from its header alone.
+
+    Raises:
+        InvalidInputError: a file that is not of ``FORMATS``.
+    """
+    with _opened(path) as image:
+        return conversions_of(image)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """An image file with its header read; whatever Pillow raises in the block is one sentence."""
+    from PIL import Image
+
+    rule, remedy = "every image of a dataset can be decoded", "replace or delete that file"
+    require_regular(path, rule, remedy)
+    with (
+        reading(path, rule, remedy, raised=(Image.DecompressionBombError,)),
+        Image.open(path, formats=FORMATS) as image,
+    ):
+        yield image
+
+
+def from_paths(
+    name: str,
+    role: SplitRole,
+    paths: Sequence[Path],
+    labels: np.ndarray | None = None,
+    class_names: tuple[str, ...] = (),
+) -> Dataset:
+    """The dataset of image files.
+
+    Args:
+        name: DATA as the user wrote it.
+        role: purpose for which the split may be used.
+        paths: the files, in the order of the images.
+        labels: int64 ``[n]``; None for images without labels.
+        class_names: name of each class that ``labels`` counts.
+    """
+    return Dataset(
+        name=name,
+        role=role,
+        labels=labels,
+        class_names=class_names,
+        decode=lambda i: decode_file(paths[i]),
+        describe=lambda i: str(paths[i]),
+        content=lambda i: paths[i].read_bytes(),
+        content_size=lambda i: paths[i].stat().st_size,
+        conversions=lambda i: header_conversions(paths[i]),
+        count=len(paths),
+    )
+
+
+def listed_files(source: Path, names: Sequence[str]) -> list[Path]:
+    """The image files that a list names, each of them checked without being opened.
+
+    Args:
+        source: the list; names are relative to its folder.
+        names: as they stand in the list.
+
+    Raises:
+        InvalidInputError: a name outside the list's folder, one that occurs twice, or one that is
+            no regular file.
+    """
+    folder = Path(os.path.abspath(source.parent))  # noqa: PTH100 - links stay as they are
+    remedy = f"correct that line of {printable(source)}"
+    seen: set[Path] = set()
+    paths = []
+    for name in names:
+        path = Path(os.path.normpath(folder / name))
+        if not path.is_relative_to(folder):
+            raise InvalidInputError(
+                "a list names images in its own folder or below it",
+                received=f"{printable(source)} with {printable(name)}",
+                remedy="move the list, or copy the images beside it",
+            )
+        if path in seen:
+            raise InvalidInputError(
+                "a list names each image once",
+                received=f"{printable(source)} with {printable(name)} more than once",
+                remedy="delete the repeated lines",
+            )
+        seen.add(path)
+        shown = source.parent / path.relative_to(folder)
+        paths.append(require_regular(shown, "a list names image files", remedy))
+    return paths
