@@ -32,7 +32,7 @@ EFFORTS = (Optimization.FAST, Optimization.DEFAULT, Optimization.BEST)
 
 PACKAGES = (
     "ai-edge-litert", "flatbuffers", "keras", "numpy", "onnx", "onnxruntime", "scipy",
-    "tensorflow", "tf2onnx",
+    "tensorflow",
 )  # fmt: skip
 """Distributions that a plan or a file depends on."""
 

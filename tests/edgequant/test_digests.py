@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -17,6 +18,7 @@ from edgequant import digests
 from edgequant.digest_record import default_request, made_digests, made_record
 from edgequant.digests import (
     EFFORTS,
+    PACKAGES,
     DigestRecord,
     Digests,
     plan_digest,
@@ -26,6 +28,7 @@ from edgequant.digests import (
     remark_on,
     shipped_networks,
 )
+from edgequant.docs import HOME
 from edgequant.pipeline import open_inputs, prepare
 from edgequant.repeatable import other_sums
 from edgequant.requests import CalibrationRequest, QuantizeRequest
@@ -64,6 +67,16 @@ def comparable(spec: ModelSpec, weights: str) -> DigestRecord:
     if reason := other_sums(platform.machine()):
         pytest.skip(reason)
     return record
+
+
+@pytest.mark.parametrize(("spec", "weights"), NETWORKS, ids=lambda v: getattr(v, "name", v))
+def test_a_record_is_of_the_locked_versions(spec: ModelSpec, weights: str) -> None:
+    """Otherwise no installation from the lock file would compare its bytes with it."""
+    lock = (HOME / "requirements.lock").read_text(encoding="utf-8")
+    locked = set(re.findall(r"^([\w.-]+)==([\w.]+)", lock, re.MULTILINE))
+    versions = dict(known(spec, weights).versions)
+    assert set(versions) == set(PACKAGES)
+    assert set(versions.items()) <= locked, "run make digests"
 
 
 @pytest.mark.parametrize(("spec", "weights"), NETWORKS, ids=lambda v: getattr(v, "name", v))
