@@ -151,37 +151,21 @@ def test_unchanged_until_a_file_of_it_changes(tmp_path: Path) -> None:
 # Kills
 
 SCRIPT = """
-import os, signal, sys
+import os, sys
 sys.path.insert(0, os.getcwd())
 from pathlib import Path
 from tests.edgequant.test_artifacts import reported, written
+from tests.kills import kill_before_each
 
-def counted(original, left):
-    def call(*arguments, **named):
-        if left[0] == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        left[0] -= 1
-        return original(*arguments, **named)
-    return call
-
-stop, status = 0, -1
-while status:
+def prepare(stop):
     folder = Path(sys.argv[1]) / str(stop)
     old = written(folder)
     if sys.argv[2] == "replace":
         reported(old)
     (folder / "SHA256SUMS").open("a").write("0" * 64 + "  theirs\\n")
-    child = os.fork()
-    if child == 0:
-        left = [stop]
-        for name in ("rename", "replace", "unlink", "mkdir", "rmdir"):
-            setattr(os, name, counted(getattr(os, name), left))
-        written(folder, b"new") if sys.argv[2] == "replace" else reported(old)
-        os._exit(0)
-    status = os.waitpid(child, 0)[1]
-    assert status in (0, signal.SIGKILL), status
-    stop += 1
-print(stop - 1)
+    return lambda: written(folder, b"new") if sys.argv[2] == "replace" else reported(old)
+
+print(kill_before_each(("rename", "replace", "unlink", "mkdir", "rmdir"), prepare))
 """
 
 

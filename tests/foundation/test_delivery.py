@@ -46,36 +46,18 @@ REPLACE = Orders(
 
 # Kills a child before its Nth call that changes a folder; prints the number of such calls.
 SCRIPT = """
-import os, signal, sys
+import os, sys
 sys.path.insert(0, os.getcwd())
 from pathlib import Path
 from tests.foundation.test_delivery import NEW, OLD, REPLACE, put
+from tests.kills import kill_before_each
 
-NAMES = ("rename", "replace", "unlink", "fsync", "mkdir", "rmdir")
-
-def counted(original, left):
-    def call(*arguments, **named):
-        if left[0] == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        left[0] -= 1
-        return original(*arguments, **named)
-    return call
-
-stop, status = 0, -1
-while status:
+def prepare(stop):
     folder = Path(sys.argv[1]) / str(stop)
     put(folder, OLD)
-    child = os.fork()
-    if child == 0:
-        left = [stop]
-        for name in NAMES:
-            setattr(os, name, counted(getattr(os, name), left))
-        put(folder, NEW, REPLACE)
-        os._exit(0)
-    status = os.waitpid(child, 0)[1]
-    assert status in (0, signal.SIGKILL), status
-    stop += 1
-print(stop - 1)
+    return lambda: put(folder, NEW, REPLACE)
+
+print(kill_before_each(("rename", "replace", "unlink", "fsync", "mkdir", "rmdir"), prepare))
 """
 
 

@@ -83,8 +83,8 @@ def test_the_other_order_of_channels_does_not_hide_it() -> None:
 )
 def test_a_layer_for_numbers_that_a_contract_gives_is_no_second_normalization(front: Front) -> None:
     function = _function(front)
-    refuse_two_normalizations(function, _contract(0, 255))
-    refuse_two_normalizations(function, _contract())
+    assert refuse_two_normalizations(function, _contract(0, 255)) is None
+    assert refuse_two_normalizations(function, _contract()) is None
 
 
 def test_factor_and_summand_are_those_of_the_layers() -> None:

@@ -28,38 +28,22 @@ from foundation.errors import InvalidInputError
 
 # Kills a child before each call that changes a folder, and prints how many there were.
 SCRIPT = """
-import os, signal, sys
+import os, sys
 sys.path.insert(0, os.getcwd())
 from pathlib import Path
 from edgequant.ship import bundle
 from tests.edgequant.ship.test_bundle import old
-
-def counted(original, left):
-    def call(*arguments, **named):
-        if left[0] == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        left[0] -= 1
-        return original(*arguments, **named)
-    return call
+from tests.kills import kill_before_each
 
 def build(folder):
     (folder / "bundle.json").write_text('{"targets": {}, "key": "new"}')
 
-stop, status = 0, -1
-while status:
+def prepare(stop):
     folder = Path(sys.argv[1]) / str(stop) / "mine"
     bundle.write_bundle(folder, old)
-    child = os.fork()
-    if child == 0:
-        left = [stop]
-        for name in ("rename", "replace", "unlink", "mkdir", "rmdir"):
-            setattr(os, name, counted(getattr(os, name), left))
-        bundle.write_bundle(folder, build)
-        os._exit(0)
-    status = os.waitpid(child, 0)[1]
-    assert status in (0, signal.SIGKILL), status
-    stop += 1
-print(stop - 1)
+    return lambda: bundle.write_bundle(folder, build)
+
+print(kill_before_each(("rename", "replace", "unlink", "mkdir", "rmdir"), prepare))
 """
 
 
