@@ -122,6 +122,11 @@ class Preprocessing:
             _refuse("a label is one line of text without blanks around it", repr(unfit[0]))
 
     @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the tensor of one image, without the batch: ``(height, width, 3)``."""
+        return (*self.size, 3)
+
+    @property
     def value_range(self) -> tuple[float, float]:
         """Smallest and largest value of the tensor, for pixel values 0..255."""
         lows = [(0 - m) / s for m, s in zip(self.mean, self.std, strict=True)]

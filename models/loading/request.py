@@ -112,22 +112,45 @@ class ModelRequest:
 
 
 @dataclass(frozen=True)
+class ModelOutput:
+    """One output of a network.
+
+    Attributes:
+        name: name of the output, unique in the network.
+        shape: shape of the output for one input, without the batch.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class LoadedModel:
     """A network that fits the pipeline: one image in, one score per class out.
 
     Attributes:
         name: name for files and reports.
         model: Keras model, ``[batch, height, width, 3] -> [batch, classes]``.
-        size: height and width of the input.
-        classes: number of outputs.
+        input_shape: shape of the input without the batch, ``(height, width, 3)``.
+        outputs: outputs in the model's order.
         spec: specification of a registered network; None for a file.
     """
 
     name: str
     model: keras.Model = field(repr=False)
-    size: tuple[int, int]
-    classes: int
+    input_shape: tuple[int, ...]
+    outputs: tuple[ModelOutput, ...]
     spec: ModelSpec | None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the input."""
+        return self.input_shape[0], self.input_shape[1]
+
+    @property
+    def classes(self) -> int:
+        """Number of classes that the first output scores."""
+        return self.outputs[0].shape[-1]
 
 
 def load(request: ModelRequest) -> LoadedModel:
@@ -152,12 +175,15 @@ def load(request: ModelRequest) -> LoadedModel:
         model = build_with_weights(spec, request.weights or spec.weights)
         if spec.deployed is not None:
             model = spec.deployed(model)
-    size, classes = _checked_shapes(model, request.reference)
+    input_shape, outputs = _checked_shapes(model, request.reference)
     _refuse_non_finite(model, request.reference)
-    return LoadedModel(request.name, model, size, classes, spec)
+    return LoadedModel(request.name, model, input_shape, outputs, spec)
 
 
-def _checked_shapes(model: keras.Model, name: str) -> tuple[tuple[int, int], int]:
+def _checked_shapes(
+    model: keras.Model, name: str
+) -> tuple[tuple[int, ...], tuple[ModelOutput, ...]]:
+    """Shape of the input, and the outputs, all without the batch."""
     # A Sequential that was saved before it was built has neither inputs nor outputs.
     inputs, outputs = getattr(model, "inputs", None) or [], getattr(model, "outputs", None) or []
     if len(inputs) != 1 or len(outputs) != 1:
@@ -175,7 +201,8 @@ def _checked_shapes(model: keras.Model, name: str) -> tuple[tuple[int, int], int
             received=f"{name} with {list(scores)}",
             remedy="end the model in global pooling and a dense layer",
         )
-    return (int(shape[1]), int(shape[2])), int(scores[1])
+    output = ModelOutput(str(model.output_names[0]), (int(scores[1]),))
+    return (int(shape[1]), int(shape[2]), 3), (output,)
 
 
 def _refuse_non_finite(model: keras.Model, name: str) -> None:
