@@ -61,7 +61,11 @@ def _with_constants(graph: Graph) -> Graph:
         if op.kind == SHAPE and len(op.outputs) == 1:
             kind = _ELEMENT_TYPES.get(int(op.options.get("outType", 2)), "int32")
             results = [np.array(tensors[op.inputs[0]].shape, kind)]
-        elif known and all(value is not None for value in known) and graph.output not in op.outputs:
+        elif (
+            known
+            and all(value is not None for value in known)
+            and not set(op.outputs) & set(graph.outputs)
+        ):
             results = _computed(op, {n: tensors[n] for n in op.inputs if n})
         else:
             ops.append(op)
@@ -96,7 +100,7 @@ def _computed(op: Op, inputs: Mapping[str, Tensor]) -> list[np.ndarray]:
 def _sole_reader(graph: Graph, name: str) -> Op | None:
     """The only operator that reads an activation; None for the output or with several reads."""
     readers = graph.readers[name]
-    if name == graph.output or len(readers) != 1 or readers[0].inputs.count(name) != 1:
+    if name in graph.outputs or len(readers) != 1 or readers[0].inputs.count(name) != 1:
         return None
     return readers[0]
 
