@@ -48,7 +48,7 @@ class Session(Protocol):
         and splits the batch when the file's batch is fixed.
 
         Args:
-            images: float32 ``[batch, height, width, 3]``.
+            images: float32 ``[batch, *shape]``, channels last.
 
         Returns:
             float32 ``[batch, classes]``.
@@ -59,7 +59,7 @@ class Session(Protocol):
         """Function that runs one inference and nothing else, for the clock; its input is set.
 
         Args:
-            image: float32 ``[1, height, width, 3]``.
+            image: float32 ``[1, *shape]``, channels last.
         """
         ...
 

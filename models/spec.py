@@ -102,9 +102,9 @@ class ModelSpec:
             _refuse(f"{self.classes} classes need as many labels", len(labels))
 
     @property
-    def input_shape(self) -> tuple[int, int, int]:
+    def input_shape(self) -> tuple[int, ...]:
         """Height, width and channels of the input."""
-        return (*self.preprocessing.size, 3)
+        return self.preprocessing.shape
 
     def resized(self, size: int) -> ModelSpec:
         """Copy of the specification for square inputs of ``size`` pixels."""

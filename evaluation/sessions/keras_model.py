@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evaluation.session import Runtime, RuntimeInfo
-from evaluation.sessions.tensor_io import ImageInput, joined_scores, require_one
-from foundation.errors import InvalidInputError
+from evaluation.sessions.tensor_io import InputTensor, joined_scores, require_one
 from foundation.threads import OPERATOR_CORES
+from quantize.recipes import Layout
 
 if TYPE_CHECKING:
     import keras
@@ -26,7 +26,8 @@ class KerasSession:
     TensorFlow has one pool of threads per process, so a session cannot choose the number of them.
 
     Args:
-        model: one float input ``[batch, height, width, 3]`` and one output ``[batch, classes]``.
+        model: one input of floats or integers, ``[batch, ...]``, and one output
+            ``[batch, classes]``.
 
     Attributes:
         info: runtime, version and kernels; ``threads`` is the size of TensorFlow's pool.
@@ -40,7 +41,7 @@ class KerasSession:
         inputs = list(getattr(model, "inputs", None) or ())
         require_one("input", len(inputs), self._source)
         require_one("output", len(getattr(model, "outputs", None) or ()), self._source)
-        self._images = ImageInput.from_shape(tuple(inputs[0].shape), self._source)
+        self._images = InputTensor.from_shape(inputs[0].shape, self._source, Layout.NHWC)
         self._function = _inference_function(model, inputs[0])
         self.info = _info()
 
@@ -62,12 +63,6 @@ def _inference_function(model: keras.Model, tensor: Any) -> Callable[[Any], Any]
     import tensorflow as tf
 
     dtype = tf.as_dtype(tensor.dtype)
-    if not dtype.is_floating:
-        raise InvalidInputError(
-            "a Keras model takes preprocessed images, which are floats",
-            received=f"{model.name} with {dtype.name} input",
-            remedy="leave the preprocessing out of the model and describe it in the contract",
-        )
 
     def scores_of(images: Any) -> Any:
         # A TFSMLayer's output is a dictionary, also with one output.

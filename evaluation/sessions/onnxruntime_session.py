@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evaluation.session import Runtime, RuntimeInfo
-from evaluation.sessions.tensor_io import ImageInput, joined_scores, require_one
+from evaluation.sessions.tensor_io import InputTensor, joined_scores, require_one
 from export.onnx.runtime import runtime
 from foundation.errors import InvalidInputError
 from foundation.foreign import DAMAGE, require_regular
@@ -65,8 +65,8 @@ class OnnxRuntimeSession:
         self._input, self._output = inputs[0].name, outputs[0].name
         self._dtype = _float_type(inputs[0], path.name)
         _float_type(outputs[0], path.name)
-        image = ImageInput.from_shape(inputs[0].shape, path.name)
-        self._images = ImageInput(image.height, image.width, image.layout, image.batch or 1)
+        image = InputTensor.of_file(path, inputs[0].shape)
+        self._images = image.with_batch(image.batch or 1)
         self.batch = self._images.batch or 1
         self.info = RuntimeInfo(mode.runtime, runtime().__version__, mode.kernels, threads)
 

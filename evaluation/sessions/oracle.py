@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evaluation.session import Runtime, RuntimeInfo
-from evaluation.sessions.tensor_io import ImageInput, joined_scores
+from evaluation.sessions.tensor_io import InputTensor, joined_scores
 from foundation.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -40,8 +40,7 @@ class OracleSession:
                 received=f"{path.name} with {self._output.name}",
                 remedy="export the file again",
             )
-        image = ImageInput.from_shape(self._input.shape, path.name)
-        self._images = ImageInput(image.height, image.width, image.layout, 1)
+        self._images = InputTensor.of_file(path, self._input.shape).with_batch(1)
         self.info = RuntimeInfo("oracle", version("numpy"), "NumPy, exact integers", threads)
 
     def predict(self, images: np.ndarray) -> np.ndarray:

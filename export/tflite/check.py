@@ -91,7 +91,7 @@ def check_outputs(path: Path, image: np.ndarray, expected: np.ndarray, recipe: R
 
     Args:
         path: path of the file.
-        image: float32 ``[1, height, width, 3]``.
+        image: float32 ``[1, *shape]``.
         expected: outputs of the model for the image, float32 ``[1, classes]``.
         recipe: recipe that the file was written with.
 

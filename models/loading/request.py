@@ -12,7 +12,13 @@ import numpy as np
 from foundation.digests import sha256_of
 from foundation.errors import InvalidInputError
 from models.blocks import Activation, Bottleneck, Shortcut
-from models.loading.files import MODEL_SUFFIXES, load_keras_file, not_one_input
+from models.loading.files import (
+    MODEL_SUFFIXES,
+    load_keras_file,
+    not_one_input,
+    several_inputs,
+)
+from models.loading.integer_inputs import float_fed
 from models.spec import Knob, ModelSpec, model_spec, model_specs
 from models.weights.named import build_with_weights, checkpoint_path, random_seed
 
@@ -126,14 +132,16 @@ class ModelOutput:
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A network that fits the pipeline: one image in, one score per class out.
+    """A network that fits the pipeline: one input, one score per class out.
 
     Attributes:
         name: name for files and reports.
-        model: Keras model, ``[batch, height, width, 3] -> [batch, classes]``.
-        input_shape: shape of the input without the batch, ``(height, width, 3)``.
+        model: Keras model, ``[batch, *input_shape] -> [batch, classes]``, of float32.
+        input_shape: shape of the input without the batch: ``(height, width, channels)``,
+            ``(features,)``, ``(time, features)``.
         outputs: outputs in the model's order.
         spec: specification of a registered network; None for a file.
+        takes_pixels: whether the file's input is of integers, and so of pixels as they are.
     """
 
     name: str
@@ -141,10 +149,11 @@ class LoadedModel:
     input_shape: tuple[int, ...]
     outputs: tuple[ModelOutput, ...]
     spec: ModelSpec | None
+    takes_pixels: bool = False
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width of the input."""
+        """Height and width of an input of images."""
         return self.input_shape[0], self.input_shape[1]
 
     @property
@@ -158,7 +167,7 @@ def load(request: ModelRequest) -> LoadedModel:
 
     Raises:
         InvalidInputError: no such model, a damaged file, untrusted code, more than one input
-            or output, a free spatial size, other than 3 channels, or NaN or Inf in weights.
+            or output, an input with a free size, or NaN or Inf in weights.
     """
     if request.is_file:
         options = ("weights", "size", "classes", *Knob)
@@ -177,7 +186,8 @@ def load(request: ModelRequest) -> LoadedModel:
             model = spec.deployed(model)
     input_shape, outputs = _checked_shapes(model, request.reference)
     _refuse_non_finite(model, request.reference)
-    return LoadedModel(request.name, model, input_shape, outputs, spec)
+    fed = float_fed(model)
+    return LoadedModel(request.name, fed, input_shape, outputs, spec, fed is not model)
 
 
 def _checked_shapes(
@@ -186,14 +196,18 @@ def _checked_shapes(
     """Shape of the input, and the outputs, all without the batch."""
     # A Sequential that was saved before it was built has neither inputs nor outputs.
     inputs, outputs = getattr(model, "inputs", None) or [], getattr(model, "outputs", None) or []
+    if len(inputs) > 1:
+        raise several_inputs(name, [str(tensor.name) for tensor in inputs])
     if len(inputs) != 1 or len(outputs) != 1:
         raise not_one_input(name, len(inputs), len(outputs))
     shape, scores = tuple(inputs[0].shape), tuple(outputs[0].shape)
-    if len(shape) != 4 or shape[3] != 3 or shape[1] is None or shape[2] is None:
+    if not 2 <= len(shape) <= 4 or None in shape[1:]:
         raise InvalidInputError(
-            "the input of a model is [batch, height, width, 3] with fixed height and width",
+            "the input of a model has one to three axes of fixed sizes behind the batch, such as "
+            "[batch, height, width, channels], [batch, time, features] or [batch, features]",
             received=f"{name} with {list(shape)}",
-            remedy="rebuild it on keras.Input((height, width, 3)) and load the weights",
+            remedy="rebuild it on keras.Input with fixed sizes, such as (height, width, 3), and "
+            "load the weights",
         )
     if len(scores) != 2 or scores[1] is None or scores[1] < 2:
         raise InvalidInputError(
@@ -202,7 +216,7 @@ def _checked_shapes(
             remedy="end the model in global pooling and a dense layer",
         )
     output = ModelOutput(str(model.output_names[0]), (int(scores[1]),))
-    return (int(shape[1]), int(shape[2]), 3), (output,)
+    return tuple(int(side) for side in shape[1:]), (output,)
 
 
 def _refuse_non_finite(model: keras.Model, name: str) -> None:
