@@ -16,6 +16,10 @@ MOST_CHANNELS = 1024
 """Largest number of channels of an image; hyperspectral cameras have a few hundred."""
 
 
+COLOURS = 3
+"""Number of channels of RGB and BGR."""
+
+
 class ChannelOrder(StrEnum):
     """Channels of an image that have a name, in the order of the tensor."""
 
@@ -42,7 +46,7 @@ def parsed_channels(value: Any) -> Channels:
     count = int(value) if isinstance(value, str) else value
     if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= MOST_CHANNELS:
         raise ValueError(f"channels = {value!r}, which is not {CHANNELS_SYNTAX}")
-    return {1: ChannelOrder.GREY, 3: ChannelOrder.RGB}.get(count, count)
+    return {1: ChannelOrder.GREY, COLOURS: ChannelOrder.RGB}.get(count, count)
 
 
 def channels_of(count: int) -> Channels:
@@ -54,12 +58,17 @@ def channel_count(channels: Channels) -> int:
     """Number of channels."""
     if isinstance(channels, int):
         return channels
-    return 1 if channels is ChannelOrder.GREY else 3
+    return 1 if channels is ChannelOrder.GREY else COLOURS
 
 
 def plain_channels(channels: Channels) -> str | int:
     """Channels as a plain value for TOML and JSON."""
     return channels.value if isinstance(channels, ChannelOrder) else channels
+
+
+def channels_name(channels: Channels) -> str:
+    """Channels as part of a name: ``grey``, ``4_channels``."""
+    return channels.value if isinstance(channels, ChannelOrder) else f"{channels}_channels"
 
 
 def picture_with(image: np.ndarray | Image.Image, channels: Channels) -> Image.Image | np.ndarray:

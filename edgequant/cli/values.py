@@ -13,15 +13,22 @@ if TYPE_CHECKING:
 
 
 def model_request(values: dict[str, Any]) -> ModelRequest:
-    """Model that ``values`` ask for; takes the values of ``model_options`` out of them."""
+    """Model that ``values`` ask for; takes the values of ``model_options`` out of them.
+
+    The channels of its input stay in ``values``, since they are of the contract as well.
+    """
+    from calibration_data.channels import parsed_channels
+    from edgequant.cli.option_types import PLAIN
     from models.blocks import Activation, Bottleneck, Shortcut
     from models.loading.request import ModelRequest
 
     activation, bottleneck, shortcut = (
         values.pop(name) for name in ("activation", "bottleneck", "shortcut")
     )
+    channels = values.get("channels")
     return ModelRequest(
         reference=values.pop("model"),
+        channels=None if channels in (None, PLAIN) else parsed_channels(channels),
         weights=values.pop("weights", None),
         alpha=values.pop("alpha"),
         size=values.pop("size"),

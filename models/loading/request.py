@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from calibration_data.channels import COLOURS, Channels, channel_count, channels_name
 from foundation.digests import sha256_of
 from foundation.errors import InvalidInputError
 from models.blocks import Activation, Bottleneck, Shortcut
@@ -40,6 +41,7 @@ class ModelRequest:
         bottleneck: whether the narrow ends of inverted residuals are linear.
         shortcut: tensors that the shortcuts of inverted residuals join.
         trust: run the file even if it holds foreign code (--trust).
+        channels: channels of the input of a registered network; a file has its own.
 
     Raises:
         InvalidInputError: random weights with an invalid seed.
@@ -54,6 +56,7 @@ class ModelRequest:
     bottleneck: Bottleneck | None = None
     shortcut: Shortcut | None = None
     trust: bool = False
+    channels: Channels | None = None
 
     def __post_init__(self) -> None:
         if self.weights is not None:
@@ -74,6 +77,8 @@ class ModelRequest:
             parts.append(f"{self.alpha:g}")
         if self.size is not None:
             parts.append(str(self.size))
+        if self.channels is not None and channel_count(self.channels) != COLOURS:
+            parts.append(channels_name(self.channels))
         if self.activation is not None:
             parts.append(self.activation.value)
         if self.bottleneck is not None:
@@ -100,6 +105,8 @@ class ModelRequest:
             )
         if self.size is not None:
             spec = spec.resized(self.size)
+        if self.channels is not None and channel_count(self.channels) != COLOURS:
+            spec = spec.with_channels(self.channels)
         if self.classes is not None and self.classes != spec.classes:
             contract = spec.preprocessing.with_labels(())
             spec = replace(spec, classes=self.classes, preprocessing=contract)
