@@ -222,7 +222,8 @@ def _checked_shapes(
             received=f"{name} with {list(scores)}",
             remedy="end the model in global pooling and a dense layer",
         )
-    output = ModelOutput(str(model.output_names[0]), (int(scores[1]),))
+    names = getattr(model, "output_names", None) or [model.layers[-1].name]  # none of a Sequential
+    output = ModelOutput(str(names[0]), (int(scores[1]),))
     return tuple(int(side) for side in shape[1:]), (output,)
 
 
