@@ -114,7 +114,7 @@ def _affine(function: Any, op: Any, value: Any) -> tuple[np.ndarray, np.ndarray]
     other = op.inputs[1] if first else op.inputs[0]
     if other is value or _depends(other, function.inputs[0]):
         return None
-    constant = np.asarray(function.prune([], other)(), np.float64)
+    constant = _constant(function, other)
     channels = int(value.shape[-1])
     if constant.size not in (1, channels):
         return None
@@ -127,6 +127,17 @@ def _affine(function: Any, op: Any, value: Any) -> tuple[np.ndarray, np.ndarray]
     if op.type == "Sub":
         return (ones, -constant) if first else (-ones, constant)
     return ones, constant
+
+
+def _constant(function: Any, tensor: Any) -> np.ndarray:
+    """Value of a tensor that depends on no input, float64.
+
+    Constants of a SavedModel wait for its input, so that they cannot be run without one.
+    """
+    import tensorflow as tf
+
+    stored = tf.get_static_value(tensor)
+    return np.asarray(function.prune([], tensor)() if stored is None else stored, np.float64)
 
 
 def _depends(tensor: Any, source: Any) -> bool:

@@ -13,7 +13,7 @@ from foundation.archives import read_array
 def _open(text: str, split: str | None) -> Dataset:
     refuse_split(text, split)
     rule = "an .npy file can be read by numpy.load without pickles"
-    images = read_array(Path(text), rule, "write it with numpy.save")
+    images = read_array(Path(text), rule, "write it with numpy.save, all examples of one shape")
     require_numbers(images, text)
     return Dataset(
         name=text,

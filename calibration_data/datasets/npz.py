@@ -26,7 +26,9 @@ _KNOWN = re.compile(r"(images|labels|x|y)(_.+)?")
 def _arrays(path: Path, split: str | None) -> tuple[np.ndarray, np.ndarray | None]:
     pairs = _NAMES if split is None else tuple((f"{x}_{split}", f"{y}_{split}") for x, y in _NAMES)
     rule = "an .npz file can be read by numpy.load without pickles"
-    with open_arrays(path, rule, "write it with numpy.savez") as arrays:
+    with open_arrays(
+        path, rule, "write it with numpy.savez, all examples padded or cut to one shape"
+    ) as arrays:
         names = arrays.names
         for images, labels in pairs:
             if images in names and labels in names:
