@@ -29,8 +29,10 @@ def without_input_casts(frozen: Any) -> Any:
     readers: dict[str, list[Any]] = {}
     for node in graph.node:
         for name in node.input:
+            if name.startswith("^"):
+                continue  # it waits for the cast, and reads nothing
             readers.setdefault(_node_of(name), []).append(node)
-    changed = False
+    dropped: set[str] = set()
     for node in graph.node:
         back = node.op == "Cast" and node.attr["DstT"].type == DT_FLOAT
         source = _integer_cast(node, nodes) if back else None
@@ -39,12 +41,19 @@ def without_input_casts(frozen: Any) -> Any:
             node.input[0] = source.input[0]
             node.attr.clear()
             node.attr["T"].type = DT_FLOAT
-            changed = True
-    return _construct_concrete_function(frozen, graph, set()) if changed else frozen
+            dropped.add(f"^{source.name}")
+    if not dropped:
+        return frozen
+    for node in graph.node:
+        kept = [name for name in node.input if name not in dropped]
+        if len(kept) != len(node.input):
+            del node.input[:]
+            node.input.extend(kept)
+    return _construct_concrete_function(frozen, graph, set())
 
 
 def _node_of(name: str) -> str:
-    return name.lstrip("^").partition(":")[0]
+    return name.partition(":")[0]
 
 
 def _integer_cast(node: Any, nodes: Mapping[str, Any]) -> Any | None:
