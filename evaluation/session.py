@@ -56,7 +56,7 @@ class Session(Protocol):
         and splits the batch when the file's batch is fixed.
 
         Args:
-            images: float32 ``[batch, *shape of the input]``.
+            images: float32 ``[batch, *shape]``, channels last.
 
         Returns:
             float32 ``[batch, ...]`` for each name in ``outputs``.
@@ -78,7 +78,7 @@ class Session(Protocol):
         """Function that runs one inference and nothing else, for the clock; its input is set.
 
         Args:
-            image: float32 ``[1, height, width, 3]``.
+            image: float32 ``[1, *shape]``, channels last.
         """
         ...
 

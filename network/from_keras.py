@@ -15,6 +15,7 @@ from foundation.ends import output_names
 from foundation.errors import InvalidInputError, UnsupportedError
 from network.exact_norms import exact_norms
 from network.graph import INPUT_NAME, Graph
+from network.input_casts import without_input_casts
 from network.input_scaling import refuse_two_normalizations
 from network.output_order import require_order
 from network.tflite.canonical import canonical_graph
@@ -30,8 +31,8 @@ def from_keras(model: keras.Model, contract: Preprocessing) -> Graph:
     """Canonical float graph of a model.
 
     Args:
-        model: one input ``[batch, height, width, 3]`` (batch free or fixed), outputs of any shape;
-            may wrap a SavedModel in a ``TFSMLayer``.
+        model: one input ``[batch, *shape]`` with the contract's shape (batch free or fixed) and
+            outputs of any shape; may wrap a SavedModel in a ``TFSMLayer``.
         contract: preprocessing contract of its input.
 
     Raises:
@@ -40,7 +41,7 @@ def from_keras(model: keras.Model, contract: Preprocessing) -> Graph:
         InvalidInputError: a model that the contract does not fit, in its size or because both
             normalize the pixels.
     """
-    function = frozen(model, contract.size)
+    function = frozen(model, contract.shape)
     refuse_two_normalizations(function, contract)
     content = converted(function, "the canonical graph")
     if len(function.outputs) > 1:
@@ -60,8 +61,8 @@ def names_of_outputs(model: keras.Model, function: Any) -> tuple[str, ...]:
     return output_names(names if len(names) == count else [f"output_{i}" for i in range(count)])
 
 
-def frozen(model: keras.Model, size: tuple[int, int]) -> Any:
-    """A model as a TensorFlow function of ``[1, height, width, 3]`` without variables.
+def frozen(model: keras.Model, shape: tuple[int, ...]) -> Any:
+    """A model as a TensorFlow function of ``[1, *shape]`` without variables.
 
     Batch norms hold the same numbers on every CPU (``network.exact_norms``).
     """
@@ -69,16 +70,16 @@ def frozen(model: keras.Model, size: tuple[int, int]) -> Any:
         convert_variables_to_constants_v2,
     )
 
-    return exact_norms(convert_variables_to_constants_v2(traced(model, size)))
+    return exact_norms(without_input_casts(convert_variables_to_constants_v2(traced(model, shape))))
 
 
-def traced(model: keras.Model, size: tuple[int, int]) -> Any:
-    """A model as a TensorFlow function of ``[1, height, width, 3]``.
+def traced(model: keras.Model, shape: tuple[int, ...]) -> Any:
+    """A model as a TensorFlow function of ``[1, *shape]``.
 
     Raises:
         UnsupportedError: Keras on another backend, layers that do not compute in float32, or a
-            model that does not take one such image.
-        InvalidInputError: an input of another size.
+            model that does not take one such input.
+        InvalidInputError: an input of another shape.
     """
     import keras
     import tensorflow as tf
@@ -89,20 +90,19 @@ def traced(model: keras.Model, size: tuple[int, int]) -> Any:
             received=f"the backend {keras.config.backend()}",
             remedy="set KERAS_BACKEND=tensorflow",
         )
-    height, width = size
-    _check_input_shape(model, size)
+    _check_input_shape(model, shape)
 
     def serve(image: tf.Tensor) -> Any:
         outputs = tf.nest.flatten(model(image, training=False))  # dictionaries by sorted keys
         return outputs[0] if len(outputs) == 1 else outputs
 
-    signature = tf.TensorSpec((1, height, width, 3), tf.float32, name=INPUT_NAME)
+    signature = tf.TensorSpec((1, *shape), tf.float32, name=INPUT_NAME)
     function = tf.function(serve, autograph=False)
     try:
         traced = function.get_concrete_function(signature)
     except (TypeError, ValueError) as error:
         raise UnsupportedError(
-            f"the model takes one image, float32 [1, {height}, {width}, 3]",
+            f"the model takes one input, float32 {[1, *shape]}",
             received=essence(str(error)),
             remedy="build it with a free batch",
         ) from error
@@ -164,17 +164,17 @@ def _refuse_reduced_precision(function: Any) -> None:
         )
 
 
-def _check_input_shape(model: Any, size: tuple[int, int]) -> None:
+def _check_input_shape(model: Any, shape: tuple[int, ...]) -> None:
     inputs = getattr(model, "inputs", None)
     if inputs is None:  # a subclassed model that was never called: tracing checks it
         return
-    shape = tuple(inputs[0].shape)
-    fits = len(shape) == 4 and all(
-        have in (None, want) for have, want in zip(shape[1:], (*size, 3), strict=True)
+    own = tuple(inputs[0].shape)[1:]
+    fits = len(own) == len(shape) and all(
+        have in (None, want) for have, want in zip(own, shape, strict=True)
     )
     if len(inputs) != 1 or not fits:
         raise InvalidInputError(
-            f"the model has one input [batch, {size[0]}, {size[1]}, 3], as its contract says",
-            received=f"{len(inputs)} inputs, the first of shape {list(shape)}",
-            remedy="correct size in the preprocessing contract, or the model",
+            f"the model has one input [batch, {', '.join(map(str, shape))}], as its contract says",
+            received=f"{len(inputs)} inputs, the first of shape {list(inputs[0].shape)}",
+            remedy="correct the preprocessing contract, or the model",
         )

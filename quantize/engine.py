@@ -139,15 +139,17 @@ class Settled:
     Attributes:
         graph: canonical, equalized.
         params: parameters of every activation, by name.
-        images: images to round layers on, float32 ``[n, height, width, 3]``, spread evenly over
-            the set; with their mirror images where the effort says so.
+        images: inputs to round layers on, float32 ``[n, *shape]``, spread evenly over the set; with
+            their mirror images where the effort says so.
         notes: sentences that the user must know.
+        mirrored: whether mirror images are among them.
     """
 
     graph: Graph
     params: Mapping[str, QuantParams]
     images: np.ndarray
     notes: tuple[str, ...]
+    mirrored: bool
 
 
 def _story(settings: PlanSettings, prepared: Settled, count: int) -> dict[str, Any]:
@@ -160,7 +162,7 @@ def _story(settings: PlanSettings, prepared: Settled, count: int) -> dict[str, A
         "sweeps": effort.sweeps,
         "narrowings": list(effort.narrowings),
         "judges": effort.judges,
-        "mirrored": effort.mirrored,
+        "mirrored": prepared.mirrored,
         "range_images": min(effort.ranged, count),
     }
 
@@ -181,7 +183,9 @@ def settled(
     # Extremes of the float activations, and images to round on.
     image_bytes = _bytes_per_image(graph)
     most = max(2, MEMORY_BYTES // image_bytes)
-    measured = float_pass(graph, images, min(effort.images, most), effort.ranged, advance)
+    mirrored = effort.mirrored and _has_mirror_images(graph, contract)
+    wanted = effort.images * 2 if effort.mirrored and not mirrored else effort.images
+    measured = float_pass(graph, images, min(wanted, most), effort.ranged, advance)
 
     # Channels rescaled, centred and reordered.
     typical = measured.typical if effort.judges else None
@@ -200,8 +204,13 @@ def settled(
         ranges = narrowed(scaled, ranges, judges, advance)
 
     params = activation_params(scaled, ranges, contract)
-    rounded_on = with_mirrored(measured.images, most) if effort.mirrored else measured.images
-    return Settled(scaled, params, rounded_on, tuple(measured.notes()))
+    rounded_on = with_mirrored(measured.images, most) if mirrored else measured.images
+    return Settled(scaled, params, rounded_on, tuple(measured.notes()), mirrored)
+
+
+def _has_mirror_images(graph: Graph, contract: Preprocessing | None) -> bool:
+    """Whether inputs are images; a mirrored series or vector is none that the network will see."""
+    return len(graph.tensors[graph.input].shape) == 4 and not (contract and contract.plain)
 
 
 def layer_settings(settings: PlanSettings) -> LayerSettings:

@@ -98,13 +98,12 @@ def _images(request: ParityRequest) -> np.ndarray:
     from export.target import target_of
 
     model = read_integers(request.tflite)
-    height, width = model.tensors[model.input].shape[1:3]
     card = target_of(request.tflite).read_card(request.tflite)
     contract = resolve_contract(
         ContractRequest(),
         own=None if card is None else card.preprocessing,
         model_path=request.tflite,
-        size=(height, width),
+        shape=tuple(model.tensors[model.input].shape[1:]),
     )
     dataset = open_dataset(request.data)
     order = np.random.default_rng(request.seed).permutation(len(dataset))[: request.limit]

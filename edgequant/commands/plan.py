@@ -131,7 +131,13 @@ def apply_command(request: ApplyRequest, terminal: Terminal) -> None:
         loaded = load(request.model)
         own = None if request.model.is_file else request.model.spec().preprocessing
         path = Path(request.model.reference) if request.model.is_file else None
-        contract = resolve_contract(request.contract, own=own, model_path=path, size=loaded.size)
+        contract = resolve_contract(
+            request.contract,
+            own=own,
+            model_path=path,
+            shape=loaded.input_shape,
+            takes_pixels=loaded.takes_pixels,
+        )
         contract = complete_labels(contract, loaded.classes, None)
         graph = Planner(loaded.model, contract, None).graph
         plan.check_graph(graph)

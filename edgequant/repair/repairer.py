@@ -7,6 +7,7 @@ half judges them; the gate itself is judged once, on images that took no part in
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -269,8 +270,8 @@ class Repairer:
 
     @cached_property
     def _halves(self) -> Halves:
-        height, width = self.planner.contract.size
-        most = min(MOST_JUDGED, max(1, JUDGED_BYTES // (height * width * 3 * 4)))
+        size = 4 * math.prod(self.planner.contract.shape)  # bytes
+        most = min(MOST_JUDGED, max(1, JUDGED_BYTES // size))
         return halves(self._calibration, self.classes, most)
 
     @property
@@ -328,7 +329,7 @@ class Judge:
     """Held-out images with the float network's scores.
 
     Attributes:
-        images: float32 ``[n, height, width, 3]``.
+        images: float32 ``[n, *shape]``.
         labels: int64 ``[n]``.
         exact: float32 ``[n, classes]``.
         output: number of the output that has these scores.

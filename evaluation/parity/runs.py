@@ -130,14 +130,14 @@ def on_the_grid(tflite: Path, images: np.ndarray) -> np.ndarray:
 
     Args:
         tflite: path of the file with the input.
-        images: float32 ``[batch, height, width, 3]``.
+        images: float32 ``[batch, *shape]``.
     """
     params = _input_params(read_integers(tflite))
     return images if params is None else params.round_trip(images)
 
 
 def random_images(tflite: Path, count: int, seed: int) -> np.ndarray:
-    """Images of independent uniform integers, float32 ``[count, height, width, 3]``."""
+    """Images of independent uniform integers, float32 ``[count, *shape]``."""
     model = read_integers(tflite)
     params = _input_params(model)
     shape = (count, *model.tensors[model.input].shape[1:])

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from evaluation.session import Runtime, RuntimeInfo
 from evaluation.sessions.tensor_io import (
-    ImageInput,
+    InputTensor,
     joined,
     only_output,
     require_one,
     require_outputs,
 )
-from foundation.errors import InvalidInputError
 from foundation.threads import OPERATOR_CORES
+from quantize.recipes import Layout
 
 if TYPE_CHECKING:
     import keras
@@ -32,7 +32,7 @@ class KerasSession:
     TensorFlow has one pool of threads per process, so a session cannot choose the number of them.
 
     Args:
-        model: one float input ``[batch, height, width, 3]``; outputs ``[batch, ...]``.
+        model: one input of floats or integers, ``[batch, ...]``, and outputs ``[batch, ...]``.
 
     Attributes:
         info: runtime, version and kernels; ``threads`` is the size of TensorFlow's pool.
@@ -48,7 +48,7 @@ class KerasSession:
         require_one("input", len(inputs), self._source)
         require_outputs(len(getattr(model, "outputs", None) or ()), self._source)
         self.outputs = tuple(str(name) for name in model.output_names)
-        self._images = ImageInput.from_shape(tuple(inputs[0].shape), self._source)
+        self._images = InputTensor.from_shape(inputs[0].shape, self._source, Layout.NHWC)
         self._function = _inference_function(model, inputs[0])
         self.info = _info()
 
@@ -74,12 +74,6 @@ def _inference_function(model: keras.Model, tensor: Any) -> Callable[[Any], list
     import tensorflow as tf
 
     dtype = tf.as_dtype(tensor.dtype)
-    if not dtype.is_floating:
-        raise InvalidInputError(
-            "a Keras model takes preprocessed images, which are floats",
-            received=f"{model.name} with {dtype.name} input",
-            remedy="leave the preprocessing out of the model and describe it in the contract",
-        )
 
     def outputs_of(images: Any) -> Any:
         # A TFSMLayer's output is a dictionary, also with one output.

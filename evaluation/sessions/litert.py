@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from evaluation.session import Runtime, RuntimeInfo
 from evaluation.sessions.tensor_io import (
-    ImageInput,
+    InputTensor,
     joined,
     only_output,
     require_one,
@@ -69,7 +69,7 @@ class LiteRTSession:
         require_outputs(len(named), path.name)
         self.outputs = tuple(named)
         self._input = inputs[0]["index"]
-        self._images = _image_input(inputs[0], path.name)
+        self._images = _image_input(inputs[0], path)
         self.batch = self._images.batch or 1
         self._allocate()
         self._input_params = _params(inputs[0], path.name)
@@ -179,11 +179,11 @@ def _unreadable(source: str, error: Exception) -> InvalidInputError:
     return InvalidInputError(_LOADABLE, received=received, remedy=_REMEDY)
 
 
-def _image_input(details: dict[str, Any], source: str) -> ImageInput:
+def _image_input(details: dict[str, Any], path: Path) -> InputTensor:
     # A free axis is -1 in shape_signature; in shape it is 1, which LiteRT allocates.
     free = [int(size) for size in details["shape_signature"]] or [int(s) for s in details["shape"]]
-    image = ImageInput.from_shape(free, source)
-    return ImageInput(image.height, image.width, image.layout, image.batch or 1)
+    image = InputTensor.of_file(path, free)
+    return image.with_batch(image.batch or 1)
 
 
 def _params(details: dict[str, Any], source: str) -> QuantParams | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from evaluation.session import Runtime, RuntimeInfo
 from evaluation.sessions.tensor_io import (
-    ImageInput,
+    InputTensor,
     joined,
     only_output,
     require_one,
@@ -74,8 +74,8 @@ class OnnxRuntimeSession:
         self._dtype = _float_type(inputs[0], path.name)
         for output in outputs:
             _float_type(output, path.name)
-        image = ImageInput.from_shape(inputs[0].shape, path.name)
-        self._images = ImageInput(image.height, image.width, image.layout, image.batch or 1)
+        image = InputTensor.of_file(path, inputs[0].shape)
+        self._images = image.with_batch(image.batch or 1)
         self.batch = self._images.batch or 1
         self.info = RuntimeInfo(mode.runtime, runtime().__version__, mode.kernels, threads)
 

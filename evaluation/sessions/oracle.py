@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evaluation.session import Runtime, RuntimeInfo
-from evaluation.sessions.tensor_io import ImageInput, joined, only_output
+from evaluation.sessions.tensor_io import InputTensor, joined, only_output
 from foundation.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -40,8 +40,7 @@ class OracleSession:
                 received=f"{path.name} with {', '.join(loose)}",
                 remedy="export the file again",
             )
-        image = ImageInput.from_shape(self._input.shape, path.name)
-        self._images = ImageInput(image.height, image.width, image.layout, 1)
+        self._images = InputTensor.of_file(path, self._input.shape).with_batch(1)
         self.info = RuntimeInfo("oracle", version("numpy"), "NumPy, exact integers", threads)
 
     @property

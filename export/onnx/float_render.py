@@ -40,8 +40,8 @@ def render_float(graph: Graph, layout: Layout) -> OnnxGraph:
         layout: axes of the file's input.
 
     Returns:
-        The graph ``image [batch, height, width, 3]`` (or ``[batch, 3, height, width]``) ->
-        the outputs with the axes of the model, float32.
+        The graph ``image [batch, *shape]`` (or ``[batch, channels, height, width]``) -> the
+        outputs with the axes of the model, float32.
 
     Raises:
         UnsupportedError: an operator without a form in ONNX, or in this layout; names it.
@@ -95,31 +95,39 @@ def _shorten_names(graph: OnnxGraph) -> None:
         node.outputs = [short.get(name, name) for name in node.outputs]
 
 
-def require_image_model(model: keras.Model) -> None:
+def require_one_tensor(model: keras.Model) -> None:
     """Refuse a model that does not have the input and output of an ONNX file.
 
     Raises:
-        InvalidInputError: other inputs than one image, or outputs with free sizes.
+        InvalidInputError: other inputs than one tensor of fixed sizes, or outputs with free sizes.
     """
     inputs, outputs = list(model.inputs), list(model.outputs)
     shapes = [tuple(t.shape) for t in [*inputs, *outputs]]
     fits = (
         len(inputs) == 1
-        and len(shapes[0]) == 4
-        and shapes[0][3] == 3
+        and 2 <= len(shapes[0]) <= 4
         and not any(None in shape[1:] for shape in shapes)
     )
     if not fits:
         raise InvalidInputError(
-            "an ONNX export takes a model with one input [batch, height, width, 3] and outputs of "
-            "fixed sizes",
+            "an ONNX export takes a model with one input of fixed sizes behind the batch, such as "
+            "[batch, height, width, channels], and outputs of fixed sizes",
             received=" and ".join(str(list(shape)) for shape in shapes),
             remedy="wrap the model so that it has these",
         )
 
 
-def check_equal(graph: OnnxGraph, layout: Layout, model: keras.Model) -> None:
+def check_equal(
+    graph: OnnxGraph, layout: Layout, model: keras.Model, *, pixels: bool = False
+) -> None:
     """Refuse a float32 graph that does not compute what the model does.
+
+    Args:
+        graph: float32 graph of the model.
+        layout: axes of its input.
+        model: model that it was made from.
+        pixels: try whole numbers 0..255 instead of numbers between -1 and 1: a model with an input
+            of integers cuts off the rest.
 
     Raises:
         InvalidInputError: a model with NaN or infinity in its outputs.
@@ -128,13 +136,15 @@ def check_equal(graph: OnnxGraph, layout: Layout, model: keras.Model) -> None:
     import numpy as np
 
     fixed, *shape = model.inputs[0].shape
-    images = np.random.default_rng(0).uniform(-1, 1, (fixed or TRIED, *shape)).astype(np.float32)
+    rng, size = np.random.default_rng(0), (fixed or TRIED, *shape)
+    images = (rng.integers(0, 256, size) if pixels else rng.uniform(-1, 1, size)).astype(np.float32)
     expected = [np.asarray(value) for value in _listed(model(images, training=False))]
     outputs = run_outputs(to_model(graph), images, layout)
     if not all(np.isfinite(values).all() for values in expected):
         raise InvalidInputError(
             "the outputs of a model are finite numbers",
-            received="NaN or infinity for pixels between -1 and 1",
+            received="NaN or infinity for "
+            + ("pixels 0..255" if pixels else "numbers between -1 and 1"),
             remedy="check the weights",
         )
     pairs = list(zip(outputs, expected, strict=False))

@@ -57,10 +57,9 @@ class Rendering:
         Raises:
             UnsupportedError: an operator without a writer; names it.
         """
-        _, height, width, channels = self.source.tensors[self.source.input].shape
-        sizes = (height, width, channels)
-        if layout is Layout.NCHW:
-            sizes = (channels, height, width)
+        sizes = self.source.tensors[self.source.input].shape[1:]
+        if layout is Layout.NCHW and len(sizes) == 3:
+            sizes = (sizes[2], sizes[0], sizes[1])
             self.channels_first.add(self.source.input)
         name = INPUT_NAME
         if self.source.input in self.plan.activations:
@@ -76,7 +75,7 @@ class Rendering:
             (name, (BATCH_NAME, *self.source.tensors[name].shape[1:]))
             for name in self.source.outputs
         ]
-        image = (INPUT_NAME, (BATCH_NAME, *sizes))
+        image: tuple[str, Axes] = (INPUT_NAME, (BATCH_NAME, *sizes))
         return OnnxGraph(self.nodes, self.constants, image, tuple(outputs))
 
     def _name_outputs(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from export.onnx.graph import INPUT_NAME
-from foundation.errors import InvalidInputError, UnsupportedError
+from foundation.errors import UnsupportedError
 from foundation.foreign import DAMAGE, reason_of
 from foundation.telemetry import switch_off
 from quantize.recipes import Layout
@@ -75,7 +75,7 @@ def run_outputs(
 
     Args:
         model: model with the input ``image``.
-        images: float32 ``[batch, height, width, 3]``.
+        images: float32 ``[batch, *shape]``, channels last.
         layout: layout of the model's input.
 
     Returns:
@@ -103,14 +103,9 @@ def run_outputs(
 
 
 def in_layout(images: np.ndarray, layout: Layout) -> np.ndarray:
-    """Images ``[batch, height, width, 3]`` in the layout of a file, contiguous."""
+    """Inputs ``[batch, *shape]``, channels last, in the layout of a file, contiguous."""
     import numpy as np
 
-    if images.ndim != 4:
-        raise InvalidInputError(
-            "images are batches [batch, height, width, 3]",
-            received=f"an array of shape {list(images.shape)}",
-            remedy="add the missing axis",
-        )
-    moved = images.transpose(0, 3, 1, 2) if layout is Layout.NCHW else images
+    four = images.ndim == 4
+    moved = images.transpose(0, 3, 1, 2) if four and layout is Layout.NCHW else images
     return np.ascontiguousarray(moved, np.float32)

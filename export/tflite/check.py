@@ -93,7 +93,7 @@ def check_outputs(
 
     Args:
         path: path of the file.
-        image: float32 ``[1, height, width, 3]``.
+        image: float32 ``[1, *shape]``.
         expected: outputs of the model for the image in the file's order, float32 ``[1, ...]``.
         recipe: recipe that the file was written with.
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from foundation.errors import InvalidInputError
-from foundation.foreign import reading
+from foundation.foreign import printable, reading
 from models.loading.archives import h5_config, is_of_keras_3, keras_config
 from models.loading.keras_config import refuse_foreign_code
 from models.loading.legacy_h5 import mended
@@ -66,6 +67,16 @@ def _legacy_model(path: Path, config: dict[str, Any], trust: bool) -> keras.Mode
         model = keras.saving.deserialize_keras_object(legacy.config, safe_mode=not trust)
     load_legacy_weights(path, model, legacy.names)
     return model
+
+
+def several_inputs(name: object, inputs: Sequence[str]) -> InvalidInputError:
+    """Error for a model with more than one input; names them."""
+    return InvalidInputError(
+        "a model has one input",
+        received=f"{name} with {len(inputs)} inputs ({printable(', '.join(inputs)[:200])})",
+        remedy="join them into one input that the model cuts apart itself, or export the part that "
+        "takes one of them",
+    )
 
 
 def not_one_input(name: object, inputs: int, outputs: int) -> InvalidInputError:
