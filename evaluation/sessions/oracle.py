@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evaluation.session import Runtime, RuntimeInfo
-from evaluation.sessions.tensor_io import ImageInput, joined_scores
+from evaluation.sessions.tensor_io import ImageInput, joined, only_output
 from foundation.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -44,10 +44,19 @@ class OracleSession:
         self._images = ImageInput(image.height, image.width, image.layout, 1)
         self.info = RuntimeInfo("oracle", version("numpy"), "NumPy, exact integers", threads)
 
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """See Session.outputs."""
+        return (self._output.name,)
+
+    def run(self, images: np.ndarray) -> tuple[np.ndarray, ...]:
+        """See Session.run."""
+        chunks = (chunk for chunk, _ in self._images.chunks(images))
+        return joined([[self._scores(self._quantized(chunk))] for chunk in chunks], self._source)
+
     def predict(self, images: np.ndarray) -> np.ndarray:
         """See Session.predict."""
-        results = [self._scores(self._quantized(chunk)) for chunk, _ in self._images.chunks(images)]
-        return joined_scores(results, self._source)
+        return only_output(self.run(images), self._source)
 
     def timed_call(self, image: np.ndarray) -> Callable[[], object]:
         """See Session.timed_call; quantizing the input is outside the clock."""

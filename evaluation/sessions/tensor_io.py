@@ -1,4 +1,4 @@
-"""Image inputs and class scores of a file, as every runtime handles them."""
+"""Image inputs and outputs of a file, as every runtime handles them."""
 
 from __future__ import annotations
 
@@ -143,35 +143,70 @@ def require_one(kind: str, count: int, source: str) -> None:
     """
     if count != 1:
         raise InvalidInputError(
-            f"an image classifier has one {kind}",
+            f"this needs a network with one {kind}",
             received=f"{source} with {count} {kind}s",
-            remedy="export only the classifier's images and scores",
+            remedy=f"export the network with the {kind} that matters",
         )
 
 
-def joined_scores(outputs: list[np.ndarray], source: str) -> np.ndarray:
-    """Join the outputs of several calls.
+def require_outputs(count: int, source: str) -> None:
+    """Refuse a network without outputs.
 
     Args:
-        outputs: float ``[b, classes]`` each.
+        count: number of outputs of the file.
+        source: name of the file for an error.
+
+    Raises:
+        InvalidInputError: no output.
+    """
+    if count < 1:
+        raise InvalidInputError(
+            "a network has one output at least",
+            received=f"{source} with none",
+            remedy="export the network up to its answers",
+        )
+
+
+def joined(calls: Sequence[Sequence[np.ndarray]], source: str) -> tuple[np.ndarray, ...]:
+    """Join the outputs of several calls, output by output.
+
+    Args:
+        calls: for each call, one float ``[b, ...]`` per output.
         source: name of the file for an error.
 
     Returns:
-        float32 ``[sum of b, classes]``.
+        float32 ``[sum of b, ...]`` for each output.
 
     Raises:
-        InvalidInputError: an output that does not have two axes, or no images at all.
+        InvalidInputError: an output without a batch axis, or no images at all.
     """
     import numpy as np
 
-    if not outputs:
+    if not calls:
         raise InvalidInputError(
             "a prediction needs at least one image", received="none", remedy="give some images"
         )
-    if outputs[0].ndim != 2:
+    if flat := [output.shape for output in calls[0] if output.ndim < 2]:
         raise InvalidInputError(
-            "the output of a classifier is [batch, classes]",
-            received=f"{source} with {list(outputs[0].shape)}",
-            remedy="export the network up to its class scores",
+            "an output of a network is [batch, ...], one row for each image",
+            received=f"{source} with {list(flat[0])}",
+            remedy="export the network with its batch axis",
         )
-    return np.concatenate(outputs).astype(np.float32, copy=False)
+    return tuple(
+        np.concatenate(outputs).astype(np.float32, copy=False)
+        for outputs in zip(*calls, strict=True)
+    )
+
+
+def only_output(outputs: Sequence[np.ndarray], source: str) -> np.ndarray:
+    """The output of a network that has only one.
+
+    Args:
+        outputs: arrays of ``Session.run``.
+        source: name of the file for an error.
+
+    Raises:
+        InvalidInputError: several outputs.
+    """
+    require_one("output", len(outputs), source)
+    return outputs[0]
