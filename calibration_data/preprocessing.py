@@ -7,13 +7,14 @@ metadata of every exported file, so that they cannot disagree.
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from calibration_data.labels import KNOWN_LABELS
 from calibration_data.pixels import require_area, rgb_array, to_rgb
+from calibration_data.task import KEYS, Tasks
 from foundation.errors import InvalidInputError
 from foundation.foreign import printable, read_text, reading, reason_of
 
@@ -76,6 +77,7 @@ class Preprocessing:
         std: standard deviation of pixel values 0..255 per channel, in the order of ``channels``;
             above zero.
         labels: class names in the order of the network's outputs; empty if unknown.
+        tasks: what the outputs mean (keys ``task``, ``threshold`` and ``[outputs.NAME]``).
 
     Raises:
         InvalidInputError: an impossible combination (a centre crop larger than the resized image,
@@ -90,6 +92,7 @@ class Preprocessing:
     mean: tuple[float, float, float] = (127.5, 127.5, 127.5)
     std: tuple[float, float, float] = (127.5, 127.5, 127.5)
     labels: tuple[str, ...] = ()
+    tasks: Tasks = field(default=Tasks(), repr=False)
 
     def __post_init__(self) -> None:
         if len(self.size) != 2 or not all(1 <= side <= _LARGEST_SIDE for side in self.size):
@@ -151,7 +154,7 @@ class Preprocessing:
             values["resize_short_side"] = self.resize_short_side
         if self.labels:
             values["labels"] = list(self.labels)
-        return values
+        return values | self.tasks.to_dict()
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Preprocessing:
@@ -162,7 +165,7 @@ class Preprocessing:
         """
         known = {
             "size", "crop", "resize_short_side", "interpolation", "channels", "mean", "std",
-            "labels",
+            "labels", *KEYS,
         }  # fmt: skip
         if unknown := sorted(set(values) - known):
             _refuse(f"a contract has the keys {', '.join(sorted(known))}", ", ".join(unknown))
@@ -180,6 +183,7 @@ class Preprocessing:
                 mean=_three(values.get("mean", 127.5)),
                 std=_three(values.get("std", 127.5)),
                 labels=_texts(values.get("labels", ())),
+                tasks=Tasks.from_dict(values),
             )
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
             raise InvalidInputError(

@@ -60,9 +60,10 @@ def contract_request(values: dict[str, Any]) -> ContractRequest:
     """Contract that ``values`` state; takes those of ``contract_options`` out of them."""
     from calibration_data.contract import ContractRequest
     from calibration_data.preprocessing import ChannelOrder, Crop, Interpolation
+    from calibration_data.task import Task
 
-    crop, interpolation, channels = (
-        values.pop(name) for name in ("crop", "interpolation", "channels")
+    crop, interpolation, channels, task = (
+        values.pop(name) for name in ("crop", "interpolation", "channels", "task")
     )
     return ContractRequest(
         file=values.pop("preprocessing"),
@@ -73,6 +74,8 @@ def contract_request(values: dict[str, Any]) -> ContractRequest:
         interpolation=None if interpolation is None else Interpolation(interpolation),
         channels=None if channels is None else ChannelOrder(channels),
         labels=values.pop("labels"),
+        task=None if task is None else Task(task),
+        threshold=values.pop("threshold"),
     )
 
 

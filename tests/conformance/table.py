@@ -27,9 +27,9 @@ from calibration_data.preprocessing import Crop, Preprocessing
 from calibration_data.stream import stream
 from edgequant.pipeline import open_inputs, prepare, write_artifact
 from edgequant.requests import CalibrationRequest, QuantizeRequest
-from evaluation.metrics import evaluate
 from evaluation.runner import predict_many
 from evaluation.scores import Scores
+from evaluation.task import evaluate
 from evaluation.session import Session, runtimes
 from evaluation.sessions.keras_model import KerasSession
 from foundation.atomic import write_whole
