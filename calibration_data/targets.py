@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 _FILE, _LABEL = "file", "label"
 _WHOLE = re.compile(r"[0-9]{1,9}")
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf|infinity)", re.I)
+_NUMBER = re.compile(
+    r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf|infinity)", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,7 +218,10 @@ def _csv_table(text: str) -> _Cells | None:
     names = [n for n, s in zip(header, small, strict=True) if s == _LABEL or not labelled]
     names = [name for name in names if name.lower() != _FILE]
     if any(len(row) != len(header) for row in rows):
-        return None if labelled else _refuse_row(rows, header)
+        if labelled:
+            return None
+        short = next(row for row in rows if len(row) != len(header))
+        raise ValueError(f"{len(short)} cells in the row of {short[0][:80]}, not {len(header)}")
     place = small.index(_FILE)
     places = [header.index(name) for name in names]
     cells = [(row[place], [row[p].strip() for p in places]) for row in rows[1:]]
@@ -229,11 +234,6 @@ def _csv_table(text: str) -> _Cells | None:
         raise ValueError(f"the header {','.join(header)[:80]} with a name twice")
     read = [(file, tuple(_number(value, file) for value in values)) for file, values in cells]
     return (() if labelled else tuple(names)), read
-
-
-def _refuse_row(rows: list[list[str]], header: list[str]) -> None:
-    short = next(row for row in rows if len(row) != len(header))
-    raise ValueError(f"{len(short)} cells in the row of {short[0][:80]}, not {len(header)}")
 
 
 def _measured(cells: list[str]) -> bool:

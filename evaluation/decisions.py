@@ -130,9 +130,7 @@ def right_answers_drop(before: np.ndarray, after: np.ndarray, changed: int) -> A
     )
 
 
-def decision_flips(
-    outputs: Outputs, describe: Callable[[int], str], most: int
-) -> tuple[Flip, ...]:
+def decision_flips(outputs: Outputs, describe: Callable[[int], str], most: int) -> tuple[Flip, ...]:
     """Changed answers, those that the float network was surest of first.
 
     Args:

@@ -15,6 +15,8 @@ from evaluation.intervals import Interval
 from foundation.errors import InvalidInputError
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from evaluation.scores import Outputs
 
 CONFIDENCE = 0.95
@@ -99,7 +101,7 @@ SQNR = Metric(
 """Row that every task has."""
 
 
-def percent(hits: Any) -> float:
+def percent(hits: np.ndarray) -> float:
     """Percentage of true values in a boolean array."""
     return 100 * int(hits.sum()) / hits.size
 

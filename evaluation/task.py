@@ -48,6 +48,7 @@ class TaskKind:
         reduction: what is kept of an output too large to be kept whole; None to keep it.
         unit: unit of the loss of the primary metric, in words.
         lower_is_better: whether less of the primary metric is better.
+        resampled: whether the interval of the loss is a bootstrap, which can take seconds.
     """
 
     task: Task
@@ -69,10 +70,22 @@ class TaskKind:
     reduction: Reduction | None = field(repr=False, default=None)
     unit: str = "points"
     lower_is_better: bool = False
+    resampled: bool = False
 
     def metric(self, name: str) -> Metric:
         """Metric by name."""
         return next(metric for metric in self.metrics if metric.name == name)
+
+    def points(self, outputs: Any) -> float:
+        """Loss of the primary metric alone, without an interval, which can take seconds.
+
+        Args:
+            outputs: outputs with targets and a reference.
+        """
+        if self.resampled:
+            lost = self.first.function(outputs.before) - self.first.function(outputs)
+            return -lost if self.lower_is_better else lost
+        return self.drop(outputs).points
 
     @property
     def first(self) -> Metric:

@@ -94,7 +94,9 @@ class Dataset:
     def __post_init__(self) -> None:
         if self.labels is None and self.count is None:
             raise ValueError("a dataset without labels states its number of images")
-        if self.targets and (self.labels is not None or {len(t) for t in self.targets} != {len(self)}):
+        if self.targets and (
+            self.labels is not None or {len(t) for t in self.targets} != {len(self)}
+        ):
             raise ValueError("a dataset has class numbers, or targets for each image")
 
     def __len__(self) -> int:

@@ -33,7 +33,7 @@ KIND = DatasetKind(
     name="labels",
     syntax="FILE.csv or FILE.json",
     summary="columns file,label, or {file: label}; paths relative to the file, in its folder or "
-    "below; labels are class names, class numbers or measured numbers, or one column of numbers each",
+    "below; labels are class names, class numbers or measured numbers, or columns of numbers",
     matches=lambda text: text.endswith((".csv", ".json")) and Path(text).is_file(),
     open=_open,
     referenced=_files,

@@ -13,7 +13,6 @@ from calibration_data.datasets.image_list import refuse_split
 from calibration_data.datasets.npz import answers, require_pixels
 from foundation.archives import read_array
 
-
 _LABELS = {"x": "y", "images": "labels"}
 """First word of the name of a file of images, and of that of its labels."""
 

@@ -15,8 +15,13 @@ from typing import Any
 import numpy as np
 
 from calibration_data.calibration_set import CalibrationSet
+from calibration_data.task import OutputTask
+from calibration_data.task_choice import Output
+from edgequant.outputs import task_of
 from edgequant.planning import Planner
 from edgequant.repair.heldout import Halves, halves
+from edgequant.repair.judging import lost
+from evaluation.task import TaskKind
 from network.graph import Graph
 from network.run_tensorflow import run
 from quantize.engine import make_plan, settled
@@ -42,8 +47,10 @@ class Step:
         optimization: effort put into it.
         float_ops: operators in float32.
         wide_ops: operators in int16x8.
-        drop: float minus plan on the held-out images, in points of top-1.
-        agreement: percentage of held-out images with the float network's answer.
+        drop: loss of the plan on the held-out images, in points of top-1 or in the unit of
+            another task's primary metric.
+        agreement: percentage of held-out images with the float network's answer; SQNR in dB in a
+            task without answers.
     """
 
     optimization: Optimization
@@ -68,13 +75,14 @@ class Repair:
     """Result of a search.
 
     Attributes:
-        limit: largest drop in points of top-1.
+        limit: largest drop, in the unit of the task's primary metric.
         images: number of images that plans were judged on.
         steps: judged plans in order; the first is the requested one.
         chosen: plan to use.
         share: share of the multiply-adds that the chosen plan has in float32 and int16.
         ranking: sensitivity of the layers; None if it was not needed.
         labelled: whether the images have labels that fit; otherwise float's answers count as right.
+        unit: unit of the drops, in words.
     """
 
     limit: float
@@ -84,6 +92,7 @@ class Repair:
     share: float = 0.0
     ranking: Sensitivity | None = field(default=None, repr=False)
     labelled: bool = True
+    unit: str = "points"
 
     @property
     def holds(self) -> bool:
@@ -119,12 +128,12 @@ class Repair:
                     what.append(f"kept in {kind} ({share}) {names}")
             sentences.append(
                 f"repaired for --max-drop {self.limit:g}: {'; '.join(what)}; the drop {where} went "
-                f"from {first.drop:.2f} to {chosen.drop:.2f} points"
+                f"from {first.drop:.2f} to {chosen.drop:.2f} {self.unit}"
             )
         if not self.holds:
             sentences.append(
                 f"no plan within --max-float-share kept --max-drop {self.limit:g} {where}; "
-                f"the best of them loses {chosen.drop:.2f} points"
+                f"the best of them loses {chosen.drop:.2f} {self.unit}"
             )
         return sentences
 
@@ -158,7 +167,7 @@ class Limits:
     """Limits of a repair.
 
     Attributes:
-        max_drop: largest drop in points of top-1.
+        max_drop: largest drop, in the unit of the task's primary metric.
         most: largest share of the multiply-adds that may leave int8.
         type: type of the operators that leave int8.
     """
@@ -174,13 +183,13 @@ class Repairer:
 
     Attributes:
         planner: planner of the model, with its calibration set.
-        classes: number of outputs.
+        outputs: outputs of the model; plans are judged by the first one.
         limits: limits of the repair.
         made: finished repairs by requested settings.
     """
 
     planner: Planner
-    classes: int
+    outputs: tuple[Output, ...]
     limits: Limits
     made: dict[PlanSettings, Repair] = field(default_factory=dict, repr=False)
 
@@ -256,7 +265,8 @@ class Repairer:
         share = float_share(self.planner.graph, (*chosen.float_ops, *chosen.wide_ops))
         images = len(self._judge.images)
         limit, labelled = self.limits.max_drop, self._halves.labelled
-        return Repair(limit, images, tuple(steps), chosen, share, ranking, labelled)
+        unit = self._judge.kind.unit
+        return Repair(limit, images, tuple(steps), chosen, share, ranking, labelled, unit)
 
     @property
     def _calibration(self) -> CalibrationSet:
@@ -268,15 +278,17 @@ class Repairer:
     def _halves(self) -> Halves:
         height, width = self.planner.contract.size
         most = min(MOST_JUDGED, max(1, JUDGED_BYTES // (height * width * 3 * 4)))
-        return halves(self._calibration, self.classes, most)
+        return halves(self._calibration, self.outputs, most)
 
     @property
     def _ranked(self) -> LabelledImages:
-        return halves(self._calibration, self.classes, RANKED_IMAGES).judged
+        return halves(self._calibration, self.outputs, RANKED_IMAGES).judged
 
     @cached_property
     def _judge(self) -> Judge:
-        return Judge.of(self.planner.graph, self._halves.judged)
+        contract, alone = self.planner.contract, len(self.outputs) == 1
+        task, kind = task_of(contract, self.outputs[0].name, alone=alone)
+        return Judge.of(self.planner.graph, self._halves, task, kind)
 
 
 def first_that_holds(count: int, holds: Callable[[int], bool]) -> int | None:
@@ -303,47 +315,46 @@ def first_that_holds(count: int, holds: Callable[[int], bool]) -> int | None:
     return number
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Judge:
-    """Held-out images with the float network's scores.
+    """Held-out images with the float network's output.
 
     Attributes:
         images: float32 ``[n, height, width, 3]``.
-        labels: int64 ``[n]``.
-        exact: float32 ``[n, classes]``.
+        targets: true values in the form of the task; None where float's answers count as right.
+        exact: float32 ``[n, ...]``.
+        task: task of the output.
+        kind: metrics of the task.
     """
 
     images: np.ndarray
-    labels: np.ndarray
+    targets: np.ndarray | None
     exact: np.ndarray
+    task: OutputTask
+    kind: TaskKind
 
     @classmethod
-    def of(cls, graph: Graph, judged: LabelledImages) -> Judge:
-        """Judge with the scores of the float network, whose answers replace missing labels."""
-        pairs = list(judged.batches())
-        images = np.concatenate([images for images, _ in pairs])
+    def of(cls, graph: Graph, held: Halves, task: OutputTask, kind: TaskKind) -> Judge:
+        """Judge with the output of the float network."""
+        images = np.concatenate([images for images, _ in held.judged.batches()])
         exact = np.concatenate(
             [run(graph, images[i : i + _BATCH]) for i in range(0, len(images), _BATCH)]
         )
-        labels = [labels for _, labels in pairs if labels is not None]
-        expected = np.concatenate(labels) if labels else exact.argmax(axis=1)  # [n]
-        return cls(images, expected, exact)
+        return cls(images, held.targets, exact, task, kind)
 
     def step(self, request: PlanSettings, planned: PlannedNetwork) -> Step:
         """Run a plan on the held-out images and compare it with the float network."""
-        # [n, classes] -> [n]
-        answers = np.concatenate(
+        outputs = np.concatenate(
             [
                 simulated(planned, self.images[i : i + _BATCH])
                 for i in range(0, len(self.images), _BATCH)
             ]
-        ).argmax(axis=1)
-        float_answers = self.exact.argmax(axis=1)
-        right = [int((a == self.labels).sum()) for a in (float_answers, answers)]
+        )
+        loss = lost(outputs, self.exact, self.targets, self.task, self.kind)
         return Step(
             optimization=request.optimization,
             float_ops=request.float_ops,
             wide_ops=planned.plan.settings.wide_ops,
-            drop=100 * (right[0] - right[1]) / len(answers),
-            agreement=100 * float((answers == float_answers).mean()),
+            drop=loss.drop,
+            agreement=loss.agreement,
         )

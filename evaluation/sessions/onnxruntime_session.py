@@ -103,9 +103,7 @@ class OnnxRuntimeSession:
 
     def _run(self, images: np.ndarray) -> list[np.ndarray]:
         try:
-            outputs: list[np.ndarray] = self._session.run(
-                list(self.outputs), {self._input: images}
-            )
+            outputs: list[np.ndarray] = self._session.run(list(self.outputs), {self._input: images})
         except _errors() as error:
             raise _unreadable(self._source, error) from error
         return outputs

@@ -106,7 +106,10 @@ def _changed(outputs: Outputs) -> int:
 
 
 def _check(truth: Truth, task: OutputTask, _shape: tuple[int, ...]) -> np.ndarray:
-    """True answers, int64 ``[n]``, 0 or 1; two class names are those of no and yes."""
+    """True answers, int64 ``[n]``, 0 or 1; two class names are those of no and yes.
+
+    With the label of yes alone, the class of that name is yes.
+    """
     import numpy as np
 
     names, known = truth.class_names, task.labels
@@ -121,6 +124,8 @@ def _check(truth: Truth, task: OutputTask, _shape: tuple[int, ...]) -> np.ndarra
         if unknown := [name for name in names if name not in known]:
             raise _refused(truth, f"the class {unknown[0]}, which is neither of {', '.join(known)}")
         values = np.array([known.index(name) for name in names], np.int64)[values]
+    if len(names) == 2 and len(known) == 1 and known[0] in names:
+        values = (values == names.index(known[0])).astype(np.int64)
     if not np.isin(values, (0, 1)).all():
         raise _refused(truth, f"values from {values.min():g} to {values.max():g}")
     return values.astype(np.int64)
@@ -140,6 +145,7 @@ TASK = TaskKind(
     metrics=(
         Metric(
             "accuracy", "%", needs_reference=False, function=accuracy, needs_targets=True,
+            title="accuracy",
             note="right answers at the threshold",
         ),
         Metric(

@@ -82,8 +82,9 @@ def _mean(rows: list[np.ndarray]) -> np.ndarray:
 
     table = np.stack(rows)  # [labels, r]
     count = (~np.isnan(table)).sum(axis=0)
-    total: np.ndarray = np.where(count > 0, np.nansum(table, axis=0), np.nan)
-    return total / np.maximum(count, 1)
+    total = np.where(count > 0, np.nansum(table, axis=0), np.nan)
+    mean: np.ndarray = total / np.maximum(count, 1)
+    return mean
 
 
 def _once(statistic: Statistic, outputs: Outputs) -> float:
@@ -184,4 +185,5 @@ TASK = TaskKind(
     changed=_changed,
     flips=decision_flips,
     parts=_parts,
+    resampled=True,
 )  # fmt: skip

@@ -114,13 +114,17 @@ def _check(truth: Truth, _task: OutputTask, shape: tuple[int, ...]) -> np.ndarra
     values = truth.values
     if truth.labels is not None and not truth.class_names:
         values = truth.labels[:, None]  # whole numbers may be measured ones
-    received = "" if values is not None and values.shape[1] == width else "class names"
-    if not received and values is not None and len(values) < 2:
+    received = ""
+    if values is None:
+        received = "class names"
+    elif values.shape[1] != width:
+        received = f"{values.shape[1]} for each image"
+    elif len(values) < 2:
         received = "one image"
     if received or values is None:
-        received = f"{values.shape[1]} for each image" if values is not None else received
         raise InvalidInputError(
-            f"a regression output is measured with {width} numbers for each of two images or more",
+            f"a regression output is measured with {width} value{'s' if width > 1 else ''} for "
+            "each of two images or more",
             received=f"{received} in {truth.source}",
             remedy="give such targets (an array [n, values], or a label file with a column for "
             "each value), or state the task of the network with --task",

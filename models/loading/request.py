@@ -195,9 +195,9 @@ def _checked_shapes(
             received=f"{name} with {list(shape)}",
             remedy="rebuild it on keras.Input((height, width, 3)) and load the weights",
         )
-    if len(scores) != 2 or scores[1] is None or scores[1] < 2:
+    if len(scores) != 2 or scores[1] is None:
         raise InvalidInputError(
-            "the output of a classifier is [batch, classes] with at least two classes",
+            "the output of a model is [batch, values], one row for each image",
             received=f"{name} with {list(scores)}",
             remedy="end the model in global pooling and a dense layer",
         )

@@ -33,10 +33,13 @@ class LabelledImages:
         count: number of images.
         batches: images float32 ``[batch, height, width, 3]`` and labels int64 ``[batch]``, from
             the start at each call; None for labels stands for the float network's answers.
+        classifies: whether the largest score is the network's answer; without answers there is no
+            drop and no agreement, and noise alone ranks.
     """
 
     count: int
     batches: Callable[[], Iterable[tuple[np.ndarray, np.ndarray | None]]]
+    classifies: bool = True
 
 
 @dataclass(frozen=True)
@@ -45,13 +48,14 @@ class Effect:
 
     Attributes:
         noise: power of the change of the scores, as a share of the scores' power.
-        drop: top-1 of the float network minus that of the changed one, in percentage points.
-        agreement: percent of images with the same answer.
+        drop: top-1 of the float network minus that of the changed one, in percentage points; None
+            for a network that does not classify.
+        agreement: percent of images with the same answer; None for such a network too.
     """
 
     noise: float
-    drop: float
-    agreement: float
+    drop: float | None
+    agreement: float | None
 
     @property
     def sqnr_db(self) -> float | None:
@@ -104,12 +108,13 @@ class Sensitivity:
     Attributes:
         layers: rows, the most sensitive first, by the noise of weights and activations together.
         images: number of images that it was measured on.
-        top1: top-1 of the float network on these images, in percent.
+        top1: top-1 of the float network on these images, in percent; None for a network that does
+            not classify.
     """
 
     layers: tuple[LayerSensitivity, ...]
     images: int
-    top1: float
+    top1: float | None
 
 
 def sensitivity(
@@ -144,11 +149,12 @@ def sensitivity(
     for images, labels in _batches(judged):
         activations = float_activations(graph, images)
         exact = np.asarray(activations[graph.output])  # [batch, classes]
+        exact = exact.reshape(len(exact), -1)
         right = exact.argmax(axis=1) if labels is None else labels  # [batch]
         base.add(exact, exact, right)
         for change in candidates:
             scores = changed_scores(graph, activations, change)
-            tallies[change.name, change.part].add(exact, scores, right)
+            tallies[change.name, change.part].add(exact, scores.reshape(exact.shape), right)
         advance(len(images))
     if base.images == 0:
         raise InvalidInputError(
@@ -157,9 +163,11 @@ def sensitivity(
             remedy="give a calibration set with more images",
         )
     names = dict.fromkeys(change.name for change in candidates)
-    rows = [_row(graph, name, tallies, base) for name in names]
+    decides = judged.classifies
+    rows = [_row(graph, name, tallies, base, decides) for name in names]
     rows.sort(key=lambda row: (-row.noise, row.name))
-    return Sensitivity(tuple(rows), base.images, 100 * base.right / base.images)
+    top1 = 100 * base.right / base.images if decides else None
+    return Sensitivity(tuple(rows), base.images, top1)
 
 
 def _batches(judged: LabelledImages) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
@@ -199,7 +207,11 @@ class _Tally:
 
 
 def _row(
-    graph: Graph, name: str, tallies: Mapping[tuple[str, str], _Tally], base: _Tally
+    graph: Graph,
+    name: str,
+    tallies: Mapping[tuple[str, str], _Tally],
+    base: _Tally,
+    decides: bool,
 ) -> LayerSensitivity:
     """Row of an operator or of the image, from the tallies of its changes."""
 
@@ -209,8 +221,8 @@ def _row(
             return None
         return Effect(
             noise=tally.noise / max(tally.signal, np.finfo(np.float64).tiny),
-            drop=100 * (base.right - tally.right) / base.images,
-            agreement=100 * tally.same / base.images,
+            drop=100 * (base.right - tally.right) / base.images if decides else None,
+            agreement=100 * tally.same / base.images if decides else None,
         )
 
     op = graph.producers.get(name)

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-
 from pathlib import Path
 
 import numpy as np
@@ -55,9 +54,7 @@ def test_columns_of_whole_numbers_are_class_numbers_as_before(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("broken", [np.nan, np.inf])
-def test_targets_that_are_not_finite_are_refused_and_counted(
-    tmp_path: Path, broken: float
-) -> None:
+def test_targets_that_are_not_finite_are_refused_and_counted(tmp_path: Path, broken: float) -> None:
     with pytest.raises(InvalidInputError, match=r"finite.*1 of 3 images.*image 1: leave"):
         npz(tmp_path, np.array([1.0, broken, 2.0]))
 
@@ -150,13 +147,8 @@ def dataset_of(tmp_path: Path, text: str) -> Dataset:
     return open_dataset(str(folder))
 
 
-
-
-
 def test_each_output_takes_the_columns_of_its_name_or_of_its_labels(tmp_path: Path) -> None:
-    dataset = dataset_of(
-        tmp_path, "file,age,dog,cat\n0.png,31.5,1,0\n1.png,7,0,1\n2.png,80,1,1\n"
-    )
+    dataset = dataset_of(tmp_path, "file,age,dog,cat\n0.png,31.5,1,0\n1.png,7,0,1\n2.png,80,1,1\n")
     age = truth_of(dataset, "age", alone=False)
     kinds = truth_of(dataset, "kinds", alone=False, labels=("cat", "dog"))
     assert age.values.tolist() == [[31.5], [7], [80]]
