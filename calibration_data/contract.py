@@ -219,7 +219,7 @@ def _named_values(contract: Preprocessing, width: int, dataset: Dataset | None) 
             raise InvalidInputError(
                 "a binary output has the labels of no and yes, or that of yes"
                 if binary
-                else f"an output of {width} values has {width} labels",
+                else f"an output has one label for each of its {width} values",
                 received=f"{len(contract.labels)} labels",
                 remedy="give the list that the model was trained with",
             )

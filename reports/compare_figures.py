@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 Document = dict[str, Any]
 Row = dict[str, Any]
 
+_NOISE = 1e-5
 _FAR = 20.0
 """Points below the best at which a file would squeeze all others together in the figure."""
 
@@ -34,7 +35,7 @@ def trade(report: Document) -> list[Section]:
     rows = [r for r in report["rows"] if known or compares(r)]
     rows = [row for row in rows if math.isfinite(_quality(row, known))]
     metric = kind.first if known else kind.metric(kind.likeness)
-    far = {"%": _FAR, "dB": 2 * _FAR}.get(metric.unit, _FAR / 100)
+    far = {"%": _FAR, "dB": math.inf}.get(metric.unit, _FAR / 100)  # float is far in dB
     least = max((_quality(row, known) for row in rows), default=0.0) - far
     near = [row for row in rows if _quality(row, known) >= least]
     sizes = [_point(row, row["size_bytes"] / 1000, known) for row in near if row["size_bytes"]]
@@ -76,7 +77,7 @@ def _drawn(report: Document, known: bool) -> tuple[str, str]:
         return ("Accuracy", "top-1, %") if known else ("Likeness to float", "answers as float, %")
     metric = kind.first if known else kind.metric(kind.likeness)
     unit = f", {metric.unit}" if metric.unit else ""
-    name = metric.title[:1].upper() + metric.title[1:]
+    name = metric.title if metric.title != metric.title.lower() else metric.title.capitalize()
     return (name if known else "Likeness to float", f"{metric.title or metric.name}{unit}")
 
 
@@ -130,7 +131,7 @@ def drops(report: Document) -> list[Section]:
         axes.spines["left"].set_visible(False)
         axes.set_xlabel(_lost(kind))
 
-    clear = [row["name"] for row in rows if row["drop_interval"][0] > 0]
+    clear = [row["name"] for row in rows if row["drop_interval"][0] > 0 and not _is_noise(row)]
     caption = (
         f"{'Recipe minus float' if kind.lower_is_better else 'Float minus recipe'} on the same "
         f"{report['n']:,} images, with the paired 95 % interval. "
@@ -149,6 +150,12 @@ def drops(report: Document) -> list[Section]:
     )
     drawing = svg(draw, (7.4, 1.0 + 0.27 * len(rows)))
     return [Section("What each recipe loses", (Prose(text), Figure(caption, alt, drawing)))]
+
+
+def _is_noise(row: Row) -> bool:
+    """Whether a loss is of the size of float32's last bits, which move a mean of errors."""
+    value = primary(row)
+    return kind_of(row).lower_is_better and abs(row["drop"]) < _NOISE * abs(value or 0.0)
 
 
 def _lost(kind: TaskKind) -> str:

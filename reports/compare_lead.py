@@ -95,9 +95,12 @@ def _lead_of_task(report: Document, row: Row) -> str:
         else ("lowers" if loses else "raises")
     )
     size = loss_text(row, abs(row["drop"])).lstrip("+")
+    value = value_text(kind.first, primary(row))
+    what = f"{verb} {kind.first.title} by **{size}{points}** to {value}"
+    if float(size) == 0:
+        what = f"keeps {kind.first.title} at **{value}**"
     return (
-        f"`{row['name']}` {verb} {kind.first.title} by **{size}{points}** to "
-        f"{value_text(kind.first, primary(row))} (loss in [{loss_text(row, low)}, "
+        f"`{row['name']}` {what} (loss in [{loss_text(row, low)}, "
         f"{loss_text(row, high)}]) on {report['n']:,} images{gains}. "
         f"{_sure(low, high, loss_text(row, high).lstrip('+') + points)}"
     )

@@ -207,7 +207,7 @@ def _short(name: str) -> str:
 def _by_class(report: Document) -> list[Section]:
     """Section of the loss by class, for the row of the main result."""
     row = headline(report)
-    classes = [] if row is None else [c for c in row["per_class"] if c["drop"] is not None]
+    classes = [] if row is None else [c for c in row.get("per_class", ()) if c["drop"] is not None]
     if row is None or not classes:
         return []
     classes.sort(key=lambda c: (-c["drop"], c["class"]))

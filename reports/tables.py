@@ -114,7 +114,7 @@ def columns_of(rows: list[Row]) -> tuple[Column, ...]:
         *COLUMNS[:2],
         *(_metric_column(metric) for metric in known),
         *((Column(drop_head(kind), drop_text),) if drops else ()),
-        *((Column("answers changed", _changed),) if kind.changed else ()),
+        *((Column("answers changed", _changed),) if any("flips" in row for row in rows) else ()),
         *(_metric_column(metric) for metric in likeness),
         *COLUMNS[-3:],
     )
@@ -217,10 +217,12 @@ def _of_output(report: Document) -> list[str]:
     method = next((row["drop_method"] for row in rows if "drop_method" in row), None)
     if method:
         lines.append(f"{about}{drop_sentence(kind, method)}")
-    others = {name: d for row in rows for name, d in row.get("drops", {}).items()}
+    others: dict[str, list[str]] = {}
+    for name, drop in next((row["drops"] for row in rows if row.get("drops")), {}).items():
+        others.setdefault(drop["method"], []).append(kind.metric(name).title)
     lines += [
-        f"{about}{kind.metric(name).title}: the JSON has its loss; interval: {drop['method']}."
-        for name, drop in others.items()
+        f"{about}The JSON has the loss of {' and of '.join(names)} too; interval: {method}."
+        for method, names in others.items()
     ]
     return lines
 

@@ -87,7 +87,8 @@ def value_text(metric: Metric, value: float | None, row: Row | None = None) -> s
 
 def loss_text(row: Row, value: float) -> str:
     """A loss of the primary metric with its sign."""
-    return f"{value:+.2f}" if kind_of(row).first.unit == "%" else f"{value:+.3g}"
+    text = f"{value:+.2f}" if kind_of(row).first.unit == "%" else f"{value:+.3g}"
+    return "+0.00" if text == "-0.00" and "task" in row else text
 
 
 def card_heads(values: Document) -> tuple[Metric, Metric]:
