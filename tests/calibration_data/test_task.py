@@ -211,7 +211,7 @@ def test_flags_change_the_task_and_forget_the_threshold_of_another() -> None:
     ):
         contract = resolve_contract(request, own=own, model_path=None, size=(8, 8))
         assert contract.tasks.only == expected
-    with pytest.raises(InvalidInputError, match="0.5 with regression"):
+    with pytest.raises(InvalidInputError, match=r"0.5 with regression"):
         ContractRequest(task=Task.REGRESSION, threshold=0.5)
 
 
