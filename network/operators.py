@@ -1,10 +1,10 @@
 """Operators with an integer form here: one frozen row each, which every other table follows.
 
 A row describes the operator, whatever computes it. Kernels and writers register by kind: float
-kernels in ``network.run_tensorflow``, TFLite versions here (``export.tflite.render`` writes every
-kind in the same way), ONNX writers in ``export.onnx.operators``, integer kernels in
-``evaluation.oracle.model``, steps that are compared in ``evaluation.parity.integer_steps``. A test
-walks kind by kind and names each cell that is empty.
+kernels in ``network.tensorflow_kernels``, TFLite versions here (``export.tflite.render`` writes
+every kind in the same way), ONNX writers in ``export.onnx.writers``, integer kernels in
+``evaluation.oracle.kernels``, steps that are compared in ``evaluation.parity.integer_steps``. A
+test walks kind by kind and names each cell that is empty.
 
 Source: tensorflow/lite/schema/schema.fbs; LiteRT 8-bit quantization specification
 (https://ai.google.dev/edge/litert/models/quantization_spec); versions from
@@ -22,21 +22,26 @@ from enum import StrEnum
 class OpKind(StrEnum):
     """Operators that have an integer form here, by TFLite's builtin names."""
 
+    # Convolutions and matrix products
     CONV = "CONV_2D"
     DEPTHWISE_CONV = "DEPTHWISE_CONV_2D"
     DENSE = "FULLY_CONNECTED"
+    # Elementwise, of several operands
     ADD = "ADD"
     SUB = "SUB"
     MUL = "MUL"
+    # Reductions and pools
     MEAN = "MEAN"
     AVERAGE_POOL = "AVERAGE_POOL_2D"
     MAX_POOL = "MAX_POOL_2D"
+    # Shapes, orders of axes, parts
     PAD = "PAD"
     RESHAPE = "RESHAPE"
     TRANSPOSE = "TRANSPOSE"
     CONCATENATION = "CONCATENATION"
     SPLIT = "SPLIT"
     STRIDED_SLICE = "STRIDED_SLICE"
+    # Activation functions
     RELU = "RELU"
     RELU6 = "RELU6"
     LOGISTIC = "LOGISTIC"
@@ -135,21 +140,26 @@ class OperatorTraits:
 
 _PROBABILITY = (1 / 256, -128)
 _ROWS = (
+    # Convolutions and matrix products
     OperatorTraits(OpKind.CONV, 3, 4, channel_axis=0),
     OperatorTraits(OpKind.DEPTHWISE_CONV, 3, 5, channel_axis=3, keeps_channels=True),
     OperatorTraits(OpKind.DENSE, 4, 7, channel_axis=0),
+    # Elementwise, of several operands
     OperatorTraits(OpKind.ADD, data=None, keeps_channels=True, broadcasts=True),
     OperatorTraits(OpKind.SUB, 2, 5, data=None, keeps_channels=True, broadcasts=True),
     OperatorTraits(OpKind.MUL, 2, None, data=None, keeps_channels=True, broadcasts=True),
+    # Reductions and pools
     OperatorTraits(OpKind.MEAN, keeps_channels=True),
     OperatorTraits(OpKind.AVERAGE_POOL, result=ResultScale.INPUT, keeps_channels=True),
     OperatorTraits(OpKind.MAX_POOL, result=ResultScale.INPUT, moves=True, keeps_channels=True),
+    # Shapes, orders of axes, parts
     OperatorTraits(OpKind.PAD, result=ResultScale.INPUT, moves=True),
     OperatorTraits(OpKind.RESHAPE, 1, 1, result=ResultScale.INPUT, moves=True),
     OperatorTraits(OpKind.TRANSPOSE, 2, 5, result=ResultScale.INPUT, moves=True),
     OperatorTraits(OpKind.CONCATENATION, data=None, result=ResultScale.SHARED, moves=True),
     OperatorTraits(OpKind.SPLIT, 2, 4, data=(1,), result=ResultScale.INPUT, moves=True),
     OperatorTraits(OpKind.STRIDED_SLICE, 2, 1, result=ResultScale.INPUT, moves=True),
+    # Activation functions
     OperatorTraits(OpKind.RELU, 2, None, keeps_channels=True, limits=(0.0, math.inf)),
     OperatorTraits(OpKind.RELU6, 2, None, keeps_channels=True, limits=(0.0, 6.0)),
     OperatorTraits(

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from evaluation.oracle.model import DEQUANTIZE, QUANTIZE, IntegerModel, IntegerTensor
+from evaluation.oracle.kernels.scales import DEQUANTIZE, QUANTIZE
+from evaluation.oracle.model import IntegerModel, IntegerTensor
 from evaluation.oracle.reader import read_integers
 from network.affine import IntType, QuantParams
 from network.graph import Op
@@ -62,20 +63,25 @@ class Step:
 
 
 STEP_KINDS: dict[str, StepKind] = {
+    # Convolutions and matrix products
     OpKind.CONV: StepKind.CONVOLUTION,
     OpKind.DEPTHWISE_CONV: StepKind.CONVOLUTION,
     OpKind.DENSE: StepKind.PRODUCT,
+    # Elementwise, of several operands
     OpKind.ADD: StepKind.SUM,
+    OpKind.SUB: StepKind.DIFFERENCE,
     OpKind.MUL: StepKind.MULTIPLICATION,
+    # Reductions and pools
     OpKind.MEAN: StepKind.MEAN,
     OpKind.AVERAGE_POOL: StepKind.MEAN,
     OpKind.MAX_POOL: StepKind.POOL,
-    OpKind.SUB: StepKind.DIFFERENCE,
-    OpKind.LOGISTIC: StepKind.ACTIVATION,
-    OpKind.HARD_SWISH: StepKind.ACTIVATION,
+    # Shapes, orders of axes, parts
+    OpKind.CONCATENATION: StepKind.CONCATENATION,
+    # Activation functions
     OpKind.RELU: StepKind.ACTIVATION,
     OpKind.RELU6: StepKind.ACTIVATION,
-    OpKind.CONCATENATION: StepKind.CONCATENATION,
+    OpKind.LOGISTIC: StepKind.ACTIVATION,
+    OpKind.HARD_SWISH: StepKind.ACTIVATION,
 }
 
 

@@ -18,19 +18,24 @@ from foundation.foreign import reading
 from network.affine import IntType, QuantParams
 
 _KINDS = {
+    # Convolutions and matrix products
     "Conv": StepKind.CONVOLUTION,
     "Gemm": StepKind.PRODUCT,
     "MatMul": StepKind.PRODUCT,
+    # Elementwise, of several operands
     "Add": StepKind.SUM,
+    "Sub": StepKind.DIFFERENCE,
     "Mul": StepKind.MULTIPLICATION,
+    # Reductions and pools
     "GlobalAveragePool": StepKind.MEAN,
     "ReduceMean": StepKind.MEAN,
     "AveragePool": StepKind.MEAN,
     "MaxPool": StepKind.POOL,
-    "Sub": StepKind.DIFFERENCE,
+    # Shapes, orders of axes, parts
+    "Concat": StepKind.CONCATENATION,
+    # Activation functions
     "Sigmoid": StepKind.ACTIVATION,
     "HardSwish": StepKind.ACTIVATION,
-    "Concat": StepKind.CONCATENATION,
 }
 _PASSED = ("Relu", "Clip", "Transpose", "Reshape", "Flatten", "Squeeze")
 """Operators that may be between a result and its QuantizeLinear."""

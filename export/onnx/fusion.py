@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from export.onnx.operators import PADDED
+from export.onnx.writers.common import PADDED
 from network.graph import Graph, Op
 from network.operators import Fused, OpKind
 

@@ -246,7 +246,7 @@ def _scale_of_each(scale: tuple[float, ...], op: Op, integers: np.ndarray) -> np
 
 
 def _activation(fused: Fused) -> Callable[[Any], Any]:
-    from network.run_tensorflow import fused as apply
+    from network.tensorflow_kernels.common import fused as apply
 
     return lambda value: apply(fused, value)
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from evaluation.oracle.call import Call
+from evaluation.oracle.call import Call, Kernel
+from network.operators import OpKind
 
 
 def pad(call: Call) -> tuple[np.ndarray, ...]:
@@ -59,3 +60,13 @@ def strided_slice(call: Call) -> tuple[np.ndarray, ...]:
         last = None if options["endMask"] & bit else int(end)
         index.append(slice(first, last, int(step)))
     return (call.array(0)[tuple(index)],)
+
+
+KERNELS: dict[str, Kernel] = {
+    OpKind.PAD: pad,
+    OpKind.RESHAPE: reshape,
+    OpKind.TRANSPOSE: transpose,
+    OpKind.CONCATENATION: concatenate,
+    OpKind.SPLIT: split,
+    OpKind.STRIDED_SLICE: strided_slice,
+}

@@ -1,7 +1,7 @@
-"""Sums, products, rectifiers and changes of scale.
+"""Elementwise operators of two operands.
 
-Source: Add, Mul, Requantize and AffineQuantize of tensorflow/lite/kernels/internal/reference, and
-the Prepare functions of add.cc, sub.cc, mul.cc, activations.cc and quantize.cc beside it.
+Source: Add and Mul of tensorflow/lite/kernels/internal/reference, and the Prepare functions of
+add.cc, sub.cc and mul.cc beside it.
 """
 
 from __future__ import annotations
@@ -10,10 +10,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from evaluation.oracle.call import Call, rescaling
+from evaluation.oracle.call import Call, Kernel
 from evaluation.oracle.fixed_point import Multiplier
-from network.affine import activation_limits
-from network.operators import Fused, OpKind
+from network.operators import OpKind
 
 _LEFT_SHIFT = 20
 """Bits by which 8-bit summands are shifted to the left before they are rescaled."""
@@ -42,30 +41,6 @@ def multiply(call: Call) -> tuple[np.ndarray, ...]:
     return (call.stored(multiplier.apply(call.centred() * call.centred(1))),)
 
 
-def rectify(call: Call) -> tuple[np.ndarray, ...]:
-    """RELU and RELU6 as separate operators."""
-    source, result = call.source(), call.result
-    multiplier = Multiplier.of(
-        np.float64(np.float32(source.scale[0]) / np.float32(result.scale[0]))
-    )
-    fused = Fused.RELU if call.op.kind == OpKind.RELU else Fused.RELU6
-    low, high = activation_limits(fused, result)
-    values = multiplier.apply(call.centred()) + result.zero_point[0]
-    return (np.clip(values, low, high).astype(result.dtype.value),)
-
-
-def quantize(call: Call) -> tuple[np.ndarray, ...]:
-    """QUANTIZE: from float32, or from another scale or integer type."""
-    if call.sources[0] is None:
-        return (call.result.quantize(call.array(0)),)
-    return (call.stored(rescaling(call).apply(call.centred(wide=True))),)
-
-
-def dequantize(call: Call) -> tuple[np.ndarray, ...]:
-    """DEQUANTIZE to float32."""
-    return (call.source().dequantize(call.array(0)),)
-
-
 def _sum(call: Call, *, sign: int) -> np.ndarray:
     """``q3 = M3 (M1 (q1 << bits) +- M2 (q2 << bits))`` of centred integers.
 
@@ -83,3 +58,10 @@ def _sum(call: Call, *, sign: int) -> np.ndarray:
     right = replace(right, mantissa=(sign * right.mantissa[0],))
     total = left + right.apply(call.centred(1, wide=True) << bits)
     return call.stored(Multiplier.of(twice / (2.0**bits * result)).apply(total))
+
+
+KERNELS: dict[str, Kernel] = {
+    OpKind.ADD: add,
+    OpKind.SUB: subtract,
+    OpKind.MUL: multiply,
+}

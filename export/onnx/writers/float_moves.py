@@ -7,9 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from export.onnx.fusion import SHUFFLE
 from export.onnx.graph import Node
-from export.onnx.operators import WRITERS, axis_in_file, cut
 from export.onnx.rendering import TO_NCHW, Rendering, Writer
+from export.onnx.writers import layout
+from export.onnx.writers.common import axis_in_file
+from export.onnx.writers.layout import cut
 from foundation.errors import UnsupportedError
 from network.graph import Op
 from network.operators import OpKind
@@ -21,7 +24,7 @@ def reshape(rendering: Rendering, op: Op) -> None:
     to_one_pixel = len(after) == 4 and after[1:3] == (1, 1)
     from_channels = len(before) == 2 or (len(before) == 4 and before[1:3] == (1, 1))
     if not (to_one_pixel and from_channels and before[-1] == after[-1]):
-        WRITERS[OpKind.RESHAPE](rendering, op)
+        layout.reshape(rendering, op)
         return
     shape = rendering.constant(f"{op.name}.shape", np.array([-1, after[3], 1, 1], np.int64))
     value = rendering.read(op, 0, channels_first=True)
@@ -202,3 +205,24 @@ def broadcast(rendering: Rendering, op: Op) -> None:
     value = rendering.read(op, 0, channels_first=False)
     value = rendering.add("Expand", [value, shape], f"{op.name}.f", op.name)
     rendering.set_result(op, value, channels_first=False)
+
+
+FLOAT_WRITERS: dict[str, Writer] = {
+    OpKind.RESHAPE: reshape,
+    SHUFFLE: shuffle,
+    "BROADCAST_TO": broadcast,
+    "DEPTH_TO_SPACE": blocks("DepthToSpace"),
+    "EXPAND_DIMS": reshape,
+    "GATHER": gather,
+    "MIRROR_PAD": mirror_pad,
+    "PACK": pack,
+    "PADV2": pad_with,
+    "RESIZE_BILINEAR": resize("linear"),
+    "RESIZE_NEAREST_NEIGHBOR": resize("nearest"),
+    "SLICE": sliced,
+    "SPACE_TO_DEPTH": blocks("SpaceToDepth"),
+    "SPLIT_V": split_unevenly,
+    "SQUEEZE": reshape,
+    "TILE": tile,
+    "UNPACK": unpack,
+}

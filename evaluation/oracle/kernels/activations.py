@@ -1,8 +1,9 @@
-"""Logistic, hard swish and softmax.
+"""Activation functions: elementwise operators of one operand, and softmax.
 
-Sources: LUTPopulate in tensorflow/lite/kernels/internal/common.h (logistic is a table of 256);
-HardSwish and Softmax of tensorflow/lite/kernels/internal/reference; exp_on_negative_values and
-one_over_one_plus_x_for_x_in_0_1 in gemmlowp/fixedpoint/fixedpoint.h.
+Sources: Requantize of tensorflow/lite/kernels/internal/reference, and the Prepare functions of
+activations.cc beside it (rectifiers); LUTPopulate in tensorflow/lite/kernels/internal/common.h
+(logistic is a table of 256); HardSwish and Softmax of tensorflow/lite/kernels/internal/reference;
+exp_on_negative_values and one_over_one_plus_x_for_x_in_0_1 in gemmlowp/fixedpoint/fixedpoint.h.
 """
 
 from __future__ import annotations
@@ -11,14 +12,15 @@ import math
 
 import numpy as np
 
-from evaluation.oracle.call import Call
+from evaluation.oracle.call import Call, Kernel
 from evaluation.oracle.fixed_point import (
     INT32,
     Multiplier,
     doubling_high_mul,
     rounding_divide_by_pot,
 )
-from network.affine import IntType, round_away
+from network.affine import IntType, activation_limits, round_away
+from network.operators import Fused, OpKind
 
 _EXP_OF_BITS = (
     (24, 1672461947), (25, 1302514674), (26, 790015084), (27, 290630308), (28, 39332535),
@@ -54,6 +56,18 @@ def logistic(call: Call) -> tuple[np.ndarray, ...]:
     steps = exact * (np.float32(1.0) / np.float32(result.scale[0]))
     table = np.clip(round_away(steps.astype(np.float64)) + result.zero_point[0], -128, 127)
     return (table.astype(np.int8)[call.array(0).astype(np.int64) + 128],)
+
+
+def rectify(call: Call) -> tuple[np.ndarray, ...]:
+    """RELU and RELU6 as separate operators."""
+    source, result = call.source(), call.result
+    multiplier = Multiplier.of(
+        np.float64(np.float32(source.scale[0]) / np.float32(result.scale[0]))
+    )
+    fused = Fused.RELU if call.op.kind == OpKind.RELU else Fused.RELU6
+    low, high = activation_limits(fused, result)
+    values = multiplier.apply(call.centred()) + result.zero_point[0]
+    return (np.clip(values, low, high).astype(result.dtype.value),)
 
 
 def hard_swish(call: Call) -> tuple[np.ndarray, ...]:
@@ -153,3 +167,12 @@ def _saturated16(values: np.ndarray) -> np.ndarray:
 def _saturated32(values: np.ndarray) -> np.ndarray:
     clipped: np.ndarray = np.clip(values, INT32.min, INT32.max)
     return clipped
+
+
+KERNELS: dict[str, Kernel] = {
+    OpKind.RELU: rectify,
+    OpKind.RELU6: rectify,
+    OpKind.LOGISTIC: logistic,
+    OpKind.HARD_SWISH: hard_swish,
+    OpKind.SOFTMAX: softmax,
+}

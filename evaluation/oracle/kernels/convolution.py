@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from evaluation.oracle.call import MOST_PRODUCTS, Call, spread_of
+from evaluation.oracle.call import MOST_PRODUCTS, Call, Kernel, spread_of
 from evaluation.oracle.fixed_point import Multiplier
+from network.operators import OpKind
 
 _SAME = 0
 """Value of Padding.SAME in the schema."""
@@ -110,3 +111,10 @@ def _biased(call: Call, sums: np.ndarray) -> np.ndarray:
 def _multiplier(call: Call) -> Multiplier:
     weights = np.asarray(call.source(1).scale, np.float64)
     return Multiplier.of(call.source().scale[0] * weights / call.result.scale[0])
+
+
+KERNELS: dict[str, Kernel] = {
+    OpKind.CONV: convolution,
+    OpKind.DEPTHWISE_CONV: depthwise,
+    OpKind.DENSE: dense,
+}

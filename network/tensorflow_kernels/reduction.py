@@ -1,0 +1,24 @@
+"""Reductions over axes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from network.graph import Graph, Op
+from network.operators import OpKind
+from network.tensorflow_kernels.common import Kernel
+
+
+def _mean(op: Op, _: Graph, inputs: Sequence[Any]) -> Any:
+    import tensorflow as tf
+
+    axes = [int(axis) for axis in np.ravel(inputs[1])]
+    return tf.reduce_mean(inputs[0], axes, keepdims=bool(op.options.get("keepDims")))
+
+
+KERNELS: dict[str, Kernel] = {
+    OpKind.MEAN: _mean,
+}
