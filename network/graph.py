@@ -56,9 +56,20 @@ class Op:
         return traits_of(self.kind)
 
     @property
+    def file_inputs(self) -> tuple[str, ...]:
+        """Inputs in the order of a .tflite file, which is another one for some weighted kinds."""
+        return self.traits.in_file_order(self.inputs)
+
+    @property
     def fused(self) -> Fused:
         """Activation that is fused into the operator."""
         return tuple(Fused)[int(self.options.get("fusedActivationFunction", 0))]
+
+    @property
+    def data_positions(self) -> tuple[int, ...]:
+        """Positions of its inputs that hold numbers, activations or stored ones."""
+        data = self.traits.data
+        return tuple(range(len(self.inputs))) if data is None else data
 
     @property
     def is_weighted(self) -> bool:

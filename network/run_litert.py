@@ -102,7 +102,7 @@ class _Writing:
         self.file.operator(
             op.kind,
             op.version,
-            [self.index[name] for name in op.inputs],
+            [self.index[name] for name in op.file_inputs],
             [self.activation(name) for name in op.outputs],
             op.options_type,
             op.options,

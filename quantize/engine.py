@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from calibration_data.preprocessing import Preprocessing
-from foundation.errors import InvalidInputError
+from foundation.errors import InvalidInputError, UnsupportedError
 from network.affine import QuantParams, symmetric_params
 from network.graph import Graph
 from network.operators import OpKind
@@ -218,6 +218,13 @@ def layer_settings(settings: PlanSettings) -> LayerSettings:
 
 def _check(graph: Graph) -> None:
     """Refuse a graph with an operator without an integer form, or weights that are not finite."""
+    for name in graph.activations:
+        if graph.tensors[name].shape[:1] != (1,):
+            raise UnsupportedError(
+                "each activation of a network to quantize belongs to one example",
+                received=f"{name} of shape {list(graph.tensors[name].shape)} for a batch of one",
+                remedy="replace the layer that joins the examples of a batch",
+            )
     for op in graph.ops:
         if op.kind not in frozenset(OpKind):
             raise no_integer_form(op)
@@ -275,14 +282,20 @@ def _float_constants(
 def _elementwise_constants(
     graph: Graph, params: Mapping[str, QuantParams], float_ops: tuple[str, ...]
 ) -> dict[str, IntegerConstant]:
-    """Stored operands of additions and products in integers, one scale per operand."""
+    """Stored operands of additions, products and joins in integers, one scale per operand.
+
+    Where operands and result have one scale, so has the stored one.
+    """
     constants: dict[str, IntegerConstant] = {}
     for op in graph.ops:
-        if not op.traits.broadcasts or op.name in float_ops or op.name not in params:
+        if op.is_weighted or op.name in float_ops or op.name not in params:
             continue
-        for name in op.inputs:
+        for position in op.data_positions:
+            name = op.inputs[position] if position < len(op.inputs) else ""
             if graph.is_constant(name):
                 value = graph.value(name)
                 of_value = symmetric_params(float(np.abs(value).max(initial=0.0)))
+                if op.traits.tied:
+                    of_value = params[op.name]
                 constants[name] = IntegerConstant(of_value, of_value.quantize(value))
     return constants

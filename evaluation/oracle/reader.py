@@ -15,6 +15,7 @@ from foundation.errors import InvalidInputError, UnsupportedError
 from foundation.foreign import reading
 from network.affine import IntType, QuantParams
 from network.graph import Op
+from network.operators import traits_of
 from network.tflite.canonical import builtin_name
 from network.tflite.reader import WHOLE, read_flat_model
 
@@ -88,9 +89,12 @@ def _ops(model: Any, graph: Any, tensors: list[IntegerTensor]) -> tuple[Op, ...]
 def _op(model: Any, operator: Any, names: list[str]) -> Op:
     options = operator.builtinOptions
     code = model.operatorCodes[operator.opcodeIndex]
+    kind = builtin_name(code)
     return Op(
-        kind=builtin_name(code),
-        inputs=tuple(names[int(i)] if i >= 0 else "" for i in operator.inputs),
+        kind=kind,
+        inputs=traits_of(kind).from_file_order(
+            tuple(names[int(i)] if i >= 0 else "" for i in operator.inputs)
+        ),
         outputs=tuple(names[int(i)] for i in operator.outputs),
         options={} if options is None else dict(vars(options)),
         options_type="" if options is None else type(options).__name__.removesuffix("T"),

@@ -35,6 +35,8 @@ class StepKind(StrEnum):
     DIFFERENCE = "difference"
     ACTIVATION = "activation"
     CONCATENATION = "concatenation"
+    RESIZE = "resize"
+    NORMALIZATION = "normalization"
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,8 @@ STEP_KINDS: dict[str, StepKind] = {
     OpKind.CONV: StepKind.CONVOLUTION,
     OpKind.DEPTHWISE_CONV: StepKind.CONVOLUTION,
     OpKind.DENSE: StepKind.PRODUCT,
+    OpKind.TRANSPOSE_CONV: StepKind.CONVOLUTION,
+    OpKind.BATCH_MATMUL: StepKind.PRODUCT,
     # Elementwise, of several operands
     OpKind.ADD: StepKind.SUM,
     OpKind.SUB: StepKind.DIFFERENCE,
@@ -75,8 +79,12 @@ STEP_KINDS: dict[str, StepKind] = {
     OpKind.MEAN: StepKind.MEAN,
     OpKind.AVERAGE_POOL: StepKind.MEAN,
     OpKind.MAX_POOL: StepKind.POOL,
+    OpKind.RESIZE_BILINEAR: StepKind.RESIZE,
+    OpKind.RESIZE_NEAREST: StepKind.RESIZE,
+    OpKind.L2_NORMALIZATION: StepKind.NORMALIZATION,
     # Shapes, orders of axes, parts
     OpKind.CONCATENATION: StepKind.CONCATENATION,
+    OpKind.PACK: StepKind.CONCATENATION,
     # Activation functions
     OpKind.RELU: StepKind.ACTIVATION,
     OpKind.RELU6: StepKind.ACTIVATION,

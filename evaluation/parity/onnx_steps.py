@@ -22,6 +22,7 @@ _KINDS = {
     "Conv": StepKind.CONVOLUTION,
     "Gemm": StepKind.PRODUCT,
     "MatMul": StepKind.PRODUCT,
+    "ConvTranspose": StepKind.CONVOLUTION,
     # Elementwise, of several operands
     "Add": StepKind.SUM,
     "Sub": StepKind.DIFFERENCE,
@@ -31,6 +32,8 @@ _KINDS = {
     "ReduceMean": StepKind.MEAN,
     "AveragePool": StepKind.MEAN,
     "MaxPool": StepKind.POOL,
+    "Resize": StepKind.RESIZE,
+    "LpNormalization": StepKind.NORMALIZATION,
     # Shapes, orders of axes, parts
     "Concat": StepKind.CONCATENATION,
     # Activation functions
@@ -93,7 +96,7 @@ class _Reading:
             tensor, params = self._quantized(node.outputs[0])
             if kind is None and self._rectifies_integers(node) and params is not None:
                 kind = StepKind.ACTIVATION
-            if kind is None:
+            if kind is None or (kind is StepKind.CONCATENATION and not self._reads_integers(node)):
                 continue
             step = Step(kind, node.outputs[0].removesuffix(".f"), tensor, params)
             weighted = kind in (StepKind.CONVOLUTION, StepKind.PRODUCT)
@@ -105,14 +108,18 @@ class _Reading:
         dequantizes = source is not None and source.op_type == "DequantizeLinear"
         return dequantizes and node.op_type in _RECTIFIERS
 
+    def _reads_integers(self, node: Node) -> bool:
+        """Whether a node joins activations, and no sizes."""
+        sources = [self.producers.get(name) for name in node.inputs]
+        return any(s is not None and s.op_type == "DequantizeLinear" for s in sources)
+
     def _with_weight(self, step: Step, node: Node) -> Step:
         weight, bias = self._constant(node, 1), self._constant(node, 2)
         integers = params = None
         if weight is not None:
-            order = (0, 2, 3, 1) if node.op_type == "Conv" else (0, 1)
-            transposed = node.op_type != "Conv" and not node.attributes.get("transB", 0)
-            integers, params = centred(weight[0], weight[1], 1 if transposed else 0)
-            integers = integers.T if transposed else integers.transpose(order)
+            axis, order = _weight_axes(node)
+            integers, params = centred(weight[0], weight[1], axis)
+            integers = integers.transpose(order)
             if params.per_axis:
                 params = QuantParams(params.scale, params.zero_point, params.dtype, 0)
         return Step(
@@ -180,6 +187,15 @@ class _Reading:
         zeros = np.zeros(len(scales), np.int64) if zero is None else np.atleast_1d(zero)
         axis = int(node.attributes.get("axis", 1)) if len(scales) > 1 else None
         return QuantParams(tuple(scales.tolist()), tuple(zeros.tolist()), kind, axis)
+
+
+def _weight_axes(node: Node) -> tuple[int, tuple[int, ...]]:
+    """Axis of a weight's output channels, and its axes in the order of the steps."""
+    if node.op_type == "Conv":  # [o, i, h, w]
+        return 0, (0, 2, 3, 1)
+    if node.op_type == "ConvTranspose":  # [i, o, h, w]
+        return 1, (1, 2, 3, 0)
+    return (0, (0, 1)) if node.attributes.get("transB", 0) else (1, (1, 0))
 
 
 def _int_type(node: Node, dtype: np.dtype[Any]) -> IntType:

@@ -91,7 +91,8 @@ def _int8_faults(graph: OnnxGraph, recipe: Recipe, float_ops: frozenset[str]) ->
             if node.op_type in WEIGHTED and node.inputs[1] not in graph.constants:
                 faults.append(f"{node.op_type} {node.name}, to stay in float, has integer weights")
             continue
-        numbers = [name for name in node.inputs if name and name not in indices]
+        read = node.inputs[:1] if node.op_type == "Pad" else node.inputs  # the number is a constant
+        numbers = [name for name in read if name and name not in indices]
         if not numbers:
             continue
         sources = [producers.get(name) for name in numbers]

@@ -151,7 +151,10 @@ class Rendering:
             value = self._activate(op.fused, value)
         if channels_first and len(self.source.tensors[tensor].shape) == 4:
             self.channels_first.add(tensor)
-        stays_float = params is None or op.kind == OpKind.SOFTMAX
+        # At the end of a network it costs nothing in float, and 256 steps cannot hold the
+        # probabilities of 1,000 classes.
+        at_end = op.kind == OpKind.SOFTMAX and not self.source.readers[tensor]
+        stays_float = params is None or at_end
         self.float_names[tensor] = (
             value if stays_float else self.requantize(tensor, value, f"{tensor}.dq")
         )
@@ -230,6 +233,9 @@ class Rendering:
             value = value if shape is None else value.reshape(shape)
             return self.constant(base, value if order is None else value.transpose(order))
         integers, params = planned.integers, planned.params
+        if op.traits.tied:  # beside activations in uint8
+            integers = (integers.astype(np.int64) + 128).astype(np.uint8)
+            params = params.as_type(IntType.UINT8)
         integers = integers if shape is None else integers.reshape(shape)
         axis = params.axis
         if order is not None:
@@ -239,7 +245,8 @@ class Rendering:
         scale = np.array(params.scale if per_axis else params.scale[0], np.float32)
         inputs = [self.constant(f"{base}.q", integers), self.constant(f"{base}.s", scale)]
         if integers.dtype != np.int32:  # a bias without a zero point has 0, as ONNX requires
-            inputs.append(self.constant(f"{base}.z", np.zeros(scale.shape, np.int8)))
+            zeros = np.array(params.zero_point if per_axis else params.zero_point[0])
+            inputs.append(self.constant(f"{base}.z", zeros.astype(integers.dtype)))
         attributes: dict[str, Any] = {"axis": axis} if per_axis else {}
         return self.add("DequantizeLinear", inputs, base, **attributes)
 

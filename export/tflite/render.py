@@ -81,7 +81,7 @@ class _Writing:
 
     def _write(self, op: Op) -> None:
         dtype = self._computed_in(op)
-        inputs = tuple(self._operand(name, dtype) for name in op.inputs)
+        inputs = tuple(self._operand(name, dtype) for name in op.file_inputs)
         outputs = tuple(self._result(name, dtype) for name in op.outputs)
         self._operator(op.kind, inputs, outputs, op, dtype)
         for name, index in zip(op.outputs, outputs, strict=True):
@@ -147,7 +147,9 @@ class _Writing:
         op: Op | None = None,
         dtype: str = "int8",
     ) -> None:
-        version = op.version if op is not None and dtype == "float32" else _version(kind, dtype)
+        version = _version(kind, dtype)
+        if op is not None:
+            version = op.version if dtype == "float32" else _version_of(op, dtype)
         options = {} if op is None else _options(op, dtype)
         self.file.operator(
             kind, version, inputs, outputs, "" if op is None else op.options_type, options
@@ -168,6 +170,12 @@ def _version(kind: str, dtype: str) -> int:
     version = row.int16_version if dtype == "int16" else row.int8_version
     assert version is not None
     return version
+
+
+def _version_of(op: Op, dtype: str) -> int:
+    """Version of an operator: that of its type, or of its options where these came later."""
+    version = _version(op.kind, dtype)
+    return version if op.is_weighted else max(version, op.version)
 
 
 def _options(op: Op, dtype: str) -> Mapping[str, Any]:

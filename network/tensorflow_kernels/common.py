@@ -37,6 +37,14 @@ def strides(op: Op) -> list[int]:
     return [1, int(op.options["strideH"]), int(op.options["strideW"]), 1]
 
 
+def of_whole_batch(inputs: Sequence[Any]) -> list[Any]:
+    """Operands of one batch; stored ones, which have a batch of one, are repeated."""
+    import tensorflow as tf
+
+    batch = max(int(value.shape[0]) for value in inputs)
+    return [tf.repeat(value, batch // int(value.shape[0]), axis=0) for value in inputs]
+
+
 def unary(operation: str) -> Kernel:
     """Kernel of a function of ``tf.nn`` of one operand."""
 

@@ -66,8 +66,23 @@ def _dense(op: Op, _: Graph, inputs: Sequence[Any]) -> Any:
     return fused(op.fused, tf.matmul(rows, weight, transpose_b=True) + bias)
 
 
+def _transposed(op: Op, graph: Graph, inputs: Sequence[Any]) -> Any:
+    import tensorflow as tf
+
+    image, weight, bias, _ = inputs
+    result = tf.nn.conv2d_transpose(
+        image,
+        np.ascontiguousarray(np.transpose(weight, (1, 2, 0, 3))),  # OHWI -> HWOI
+        (int(image.shape[0]), *graph.tensors[op.name].shape[1:]),
+        [int(op.options["strideH"]), int(op.options["strideW"])],
+        PADDING[int(op.options["padding"])],
+    )
+    return fused(op.fused, tf.nn.bias_add(result, bias))
+
+
 KERNELS: dict[str, Kernel] = {
     OpKind.CONV: _conv,
     OpKind.DEPTHWISE_CONV: _depthwise,
     OpKind.DENSE: _dense,
+    OpKind.TRANSPOSE_CONV: _transposed,
 }

@@ -9,7 +9,7 @@ import numpy as np
 
 from network.graph import Graph, Op
 from network.operators import OpKind
-from network.tensorflow_kernels.common import Kernel, fused
+from network.tensorflow_kernels.common import Kernel, fused, of_whole_batch
 
 
 def _pad(_: Op, __: Graph, inputs: Sequence[Any]) -> Any:
@@ -33,7 +33,7 @@ def _transpose(_: Op, __: Graph, inputs: Sequence[Any]) -> Any:
 def _concatenation(op: Op, _: Graph, inputs: Sequence[Any]) -> Any:
     import tensorflow as tf
 
-    return fused(op.fused, tf.concat(list(inputs), int(op.options["axis"])))
+    return fused(op.fused, tf.concat(of_whole_batch(inputs), int(op.options["axis"])))
 
 
 def _split(op: Op, _: Graph, inputs: Sequence[Any]) -> list[Any]:

@@ -10,6 +10,8 @@ import numpy as np
 
 from foundation.errors import UnsupportedError
 from foundation.foreign import reading
+from network.batching import with_batch_axis
+from network.folding import folded
 from network.graph import INPUT_NAME, OUTPUT_NAME, Graph, Op, Tensor
 from network.operators import OpKind, traits_of
 from network.tflite.reader import WHOLE
@@ -69,14 +71,16 @@ class _Reading:
             tensors[names[index]] = Tensor(names[index], shape, value)
         ops = [self._op(operator, names, tensors) for operator in source.operators]
         graph = Graph(tuple(ops), tensors, INPUT_NAME, OUTPUT_NAME)
-        return _with_vectors_spread(_with_batch(graph.pruned(ops)))
+        graph = with_batch_axis(_with_batch(folded(graph.pruned(ops))))
+        return _with_own_operands(_with_vectors_spread(graph))
 
     def _op(self, operator: Any, names: dict[int, str], tensors: dict[str, Tensor]) -> Op:
         code = self.model.operatorCodes[operator.opcodeIndex]
         options = operator.builtinOptions
-        inputs = [names[int(i)] if i >= 0 else "" for i in operator.inputs]
+        file_inputs = tuple(names[int(i)] if i >= 0 else "" for i in operator.inputs)
         outputs = tuple(names[int(i)] for i in operator.outputs)
         kind = builtin_name(code)
+        inputs = list(traits_of(kind).from_file_order(file_inputs))
         if traits_of(kind).weighted:
             inputs = _own_constants(kind, inputs, outputs[0], tensors)
         return Op(
@@ -104,13 +108,18 @@ class _Reading:
     def _names(self, graph: Any) -> dict[int, str]:
         """Short unique names by number; a constant is named after its reader and its role."""
         names = {int(graph.inputs[0]): INPUT_NAME, int(graph.outputs[0]): OUTPUT_NAME}
-        taken = Counter(names.values())
+        taken, used = Counter(names.values()), set(names.values())
 
         def name(index: int, wanted: str) -> None:
             if index in names:
                 return
-            taken[wanted] += 1
-            names[index] = wanted if taken[wanted] == 1 else f"{wanted}_{taken[wanted] - 1}"
+            found = wanted
+            while found in used:  # a layer may have the name that another one got with its number
+                found = f"{wanted}_{taken[wanted]}"
+                taken[wanted] += 1
+            taken[wanted] += found == wanted
+            used.add(found)
+            names[index] = found
 
         for operator in graph.operators:
             for index in operator.outputs:
@@ -141,11 +150,11 @@ def _own_constants(
     channels = weight.shape[traits_of(kind).channel_axis or 0]
     bias = tensors[inputs[2]] if len(inputs) > 2 and inputs[2] else None
     if bias is not None and bias.value is None:
-        return [*names, inputs[2]]
+        return [*names, *inputs[2:]]
     value = np.zeros(channels, np.float32) if bias is None else bias.value
     name = f"{result}.bias"
     tensors[name] = Tensor(name, (channels,), value)
-    return [*names, name]
+    return [*names, name, *inputs[3:]]
 
 
 def _with_batch(graph: Graph) -> Graph:
@@ -184,6 +193,7 @@ def _with_vectors_spread(graph: Graph) -> Graph:
     """Graph whose vectors ``[1, c]`` are ``[1, 1, 1, c]`` where they meet ``[1, h, w, c]``.
 
     The converter omits the reshape before such a product, which is right only for a batch of one.
+    The same holds for operands of any two ranks.
     """
     ops: list[Op] = []
     tensors = dict(graph.tensors)
@@ -193,8 +203,8 @@ def _with_vectors_spread(graph: Graph) -> Graph:
             inputs = []
             for name in op.inputs:
                 shape = tensors[name].shape
-                if not graph.is_constant(name) and len(shape) == 2:
-                    shape = (1,) * (rank - 1) + shape[1:]
+                if not graph.is_constant(name) and 2 <= len(shape) < rank:
+                    shape = (1,) * (rank + 1 - len(shape)) + shape[1:]
                     name = _spread(name, shape, ops, tensors)
                 inputs.append(name)
             op = replace(op, inputs=tuple(inputs))
@@ -202,9 +212,27 @@ def _with_vectors_spread(graph: Graph) -> Graph:
     return replace(graph, ops=tuple(ops), tensors=tensors)
 
 
+def _with_own_operands(graph: Graph) -> Graph:
+    """Graph in which each operator has its own stored operands that share a scale with others.
+
+    The integers of such an operand depend on the operator, and a file may store equal ones once.
+    """
+    ops: list[Op] = []
+    tensors = dict(graph.tensors)
+    for op in graph.ops:
+        inputs = list(op.inputs)
+        for position in op.data_positions if op.traits.tied else ():
+            value = tensors[inputs[position]].value
+            if value is not None and value.dtype == np.float32:
+                inputs[position] = f"{op.name}.operand{position}"
+                tensors[inputs[position]] = Tensor(inputs[position], value.shape, value)
+        ops.append(replace(op, inputs=tuple(inputs)))
+    return replace(graph, ops=tuple(ops), tensors=tensors).pruned(ops)
+
+
 def _spread(name: str, shape: tuple[int, ...], ops: list[Op], tensors: dict[str, Tensor]) -> str:
-    """Name of a vector's reshape, which is added where there is none yet."""
-    result = f"{name}_spread"
+    """Name of an operand's reshape, which is added where there is none yet."""
+    result = f"{name}_spread" if len(shape) == 4 else f"{name}_spread{len(shape)}"
     if result not in tensors:
         stored = f"{result}.const1"
         tensors[stored] = Tensor(stored, (len(shape),), np.array(shape, np.int32))

@@ -81,6 +81,8 @@ def _stream(graph: Graph, names: tuple[str, ...]) -> Stream | None:
     """Stream of these activations; None where an operator around them does not permit factors."""
     producers: list[Op] = []
     readers: list[Op] = []
+    if len({graph.tensors[name].shape[-1] for name in names}) > 1:
+        return None  # an operand of one channel is added to each
     for name in names:
         producer = graph.producers.get(name)
         if producer is None or name == graph.output or not graph.readers[name]:

@@ -30,14 +30,17 @@ def simulated(planned: PlannedNetwork, images: np.ndarray) -> np.ndarray:
 
 
 def multiply_adds(graph: Graph, op: Op) -> int:
-    """Number of multiply-adds of a weighted operator on one image; 0 for any other."""
+    """Number of multiply-adds of a convolution or matrix product on one image; 0 for any other."""
+    if op.kind == OpKind.BATCH_MATMUL:
+        shape = graph.tensors[op.inputs[0]].shape
+        depth = shape[-2 if op.options.get("adjX") else -1]
+        return int(np.prod(graph.tensors[op.name].shape) * depth)
     if not op.is_weighted:
         return 0
     weight = graph.weight(op)
-    if op.kind == OpKind.DENSE:
-        return int(weight.size)
-    _, rows, columns, _ = graph.tensors[op.name].shape
-    return int(rows * columns * weight.size)
+    # Each pixel of a transposed convolution's input meets the whole weight once.
+    counted = op.inputs[0] if op.kind == OpKind.TRANSPOSE_CONV else op.name
+    return int(np.prod(graph.tensors[counted].shape[1:-1]) * weight.size)
 
 
 def float_share(graph: Graph, names: Iterable[str]) -> float:

@@ -30,6 +30,23 @@ def mean(call: Call) -> tuple[np.ndarray, ...]:
     return (call.stored(divided.apply(sums)).reshape(call.shapes[0]),)
 
 
+def largest(call: Call) -> tuple[np.ndarray, ...]:
+    """REDUCE_MAX over the axes in the second input."""
+    return (call.array(0).max(axis=_axes(call)).reshape(call.shapes[0]),)
+
+
+def smallest(call: Call) -> tuple[np.ndarray, ...]:
+    """REDUCE_MIN over the axes in the second input."""
+    return (call.array(0).min(axis=_axes(call)).reshape(call.shapes[0]),)
+
+
+def _axes(call: Call) -> tuple[int, ...]:
+    rank = call.array(0).ndim
+    return tuple(sorted({int(axis) % rank for axis in np.atleast_1d(call.array(1))}))
+
+
 KERNELS: dict[str, Kernel] = {
     OpKind.MEAN: mean,
+    OpKind.REDUCE_MAX: largest,
+    OpKind.REDUCE_MIN: smallest,
 }

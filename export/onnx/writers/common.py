@@ -45,6 +45,22 @@ def runs_channels_first(rendering: Rendering, op: Op) -> bool:
     return all_images and any(name in rendering.channels_first for name in activations)
 
 
+def of_whole_batch(rendering: Rendering, op: Op, position: int, value: str) -> str:
+    """A stored operand, whose batch is one, repeated for each example that another operand has."""
+    if not rendering.source.is_constant(op.inputs[position]):
+        return value
+    other = next((n for n in op.inputs if not rendering.source.is_constant(n)), "")
+    ends = [rendering.constant(f"batch.{n}", np.array([n], np.int64)) for n in (0, 1)]
+    name = f"{op.name}.{position}"
+    sizes = rendering.add("Shape", [rendering.float_names[other]], f"{name}.sizes")
+    batch = rendering.add("Slice", [sizes, *ends], f"{name}.batch")
+    rest = np.array([1] * (len(rendering.operand_shape(op, position)) - 1), np.int64)
+    shape = rendering.constant(f"{name}.rest", rest)
+    shape = rendering.add("Concat", [batch, shape], f"{name}.shape", axis=0)
+    spread = rendering.add("Expand", [value, shape], f"{name}.spread")
+    return rendering.requantize(op.name, spread, f"{spread}.dq")
+
+
 def elementwise(op_type: str) -> Writer:
     """Writer of an elementwise operator of two operands."""
 

@@ -93,29 +93,32 @@ def _batch_product(rendering: Rendering, op: Op) -> None:
             rank = len(rendering.operand_shape(op, position))
             order = [*range(rank - 2), rank - 1, rank - 2]
             side = rendering.add("Transpose", [side], f"{op.name}.{key}", perm=order)
+            side = rendering.requantize(op.inputs[position], side, f"{side}.dq")
         sides.append(side)
     value = rendering.add("MatMul", sides, f"{op.name}.f", op.name)
     rendering.set_result(op, value, channels_first=False)
 
 
 def _transposed_conv(rendering: Rendering, op: Op) -> None:
-    """TRANSPOSE_CONV: sizes, weight ``[out, h, w, in]``, image, bias or none."""
+    """TRANSPOSE_CONV: image, weight ``[out, h, w, in]``, bias; padding as TensorFlow counts it."""
     weight = rendering.value(op, 1)
-    sizes, result_sizes = rendering.operand_shape(op, 2)[1:3], rendering.result_shape(op)[1:3]
+    sizes, result_sizes = rendering.operand_shape(op, 0)[1:3], rendering.result_shape(op)[1:3]
     strides = [int(op.options["strideH"]), int(op.options["strideW"])]
     pads, extra = [0, 0, 0, 0], [0, 0]
     for axis in (0, 1):
         # There are (in - 1) * stride + kernel results; those beyond the stored size are cut off.
         results = (sizes[axis] - 1) * strides[axis] + weight.shape[1 + axis]
-        surplus = results - result_sizes[axis]
-        pads[axis], pads[axis + 2] = max(surplus, 0) // 2, max(surplus, 0) - max(surplus, 0) // 2
-        extra[axis] = max(-surplus, 0)
+        if int(op.options["padding"]) == 0:
+            count = -(-result_sizes[axis] // strides[axis])
+            zeros = (count - 1) * strides[axis] + weight.shape[1 + axis] - result_sizes[axis]
+            pads[axis] = max(zeros, 0) // 2
+        surplus = results - result_sizes[axis] - pads[axis]
+        pads[axis + 2], extra[axis] = max(surplus, 0), max(-surplus, 0)
     inputs = [
-        rendering.read(op, 2, channels_first=True),
+        rendering.shielded(op, rendering.read(op, 0, channels_first=True)),
         rendering.stored(op.inputs[1], "weight", op, (3, 0, 1, 2)),
+        rendering.stored(op.inputs[2], "bias", op, None),
     ]
-    if len(op.inputs) > 3 and op.inputs[3]:
-        inputs.append(rendering.stored(op.inputs[3], "bias", op, None))
     value = rendering.add(
         "ConvTranspose",
         inputs,
@@ -133,11 +136,11 @@ WRITERS: dict[str, Writer] = {
     OpKind.CONV: _conv,
     OpKind.DEPTHWISE_CONV: _conv,
     OpKind.DENSE: _dense,
+    OpKind.BATCH_MATMUL: _batch_product,
+    OpKind.TRANSPOSE_CONV: _transposed_conv,
 }
 
 
 FLOAT_WRITERS: dict[str, Writer] = {
     OpKind.DENSE: _float_dense,
-    "BATCH_MATMUL": _batch_product,
-    "TRANSPOSE_CONV": _transposed_conv,
 }

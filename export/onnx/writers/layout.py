@@ -11,6 +11,7 @@ from export.onnx.rendering import TO_NCHW, Rendering, Writer
 from export.onnx.writers.common import (
     axis_in_file,
     axis_of,
+    of_whole_batch,
     runs_channels_first,
 )
 from foundation.errors import UnsupportedError
@@ -48,7 +49,10 @@ def _transpose(rendering: Rendering, op: Op) -> None:
 
 def _concatenation(rendering: Rendering, op: Op) -> None:
     channels_first = runs_channels_first(rendering, op)
-    inputs = [rendering.read(op, i, channels_first=channels_first) for i in range(len(op.inputs))]
+    inputs = [
+        of_whole_batch(rendering, op, i, rendering.read(op, i, channels_first=channels_first))
+        for i in range(len(op.inputs))
+    ]
     axis = axis_of(rendering, op, int(op.options["axis"]), channels_first=channels_first)
     value = rendering.add("Concat", inputs, f"{op.name}.f", op.name, axis=axis)
     rendering.set_result(op, value, channels_first=channels_first)
@@ -66,20 +70,10 @@ def _split(rendering: Rendering, op: Op) -> None:
 
 
 def _strided_slice(rendering: Rendering, op: Op) -> None:
-    """Slice of the axes that are cut, and a Reshape where an axis of one place is removed."""
-    options = op.options
-    if int(options.get("ellipsisMask", 0)) or int(options.get("newAxisMask", 0)):
-        raise _not_sliced(op, "new axes or an ellipsis")
-    begin, end, step = ([int(v) for v in np.ravel(rendering.value(op, n))] for n in (1, 2, 3))
-    removed_axes = int(options.get("shrinkAxisMask", 0))  # a bit for each axis
+    """Slice of the axes that are cut, and a Reshape where axes are removed or added."""
+    removed_axes = any(int(op.options.get(f"{k}Mask", 0)) for k in ("shrinkAxis", "newAxis"))
     channels_first = op.inputs[0] in rendering.channels_first and not removed_axes
-    ranges: list[range] = []
-    for axis, size in enumerate(rendering.operand_shape(op, 0)[: len(begin)]):
-        low = None if int(options.get("beginMask", 0)) >> axis & 1 else begin[axis]
-        high = None if int(options.get("endMask", 0)) >> axis & 1 else end[axis]
-        if removed_axes >> axis & 1:
-            low, high, step[axis] = begin[axis], begin[axis] + 1 or None, 1
-        ranges.append(range(size)[slice(low, high, step[axis])])
+    ranges = _ranges(rendering, op)
     value = cut(rendering, op, ranges, channels_first=channels_first)
     if removed_axes:
         value = rendering.requantize(op.name, value, f"{op.name}.slice.dq")
@@ -88,6 +82,33 @@ def _strided_slice(rendering: Rendering, op: Op) -> None:
         )
         value = rendering.add("Reshape", [value, shape], f"{op.name}.whole")
     rendering.set_result(op, value, channels_first=channels_first)
+
+
+def _ranges(rendering: Rendering, op: Op) -> list[range]:
+    """Indices that a STRIDED_SLICE keeps along each axis of its operand."""
+    begin, end, step = ([int(v) for v in np.ravel(rendering.value(op, n))] for n in (1, 2, 3))
+    masks = {
+        key: int(op.options.get(f"{key}Mask", 0))
+        for key in ("begin", "end", "ellipsis", "newAxis", "shrinkAxis")
+    }
+    shape = list(rendering.operand_shape(op, 0))
+    entries = range(len(begin))
+    named = sum(not (masks["ellipsis"] | masks["newAxis"]) >> entry & 1 for entry in entries)
+    ranges: list[range] = []
+    for entry in entries:
+        if masks["ellipsis"] >> entry & 1:
+            first = len(ranges)
+            ranges += [range(n) for n in shape[first : first + len(shape) - named]]
+            continue
+        if masks["newAxis"] >> entry & 1:
+            continue
+        low = None if masks["begin"] >> entry & 1 else begin[entry]
+        high = None if masks["end"] >> entry & 1 else end[entry]
+        places = slice(low, high, step[entry])
+        if masks["shrinkAxis"] >> entry & 1:
+            places = slice(begin[entry], begin[entry] + 1 or None)
+        ranges.append(range(shape[len(ranges)])[places])
+    return ranges
 
 
 def cut(rendering: Rendering, op: Op, ranges: Sequence[range], *, channels_first: bool) -> str:

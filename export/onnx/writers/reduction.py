@@ -7,32 +7,11 @@ from typing import Any
 import numpy as np
 
 from export.onnx.rendering import Rendering, Writer
-from export.onnx.writers.common import (
-    axis_in_file,
-)
-from foundation.errors import UnsupportedError
+from export.onnx.writers.common import axis_in_file
 from network.graph import Op
 from network.operators import OpKind
 
 _SPATIAL = [1, 2]
-
-
-def _mean(rendering: Rendering, op: Op) -> None:
-    axes = sorted(int(a) for a in np.ravel(rendering.value(op, 1)))
-    if axes != [1, 2] or len(rendering.operand_shape(op, 0)) != 4:
-        raise UnsupportedError(
-            "a mean goes over height and width",
-            received=f"{op.name} over the axes {axes}",
-            remedy="use a float16 or dynamic recipe",
-        )
-    image = rendering.read(op, 0, channels_first=True)
-    value = rendering.add("GlobalAveragePool", [image], f"{op.name}.f", op.name)
-    if op.options.get("keepDims"):
-        rendering.set_result(op, value, channels_first=True)
-        return
-    value = rendering.requantize(op.name, value, f"{op.name}.pool")
-    value = rendering.add("Flatten", [value], f"{op.name}.flat")
-    rendering.set_result(op, value, channels_first=False)
 
 
 def _reduction(op_type: str, pooling: str = "") -> Writer:
@@ -47,6 +26,7 @@ def _reduction(op_type: str, pooling: str = "") -> Writer:
                 pooling, [rendering.read(op, 0, channels_first=True)], f"{op.name}.f", op.name
             )
             if not keep:
+                value = rendering.requantize(op.name, value, f"{op.name}.pool")
                 value = rendering.add("Flatten", [value], f"{op.name}.flat")
             rendering.set_result(op, value, channels_first=keep)
             return
@@ -66,14 +46,12 @@ def _reduction(op_type: str, pooling: str = "") -> Writer:
 
 
 WRITERS: dict[str, Writer] = {
-    OpKind.MEAN: _mean,
+    OpKind.MEAN: _reduction("ReduceMean", "GlobalAveragePool"),
+    OpKind.REDUCE_MAX: _reduction("ReduceMax", "GlobalMaxPool"),
+    OpKind.REDUCE_MIN: _reduction("ReduceMin"),
 }
 
-
 FLOAT_WRITERS: dict[str, Writer] = {
-    OpKind.MEAN: _reduction("ReduceMean", "GlobalAveragePool"),
-    "REDUCE_MAX": _reduction("ReduceMax", "GlobalMaxPool"),
-    "REDUCE_MIN": _reduction("ReduceMin"),
     "REDUCE_PROD": _reduction("ReduceProd"),
     "SUM": _reduction("ReduceSum"),
 }
