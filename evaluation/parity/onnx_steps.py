@@ -106,7 +106,13 @@ class _Reading:
         """Whether a node is a rectifier, and not the activation of the operator before it."""
         source = self.producers.get(node.inputs[0]) if node.inputs else None
         dequantizes = source is not None and source.op_type == "DequantizeLinear"
-        return dequantizes and node.op_type in _RECTIFIERS
+        return dequantizes and node.op_type in _RECTIFIERS and not self._belongs(node)
+
+    def _belongs(self, rectifier: Node) -> bool:
+        """Whether a rectifier is the activation of the operator before it, between two quantizers."""
+        source = self.producers[rectifier.inputs[0]]
+        quantizer = self.producers.get(source.inputs[0])
+        return quantizer is not None and self._behind_activation(quantizer) is not None
 
     def _reads_integers(self, node: Node) -> bool:
         """Whether a node joins activations, and no sizes."""
