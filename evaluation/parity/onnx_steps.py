@@ -109,7 +109,7 @@ class _Reading:
         return dequantizes and node.op_type in _RECTIFIERS and not self._belongs(node)
 
     def _belongs(self, rectifier: Node) -> bool:
-        """Whether a rectifier is the activation of the operator before it, between two quantizers."""
+        """Whether a rectifier is the activation of the operator before it."""
         source = self.producers[rectifier.inputs[0]]
         quantizer = self.producers.get(source.inputs[0])
         return quantizer is not None and self._behind_activation(quantizer) is not None

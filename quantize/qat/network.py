@@ -99,8 +99,10 @@ def to_layer(op: Op, weight: np.ndarray, channels: int) -> np.ndarray:
         channels: number of channels of the operator's input.
 
     Returns:
-        The weight in the order HWIO, HWCM or IO.
+        The weight in the order HWIO, HWCM, HWOI (transposed) or IO.
     """
+    if op.kind == OpKind.TRANSPOSE_CONV:
+        return np.transpose(weight, (1, 2, 0, 3))
     if op.kind == OpKind.CONV:
         return np.transpose(weight, (1, 2, 3, 0))
     if op.kind == OpKind.DEPTHWISE_CONV:
@@ -110,6 +112,8 @@ def to_layer(op: Op, weight: np.ndarray, channels: int) -> np.ndarray:
 
 def from_layer(op: Op, kernel: np.ndarray) -> np.ndarray:
     """Inverse of ``to_layer``: a weight in the schema's order of axes."""
+    if op.kind == OpKind.TRANSPOSE_CONV:
+        return np.ascontiguousarray(np.transpose(kernel, (2, 0, 1, 3)))
     if op.kind == OpKind.CONV:
         return np.ascontiguousarray(np.transpose(kernel, (3, 0, 1, 2)))
     if op.kind == OpKind.DEPTHWISE_CONV:
@@ -225,17 +229,32 @@ class _Builder:
             "kernel_size": weight.shape[1:3],
             "strides": (int(op.options["strideH"]), int(op.options["strideW"])),
             "padding": _PADDING[int(op.options["padding"])],
-            "dilation_rate": (
-                int(op.options["dilationHFactor"]),
-                int(op.options["dilationWFactor"]),
-            ),
             "name": name,
         }
+        if op.kind == OpKind.TRANSPOSE_CONV:
+            return self._transposed_layer(op, value, options)
+        options["dilation_rate"] = tuple(int(op.options[f"dilation{axis}Factor"]) for axis in "HW")
         if op.kind == OpKind.DEPTHWISE_CONV:
             multiplier = weight.shape[-1] // value.shape[-1]
             return tf_keras.layers.DepthwiseConv2D(depth_multiplier=multiplier, **options)
         groups = value.shape[-1] // weight.shape[-1]
         return tf_keras.layers.Conv2D(weight.shape[0], groups=groups, **options)
+
+    def _transposed_layer(self, op: Op, value: Any, options: dict[str, Any]) -> Any:
+        """Layer of a transposed convolution, whose result may be longer than its windows reach."""
+        import tf_keras
+
+        weight, wanted = self.graph.weight(op), self.graph.tensors[op.name].shape[1:3]
+        if options["padding"] == "valid":
+            sides = zip(
+                wanted, value.shape[1:3], options["strides"], weight.shape[1:3], strict=True
+            )
+            longer = tuple(out - (n - 1) * stride - size for out, n, stride, size in sides)
+            options["output_padding"] = longer if any(longer) else None
+        layer = tf_keras.layers.Conv2DTranspose(weight.shape[0], **options)
+        if tuple(layer.compute_output_shape(value.shape)[1:3]) != wanted:
+            raise ValueError(f"a result of {list(wanted)}")
+        return layer
 
 
 def _scale_of_each(scale: tuple[float, ...], op: Op, integers: np.ndarray) -> np.ndarray:
