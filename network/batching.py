@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from foundation.errors import UnsupportedError
-from network.folding import TILE
 from network.graph import Graph, Op, Tensor
+from network.idioms import TILE
 from network.operators import OpKind
 
 _MOVES = (OpKind.RESHAPE, OpKind.EXPAND_DIMS, OpKind.SQUEEZE)

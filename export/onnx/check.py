@@ -88,7 +88,7 @@ def _int8_faults(graph: OnnxGraph, recipe: Recipe, float_ops: frozenset[str]) ->
         if node.op_type not in QUANTIZED:
             continue
         if node.name in float_ops:
-            if node.op_type in WEIGHTED and node.inputs[1] not in graph.constants:
+            if node.op_type in WEIGHTED and _has_integer_weights(graph, producers, node):
                 faults.append(f"{node.op_type} {node.name}, to stay in float, has integer weights")
             continue
         read = node.inputs[:1] if node.op_type == "Pad" else node.inputs  # the number is a constant
@@ -104,6 +104,13 @@ def _int8_faults(graph: OnnxGraph, recipe: Recipe, float_ops: frozenset[str]) ->
         if node.op_type in WEIGHTED and producers[node.inputs[1]].inputs[0] in graph.constants:
             faults += _weight_faults(graph, node, producers[node.inputs[1]], recipe)
     return faults
+
+
+def _has_integer_weights(graph: OnnxGraph, producers: dict[str, Node], node: Node) -> bool:
+    """Whether the second operand is stored in integers, and no activation."""
+    source = producers.get(node.inputs[1])
+    stored = source is not None and source.op_type == "DequantizeLinear"
+    return stored and source is not None and source.inputs[0] in graph.constants
 
 
 def _indices(graph: OnnxGraph) -> set[str]:

@@ -166,6 +166,40 @@ def test_copies_are_joined_or_spread(
     assert np.array_equal(run(folded(graph), PICTURES), tiled(graph, PICTURES))
 
 
+def divided(bound: str, number: float, axis: int = -1) -> Graph:
+    """Vectors of the image divided by their length."""
+    b = Builder(np.random.default_rng(1))
+    ends = (1, SIDE, SIDE, 1)
+    value = b.op("SQUARE", "square", ("image",), (1, SIDE, SIDE, 3))
+    inputs = (value, stored(b, "axis", axis))
+    shape = ends if axis == -1 else (1, SIDE, 1, 3)
+    value = b.op("SUM", "sum", inputs, shape, "ReducerOptions", keepDims=True)
+    limit = b.constant("limit", np.array(number, np.float32))
+    if bound == "MAXIMUM":
+        value = b.op(bound, "bounded", (value, limit), shape)
+    value = b.op("RSQRT", "root", (value,), shape)
+    if bound == "MINIMUM":
+        value = b.op(bound, "bounded", (value, limit), shape)
+    last = (1, SIDE, SIDE, 3)
+    b.op(OpKind.MUL, "scores", (value, "image"), last, "MulOptions", fusedActivationFunction=0)
+    return b.graph()
+
+
+@pytest.mark.parametrize(("bound", "number"), [("MAXIMUM", 1e-12), ("MINIMUM", 1e12), ("", 0)])
+def test_vectors_divided_by_their_length_are_normalized(bound: str, number: float) -> None:
+    after = folded(divided(bound, number))
+    assert kinds(after) == ["L2_NORMALIZATION"]
+    length = np.sqrt(np.square(PICTURES).sum(-1, keepdims=True))
+    assert np.allclose(run(after, PICTURES), PICTURES / length, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "graph", [divided("MAXIMUM", 0.5), divided("MINIMUM", 2.0), divided("", 0, axis=2)]
+)
+def test_a_bound_that_counts_or_another_axis_is_kept(graph: Graph) -> None:
+    assert "L2_NORMALIZATION" not in kinds(folded(graph))
+
+
 def test_a_sum_is_a_mean_times_a_number() -> None:
     b = Builder(np.random.default_rng(1))
     axes = stored(b, "axes", 1, 3)
