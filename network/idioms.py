@@ -6,8 +6,10 @@ it gives has an integer form in LiteRT's reference kernels and in TensorFlow Lit
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -15,9 +17,33 @@ from network.graph import Graph, Op, Tensor
 from network.operators import Fused, OpKind
 
 TILE = "TILE"
+SPACE_TO_BATCH = "SPACE_TO_BATCH_ND"
+BATCH_TO_SPACE = "BATCH_TO_SPACE_ND"
+
+_SAME, _VALID = 0, 1
+_CONVOLUTIONS = (OpKind.CONV, OpKind.DEPTHWISE_CONV)
 
 
-def sole_reader(graph: Graph, name: str) -> Op | None:
+def idiomatic(graph: Graph) -> Graph:
+    """Graph with the rewrites of this module.
+
+    Args:
+        graph: as read from a file, with the shapes of a batch of one.
+    """
+    for rewrite in (
+        _with_dilations,
+        _with_stored_products,
+        _with_resizes,
+        _with_copies,
+        _with_unit_lengths,
+        _with_means,
+        _with_places,
+    ):
+        graph = rewrite(graph)
+    return graph
+
+
+def _sole_reader(graph: Graph, name: str) -> Op | None:
     """The only operator that reads an activation; None for the output or with several reads."""
     readers = graph.readers[name]
     if name == graph.output or len(readers) != 1 or readers[0].inputs.count(name) != 1:
@@ -25,7 +51,7 @@ def sole_reader(graph: Graph, name: str) -> Op | None:
     return readers[0]
 
 
-def with_resizes(graph: Graph) -> Graph:
+def _with_resizes(graph: Graph) -> Graph:
     """Reshapes and tiles that repeat each pixel as RESIZE_NEAREST_NEIGHBOR.
 
     Whether they do that is computed, on the numbers of the places.
@@ -63,7 +89,7 @@ def _chain(graph: Graph, first: Op) -> list[Op] | None:
     """Operators from a reshape on that repeat pixels; None where these do not."""
     before = graph.tensors[first.inputs[0]].shape
     chain, op = [first], first
-    while (reader := sole_reader(graph, op.name)) is not None:
+    while (reader := _sole_reader(graph, op.name)) is not None:
         if reader.kind not in (OpKind.RESHAPE, TILE) or reader.inputs[0] != op.name:
             break
         chain.append(op := reader)
@@ -96,7 +122,7 @@ def _repeats(
     return bool(np.array_equal(found, expected))
 
 
-def with_copies(graph: Graph) -> Graph:
+def _with_copies(graph: Graph) -> Graph:
     """TILE as BROADCAST_TO along axes of one place, and as CONCATENATION of copies along others.
 
     TensorFlow Lite Micro has no TILE.
@@ -146,7 +172,7 @@ SMALLEST_SQUARE = 1e-6
 """Largest bound of squared lengths that is taken for the one of L2_NORMALIZATION (1e-12)."""
 
 
-def with_unit_lengths(graph: Graph) -> Graph:
+def _with_unit_lengths(graph: Graph) -> Graph:
     """``x * rsqrt(sum(x^2))`` over the last axis, in the forms of Keras, as L2_NORMALIZATION.
 
     Vectors of ordinary length give the same; the bounds for those close to zero differ.
@@ -176,7 +202,7 @@ def _lengths(graph: Graph, last: Op) -> tuple[str, list[Op]] | None:
         name = factor
         for kinds in (("MINIMUM",), ("RSQRT",), ("MAXIMUM",), ("SUM",), ("SQUARE", OpKind.MUL)):
             op = graph.producers.get(name)
-            if op is None or op.kind not in kinds or sole_reader(graph, name) is None:
+            if op is None or op.kind not in kinds or _sole_reader(graph, name) is None:
                 if kinds[0] in ("MINIMUM", "MAXIMUM"):
                     continue  # a bound may be missing
                 break
@@ -209,7 +235,7 @@ def _is_part_of_length(graph: Graph, op: Op) -> bool:
     )
 
 
-def with_means(graph: Graph) -> Graph:
+def _with_means(graph: Graph) -> Graph:
     """SUM as a MEAN times the number of summands.
 
     LiteRT's reference kernel for SUM reads int8 as uint8, so that its runtimes give other integers.
@@ -230,7 +256,7 @@ def with_means(graph: Graph) -> Graph:
     return replace(graph, ops=tuple(ops), tensors=tensors)
 
 
-def with_places(graph: Graph) -> Graph:
+def _with_places(graph: Graph) -> Graph:
     """GATHER_ND at stored places of the only example as GATHER from one long axis."""
     ops: list[Op] = []
     tensors = dict(graph.tensors)
@@ -259,3 +285,104 @@ def with_places(graph: Graph) -> Graph:
         ops.append(Op(OpKind.GATHER, tuple(names[:2]), (names[2],), options, "GatherOptions"))
         ops.append(shaped(names[2], op.name, graph.tensors[op.name].shape))
     return replace(graph, ops=tuple(ops), tensors=tensors).pruned(ops)
+
+
+def _with_dilations(graph: Graph) -> Graph:
+    """SPACE_TO_BATCH_ND, convolution, BATCH_TO_SPACE_ND as one convolution with dilation.
+
+    The blocks of the first hold the pixels of every d-th row and column, so that a convolution of
+    neighbours there is one of pixels d apart. Zeros that both add and cut off again are left out.
+    """
+    ops = {op.name: op for op in graph.ops}
+    tensors = dict(graph.tensors)
+    for split in graph.ops:
+        if split.kind != SPACE_TO_BATCH:
+            continue
+        conv = _sole_reader(graph, split.name)
+        join = None if conv is None else _sole_reader(graph, conv.name)
+        if conv is None or join is None or join.kind != BATCH_TO_SPACE:
+            continue
+        dilated = _dilated(graph, split, conv, join)
+        if dilated is None:
+            continue
+        conv, margins = dilated
+        for op in (split, conv):
+            ops.pop(op.name, None)
+        if margins is not None:
+            stored = f"{split.name}.widths"
+            tensors[stored] = Tensor(stored, margins.shape, margins)
+            (height, width), shape = margins[1:3].sum(axis=1), tensors[split.inputs[0]].shape
+            padded = (shape[0], shape[1] + height, shape[2] + width, shape[3])
+            tensors[split.name] = Tensor(split.name, tuple(int(n) for n in padded))
+            reads = (split.inputs[0], stored)
+            ops[split.name] = Op(OpKind.PAD, reads, split.outputs, {}, "PadOptions")
+            conv = replace(conv, inputs=(split.name, *conv.inputs[1:]))
+        ops[join.name] = replace(conv, outputs=join.outputs)
+    if len(ops) == len(graph.ops):
+        return graph
+    order = [name for op in graph.ops for name in op.outputs if name in ops]
+    return replace(graph, tensors=tensors).pruned(ops[name] for name in order)
+
+
+def _dilated(graph: Graph, split: Op, conv: Op, join: Op) -> tuple[Op, np.ndarray | None] | None:
+    """Convolution with dilation, and the zeros to add before it; None where it is no such group."""
+    stored = [split.inputs[1], split.inputs[2], join.inputs[1], join.inputs[2]]
+    if conv.kind not in _CONVOLUTIONS or not all(graph.is_constant(name) for name in stored):
+        return None
+    block, pads, other, crops = (graph.value(name).astype(np.int64) for name in stored)
+    options = conv.options
+    plain = all(int(options[f"{key}{axis}"]) == 1 for axis in "HW" for key in ("stride",))
+    plain &= all(int(options[f"dilation{axis}Factor"]) == 1 for axis in "HW")
+    margins = pads - crops if pads.shape == crops.shape == (2, 2) else np.full((2, 2), -1)
+    if not plain or int(options["padding"]) != _VALID or (margins < 0).any():
+        return None
+    if not np.array_equal(block, other) or crops[:, 0].any():
+        return None
+    padding = {"padding": _VALID}
+    reach = (np.array(graph.weight(conv).shape[1:3]) - 1) * block
+    widths: np.ndarray | None = None
+    if margins.any():
+        if np.array_equal(margins, np.stack([reach // 2, reach - reach // 2], axis=1)):
+            padding = {"padding": _SAME}
+        else:
+            widths = np.concatenate([[[0, 0]], margins, [[0, 0]]]).astype(np.int32)
+    dilations = {f"dilation{axis}Factor": int(n) for axis, n in zip("HW", block, strict=True)}
+    inputs = (split.inputs[0], *conv.inputs[1:])
+    return replace(conv, inputs=inputs, options={**options, **padding, **dilations}), widths
+
+
+def _with_stored_products(graph: Graph) -> Graph:
+    """BATCH_MATMUL with one stored matrix as FULLY_CONNECTED, whose weights are rounded as such."""
+    ops: list[Op] = []
+    tensors = dict(graph.tensors)
+    for op in graph.ops:
+        matrix = graph.tensors[op.inputs[1]].value if op.kind == OpKind.BATCH_MATMUL else None
+        left = graph.tensors[op.inputs[0]]
+        if (
+            matrix is None
+            or left.value is not None
+            or op.options.get("adjX")
+            or matrix.size != np.prod(matrix.shape[-2:])
+            or len(graph.tensors[op.name].shape) != len(left.shape)
+        ):
+            ops.append(op)
+            continue
+        matrix = matrix.reshape(matrix.shape[-2:])
+        matrix = np.ascontiguousarray(matrix if op.options.get("adjY") else matrix.T)
+        names = (f"{op.name}.weight", f"{op.name}.bias")
+        for name, value in zip(names, (matrix, np.zeros(len(matrix), np.float32)), strict=True):
+            tensors[name] = Tensor(name, value.shape, value)
+        ops.append(
+            Op(OpKind.DENSE, (op.inputs[0], *names), op.outputs, DENSE_OPTIONS, DENSE_TABLE, 5)
+        )
+    return replace(graph, tensors=tensors).pruned(ops) if ops != list(graph.ops) else graph
+
+
+DENSE_TABLE = "FullyConnectedOptions"
+DENSE_OPTIONS: Mapping[str, Any] = {
+    "fusedActivationFunction": 0,
+    "weightsFormat": 0,
+    "keepNumDims": True,
+    "asymmetricQuantizeInputs": False,
+}
+"""Options of a product of each vector in the last axis."""

@@ -13,6 +13,7 @@ from foundation.foreign import reading
 from network.batching import with_batch_axis
 from network.folding import folded
 from network.graph import INPUT_NAME, OUTPUT_NAME, Graph, Op, Tensor
+from network.idioms import idiomatic
 from network.operators import OpKind, traits_of
 from network.tflite.reader import WHOLE
 
@@ -71,7 +72,7 @@ class _Reading:
             tensors[names[index]] = Tensor(names[index], shape, value)
         ops = [self._op(operator, names, tensors) for operator in source.operators]
         graph = Graph(tuple(ops), tensors, INPUT_NAME, OUTPUT_NAME)
-        graph = with_batch_axis(_with_batch(folded(graph.pruned(ops))))
+        graph = with_batch_axis(_with_batch(idiomatic(folded(graph.pruned(ops)))))
         return _with_own_operands(_with_vectors_spread(graph))
 
     def _op(self, operator: Any, names: dict[int, str], tensors: dict[str, Tensor]) -> Op:
