@@ -186,13 +186,3 @@ def test_a_convolution_keeps_its_weight_behind_other_products() -> None:
     b.conv("conv", scaled, 5)
     graph = b.graph("conv")
     assert rewritten(graph) is graph
-
-
-def test_bounds_of_two_readers_are_stored_twice() -> None:
-    b = Builder(np.random.default_rng(3))
-    bound = number(b, 0.25)
-    first = b.op(OpKind.MAXIMUM, "first", ("image", bound), SHAPE)
-    moved = b.op(OpKind.ADD, "moved", (first, bound), SHAPE)
-    b.op(OpKind.MINIMUM, "second", (moved, bound), SHAPE)
-    found = rewritten(b.graph("second"))
-    assert len({op.inputs[1] for op in found.ops}) == 3
