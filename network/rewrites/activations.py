@@ -25,6 +25,8 @@ _FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     OpKind.ADD: np.add,
     OpKind.SUB: np.subtract,
     OpKind.MUL: np.multiply,
+    OpKind.MAXIMUM: np.maximum,
+    OpKind.MINIMUM: np.minimum,
     OpKind.EXP: np.exp,
     OpKind.TANH: np.tanh,
     "NEG": np.negative,
@@ -66,11 +68,13 @@ def _joined_branches(parts: Parts) -> bool:
     if border is None:
         return False
     source, number, branches = border
+    if any(parts.scalar(name) is not None for name in branches):
+        return _bent(parts, source, number, branches)
     above, below = (_chain(parts, name, source) for name in branches)
     if above is None or below is None:
         return False
     ends = [_at(parts, chain, number) for chain in (above, below)]
-    if not abs(ends[0] - ends[1]) <= _NEAR * max(1.0, abs(number), abs(ends[0])):
+    if not _meet(ends[0], ends[1], number):
         return False
     slope = parts.with_scalar(below[0]) if len(below) == 1 and below[0].kind == "MUL" else None
     if not above and slope is not None and number == 0.0:
@@ -87,6 +91,23 @@ def _joined_branches(parts: Parts) -> bool:
     else:
         parts.add(OpKind.ADD, "", high, low)
     return True
+
+
+def _bent(parts: Parts, source: str, number: float, branches: tuple[str, str]) -> bool:
+    """SELECT between a function of x and the number that it has at the border."""
+    side = 0 if parts.scalar(branches[0]) is None else 1
+    end, chain = parts.scalar(branches[1 - side]), _chain(parts, branches[side], source)
+    if end is None or not chain or not _meet(end, _at(parts, chain, number), number):
+        return False
+    limit = parts.constant("border", number)
+    kind, role = ((OpKind.MAXIMUM, "above"), (OpKind.MINIMUM, "below"))[side]
+    _cloned(parts, chain, parts.add(kind, role, source, limit), last=True)
+    return True
+
+
+def _meet(first: float, second: float, border: float) -> bool:
+    """Whether two values at a border differ by no more than a rounding in float32."""
+    return abs(first - second) <= _NEAR * max(1.0, abs(border), abs(first))
 
 
 def _border(parts: Parts) -> tuple[str, float, tuple[str, str]] | None:
@@ -129,13 +150,17 @@ def _at(parts: Parts, chain: list[Op], number: float) -> float:
     return float(value)
 
 
-def _cloned(parts: Parts, chain: list[Op], start: str) -> str:
-    """Name of the result of a chain of operators on another tensor than its own."""
+def _cloned(parts: Parts, chain: list[Op], start: str, *, last: bool = False) -> str:
+    """Name of the result of a chain of operators on another tensor than its own.
+
+    With ``last`` it gives the result of the replaced operator.
+    """
     role = start.removeprefix(f"{parts.op.name}_")
     name = start
     for number, op in enumerate(chain):
         inputs = [n if parts.scalar(n) is not None else name for n in op.inputs]
-        result = parts.add(op.kind, f"{role}_{number}", *inputs, **op.options)
+        part = "" if last and number == len(chain) - 1 else f"{role}_{number}"
+        result = parts.add(op.kind, part, *inputs, **op.options)
         parts.ops[-1] = parts.made[result] = replace(
             parts.ops[-1], options_type=op.options_type, version=op.version
         )

@@ -59,6 +59,15 @@ def quotient() -> Graph:
     return b.graph(b.op("DIV", "quotient", ("image", size), SHAPE))
 
 
+def soft_shrink() -> Graph:
+    b = Builder(np.random.default_rng(0))
+    low = b.op("LESS", "low", ("image", number(b, -0.25)), SHAPE)
+    below = (low, chain(b, ("ADD", 0.25)), number(b, 0.0))
+    inner = b.op("SELECT_V2", "inner", below, SHAPE)
+    high = b.op("GREATER", "high", ("image", number(b, 0.25)), SHAPE)
+    return b.graph(b.op("SELECT", "chosen", (high, chain(b, ("SUB", 0.25)), inner), SHAPE))
+
+
 CASES: dict[str, tuple[Callable[[], Graph], Function]] = {
     "negative": (lambda: built(("NEG", None)), lambda x: -x),
     "square": (lambda: built(("SQUARE", None)), np.square),
@@ -91,6 +100,14 @@ CASES: dict[str, tuple[Callable[[], Graph], Function]] = {
     "branches that meet elsewhere": (
         lambda: chosen("GREATER", 0.5, [("SUB", 0.45)], "tenth"),
         lambda x: np.where(x > 0.5, x - 0.45, 0.1 * x),
+    ),
+    "a branch that ends at a number": (
+        lambda: chosen("GREATER", 0.5, [("SUB", 0.5)], "zero"),
+        lambda x: np.maximum(x - 0.5, 0),
+    ),
+    "soft shrink": (
+        soft_shrink,
+        lambda x: np.sign(x) * np.maximum(np.abs(x) - 0.25, 0),
     ),
     "elu of another alpha": (
         lambda: chosen("GREATER", 0.0, [("ELU", None)], "bent"),
