@@ -32,6 +32,9 @@ class OpKind(StrEnum):
     ADD = "ADD"
     SUB = "SUB"
     MUL = "MUL"
+    MAXIMUM = "MAXIMUM"
+    MINIMUM = "MINIMUM"
+    SQUARED_DIFFERENCE = "SQUARED_DIFFERENCE"
     # Reductions and pools
     MEAN = "MEAN"
     REDUCE_MAX = "REDUCE_MAX"
@@ -64,6 +67,17 @@ class OpKind(StrEnum):
     # Activation functions
     RELU = "RELU"
     RELU6 = "RELU6"
+    RELU_N1_TO_1 = "RELU_N1_TO_1"
+    RELU_0_TO_1 = "RELU_0_TO_1"
+    LEAKY_RELU = "LEAKY_RELU"
+    PRELU = "PRELU"
+    GELU = "GELU"
+    TANH = "TANH"
+    EXP = "EXP"
+    LOG = "LOG"
+    ABS = "ABS"
+    SQRT = "SQRT"
+    RSQRT = "RSQRT"
     LOGISTIC = "LOGISTIC"
     HARD_SWISH = "HARD_SWISH"
     SOFTMAX = "SOFTMAX"
@@ -175,6 +189,7 @@ class OperatorTraits:
 
 _PROBABILITY = (1 / 256, -128)
 _UNIT_LENGTH = (1 / 128, 0)
+_POSITIVE = (0.0, math.inf)
 _ROWS = (
     # Convolutions and matrix products
     OperatorTraits(OpKind.CONV, 3, 4, channel_axis=0),
@@ -186,7 +201,36 @@ _ROWS = (
     # Elementwise, of several operands
     OperatorTraits(OpKind.ADD, data=None, keeps_channels=True, broadcasts=True),
     OperatorTraits(OpKind.SUB, 2, 5, data=None, keeps_channels=True, broadcasts=True),
-    OperatorTraits(OpKind.MUL, 2, None, data=None, keeps_channels=True, broadcasts=True),
+    OperatorTraits(OpKind.MUL, 2, 4, data=None, keeps_channels=True, broadcasts=True),
+    OperatorTraits(
+        OpKind.MAXIMUM,
+        2,
+        4,
+        data=None,
+        result=ResultScale.SHARED,
+        moves=True,
+        keeps_channels=True,
+        broadcasts=True,
+    ),
+    OperatorTraits(
+        OpKind.MINIMUM,
+        2,
+        4,
+        data=None,
+        result=ResultScale.SHARED,
+        moves=True,
+        keeps_channels=True,
+        broadcasts=True,
+    ),
+    OperatorTraits(
+        OpKind.SQUARED_DIFFERENCE,
+        2,
+        None,
+        data=None,
+        keeps_channels=True,
+        broadcasts=True,
+        limits=_POSITIVE,
+    ),
     # Reductions and pools
     OperatorTraits(OpKind.MEAN, keeps_channels=True),
     OperatorTraits(OpKind.REDUCE_MAX, result=ResultScale.INPUT, moves=True),
@@ -217,8 +261,21 @@ _ROWS = (
     OperatorTraits(OpKind.DEPTH_TO_SPACE, 1, None, result=ResultScale.INPUT, moves=True),
     OperatorTraits(OpKind.SPACE_TO_DEPTH, 2, None, result=ResultScale.INPUT, moves=True),
     # Activation functions
-    OperatorTraits(OpKind.RELU, 2, None, keeps_channels=True, limits=(0.0, math.inf)),
+    OperatorTraits(OpKind.RELU, 2, None, keeps_channels=True, limits=_POSITIVE),
     OperatorTraits(OpKind.RELU6, 2, None, keeps_channels=True, limits=(0.0, 6.0)),
+    OperatorTraits(OpKind.RELU_N1_TO_1, 1, None, keeps_channels=True, limits=(-1.0, 1.0)),
+    OperatorTraits(OpKind.RELU_0_TO_1, 1, None, keeps_channels=True, limits=(0.0, 1.0)),
+    OperatorTraits(OpKind.LEAKY_RELU, 2, 2, keeps_channels=True),
+    OperatorTraits(OpKind.PRELU, 1, None, data=None, keeps_channels=True, broadcasts=True),
+    OperatorTraits(OpKind.GELU, 2, None, keeps_channels=True),
+    OperatorTraits(
+        OpKind.TANH, 2, None, result=ResultScale.FIXED, fixed=(1 / 128, 0), keeps_channels=True
+    ),
+    OperatorTraits(OpKind.EXP, 2, None, keeps_channels=True, limits=_POSITIVE),
+    OperatorTraits(OpKind.LOG, 2, None, keeps_channels=True),
+    OperatorTraits(OpKind.ABS, 2, None, keeps_channels=True, limits=_POSITIVE),
+    OperatorTraits(OpKind.SQRT, 2, None, keeps_channels=True, limits=_POSITIVE),
+    OperatorTraits(OpKind.RSQRT, 2, None, keeps_channels=True, limits=_POSITIVE),
     OperatorTraits(
         OpKind.LOGISTIC, 2, None, result=ResultScale.FIXED, fixed=_PROBABILITY, keeps_channels=True
     ),

@@ -33,6 +33,7 @@ class StepKind(StrEnum):
     MEAN = "mean"
     POOL = "max pool"
     DIFFERENCE = "difference"
+    EXTREMUM = "maximum or minimum"
     ACTIVATION = "activation"
     CONCATENATION = "concatenation"
     RESIZE = "resize"
@@ -75,6 +76,9 @@ STEP_KINDS: dict[str, StepKind] = {
     OpKind.ADD: StepKind.SUM,
     OpKind.SUB: StepKind.DIFFERENCE,
     OpKind.MUL: StepKind.MULTIPLICATION,
+    OpKind.MAXIMUM: StepKind.EXTREMUM,
+    OpKind.MINIMUM: StepKind.EXTREMUM,
+    OpKind.SQUARED_DIFFERENCE: StepKind.ACTIVATION,
     # Reductions and pools
     OpKind.MEAN: StepKind.MEAN,
     OpKind.AVERAGE_POOL: StepKind.MEAN,
@@ -88,6 +92,17 @@ STEP_KINDS: dict[str, StepKind] = {
     # Activation functions
     OpKind.RELU: StepKind.ACTIVATION,
     OpKind.RELU6: StepKind.ACTIVATION,
+    OpKind.RELU_N1_TO_1: StepKind.ACTIVATION,
+    OpKind.RELU_0_TO_1: StepKind.ACTIVATION,
+    OpKind.LEAKY_RELU: StepKind.ACTIVATION,
+    OpKind.PRELU: StepKind.ACTIVATION,
+    OpKind.GELU: StepKind.ACTIVATION,
+    OpKind.TANH: StepKind.ACTIVATION,
+    OpKind.EXP: StepKind.ACTIVATION,
+    OpKind.LOG: StepKind.ACTIVATION,
+    OpKind.ABS: StepKind.ACTIVATION,
+    OpKind.SQRT: StepKind.ACTIVATION,
+    OpKind.RSQRT: StepKind.ACTIVATION,
     OpKind.LOGISTIC: StepKind.ACTIVATION,
     OpKind.HARD_SWISH: StepKind.ACTIVATION,
 }

@@ -26,6 +26,8 @@ _KINDS = {
     # Elementwise, of several operands
     "Add": StepKind.SUM,
     "Sub": StepKind.DIFFERENCE,
+    "Max": StepKind.EXTREMUM,
+    "Min": StepKind.EXTREMUM,
     "Mul": StepKind.MULTIPLICATION,
     # Reductions and pools
     "GlobalAveragePool": StepKind.MEAN,
@@ -39,11 +41,19 @@ _KINDS = {
     # Activation functions
     "Sigmoid": StepKind.ACTIVATION,
     "HardSwish": StepKind.ACTIVATION,
+    "LeakyRelu": StepKind.ACTIVATION,
+    "PRelu": StepKind.ACTIVATION,
+    "Tanh": StepKind.ACTIVATION,
+    "Exp": StepKind.ACTIVATION,
+    "Log": StepKind.ACTIVATION,
+    "Abs": StepKind.ACTIVATION,
 }
 _PASSED = ("Relu", "Clip", "Transpose", "Reshape", "Flatten", "Squeeze")
 """Operators that may be between a result and its QuantizeLinear."""
 _RECTIFIERS = ("Relu", "Clip")
 """Operators that are steps where they read integers."""
+_PARTS = ("Add", "Div", "Erf", "Mul", "Sqrt", "Sub", "Tanh")
+"""Operators that are parts of a composed one, GELU for example: without a name, and in float."""
 
 
 def onnx_steps(path: Path) -> tuple[Step, ...]:
@@ -92,7 +102,11 @@ class _Reading:
 
     def steps(self) -> Iterator[Step]:
         for node in self.graph.nodes:
+            if self._is_part(node):
+                continue
             kind = _KINDS.get(node.op_type)
+            if any(self._is_part(self.producers[n]) for n in node.inputs if n in self.producers):
+                kind = StepKind.ACTIVATION
             tensor, params = self._quantized(node.outputs[0])
             if kind is None and self._rectifies_integers(node) and params is not None:
                 kind = StepKind.ACTIVATION
@@ -101,6 +115,12 @@ class _Reading:
             step = Step(kind, node.outputs[0].removesuffix(".f"), tensor, params)
             weighted = kind in (StepKind.CONVOLUTION, StepKind.PRODUCT)
             yield self._with_weight(step, node) if weighted else step
+
+    def _is_part(self, node: Node) -> bool:
+        """Whether a node is a part of a composed operator, which is a step as a whole."""
+        readers = self.readers.get(node.outputs[0], [])
+        reads_float = bool(readers) and all(r.op_type != "QuantizeLinear" for r in readers)
+        return not node.name and node.op_type in _PARTS and reads_float
 
     def _rectifies_integers(self, node: Node) -> bool:
         """Whether a node is a rectifier, and not the activation of the operator before it."""

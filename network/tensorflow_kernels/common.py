@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -46,12 +47,12 @@ def of_whole_batch(inputs: Sequence[Any]) -> list[Any]:
 
 
 def unary(operation: str) -> Kernel:
-    """Kernel of a function of ``tf.nn`` of one operand."""
+    """Kernel of a function of ``tf`` of one operand."""
 
     def compute(_: Op, __: Graph, inputs: Sequence[Any]) -> Any:
         import tensorflow as tf
 
-        return getattr(tf.nn, operation)(inputs[0])
+        return attrgetter(operation)(tf)(inputs[0])
 
     return compute
 
@@ -62,6 +63,6 @@ def binary(operation: str) -> Kernel:
     def compute(op: Op, _: Graph, inputs: Sequence[Any]) -> Any:
         import tensorflow as tf
 
-        return fused(op.fused, getattr(tf, operation)(inputs[0], inputs[1]))
+        return fused(op.fused, attrgetter(operation)(tf)(inputs[0], inputs[1]))
 
     return compute

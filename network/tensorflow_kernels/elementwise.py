@@ -9,4 +9,7 @@ KERNELS: dict[str, Kernel] = {
     OpKind.ADD: binary("add"),
     OpKind.SUB: binary("subtract"),
     OpKind.MUL: binary("multiply"),
+    OpKind.MAXIMUM: binary("maximum"),
+    OpKind.MINIMUM: binary("minimum"),
+    OpKind.SQUARED_DIFFERENCE: binary("math.squared_difference"),
 }

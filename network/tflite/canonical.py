@@ -15,6 +15,7 @@ from network.folding import folded
 from network.graph import INPUT_NAME, OUTPUT_NAME, Graph, Op, Tensor
 from network.idioms import idiomatic
 from network.operators import OpKind, traits_of
+from network.rewriting import rewritten
 from network.tflite.reader import WHOLE
 
 _ROLES = {1: "weight", 2: "bias"}
@@ -27,7 +28,8 @@ def canonical_graph(content: bytes) -> Graph:
     and output are ``image`` and ``scores``. Each weighted operator has its own weight and bias, a
     bias of zeros where the file has none: the file stores equal ones once, and integers of two
     operators differ. A reshape that only drops the batch of one before an addition or a product is
-    left out, since it would not hold for other batches.
+    left out, since it would not hold for other batches. What has no good integer form is rewritten
+    (``network.rewriting``).
 
     Args:
         content: a whole float32 .tflite of one subgraph, one input and one output.
@@ -73,7 +75,7 @@ class _Reading:
         ops = [self._op(operator, names, tensors) for operator in source.operators]
         graph = Graph(tuple(ops), tensors, INPUT_NAME, OUTPUT_NAME)
         graph = with_batch_axis(_with_batch(idiomatic(folded(graph.pruned(ops)))))
-        return _with_own_operands(_with_vectors_spread(graph))
+        return _with_own_operands(rewritten(_with_vectors_spread(graph)))
 
     def _op(self, operator: Any, names: dict[int, str], tensors: dict[str, Tensor]) -> Op:
         code = self.model.operatorCodes[operator.opcodeIndex]

@@ -1,26 +1,33 @@
 """Activation functions: elementwise operators of one operand, and softmax.
 
-Sources: Requantize of tensorflow/lite/kernels/internal/reference, and the Prepare functions of
-activations.cc beside it (rectifiers); LUTPopulate in tensorflow/lite/kernels/internal/common.h
-(logistic is a table of 256); HardSwish and Softmax of tensorflow/lite/kernels/internal/reference;
-exp_on_negative_values and one_over_one_plus_x_for_x_in_0_1 in gemmlowp/fixedpoint/fixedpoint.h.
+Sources: Requantize, QuantizeLeakyRelu, BroadcastPrelu4DSlow, HardSwish and Softmax of
+tensorflow/lite/kernels/internal/reference, and the Prepare functions of activations.cc and
+elementwise.cc beside it; LUTPopulate in tensorflow/lite/kernels/internal/common.h (tables of 256);
+GetInvSqrtQuantizedMultiplierExp in quantization_util.cc; exp_on_negative_values and
+one_over_one_plus_x_for_x_in_0_1 in gemmlowp/fixedpoint/fixedpoint.h. That SQRT is rounded down
+comes from a comparison with ai-edge-litert 2.3.0.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
-from evaluation.oracle.call import Call, Kernel
+from evaluation.oracle.call import Call, Kernel, rescaling
 from evaluation.oracle.fixed_point import (
     INT32,
     Multiplier,
     doubling_high_mul,
+    inverse_root,
+    multiplied,
+    one_over_one_plus,
     rounding_divide_by_pot,
 )
-from network.affine import IntType, activation_limits, round_away
-from network.operators import Fused, OpKind
+from network.affine import IntType, QuantParams, limits_in_steps, round_away
+from network.operators import OpKind
 
 _EXP_OF_BITS = (
     (24, 1672461947), (25, 1302514674), (26, 790015084), (27, 290630308), (28, 39332535),
@@ -30,42 +37,148 @@ _EXP_OF_BITS = (
 
 _EXP_OF_MINUS_EIGHTH = 1895147668
 _THIRD = 715827883
-_48_OVER_17 = 1515870810
-_MINUS_32_OVER_17 = -1010580540
 _SUM_BITS = 12
 """Integer bits of the sum of exponentials."""
 _INPUT_BITS = 5
 """Integer bits of a scaled difference: exp(-16) no longer counts."""
+_ROOT_BITS = 20
+"""Bits after the point of an inverse root before it is rescaled."""
+_FAR = 2.0**20
+"""Steps beyond every result, in place of infinity."""
 
 
-def logistic(call: Call) -> tuple[np.ndarray, ...]:
-    """LOGISTIC, from a table of 256 results computed in single precision.
+def tabled(function: Callable[[np.ndarray, QuantParams], np.ndarray]) -> Kernel:
+    """Kernel of a table of 256 results in single precision.
 
-    ``q = round(sigmoid(x) * (1 / scale)) + zero_point``: the kernel multiplies by the reciprocal,
-    where QUANTIZE divides, so this is not ``QuantParams.quantize``.
+    ``q = round(f(x) * (1 / scale)) + zero_point``: LiteRT multiplies by the reciprocal, where
+    QUANTIZE divides, so this is not ``QuantParams.quantize``.
+
+    Args:
+        function: float32 -> float32, with the result's parameters.
     """
-    source, result = call.source(), call.result
-    if source.dtype is not IntType.INT8:
-        raise call.refused(f"{source.dtype.value} input")
-    integers = np.arange(-128, 128)
-    real = source.dequantize(integers)
-    # Computed in double precision and rounded once, as good libraries of C do.
-    with np.errstate(over="ignore"):  # infinity gives 0, as in C
-        exponential = np.exp(-real.astype(np.float64)).astype(np.float32)
-    exact = np.float32(1.0) / (np.float32(1.0) + exponential)
-    steps = exact * (np.float32(1.0) / np.float32(result.scale[0]))
-    table = np.clip(round_away(steps.astype(np.float64)) + result.zero_point[0], -128, 127)
-    return (table.astype(np.int8)[call.array(0).astype(np.int64) + 128],)
+
+    def compute(call: Call) -> tuple[np.ndarray, ...]:
+        source, result = call.source(), call.result
+        if source.dtype is not IntType.INT8:
+            raise call.refused(f"{source.dtype.value} input")
+        real = source.dequantize(np.arange(-128, 128))
+        with np.errstate(over="ignore"):  # infinity saturates, as in C
+            steps = function(real, result) * (np.float32(1.0) / np.float32(result.scale[0]))
+        finite = np.clip(steps.astype(np.float64), -_FAR, _FAR)
+        table = np.clip(round_away(finite) + result.zero_point[0], -128, 127)
+        return (table.astype(np.int8)[call.array(0).astype(np.int64) + 128],)
+
+    return compute
+
+
+def _logistic(real: np.ndarray, _: QuantParams) -> np.ndarray:
+    return np.float32(1.0) / (np.float32(1.0) + _exact(np.exp, -real))
+
+
+def _tanh(real: np.ndarray, _: QuantParams) -> np.ndarray:
+    return _exact(np.tanh, real)
+
+
+def _exp(real: np.ndarray, _: QuantParams) -> np.ndarray:
+    return _exact(np.exp, real)
+
+
+def _log(real: np.ndarray, result: QuantParams) -> np.ndarray:
+    """Logarithm; the smallest result for what has none."""
+    lowest = np.float32(result.scale[0]) * np.float32(result.dtype.limits[0] - result.zero_point[0])
+    return np.where(real > 0, _exact(np.log, np.where(real > 0, real, np.float32(1))), lowest)
+
+
+def _exact(function: Callable[[np.ndarray], np.ndarray], real: np.ndarray) -> np.ndarray:
+    """Computed in double precision and rounded once, as good libraries of C do."""
+    return np.asarray(function(real.astype(np.float64)), np.float64).astype(np.float32)
+
+
+def gelu(call: Call) -> tuple[np.ndarray, ...]:
+    """GELU, exact or by its approximation with tanh."""
+    return tabled(_gelu_tanh if call.options.get("approximate") else _gelu_erf)(call)
+
+
+def _gelu_erf(real: np.ndarray, _: QuantParams) -> np.ndarray:
+    rooted = real * np.float32(-math.sqrt(0.5))
+    complement = np.array([math.erfc(value) for value in rooted.tolist()], np.float32)
+    return np.float32(0.5) * real * complement
+
+
+def _gelu_tanh(real: np.ndarray, _: QuantParams) -> np.ndarray:
+    cubic = real + np.float32(0.044715) * real * real * real
+    factor = np.float32(math.sqrt(2 / math.pi))
+    return np.float32(0.5) * real * (np.float32(1) + _exact(np.tanh, factor * cubic))
+
+
+def leaky_relu(call: Call) -> tuple[np.ndarray, ...]:
+    """LEAKY_RELU: one multiplier for positive integers, one for negative ones."""
+    source, result = np.float32(call.source().scale[0]), np.float32(call.result.scale[0])
+    alpha = np.float32(call.options["alpha"])
+    values = call.centred(wide=True)
+    identity = Multiplier.of(np.float64(source / result)).apply(values)
+    slope = _signed(np.float64(source * alpha / result)).apply(values)
+    return (call.stored(np.where(values >= 0, identity, slope)),)
+
+
+def prelu(call: Call) -> tuple[np.ndarray, ...]:
+    """PRELU: as LEAKY_RELU, with a slope for each channel."""
+    call.require_size(*np.broadcast_shapes(call.array(0).shape, call.array(1).shape))
+    source, slope, result = (
+        np.float32(params.scale[0]) for params in (call.source(), call.source(1), call.result)
+    )
+    values, slopes = call.centred(), call.centred(1)
+    identity = Multiplier.of(np.float64(source / result)).apply(values)
+    below = Multiplier.of(np.float64(source * slope / result)).apply(values * slopes)
+    return (call.stored(np.where(values >= 0, identity, below)),)
+
+
+def absolute(call: Call) -> tuple[np.ndarray, ...]:
+    """ABS of centred integers, in another scale."""
+    values = np.abs(call.centred())
+    if call.source().scale == call.result.scale:
+        return (call.stored(values),)
+    return (call.stored(rescaling(call).apply(values)),)
+
+
+def square_root(call: Call) -> tuple[np.ndarray, ...]:
+    """SQRT in single precision, rounded down; refuses negative values."""
+    values = call.centred()
+    if (values < 0).any():
+        raise call.refused("a negative value")
+    roots = np.sqrt(np.float32(call.source().scale[0]) * values.astype(np.float32))
+    steps = np.floor(roots / np.float32(call.result.scale[0]))
+    return (call.stored(steps.astype(np.int64)),)
+
+
+def inverse_square_root(call: Call) -> tuple[np.ndarray, ...]:
+    """RSQRT in fixed point: the largest integer for 0; refuses negative values."""
+    values = call.centred()
+    if (values < 0).any():
+        raise call.refused("a negative value")
+    root = np.float32(np.sqrt(np.float32(call.source().scale[0])))
+    output = Multiplier.of(1.0 / np.float64(root * np.float32(call.result.scale[0])))
+    mantissa, shift = inverse_root(np.maximum(values, 1))
+    data = multiplied(np.ones_like(values), mantissa, shift + _ROOT_BITS)
+    found = multiplied(data, np.array(output.mantissa), np.array(output.shift) - _ROOT_BITS)
+    most = call.result.dtype.limits[1] - call.result.zero_point[0]
+    return (call.stored(np.where(values == 0, most, found)),)
+
+
+def _signed(real: np.float64) -> Multiplier:
+    """Multiplier of a number that may be negative."""
+    positive = Multiplier.of(abs(real))
+    sign = -1 if real < 0 else 1
+    return replace(positive, mantissa=(sign * positive.mantissa[0],))
 
 
 def rectify(call: Call) -> tuple[np.ndarray, ...]:
-    """RELU and RELU6 as separate operators."""
+    """RELU and its kinds as separate operators: another scale, and limits."""
     source, result = call.source(), call.result
     multiplier = Multiplier.of(
         np.float64(np.float32(source.scale[0]) / np.float32(result.scale[0]))
     )
-    fused = Fused.RELU if call.op.kind == OpKind.RELU else Fused.RELU6
-    low, high = activation_limits(fused, result)
+    low, high = limits_in_steps(call.op.traits.limits, result)
     values = multiplier.apply(call.centred()) + result.zero_point[0]
     return (np.clip(values, low, high).astype(result.dtype.value),)
 
@@ -105,7 +218,7 @@ def softmax(call: Call) -> tuple[np.ndarray, ...]:
     exponential = np.where(counted, _exp_on_negative_values(scaled), 0)
     sums = rounding_divide_by_pot(exponential, _SUM_BITS).sum(axis=-1, keepdims=True)
     headroom = 32 - np.frexp(sums.astype(np.float64))[1].astype(np.int64)  # leading zeros
-    reciprocal = _one_over_one_plus((sums << headroom) - (1 << 31))
+    reciprocal = one_over_one_plus((sums << headroom) - (1 << 31))
     low, high = call.result.dtype.limits
     bits = _SUM_BITS - headroom + 31 - 8
     shares = rounding_divide_by_pot(doubling_high_mul(reciprocal, exponential), bits)
@@ -134,16 +247,6 @@ def _exp_near_minus_eighth(values: np.ndarray) -> np.ndarray:
     return _EXP_OF_MINUS_EIGHTH + doubling_high_mul(x + tail, _EXP_OF_MINUS_EIGHTH)
 
 
-def _one_over_one_plus(values: np.ndarray) -> np.ndarray:
-    """1 / (1 + x) of Q0.31 numbers in (0, 1), by Newton-Raphson steps."""
-    half = (values + INT32.max + 1) >> 1  # the sum is positive
-    x = _48_OVER_17 + doubling_high_mul(half, _MINUS_32_OVER_17)
-    for _ in range(3):
-        missing = (1 << 29) - doubling_high_mul(half, x)
-        x = x + _saturated32(doubling_high_mul(x, missing) << 2)
-    return _saturated32(x << 1)
-
-
 def _mantissa16(multiplier: Multiplier) -> int:
     """DownScaleInt32ToInt16Multiplier."""
     mantissa = multiplier.mantissa[0]
@@ -164,15 +267,21 @@ def _saturated16(values: np.ndarray) -> np.ndarray:
     return clipped
 
 
-def _saturated32(values: np.ndarray) -> np.ndarray:
-    clipped: np.ndarray = np.clip(values, INT32.min, INT32.max)
-    return clipped
-
-
 KERNELS: dict[str, Kernel] = {
     OpKind.RELU: rectify,
     OpKind.RELU6: rectify,
-    OpKind.LOGISTIC: logistic,
+    OpKind.RELU_N1_TO_1: rectify,
+    OpKind.RELU_0_TO_1: rectify,
+    OpKind.LEAKY_RELU: leaky_relu,
+    OpKind.PRELU: prelu,
+    OpKind.GELU: gelu,
+    OpKind.TANH: tabled(_tanh),
+    OpKind.EXP: tabled(_exp),
+    OpKind.LOG: tabled(_log),
+    OpKind.ABS: absolute,
+    OpKind.SQRT: square_root,
+    OpKind.RSQRT: inverse_square_root,
+    OpKind.LOGISTIC: tabled(_logistic),
     OpKind.HARD_SWISH: hard_swish,
     OpKind.SOFTMAX: softmax,
 }

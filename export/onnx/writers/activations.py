@@ -38,9 +38,22 @@ def _prelu(rendering: Rendering, op: Op) -> None:
     rendering.set_result(op, value, channels_first=channels_first)
 
 
+def _root(rendering: Rendering, op: Op) -> None:
+    """Root, and less by half a step before a quantizer: TFLite's int8 kernel rounds down."""
+    source, params = rendering.read(op, 0), rendering.plan.activations.get(op.name)
+    if params is None or op.name in rendering.plan.settings.float_ops:
+        value = rendering.add("Sqrt", [source], f"{op.name}.f", op.name)
+    else:
+        root = rendering.add("Sqrt", [source], f"{op.name}.root")
+        half = np.array(params.scale[0] / 2, np.float32)
+        halved = rendering.constant(f"{op.name}.half", half)
+        value = rendering.add("Sub", [root, halved], f"{op.name}.f", op.name)
+    rendering.set_result(op, value, channels_first=op.inputs[0] in rendering.channels_first)
+
+
 def _inverse_root(rendering: Rendering, op: Op) -> None:
-    root = rendering.add("Sqrt", [rendering.read(op, 0)], f"{op.name}.root", op.name)
-    value = rendering.add("Reciprocal", [root], f"{op.name}.f")
+    root = rendering.add("Sqrt", [rendering.read(op, 0)], f"{op.name}.root")
+    value = rendering.add("Reciprocal", [root], f"{op.name}.f", op.name)
     rendering.set_result(op, value, channels_first=op.inputs[0] in rendering.channels_first)
 
 
@@ -96,6 +109,17 @@ def _square(rendering: Rendering, op: Op) -> None:
 WRITERS: dict[str, Writer] = {
     OpKind.RELU: unary("Relu"),
     OpKind.RELU6: clip(0.0, 6.0),
+    OpKind.RELU_N1_TO_1: clip(-1.0, 1.0),
+    OpKind.RELU_0_TO_1: clip(0.0, 1.0),
+    OpKind.LEAKY_RELU: attributed("LeakyRelu", alpha="alpha"),
+    OpKind.PRELU: _prelu,
+    OpKind.GELU: _gelu,
+    OpKind.TANH: unary("Tanh"),
+    OpKind.EXP: unary("Exp"),
+    OpKind.LOG: unary("Log"),
+    OpKind.ABS: unary("Abs"),
+    OpKind.SQRT: _root,
+    OpKind.RSQRT: _inverse_root,
     OpKind.LOGISTIC: unary("Sigmoid"),
     OpKind.HARD_SWISH: unary("HardSwish"),
     OpKind.SOFTMAX: _softmax,
@@ -103,9 +127,8 @@ WRITERS: dict[str, Writer] = {
 
 
 _UNARY = {
-    "ABS": "Abs", "CEIL": "Ceil", "COS": "Cos", "EXP": "Exp", "FLOOR": "Floor", "LOG": "Log",
-    "LOGICAL_NOT": "Not", "NEG": "Neg", "ROUND": "Round", "SIGN": "Sign", "SIN": "Sin",
-    "SQRT": "Sqrt", "TANH": "Tanh",
+    "CEIL": "Ceil", "COS": "Cos", "FLOOR": "Floor", "LOGICAL_NOT": "Not", "NEG": "Neg",
+    "ROUND": "Round", "SIGN": "Sign", "SIN": "Sin",
 }  # fmt: skip
 
 
@@ -114,12 +137,6 @@ FLOAT_WRITERS: dict[str, Writer] = {
     OpKind.SOFTMAX: _over_channels("Softmax"),
     HARD_SIGMOID: _hard_sigmoid,
     "ELU": unary("Elu"),
-    "GELU": _gelu,
-    "LEAKY_RELU": attributed("LeakyRelu", alpha="alpha"),
     "LOG_SOFTMAX": _over_channels("LogSoftmax"),
-    "PRELU": _prelu,
-    "RELU_0_TO_1": clip(0.0, 1.0),
-    "RELU_N1_TO_1": clip(-1.0, 1.0),
-    "RSQRT": _inverse_root,
     "SQUARE": _square,
 }

@@ -14,8 +14,8 @@ from network.operators import OpKind
 def _squared_difference(rendering: Rendering, op: Op) -> None:
     channels_first = runs_channels_first(rendering, op)
     inputs = [rendering.read(op, i, channels_first=channels_first) for i in range(2)]
-    value = rendering.add("Sub", inputs, f"{op.name}.difference", op.name)
-    value = rendering.add("Mul", [value, value], f"{op.name}.f")
+    value = rendering.add("Sub", inputs, f"{op.name}.difference")
+    value = rendering.add("Mul", [value, value], f"{op.name}.f", op.name)
     rendering.set_result(op, value, channels_first=channels_first)
 
 
@@ -31,13 +31,16 @@ WRITERS: dict[str, Writer] = {
     OpKind.ADD: elementwise("Add"),
     OpKind.SUB: elementwise("Sub"),
     OpKind.MUL: elementwise("Mul"),
+    OpKind.MAXIMUM: elementwise("Max"),
+    OpKind.MINIMUM: elementwise("Min"),
+    OpKind.SQUARED_DIFFERENCE: _squared_difference,
 }
 
 
 _BINARY = {
     "DIV": "Div", "EQUAL": "Equal", "GREATER": "Greater", "GREATER_EQUAL": "GreaterOrEqual",
     "LESS": "Less", "LESS_EQUAL": "LessOrEqual", "LOGICAL_AND": "And", "LOGICAL_OR": "Or",
-    "MAXIMUM": "Max", "MINIMUM": "Min", "POW": "Pow",
+    "POW": "Pow",
 }  # fmt: skip
 
 
@@ -45,5 +48,4 @@ FLOAT_WRITERS: dict[str, Writer] = {
     **{kind: elementwise(op_type) for kind, op_type in _BINARY.items()},
     "SELECT": _chosen,
     "SELECT_V2": _chosen,
-    "SQUARED_DIFFERENCE": _squared_difference,
 }
