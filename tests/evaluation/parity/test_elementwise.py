@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from evaluation.oracle.reader import read_integers
 from evaluation.parity.compare import compare_files
 from evaluation.parity.runs import random_images, walk_litert, walk_onnx
+from export.onnx.check import check_graph
 from export.onnx.graph import to_model
 from export.onnx.render import render as render_onnx
 from export.onnx.runtime import run_model
@@ -20,7 +22,7 @@ from network.graph import Graph, Tensor
 from network.operators import TRAITS, Fused, OpKind
 from quantize.engine import make_plan
 from quantize.plans.plan import QuantizationPlan
-from quantize.recipes import IoType, Layout, Optimization, PlanSettings
+from quantize.recipes import IoType, Layout, Optimization, PlanSettings, recipe
 from tests.network.graphs import SIDE, Builder, calibration
 
 Build = Callable[[Builder, str], str]
@@ -132,12 +134,14 @@ def test_both_files_have_the_same_integers(layout: Layout, tmp_path: Path) -> No
     plan = make_plan(graph, calibration(), None, PlanSettings(optimization=Optimization.FAST))
     tflite, onnx = tmp_path / "a.tflite", tmp_path / "a.onnx"
     tflite.write_bytes(render_tflite(plan.network(graph), plan, IoType.INT8))
-    model = to_model(render_onnx(plan.network(graph), plan, layout))
+    written = render_onnx(plan.network(graph), plan, layout)
+    check_graph(written, replace(recipe("onnx-int8"), layout=layout))
+    model = to_model(written)
     onnx.write_bytes(model.SerializeToString())
     found = compare_files(tflite, onnx)
     assert found.differences == ()
-    written = {op.kind for op in read_integers(tflite).ops}
-    assert written >= {*TABLED, OpKind.PRELU, OpKind.MAXIMUM, OpKind.SQUARED_DIFFERENCE}
+    kinds = {op.kind for op in read_integers(tflite).ops}
+    assert kinds >= {*TABLED, OpKind.PRELU, OpKind.MAXIMUM, OpKind.SQUARED_DIFFERENCE}
     pictures = random_images(tflite, 2, seed=1)
     assert walk_litert(tflite, pictures).first is None
     if layout is Layout.NHWC:  # the layers of the other have the axes of the other
