@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from foundation.errors import UnsupportedError
-from network.folding import TILE
 from network.graph import Graph, Op, Tensor
+from network.idioms import TILE
 from network.operators import OpKind
 
 _MOVES = (OpKind.RESHAPE, OpKind.EXPAND_DIMS, OpKind.SQUEEZE)
@@ -131,6 +132,9 @@ class _Lifting:
                 received=f"{op.kind} {op.name}, of which the network makes several out of one",
                 remedy="build the network so that it reads one image an example",
             )
+        if op.kind == OpKind.STRIDED_SLICE and self._takes_one(op):
+            self._one(op)
+            return
         inputs = [self._with_axis(name) for name in op.inputs]
         if op.kind in (OpKind.CONCATENATION, OpKind.PACK):
             inputs = [self._constant_with_axis(name) for name in inputs]
@@ -143,6 +147,33 @@ class _Lifting:
         for name, result in zip(op.outputs, outputs, strict=True):
             if name != result:
                 self._reshape(result, name, self.source.tensors[name].shape)
+
+    def _takes_one(self, op: Op) -> bool:
+        """Whether a slice is all of one index of the first axis, as of one image of a video."""
+        shape = self.source.tensors[op.inputs[0]].shape
+        size = prod(self.source.tensors[op.name].shape)
+        steps = self.value(op, 3)
+        return (
+            int(op.options.get("shrinkAxisMask", 0)) == 1
+            and not op.options.get("ellipsisMask")
+            and not op.options.get("newAxisMask")
+            and size == prod(shape[1:])
+            and bool((steps > 0).all())
+        )
+
+    def _one(self, op: Op) -> None:
+        """One index of a long axis, in an operator of few axes: LiteRT slices five at most."""
+        name, shape = self._with_axis(op.inputs[0]), self.source.tensors[op.inputs[0]].shape
+        rows, part = f"{op.name}.rows", f"{op.name}.row"
+        size = prod(shape[1:])
+        self._reshape(name, rows, (1, shape[0], size))
+        index = int(np.ravel(self.value(op, 1))[0]) % shape[0]
+        begin = np.array([0, 0 if int(op.options["beginMask"]) & 1 else index, 0], np.int32)
+        self.tensors[part] = Tensor(part, (1, 1, size))
+        ends = {f"{part}.begin": begin, f"{part}.size": np.array([-1, 1, -1], np.int32)}
+        self.tensors |= {n: Tensor(n, value.shape, value) for n, value in ends.items()}
+        self.ops.append(Op(OpKind.SLICE, (rows, *ends), (part,), {}, "SliceOptions"))
+        self._reshape(part, self._named(op.name), self._shape(op.name))
 
     def _with_axis(self, name: str) -> str:
         if not name or self.source.is_constant(name) or name in self.lifted:

@@ -266,7 +266,7 @@ _ROWS = (
     OperatorTraits(OpKind.RELU_N1_TO_1, 1, None, keeps_channels=True, limits=(-1.0, 1.0)),
     OperatorTraits(OpKind.RELU_0_TO_1, 1, None, keeps_channels=True, limits=(0.0, 1.0)),
     OperatorTraits(OpKind.LEAKY_RELU, 2, 2, keeps_channels=True),
-    OperatorTraits(OpKind.PRELU, 1, None, keeps_channels=True, broadcasts=True),
+    OperatorTraits(OpKind.PRELU, 1, None, data=None, keeps_channels=True, broadcasts=True),
     OperatorTraits(OpKind.GELU, 2, None, keeps_channels=True),
     OperatorTraits(
         OpKind.TANH, 2, None, result=ResultScale.FIXED, fixed=(1 / 128, 0), keeps_channels=True

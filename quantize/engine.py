@@ -291,9 +291,10 @@ def _float_constants(
 def _elementwise_constants(
     graph: Graph, params: Mapping[str, QuantParams], float_ops: tuple[str, ...]
 ) -> dict[str, IntegerConstant]:
-    """Stored operands of additions, products and joins in integers, one scale per operand.
+    """Stored operands of elementwise operators and joins in integers, one scale per operand.
 
-    Where operands and result have one scale, so has the stored one.
+    Where operands and result have one scale, so has the stored one; a bound of a maximum or minimum
+    beyond that range becomes the last integer, which bounds as well.
     """
     constants: dict[str, IntegerConstant] = {}
     for op in graph.ops:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from evaluation.parity.integer_steps import Step, StepKind, as_int8, centred
-from export.onnx.graph import Node, OnnxGraph, from_model
+from export.onnx.graph import Node, OnnxGraph, composed_parts, from_model
 from export.onnx.inspect import COMPLETE, load, require_inside
 from foundation.errors import UnsupportedError
 from foundation.foreign import reading
@@ -89,12 +89,8 @@ class _Reading:
         return self.graph.producers()
 
     @cached_property
-    def readers(self) -> dict[str, list[Node]]:
-        readers: dict[str, list[Node]] = {}
-        for node in self.graph.nodes:
-            for name in node.inputs:
-                readers.setdefault(name, []).append(node)
-        return readers
+    def parts(self) -> frozenset[str]:
+        return composed_parts(self.graph)
 
     def input_step(self) -> Step:
         tensor, params = self._quantized(self.graph.input[0])
@@ -102,10 +98,10 @@ class _Reading:
 
     def steps(self) -> Iterator[Step]:
         for node in self.graph.nodes:
-            if self._is_part(node):
+            if node.outputs[0] in self.parts:
                 continue
             kind = _KINDS.get(node.op_type)
-            if any(self._is_part(self.producers[n]) for n in node.inputs if n in self.producers):
+            if self.parts.intersection(node.inputs):
                 kind = StepKind.ACTIVATION
             tensor, params = self._quantized(node.outputs[0])
             if kind is None and self._rectifies_integers(node) and params is not None:
@@ -115,12 +111,6 @@ class _Reading:
             step = Step(kind, node.outputs[0].removesuffix(".f"), tensor, params)
             weighted = kind in (StepKind.CONVOLUTION, StepKind.PRODUCT)
             yield self._with_weight(step, node) if weighted else step
-
-    def _is_part(self, node: Node) -> bool:
-        """Whether a node is a part of a composed operator, which is a step as a whole."""
-        readers = self.readers.get(node.outputs[0], [])
-        reads_float = bool(readers) and all(r.op_type != "QuantizeLinear" for r in readers)
-        return not node.name and node.op_type in _PARTS and reads_float
 
     def _rectifies_integers(self, node: Node) -> bool:
         """Whether a node is a rectifier, and not the activation of the operator before it."""

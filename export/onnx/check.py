@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from export.onnx.graph import WEIGHTED, Node, OnnxGraph, is_shuffle_transpose, leads_out
+from export.onnx.graph import (
+    WEIGHTED,
+    Node,
+    OnnxGraph,
+    composed_parts,
+    is_shuffle_transpose,
+    leads_out,
+)
 from export.onnx.weights import FULL_BOUND, must_not_saturate, pair_sums
 from foundation.errors import InvalidInputError, UnsupportedError
 from quantize.recipes import Granularity, Layout, Precision
@@ -85,29 +92,41 @@ def _int8_faults(graph: OnnxGraph, recipe: Recipe, float_ops: frozenset[str]) ->
     for node in graph.nodes:
         for name in node.inputs:
             readers.setdefault(name, []).append(node)
-    faults, indices = [], _indices(graph)
+    faults, indices, parts = [], _indices(graph), composed_parts(graph)
     for node in graph.nodes:
         if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
             _check_scale(graph, node)
-        if node.op_type not in QUANTIZED:
+        if node.op_type not in QUANTIZED and node.outputs[0] not in parts:
             continue
         if node.name in float_ops:
-            if node.op_type in WEIGHTED and node.inputs[1] not in graph.constants:
+            if node.op_type in WEIGHTED and _has_integer_weights(graph, producers, node):
                 faults.append(f"{node.op_type} {node.name}, to stay in float, has integer weights")
             continue
         read = node.inputs[:1] if node.op_type == "Pad" else node.inputs  # the number is a constant
-        numbers = [name for name in read if name and name not in indices]
-        if not numbers:
+        numbers = [name for name in read if name and name not in indices | parts]
+        composed = node.outputs[0] in parts or not parts.isdisjoint(read)
+        if composed:  # of integers, other parts and numbers
+            numbers = [name for name in numbers if name not in graph.constants]
+        elif not numbers:
             continue
         sources = [producers.get(name) for name in numbers]
         if any(source is None or source.op_type != "DequantizeLinear" for source in sources):
             faults.append(f"{node.op_type} {node.name} reads floats")
+            continue
+        if node.outputs[0] in parts:
             continue
         if any(r.op_type != "QuantizeLinear" for r in readers.get(node.outputs[0], [node])):
             faults.append(f"{node.op_type} {node.name} gives floats")
         if node.op_type in WEIGHTED and producers[node.inputs[1]].inputs[0] in graph.constants:
             faults += _weight_faults(graph, node, producers[node.inputs[1]], recipe)
     return faults
+
+
+def _has_integer_weights(graph: OnnxGraph, producers: dict[str, Node], node: Node) -> bool:
+    """Whether the second operand is stored in integers, and no activation."""
+    source = producers.get(node.inputs[1])
+    stored = source is not None and source.op_type == "DequantizeLinear"
+    return stored and source is not None and source.inputs[0] in graph.constants
 
 
 def _indices(graph: OnnxGraph) -> set[str]:

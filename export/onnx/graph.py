@@ -100,6 +100,28 @@ _SHUFFLE_ORDER = [0, 2, 1, 3]
 """Order of the axes ``[b, groups, n, h*w]`` after a channel shuffle."""
 
 
+_PARTS = ("Add", "Div", "Erf", "Mul", "Sqrt", "Sub", "Tanh")
+
+
+def composed_parts(graph: OnnxGraph) -> frozenset[str]:
+    """Results of the nodes of an operator that is several in ONNX, GELU for example, but the last.
+
+    They have no names and stay in float: the quantizers are around the operator as a whole.
+    """
+    readers: dict[str, list[Node]] = {}
+    for node in graph.nodes:
+        for name in node.inputs:
+            readers.setdefault(name, []).append(node)
+    return frozenset(
+        node.outputs[0]
+        for node in graph.nodes
+        if not node.name
+        and node.op_type in _PARTS
+        and node.outputs[0] in readers
+        and all(reader.op_type != "QuantizeLinear" for reader in readers[node.outputs[0]])
+    )
+
+
 def is_shuffle_transpose(transpose: Node) -> bool:
     """Whether a Transpose belongs to a channel shuffle, and exchanges no layouts."""
     return list(transpose.attributes.get("perm", ())) == _SHUFFLE_ORDER

@@ -15,7 +15,9 @@ from foundation.foreign import reading
 from network.batching import with_batch_axis
 from network.folding import folded
 from network.graph import INPUT_NAME, Graph, Op, Tensor
+from network.idioms import idiomatic
 from network.operators import OpKind, traits_of
+from network.rewriting import rewritten
 from network.tflite.outputs import with_own_outputs
 from network.tflite.reader import WHOLE
 
@@ -29,7 +31,8 @@ def canonical_graph(content: bytes, outputs: Sequence[str] = ()) -> Graph:
     input is ``image``, a single output ``scores`` (``foundation.ends``). Each weighted operator has
     its own weight and bias, a bias of zeros where the file has none: the file stores equal ones
     once, and integers of two operators differ. A reshape that only drops the batch of one before an
-    addition or a product is left out, since it would not hold for other batches.
+    addition or a product is left out, since it would not hold for other batches. What has no
+    good integer form is rewritten (``network.rewriting``).
 
     Args:
         content: a whole float32 .tflite of one subgraph and one input.
@@ -80,8 +83,8 @@ class _Reading:
         graph = Graph(
             tuple(ops), tensors, INPUT_NAME, tuple(names[int(index)] for index in source.outputs)
         )
-        graph = with_batch_axis(_with_batch(folded(graph.pruned(ops))))
-        return _with_own_operands(_with_vectors_spread(graph))
+        graph = with_batch_axis(_with_batch(idiomatic(folded(graph.pruned(ops)))))
+        return _with_own_operands(rewritten(_with_vectors_spread(graph)))
 
     def _op(self, operator: Any, names: dict[int, str], tensors: dict[str, Tensor]) -> Op:
         code = self.model.operatorCodes[operator.opcodeIndex]

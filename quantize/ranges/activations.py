@@ -14,6 +14,7 @@ import numpy as np
 from calibration_data.preprocessing import Preprocessing
 from network.affine import QuantParams, params_from_range
 from network.graph import Graph, Op
+from network.operators import OpKind
 from quantize.equalization.groups import Groups
 
 OFF_TIES = 1 + 2.0**-12
@@ -106,6 +107,7 @@ def activation_params(
     for name in graph.activations:
         producer = graph.producers.get(name)
         limited = ranges[name] if producer is None else bounded(producer, ranges[name])
+        limited = _cut(graph, name, limited)
         root = roots[name]
         joined[root] = joined[root].joined(limited) if root in joined else limited
     params = {root: params_from_range(r.low, r.high) for root, r in joined.items()}
@@ -114,6 +116,26 @@ def activation_params(
         if (fixed := fixed_params(op)) is not None:
             params[roots[op.name]] = fixed
     return {name: params[root] for name, root in roots.items()}
+
+
+def _cut(graph: Graph, name: str, measured: Range) -> Range:
+    """Range without what every reader cuts off: integers saturate where they compare."""
+    low, high = measured.low, measured.high
+    kept = [_let_through(graph, reader) for reader in graph.readers[name]]
+    if not kept or name in (graph.input, *graph.outputs):
+        return measured
+    least, most = min(limits[0] for limits in kept), max(limits[1] for limits in kept)
+    return Range(min(max(low, least), most), max(min(high, most), least))
+
+
+def _let_through(graph: Graph, op: Op) -> tuple[float, float]:
+    """Smallest and largest number that a MAXIMUM or MINIMUM with a constant does not replace."""
+    stored = [graph.value(n) for n in op.inputs if graph.is_constant(n)]
+    if op.kind == OpKind.MAXIMUM and stored:
+        return float(stored[0].min()), np.inf
+    if op.kind == OpKind.MINIMUM and stored:
+        return -np.inf, float(stored[0].max())
+    return -np.inf, np.inf
 
 
 def fixed_params(op: Op) -> QuantParams | None:

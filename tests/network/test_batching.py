@@ -157,6 +157,27 @@ def test_parts_of_an_axis_and_their_product() -> None:
     checked(ended(b, product))
 
 
+def test_an_operator_on_each_image_of_several() -> None:
+    """TimeDistributed, of which the converter makes slices of a batch of frames."""
+    b = Builder(np.random.default_rng(1))
+    half, frames = (1, SIDE // 2, SIDE, 3), (2, 1, SIDE // 2, SIDE, 3)
+    source = reshaped(b, "frames", "image", *frames)
+    rest = [0] * 4
+    results = []
+    for number, index in enumerate((0, -1)):
+        numbers = ([index, *rest], [index + 1, *rest], [1] * 5)
+        names = [stored(b, f"{key}_{number}", v) for key, v in zip("bes", numbers, strict=True)]
+        masks = {**MASKS, "beginMask": 30, "endMask": 30, "shrinkAxisMask": 1}
+        inputs, name = (source, *names), f"frame_{number}"
+        b.op(OpKind.STRIDED_SLICE, name, inputs, half, "StridedSliceOptions", **masks)
+        results.append(b.conv(f"conv_{number}", name, 3))
+    options = {"axis": 0, "valuesCount": 2}
+    b.op(OpKind.PACK, "packed", tuple(results), frames, "PackOptions", **options)
+    reshaped(b, "scores", "packed", 1, 2, *half[1:])
+    after = checked(b.graph())
+    assert OpKind.STRIDED_SLICE not in {op.kind for op in after.ops}
+
+
 def test_a_convolution_of_parts_is_refused() -> None:
     b = Builder(np.random.default_rng(1))
     parts = reshaped(b, "parts", "image", 4, SIDE // 2, SIDE // 2, 3)

@@ -1,4 +1,10 @@
-"""Images in other sizes, and vectors divided by their length."""
+"""Images in other sizes, and vectors divided by their length.
+
+A bilinear resize here has the places of pixels in single precision, as XNNPACK has them: both give
+the same integers but for ties, which they round by one step in different directions. LiteRT's
+reference kernel rounds the distance of two pixels to a 1024th, and so differs by a few steps where
+the sizes are no multiples of each other.
+"""
 
 from __future__ import annotations
 

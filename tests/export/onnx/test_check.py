@@ -167,3 +167,22 @@ def test_rounded_neighbours_never_pass_the_bound(seed: int, channels: int, kerne
     later = row[:, 1:]
     sums = np.abs(row[:, :-1][:, ::step] + later[:, ::step]).max(initial=0)
     assert 255 * sums <= np.iinfo(np.int16).max
+
+
+def composed(other: str) -> OnnxGraph:
+    """``x * other * x`` between quantizers: the first product is a part, without a name."""
+    constants = {"x.s": np.float32(0.1).reshape(()), "x.z": np.array(128, np.uint8)}
+    nodes = [
+        Node("QuantizeLinear", ["image", "x.s", "x.z"], ["x.q"]),
+        Node("DequantizeLinear", ["x.q", "x.s", "x.z"], ["x.dq"]),
+        Node("Mul", ["x.dq", other], ["part"]),
+        Node("Mul", ["part", "x.dq"], ["y"], {}, "whole"),
+        Node("QuantizeLinear", ["y", "x.s", "x.z"], ["y.q"]),
+    ]
+    return OnnxGraph(nodes, constants, ("image", (1, 2, 4, 4)), ("y.q", (1, 2, 4, 4)))
+
+
+def test_a_composed_operator_is_one_between_quantizers() -> None:
+    check_graph(composed("x.dq"), ASKED)
+    with pytest.raises(UnsupportedError, match="Mul  reads floats"):
+        check_graph(composed("image"), ASKED)

@@ -197,4 +197,4 @@ def test_a_layer_that_stays_float_is_named(tmp_path: Path) -> None:
     floats = {
         op.name for op in TARGET.inspect(tmp_path / "net.onnx").operators if op.compute == "float32"
     }
-    assert floats - {"Transpose"} <= {"Elu"}
+    assert floats - {"Transpose"} == {"Exp", "Min"}  # of ELU; the quantizer takes its sums

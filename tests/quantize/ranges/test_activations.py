@@ -82,3 +82,35 @@ def test_without_a_contract_the_calibration_tells() -> None:
     assert input_params(Range(0, 2.55), None).scale[0] == pytest.approx(0.01)
     several = Preprocessing(size=(8, 8), crop=Crop.PAD, mean=(1, 2, 3), std=(1, 1, 1))
     assert input_params(Range(0, 2.55), several).scale[0] == pytest.approx(0.01)
+
+
+def bounded_by(kind: OpKind, *, read_twice: bool = False) -> Graph:
+    """A convolution, and what is above or below 0.25 of it."""
+    b = Builder(np.random.default_rng(0))
+    line = b.conv("line", "image", 4)
+    bound = b.constant("bound", np.array(0.25, np.float32))
+    cut = b.op(kind, "cut", (line, bound), (1, 8, 8, 4), "MaximumMinimumOptions")
+    if read_twice:
+        cut = b.add("both", cut, line)
+    b.conv("scores", cut, 2)
+    return b.graph()
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [(OpKind.MINIMUM, (-1.0, 0.25)), (OpKind.MAXIMUM, (0.0, 2.0))],  # 0 is in every range
+)
+def test_what_every_reader_cuts_off_is_not_in_the_range(
+    kind: OpKind, expected: tuple[float, float]
+) -> None:
+    g = bounded_by(kind)
+    measured = {**ranges(g), "cut": Range(max(-1.0, expected[0]), expected[1])}
+    params = activation_params(g, measured, None)
+    assert params["line"] == params["cut"]
+    assert params["line"].real_range == pytest.approx(expected, abs=0.01)
+
+
+def test_what_another_reader_needs_stays_in_the_range() -> None:
+    g = bounded_by(OpKind.MINIMUM, read_twice=True)
+    params = activation_params(g, ranges(g), None)
+    assert params["line"].real_range == pytest.approx((-1, 2), abs=0.02)
