@@ -52,8 +52,6 @@ _PASSED = ("Relu", "Clip", "Transpose", "Reshape", "Flatten", "Squeeze")
 """Operators that may be between a result and its QuantizeLinear."""
 _RECTIFIERS = ("Relu", "Clip")
 """Operators that are steps where they read integers."""
-_PARTS = ("Add", "Div", "Erf", "Mul", "Sqrt", "Sub", "Tanh")
-"""Operators that are parts of a composed one, GELU for example: without a name, and in float."""
 
 
 def onnx_steps(path: Path) -> tuple[Step, ...]:
@@ -87,6 +85,14 @@ class _Reading:
     @cached_property
     def producers(self) -> dict[str, Node]:
         return self.graph.producers()
+
+    @cached_property
+    def readers(self) -> dict[str, list[Node]]:
+        readers: dict[str, list[Node]] = {}
+        for node in self.graph.nodes:
+            for name in node.inputs:
+                readers.setdefault(name, []).append(node)
+        return readers
 
     @cached_property
     def parts(self) -> frozenset[str]:
