@@ -16,10 +16,10 @@ CLASSES = 3
 ROWS = 24
 
 
-def _data(shape: tuple[int, ...], *, pixels: bool) -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(0)
+def _data(shape: tuple[int, ...], seed: int, *, pixels: bool) -> tuple[np.ndarray, np.ndarray]:
+    centres = np.random.default_rng(0).normal(size=(CLASSES, *shape))
     labels = np.arange(ROWS) % CLASSES
-    values = rng.normal(size=(CLASSES, *shape))[labels] + 0.3 * rng.normal(size=(ROWS, *shape))
+    values = centres[labels] + 0.3 * np.random.default_rng(seed).normal(size=(ROWS, *shape))
     if pixels:
         return np.clip(128 + 50 * values, 0, 255).astype(np.uint8), labels
     return 5 * values + 2, labels
@@ -81,8 +81,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, (layers, shape, flags) in CASES.items():
         keras.utils.set_random_seed(0)
         keras.Sequential(layers).save(folder / f"{name}.keras")
-        x, y = _data(shape, pixels=flags in (PIXELS, ()))
-        for split in ("train", "test"):
+        for seed, split in enumerate(("train", "test"), 1):
+            x, y = _data(shape, seed, pixels=flags in (PIXELS, ()))
             np.savez(folder / f"{name}-{split}.npz", x=x, y=y)
     return folder
 
