@@ -184,7 +184,7 @@ def settled(
     image_bytes = _bytes_per_image(graph)
     most = max(2, MEMORY_BYTES // image_bytes)
     mirrored = effort.mirrored and _has_mirror_images(graph, contract)
-    wanted = effort.images * 2 if effort.mirrored and not mirrored else effort.images
+    wanted = effort.images if mirrored or not effort.mirrored else _examples(graph, effort)
     measured = float_pass(graph, images, min(wanted, most), effort.ranged, advance)
 
     # Channels rescaled, centred and reordered.
@@ -206,6 +206,12 @@ def settled(
     params = activation_params(scaled, ranges, contract)
     rounded_on = with_mirrored(measured.images, most) if mirrored else measured.images
     return Settled(scaled, params, rounded_on, tuple(measured.notes()), mirrored)
+
+
+def _examples(graph: Graph, effort: Effort) -> int:
+    """Arrays to round layers on: twice as many as images, and of vectors one for each position."""
+    vectors = len(graph.tensors[graph.input].shape) == 2
+    return effort.positions if vectors else 2 * effort.images
 
 
 def _has_mirror_images(graph: Graph, contract: Preprocessing | None) -> bool:

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from calibration_data.channels import channel_count
 from calibration_data.preprocessing import ChannelOrder, Crop, Preprocessing
 from edgequant.docs import HOME
 from evaluation.proofs.proof import proofs
@@ -202,17 +203,19 @@ def test_a_uint8_input_takes_raw_pixels_whatever_the_calibration_saw(tiny_tflite
 @given(
     scale=st.floats(1e-3, 0.1),
     zero_point=st.integers(-128, 127),
-    mean=st.tuples(*[st.floats(0, 255)] * 3),
-    order=st.sampled_from(list(ChannelOrder)),
+    mean=st.lists(st.floats(0, 255), min_size=4, max_size=4),
+    channels=st.sampled_from([*ChannelOrder, 4]),
 )
-def test_the_pixel_table_is_what_sessions_do(scale, zero_point, mean, order) -> None:
-    contract = replace(CONTRACT, mean=mean, std=(60.0, 70.0, 80.0), channels=order)
+def test_the_pixel_table_is_what_sessions_do(scale, zero_point, mean, channels) -> None:
+    count = channel_count(channels)
+    std = (60.0, 70.0, 80.0, 90.0)[:count]
+    contract = replace(CONTRACT, mean=tuple(mean[:count]), std=std, channels=channels)
     ends = c.Ends(scale, zero_point, 0.1, 0, 2)
-    pixels = np.random.default_rng(0).integers(0, 256, (2, 5, 7, 3), np.uint8)
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 5, 7, count), np.uint8)
     expected = QuantParams((scale,), (zero_point,)).quantize(contract.normalize(pixels))
     table = pixel_table(contract, ends)
-    ordered = pixels[..., ::-1] if order is ChannelOrder.BGR else pixels
-    got = np.stack([table[i][ordered[..., i]] for i in range(3)], axis=-1)
+    ordered = pixels[..., ::-1] if channels is ChannelOrder.BGR else pixels
+    got = np.stack([table[i][ordered[..., i]] for i in range(count)], axis=-1)
     np.testing.assert_array_equal(got, expected)
 
 
