@@ -197,12 +197,11 @@ def _with_weight(value: float) -> keras.Model:
         (_two_outputs, "1 inputs and 2 outputs"),
         (_free_size, r"fixed height and width; received .*None, None, None, 3"),
         (lambda: classifier(channels=1), r"None, 8, 8, 1"),
-        (lambda: classifier(classes=1), "at least two classes"),
-        (_segmenter, r"\[batch, classes\].*None, 8, 8, 4"),
+        (_segmenter, r"\[batch, values\].*None, 8, 8, 4"),
         (lambda: _with_weight(float("nan")), "NaN or Inf in .*kernel"),
         (lambda: _with_weight(float("inf")), "NaN or Inf in .*kernel"),
     ],
-    ids=["inputs", "outputs", "free", "grey", "one class", "segmenter", "nan", "inf"],
+    ids=["inputs", "outputs", "free", "grey", "segmenter", "nan", "inf"],
 )
 def test_models_that_do_not_fit_the_pipeline_are_refused(
     build: Any, rule: str, tmp_path: Path
