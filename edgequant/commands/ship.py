@@ -9,7 +9,7 @@ from typing import Any
 
 from edgequant.artifacts import SUMS, data_digest, key_of, read_json, versions
 from edgequant.cli.terminal import Terminal
-from edgequant.pipeline import Inputs, artifact_key, open_inputs, prepare_shown
+from edgequant.pipeline import Inputs, Prepared, artifact_key, open_inputs, prepare_shown
 from edgequant.ship.building import Builder
 from edgequant.ship.bundle import (
     MANIFEST,
@@ -28,8 +28,9 @@ from edgequant.ship.proving import Proven, show_proofs
 from edgequant.ship.request import ShipRequest
 from evaluation.machine import PACKAGES
 from export.bundles.labels import check_labels
-from export.bundles.target import ShipTarget, ship_target
+from export.bundles.target import ShipTarget, is_classifier, ship_target, ship_targets
 from foundation.digests import sha256_of
+from foundation.errors import UnsupportedError
 from foundation.scratch import require_writable
 
 _RUNTIMES = ("mediapipe", "tflite_micro", "ethosu")
@@ -64,12 +65,30 @@ def _write(
     """Write the bundle; whatever its targets cannot hold is refused first."""
     refuse_occupied(request.output, force=request.force)
     prepared = prepare_shown(request.base, inputs, terminal)
-    check_labels(prepared.contract, prepared.loaded.classes)
+    _check_outputs(prepared, targets)
     for target in targets:
         target.check(prepared.contract)
     require_writable(request.output.parent)
     builder = Builder(request, prepared, inputs, key, terminal)
     write_bundle(request.output, lambda folder: builder.build(targets, folder))
+
+
+def _check_outputs(prepared: Prepared, targets: list[ShipTarget]) -> None:
+    """Refuse labels that do not fit, and targets that take only the scores of classes."""
+    outputs = prepared.loaded.outputs
+    if is_classifier([output.shape for output in outputs]):
+        check_labels(prepared.contract, prepared.loaded.classes)
+        return
+    if prepared.contract.labels:
+        check_labels(prepared.contract, len(prepared.contract.labels))
+    if lacking := [target.name for target in targets if not target.any_outputs]:
+        able = ", ".join(name for name, target in ship_targets().items() if target.any_outputs)
+        shapes = ", ".join(f"{output.name} {list(output.shape)}" for output in outputs)
+        raise UnsupportedError(
+            f"a bundle for {', '.join(lacking)} holds a network with one output, scores of classes",
+            received=shapes,
+            remedy=f"give --for {able}, or ship the file of 'edgequant quantize'",
+        )
 
 
 def _show(request: ShipRequest, manifest: dict[str, Any], terminal: Terminal) -> None:

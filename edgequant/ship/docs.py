@@ -8,8 +8,9 @@ from typing import Any
 from foundation.digests import sha256_of
 from reports.tables import percent
 
-_HOW = """\
-Each folder has what one platform needs. `labels.txt` names the outputs in their order; `vectors/`
+_LABELS = "`labels.txt` names the outputs in their order; "
+_HOW = f"""\
+Each folder has what one platform needs. {_LABELS}`vectors/`
 has inputs and the outputs to expect (.bin, little endian; the .json says type, shape and which
 runtime computed them). `edgequant verify .` checks all of it again with the runtimes that are
 installed."""
@@ -23,7 +24,7 @@ def shipping_guide(manifest: dict[str, Any], sections: list[str]) -> str:
     lines = [
         f"# Shipping {manifest['model']}",
         "",
-        _HOW,
+        _HOW if manifest["preprocessing"].get("labels") else _HOW.replace(_LABELS, ""),
     ]
     for (name, values), section in zip(manifest["targets"].items(), sections, strict=True):
         lines += ["", f"## {values['title']}: `{name}/`", "", section, ""]
@@ -38,11 +39,10 @@ def shipping_guide(manifest: dict[str, Any], sections: list[str]) -> str:
 def model_card(manifest: dict[str, Any], folder: Path) -> str:
     """MODEL_CARD.md: contract, calibration, files, accuracy and limits."""
     contract = manifest["preprocessing"]
-    labels = contract.get("labels", [])
     lines = [
         f"# {manifest['model']}",
         "",
-        f"Classifies an RGB image into {len(labels)} classes. SHIPPING.md says how to load it.",
+        f"{_purpose(manifest)} SHIPPING.md says how to load it.",
         "",
         "| | |",
         "|---|---|",
@@ -73,8 +73,15 @@ def model_card(manifest: dict[str, Any], folder: Path) -> str:
                 f"| {target}/{path.name} | {file['recipe']['name']}, {file['recipe']['io']} | "
                 f"{images} | {path.stat().st_size:,} | `{sha256_of(path)}` |"
             )
-    lines += ["", "## Accuracy", "", *_accuracy(manifest["accuracy"]), "", _LIMITS]
+    lines += ["", "## Accuracy", "", *_accuracy(manifest["accuracy"])]
+    lines += ["", _LIMITS] if contract.get("labels") else []
     return "\n".join(lines) + "\n"
+
+
+def _purpose(manifest: dict[str, Any]) -> str:
+    """What the network does: from its labels, since without any it may compute anything."""
+    labels = manifest["preprocessing"].get("labels", [])
+    return f"Classifies an RGB image into {len(labels)} classes." if labels else "Reads RGB images."
 
 
 def _accuracy(values: dict[str, Any]) -> list[str]:
