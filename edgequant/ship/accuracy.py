@@ -15,7 +15,6 @@ from calibration_data.stream import stream
 from edgequant.pipeline import Prepared
 from evaluation.session import Session, runtime_for
 from evaluation.sessions.keras_model import KerasSession
-from export.bundles.target import is_classifier
 from foundation.errors import InvalidInputError
 
 MOST_IMAGES = 500
@@ -40,8 +39,6 @@ def accuracy(
         ``data``, ``images`` and ``rows`` with top-1 (None without labels) and agreement with float
         in percent; or ``reason``, a sentence, if the images' classes are not the model's.
     """
-    if not is_classifier([output.shape for output in prepared.loaded.outputs]):
-        return {"reason": "top-1 is that of one output with the scores of classes"}
     try:
         aligned = align_labels(dataset, prepared.contract, prepared.loaded.classes)
     except InvalidInputError as error:
