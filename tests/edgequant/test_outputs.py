@@ -53,7 +53,7 @@ def test_a_bundle_for_firmware_has_every_output(photos: Path, tmp_path: Path, ru
     made = run("ship", "--model", model, "--for", "microcontroller,ethos-u", *images)
     assert made.code == 0, made.err
     header = (output / "microcontroller" / "model_contract.h").read_text()
-    for words in ("kOutputCount = 4;", "kOutputSize = 560;", '{"classes_1", 48, '):
+    for words in ("kOutputCount = 4;", "kOutputSize = 1120;", '{"classes_1", 96, '):
         assert words in header
     assert "kClasses" not in header
     assert "kOutputs" in (output / "ethos-u" / "model_contract.h").read_text()
