@@ -29,8 +29,8 @@ class ExportRequest:
     """Model, recipe and everything else that a file is written from.
 
     Attributes:
-        model: one input ``[batch, height, width, 3]`` (batch free or fixed), one output
-            ``[batch, classes]``; may wrap a SavedModel in a ``TFSMLayer``.
+        model: one input ``[batch, height, width, 3]`` (batch free or fixed), outputs of
+            any fixed shape; may wrap a SavedModel in a ``TFSMLayer``.
         recipe: recipe with the types of weights, activations, input and output.
         preprocessing: contract and labels that are written into the file.
         calibration: function that returns float32 batches ``[b, height, width, 3]``, a new

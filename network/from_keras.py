@@ -11,10 +11,12 @@ import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from foundation.ends import output_names
 from foundation.errors import InvalidInputError, UnsupportedError
 from network.exact_norms import exact_norms
 from network.graph import INPUT_NAME, Graph
 from network.input_scaling import refuse_two_normalizations
+from network.output_order import require_order
 from network.tflite.canonical import canonical_graph
 
 if TYPE_CHECKING:
@@ -28,18 +30,34 @@ def from_keras(model: keras.Model, contract: Preprocessing) -> Graph:
     """Canonical float graph of a model.
 
     Args:
-        model: one input ``[batch, height, width, 3]`` (batch free or fixed), one output
-            ``[batch, classes]``; may wrap a SavedModel in a ``TFSMLayer``.
+        model: one input ``[batch, height, width, 3]`` (batch free or fixed), outputs of any shape;
+            may wrap a SavedModel in a ``TFSMLayer``.
         contract: preprocessing contract of its input.
 
     Raises:
-        UnsupportedError: a layer that the TFLite converter does not take.
+        UnsupportedError: a layer that the TFLite converter does not take, or outputs that it gives
+            in another order.
         InvalidInputError: a model that the contract does not fit, in its size or because both
             normalize the pixels.
     """
     function = frozen(model, contract.size)
     refuse_two_normalizations(function, contract)
-    return canonical_graph(converted(function, "the canonical graph"))
+    content = converted(function, "the canonical graph")
+    if len(function.outputs) > 1:
+        require_order(function, content)
+    return canonical_graph(content, names_of_outputs(model, function))
+
+
+def names_of_outputs(model: keras.Model, function: Any) -> tuple[str, ...]:
+    """Names that the outputs of a model have in every file, in the order of ``model.outputs``.
+
+    Args:
+        model: model; one that was never built has no names for its outputs.
+        function: result of ``traced`` or ``frozen``.
+    """
+    count = len(function.outputs)
+    names = [str(name) for name in getattr(model, "output_names", None) or ()]
+    return output_names(names if len(names) == count else [f"output_{i}" for i in range(count)])
 
 
 def frozen(model: keras.Model, size: tuple[int, int]) -> Any:
@@ -58,8 +76,8 @@ def traced(model: keras.Model, size: tuple[int, int]) -> Any:
     """A model as a TensorFlow function of ``[1, height, width, 3]``.
 
     Raises:
-        UnsupportedError: Keras on another backend, several outputs, layers that do not compute in
-            float32, or a model that does not take one such image.
+        UnsupportedError: Keras on another backend, layers that do not compute in float32, or a
+            model that does not take one such image.
         InvalidInputError: an input of another size.
     """
     import keras
@@ -74,18 +92,11 @@ def traced(model: keras.Model, size: tuple[int, int]) -> Any:
     height, width = size
     _check_input_shape(model, size)
 
-    def serve(image: tf.Tensor) -> tf.Tensor:
-        outputs = tf.nest.flatten(model(image, training=False))
-        if len(outputs) != 1:
-            raise UnsupportedError(
-                "an exported model has one output",
-                received=f"{len(outputs)} outputs",
-                remedy="build a model that ends in the one to export",
-            )
-        return outputs[0]
+    def serve(image: tf.Tensor) -> Any:
+        outputs = tf.nest.flatten(model(image, training=False))  # dictionaries by sorted keys
+        return outputs[0] if len(outputs) == 1 else outputs
 
     signature = tf.TensorSpec((1, height, width, 3), tf.float32, name=INPUT_NAME)
-    # Without autograph, which would rewrite the sentence of the error above.
     function = tf.function(serve, autograph=False)
     try:
         traced = function.get_concrete_function(signature)

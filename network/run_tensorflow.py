@@ -62,7 +62,7 @@ Replacement = Callable[[str, Any], Any]
 """Called with each activation's name and value, the input first; its result replaces the value."""
 
 
-def forward(graph: Graph, image: Any, replaced: Replacement | None = None) -> tf.Tensor:
+def forward(graph: Graph, image: Any, replaced: Replacement | None = None) -> tuple[tf.Tensor, ...]:
     """Run the graph on a batch, eagerly or while TensorFlow traces.
 
     Args:
@@ -71,7 +71,7 @@ def forward(graph: Graph, image: Any, replaced: Replacement | None = None) -> tf
         replaced: called with each activation; its result replaces the activation. None keeps all.
 
     Returns:
-        Scores, float32 ``[batch, classes]``.
+        Outputs in the graph's order, float32 ``[batch, ...]`` each.
     """
     values: dict[str, Any] = {
         graph.input: image if replaced is None else replaced(graph.input, image)
@@ -82,14 +82,21 @@ def forward(graph: Graph, image: Any, replaced: Replacement | None = None) -> tf
             values[name] = value if replaced is None else replaced(name, value)
         for name in spent:
             del values[name]
-    return values[graph.output]
+    return tuple(values[name] for name in graph.outputs)
 
 
 def run(graph: Graph, images: np.ndarray, replaced: Replacement | None = None) -> np.ndarray:
-    """``forward`` on arrays: float32 ``[batch, height, width, 3] -> [batch, classes]``."""
+    """First output of ``run_outputs``: float32 ``[batch, height, width, 3] -> [batch, ...]``."""
+    return run_outputs(graph, images, replaced)[0]
+
+
+def run_outputs(
+    graph: Graph, images: np.ndarray, replaced: Replacement | None = None
+) -> tuple[np.ndarray, ...]:
+    """``forward`` on arrays: float32 ``[batch, height, width, 3]`` to ``[batch, ...]`` each."""
     import tensorflow as tf
 
-    return np.asarray(forward(graph, tf.constant(images), replaced))
+    return tuple(np.asarray(value) for value in forward(graph, tf.constant(images), replaced))
 
 
 def quantized(value: Any, params: QuantParams) -> tf.Tensor:
@@ -115,13 +122,14 @@ def dequantized(integers: Any, params: QuantParams) -> tf.Tensor:
 
 
 def schedule(graph: Graph) -> Iterator[tuple[Op, tuple[str, ...]]]:
-    """Operators in order, each with the activations that no later operator reads."""
+    """Operators in order, each with the activations but outputs that no later one reads."""
     last: dict[str, Op] = {}
     for op in graph.ops:
         for name in (*op.inputs, *op.outputs):
             if name and not graph.is_constant(name):
                 last[name] = op
-    last.pop(graph.output, None)
+    for name in graph.outputs:
+        last.pop(name, None)
     for op in graph.ops:
         yield op, tuple(name for name, reader in last.items() if reader is op)
 

@@ -254,7 +254,7 @@ def _integer_activations(
     def needed(name: str) -> bool:
         producer = graph.producers.get(name)
         around = [*graph.readers[name], *([producer] if producer else [])]
-        ends = (graph.input, graph.output)  # integers in every file with integer input and output
+        ends = (graph.input, *graph.outputs)  # integers in files with integer input and outputs
         return name in ends or any(op.name not in floats for op in around)
 
     return {name: value for name, value in params.items() if needed(name)}

@@ -153,17 +153,28 @@ def _open(request: LintRequest) -> _Opened:
     if path.is_dir() or path.suffix in MODEL_SUFFIXES:
         model = load_keras_file(path, trust=request.isolation.trust)
         inputs, outputs = getattr(model, "inputs", None) or [], getattr(model, "outputs", None)
-        if len(inputs) != 1 or len(outputs or []) != 1:
+        if len(inputs) != 1:
             raise not_one_input(path, len(inputs), len(outputs or []))
+        _check_outputs(path, len(outputs or []))
         return _Opened(_image_shape(tuple(inputs[0].shape), path), None, None, model)
     target = target_of(path)
     if not request.isolation.trust:
         admit(path)
     inspection, card = target.inspect(path), target.read_card(path)
-    if len(inspection.inputs) != 1 or len(inspection.outputs) != 1:
+    if len(inspection.inputs) != 1:
         raise not_one_input(path, len(inspection.inputs), len(inspection.outputs))
+    _check_outputs(path, len(inspection.outputs))
     shape = _image_shape(inspection.inputs[0].shape, path)
     return _Opened(shape, inspection, None if card is None else card.preprocessing, None)
+
+
+def _check_outputs(path: Path, count: int) -> None:
+    if count != 1:
+        raise InvalidInputError(
+            "lint judges a network by the scores of its only output",
+            received=f"{path} with {count} outputs",
+            remedy="lint the part that ends in one of them",
+        )
 
 
 def _image_shape(shape: tuple[int | None, ...], path: Path) -> tuple[int | None, ...]:

@@ -130,10 +130,11 @@ def _show_runs(
     terminal.say(f"outputs on the same integers, n = {n} images, in steps against {BASE}:")
     rows = [
         {
+            **({"output": row.output} if row.output else {}),
             "runtime": row.info.runtime,
             "kernels": row.info.kernels,
             **_distance(row.distance),
-            "same answers": f"{100 * row.answers:.2f} %",
+            "same answers": "" if row.answers is None else f"{100 * row.answers:.2f} %",
             "as XNNPACK": f"{100 * row.as_xnnpack:.2f} %",
         }
         for row in outputs

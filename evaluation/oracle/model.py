@@ -131,15 +131,20 @@ class Operators:
 
 @dataclass(frozen=True)
 class IntegerModel(Operators):
-    """A network with one input and one output.
+    """A network with one input.
 
     Attributes:
         input: name of the image tensor.
-        output: name of the scores tensor.
+        outputs: names of the tensors of the outputs, in the file's order.
     """
 
     input: str
-    output: str
+    outputs: tuple[str, ...]
+
+    @property
+    def output(self) -> str:
+        """Name of the first output's tensor; the only one of most networks."""
+        return self.outputs[0]
 
     def activations(self, image: np.ndarray) -> dict[str, np.ndarray]:
         """Run one input.
@@ -148,7 +153,7 @@ class IntegerModel(Operators):
             image: array with the shape and type of the input.
 
         Returns:
-            Every activation by name, input and output included.
+            Every activation by name, input and outputs included.
 
         Raises:
             InvalidInputError: another shape or type.

@@ -29,8 +29,8 @@ def read_integers(path: Path) -> IntegerModel:
 
     Raises:
         InvalidInputError: no such file, or a damaged one.
-        UnsupportedError: an operator or a type without an integer kernel, or several graphs, inputs
-            or outputs.
+        UnsupportedError: an operator or a type without an integer kernel, several graphs or
+            inputs, or no output.
     """
     with _reading(path):
         return _network(path)
@@ -50,18 +50,18 @@ def _reading(path: Path) -> AbstractContextManager[None]:
 
 def _network(path: Path) -> IntegerModel:
     model, graph = _opened(path)
-    if len(graph.inputs) != 1 or len(graph.outputs) != 1:
+    if len(graph.inputs) != 1 or len(graph.outputs) == 0:
         raise UnsupportedError(
-            "the integer interpreter runs a network of one input and one output",
+            "the integer interpreter runs a network of one input and at least one output",
             received=f"{path.name} with {len(graph.inputs)} and {len(graph.outputs)}",
-            remedy="export only the classifier's images and scores",
+            remedy="export the part of one input alone",
         )
     tensors = _tensors(model, graph, path.name)
     return IntegerModel(
         _ops(model, graph, tensors),
         {tensor.name: tensor for tensor in tensors},
         tensors[int(graph.inputs[0])].name,
-        tensors[int(graph.outputs[0])].name,
+        tuple(tensors[int(index)].name for index in graph.outputs),
     )
 
 

@@ -85,13 +85,13 @@ def tflite_steps(path: Path) -> tuple[Step, ...]:
     return (_input_step(model), *(_step(model, op) for op in model.ops if op.kind in STEP_KINDS))
 
 
-def output_params(model: IntegerModel) -> QuantParams | None:
-    """Scale and zero point of the scores; of the tensor before a DEQUANTIZE at the end."""
+def output_params(model: IntegerModel, output: str) -> QuantParams | None:
+    """Scale and zero point of an output; of the tensor before a DEQUANTIZE at the end."""
     producers = {name: op for op in model.ops for name in op.outputs}
-    last = producers.get(model.output)
+    last = producers.get(output)
     if last is not None and last.kind == DEQUANTIZE:
         return model.tensors[last.inputs[0]].params
-    return model.tensors[model.output].params
+    return model.tensors[output].params
 
 
 def as_int8(params: QuantParams | None) -> QuantParams | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from export.onnx.graph import WEIGHTED, Node, OnnxGraph, is_shuffle_transpose
+from export.onnx.graph import WEIGHTED, Node, OnnxGraph, is_shuffle_transpose, leads_out
 from export.onnx.weights import FULL_BOUND, must_not_saturate, pair_sums
 from foundation.errors import InvalidInputError, UnsupportedError
 from quantize.recipes import Granularity, Layout, Precision
@@ -44,7 +44,11 @@ def check_graph(graph: OnnxGraph, recipe: Recipe, float_ops: frozenset[str] = fr
     faults = check[recipe.precision](graph, recipe, float_ops)
     if recipe.layout is Layout.NCHW:
         transposes = [node for node in graph.nodes if node.op_type == "Transpose"]
-        faults += [f"Transpose {n.outputs[0]}" for n in transposes if not is_shuffle_transpose(n)]
+        faults += [
+            f"Transpose {node.outputs[0]}"
+            for node in transposes
+            if not is_shuffle_transpose(node) and not leads_out(graph, node)
+        ]
     if faults:
         raise UnsupportedError(
             f"a file of the recipe {recipe.name} must be {recipe.precision.value} throughout",

@@ -9,7 +9,7 @@ from export.onnx.fusion import fused
 from export.onnx.graph import OnnxGraph, to_model
 from export.onnx.render import NO_PLAN, refuse_stray_transposes
 from export.onnx.rendering import Rendering
-from export.onnx.runtime import run_model
+from export.onnx.runtime import run_outputs
 from foundation.errors import InvalidInputError, UnsupportedError
 from network.graph import Graph
 
@@ -41,7 +41,7 @@ def render_float(graph: Graph, layout: Layout) -> OnnxGraph:
 
     Returns:
         The graph ``image [batch, height, width, 3]`` (or ``[batch, 3, height, width]``) ->
-        ``scores [batch, classes]``, float32.
+        the outputs with the axes of the model, float32.
 
     Raises:
         UnsupportedError: an operator without a form in ONNX, or in this layout; names it.
@@ -74,14 +74,14 @@ def _merge_transposes(graph: OnnxGraph) -> None:
             continue
         order = [before.attributes["perm"][axis] for axis in node.attributes["perm"]]
         node.inputs, node.attributes = before.inputs[:1], {"perm": order}
-        if order == sorted(order) and node.outputs[0] != graph.output[0]:
+        if order == sorted(order) and node.outputs[0] not in graph.output_names:
             alias[node.outputs[0]] = node.inputs[0]
     graph.drop_unused()
 
 
 def _shorten_names(graph: OnnxGraph) -> None:
     """Name each result after its operator; ``X.f`` is for values that a quantizer reads."""
-    taken = {graph.input[0], graph.output[0], *graph.constants}
+    taken = {graph.input[0], *graph.output_names, *graph.constants}
     taken.update(name for node in graph.nodes for name in node.outputs)
     short: dict[str, str] = {}
     for node in graph.nodes:
@@ -99,23 +99,20 @@ def require_image_model(model: keras.Model) -> None:
     """Refuse a model that does not have the input and output of an ONNX file.
 
     Raises:
-        InvalidInputError: other inputs or outputs than one image and one score for each class.
+        InvalidInputError: other inputs than one image, or outputs with free sizes.
     """
     inputs, outputs = list(model.inputs), list(model.outputs)
     shapes = [tuple(t.shape) for t in [*inputs, *outputs]]
     fits = (
         len(inputs) == 1
-        and len(outputs) == 1
         and len(shapes[0]) == 4
         and shapes[0][3] == 3
-        and None not in shapes[0][1:]
-        and len(shapes[1]) == 2
-        and shapes[1][1] is not None
+        and not any(None in shape[1:] for shape in shapes)
     )
     if not fits:
         raise InvalidInputError(
-            "an ONNX export takes a model with one input [batch, height, width, 3] and one output "
-            "[batch, classes]",
+            "an ONNX export takes a model with one input [batch, height, width, 3] and outputs of "
+            "fixed sizes",
             received=" and ".join(str(list(shape)) for shape in shapes),
             remedy="wrap the model so that it has these",
         )
@@ -132,15 +129,17 @@ def check_equal(graph: OnnxGraph, layout: Layout, model: keras.Model) -> None:
 
     fixed, *shape = model.inputs[0].shape
     images = np.random.default_rng(0).uniform(-1, 1, (fixed or TRIED, *shape)).astype(np.float32)
-    expected = np.asarray(_only(model(images, training=False)))
-    outputs = run_model(to_model(graph), images, layout)
-    if not np.isfinite(expected).all():
+    expected = [np.asarray(value) for value in _listed(model(images, training=False))]
+    outputs = run_outputs(to_model(graph), images, layout)
+    if not all(np.isfinite(values).all() for values in expected):
         raise InvalidInputError(
             "the outputs of a model are finite numbers",
             received="NaN or infinity for pixels between -1 and 1",
             remedy="check the weights",
         )
-    error = _difference(outputs, expected) if outputs.shape == expected.shape else np.inf
+    pairs = list(zip(outputs, expected, strict=False))
+    same = len(outputs) == len(expected) and all(a.shape == b.shape for a, b in pairs)
+    error = max(_difference(a, b) for a, b in pairs) if same else np.inf
     if not error <= MAX_CONVERSION_ERROR:
         raise UnsupportedError(
             "a converted network must give what the Keras model gives",
@@ -155,8 +154,8 @@ def _difference(outputs: np.ndarray, expected: np.ndarray) -> float:
     return float(np.abs(outputs - expected).max() / max(float(np.abs(expected).max()), 1e-30))
 
 
-def _only(output: Any) -> Any:
-    """The one tensor of a list or dictionary of outputs."""
-    if isinstance(output, dict):
-        return next(iter(output.values()))
-    return output[0] if isinstance(output, list | tuple) else output
+def _listed(output: Any) -> list[Any]:
+    """Tensors of a model's output in the order of ``model.outputs``."""
+    import keras
+
+    return list(keras.tree.flatten(output))

@@ -64,15 +64,22 @@ def _errors(state: Any) -> tuple[type[Exception], ...]:
 
 
 def run_model(model: onnx.ModelProto, images: np.ndarray, layout: Layout) -> np.ndarray:
+    """First output of ``run_outputs``."""
+    return run_outputs(model, images, layout)[0]
+
+
+def run_outputs(
+    model: onnx.ModelProto, images: np.ndarray, layout: Layout
+) -> tuple[np.ndarray, ...]:
     """Run images through a model whose batch is free or 1.
 
     Args:
-        model: model with the input ``image`` and one output.
+        model: model with the input ``image``.
         images: float32 ``[batch, height, width, 3]``.
         layout: layout of the model's input.
 
     Returns:
-        float32 ``[batch, classes]``.
+        float32 ``[batch, ...]`` for each output, in the model's order.
 
     Raises:
         UnsupportedError: ONNX Runtime cannot load or run it.
@@ -85,14 +92,14 @@ def run_model(model: onnx.ModelProto, images: np.ndarray, layout: Layout) -> np.
     if isinstance(session.get_inputs()[0].shape[0], int):
         batches = [images[i : i + 1] for i in range(len(images))]
     try:
-        outputs = [session.run(None, {INPUT_NAME: in_layout(b, layout)})[0] for b in batches]
+        outputs = [session.run(None, {INPUT_NAME: in_layout(b, layout)}) for b in batches]
     except (*_errors(state), *DAMAGE) as error:
         raise UnsupportedError(
             "ONNX Runtime must be able to run the file",
             received=reason_of(error),
             remedy="replace the layer that it names",
         ) from error
-    return np.concatenate(outputs)
+    return tuple(np.concatenate(values) for values in zip(*outputs, strict=True))
 
 
 def in_layout(images: np.ndarray, layout: Layout) -> np.ndarray:

@@ -11,7 +11,7 @@ from export.onnx.graph import BATCH_NAME, OnnxGraph, from_model, to_model
 from export.onnx.inspect import inspect, load, read_card
 from export.onnx.quantize import dynamic_int8, static_int8, to_float16
 from export.onnx.render import render, require_writable
-from export.onnx.runtime import run_model
+from export.onnx.runtime import run_outputs
 from export.target import CARD_KEY, ArtifactCard, ExportRequest, ExportTarget
 from foundation.errors import InvalidInputError, UnsupportedError
 from quantize.recipes import BatchAxis, IoType, Precision, Recipe, WeightRange
@@ -31,7 +31,8 @@ def write(request: ExportRequest, path: Path) -> None:
     """Write an ONNX file and check that it is what the recipe says.
 
     The input is ``image``, float32, ``[batch, height, width, 3]`` or ``[batch, 3, height,
-    width]``; the output is ``scores``, float32 ``[batch, classes]``.
+    width]``; a single output is ``scores``, several have the model's names (``foundation.ends``).
+    Outputs are float32 with the axes of the model, maps channels last, whatever the layout.
 
     Args:
         request: model, recipe and calibration images.
@@ -48,7 +49,7 @@ def write(request: ExportRequest, path: Path) -> None:
     graph = _graph(request)
     batch: int | str = 1 if recipe.batch is BatchAxis.ONE else BATCH_NAME
     graph.input = (graph.input[0], (batch, *graph.input[1][1:]))
-    graph.output = (graph.output[0], (batch, *graph.output[1][1:]))
+    graph.outputs = tuple((name, (batch, *sizes[1:])) for name, sizes in graph.outputs)
     _write_model(to_model(graph), request, path)
     _check_file(path, request)
 
@@ -130,11 +131,15 @@ def _check_file(path: Path, request: ExportRequest) -> None:
     graph = from_model(model)
     float_ops = () if request.planned is None else request.planned.plan.settings.float_ops
     check_graph(graph, request.recipe, frozenset(float_ops))
-    scores = run_model(model, _sample(request), request.recipe.layout)
-    if scores.shape[1:] != graph.output[1][1:] or not np.isfinite(scores).all():
+    outputs = run_outputs(model, _sample(request), request.recipe.layout)
+    fits = [
+        values.shape[1:] == sizes[1:] and np.isfinite(values).all()
+        for values, (_, sizes) in zip(outputs, graph.outputs, strict=True)
+    ]
+    if not all(fits):
         raise InvalidInputError(
             "the outputs of a written file are finite numbers",
-            received="NaN or infinity in the scores of a sample",
+            received=f"NaN or infinity in the {graph.output_names[fits.index(False)]} of a sample",
             remedy="check the weights, or use a float32 recipe",
         )
 

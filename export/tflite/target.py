@@ -22,7 +22,7 @@ from export.tflite.inspect import inspect
 from export.tflite.metadata import finish, read_card
 from export.tflite.render import render
 from foundation.errors import InvalidInputError, UnsupportedError
-from network.from_keras import converted, frozen
+from network.from_keras import converted, frozen, names_of_outputs
 from quantize.recipes import BatchAxis, Granularity, Layout, Precision, Recipe
 
 if TYPE_CHECKING:
@@ -45,14 +45,15 @@ def write(request: ExportRequest, path: Path) -> None:
     image = _sample(request)
     if request.planned is None:
         function = frozen(request.model, request.preprocessing.size)
-        expected = _expected(function, image)
+        expected, outputs = _expected(function, image), names_of_outputs(request.model, function)
         content = converted(
             function, request.recipe.name, lambda converter: _configure(converter, request)
         )
     else:  # the graph is from a trace already; another takes longer than the model on one image
         expected = _expected(lambda one: request.model(one, training=False), image)
+        outputs = request.planned.graph.outputs
         content = render(request.planned.graph, request.planned.plan, recipe.io)
-    path.write_bytes(finish(content, ArtifactCard(request.preprocessing, recipe)))
+    path.write_bytes(finish(content, ArtifactCard(request.preprocessing, recipe), outputs))
     check_file(path, recipe, _other_kinds(request))
     check_outputs(path, image, expected, recipe)
 
@@ -162,12 +163,13 @@ def _sample(request: ExportRequest) -> np.ndarray:
     return np.random.default_rng(request.seed).uniform(low, high, shape).astype(np.float32)
 
 
-def _expected(function: Any, image: np.ndarray) -> np.ndarray:
+def _expected(function: Any, image: np.ndarray) -> list[np.ndarray]:
+    """Outputs of the model for one image, in its order."""
     import numpy as np
     import tensorflow as tf
 
-    outputs = np.asarray(tf.nest.flatten(function(tf.constant(image)))[0])
-    if not np.isfinite(outputs).all():
+    outputs = [np.asarray(value) for value in tf.nest.flatten(function(tf.constant(image)))]
+    if not all(np.isfinite(output).all() for output in outputs):
         raise InvalidInputError(
             "a model gives finite outputs",
             received="NaN or infinity for the first image",

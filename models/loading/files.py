@@ -69,9 +69,9 @@ def _legacy_model(path: Path, config: dict[str, Any], trust: bool) -> keras.Mode
 
 
 def not_one_input(name: object, inputs: int, outputs: int) -> InvalidInputError:
-    """Error for a model whose numbers of inputs and outputs are not those of a classifier."""
+    """Error for a model that does not have one input and at least one output."""
     return InvalidInputError(
-        "a model has one input (the image) and one output (the scores)",
+        "a model has one input (the image) and at least one output",
         received=f"{name} with {inputs} inputs and {outputs} outputs",
-        remedy="export the classifying part alone",
+        remedy="export the part of one input alone",
     )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from foundation.digests import sha256_of
+from foundation.ends import output_names
 from foundation.errors import InvalidInputError
 from models.blocks import Activation, Bottleneck, Shortcut
 from models.loading.files import MODEL_SUFFIXES, load_keras_file, not_one_input
@@ -116,7 +117,7 @@ class ModelOutput:
     """One output of a network.
 
     Attributes:
-        name: name of the output, unique in the network.
+        name: name of the output in every file, unique in the network (``foundation.ends``).
         shape: shape of the output for one input, without the batch.
     """
 
@@ -126,11 +127,11 @@ class ModelOutput:
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A network that fits the pipeline: one image in, one score per class out.
+    """A network that fits the pipeline: one image in, outputs of fixed shapes out.
 
     Attributes:
         name: name for files and reports.
-        model: Keras model, ``[batch, height, width, 3] -> [batch, classes]``.
+        model: Keras model, ``[batch, height, width, 3]`` to ``[batch, ...]`` for each output.
         input_shape: shape of the input without the batch, ``(height, width, 3)``.
         outputs: outputs in the model's order.
         spec: specification of a registered network; None for a file.
@@ -149,7 +150,7 @@ class LoadedModel:
 
     @property
     def classes(self) -> int:
-        """Number of classes that the first output scores."""
+        """Number of classes that the first output scores, in a network for classification."""
         return self.outputs[0].shape[-1]
 
 
@@ -157,8 +158,9 @@ def load(request: ModelRequest) -> LoadedModel:
     """Load or build the model of a request and check it.
 
     Raises:
-        InvalidInputError: no such model, a damaged file, untrusted code, more than one input
-            or output, a free spatial size, other than 3 channels, or NaN or Inf in weights.
+        InvalidInputError: no such model, a damaged file, untrusted code, more than one input, a
+            free spatial size, other than 3 channels, outputs of free sizes or of integers, or NaN
+            or Inf in weights.
     """
     if request.is_file:
         options = ("weights", "size", "classes", *Knob)
@@ -186,23 +188,39 @@ def _checked_shapes(
     """Shape of the input, and the outputs, all without the batch."""
     # A Sequential that was saved before it was built has neither inputs nor outputs.
     inputs, outputs = getattr(model, "inputs", None) or [], getattr(model, "outputs", None) or []
-    if len(inputs) != 1 or len(outputs) != 1:
+    if len(inputs) != 1 or not outputs:
         raise not_one_input(name, len(inputs), len(outputs))
-    shape, scores = tuple(inputs[0].shape), tuple(outputs[0].shape)
+    shape = tuple(inputs[0].shape)
     if len(shape) != 4 or shape[3] != 3 or shape[1] is None or shape[2] is None:
         raise InvalidInputError(
             "the input of a model is [batch, height, width, 3] with fixed height and width",
             received=f"{name} with {list(shape)}",
             remedy="rebuild it on keras.Input((height, width, 3)) and load the weights",
         )
-    if len(scores) != 2 or scores[1] is None:
-        raise InvalidInputError(
-            "the output of a model is [batch, values], one row for each image",
-            received=f"{name} with {list(scores)}",
-            remedy="end the model in global pooling and a dense layer",
-        )
-    output = ModelOutput(str(model.output_names[0]), (int(scores[1]),))
-    return (int(shape[1]), int(shape[2]), 3), (output,)
+    return (int(shape[1]), int(shape[2]), 3), _checked_outputs(model, name)
+
+
+def _checked_outputs(model: keras.Model, name: str) -> tuple[ModelOutput, ...]:
+    """Outputs of a model with the names that they have in files."""
+    names = [str(text) for text in model.output_names]
+    checked = []
+    for output, own, text in zip(model.outputs, output_names(names), names, strict=True):
+        shape, dtype = tuple(output.shape), str(output.dtype)
+        if len(shape) < 2 or any(not size for size in shape[1:]):
+            raise InvalidInputError(
+                "an output of a model is [batch, ...] with fixed sizes, at least one",
+                received=f"{name} with {text} of the shape {list(shape)}",
+                remedy="keep an axis of one number (keepdims=True), and build the model on an "
+                "input of a fixed size",
+            )
+        if not dtype.startswith(("float", "bfloat")):
+            raise InvalidInputError(
+                "an output of a model holds floating-point numbers",
+                received=f"{name} with {text} in {dtype}",
+                remedy="end the model before the layer that makes whole numbers of them",
+            )
+        checked.append(ModelOutput(own, tuple(int(size) for size in shape[1:])))
+    return tuple(checked)
 
 
 def _refuse_non_finite(model: keras.Model, name: str) -> None:

@@ -3,44 +3,49 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from foundation.ends import output_names
 from foundation.errors import UnsupportedError
 from foundation.foreign import reading
-from network.graph import INPUT_NAME, OUTPUT_NAME, Graph, Op, Tensor
+from network.graph import INPUT_NAME, Graph, Op, Tensor
 from network.operators import OpKind, traits_of
+from network.tflite.outputs import with_own_outputs
 from network.tflite.reader import WHOLE
 
 _ROLES = {1: "weight", 2: "bias"}
 
 
-def canonical_graph(content: bytes) -> Graph:
+def canonical_graph(content: bytes, outputs: Sequence[str] = ()) -> Graph:
     """Read the converter's float32 file.
 
-    Activations are named after their operator's first layer, constants after their reader; input
-    and output are ``image`` and ``scores``. Each weighted operator has its own weight and bias, a
-    bias of zeros where the file has none: the file stores equal ones once, and integers of two
-    operators differ. A reshape that only drops the batch of one before an addition or a product is
-    left out, since it would not hold for other batches.
+    Activations are named after their operator's first layer, constants after their reader; the
+    input is ``image``, a single output ``scores`` (``foundation.ends``). Each weighted operator has
+    its own weight and bias, a bias of zeros where the file has none: the file stores equal ones
+    once, and integers of two operators differ. A reshape that only drops the batch of one before an
+    addition or a product is left out, since it would not hold for other batches.
 
     Args:
-        content: a whole float32 .tflite of one subgraph, one input and one output.
+        content: a whole float32 .tflite of one subgraph and one input.
+        outputs: names of the outputs in the file's order; empty for those of their tensors.
 
     Returns:
-        The graph, without unused tensors.
+        The graph, without unused tensors. An output that is the input, or another output, is the
+        result of a reshape to the same shape.
 
     Raises:
         UnsupportedError: several subgraphs or inputs.
         InvalidInputError: a file that is not a whole FlatBuffer of the TFLite schema.
     """
     with reading("the float32 network", WHOLE, "export the model again"):
-        return _read(content)
+        return _read(content, outputs)
 
 
-def _read(content: bytes) -> Graph:
+def _read(content: bytes, outputs: Sequence[str]) -> Graph:
     from ai_edge_litert.tools import flatbuffer_utils
 
     model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
@@ -50,7 +55,8 @@ def _read(content: bytes) -> Graph:
             received=f"{len(model.subgraphs)} graphs",
             remedy="build it without control flow",
         )
-    return _Reading(model).graph()
+    with_own_outputs(model)
+    return _Reading(model, tuple(outputs)).graph()
 
 
 @dataclass
@@ -58,6 +64,7 @@ class _Reading:
     """One file while it is read."""
 
     model: Any
+    outputs: tuple[str, ...]
 
     def graph(self) -> Graph:
         source = self.model.subgraphs[0]
@@ -68,7 +75,9 @@ class _Reading:
             value = self._value(tensor, shape)
             tensors[names[index]] = Tensor(names[index], shape, value)
         ops = [self._op(operator, names, tensors) for operator in source.operators]
-        graph = Graph(tuple(ops), tensors, INPUT_NAME, OUTPUT_NAME)
+        graph = Graph(
+            tuple(ops), tensors, INPUT_NAME, tuple(names[int(index)] for index in source.outputs)
+        )
         return _with_vectors_spread(_with_batch(graph.pruned(ops)))
 
     def _op(self, operator: Any, names: dict[int, str], tensors: dict[str, Tensor]) -> Op:
@@ -103,7 +112,11 @@ class _Reading:
 
     def _names(self, graph: Any) -> dict[int, str]:
         """Short unique names by number; a constant is named after its reader and its role."""
-        names = {int(graph.inputs[0]): INPUT_NAME, int(graph.outputs[0]): OUTPUT_NAME}
+        ends = self.outputs or output_names(
+            short_name(graph.tensors[int(index)].name) for index in graph.outputs
+        )
+        names = {int(graph.inputs[0]): INPUT_NAME}
+        names |= dict(zip(map(int, graph.outputs), ends, strict=True))
         taken = Counter(names.values())
 
         def name(index: int, wanted: str) -> None:
@@ -170,7 +183,7 @@ def _drops_batch(graph: Graph, op: Op) -> bool:
         and before[len(before) - len(after) :] == after
         and len(after) < len(before)
         and set(before[: len(before) - len(after)]) == {1}
-        and op.name != graph.output
+        and op.name not in graph.outputs
         and all(
             reader.traits is not None
             and reader.traits.broadcasts

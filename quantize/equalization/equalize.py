@@ -83,7 +83,7 @@ def _stream(graph: Graph, names: tuple[str, ...]) -> Stream | None:
     readers: list[Op] = []
     for name in names:
         producer = graph.producers.get(name)
-        if producer is None or name == graph.output or not graph.readers[name]:
+        if producer is None or name in graph.outputs or not graph.readers[name]:
             return None
         if producer.is_weighted and producer.fused in (Fused.NONE, Fused.RELU):
             producers.append(producer)
@@ -280,7 +280,7 @@ def _behind_relu6(work: _Work) -> Iterator[Stream]:
         readers = graph.readers[op.name]
         if (
             op.fused is Fused.RELU6
-            and op.name != graph.output
+            and op.name not in graph.outputs
             and readers
             and all(r.is_weighted and _takes_channels(graph, r) for r in readers)
         ):

@@ -13,12 +13,17 @@ import numpy as np
 
 from network.graph import Graph, Op
 from network.operators import OpKind
-from network.run_tensorflow import dequantized, quantized, run
+from network.run_tensorflow import dequantized, quantized, run_outputs
 from quantize.plans.plan import PlannedNetwork
 
 
 def simulated(planned: PlannedNetwork, images: np.ndarray) -> np.ndarray:
-    """Scores of the quantized network: float32 ``[batch, h, w, 3] -> [batch, classes]``."""
+    """First output of ``simulated_outputs``: float32 ``[batch, h, w, 3] -> [batch, ...]``."""
+    return simulated_outputs(planned, images)[0]
+
+
+def simulated_outputs(planned: PlannedNetwork, images: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Outputs of the quantized network: float32 ``[batch, h, w, 3]`` to ``[batch, ...]`` each."""
     plan = planned.plan
     values = {name: constant.to_float() for name, constant in plan.constants.items()}
 
@@ -26,7 +31,7 @@ def simulated(planned: PlannedNetwork, images: np.ndarray) -> np.ndarray:
         params = plan.activations.get(name)
         return value if params is None else dequantized(quantized(value, params), params)
 
-    return run(planned.graph.with_values(values), images, rounded)
+    return run_outputs(planned.graph.with_values(values), images, rounded)
 
 
 def multiply_adds(graph: Graph, op: Op) -> int:

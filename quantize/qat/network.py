@@ -49,7 +49,8 @@ class Network:
     """A model and its weighted layers.
 
     Attributes:
-        model: ``[batch, height, width, 3] -> scores``, before a softmax at the end.
+        model: ``[batch, height, width, 3]`` to the outputs, each before a softmax at its end; to a
+            list of them if there are several.
         layers: layers with weights that can be trained.
     """
 
@@ -75,19 +76,23 @@ def network(graph: Graph, batch: int, plan: QuantizationPlan | None = None) -> N
     shape = graph.tensors[graph.input].shape[1:]
     image = tf_keras.Input(shape, batch_size=batch)
     builder.values[graph.input] = builder.ending(graph.input, image, lambda x: x)
-    end = scores_name(graph)
+    ends = trained_ends(graph)
     for op in graph.ops:
-        if op.name != end and end in builder.values:
+        if op.name not in ends and builder.values.keys() >= set(ends):
             break
         builder.add(op)
-    model = tf_keras.Model(image, builder.values[end])
+    results = [builder.values[end] for end in ends]
+    model = tf_keras.Model(image, results if len(results) > 1 else results[0])
     return Network(model, tuple(builder.layers))
 
 
-def scores_name(graph: Graph) -> str:
-    """Name of the scores, before a softmax that ends the network."""
-    last = graph.producers[graph.output]
-    return last.inputs[0] if last.kind == OpKind.SOFTMAX else graph.output
+def trained_ends(graph: Graph) -> tuple[str, ...]:
+    """Names of the activations that training follows: each output, before a softmax at its end."""
+    last = [graph.producers[name] for name in graph.outputs]
+    return tuple(
+        op.inputs[0] if op.kind == OpKind.SOFTMAX else name
+        for op, name in zip(last, graph.outputs, strict=True)
+    )
 
 
 def to_layer(op: Op, weight: np.ndarray, channels: int) -> np.ndarray:
@@ -154,7 +159,7 @@ class _Builder:
             (op,),
             {n: Tensor(n, self.graph.tensors[n].shape) for n in (*op.inputs, *op.outputs) if n},
             op.inputs[0],
-            op.name,
+            op.outputs,
         )
         activations = [n for n in op.inputs if n and not self.graph.is_constant(n)]
 
