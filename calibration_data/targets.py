@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from calibration_data.datasets.base import Dataset
 
 _FILE, _LABEL = "file", "label"
+_LARGEST_WHOLE = 2**53
+"""Size from which a float64 no longer tells whole numbers from each other."""
 _WHOLE = re.compile(r"[0-9]{1,9}")
 _NUMBER = re.compile(
     r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf|infinity)", re.IGNORECASE
@@ -161,7 +163,9 @@ class TargetTable:
         """Targets of some of the rows, in their order."""
         values = np.array(rows, np.float64).reshape(len(rows), -1)
         targets = Targets(values, self.columns)
-        return Targets(values.astype(np.int64), self.columns) if targets.whole else targets
+        if targets.whole and np.abs(values).max(initial=0) < _LARGEST_WHOLE:
+            return Targets(values.astype(np.int64), self.columns)
+        return targets
 
 
 def label_file_rule(path: Path) -> tuple[str, str]:

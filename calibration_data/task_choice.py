@@ -60,14 +60,15 @@ def with_tasks(
         InvalidInputError: a stated task that the output does not have the shape for, a table of an
             output that there is not, or a task that is needed and not known.
     """
-    stated = contract.tasks
+    stated, alone = contract.tasks, len(outputs) == 1
+    if alone and len(stated.named) == 1:  # whatever its name is in the file
+        stated = Tasks(named=((outputs[0].name, stated.named[0][1]),))
     if unknown := [name for name, _ in stated.named if name not in {o.name for o in outputs}]:
         raise InvalidInputError(
             f"[outputs.NAME] names an output of the model: {', '.join(o.name for o in outputs)}",
             received=", ".join(unknown),
             remedy="correct the names in the contract",
         )
-    alone = len(outputs) == 1
     chosen = []
     for output in outputs:
         given = stated.of(output.name, contract.labels if alone else ())

@@ -56,6 +56,8 @@ def settled_contract(
     Raises:
         InvalidInputError: as ``with_tasks`` and ``complete_labels``.
     """
+    names = stated_names([output.name for output in outputs], contract)
+    outputs = [replace(o, name=name) for o, name in zip(outputs, names, strict=True)]
     given = [dataset for dataset in datasets if dataset is not None]
     contract = with_tasks(contract, outputs, given, measured=measured)
     return complete_labels(contract, outputs[0].width, _naming(given))
@@ -79,6 +81,17 @@ def task_of(contract: Preprocessing, name: str, *, alone: bool) -> tuple[OutputT
     if alone and not task.labels:
         task = replace(task, labels=contract.labels)
     return task, task_kinds()[task.known]
+
+
+def stated_names(names: Sequence[str], contract: Preprocessing) -> tuple[str, ...]:
+    """Names of the outputs of a file as its contract has them.
+
+    A format may have other names for them than the model: then their places count.
+    """
+    stated = [name for name, _ in contract.tasks.named]
+    if set(names) == set(stated) or len(names) != len(stated):
+        return tuple(names)
+    return tuple(stated)
 
 
 def true_values(

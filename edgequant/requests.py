@@ -82,7 +82,7 @@ class QuantizeRequest:
         calibration: images to calibrate on.
         output: folder for the files of one recipe; with several, each gets a folder inside it.
         measure: images to compare with the float model on; None to measure nothing.
-        max_drop: gate in points of top-1; None for no gate.
+        max_drop: largest loss, in the unit of the primary metric of the task; None for no gate.
         force: write files that are up to date again, and replace foreign files in the way.
         most_float: largest share of the multiply-adds that may leave int8 to keep ``max_drop``;
             None for a gate without repair.
@@ -138,7 +138,7 @@ class EvaluateRequest:
         measure: images and settings.
         reference: model or artifact to compare with; None for no comparison.
         contract: preprocessing for a file without a contract.
-        max_drop: gate in points of top-1; None for no gate.
+        max_drop: largest loss, in the unit of the primary metric of the task; None for no gate.
         trust: run whatever the files hold, in this process.
     """
 

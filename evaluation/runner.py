@@ -42,7 +42,8 @@ Reduction = Callable[[Mapping[str, "np.ndarray"], Batch], Mapping[str, "np.ndarr
 """Statistics of one output on one batch, for outputs that are too large to be kept.
 
 Takes the output of every network, ``[b, ...]`` by the network's name, and the batch; gives one row
-of statistics for each image, ``[b, ...]`` by the network's name. It runs in the worker threads.
+of statistics for each image, ``[b, ...]`` by the network's name. The first network is the one that
+the others are compared with. It runs in the worker threads.
 """
 
 
@@ -88,7 +89,7 @@ def predict_many(
     batches: Iterable[Batch],
     workers: int = 1,
     progress: Callable[[int], None] | None = None,
-    reductions: Mapping[str, Reduction] | None = None,
+    reductions: Callable[[str], Reduction | None] = lambda _: None,
 ) -> Predictions:
     """Run several networks over one stream of images, so that all get identical tensors.
 
@@ -103,7 +104,7 @@ def predict_many(
         batches: batches of images, in any order.
         workers: number of threads; sessions should have one thread each.
         progress: called in the calling thread with the number of finished images.
-        reductions: reductions by the name of the output; other outputs are kept whole.
+        reductions: name of an output -> its reduction; None to keep the output whole.
 
     Raises:
         InvalidInputError: no images, no network, fewer than one worker, or networks with different
@@ -122,9 +123,8 @@ def predict_many(
     finished: list[_FinishedBatch] = []
     images = 0
     session_sets = _open_sets(open_sessions, workers)
-    reduced = dict(reductions or {})
     # Closed here, so that an error in progress stops the workers before it reaches the caller.
-    with closing(_results(session_sets, batches, reduced)) as results:
+    with closing(_results(session_sets, batches, reductions)) as results:
         for result in results:
             finished.append(result)
             images += len(result.indices)
@@ -158,7 +158,7 @@ def _open_sets(
 def _results(
     session_sets: tuple[_SessionSet, ...],
     batches: Iterable[Batch],
-    reductions: Mapping[str, Reduction],
+    reductions: Callable[[str], Reduction | None],
 ) -> Generator[_FinishedBatch, None, None]:
     """Results in the order of the stream, with a bounded number of batches in flight."""
     free: SimpleQueue[_SessionSet] = SimpleQueue()
@@ -182,7 +182,7 @@ def _results(
 
 
 def _predict(
-    free: SimpleQueue[_SessionSet], batch: Batch, reductions: Mapping[str, Reduction]
+    free: SimpleQueue[_SessionSet], batch: Batch, reductions: Callable[[str], Reduction | None]
 ) -> _FinishedBatch:
     session_set = free.get()
     try:
@@ -197,7 +197,7 @@ def _predict(
     outputs = {}
     for place, output in enumerate(names):
         arrays = {name: arranged[name][place] for name in arranged}
-        reduction = reductions.get(output)
+        reduction = reductions(output)
         outputs[output] = arrays if reduction is None else dict(reduction(arrays, batch))
     return _FinishedBatch(outputs, batch.labels, batch.indices)
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from calibration_data.preprocessing import Preprocessing
 from evaluation.litert_child import run_file, tflite_inputs
 from evaluation.session import runtime_for
-from export.bundles.target import Vectors
+from export.bundles.target import Vectors, is_classifier
 from foundation.errors import InvalidInputError
+from network.tflite.reader import read_flat_model
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,10 +46,14 @@ def make_vectors(
                 "multiplier can hold end the kernels",
             )
         outputs, runtime = run.outputs, run.runtime
+        main = read_flat_model(path).subgraphs[0]
+        classes = is_classifier([main.tensors[index].shape[1:] for index in main.outputs])
     else:
         session = runtime_for(path, runtime_name).open(path, 1)
         inputs = contract.normalize(pixels)
-        outputs = session.predict(inputs)
+        rows = session.run(inputs)
+        outputs = np.concatenate([row.reshape(len(row), -1) for row in rows], axis=1)
+        classes = is_classifier([row.shape[1:] for row in rows])
         info = session.info
         runtime = f"{info.runtime} {info.version} ({info.kernels})"
     if outputs.dtype == np.float32 and not np.isfinite(outputs).all():
@@ -57,4 +62,4 @@ def make_vectors(
             received=f"NaN or infinity from {path.name}",
             remedy="look at the weights, and at the preprocessing contract",
         )
-    return Vectors(inputs, outputs, runtime)
+    return Vectors(inputs, outputs, runtime, classes)

@@ -29,8 +29,8 @@ class ExportRequest:
     """Model, recipe and everything else that a file is written from.
 
     Attributes:
-        model: one input ``[batch, *shape]`` with the contract's shape (batch free or fixed), one
-            output ``[batch, classes]``; may wrap a SavedModel in a ``TFSMLayer``.
+        model: one input ``[batch, *shape]`` with the contract's shape (batch free or fixed) and
+            outputs of any fixed shape; may wrap a SavedModel in a ``TFSMLayer``.
         recipe: recipe with the types of weights, activations, input and output.
         preprocessing: contract and labels that are written into the file.
         calibration: function that returns float32 batches ``[b, *shape]``, a new

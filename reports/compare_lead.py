@@ -26,15 +26,23 @@ _HEADLINE = ("tflite-int8", "onnx-int8")
 def lead(report: Document) -> str:
     """Main result in one or two sentences: what the headline file costs and gains.
 
-    Of a network with several outputs, one paragraph for each.
+    Of a network with several outputs, one or two for each; size and speed are said once.
     """
     parts = by_output(report)
     if len(parts) == 1:
         return _lead(report)
-    return " ".join(f"**{title_of(part)}**: {_lead(part)}" for part in parts)
+    return " ".join(
+        f"**{title_of(part)}**: {_lead(part, costs=place == 0)}" for place, part in enumerate(parts)
+    )
 
 
-def _lead(report: Document) -> str:
+def _lead(report: Document, *, costs: bool = True) -> str:
+    """Main result of one output.
+
+    Args:
+        report: report of the output.
+        costs: whether size and speed are said.
+    """
     row = headline(report)
     kind = kind_of(report["rows"][0])
     if row is None:
@@ -44,15 +52,15 @@ def _lead(report: Document) -> str:
             return f"`{first['name']}` has {kind.first.head} {value} on {report['n']:,} images."
         right = percent(first["top1"])
         return f"`{first['name']}` is right on {right} % of {report['n']:,} images."
+    gains = _gains(row, _like(report, row)) if costs else ""
     if kind.task is not Task.CLASSIFICATION:
-        return _lead_of_task(report, row)
+        return _lead_of_task(report, row, gains)
     if "drop" not in row:
         return (
             f"`{row['name']}` answers as float on **{row['agreement']:.2f} %** of "
-            f"{report['n']:,} images{_gains(row, _like(report, row))}. They have no labels, so "
+            f"{report['n']:,} images{gains}. They have no labels, so "
             "what it costs in accuracy is not known."
         )
-    gains = _gains(row, _like(report, row))
     low, high = row["drop_interval"]
     what = (
         f"costs **{row['drop']:+.2f} points**"
@@ -75,9 +83,9 @@ def _sure(low: float, high: float, largest: str) -> str:
     return "The interval lies below zero: the gain is real."
 
 
-def _lead_of_task(report: Document, row: Row) -> str:
+def _lead_of_task(report: Document, row: Row, gains: str) -> str:
     """Main result of a task other than classification."""
-    kind, gains = kind_of(row), _gains(row, _like(report, row))
+    kind = kind_of(row)
     metric = kind.metric(kind.likeness)
     if "drop" not in row:
         value = value_text(metric, row["metrics"][metric.name], row)

@@ -92,16 +92,25 @@ def drop_text(effect: dict[str, Any]) -> str:
 
 
 def csv_table(report: Document) -> str:
-    """Rows as CSV with a header line; a cell is empty if the layer has no such part."""
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, CSV_FIELDS, lineterminator="\n", restval="")
-    writer.writeheader()
+    """Rows as CSV with a header line; a cell is empty if the layer has no such part.
+
+    A network with several outputs has a column more for each of them and each part.
+    """
+    flats = []
     for row in report["rows"]:
         flat = {name: row[name] for name in CSV_FIELDS[:4]}
         for part in _PARTS:
-            for name, value in (row[part] or {}).items():
+            values = dict(row[part] or {})
+            of_outputs = values.pop("outputs_sqnr_db", {})
+            values |= {f"sqnr_db_{output}": value for output, value in of_outputs.items()}
+            for name, value in values.items():
                 flat[f"{part}_{name}"] = "" if value is None else round(value, 4)
-        writer.writerow(flat)
+        flats.append(flat)
+    fields = dict.fromkeys([*CSV_FIELDS, *(name for flat in flats for name in flat)])
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, list(fields), lineterminator="\n", restval="")
+    writer.writeheader()
+    writer.writerows(flats)
     return buffer.getvalue()
 
 

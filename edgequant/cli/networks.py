@@ -22,10 +22,13 @@ from edgequant.cli.values import model_request
 
 
 @click.command("list", cls=SectionedCommand)
-@click.argument("what", type=click.Choice(["models", "recipes", "datasets", "runtimes", "targets"]))
+@click.argument(
+    "what",
+    type=click.Choice(["models", "recipes", "datasets", "runtimes", "targets", "tasks"]),
+)
 @common
 def list_command(what: str, **values: Any) -> None:
-    """List models, recipes, datasets, runtimes or targets."""
+    """List models, recipes, datasets, runtimes, targets or tasks."""
     with terminal_of(values) as terminal:
         from edgequant.commands.listing import show
 

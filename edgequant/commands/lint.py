@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from calibration_data.datasets.base import Dataset, open_dataset
 from calibration_data.preprocessing import Crop, Preprocessing
 from calibration_data.stream import converted
 from edgequant.cli.terminal import Terminal
+from edgequant.outputs import is_classifier
 from evaluation.child.policy import Isolation
 from evaluation.child.session import open_foreign
 from evaluation.lint.check import CheckedFault, State, lint
@@ -104,7 +105,11 @@ def lint_command(request: LintRequest, terminal: Terminal) -> None:
     evidence, unjudged = None, ""
     if session is not None:
         classes = session.predict(contract.normalize(pixels[:1])).shape[1]
-        dataset, unjudged = matched(dataset, contract, classes)
+        if is_classifier(contract):
+            dataset, unjudged = matched(dataset, contract, classes)
+        else:  # no class is right or wrong
+            dataset = replace(dataset, labels=None, count=len(dataset), targets=())
+            unjudged = f"a network for {contract.tasks.only.known} has no class to be right about"
         if not unjudged:
             _refuse_foreign_labels(dataset, classes)
         evidence = gather(session.predict, pixels, dataset.labels, contract)

@@ -8,6 +8,7 @@ from typing import Any
 from calibration_data.datasets.base import dataset_kinds
 from edgequant.cli.terminal import Terminal, plain_table
 from evaluation.session import runtimes
+from evaluation.task import task_kinds
 from export.target import export_targets, target_of
 from models.cost.table import ListedCost, listed_costs
 from models.spec import model_specs
@@ -132,6 +133,18 @@ def _runtimes() -> list[dict[str, Any]]:
     ]
 
 
+def _tasks() -> list[dict[str, Any]]:
+    return [
+        {
+            "name": str(kind.task),
+            "metrics": ", ".join(metric.title or metric.name for metric in kind.metrics),
+            "--max-drop limits": kind.first.title,
+            "summary": kind.summary,
+        }
+        for kind in task_kinds().values()
+    ]
+
+
 def _targets() -> list[dict[str, Any]]:
     return [
         {"name": target.name, "suffix": target.suffix, "packages": ", ".join(target.packages)}
@@ -145,4 +158,5 @@ _ROWS = {
     "datasets": _datasets,
     "runtimes": _runtimes,
     "targets": _targets,
+    "tasks": _tasks,
 }

@@ -42,6 +42,7 @@ from edgequant.outputs import (
     file_outputs,
     model_outputs,
     settled_contract,
+    stated_names,
 )
 from edgequant.pipeline import Prepared, open_inputs, prepare_shown, quantize
 from edgequant.requests import EvaluateRequest, MeasureRequest, QuantizeRequest
@@ -97,6 +98,8 @@ def evaluate_command(request: EvaluateRequest, terminal: Terminal) -> None:
     check_limit(request.max_drop, has_reference=request.reference is not None)
     dataset = open_measured(request.measure)
     contract, candidate, outputs = _evaluated(request, dataset)
+    names = stated_names([output.name for output in outputs], contract)
+    outputs = tuple(replace(o, name=name) for o, name in zip(outputs, names, strict=True))
     check_limit_on(dataset, contract, outputs, request.max_drop)
     reference = None if request.reference is None else _reference(request, contract)
     measurement = measure([candidate], reference, dataset, contract, request.measure, terminal)

@@ -29,8 +29,9 @@ from edgequant.ship.proving import Proven, show_proofs
 from edgequant.ship.request import ShipRequest
 from evaluation.machine import PACKAGES
 from export.bundles.labels import check_labels
-from export.bundles.target import ShipTarget, ship_target
+from export.bundles.target import ShipTarget, is_classifier, ship_target, ship_targets
 from foundation.digests import sha256_of
+from foundation.errors import UnsupportedError
 from foundation.scratch import require_writable
 
 _RUNTIMES = ("mediapipe", "tflite_micro", "ethosu")
@@ -66,7 +67,7 @@ def _write(
     refuse_occupied(request.output, force=request.force)
     prepared = prepare_shown(request.base, inputs, terminal)
     prepared = _with_labels_of_values(prepared)
-    check_labels(prepared.contract, prepared.loaded.classes)
+    _check_outputs(prepared, targets)
     for target in targets:
         target.check(prepared.contract)
     require_writable(request.output.parent)
@@ -80,6 +81,24 @@ def _with_labels_of_values(prepared: Prepared) -> Prepared:
     if contract.tasks.only.known is not Task.BINARY or len(contract.labels) != 2:
         return prepared
     return replace(prepared, contract=contract.with_labels(contract.labels[1:]))
+
+
+def _check_outputs(prepared: Prepared, targets: list[ShipTarget]) -> None:
+    """Refuse labels that do not fit, and targets that take only the scores of classes."""
+    outputs = prepared.loaded.outputs
+    if is_classifier([output.shape for output in outputs]):
+        check_labels(prepared.contract, prepared.loaded.classes)
+        return
+    if prepared.contract.labels:
+        check_labels(prepared.contract, len(prepared.contract.labels))
+    if lacking := [target.name for target in targets if not target.any_outputs]:
+        able = ", ".join(name for name, target in ship_targets().items() if target.any_outputs)
+        shapes = ", ".join(f"{output.name} {list(output.shape)}" for output in outputs)
+        raise UnsupportedError(
+            f"a bundle for {', '.join(lacking)} holds a network with one output, scores of classes",
+            received=shapes,
+            remedy=f"give --for {able}, or ship the file of 'edgequant quantize'",
+        )
 
 
 def _show(request: ShipRequest, manifest: dict[str, Any], terminal: Terminal) -> None:

@@ -24,10 +24,9 @@ from edgequant.repair.heldout import Halves, halves
 from edgequant.repair.judging import lost
 from evaluation.task import TaskKind
 from network.graph import Graph
-from network.run_tensorflow import run_outputs
 from quantize.engine import make_plan, settled
 from quantize.plans.plan import PlannedNetwork
-from quantize.plans.simulate import float_share, simulated_outputs
+from quantize.plans.simulate import float_share, simulated
 from quantize.plans.widening import can_be_wide
 from quantize.recipes import Optimization, PlanSettings, Recipe, RepairType
 from quantize.sensitivity.mixed_precision import Noise, growing
@@ -326,7 +325,6 @@ class Judge:
         exact: float32 ``[n, ...]``.
         task: task of the output.
         kind: metrics of the task.
-        output: number of the output that is judged.
     """
 
     images: np.ndarray
@@ -334,14 +332,13 @@ class Judge:
     exact: np.ndarray
     task: OutputTask
     kind: TaskKind
-    output: int = 0
 
     @classmethod
     def of(cls, graph: Graph, held: Halves, task: OutputTask, kind: TaskKind) -> Judge:
         """Judge with the output of the float network."""
         images = np.concatenate([images for images, _ in held.judged.batches()])
         exact = np.concatenate(
-            [run_outputs(graph, images[i : i + _BATCH])[0] for i in range(0, len(images), _BATCH)]
+            [run(graph, images[i : i + _BATCH]) for i in range(0, len(images), _BATCH)]
         )
         return cls(images, held.targets, exact, task, kind)
 
@@ -349,7 +346,7 @@ class Judge:
         """Run a plan on the held-out images and compare it with the float network."""
         outputs = np.concatenate(
             [
-                simulated_outputs(planned, self.images[i : i + _BATCH])[self.output]
+                simulated(planned, self.images[i : i + _BATCH])
                 for i in range(0, len(self.images), _BATCH)
             ]
         )

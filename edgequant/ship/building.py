@@ -27,7 +27,7 @@ from edgequant.ship.request import ShipRequest
 from evaluation.machine import PACKAGES
 from evaluation.vectors import make_vectors
 from export.bundles.labels import write_labels
-from export.bundles.target import BundleRequest, ShipTarget
+from export.bundles.target import BundleRequest, ShipTarget, is_classifier
 from foundation.errors import InvalidInputError
 
 _PROBABILITY_TOLERANCE = 1e-3
@@ -54,7 +54,8 @@ class Builder:
 
     def build(self, targets: list[ShipTarget], folder: Path) -> None:
         """Write every target, the guide, the card and the manifest into an empty folder."""
-        write_labels(self.prepared.contract, folder)
+        if self.prepared.contract.labels:
+            write_labels(self.prepared.contract, folder)
         contents: dict[str, TargetContents] = {}
         guide: list[str] = []
         files: dict[str, tuple[Path, Preprocessing]] = {}
@@ -172,6 +173,8 @@ class Builder:
     @cached_property
     def _gives_probabilities(self) -> bool:
         """Whether the scores of every image in the test vectors are probabilities."""
+        if not is_classifier([output.shape for output in self.prepared.loaded.outputs]):
+            return False
         images = self.prepared.contract.normalize(self._pixels)  # [n, *shape]
         scores = np.asarray(self.prepared.loaded.model(images, training=False))  # [n, classes]
         distance = np.abs(scores.sum(axis=1) - 1).max()

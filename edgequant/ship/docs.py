@@ -9,8 +9,9 @@ from calibration_data.task import Task, Tasks
 from foundation.digests import sha256_of
 from reports.task_rows import card_figures, card_heads, card_labelled
 
-_HOW = """\
-Each folder has what one platform needs. `labels.txt` names the outputs in their order; `vectors/`
+_LABELS = "`labels.txt` names the outputs in their order; "
+_HOW = f"""\
+Each folder has what one platform needs. {_LABELS}`vectors/`
 has inputs and the outputs to expect (.bin, little endian; the .json says type, shape and which
 runtime computed them). `edgequant verify .` checks all of it again with the runtimes that are
 installed."""
@@ -24,7 +25,7 @@ def shipping_guide(manifest: dict[str, Any], sections: list[str]) -> str:
     lines = [
         f"# Shipping {manifest['model']}",
         "",
-        _HOW,
+        _HOW if manifest["preprocessing"].get("labels") else _HOW.replace(_LABELS, ""),
     ]
     for (name, values), section in zip(manifest["targets"].items(), sections, strict=True):
         lines += ["", f"## {values['title']}: `{name}/`", "", section, ""]
@@ -99,7 +100,11 @@ _PURPOSES = {
 
 def _purpose(contract: dict[str, Any]) -> str:
     """What the network is for, in one sentence."""
-    task = Tasks.from_dict(contract).only
+    tasks = Tasks.from_dict(contract)
+    if tasks.named:
+        parts = (f"{name} ({task.known})" for name, task in tasks.named)
+        return f"Reads RGB images; its outputs are {', '.join(parts)}."
+    task = tasks.only
     count = len(contract.get("labels", ()))
     return _PURPOSES[task.known].format(
         count=count, threshold=task.limit, what=_input_words(contract)

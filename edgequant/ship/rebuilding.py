@@ -72,7 +72,8 @@ def rebuild(source: Path, place: Path, manifest: Manifest) -> None:
         with reading(source / name, _RULE, _REMEDY):
             _rebuild_target(rebuilt, name, entry)
     with reading(source / MANIFEST, _RULE, _REMEDY):
-        (place / LABELS).write_bytes(labels_text(manifest.contract))
+        if manifest.contract.labels:
+            (place / LABELS).write_bytes(labels_text(manifest.contract))
         shutil.copyfile(source / MANIFEST, place / MANIFEST)
         (place / _CARD).write_text(model_card(manifest.values, place), encoding="utf-8")
         guides = [shipping_guide(manifest.values, sections) for sections in rebuilt.guides]
@@ -141,10 +142,8 @@ def _check_card(path: Path, file: ShipFile, entry: TargetEntry, manifest: Manife
 def _vectors(folder: Path, file: ShipFile, manifest: Manifest) -> Vectors:
     """Test vectors of a file; their shapes and kernels must be those of the manifest."""
     vectors = read_vectors(folder / VECTORS, file.role)
-    expected = (
-        (manifest.images, *manifest.contract.shape),
-        (manifest.images, len(manifest.contract.labels)),
-    )
+    numbers = len(manifest.contract.labels) if vectors.classes else vectors.outputs.shape[1]
+    expected = ((manifest.images, *manifest.contract.shape), (manifest.images, numbers))
     if (vectors.inputs.shape, vectors.outputs.shape) != expected or (
         vectors.kernels != file.runtime
     ):

@@ -103,7 +103,7 @@ def _outcome(check: LintCheck, subject: Subject) -> Outcome:
     if check.needs_images and subject.evidence is None:
         return Outcome(State.NOT_MEASURED, "needs a fixed image size")
     if check.compares and subject.labels is None:
-        return not_judged(NO_LABELS, GIVE_LABELS)
+        return not_judged(subject.unjudged or NO_LABELS, GIVE_LABELS)
     outcome = check.run(subject)
     if check.compares and subject.unjudged and outcome.state is State.CLEAN:
         return not_judged(subject.unjudged)

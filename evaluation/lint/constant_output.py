@@ -28,7 +28,8 @@ def run(subject: Subject) -> Outcome:
         return not_judged(f"needs {_LEAST} images of two classes")
     largest = max(float(np.abs(trial.outputs).max()), _TINY)
     spread = float(trial.outputs.std(axis=0).max()) / largest
-    answers = len(np.unique(trial.outputs.argmax(axis=1)))
+    decides = trial.outputs.shape[1] > 1  # a single score is its own answer
+    answers = len(np.unique(trial.outputs.argmax(axis=1) if decides else trial.outputs))
     of = "without labels" if labels is None else f"of {classes} classes"
     sentence = (
         f"{answers} different answers to {images} images {of}; outputs "

@@ -50,8 +50,7 @@ def _compare(request: ProofRequest, role: str, runtime: str) -> ProofResult:
     if outputs.shape != vectors.outputs.shape or outputs.dtype != vectors.outputs.dtype:
         return failed(f"{model.name} gives outputs of another type or number than its vectors")
     difference = np.abs(outputs.astype(np.float64) - vectors.outputs.astype(np.float64))
-    best = outputs == outputs.max(axis=1, keepdims=True)
-    same = [bool(row[e.argmax()]) for row, e in zip(best, vectors.outputs, strict=True)]
+    same = vectors.same_labels(outputs)
     unit = "steps" if outputs.dtype.kind in "iu" else "in score"
     sentence = (
         f"{done.runtime} gives {model.name} the label of {vectors.runtime} for {sum(same)} of "

@@ -18,13 +18,22 @@ from evaluation.proofs.proof import (
     failed,
     not_run,
 )
-from export.bundles.c_sources import RESOLVER_METHODS
 from export.bundles.microcontroller import ROLE
+from export.bundles.resolver_methods import RESOLVER_METHODS
 from export.bundles.target import VECTORS, read_vectors
 
 _STUBS = Path(__file__).parent / "stubs"
 _FLAGS = ("-std=c++17", "-O1", "-Wall", "-Wextra", "-Werror", "-DMODEL_TENSOR_ARENA_SIZE=1048576")
 _CORTEX_M = ("-mcpu=cortex-m55", "-mthumb", "-mfloat-abi=hard", "-fno-exceptions", "-fno-rtti")
+_CLASSES = {
+    "NAMED": "kLabels[kClasses - 1] == nullptr",
+    "RUN": "Best(kVectorScores[v]) < 0 || Classify(kVectorPixels[v]) < 0",
+}
+_OUTPUTS = {
+    "NAMED": "kOutputs[kOutputCount - 1].name == nullptr",
+    "RUN": "!Run(kVectorPixels[v]) || Output(0) == nullptr",
+}
+"""What the program does with the scores of classes, and with other outputs."""
 _MAIN = """\
 #include <cstddef>
 #include <cstdint>
@@ -43,9 +52,9 @@ static std::int8_t input[kImageSize];
 int main() {
   if (reinterpret_cast<std::uintptr_t>(kModelData) % 16 != 0) return 2;
   if (!SetUp()) return 3;
-  if (kLabels[kClasses - 1] == nullptr || kModelDataSize == 0) return 4;
+  if (NAMED || kModelDataSize == 0) return 4;
   for (int v = 0; v < kVectors; ++v) {
-    if (Best(kVectorScores[v]) < 0 || Classify(kVectorPixels[v]) < 0) return 5;
+    if (RUN) return 5;
     FillInput(kVectorPixels[v], input);
     if (std::fwrite(input, 1, sizeof input, stdout) != sizeof input) return 6;
   }
@@ -127,10 +136,13 @@ def _compile(request: ProofRequest, compiler: str, flags: tuple[str, ...], *, li
 
 def _main(folder: Path) -> str:
     """Source of the program that fills the input from every vector."""
-    code = _MAIN.replace("NAMESPACE", _namespace(folder))
-    if "kImageSize" in (folder / "model_contract.h").read_text(encoding="ascii"):
-        return code
-    return code.replace("kImageSize", "kInputSize").replace("kVectorPixels", "kVectorValues")
+    header = (folder / "model_contract.h").read_text(encoding="ascii")
+    text = _MAIN.replace("NAMESPACE", _namespace(folder))
+    for word, code in (_OUTPUTS if "kOutputCount" in header else _CLASSES).items():
+        text = text.replace(word, code)
+    if "kImageSize" in header:
+        return text
+    return text.replace("kImageSize", "kInputSize").replace("kVectorPixels", "kVectorValues")
 
 
 def _namespace(folder: Path) -> str:

@@ -13,6 +13,7 @@ from evaluation.proofs.proof import (
 )
 from export.bundles.microcontroller import ARENA, ROLE, RUN, model_file
 from export.bundles.target import VECTORS, read_vectors
+from network.tflite.reader import read_flat_model
 
 _RUNTIME = "tflite-micro"
 _REMEDY = "pip install --pre 'edgequant[micro]'"
@@ -51,6 +52,7 @@ def run(request: ProofRequest) -> ProofResult:
         "inputs": str(request.folder / VECTORS / f"{ROLE}.inputs.bin"),
         "shape": list(vectors.inputs.shape),
         "outputs": str(outputs),
+        "output_count": len(read_flat_model(model_file(request.folder)).subgraphs[0].outputs),
     }
     reply = run_worker("tflite_micro_run", request, values)
     if reply.missing:
@@ -73,8 +75,7 @@ def run(request: ProofRequest) -> ProofResult:
             f"TFLite Micro {version} differs from {vectors.runtime} in {int((steps > 0).sum())} of "
             f"{steps.size} outputs, by up to {int(steps.max())}"
         )
-        best = scores == scores.max(axis=1, keepdims=True)
-        same = all(row[e.argmax()] for row, e in zip(best, vectors.outputs, strict=True))
+        same = all(vectors.same_labels(scores))
         verdict = Verdict.WITHIN_A_STEP if same and steps.max() == 1 else Verdict.FAILED
         sentence += ", with the same labels" if same else ", and in labels"
         return ProofResult(verdict, sentence, figures)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from calibration_data.preprocessing import Preprocessing
 from export.bundles.c_inputs import CInput
+from export.bundles.resolver_methods import RESOLVER_METHODS
 from foundation.errors import InvalidInputError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -28,52 +29,18 @@ _KEYWORDS = frozenset(
     )
 )  # fmt: skip
 """Keywords of C++17, and other names that a generated namespace may not have."""
-RESOLVER_METHODS = {
-    # Source: tensorflow/lite/micro/micro_mutable_op_resolver.h of tflite-micro.
-    "ABS": "AddAbs", "ADD": "AddAdd", "ADD_N": "AddAddN", "ARG_MAX": "AddArgMax",
-    "ARG_MIN": "AddArgMin", "AVERAGE_POOL_2D": "AddAveragePool2D",
-    "BATCH_MATMUL": "AddBatchMatMul", "BATCH_TO_SPACE_ND": "AddBatchToSpaceNd",
-    "BROADCAST_ARGS": "AddBroadcastArgs", "BROADCAST_TO": "AddBroadcastTo", "CAST": "AddCast",
-    "CEIL": "AddCeil", "CONCATENATION": "AddConcatenation", "CONV_2D": "AddConv2D",
-    "COS": "AddCos", "CUMSUM": "AddCumSum", "DEPTH_TO_SPACE": "AddDepthToSpace",
-    "DEPTHWISE_CONV_2D": "AddDepthwiseConv2D", "DEQUANTIZE": "AddDequantize", "DIV": "AddDiv",
-    "ELU": "AddElu", "EQUAL": "AddEqual", "EXP": "AddExp", "EXPAND_DIMS": "AddExpandDims",
-    "FILL": "AddFill", "FLOOR": "AddFloor", "FLOOR_DIV": "AddFloorDiv",
-    "FLOOR_MOD": "AddFloorMod", "FULLY_CONNECTED": "AddFullyConnected", "GATHER": "AddGather",
-    "GATHER_ND": "AddGatherNd", "GREATER": "AddGreater", "GREATER_EQUAL": "AddGreaterEqual",
-    "HARD_SWISH": "AddHardSwish", "L2_NORMALIZATION": "AddL2Normalization",
-    "L2_POOL_2D": "AddL2Pool2D", "LEAKY_RELU": "AddLeakyRelu", "LESS": "AddLess",
-    "LESS_EQUAL": "AddLessEqual", "LOG": "AddLog", "LOG_SOFTMAX": "AddLogSoftmax",
-    "LOGICAL_AND": "AddLogicalAnd", "LOGICAL_NOT": "AddLogicalNot", "LOGICAL_OR": "AddLogicalOr",
-    "LOGISTIC": "AddLogistic", "MAX_POOL_2D": "AddMaxPool2D", "MAXIMUM": "AddMaximum",
-    "MEAN": "AddMean", "MINIMUM": "AddMinimum", "MIRROR_PAD": "AddMirrorPad", "MUL": "AddMul",
-    "NEG": "AddNeg", "NOT_EQUAL": "AddNotEqual", "PACK": "AddPack", "PAD": "AddPad",
-    "PADV2": "AddPadV2", "PRELU": "AddPrelu", "QUANTIZE": "AddQuantize",
-    "REDUCE_MAX": "AddReduceMax", "REDUCE_MIN": "AddReduceMin", "RELU": "AddRelu",
-    "RELU6": "AddRelu6", "RESHAPE": "AddReshape", "RESIZE_BILINEAR": "AddResizeBilinear",
-    "RESIZE_NEAREST_NEIGHBOR": "AddResizeNearestNeighbor", "REVERSE_V2": "AddReverseV2",
-    "ROUND": "AddRound", "RSQRT": "AddRsqrt", "SELECT_V2": "AddSelectV2", "SHAPE": "AddShape",
-    "SIN": "AddSin", "SLICE": "AddSlice", "SOFTMAX": "AddSoftmax",
-    "SPACE_TO_BATCH_ND": "AddSpaceToBatchNd", "SPACE_TO_DEPTH": "AddSpaceToDepth",
-    "SPLIT": "AddSplit", "SPLIT_V": "AddSplitV", "SQRT": "AddSqrt", "SQUARE": "AddSquare",
-    "SQUARED_DIFFERENCE": "AddSquaredDifference", "SQUEEZE": "AddSqueeze",
-    "STRIDED_SLICE": "AddStridedSlice", "SUB": "AddSub", "SUM": "AddSum", "TANH": "AddTanh",
-    "TRANSPOSE": "AddTranspose", "TRANSPOSE_CONV": "AddTransposeConv", "UNPACK": "AddUnpack",
-    "ZEROS_LIKE": "AddZerosLike",
-}  # fmt: skip
-"""Member of MicroMutableOpResolver that registers each TFLite builtin."""
 
 
 @dataclass(frozen=True)
 class Ends:
-    """Scales and zero points of the int8 input and output.
+    """Scales and zero points of the int8 input and of the class scores.
 
     Attributes:
         input_scale: scale of the input.
         input_zero_point: zero point of the input.
-        output_scale: scale of the output.
-        output_zero_point: zero point of the output.
-        classes: number of outputs.
+        output_scale: scale of the scores.
+        output_zero_point: zero point of the scores.
+        classes: number of classes.
     """
 
     input_scale: float
@@ -92,7 +59,7 @@ def identifier(name: str) -> str:
 
 def model_header(name: str) -> str:
     """Content of ``model_data.h``."""
-    return _header(
+    return header(
         "model_data.h",
         ["cstddef", "cstdint"],
         [
@@ -106,7 +73,7 @@ def model_header(name: str) -> str:
 
 def model_source(name: str, content: bytes) -> str:
     """Content of ``model_data.cc``: the bytes of the file."""
-    return _source(
+    return source(
         "model_data.h",
         [
             "alignas(16) const unsigned char kModelData[] = {",
@@ -118,36 +85,58 @@ def model_source(name: str, content: bytes) -> str:
     )
 
 
-def contract_header(name: str, contract: Preprocessing, ends: Ends) -> str:
-    """Content of ``model_contract.h``: sizes, scales and the preprocessing of an example."""
+def contract_header(
+    name: str, contract: Preprocessing, ends: Ends, outputs: list[str] | None = None
+) -> str:
+    """Content of ``model_contract.h``: sizes, scales and the preprocessing of an example.
+
+    Args:
+        name: name of the model.
+        contract: contract of its input.
+        ends: scales of the ends; those of the scores count without ``outputs``.
+        outputs: lines that describe other outputs than the scores of classes.
+    """
     entry = CInput(contract)
     lines = [
         *entry.sizes(),
-        f"inline constexpr int kClasses = {ends.classes};",
+        *([f"inline constexpr int kClasses = {ends.classes};"] if outputs is None else []),
         "// real = scale * (integer - zero point)",
         f"inline constexpr float kInputScale = {ends.input_scale!r}f;",
         f"inline constexpr int kInputZeroPoint = {ends.input_zero_point};",
-        f"inline constexpr float kOutputScale = {ends.output_scale!r}f;",
-        f"inline constexpr int kOutputZeroPoint = {ends.output_zero_point};",
+        *(_score_lines(ends) if outputs is None else outputs),
         *entry.numbers(),
-        "extern const char* const kLabels[kClasses];",
+        *(["extern const char* const kLabels[kClasses];"] if outputs is None else []),
         *entry.table(),
         "",
         *entry.fill(),
-        "",
-        "// Index of the largest score; the first of equals.",
-        "inline int Best(const std::int8_t* scores) {",
-        "  int best = 0;",
-        "  for (int i = 1; i < kClasses; ++i) {",
-        "    if (scores[i] > scores[best]) best = i;",
-        "  }",
-        "  return best;",
-        "}",
+        *(_BEST if outputs is None else []),
     ]
-    return _header("model_contract.h", entry.includes, lines, name)
+    return header("model_contract.h", entry.includes, lines, name)
 
 
-def contract_source(name: str, contract: Preprocessing, table: np.ndarray | None) -> str:
+def _score_lines(ends: Ends) -> list[str]:
+    return [
+        f"inline constexpr float kOutputScale = {ends.output_scale!r}f;",
+        f"inline constexpr int kOutputZeroPoint = {ends.output_zero_point};",
+    ]
+
+
+_BEST = (
+    "",
+    "// Index of the largest score; the first of equals.",
+    "inline int Best(const std::int8_t* scores) {",
+    "  int best = 0;",
+    "  for (int i = 1; i < kClasses; ++i) {",
+    "    if (scores[i] > scores[best]) best = i;",
+    "  }",
+    "  return best;",
+    "}",
+)
+
+
+def contract_source(
+    name: str, contract: Preprocessing, table: np.ndarray | None, *, labelled: bool = True
+) -> str:
     """Content of ``model_contract.cc``.
 
     Args:
@@ -155,14 +144,17 @@ def contract_source(name: str, contract: Preprocessing, table: np.ndarray | None
         contract: contract with the labels.
         table: int8 ``[channels, 256]``, input for each pixel value by channel of the tensor; None
             for plain arrays, whose values are computed.
+        labelled: whether the output is the scores of the labels.
     """
-    lines = ["const char* const kLabels[kClasses] = {"]
-    lines += [f"    {_c_string(label)}," for label in contract.labels]
+    lines = ["const char* const kLabels[kClasses] = {"] if labelled else []
+    lines += [f"    {c_string(label)}," for label in contract.labels if labelled]
+    lines += ["};"] if labelled else []
     if table is not None:
-        lines += ["};", f"const std::int8_t kPixelToInput[{len(table)}][256] = {{"]
+        lines += [f"const std::int8_t kPixelToInput[{len(table)}][256] = {{"]
         for channel in table:
             lines += ["    {", *_numbers((str(int(v)) for v in channel), "        "), "    },"]
-    return _source("model_contract.h", [*lines, "};"], name)
+        lines += ["};"]
+    return source("model_contract.h", lines, name)
 
 
 def operators_header(name: str, operators: tuple[str, ...]) -> str:
@@ -189,7 +181,7 @@ def operators_header(name: str, operators: tuple[str, ...]) -> str:
     ]
     lines += ["  return kTfLiteOk;", "}"]
     includes = ["tensorflow/lite/micro/micro_mutable_op_resolver.h"]
-    return _header("model_ops.h", includes, lines, name, quoted=True)
+    return header("model_ops.h", includes, lines, name, quoted=True)
 
 
 def arena_header(name: str, arena: ArenaFigures | None) -> str:
@@ -211,7 +203,7 @@ def arena_header(name: str, arena: ArenaFigures | None) -> str:
             f"inline constexpr std::size_t kArenaHead = {arena.head};  // activations, scratch",
             f"inline constexpr std::size_t kArenaTail = {arena.tail};  // tensors, kernels' data",
         ]
-    return _header("model_arena.h", ["cstddef"], lines, name)
+    return header("model_arena.h", ["cstddef"], lines, name)
 
 
 @dataclass(frozen=True)
@@ -254,11 +246,15 @@ def vectors_header(name: str, entry: CInput, count: int) -> str:
         f"extern {declared};  // {what}",
         "extern const std::int8_t kVectorScores[kVectors][kClasses];     // to expect, bit for bit",
     ]
-    return _header("model_vectors.h", ["model_contract.h"], lines, name, quoted=True)
+    return header("model_vectors.h", ["model_contract.h"], lines, name, quoted=True)
 
 
 def vectors_source(
-    name: str, entry: CInput, pixels: np.ndarray, scores: Iterable[Iterable[int]]
+    name: str,
+    entry: CInput,
+    pixels: np.ndarray,
+    scores: Iterable[Iterable[int]],
+    array: str = "kVectorScores[kVectors][kClasses]",
 ) -> str:
     """Content of ``model_vectors.cc``.
 
@@ -266,22 +262,28 @@ def vectors_source(
         name: name of the model.
         entry: input of the model.
         pixels: ``[n, *shape]`` as ``Preprocessing.pixels`` returns them.
-        scores: int8 ``[n, classes]``.
+        scores: int8 ``[n, numbers]``.
+        array: name of their array.
     """
     declared, _ = entry.vectors_declared()
     lines = [f"{declared} = {{"]
     for image in pixels:
         lines += ["    {", *_numbers(entry.literals(image), "        "), "    },"]
-    lines += ["};", "const std::int8_t kVectorScores[kVectors][kClasses] = {"]
+    lines += ["};", f"const std::int8_t {array} = {{"]
     lines += [f"    {{{', '.join(str(int(v)) for v in row)}}}," for row in scores]
-    return _source("model_vectors.h", [*lines, "};"], name)
+    return source("model_vectors.h", [*lines, "};"], name)
 
 
 def runner_source(name: str, entry: CInput) -> str:
     """Content of ``model_runner.cc``: set-up, one inference and the self-test."""
-    code = _RUNNER.replace("std::uint8_t* rgb", f"{entry.element}* {entry.buffer}")
-    code = code.replace("(rgb,", f"({entry.buffer},").replace("kVectorPixels", entry.vectors)
-    return _source("model_runner.h", code.splitlines(), name, _RUNNER_INCLUDES)
+    code = reading(f"{SET_UP}\n\n{_RUNNER}", entry)
+    return source("model_runner.h", code.splitlines(), name, RUNNER_INCLUDES)
+
+
+def reading(code: str, entry: CInput) -> str:
+    """C++ code that is written for RGB pixels, for another input."""
+    code = code.replace("std::uint8_t* rgb", f"{entry.element}* {entry.buffer}")
+    return code.replace("(rgb,", f"({entry.buffer},").replace("kVectorPixels", entry.vectors)
 
 
 def runner_header(name: str, entry: CInput) -> str:
@@ -294,10 +296,10 @@ def runner_header(name: str, entry: CInput) -> str:
         "// Whether every test vector gives its scores bit for bit.",
         "bool SelfTest();",
     ]
-    return _header("model_runner.h", ["cstdint"], lines, name)
+    return header("model_runner.h", ["cstdint"], lines, name)
 
 
-_RUNNER_INCLUDES = (
+RUNNER_INCLUDES = (
     "model_arena.h",
     "model_contract.h",
     "model_data.h",
@@ -306,7 +308,7 @@ _RUNNER_INCLUDES = (
     "tensorflow/lite/micro/micro_interpreter.h",
     "tensorflow/lite/schema/schema_generated.h",
 )
-_RUNNER = """\
+SET_UP = """\
 namespace {
 alignas(16) std::uint8_t arena[kTensorArenaSize];
 tflite::MicroInterpreter* interpreter = nullptr;
@@ -320,8 +322,8 @@ bool SetUp() {
   if (instance.AllocateTensors() != kTfLiteOk) return false;
   interpreter = &instance;
   return true;
-}
-
+}"""
+_RUNNER = """\
 int Classify(const std::uint8_t* rgb) {
   FillInput(rgb, interpreter->input(0)->data.int8);
   if (interpreter->Invoke() != kTfLiteOk) return -1;
@@ -340,7 +342,8 @@ bool SelfTest() {
 }"""
 
 
-def _c_string(text: str) -> str:
+def c_string(text: str) -> str:
+    """Literal of C++ for an ASCII text."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("?", "\\?")
     return f'"{escaped}"'
 
@@ -351,9 +354,10 @@ def _numbers(values: Iterable[str], indent: str = "    ") -> list[str]:
     return [f"{indent}{', '.join(row)}," for row in rows]
 
 
-def _header(
+def header(
     file: str, includes: list[str], lines: list[str], name: str, *, quoted: bool = False
 ) -> str:
+    """Content of a header: guard, includes, and the lines inside the model's namespace."""
     guard = f"EDGEQUANT_{identifier(name)}_{file}".upper().replace(".", "_") + "_"
     marks = ('"', '"') if quoted else ("<", ">")
     head = [f"#ifndef {guard}", f"#define {guard}", ""]
@@ -362,8 +366,9 @@ def _header(
     return "\n".join(body) + "\n"
 
 
-def _source(header: str, lines: list[str], name: str, includes: Iterable[str] = ()) -> str:
-    head = [f'#include "{header}"', "", *(f'#include "{include}"' for include in includes)]
+def source(own: str, lines: list[str], name: str, includes: Iterable[str] = ()) -> str:
+    """Content of a source: its own header, includes, and the lines inside the namespace."""
+    head = [f'#include "{own}"', "", *(f'#include "{include}"' for include in includes)]
     return "\n".join([*head, "", *_inside(name, lines)]) + "\n"
 
 

@@ -14,7 +14,8 @@ from typing import Any
 from calibration_data.preprocessing import Preprocessing
 from export.bundles import c_sources as c
 from export.bundles.c_inputs import CInput
-from export.bundles.microcontroller import ends_of, pixel_table
+from export.bundles.microcontroller import contract_texts, outputs_of
+from export.bundles.resolver_methods import RESOLVER_METHODS
 from export.bundles.target import VECTORS, Budget, BundleRequest, Figures, ShipFile, ShipTarget
 from foundation.errors import InvalidInputError
 from foundation.foreign import read_object, reading
@@ -121,12 +122,8 @@ def _model_name(request: BundleRequest) -> str:
 
 def _texts(request: BundleRequest) -> dict[str, str]:
     """Content of the sources and of the list of configurations, by file name."""
-    ends = ends_of(read_flat_model(request.files[ROLE]).subgraphs[0])
     return {
-        "model_contract.h": c.contract_header(request.name, request.contract, ends),
-        "model_contract.cc": c.contract_source(
-            request.name, request.contract, pixel_table(request.contract, ends)
-        ),
+        **contract_texts(request),
         _CONFIGURATIONS: json.dumps({"accelerators": list(request.accelerators)}) + "\n",
     }
 
@@ -195,6 +192,7 @@ def _guide(request: BundleRequest, _folder: Path, figures: Figures) -> str:
             f"`vela {request.name}-int8.tflite --accelerator-config ethos-u55-128`."
         )
     name = compiled_name(request.name, str(rows[0]["accelerator"]))
+    several = outputs_of(read_flat_model(request.files[ROLE]).subgraphs[0])
     return "\n".join(
         [
             f"Estimates of Vela {figures[VELA]['version']}, not measurements on silicon:",
@@ -204,7 +202,7 @@ def _guide(request: BundleRequest, _folder: Path, figures: Figures) -> str:
             _HOW,
             "",
             "```cpp",
-            '#include "model_contract.h"  // FillInput, Best',
+            f'#include "model_contract.h"  // FillInput, {"kOutputs" if several else "Best"}',
             f"using namespace {c.identifier(request.name)};",
             f"// model_data: the bytes of {name}, alignas(16); arena: alignas(16)",
             f"tflite::MicroMutableOpResolver<{1 + len(_cpu_operators(rows[0]))}> resolver;",
@@ -215,7 +213,9 @@ def _guide(request: BundleRequest, _folder: Path, figures: Figures) -> str:
             "if (interpreter.AllocateTensors() != kTfLiteOk) return 1;",
             f"FillInput({CInput(request.contract).buffer}, interpreter.input(0)->data.int8);",
             "if (interpreter.Invoke() != kTfLiteOk) return 1;",
-            "const int best = Best(interpreter.output(0)->data.int8);",
+            "Use(kOutputs[0], interpreter.output(0)->data.int8);  // yours; and the others"
+            if several
+            else "const int best = Best(interpreter.output(0)->data.int8);",
             "```",
         ]
     )
@@ -223,7 +223,7 @@ def _guide(request: BundleRequest, _folder: Path, figures: Figures) -> str:
 
 def _cpu_operators(row: Mapping[str, Any]) -> list[str]:
     names = {op["operator"] for op in row["fallbacks"]}
-    return sorted(c.RESOLVER_METHODS.get(name, f"Add{name.title()}") for name in names)
+    return sorted(RESOLVER_METHODS.get(name, f"Add{name.title()}") for name in names)
 
 
 BUNDLE = ShipTarget(
@@ -240,4 +240,5 @@ BUNDLE = ShipTarget(
     measurements=(VELA,),
     proofs=("litert", VELA),
     budgets=_budgets,
+    any_outputs=True,
 )

@@ -8,9 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from calibration_data.preprocessing import ChannelOrder, Preprocessing
+from export.bundles import c_outputs
 from export.bundles import c_sources as c
 from export.bundles.c_inputs import CInput
-from export.bundles.target import VECTORS, Budget, BundleRequest, Figures, ShipFile, ShipTarget
+from export.bundles.target import (
+    VECTORS,
+    Budget,
+    BundleRequest,
+    Figures,
+    ShipFile,
+    ShipTarget,
+    is_classifier,
+)
 from export.bundles.vectors_source import read_vectors_source
 from foundation.errors import GateFailedError, UnsupportedError
 from foundation.foreign import reading, require_regular
@@ -66,7 +75,7 @@ def ends_of(graph: Subgraph) -> c.Ends:
         UnsupportedError: an input or output that is not int8 with one scale.
     """
     image, scores = graph.tensors[graph.inputs[0]], graph.tensors[graph.outputs[0]]
-    for tensor in (image, scores):
+    for tensor in (image, *(graph.tensors[index] for index in graph.outputs)):
         if tensor.dtype != "int8" or len(tensor.scale) != 1:
             raise UnsupportedError(
                 "TFLite Micro's kernels take int8 input and output with one scale",
@@ -80,6 +89,36 @@ def ends_of(graph: Subgraph) -> c.Ends:
         int(scores.zero_point[0]),
         int(scores.shape[-1] or 0),
     )
+
+
+def outputs_of(graph: Subgraph) -> tuple[c_outputs.OutputEnd, ...]:
+    """Outputs of an int8 file that are not the scores of classes; empty for a classifier."""
+    tensors = [graph.tensors[index] for index in graph.outputs]
+    if is_classifier([tensor.shape[1:] for tensor in tensors]):
+        return ()
+    return tuple(
+        c_outputs.OutputEnd(
+            tensor.name,
+            tuple(int(size or 0) for size in tensor.shape[1:]),
+            float(tensor.scale[0]),
+            int(tensor.zero_point[0]),
+        )
+        for tensor in tensors
+    )
+
+
+def contract_texts(request: BundleRequest) -> dict[str, str]:
+    """Content of ``model_contract.h`` and ``model_contract.cc``, by file name."""
+    graph = read_flat_model(request.files[ROLE]).subgraphs[0]
+    ends, outputs = ends_of(graph), outputs_of(graph)
+    lines = c_outputs.output_lines(outputs) if outputs else None
+    table = pixel_table(request.contract, ends)
+    return {
+        "model_contract.h": c.contract_header(request.name, request.contract, ends, lines),
+        "model_contract.cc": c.contract_source(
+            request.name, request.contract, table, labelled=not outputs
+        ),
+    }
 
 
 def _check(_: Preprocessing) -> None:
@@ -101,19 +140,17 @@ def _sources(request: BundleRequest) -> dict[str, str]:
     """Content of the sources that do not depend on measurements, by file name."""
     name, path = request.name, request.files[ROLE]
     graph = read_flat_model(path).subgraphs[0]
-    ends, entry = ends_of(graph), CInput(request.contract)
+    several, count = bool(outputs_of(graph)), len(request.pixels[:_C_VECTORS])
+    entry = CInput(request.contract)
     operators = tuple(sorted({operator.name for operator in graph.operators}))
     return {
         "model_data.h": c.model_header(name),
         "model_data.cc": c.model_source(name, path.read_bytes()),
-        "model_contract.h": c.contract_header(name, request.contract, ends),
-        "model_contract.cc": c.contract_source(
-            name, request.contract, pixel_table(request.contract, ends)
-        ),
+        **contract_texts(request),
         "model_ops.h": c.operators_header(name, operators),
-        "model_vectors.h": c.vectors_header(name, entry, len(request.pixels[:_C_VECTORS])),
-        "model_runner.h": c.runner_header(name, entry),
-        "model_runner.cc": c.runner_source(name, entry),
+        "model_vectors.h": (c_outputs if several else c).vectors_header(name, entry, count),
+        "model_runner.h": (c_outputs if several else c).runner_header(name, entry),
+        "model_runner.cc": (c_outputs if several else c).runner_source(name, entry),
     }
 
 
@@ -127,11 +164,12 @@ def _measured_sources(
         scores: scores of the vectors in the runtime of the device.
         figures: figures of the measurements.
     """
+    name, pixels = request.name, request.pixels[:_C_VECTORS]
+    several = outputs_of(read_flat_model(request.files[ROLE]).subgraphs[0])
+    array = (c_outputs.VECTORS_NAME,) if several else ()
     return {
-        "model_arena.h": c.arena_header(request.name, arena_of(figures)),
-        _VECTORS_SOURCE: c.vectors_source(
-            request.name, CInput(request.contract), request.pixels[:_C_VECTORS], scores
-        ),
+        "model_arena.h": c.arena_header(name, arena_of(figures)),
+        _VECTORS_SOURCE: c.vectors_source(name, CInput(request.contract), pixels, scores, *array),
     }
 
 
@@ -232,6 +270,7 @@ def _guide(request: BundleRequest, _folder: Path, figures: Figures) -> str:
     )
     entry = CInput(request.contract)
     source = "Sensor" if request.contract.plain else "Camera"
+    outputs = outputs_of(read_flat_model(request.files[ROLE]).subgraphs[0])
     lines = [
         f"Add the .cc and .h files to a project that has TFLite Micro. {memory}",
         *_filling(request.contract),
@@ -240,6 +279,14 @@ def _guide(request: BundleRequest, _folder: Path, figures: Figures) -> str:
         '#include "model_contract.h"',
         '#include "model_runner.h"',
         "",
+        *(c_outputs.guide(space, entry, source) if outputs else _class_guide(space, entry, source)),
+        "```",
+    ]
+    return "\n".join(lines)
+
+
+def _class_guide(space: str, entry: CInput, source: str) -> list[str]:
+    return [
         "int main() {",
         f"  if (!{space}::SetUp() || !{space}::SelfTest()) return 1;",
         f"  static {entry.element} {entry.buffer}[{space}::{entry.size}];",
@@ -248,9 +295,7 @@ def _guide(request: BundleRequest, _folder: Path, figures: Figures) -> str:
         f"    if (best >= 0) Show({space}::kLabels[best]);  // yours",
         "  }",
         "}",
-        "```",
     ]
-    return "\n".join(lines)
 
 
 def _filling(contract: Preprocessing) -> list[str]:
@@ -283,4 +328,5 @@ BUNDLE = ShipTarget(
     measurements=(ARENA, RUN),
     proofs=("litert", RUN, "cpp17", "arm-none-eabi"),
     budgets=_budgets,
+    any_outputs=True,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from importlib import import_module
@@ -63,18 +63,31 @@ class Vectors:
 
     Attributes:
         inputs: ``[n, ...]`` in the type of the file's input (uint8, int8 or float32).
-        outputs: ``[n, classes]`` in the type of the file's output.
+        outputs: ``[n, numbers]`` in the type of the file's output: the scores of the classes, or
+            the numbers of all outputs, one after the other in the file's order.
         runtime: name, version and kernels of the runtime that computed the outputs.
+        classes: whether the outputs are the scores of classes, whose largest is the label.
     """
 
     inputs: np.ndarray
     outputs: np.ndarray
     runtime: str
+    classes: bool = True
 
     @property
     def kernels(self) -> str:
         """Registered name of the runtime that computed the outputs."""
         return self.runtime.split(" ", 1)[0]
+
+    def same_labels(self, outputs: np.ndarray) -> list[bool]:
+        """Whether the largest expected score is a largest one of ``outputs`` too, by image.
+
+        Outputs that are not the scores of classes have no label that could differ.
+        """
+        if not self.classes:
+            return [True] * len(outputs)
+        best = outputs == outputs.max(axis=1, keepdims=True)
+        return [bool(row[e.argmax()]) for row, e in zip(best, self.outputs, strict=True)]
 
     def write(self, folder: Path, role: str) -> None:
         """Write ``ROLE.inputs.bin``, ``ROLE.outputs.bin`` (little endian, C order), ``ROLE.json``.
@@ -83,6 +96,8 @@ class Vectors:
         """
         folder.mkdir(parents=True, exist_ok=True)
         values: dict[str, Any] = {"runtime": self.runtime}
+        if not self.classes:
+            values["classes"] = False
         for name, array in (("inputs", self.inputs), ("outputs", self.outputs)):
             path = folder / f"{role}.{name}.bin"
             path.write_bytes(array.astype(array.dtype.newbyteorder("<")).tobytes())
@@ -117,7 +132,7 @@ def read_vectors(folder: Path, role: str) -> Vectors:
             raise ValueError("no runtime in one line of text")
         if not all(np.isfinite(a).all() for a in (inputs, outputs) if a.dtype.kind == "f"):
             raise ValueError("NaN or infinity")
-        return Vectors(inputs, outputs, runtime)
+        return Vectors(inputs, outputs, runtime, values.get("classes", True) is True)
 
 
 def _read_array(folder: Path, name: str, values: Any, types: tuple[str, ...]) -> np.ndarray:
@@ -212,6 +227,8 @@ class ShipTarget:
         guide: (request, folder, figures) -> Markdown on loading the files.
         measurements: names of proofs that run before ``finish``.
         proofs: names of proofs that run on the finished folder; ``verify`` runs them again.
+        any_outputs: whether it takes networks with several outputs, or with one that is not the
+            scores of classes.
         budgets: (folder, figures) -> measured memory, for the gates.
     """
 
@@ -227,9 +244,15 @@ class ShipTarget:
     rebuild: Callable[[BundleRequest, Path, Figures], Mapping[str, bytes]] = field(repr=False)
     measurements: tuple[str, ...] = ()
     proofs: tuple[str, ...] = ()
+    any_outputs: bool = False
     budgets: Callable[[Path, Figures], tuple[Budget, ...]] = field(
         repr=False, default=lambda _folder, _figures: ()
     )
+
+
+def is_classifier(shapes: Sequence[Sequence[int | None]]) -> bool:
+    """Whether these outputs, without the batch, are one vector of scores for several classes."""
+    return len(shapes) == 1 and len(shapes[0]) == 1 and (shapes[0][0] or 0) > 1
 
 
 def ship_targets() -> dict[str, ShipTarget]:

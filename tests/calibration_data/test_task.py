@@ -197,6 +197,7 @@ def test_a_table_of_the_only_output_is_that_of_the_contract() -> None:
     table = {"x": {"task": "multi-label", "labels": ["a", "b"], "threshold": 0.3}}
     contract = Preprocessing.from_dict({"size": [8, 8], "outputs": table})
     found = with_tasks(contract, [Output("x", (2,))])
+    assert with_tasks(contract, [Output("scores", (2,))]) == found
     assert found.tasks == Tasks(OutputTask(Task.MULTI_LABEL, 0.3))
     assert found.labels == ("a", "b")
 

@@ -34,7 +34,7 @@ def test_help_loads_nothing_heavy() -> None:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
-@pytest.mark.parametrize("what", ["models", "recipes", "datasets", "runtimes", "targets"])
+@pytest.mark.parametrize("what", ["models", "recipes", "datasets", "runtimes", "targets", "tasks"])
 def test_list_prints_json_alone(run: Run, what: str) -> None:
     outcome = run("list", what, "--json")
     assert outcome.code == 0

@@ -137,6 +137,17 @@ def test_files_with_other_names_are_matched_by_place_and_other_numbers_refused(
         measure([candidate("one", age=AGE)], float_net, images(), BOTH, REQUEST, terminal)
 
 
+def test_names_that_the_contract_does_not_have_stand_for_places(terminal: Terminal) -> None:
+    renamed = candidate("file", out0=AGE, out1=GLAD)
+    true = images(age=list(AGE[:, 0]), glad=[1, 0, 1, 1, 0, 0])
+    rows = measure([renamed], None, true, BOTH, REQUEST, terminal).rows
+    assert [(row.output, str(row.metrics.task)) for row in rows] == [
+        ("age", "regression"),
+        ("glad", "binary"),
+    ]
+    assert rows[0].metrics.values["mae"] == 0
+
+
 def test_a_map_is_measured_without_a_word_of_classes(terminal: Terminal) -> None:
     rng = np.random.default_rng(0)
     maps = rng.normal(0, 1, (COUNT, 3, 2, 2))

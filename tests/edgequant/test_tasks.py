@@ -185,7 +185,7 @@ def test_a_limit_is_in_the_unit_of_the_task(
     assert "MAE grows by at most -500 in the unit of the targets (--max-drop)" in failed.err
     report = json.loads(next((tmp_path / "f").glob("*.recipe.json")).read_text())
     steps = report["repair"]["steps"]
-    assert all(abs(step["drop"]) < 1 and step["agreement"] > 20 for step in steps)
+    assert all(abs(step["drop"]) < 1 and step["agreement"] > 5 for step in steps)
     refused = quantize(run, subjects["binary"], tmp_path / "p", "--max-drop", 101)
     assert "percentage points from -100 to 100; received 101" in refused.err
 
@@ -217,3 +217,60 @@ def test_sensitivity_ranks_by_noise_where_there_are_no_classes(
     assert ranked["top1"] is None
     assert all(row["activations"]["drop"] is None for row in ranked["rows"] if row["activations"])
     assert "noise alone" in next(tmp_path.glob("*.html")).read_text()
+
+
+def test_lint_does_not_take_one_score_for_one_answer(
+    run: Run, subjects: dict[str, tuple[Path, Path]]
+) -> None:
+    model, images = subjects["binary"]
+    checked = run("lint", model, "--data", f"{images}:test", "--task", "binary", "--json").json
+    rows = {row["check"]: row for row in checked["checks"]}
+    assert rows["constant-output"]["state"] == "clean"
+    assert "no class to be right about" in str(rows)
+
+
+def test_two_outputs_are_measured_by_the_columns_of_their_names(run: Run, tmp_path: Path) -> None:
+    import keras
+    from PIL import Image
+
+    keras.utils.set_random_seed(5)
+    image = keras.Input((16, 16, 3))
+    x = keras.layers.Conv2D(8, 3, strides=2, activation="relu", name="conv")(image)
+    x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
+    age = keras.layers.Dense(1, name="age")(x)
+    glad = keras.layers.Dense(1, activation="sigmoid", name="glad")(x)
+    keras.Model(image, [age, glad]).save(tmp_path / "two.keras")
+    (tmp_path / "two.toml").write_text(CONTRACT)
+    means = pictures().mean((1, 2))
+    for split, numbers in (("train", range(24)), ("test", range(24, COUNT))):
+        (tmp_path / split).mkdir()
+        lines = ["file,glad,age"]
+        for number in numbers:
+            Image.fromarray(pictures()[number]).save(tmp_path / split / f"{number}.png")
+            lines.append(f"{number}.png,{int(means[number, 0] > 80)},{means[number, 1]:.3f}")
+        (tmp_path / split / "labels.csv").write_text("\n".join(lines))
+    command = (
+        "quantize", "--model", tmp_path / "two.keras", "--recipe", "tflite-int8", "--optimize",
+        "fast", "--calibration", f"{tmp_path}:train", "--data", f"{tmp_path}:test", "--output",
+        tmp_path / "out", "--json",
+    )  # fmt: skip
+    made = run(*command).json
+    rows = made["report"]["rows"]
+    tasks = [(row["output"], row["task"], "drop" in row) for row in rows]
+    assert tasks == [
+        ("age", "regression", False),
+        ("age", "regression", True),
+        ("glad", "binary", False),
+        ("glad", "binary", True),
+    ]
+    assert all(row["sqnr_db"] > 15 for row in rows[1::2])
+    again = run(
+        "evaluate", made["artifact"], "--data", f"{tmp_path}:test", "--reference",
+        tmp_path / "two.keras", "--json",
+    ).json  # fmt: skip
+    for row, before in zip(again["outputs"], rows[1::2], strict=True):
+        assert row["output"] == before["output"]
+        assert row["metrics"] == pytest.approx(before["metrics"])
+    failed = run(*command, "--max-drop", -1000, "--max-float-share", 0)
+    assert failed.code == 1
+    assert "MAE grows and accuracy falls by at most -1000" in failed.err

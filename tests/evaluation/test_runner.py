@@ -229,7 +229,7 @@ def test_a_reduction_sees_all_networks_batch_by_batch_and_only_its_rows_are_kept
         return {name: array.sum((1, 2))[:, :1] for name, array in arrays.items()}
 
     sessions = {name: lambda: Headed("whole", "mean") for name in "ab"}
-    result = predict_many(sessions, stream(np.arange(10), 4), 2, reductions={"whole": sums})
+    result = predict_many(sessions, stream(np.arange(10), 4), 2, reductions={"whole": sums}.get)
     assert sorted(seen) == [2, 4, 4]
     assert result.by_output["whole"]["b"].shape == (10, 1)
     assert np.array_equal(result.by_output["whole"]["b"][:, 0], 4 * np.arange(10))

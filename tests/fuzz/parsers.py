@@ -77,6 +77,20 @@ def _label_json(path: Path) -> None:
     path.write_text(json.dumps(labels), encoding="utf-8")
 
 
+def _target_csv(path: Path) -> None:
+    _list(path)
+    names = path.read_text(encoding="utf-8").splitlines()
+    lines = ["file,age,glad", *(f"{name},{number}.5,1" for number, name in enumerate(names))]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _target_json(path: Path) -> None:
+    _list(path)
+    names = path.read_text(encoding="utf-8").splitlines()
+    rows = {name: {"age": number + 0.5, "glad": 1} for number, name in enumerate(names)}
+    path.write_text(json.dumps(rows), encoding="utf-8")
+
+
 def _idx(path: Path) -> None:
     from calibration_data.datasets.idx import idx_bytes
 
@@ -92,7 +106,8 @@ def _read_idx(path: Path) -> object:
 def _toml(path: Path) -> None:
     path.write_text(
         "size = [8, 8]\nresize_short_side = 9\ncrop = 'center'\ninterpolation = 'bilinear'\n"
-        "channels = 'rgb'\nmean = [127.5, 127.5, 127.5]\nstd = 64\nlabels = ['a', 'b']\n",
+        "channels = 'rgb'\nmean = [127.5, 127.5, 127.5]\nstd = 64\nlabels = ['a', 'b']\n"
+        "task = 'binary'\nthreshold = 0.5\n[outputs.age]\ntask = 'regression'\n",
         encoding="utf-8",
     )
 
@@ -318,6 +333,8 @@ PARSERS = (
     Parser("image list", "list.txt", _list, _read_images),
     Parser("label csv", "data.csv", _label_csv, _read_images),
     Parser("label json", "data.json", _label_json, _read_images),
+    Parser("target csv", "data.csv", _target_csv, _read_images),
+    Parser("target json", "data.json", _target_json, _read_images),
     Parser("idx", "images-idx3-ubyte.gz", _idx, _read_idx),
     Parser("toml", "contract.toml", _toml, _read_toml),
     Parser("labels", "labels.txt", _labels, _read_labels),

@@ -8,8 +8,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edgequant.repair.repairer import class_output
-from foundation.errors import InvalidInputError
 from network.graph import Graph
 from network.operators import Fused, OpKind
 from network.run_tensorflow import run_outputs, schedule
@@ -105,14 +103,6 @@ def test_sensitivity_shows_the_noise_of_each_output() -> None:
     single = replace(decided, graph=replace(decided.graph, outputs=("scores",)))
     (first, *_) = sensitivity(single, settings, judged).layers
     assert first.activations is None or "outputs_sqnr_db" not in first.activations.to_dict()
-
-
-def test_a_network_without_classes_has_no_top_1_to_repair() -> None:
-    assert class_output(two_ends()) == 1
-    with pytest.raises(
-        InvalidInputError, match=r"--max-drop is in points of top-1.*\[1, 8, 8, 4\]"
-    ):
-        class_output(replace(two_ends(), outputs=("boxes",)))
 
 
 @pytest.mark.slow

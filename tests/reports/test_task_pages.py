@@ -73,6 +73,7 @@ def test_several_outputs_have_a_block_each() -> None:
     ]
     assert titles[-1] == "Conditions of the measurement"
     assert all(f"**{task} ({task})**" in page.lead for task in Task)
+    assert page.lead.count("smaller") == 1
 
 
 def test_a_classifier_says_what_it_said() -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import evaluation.proofs.cpp17
-from export.bundles.c_sources import RESOLVER_METHODS
+from export.bundles.resolver_methods import RESOLVER_METHODS
 from export.bundles.target import read_vectors
 from tests.ship.conftest import KOTLIN, SNIPPETS
 

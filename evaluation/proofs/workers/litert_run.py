@@ -34,13 +34,14 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
         experimental_op_resolver_type=OpResolverType[request["resolver"]],
     )
     interpreter.allocate_tensors()
-    image, scores = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+    image, sinks = interpreter.get_input_details()[0], interpreter.get_output_details()
     inputs = np.frombuffer(Path(request["inputs"]).read_bytes(), request["dtype"])
     rows = []
     for vector in inputs.reshape(request["shape"]):
         interpreter.set_tensor(image["index"], vector[None])
         interpreter.invoke()
-        rows.append(interpreter.get_tensor(scores["index"])[0].copy())
+        outputs = [interpreter.get_tensor(sink["index"]) for sink in sinks]
+        rows.append(np.concatenate([output.ravel() for output in outputs]))
     Path(request["outputs"]).write_bytes(np.stack(rows).tobytes())
     return {
         "version": version("ai-edge-litert"),

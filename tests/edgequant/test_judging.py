@@ -1,0 +1,58 @@
+"""What a plan loses on held-out images, with labels and without."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from calibration_data.task import OutputTask, Task
+from edgequant.repair.judging import lost
+from evaluation.task import task_kinds
+
+EXACT = np.array([[0.9, 0.2], [0.1, 0.8], [0.6, 0.3], [0.2, 0.7]], np.float32)
+MOVED = np.array([[0.9, 0.2], [0.1, 0.8], [0.3, 0.6], [0.2, 0.45]], np.float32)
+
+
+def of(task: Task, targets: np.ndarray | None, width: int = 2) -> tuple[float, float]:
+    kind = task_kinds()[task]
+    outputs, exact = MOVED[:, :width], EXACT[:, :width]
+    loss = lost(outputs, exact, targets, OutputTask(task), kind)
+    same = lost(exact, exact, targets, OutputTask(task), kind)
+    assert same.drop == 0
+    return loss.drop, loss.agreement
+
+
+@pytest.mark.parametrize(
+    ("task", "width", "targets", "drop", "agreement"),
+    [
+        (Task.CLASSIFICATION, 2, [0, 1, 1, 1], -25, 75),
+        (Task.CLASSIFICATION, 2, None, 25, 75),
+        (Task.BINARY, 1, [1, 0, 1, 1], 25, 75),
+        (Task.BINARY, 1, None, 25, 75),
+        (Task.EMBEDDING, 2, None, 50, 50),
+    ],
+)
+def test_losses_in_points(
+    task: Task, width: int, targets: list[int] | None, drop: float, agreement: float
+) -> None:
+    true = None if targets is None else np.array(targets)
+    assert of(task, true, width) == (drop, agreement)
+
+
+def test_values_lose_in_their_unit() -> None:
+    drop, decibels = of(Task.REGRESSION, None)
+    noise = np.square(EXACT - MOVED).sum()
+    assert drop == pytest.approx(float(np.abs(EXACT - MOVED).mean()))
+    assert decibels == pytest.approx(10 * np.log10(np.square(EXACT).sum() / noise))
+    drop, _ = of(Task.REGRESSION, MOVED.astype(np.float64))
+    assert drop == pytest.approx(-float(np.abs(EXACT - MOVED).mean()))
+
+
+def test_labels_lose_average_precision_or_answers() -> None:
+    drop, agreement = of(Task.MULTI_LABEL, np.array([[1, 0], [0, 1], [1, 0], [0, 1]]))
+    # Label 1: yes is now at ranks 1 and 3; label 0 keeps its order.
+    assert drop == pytest.approx(100 * (1 - (1 + 2 / 3) / 2) / 2)
+    assert agreement == 62.5
+    silent = np.full((4, 2), 0.1, np.float32)
+    loss = lost(MOVED, silent, None, OutputTask(Task.MULTI_LABEL), task_kinds()[Task.MULTI_LABEL])
+    assert loss.drop == 100 - loss.agreement
