@@ -14,7 +14,9 @@ from evaluation.parity.compare import compare_files
 from evaluation.parity.runs import compare_outputs, on_the_grid, walk_litert, walk_onnx
 from evaluation.session import runtime_for, runtimes
 from export.target import ExportRequest, export_targets
+from export.tflite.metadata import with_metadata
 from foundation.ends import output_names
+from models.loading.saved_model import load_saved_model
 from network.from_keras import from_keras
 from network.run_tensorflow import run_outputs
 from quantize.engine import make_plan
@@ -152,3 +154,27 @@ def test_names_of_outputs_are_unique() -> None:
     assert output_names(["a/b", "a b", "image", "", "a_b_1"]) == (
         "a_b", "a_b_1", "image_1", "output", "a_b_1_1",
     )  # fmt: skip
+
+
+def test_metadata_for_tasks_leaves_the_signature(tmp_path: Path) -> None:
+    path = written("two_heads", recipe("tflite-int8"), tmp_path)
+    path.write_bytes(with_metadata(path.read_bytes(), "note", b"x" * 64))
+    _check_signature(path, NETWORKS["two_heads"][1])
+
+
+def test_a_saved_model_has_its_signatures_outputs_in_order(tmp_path: Path) -> None:
+    """``output_10`` comes after ``output_9``, where texts in order have it before."""
+    import tensorflow as tf
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 4, 4, 3), tf.float32, name="image")])
+    def serve(image: Any) -> dict[str, Any]:
+        mean = tf.reduce_mean(image, (1, 2))
+        return {f"output_{number}": mean + float(number) for number in range(11)}
+
+    module = tf.Module()
+    module.serve = serve
+    tf.saved_model.save(module, str(tmp_path / "net"), signatures={"serving_default": serve})
+    model = load_saved_model(tmp_path / "net")
+    assert model.output_names == [f"output_{number}" for number in range(11)]
+    outputs = answers(model, np.zeros((1, 4, 4, 3), np.float32))
+    assert [float(output[0, 0]) for output in outputs] == list(range(11))
