@@ -1,1 +1,1 @@
-"""Networks that the table of networks walks: Keras's own architectures, and styles of its guides."""
+"""Networks of the table of networks: Keras's own architectures, and styles of its guides."""

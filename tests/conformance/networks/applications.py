@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     import keras
 
 CLASSES = 10
+FIRST_LAYERS = 48
+"""Operations of an architecture's beginning."""
 MOST = 5e6
 """Parameters above which a network is narrowed."""
 WAYS = (1, 2, 4, 8)
@@ -51,8 +54,46 @@ def applications() -> Iterator[Style]:
         yield _style(name)
 
 
-def _order(name: str) -> tuple[bool, str]:
-    return not name.endswith(("Tiny", "Mobile", "B0", "50", "50V2", "Small", "16", "121")), name
+def starts() -> Iterator[Style]:
+    """The first blocks of one architecture of each family, which fast tests have time for."""
+    for names in families().values():
+        style = _style(names[0])
+        yield replace(
+            style,
+            name=f"{style.name}_start",
+            summary=f"The first {FIRST_LAYERS} layers of {style.summary}",
+            build=partial(_shortened, style.build),
+        )
+
+
+def _shortened(build: Callable[[], keras.Model]) -> keras.Model:
+    """The first layers of a network, up to the last map that all paths have come through."""
+    import keras
+
+    model = build()
+    pooled = keras.layers.GlobalAveragePooling2D()(_end(model.operations[:FIRST_LAYERS]).output)
+    outputs = keras.layers.Dense(CLASSES, activation="softmax")(pooled)
+    return keras.Model(model.inputs[0], outputs)
+
+
+def _end(operations: list[Any]) -> Any:
+    """Last operation that no earlier result goes past, or the last one if that is far before."""
+    positions = {operation.name: number for number, operation in enumerate(operations)}
+    maps = [number for number, one in enumerate(operations) if len(one.output.shape) == 4]
+    reach = joint = 0
+    for number, operation in enumerate(operations):
+        if number >= reach and number in maps:
+            joint = number
+        readers = [node.operation.name for node in operation._outbound_nodes]
+        reach = max([reach, *(positions.get(name, len(operations)) for name in readers)])
+    return operations[joint if joint > len(operations) // 2 else maps[-1]]
+
+
+def _order(name: str) -> tuple[int, str]:
+    """Position in a family: the smallest architectures have one of these endings."""
+    endings = ("Tiny", "Mobile", "B0", "121", "50", "50V2", "Small")
+    found = (number for number, ending in enumerate(endings) if name.endswith(ending))
+    return next(found, len(endings)), name
 
 
 def _style(name: str) -> Style:

@@ -6,7 +6,10 @@ import csv
 import io
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
+
+from foundation.atomic import write_whole
 
 NETWORKS = Path(__file__).parent.parent / "networks.csv"
 
@@ -71,6 +74,12 @@ def read_cells(path: Path) -> dict[tuple[str, str], NetworkCell]:
     with path.open(newline="", encoding="utf-8") as handle:
         cells = [NetworkCell(**_values(row)) for row in csv.DictReader(handle)]
     return {cell.key: cell for cell in cells}
+
+
+def write_part(folder: Path, name: str, cells: Iterable[NetworkCell]) -> None:
+    """Write the rows of one network, whole or not at all."""
+    text = table_text(cells)
+    write_whole(folder / f"{name}.csv", partial(Path.write_text, data=text, encoding="utf-8"))
 
 
 def _values(row: dict[str, str]) -> dict[str, object]:  # type: ignore[misc]

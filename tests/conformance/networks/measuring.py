@@ -110,21 +110,25 @@ def measure(
     share, listed = _float_part(made)
     for name in recipes:
         path, runtime = made[name].files.get(name), RUNTIMES[f".{name.partition('-')[0]}"]
-        cell = NetworkCell(subject.style.name, name, runtime)
+        int8 = name in PAIR
+        cell = NetworkCell(
+            subject.style.name,
+            name,
+            runtime,
+            converter_db=plain[0] if int8 else None,
+            converter_seconds=plain[1] if int8 else None,
+        )
         if path is None:
             yield replace(cell, made="no", sentence=made[name].sentence)
             continue
-        int8 = name in PAIR
         yield replace(
             cell,
             sqnr_db=_noise(subject, path),
-            converter_db=plain[0] if int8 else None,
             parity=parity if int8 else "",
             oracle=oracle if int8 else "",
             float_share=share if int8 else None,
             float_ops=listed if int8 else "",
             seconds=made[name].seconds / len(made[name].files),
-            converter_seconds=plain[1] if int8 else None,
         )
 
 
@@ -147,7 +151,7 @@ def command(subject: Subject, recipes: tuple[str, ...]) -> Made:
         words += ["--optimize", "fast"]
     words += ["--output", str(folder), "--json"]
     sentence, began = "", time.process_time()
-    with chdir(subject.folder), open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
+    with chdir(subject.folder), Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
         try:
             cli.main(words, prog_name="edgequant", standalone_mode=False)
         except EdgequantError as error:

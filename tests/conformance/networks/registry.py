@@ -5,7 +5,7 @@ from __future__ import annotations
 import pkgutil
 from importlib import import_module
 
-from tests.conformance.networks.applications import applications
+from tests.conformance.networks.applications import applications, starts
 from tests.conformance.networks.style import Style
 
 
@@ -20,5 +20,11 @@ def small_styles() -> dict[str, Style]:
 
 
 def styles() -> dict[str, Style]:
-    """Every network by name."""
-    return small_styles() | {style.name: style for style in applications()}
+    """Every network by name: small ones, beginnings of each family, architectures."""
+    families = (*starts(), *applications())
+    return small_styles() | {style.name: style for style in families}
+
+
+def every_recipe(name: str) -> bool:
+    """Whether a network is held to the slow recipes too; architectures differ in depth alone."""
+    return name in small_styles()

@@ -42,9 +42,7 @@ def run_onnx(path: Path, inputs: np.ndarray) -> Outputs:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.add_session_config_entry("session.x64quantprecision", "1")
-    session = onnxruntime.InferenceSession(
-        str(path), options, providers=["CPUExecutionProvider"]
-    )
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     (source,) = session.get_inputs()
     channels_first = inputs.ndim == 4 and list(source.shape[1:]) != list(inputs.shape[1:])
     fed = inputs.transpose(0, 3, 1, 2) if channels_first else inputs

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 SPREAD = 2.0
 """Standard deviation of the last weighted layer's results over the examples."""
 BRANCH = 0.3
-"""Weight of a residual branch. Random branches of weight 1 forget the input layer by layer; those of
-weight 1e-6 that some networks start with leave nothing to measure.
+"""Weight of a residual branch. Random branches of weight 1 forget the input layer by layer;
+those of weight 1e-6 that some networks start with leave nothing to measure.
 """
 
 

@@ -1,4 +1,4 @@
-"""A network as somebody brings it: how it is built, what it is fed, and the command that takes it."""
+"""A network as somebody brings it: its build, its data, and the command that takes it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Photo classifiers as Keras's guides build them, with layers of preprocessing and training inside."""
+"""Photo classifiers as Keras's guides build them, with preprocessing inside."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def transfer_learning() -> keras.Model:
 
 
 def flowers() -> keras.Model:
-    """Sequential network with augmentation in a Sequential of its own (tutorial: classification)."""
+    """Sequential with augmentation in a Sequential of its own (tutorial: classification)."""
     import keras
 
     layers = keras.layers
