@@ -70,7 +70,9 @@ def table_text(cells: Iterable[NetworkCell]) -> str:
 
 
 def read_cells(path: Path) -> dict[tuple[str, str], NetworkCell]:
-    """Rows of a table by network and recipe."""
+    """Rows of a table by network and recipe; none without a table."""
+    if not path.is_file():
+        return {}
     with path.open(newline="", encoding="utf-8") as handle:
         cells = [NetworkCell(**_values(row)) for row in csv.DictReader(handle)]
     return {cell.key: cell for cell in cells}

@@ -82,6 +82,7 @@ def prepare(style: Style, folder: Path) -> Subject:
     """Build and settle a network, and write what somebody who brings it has."""
     import keras
 
+    keras.backend.clear_session()  # names count from 1, as in a process of its own
     keras.utils.set_random_seed(1)
     model = settle(style.build(), style.contract.tensors(style.data(SETTLING, 1)))
     stored = style.data(EXAMPLES, 2)

@@ -68,7 +68,7 @@ class Style:
         build: () -> the network, its weights random.
         contract: how stored examples become its tensors.
         data: stored examples.
-        task: task that the product should find or be told.
+        task: task that the product finds or is told; empty for outputs that no task is for.
         command: options of ``edgequant quantize`` beyond model, contract, data and recipe.
     """
 

@@ -97,7 +97,7 @@ def write_networks(names: tuple[str, ...] = ()) -> None:
     with ThreadPoolExecutor(PROCESSES) as pool:
         workers = [Worker(folder, number) for number in range(PROCESSES)]
         list(pool.map(partial(_work, waiting), workers))
-    known = read_cells(NETWORKS) if NETWORKS.is_file() else {}
+    known = read_cells(NETWORKS)
     rows = {key: cell for key, cell in known.items() if key[0] not in wanted}
     for name in wanted:
         rows |= read_cells(folder / f"{name}.csv")

@@ -130,18 +130,18 @@ def atrous() -> keras.Model:
 _SEGMENTATION = Contract((SIDE, SIDE, 3))
 STYLES = (
     Style("unet_transposed", "U-Net with transposed convolutions", unet_transposed, _SEGMENTATION,
-          photos(SIDE, SIDE), "segmentation"),
+          photos(SIDE, SIDE), ""),
     Style("unet_bilinear", "U-Net with bilinear upsampling", unet_bilinear, _SEGMENTATION,
-          photos(SIDE, SIDE), "segmentation"),
+          photos(SIDE, SIDE), ""),
     Style("unet_nearest", "U-Net with nearest upsampling", unet_nearest, _SEGMENTATION,
-          photos(SIDE, SIDE), "segmentation"),
+          photos(SIDE, SIDE), ""),
     Style("class_and_box", "Two outputs: class and box", class_and_box, PHOTO,
-          photos(SIDE, SIDE), "several"),
+          photos(SIDE, SIDE), "one each"),
     Style("embedding", "Siamese embedding of unit length", embedding,
           Contract((SIDE, SIDE, 3), task="embedding"), photos(SIDE, SIDE), "embedding"),
     Style("super_resolution", "Super resolution by depth to space", super_resolution,
           Contract((SIDE, SIDE, 1), "grey", 0, 255, task="regression"), photos(SIDE, SIDE, 1),
           "regression"),
     Style("atrous", "Dilated convolutions and a pooling pyramid", atrous, _SEGMENTATION,
-          photos(SIDE, SIDE), "segmentation"),
+          photos(SIDE, SIDE), ""),
 )  # fmt: skip
