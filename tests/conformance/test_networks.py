@@ -12,7 +12,7 @@ from statistics import mean
 import numpy as np
 import pytest
 
-from calibration_data.contract_file import read_contract
+from calibration_data.contract import read_contract
 from edgequant.cli.main import cli
 from quantize.recipes import RECIPES
 from tests.conformance.networks.applications import builders, families

@@ -1,4 +1,4 @@
-"""Writes the table of styles in docs/your-model.md: ``python -m tests.conformance.networks.docs``."""
+"""Writes the styles of docs/your-model.md: ``python -m tests.conformance.networks.docs``."""
 
 from __future__ import annotations
 
