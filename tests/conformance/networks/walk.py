@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -68,6 +69,9 @@ class Worker:
         if not answered:
             self.process = None
             write_part(self.folder, name, _failed(name, process.wait()))
+            process.stdout.close()
+            with suppress(BrokenPipeError):  # the name may not have been read
+                process.stdin.close()
 
     def close(self) -> None:
         """End the process, which stops at the end of its input."""
