@@ -32,8 +32,10 @@ MORE = ("tflite-int8-per-tensor", "tflite-int16x8", "tflite-float16", "tflite-dy
 RUNTIMES = {".tflite": "litert-reference", ".onnx": "onnxruntime-precise"}
 SETTLING = 64
 """Examples that settle a network."""
-EXAMPLES = 32
-"""Examples to calibrate on, and as many others to measure on."""
+CALIBRATION = 64
+"""Examples to calibrate on."""
+MEASURED = 32
+"""Other examples to measure on."""
 BUGS = (
     *(ArithmeticError, AssertionError, AttributeError, LookupError, NotImplementedError),
     *(OSError, RuntimeError, TypeError, ValueError),
@@ -85,8 +87,8 @@ def prepare(style: Style, folder: Path) -> Subject:
     keras.backend.clear_session()  # names count from 1, as in a process of its own
     keras.utils.set_random_seed(1)
     model = settle(style.build(), style.contract.tensors(style.data(SETTLING, 1)))
-    stored = style.data(EXAMPLES, 2)
-    measured = style.contract.tensors(style.data(EXAMPLES, 3))
+    stored = style.data(CALIBRATION, 2)
+    measured = style.contract.tensors(style.data(MEASURED, 3))
     model.save(folder / f"{style.name}.keras")
     (folder / f"{style.name}.toml").write_text(style.contract.toml, encoding="utf-8")
     np.savez(folder / f"{style.name}.npz", x=stored)

@@ -24,6 +24,7 @@ those of weight 1e-6 that some networks start with leave nothing to measure.
 
 def settle(model: keras.Model, inputs: np.ndarray) -> keras.Model:
     """Settle a network on examples ``[n, ...]``, in place."""
+    _draw_weights(model)
     _scale_branches(model)
     if not any(_is_norm(layer) for layer in flattened(model)):
         _keep_variance(model)
@@ -111,6 +112,20 @@ def _branch(add: Any) -> Any:
     while "Dropout" in type(branch).__name__:
         branch = branch._inbound_nodes[0].input_tensors[0]._keras_history.operation
     return branch
+
+
+def _draw_weights(model: Any) -> None:
+    """Draw kernels of the same variance with the long tails of trained ones (Laplace).
+
+    Keras's uniform initial weights fill the whole range of a scale, which trained ones never do.
+    """
+    rng = np.random.default_rng(1)
+    for layer in flattened(model):
+        for name in ("kernel", "depthwise_kernel", "pointwise_kernel"):
+            kernel = getattr(layer, name, None)
+            if kernel is not None and len(kernel.shape) > 1:
+                deviation = float(np.asarray(kernel).std())
+                kernel.assign(rng.laplace(0, deviation / np.sqrt(2), kernel.shape))
 
 
 def _keep_variance(model: Any) -> None:

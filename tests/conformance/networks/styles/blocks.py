@@ -55,10 +55,10 @@ def activations() -> keras.Model:
 
 
 def smooth_activations() -> keras.Model:
-    """Softplus, softsign, mish and hard sigmoid."""
+    """Softplus, softsign, mish, hard sigmoid and GELU."""
     import keras
 
-    names = ("softplus", "softsign", "mish", "hard_sigmoid", "gelu", "exponential")
+    names = ("softplus", "softsign", "mish", "hard_sigmoid", "gelu")
     kinds = (partial(keras.layers.Activation, name) for name in names)
     return _classifier(*(partial(_activated, kind) for kind in kinds))
 
@@ -257,7 +257,7 @@ def normalized() -> keras.Model:
 
 _ROWS: tuple[tuple[Callable[[], keras.Model], str], ...] = (
     (activations, "PReLU, LeakyReLU, ELU, SELU and tanh"),
-    (smooth_activations, "Softplus, softsign, mish, hard sigmoid, GELU and exponential"),
+    (smooth_activations, "Softplus, softsign, mish, hard sigmoid and GELU"),
     (squeeze_excite, "Squeeze and excitation"),
     (hard_swish, "Blocks of MobileNetV3 with hard swish"),
     (channel_shuffle, "Grouped convolutions and channel shuffle"),

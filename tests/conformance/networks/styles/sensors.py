@@ -130,5 +130,5 @@ STYLES = (
     Style("satellite", "Four channels, 32x32x4", satellite,
           Contract((32, 32, 4), 4), photos(32, 32, 4)),
     Style("uint8_fed", "Network that takes uint8 pixels", uint8_fed,
-          Contract((32, 32, 3), mean=0, std=1), photos(32, 32), "classification", "--io uint8"),
+          Contract((32, 32, 3), mean=0, std=1), photos(32, 32)),
 )  # fmt: skip
