@@ -15,8 +15,15 @@ import pytest
 from calibration_data.contract import read_contract
 from edgequant.cli.main import cli
 from quantize.recipes import RECIPES
+from tests.conformance.networks import walk
 from tests.conformance.networks.applications import builders, families
-from tests.conformance.networks.cells import NETWORKS, NetworkCell, read_cells, table_text
+from tests.conformance.networks.cells import (
+    NETWORKS,
+    NetworkCell,
+    read_cells,
+    table_text,
+    write_part,
+)
 from tests.conformance.networks.docs import PAGE, rendered
 from tests.conformance.networks.measuring import (
     BUGS,
@@ -162,6 +169,37 @@ def test_a_network_that_ends_its_process_is_a_red_cell(tmp_path: Path) -> None:
     cells = read_cells(tmp_path / "net.csv")
     assert [key[1] for key in cells] == list(PAIR)
     assert all("signal 11" in cell.sentence and cell.made == "no" for cell in cells.values())
+
+
+def test_a_killed_run_goes_on_and_leaves_other_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    class Recorder:
+        def __init__(self, folder: Path, number: int) -> None:
+            self.folder = folder
+
+        def measure(self, name: str) -> None:
+            asked.append(name)
+            write_part(self.folder, name, [NetworkCell(name, PAIR[0], "new")])
+
+        def close(self) -> None:
+            pass
+
+    table = tmp_path / "networks.csv"
+    table.write_text(table_text([NetworkCell(n, PAIR[0], "old") for n in "abcx"]), encoding="utf-8")
+    changes = {"NETWORKS": table, "UNFINISHED": tmp_path, "Worker": Recorder}
+    for name, value in {**changes, "styles": lambda: dict.fromkeys("abc")}.items():
+        monkeypatch.setattr(walk, name, value)
+    finished = tmp_path / walk._sources()
+    finished.mkdir()
+    write_part(finished, "a", [NetworkCell("a", PAIR[0], "before the kill")])
+    walk.write_networks(("a", "b"))
+    assert asked == ["b"]
+    runtimes = {cell.network: cell.runtime for cell in read_cells(table).values()}
+    assert runtimes == {"a": "before the kill", "b": "new", "c": "old"}
+    assert not finished.exists()
 
 
 def test_a_recipe_runs_in_the_runtime_of_its_format() -> None:
