@@ -50,8 +50,12 @@ EXACT_DB = 60.0
 """Above this the outputs are float rounding apart, and how far apart says nothing."""
 BELOW_CONVERTER_DB = 1.0
 """How far a network may be below TensorFlow's converter; on average it is above."""
-LEAST_DB = 10.0
-"""Below this a file and float have little in common."""
+BELOW: dict[str, str] = {
+    "adapted": "the converter gives each unit of a dense layer a scale",
+    "channel_shuffle": "weights that cannot saturate in pairs, in groups of four channels",
+    "keywords_1d": "weights that cannot saturate in pairs: 23 dB without that bound, 18 with it",
+}
+"""Networks further below the converter, and why."""
 
 
 def _assert_as_before(name: str, found: list[NetworkCell]) -> None:
@@ -104,7 +108,8 @@ def test_no_network_is_much_worse_than_the_converters(name: str, recipe: str) ->
     cell = read_cells(NETWORKS)[name, recipe]
     assert cell.sqnr_db is not None
     if cell.converter_db is not None:
-        assert min(cell.sqnr_db, EXACT_DB) >= cell.converter_db - BELOW_CONVERTER_DB
+        below = cell.converter_db - min(cell.sqnr_db, EXACT_DB)
+        assert (below > BELOW_CONVERTER_DB) is (name in BELOW)
 
 
 @pytest.mark.parametrize("recipe", PAIR)
