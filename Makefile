@@ -182,6 +182,7 @@ digests: $(READY) ## record the digests of the shipped networks' files again
 
 docs: $(READY) ## write the generated sections of the docs again
 	$(BIN)/python -m edgequant.docs
+	$(BIN)/python -m tests.conformance.networks.docs
 
 lock: ## resolve the newest versions into requirements.lock (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

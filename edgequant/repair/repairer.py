@@ -24,6 +24,7 @@ from edgequant.repair.heldout import Halves, halves
 from edgequant.repair.judging import lost
 from evaluation.task import TaskKind
 from network.graph import Graph
+from network.run_tensorflow import run
 from quantize.engine import make_plan, settled
 from quantize.plans.plan import PlannedNetwork
 from quantize.plans.simulate import float_share, simulated

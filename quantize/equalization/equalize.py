@@ -197,10 +197,9 @@ def equalized(
     """Scale and centre the channels of every stream.
 
     With one scale per channel of a weight, the factors let all channels of an activation reach
-    equally far, and it is stored as if it had one scale per channel as well; streams between dense
-    layers, whose weights have one scale in any case, keep theirs. With one scale per weight, the
-    factors let the channels of the weights on both sides reach equally far (Nagel et al., equation
-    11), over several rounds.
+    equally far, and it is stored as if it had one scale per channel as well. With one scale per
+    weight, which dense layers always have, they let the channels of the weights on both sides reach
+    equally far (Nagel et al., equation 11), over several rounds.
 
     Args:
         graph: canonical.
@@ -219,21 +218,13 @@ def equalized(
             work.centre(stream)
     if granularity is Granularity.PER_CHANNEL:
         for stream in scalable:
-            if not _meets_dense(stream):
+            if not _has_one_scale(stream):
                 work.divide(stream, _factors_by_reach(work, stream))
+        _balance_weights(work, tuple(filter(_has_one_scale, scalable)), ())
     else:
-        _balance_weights(work, scalable)
+        _balance_weights(work, scalable, tuple(_behind_relu6(work)))
     values = {name: np.asarray(value, np.float32) for name, value in work.values.items()}
     return graph.with_values(values), work.spans
-
-
-def _meets_dense(stream: Stream) -> bool:
-    """Whether a dense layer computes or reads a stream: its weight has one scale in every recipe.
-
-    Factors of nearly dead neurons, up to 1 / SMALLEST_FACTOR, would go into a weight whose other
-    channels share that scale (22 instead of 47 dB on a small perceptron).
-    """
-    return any(op.kind == OpKind.DENSE for op in (*stream.producers, *stream.readers))
 
 
 def _factors_by_reach(work: _Work, stream: Stream) -> np.ndarray:
@@ -251,7 +242,18 @@ def _factors_by_reach(work: _Work, stream: Stream) -> np.ndarray:
     return np.where(reach > 0, np.maximum(reach / widest, SMALLEST_FACTOR), 1.0)
 
 
-def _balance_weights(work: _Work, scalable: tuple[Stream, ...]) -> None:
+def _has_one_scale(stream: Stream) -> bool:
+    """Whether a dense layer computes an activation of the stream: its weight has one scale.
+
+    A unit that hardly answers on the calibration images would be scaled up by thousands, and the
+    weights of all other units would round to zero.
+    """
+    return any(op.kind == OpKind.DENSE for op in stream.producers)
+
+
+def _balance_weights(
+    work: _Work, scalable: tuple[Stream, ...], bounded: tuple[Stream, ...]
+) -> None:
     """Divide the channels of streams until the weights on both sides reach equally far.
 
     With the largest magnitudes w of the producers' weights in an output channel and v of the
@@ -263,7 +265,6 @@ def _balance_weights(work: _Work, scalable: tuple[Stream, ...]) -> None:
     Behind ReLU6 the product of a channel's factors over all rounds stays at or above its smallest
     permitted factor.
     """
-    bounded = tuple(_behind_relu6(work))
     smallest = {stream: _smallest_factors(work, stream) for stream in bounded}
     products = {stream: np.ones_like(smallest[stream]) for stream in bounded}
     for _ in range(ROUNDS):

@@ -1,9 +1,10 @@
 """The conformance table: model x recipe x runtime, measured against the float Keras model.
 
-``python -m tests.conformance.table`` (``make conformance``) writes both tables anew, or one
-(``reference`` or ``full_size``):
-``reference.csv``, of small variants, which the tests repeat, and ``full_size.csv``, of every
-network as it is registered, which takes long.
+``python -m tests.conformance.table`` (``make conformance``) writes all tables anew, or one
+(``reference``, ``full_size`` or ``networks``):
+``reference.csv``, of small variants, which the tests repeat, ``full_size.csv``, of every
+network as it is registered, which takes long, and ``networks.csv``, of networks that are not
+registered (``tests.conformance.networks``; names after ``networks`` choose among them).
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ from models.loading.request import ModelRequest
 from models.spec import ModelSpec, model_specs
 from models.weights.named import build_with_weights, shipped_weights
 from quantize.recipes import RECIPES, Recipe, WeightRange, recipe
+from tests.conformance.networks.cells import NETWORKS
+from tests.conformance.networks.walk import write_networks
 
 if TYPE_CHECKING:
     import keras
@@ -228,7 +231,10 @@ def read_table(path: Path) -> dict[tuple[str, str, str], Cell]:
 
 
 def main() -> None:
-    """Measure every cell and write both tables, or the one whose name is given."""
+    """Measure every cell and write all tables, or the ones whose names are given."""
+    chosen = tuple(sys.argv[1:])
+    if not chosen or chosen[0] == NETWORKS.stem:
+        write_networks(chosen[1:])
     for path in (REFERENCE, FULL_SIZE):
         if path.stem in (sys.argv[1:] or (REFERENCE.stem, FULL_SIZE.stem)):
             _write(path, full_size=path is FULL_SIZE)

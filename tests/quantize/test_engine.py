@@ -394,3 +394,21 @@ def test_every_range_method_makes_a_sound_plan(method: RangeMethod) -> None:
     changed = any(p != base.activations[name] for name, p in plan.activations.items())
     assert changed == (method is not RangeMethod.MIN_MAX)
     assert quality(graph, replace(FAST, ranges=method)) > 12
+
+
+def test_a_dense_unit_that_hardly_answers_leaves_the_others_their_integers() -> None:
+    b = Builder(np.random.default_rng(3))
+    hidden = b.dense("hidden", b.mean("mean", b.conv("conv", "image", 8)), 16)
+    relu = {**b.ops[-1].options, "fusedActivationFunction": list(Fused).index(Fused.RELU)}
+    b.ops[-1] = replace(b.ops[-1], options=relu)
+    b.dense("scores", hidden, 4)
+    graph = b.graph()
+    spans = next(extremes(graph, [images(32)]))
+    high = spans["hidden"].high.copy()
+    high[0] *= 1e-4
+    spans = {**spans, "hidden": replace(spans["hidden"], high=high)}
+    scaled, _ = equalized(graph, spans, Granularity.PER_CHANNEL)
+    largest = np.abs(scaled.weight(scaled.producers["hidden"])).max(axis=1)  # [units]
+    assert largest[0] < 2 * np.median(largest)
+    fresh = images(8, seed=5)
+    np.testing.assert_allclose(run(scaled, fresh), run(graph, fresh), rtol=1e-4, atol=1e-5)
