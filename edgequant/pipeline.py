@@ -34,6 +34,7 @@ from edgequant.artifacts import (
 )
 from edgequant.cli.terminal import Terminal
 from edgequant.digests import Digests, plan_digest, remark_on
+from edgequant.loading import load, own_contract
 from edgequant.planning import Planner
 from edgequant.repair.repairer import Limits, Repair, Repairer
 from edgequant.requests import QuantizeRequest
@@ -41,7 +42,7 @@ from export.target import ExportRequest, export_targets
 from foundation.digests import sha256_of
 from foundation.errors import InvalidInputError
 from foundation.scratch import require_writable
-from models.loading.request import LoadedModel, load
+from models.loading.request import LoadedModel
 from quantize.plans.plan import PlannedNetwork
 from quantize.qat.exchange import QatSettings
 from quantize.recipes import Optimization, Recipe
@@ -118,16 +119,9 @@ def open_inputs(request: QuantizeRequest) -> Inputs:
     return Inputs(text, calibration, measured)
 
 
-def _own(request: QuantizeRequest) -> tuple[Preprocessing | None, Path | None]:
-    """Contract of a registered model, and path of a model file."""
-    if request.model.is_file:
-        return None, Path(request.model.reference)
-    return request.model.spec().preprocessing, None
-
-
 def prepare(request: QuantizeRequest, inputs: Inputs) -> Prepared:
     """Load the model, resolve its contract and draw its calibration images."""
-    own, model_path = _own(request)
+    own, model_path = own_contract(request.model)
     loaded = load(request.model)
     contract = resolve_contract(request.contract, own=own, model_path=model_path, size=loaded.size)
     contract = complete_labels(contract, loaded.classes, inputs.named)
@@ -155,6 +149,8 @@ def prepare_shown(request: QuantizeRequest, inputs: Inputs, terminal: Terminal) 
     with terminal.progress(f"load {request.model.name}", None):
         prepared = prepare(request, inputs)
         remarks = prepared.remarks
+    for remark in prepared.loaded.remarks:
+        terminal.note(f"{request.model.name}: {remark}")
     for remark in remarks:
         terminal.note(f"calibration: {remark}")
     return prepared
@@ -162,7 +158,7 @@ def prepare_shown(request: QuantizeRequest, inputs: Inputs, terminal: Terminal) 
 
 def artifact_key(request: QuantizeRequest, recipe: Recipe, inputs: Inputs) -> str:
     """Hash of everything that an artifact depends on, computed without loading an SDK."""
-    own, model_path = _own(request)
+    own, model_path = own_contract(request.model)
     target = export_targets()[recipe.target]
     calibration: tuple[str, str] | None = None
     if recipe.needs_calibration:
@@ -224,6 +220,7 @@ def write_artifact(
         "versions": versions(target.packages),
         "repair": None if repair is None else repair.to_dict(),
         "remarks": [
+            *prepared.loaded.remarks,
             *([] if planned is None else planned.plan.notes),
             *([] if repair is None else repair.remarks()),
         ],

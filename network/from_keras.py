@@ -1,5 +1,7 @@
 """A Keras model as the canonical float graph, through a float32 .tflite in memory.
 
+A model that was made of a graph (``network.wrapping``) has it already.
+
 The model is traced with a batch of one and frozen before the converter sees it: a free batch makes
 files that phones and microcontrollers refuse, and functions that still hold variables lose their
 weights without a word.
@@ -16,6 +18,7 @@ from network.exact_norms import exact_norms
 from network.graph import INPUT_NAME, Graph
 from network.input_scaling import refuse_two_normalizations
 from network.tflite.canonical import canonical_graph
+from network.wrapping import wrapped_graph
 
 if TYPE_CHECKING:
     import keras
@@ -39,6 +42,9 @@ def from_keras(model: keras.Model, contract: Preprocessing) -> Graph:
     """
     function = frozen(model, contract.size)
     refuse_two_normalizations(function, contract)
+    stored = wrapped_graph(model)
+    if stored is not None:
+        return stored
     return canonical_graph(converted(function, "the canonical graph"))
 
 

@@ -25,7 +25,7 @@ class ModelRequest:
     """The model that the user asks for; None stands for the registered value.
 
     Attributes:
-        reference: path of a .keras, .h5 or SavedModel, or a registered name.
+        reference: path of a .keras, .h5, .tflite or SavedModel, or a registered name.
         weights: name or file of the weights of a registered network.
         alpha: width multiplier.
         size: side of the square input in pixels.
@@ -134,6 +134,7 @@ class LoadedModel:
         input_shape: shape of the input without the batch, ``(height, width, 3)``.
         outputs: outputs in the model's order.
         spec: specification of a registered network; None for a file.
+        remarks: sentences on what loading changed, for the user.
     """
 
     name: str
@@ -141,6 +142,7 @@ class LoadedModel:
     input_shape: tuple[int, ...]
     outputs: tuple[ModelOutput, ...]
     spec: ModelSpec | None
+    remarks: tuple[str, ...] = ()
 
     @property
     def size(self) -> tuple[int, int]:
@@ -161,23 +163,41 @@ def load(request: ModelRequest) -> LoadedModel:
             or output, a free spatial size, other than 3 channels, or NaN or Inf in weights.
     """
     if request.is_file:
-        options = ("weights", "size", "classes", *Knob)
-        if used := [f"--{name}" for name in options if getattr(request, name) is not None]:
-            raise InvalidInputError(
-                f"--{', --'.join(options)} go with a registered model; a file has its own",
-                received=f"{', '.join(used)} with {request.reference}",
-                remedy=f"leave them out, or give one of {', '.join(model_specs())}",
-            )
+        refuse_variant(request)
         model = load_keras_file(Path(request.reference), trust=request.trust)
-        spec = None
-    else:
-        spec = request.spec()
-        model = build_with_weights(spec, request.weights or spec.weights)
-        if spec.deployed is not None:
-            model = spec.deployed(model)
+        return checked(request, model)
+    spec = request.spec()
+    model = build_with_weights(spec, request.weights or spec.weights)
+    return checked(request, model if spec.deployed is None else spec.deployed(model))
+
+
+def refuse_variant(request: ModelRequest) -> None:
+    """Refuse options of registered models for a file.
+
+    Raises:
+        InvalidInputError: such an option; names it.
+    """
+    options = ("weights", "size", "classes", *Knob)
+    if used := [f"--{name}" for name in options if getattr(request, name) is not None]:
+        raise InvalidInputError(
+            f"--{', --'.join(options)} go with a registered model; a file has its own",
+            received=f"{', '.join(used)} with {request.reference}",
+            remedy=f"leave them out, or give one of {', '.join(model_specs())}",
+        )
+
+
+def checked(
+    request: ModelRequest, model: keras.Model, remarks: tuple[str, ...] = ()
+) -> LoadedModel:
+    """A model that was loaded or built for a request, if it fits the pipeline.
+
+    Raises:
+        InvalidInputError: another form than ``LoadedModel`` has, or NaN or Inf in weights.
+    """
     input_shape, outputs = _checked_shapes(model, request.reference)
     _refuse_non_finite(model, request.reference)
-    return LoadedModel(request.name, model, input_shape, outputs, spec)
+    spec = None if request.is_file else request.spec()
+    return LoadedModel(request.name, model, input_shape, outputs, spec, remarks)
 
 
 def _checked_shapes(
@@ -219,7 +239,7 @@ def _refuse_non_finite(model: keras.Model, name: str) -> None:
 
 
 def _stem(name: str) -> str:
-    for suffix in MODEL_SUFFIXES:
+    for suffix in (*MODEL_SUFFIXES, ".tflite"):
         name = name.removesuffix(suffix)
     return name
 
@@ -232,7 +252,7 @@ def _path_digest(path: Path) -> str:
         return digest.hexdigest()
     if not path.is_file():
         raise InvalidInputError(
-            "a model is a .keras or .h5 file, a SavedModel folder, or a registered name "
+            "a model is a .keras, .h5 or .tflite file, a SavedModel folder, or a registered name "
             f"({', '.join(model_specs())})",
             received=f"{path}, which does not exist",
             remedy="check the path",

@@ -41,9 +41,22 @@ def canonical_graph(content: bytes) -> Graph:
 
 
 def _read(content: bytes) -> Graph:
+    return graph_of(object_form(content))
+
+
+def object_form(content: bytes) -> Any:
+    """A file as the schema's objects (``ModelT``)."""
     from ai_edge_litert.tools import flatbuffer_utils
 
-    model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
+    return flatbuffer_utils.read_model_from_bytearray(bytearray(content))
+
+
+def graph_of(model: Any) -> Graph:
+    """``canonical_graph`` of a file in object form, whose constants are float32 or integers.
+
+    Raises:
+        UnsupportedError: several subgraphs or inputs.
+    """
     if len(model.subgraphs) != 1 or len(model.subgraphs[0].inputs) != 1:
         raise UnsupportedError(
             "a network to quantize is one graph of one image",
@@ -104,13 +117,17 @@ class _Reading:
     def _names(self, graph: Any) -> dict[int, str]:
         """Short unique names by number; a constant is named after its reader and its role."""
         names = {int(graph.inputs[0]): INPUT_NAME, int(graph.outputs[0]): OUTPUT_NAME}
-        taken = Counter(names.values())
+        used, taken = set(names.values()), Counter[str]()
 
         def name(index: int, wanted: str) -> None:
             if index in names:
                 return
-            taken[wanted] += 1
-            names[index] = wanted if taken[wanted] == 1 else f"{wanted}_{taken[wanted] - 1}"
+            chosen = wanted
+            while chosen in used:
+                taken[wanted] += 1
+                chosen = f"{wanted}_{taken[wanted]}"
+            names[index] = chosen
+            used.add(chosen)
 
         for operator in graph.operators:
             for index in operator.outputs:
