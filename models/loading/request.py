@@ -12,7 +12,12 @@ import numpy as np
 from foundation.digests import sha256_of
 from foundation.errors import InvalidInputError
 from models.blocks import Activation, Bottleneck, Shortcut
-from models.loading.files import MODEL_SUFFIXES, load_keras_file, not_one_input
+from models.loading.files import (
+    MODEL_SUFFIXES,
+    load_keras_file,
+    not_one_input,
+    remarks_on_file,
+)
 from models.spec import Knob, ModelSpec, model_spec, model_specs
 from models.weights.named import build_with_weights, checkpoint_path, random_seed
 
@@ -164,8 +169,9 @@ def load(request: ModelRequest) -> LoadedModel:
     """
     if request.is_file:
         refuse_variant(request)
-        model = load_keras_file(Path(request.reference), trust=request.trust)
-        return checked(request, model)
+        path = Path(request.reference)
+        model = load_keras_file(path, trust=request.trust)
+        return checked(request, model, remarks_on_file(path))
     spec = request.spec()
     model = build_with_weights(spec, request.weights or spec.weights)
     return checked(request, model if spec.deployed is None else spec.deployed(model))
