@@ -80,7 +80,7 @@ class CalibrationSet:
     def batches(
         self, batch_size: int = 32, chosen: np.ndarray | None = None
     ) -> Iterator[np.ndarray]:
-        """Preprocessed images, float32 ``[b, height, width, 3]``, in the same order at each call.
+        """Preprocessed images, float32 ``[b, *shape]``, in the same order at each call.
 
         Args:
             batch_size: images per batch; the last batch may be smaller.

@@ -5,16 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from calibration_data.channels import Channels, channel_count, channels_of, plain_channels
+from calibration_data.contract_file import read_contract, read_labels
 from calibration_data.datasets.base import Dataset
 from calibration_data.labels import imagenet_labels
-from calibration_data.preprocessing import (
-    ChannelOrder,
-    Crop,
-    Interpolation,
-    Preprocessing,
-    read_contract,
-    read_labels,
-)
+from calibration_data.preprocessing import Crop, Interpolation, Preprocessing
 from foundation.errors import InvalidInputError
 
 
@@ -24,13 +19,14 @@ class ContractRequest:
 
     Attributes:
         file: TOML file with a contract.
-        mean: mean of pixel values 0..255, one value or one per channel.
-        std: standard deviation of pixel values 0..255, one value or one per channel.
+        mean: mean of the values (pixels are 0..255), one number or one per channel.
+        std: standard deviation of the values, one number or one per channel.
         crop: method by which an image is brought to the network's size.
         resize_short_side: pixels of the short side before a centre crop.
         interpolation: resampling filter of the resize.
-        channels: order of the colour channels.
+        channels: channels of an image.
         labels: file with one label per line.
+        plain: whether examples are arrays of numbers, not images.
     """
 
     file: Path | None = None
@@ -39,8 +35,14 @@ class ContractRequest:
     crop: Crop | None = None
     resize_short_side: int | None = None
     interpolation: Interpolation | None = None
-    channels: ChannelOrder | None = None
+    channels: Channels | None = None
     labels: Path | None = None
+    plain: bool = False
+
+    def __str__(self) -> str:
+        """Options as text, for keys of artifacts; equal to that of earlier versions for images."""
+        names = [name for name in self.__dataclass_fields__ if name != "plain" or self.plain]
+        return f"ContractRequest({', '.join(f'{n}={getattr(self, n)!r}' for n in names)})"
 
 
 def contract_beside(model_path: Path | None) -> Path | None:
@@ -79,45 +81,97 @@ def resolve_contract(
     *,
     own: Preprocessing | None,
     model_path: Path | None,
-    size: tuple[int, int],
+    shape: tuple[int, ...],
+    takes_pixels: bool = False,
 ) -> Preprocessing:
     """Contract of a model: the first source that exists, with single values changed by flags.
 
     The sources are, in this order: the file that the request names; the registered model's own
-    contract; a TOML file of the same name beside the model; flags alone, if they give mean and std.
+    contract; a TOML file of the same name beside the model; the flags, if they give mean and std.
+    A model whose input is no image, or takes pixels as integers, needs none: its examples are fed
+    as they are.
 
     Args:
         request: file and flags.
         own: contract of a registered model; None for a model file.
         model_path: path of a model file; None for a registered model.
-        size: height and width of the model's input.
+        shape: shape of the model's input without the batch.
+        takes_pixels: whether the input is of integers.
 
     Raises:
-        InvalidInputError: a model file without a contract, or a contract of another size.
+        InvalidInputError: a model of images without a contract, or a contract of another shape.
     """
     beside = contract_beside(model_path)
     contract = stated_contract(request, own=own, model_path=model_path)
-    if contract is None and request.mean is not None and request.std is not None:
-        contract = Preprocessing(size=size, crop=Crop.STRETCH)
+    if contract is None and (request.plain or len(shape) != 3):
+        contract = Preprocessing.of_arrays(shape)
+    elif contract is None and (takes_pixels or None not in (request.mean, request.std)):
+        contract = _of_images(shape, request)
     if contract is None:
         raise InvalidInputError(
             "a model that is not registered needs its preprocessing: how pixels became the "
             "numbers it was trained on",
             received=f"{model_path} without a contract",
             remedy=f"give --preprocessing FILE.toml (keys size, resize_short_side, mean, std), "
-            f"write {beside}, or pass --mean and --std",
+            f"write {beside}, pass --mean and --std, or --channels plain for arrays of numbers",
         )
     contract = _changed(contract, request)
-    if contract.size != size:
-        raise InvalidInputError(
-            f"the contract's size is the model's input, {size[0]}x{size[1]}",
-            received=f"{contract.size[0]}x{contract.size[1]}",
-            remedy="correct size in the contract",
-        )
+    if takes_pixels:
+        _require_pixels(contract)
+    _require_shape(contract, shape)
     return contract
 
 
+def _of_images(shape: tuple[int, ...], request: ContractRequest) -> Preprocessing:
+    """Contract of images that are stretched to a model's input and fed as pixels 0..255."""
+    channels = request.channels or channels_of(shape[2])
+    mean, std = (0.0,), (1.0,)
+    return Preprocessing(shape[:2], Crop.STRETCH, channels=channels, mean=mean, std=std)
+
+
+def _require_pixels(contract: Preprocessing) -> None:
+    if not contract.plain and not contract.feeds_pixels:
+        raise InvalidInputError(
+            "a model with an input of integers takes pixels 0..255 as they are: mean 0 and std 1",
+            received=f"mean {contract.mean[0]:g} and std {contract.std[0]:g}",
+            remedy="give --mean 0 --std 1, or mean = 0 and std = 1 in the contract",
+        )
+
+
+def _require_shape(contract: Preprocessing, shape: tuple[int, ...]) -> None:
+    """Refuse a contract whose tensors are not the model's input; says what differs."""
+    if contract.shape == shape:
+        return
+    if contract.plain or len(shape) != 3:
+        raise InvalidInputError(
+            f"the contract's shape is that of the model's input, {list(shape)}",
+            received=f"{list(contract.shape)}"
+            + ("" if contract.plain else ", of images (a contract with size)"),
+            remedy=f"write shape = {list(shape)} into the contract"
+            + ("" if contract.plain else ", in place of size and channels"),
+        )
+    if contract.size != shape[:2]:
+        raise InvalidInputError(
+            f"the contract's size is the model's input, {shape[0]}x{shape[1]}",
+            received=f"{contract.size[0]}x{contract.size[1]}",
+            remedy="correct size in the contract",
+        )
+    stated = plain_channels(contract.channels)
+    raise InvalidInputError(
+        f"the contract's channels are those of the model's input, which has {shape[2]}",
+        received=f"channels = {stated!r}, which is {contract.channel_count}",
+        remedy=f"give --channels {plain_channels(channels_of(shape[2]))}, or correct channels in "
+        "the contract",
+    )
+
+
 def _changed(contract: Preprocessing, request: ContractRequest) -> Preprocessing:
+    labels = contract.labels if request.labels is None else read_labels(request.labels)
+    contract = _as_plain(contract, request)
+    if contract.plain:
+        mean = _numbers(request.mean, contract.mean, contract.channel_count)
+        std = _numbers(request.std, contract.std, contract.channel_count)
+        return replace(contract, mean=mean, std=std, labels=labels)
     crop = request.crop or contract.crop
     if request.resize_short_side is not None and request.crop is None:
         crop = Crop.CENTER
@@ -130,32 +184,54 @@ def _changed(contract: Preprocessing, request: ContractRequest) -> Preprocessing
     short_side = request.resize_short_side
     if short_side is None:
         short_side = contract.resize_short_side
+    channels = contract.channels if request.channels is None else request.channels
+    count = channel_count(channels)
     return replace(
         contract,
         crop=crop,
         resize_short_side=short_side if crop is Crop.CENTER else None,
         interpolation=request.interpolation or contract.interpolation,
-        channels=request.channels or contract.channels,
-        mean=_three(request.mean, contract.mean),
-        std=_three(request.std, contract.std),
-        labels=contract.labels if request.labels is None else read_labels(request.labels),
+        channels=channels,
+        mean=_numbers(request.mean, contract.mean, count),
+        std=_numbers(request.std, contract.std, count),
+        labels=labels,
     )
 
 
-def _three(
-    value: tuple[float, ...] | None, own: tuple[float, float, float]
-) -> tuple[float, float, float]:
-    if value is None:
-        return own
-    if len(value) == 1:
-        return value * 3
-    if len(value) != 3:
+def _as_plain(contract: Preprocessing, request: ContractRequest) -> Preprocessing:
+    """The contract of arrays that --channels plain asks for; flags of images are refused."""
+    of_images = {
+        "--crop": request.crop,
+        "--resize-short-side": request.resize_short_side,
+        "--interpolation": request.interpolation,
+        "--channels": None if request.channels is None else plain_channels(request.channels),
+    }
+    if request.plain and not contract.plain:
+        contract = Preprocessing.of_arrays(contract.shape, contract.mean, contract.std)
+    given = [name for name, value in of_images.items() if value is not None]
+    if contract.plain and given:
         raise InvalidInputError(
-            "--mean and --std take one number, or three with commas",
+            "arrays of numbers are fed as they are, without resize or colours",
+            received=", ".join(given),
+            remedy="leave it out, or state size and channels in the contract for images",
+        )
+    return contract
+
+
+def _numbers(
+    value: tuple[float, ...] | None, own: tuple[float, ...], count: int
+) -> tuple[float, ...]:
+    """Mean or std for ``count`` channels: of the flag, or those of the contract."""
+    if value is None:
+        return own[:1] if len(set(own)) == 1 else own
+    if len(value) not in (1, count):
+        several = {1: "", 3: ", or three with commas"}.get(count, f", or {count} with commas")
+        raise InvalidInputError(
+            f"--mean and --std take one number{several}",
             received=",".join(f"{v:g}" for v in value),
             remedy="write for instance --mean 127.5",
         )
-    return (value[0], value[1], value[2])
+    return value
 
 
 def complete_labels(

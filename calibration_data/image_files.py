@@ -1,4 +1,4 @@
-"""Image files on disk: decoded to RGB, and made into a dataset."""
+"""Image files on disk: decoded to RGB or RGBA, and made into a dataset."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from calibration_data.conversions import conversions_of, eight_bits
 from calibration_data.datasets.base import Dataset, SplitRole
-from calibration_data.pixels import to_rgb
+from calibration_data.pixels import has_alpha, to_rgb
 from foundation.errors import InvalidInputError
 from foundation.foreign import printable, reading, require_regular
 
@@ -30,7 +30,10 @@ program. MPO, which some phones write as .jpg, is part of JPEG.
 
 
 def decode_file(path: Path) -> Image.Image:
-    """Decode an image file to RGB and rotate it by its EXIF orientation.
+    """Decode an image file and rotate it by its EXIF orientation.
+
+    Returns:
+        RGB, or RGBA where the file has transparency, which most contracts drop.
 
     Raises:
         InvalidInputError: an empty, truncated or damaged file, or one that is not of ``FORMATS``.
@@ -39,7 +42,8 @@ def decode_file(path: Path) -> Image.Image:
 
     with _opened(path) as image:
         try:
-            return to_rgb(ImageOps.exif_transpose(eight_bits(image)))
+            upright = ImageOps.exif_transpose(eight_bits(image))
+            return upright.convert("RGBA") if has_alpha(upright) else to_rgb(upright)
         except InvalidInputError as error:
             raise ValueError(error.received) from error
 

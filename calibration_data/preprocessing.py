@@ -1,56 +1,42 @@
-"""The preprocessing contract: how an image becomes the tensor that a network takes.
+"""The preprocessing contract: how an example becomes the tensor that a network takes.
 
 One frozen value belongs to the weights and drives training, calibration, evaluation and the
-metadata of every exported file, so that they cannot disagree.
+metadata of every exported file, so that they cannot disagree. Examples are images, or plain arrays
+of numbers.
 """
 
 from __future__ import annotations
 
-import tomllib
+import math
 from dataclasses import dataclass, replace
-from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from calibration_data.labels import KNOWN_LABELS
-from calibration_data.pixels import require_area, rgb_array, to_rgb
+from calibration_data.channels import (
+    ChannelOrder,
+    Channels,
+    channel_count,
+    parsed_channels,
+    picture_with,
+    plain_channels,
+)
+from calibration_data.geometry import Crop, Geometry, Interpolation
+from calibration_data.pixels import require_area
+from calibration_data.plain_arrays import plain_values
 from foundation.errors import InvalidInputError
-from foundation.foreign import printable, read_text, reading, reason_of
+from foundation.foreign import printable, reason_of
 
 if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
 
 
-class Crop(StrEnum):
-    """Method by which an image of any shape is brought to ``size``."""
-
-    CENTER = "center"
-    """Resize the short side to ``resize_short_side``, then crop the centre."""
-    STRETCH = "stretch"
-    """Resize both sides to ``size``, whatever the aspect ratio."""
-    PAD = "pad"
-    """No resizing: the image is centred on black; one larger than ``size`` is refused."""
-    EXACT = "exact"
-    """No resizing: an image of another size is refused."""
-
-
-class Interpolation(StrEnum):
-    """Resampling filter, by Pillow's name."""
-
-    NEAREST = "nearest"
-    BILINEAR = "bilinear"
-    BICUBIC = "bicubic"
-    LANCZOS = "lanczos"
-    BOX = "box"
-
-
-class ChannelOrder(StrEnum):
-    """Order of the three colour channels in the tensor."""
-
-    RGB = "rgb"
-    BGR = "bgr"
-
+__all__ = [
+    "ChannelOrder",
+    "Channels",
+    "Crop",
+    "Interpolation",
+    "Preprocessing",
+]
 
 _MOST_SHOWN = 200
 """Largest number of characters of a value in a message."""
@@ -58,40 +44,73 @@ _MOST_SHOWN = 200
 _LARGEST_SIDE = 16_384
 """Largest side in pixels; a larger image would take gigabytes as a tensor."""
 
+_MOST_VALUES = 1 << 28
+"""Largest number of values of a plain array: a gigabyte in float32."""
+
 _SMALLEST_STD = 1e-6
 """Smallest standard deviation; with a smaller one, float32 overflows or divides by zero."""
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """Conversion of an image to a tensor: ``(pixel - mean) / std`` after resize and crop.
+    """Conversion of an example to a tensor: ``(value - mean) / std``, after resize and crop.
 
     Attributes:
-        size: height and width of the tensor, in pixels.
-        crop: method by which the image is brought to ``size``.
+        size: height and width of the tensor of an image, in pixels; the whole shape of a plain
+            array.
+        crop: method by which an image is brought to ``size``.
         resize_short_side: pixels of the short side before a centre crop; set for ``center`` only.
         interpolation: resampling filter of the resize.
-        channels: order of the colour channels.
-        mean: mean of pixel values 0..255 per channel, in the order of ``channels``.
-        std: standard deviation of pixel values 0..255 per channel, in the order of ``channels``;
-            above zero.
+        channels: channels of an image, in the order of the tensor.
+        mean: mean of the values (of pixels 0..255) per channel, in the order of ``channels``; of a
+            plain array, per entry of its last axis. One number stands for all.
+        std: standard deviation of the values, in the same order; above zero.
         labels: class names in the order of the network's outputs; empty if unknown.
+        plain: whether examples are arrays of numbers, which are neither resized nor cropped.
 
     Raises:
         InvalidInputError: an impossible combination (a centre crop larger than the resized image,
             a standard deviation of zero, duplicate labels).
     """
 
-    size: tuple[int, int]
+    size: tuple[int, ...]
     crop: Crop = Crop.CENTER
     resize_short_side: int | None = None
     interpolation: Interpolation = Interpolation.BILINEAR
-    channels: ChannelOrder = ChannelOrder.RGB
-    mean: tuple[float, float, float] = (127.5, 127.5, 127.5)
-    std: tuple[float, float, float] = (127.5, 127.5, 127.5)
+    channels: Channels = ChannelOrder.RGB
+    mean: tuple[float, ...] = (127.5,)
+    std: tuple[float, ...] = (127.5,)
     labels: tuple[str, ...] = ()
+    plain: bool = False
 
     def __post_init__(self) -> None:
+        if self.plain:
+            self._check_array()
+        else:
+            self._check_image()
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            count = self.channel_count
+            if len(values) not in (1, count) or not all(-1e6 < v < 1e6 for v in values):
+                _refuse(f"{name} must be one finite number or {self._count_in_words}", values)
+            object.__setattr__(self, name, values * (count // len(values)))
+        if min(self.std) < _SMALLEST_STD:
+            _refuse(f"std must be above zero, at least {_SMALLEST_STD:g}", self.std)
+        if len(set(self.labels)) != len(self.labels):
+            duplicate = next(x for i, x in enumerate(self.labels) if x in self.labels[:i])
+            _refuse("labels must be unique", f"{duplicate!r} more than once")
+        if unfit := [x for x in self.labels if x != x.strip() or len(x.splitlines()) != 1]:
+            _refuse("a label is one line of text without blanks around it", repr(unfit[0]))
+
+    def _check_array(self) -> None:
+        if not self.size or min(self.size) < 1 or math.prod(self.size) > _MOST_VALUES:
+            _refuse(
+                f"shape must be whole numbers above zero, up to {_MOST_VALUES:,} values",
+                list(self.size),
+            )
+        if self.crop is not Crop.EXACT or self.resize_short_side is not None:
+            _refuse("a plain array is not resized", f"crop = {self.crop.value!r}")
+
+    def _check_image(self) -> None:
         if len(self.size) != 2 or not all(1 <= side <= _LARGEST_SIDE for side in self.size):
             _refuse(
                 f"size must be two positive whole numbers up to {_LARGEST_SIDE}, height and width",
@@ -110,25 +129,62 @@ class Preprocessing:
                 f"{_LARGEST_SIDE}",
                 f"{self.resize_short_side} with size {self.size}",
             )
-        for name, values in (("mean", self.mean), ("std", self.std)):
-            if len(values) != 3 or not all(-1e6 < v < 1e6 for v in values):
-                _refuse(f"{name} must be one finite number or three", values)
-        if min(self.std) < _SMALLEST_STD:
-            _refuse(f"std must be above zero, at least {_SMALLEST_STD:g}", self.std)
-        if len(set(self.labels)) != len(self.labels):
-            duplicate = next(x for i, x in enumerate(self.labels) if x in self.labels[:i])
-            _refuse("labels must be unique", f"{duplicate!r} more than once")
-        if unfit := [x for x in self.labels if x != x.strip() or len(x.splitlines()) != 1]:
-            _refuse("a label is one line of text without blanks around it", repr(unfit[0]))
+
+    @classmethod
+    def of_arrays(
+        cls,
+        shape: tuple[int, ...],
+        mean: tuple[float, ...] = (0.0,),
+        std: tuple[float, ...] = (1.0,),
+        labels: tuple[str, ...] = (),
+    ) -> Preprocessing:
+        """Contract of plain arrays; without mean and std, they are fed as they are.
+
+        Args:
+            shape: shape of one example: ``(features,)``, ``(time, features)``, ...
+            mean: one number, or one per entry of the last axis.
+            std: one number, or one per entry of the last axis.
+            labels: class names in the order of the network's outputs.
+        """
+        return cls(shape, Crop.EXACT, mean=mean, std=std, labels=labels, plain=True)
+
+    @property
+    def channel_count(self) -> int:
+        """Number of channels of an image, or entries of the last axis of a plain array."""
+        return self.size[-1] if self.plain else channel_count(self.channels)
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Shape of the tensor of one image, without the batch: ``(height, width, 3)``."""
-        return (*self.size, 3)
+        """Shape of the tensor of one example, without the batch.
+
+        ``(height, width, channels)`` for images; ``(features,)``, ``(time, features)`` and so on
+        for plain arrays.
+        """
+        return self.size if self.plain else (*self.size, self.channel_count)
+
+    @property
+    def is_colour(self) -> bool:
+        """Whether examples are images in RGB or BGR."""
+        return not self.plain and self.channels in (ChannelOrder.RGB, ChannelOrder.BGR)
+
+    @property
+    def feeds_pixels(self) -> bool:
+        """Whether the tensor holds pixels 0..255 as they are, without mean and std."""
+        return not self.plain and set(self.mean) == {0.0} and set(self.std) == {1.0}
+
+    @property
+    def _count_in_words(self) -> str:
+        if self.plain:
+            return f"{self.channel_count}, one per entry of the last axis"
+        return {1: "as many as channels, which is one", 3: "three"}.get(
+            self.channel_count, f"{self.channel_count}, one per channel"
+        )
 
     @property
     def value_range(self) -> tuple[float, float]:
-        """Smallest and largest value of the tensor, for pixel values 0..255."""
+        """Smallest and largest value of the tensor, for pixels 0..255; infinite for arrays."""
+        if self.plain:
+            return -math.inf, math.inf
         lows = [(0 - m) / s for m, s in zip(self.mean, self.std, strict=True)]
         highs = [(255 - m) / s for m, s in zip(self.mean, self.std, strict=True)]
         return min(lows), max(highs)
@@ -139,14 +195,19 @@ class Preprocessing:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for TOML, JSON and file metadata, readable by ``from_dict``."""
-        values: dict[str, Any] = {
-            "size": list(self.size),
-            "crop": self.crop.value,
-            "interpolation": self.interpolation.value,
-            "channels": self.channels.value,
-            "mean": list(self.mean),
-            "std": list(self.std),
-        }
+        if self.plain:
+            values: dict[str, Any] = {"shape": list(self.size)}
+            for name, numbers in (("mean", self.mean), ("std", self.std)):
+                values[name] = list(numbers[:1] if len(set(numbers)) == 1 else numbers)
+        else:
+            values = {
+                "size": list(self.size),
+                "crop": self.crop.value,
+                "interpolation": self.interpolation.value,
+                "channels": plain_channels(self.channels),
+                "mean": list(self.mean),
+                "std": list(self.std),
+            }
         if self.resize_short_side is not None:
             values["resize_short_side"] = self.resize_short_side
         if self.labels:
@@ -155,32 +216,28 @@ class Preprocessing:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Preprocessing:
-        """Read a contract from plain values.
+        """Read a contract from plain values: with ``size`` of images, with ``shape`` of arrays.
 
         Raises:
-            InvalidInputError: an unknown key, a missing ``size``, or a value of the wrong type.
+            InvalidInputError: an unknown key, neither or both of ``size`` and ``shape``, or a value
+                of the wrong type.
         """
-        known = {
-            "size", "crop", "resize_short_side", "interpolation", "channels", "mean", "std",
-            "labels",
-        }  # fmt: skip
+        of_images = {"size", "crop", "resize_short_side", "interpolation", "channels"}
+        of_arrays = {"shape"}
+        common = {"mean", "std", "labels"}
+        known = of_images | of_arrays | common
         if unknown := sorted(set(values) - known):
             _refuse(f"a contract has the keys {', '.join(sorted(known))}", ", ".join(unknown))
-        if "size" not in values:
-            _refuse("a contract needs size = [height, width]", ", ".join(sorted(values)) or "none")
-        short_side = values.get("resize_short_side")
-        default_crop = Crop.STRETCH if short_side is None else Crop.CENTER
-        try:
-            return cls(
-                size=_two(values["size"]),
-                crop=Crop(values.get("crop", default_crop.value)),
-                resize_short_side=None if short_side is None else _whole(short_side),
-                interpolation=Interpolation(values.get("interpolation", "bilinear")),
-                channels=ChannelOrder(values.get("channels", "rgb")),
-                mean=_three(values.get("mean", 127.5)),
-                std=_three(values.get("std", 127.5)),
-                labels=_texts(values.get("labels", ())),
+        plain = "shape" in values
+        if plain and (strange := sorted(set(values) & of_images)):
+            _refuse("a contract with shape is of arrays, which are not resized", ", ".join(strange))
+        if not plain and "size" not in values:
+            _refuse(
+                "a contract needs size = [height, width], or shape = [...] for arrays",
+                ", ".join(sorted(values)) or "none",
             )
+        try:
+            return cls._array_from(values) if plain else cls._image_from(values)
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
             raise InvalidInputError(
                 "a contract holds numbers, and the words that the README lists",
@@ -188,158 +245,86 @@ class Preprocessing:
                 remedy="correct that value",
             ) from error
 
-    def tensor(self, image: np.ndarray | Image.Image) -> np.ndarray:
-        """Apply the contract to one image.
+    @classmethod
+    def _image_from(cls, values: dict[str, Any]) -> Preprocessing:
+        short_side = values.get("resize_short_side")
+        default_crop = Crop.STRETCH if short_side is None else Crop.CENTER
+        return cls(
+            size=_two(values["size"]),
+            crop=Crop(values.get("crop", default_crop.value)),
+            resize_short_side=None if short_side is None else _whole(short_side),
+            interpolation=Interpolation(values.get("interpolation", "bilinear")),
+            channels=parsed_channels(values.get("channels", "rgb")),
+            mean=_numbers(values.get("mean", 127.5)),
+            std=_numbers(values.get("std", 127.5)),
+            labels=_texts(values.get("labels", ())),
+        )
+
+    @classmethod
+    def _array_from(cls, values: dict[str, Any]) -> Preprocessing:
+        shape = values["shape"]
+        if not isinstance(shape, list | tuple):
+            raise TypeError(f"shape = {shape!r}, which is not a list of whole numbers")
+        return cls.of_arrays(
+            tuple(_whole(side) for side in shape),
+            _numbers(values.get("mean", 0.0)),
+            _numbers(values.get("std", 1.0)),
+            _texts(values.get("labels", ())),
+        )
+
+    def tensor(self, example: np.ndarray | Image.Image) -> np.ndarray:
+        """Apply the contract to one example.
 
         Args:
-            image: a Pillow image, or uint8 ``[height, width]``, ``[height, width, 1]`` (grey,
-                repeated to three channels) or ``[height, width, 3]`` in RGB order.
+            example: a Pillow image; uint8 ``[height, width]``, ``[height, width, 1]`` (grey) or
+                ``[height, width, n]`` (RGB order); or for a contract of plain arrays, an array of
+                numbers of its shape.
 
         Returns:
-            float32 ``[size[0], size[1], 3]``.
+            float32 of the contract's ``shape``. A grey image is repeated for three channels, and
+            colours become their luminance for one.
 
         Raises:
             InvalidInputError: an array of another dtype or number of channels, or an image of a
                 size that the contract does not accept.
         """
-        return self.normalize(self.pixels(image))
+        return self.normalize(self.pixels(example))
 
     def normalize(self, pixels: np.ndarray) -> np.ndarray:
         """Reorder the channels and apply mean and std.
 
         Args:
-            pixels: uint8 ``[..., height, width, 3]``, RGB.
+            pixels: ``[..., *shape]`` as ``pixels`` returns them.
 
         Returns:
             float32, same shape.
         """
         import numpy as np
 
-        if self.channels is ChannelOrder.BGR:
+        if not self.plain and self.channels is ChannelOrder.BGR:
             pixels = pixels[..., ::-1]
         mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
         values: np.ndarray = (pixels.astype(np.float32) - mean) / std
         return values
 
-    def pixels(self, image: np.ndarray | Image.Image) -> np.ndarray:
-        """Resize and crop only; errors are those of ``tensor``.
+    def pixels(self, example: np.ndarray | Image.Image) -> np.ndarray:
+        """Values before mean and std: resized and cropped pixels, or the numbers of an array.
 
         Args:
-            image: a Pillow image, or an array as ``tensor`` takes it.
+            example: as ``tensor`` takes it; the errors are the same.
 
         Returns:
-            uint8 ``[size[0], size[1], 3]``, RGB.
+            uint8 ``[height, width, channels]`` with colours as RGB; float32 for plain arrays.
         """
         import numpy as np
-        from PIL import Image
 
-        if isinstance(image, np.ndarray):
-            image = Image.fromarray(rgb_array(image))
-        else:
-            require_area(image.height, image.width)
-            image = to_rgb(image)
+        if self.plain:
+            return plain_values(example, self.size)
+        if not isinstance(example, np.ndarray):
+            require_area(example.height, example.width)
         height, width = self.size
-        if self.crop in (Crop.PAD, Crop.EXACT):
-            return self._placed(np.asarray(image))
-        resample = Image.Resampling[self.interpolation.name]
-        if self.crop is Crop.STRETCH:
-            return np.asarray(image.resize((width, height), resample))
-        assert self.resize_short_side is not None
-        shorter = min(image.size)
-        # Integer division, as in torchvision: a float scale loses a row where the ratio is exact.
-        resized = (
-            self.resize_short_side * image.width // shorter,
-            self.resize_short_side * image.height // shorter,
-        )
-        left = round((resized[0] - width) / 2)
-        top = round((resized[1] - height) / 2)
-        if self.interpolation is not Interpolation.BILINEAR:
-            # With a box, nearest and box select other pixels, and Pillow may swap its two passes,
-            # whose 8-bit intermediate values clip the overshoot of bicubic and lanczos.
-            whole = image.resize(resized, resample)
-            return np.asarray(whole.crop((left, top, left + width, top + height)))
-        # Resampling only the box that is cropped equals resize and crop within one grey level,
-        # in a half to a fifth of the time.
-        box = (
-            left * image.width / resized[0],
-            top * image.height / resized[1],
-            (left + width) * image.width / resized[0],
-            (top + height) * image.height / resized[1],
-        )
-        return np.asarray(image.resize((width, height), resample, box=box))
-
-    def _placed(self, pixels: np.ndarray) -> np.ndarray:
-        import numpy as np
-
-        height, width = pixels.shape[:2]
-        fits = (
-            (height, width) == self.size
-            if self.crop is Crop.EXACT
-            else height <= self.size[0] and width <= self.size[1]
-        )
-        if not fits:
-            limit = "exactly" if self.crop is Crop.EXACT else "at most"
-            raise InvalidInputError(
-                f"with crop = '{self.crop.value}' an image has {limit} "
-                f"{self.size[0]}x{self.size[1]} pixels",
-                received=f"{height}x{width}",
-                remedy="resize the images, or use crop = 'center' or 'stretch' in the contract",
-            )
-        top, left = (self.size[0] - height) // 2, (self.size[1] - width) // 2
-        canvas = np.zeros((*self.size, 3), np.uint8)
-        canvas[top : top + height, left : left + width] = pixels
-        return canvas
-
-
-def read_contract(path: Path) -> Preprocessing:
-    """Read a contract from a TOML file; its ``labels`` are a list, a known name, or a file.
-
-    The path of a label file is relative to the contract. A text with spaces that names no file is
-    a comment for the reader and ignored.
-
-    Raises:
-        InvalidInputError: no such file, invalid TOML, or a contract that breaks a rule.
-    """
-    rule = "--preprocessing takes a TOML file that can be read"
-    remedy = "see 'Bring your own model' in the README for its keys"
-    text = read_text(path, rule, remedy)
-    with reading(path, rule, remedy):
-        values = tomllib.loads(text)
-    labels = values.get("labels")
-    if isinstance(labels, str):
-        del values["labels"]
-        if labels in KNOWN_LABELS:
-            values["labels"] = KNOWN_LABELS[labels]()
-        elif " " not in labels or (path.parent / labels).is_file():
-            values["labels"] = read_labels(path.parent / labels)
-    return Preprocessing.from_dict(values)
-
-
-def read_labels(path: Path) -> tuple[str, ...]:
-    """Read a label list, one label per line, in the order of the network's outputs.
-
-    Raises:
-        InvalidInputError: no such file, an empty line between labels, or no label at all.
-    """
-    rule = "a label list is a text file with one label per line"
-    text = read_text(path, rule, "give the path of such a file", encoding="utf-8-sig")
-    lines = text.splitlines()
-    labels = tuple(line.strip() for line in lines)
-    while labels and not labels[-1]:
-        labels = labels[:-1]
-    if not all(labels):
-        raise InvalidInputError(
-            "a label list has no empty line between labels",
-            received=f"{path}, whose line {labels.index('') + 1} is empty",
-            remedy="write one label on each line",
-        )
-    if not labels:
-        raise InvalidInputError(
-            "a label list has one label per line",
-            received=f"{path}, which has none",
-            remedy="write the labels in the order of the network's outputs",
-        )
-    return labels
+        geometry = Geometry(height, width, self.crop, self.resize_short_side, self.interpolation)
+        return geometry.fitted(picture_with(example, self.channels))
 
 
 def _whole(value: Any) -> int:
@@ -366,15 +351,10 @@ def _number(value: Any) -> float:
     return float(value)
 
 
-def _three(value: Any) -> tuple[float, float, float]:
+def _numbers(value: Any) -> tuple[float, ...]:
     if not isinstance(value, list | tuple):
-        return (_number(value),) * 3
-    values = tuple(_number(v) for v in value)
-    if len(values) == 1:
-        return values * 3
-    if len(values) != 3:
-        raise ValueError(f"one number or three, not {len(values)}")
-    return values
+        return (_number(value),)
+    return tuple(_number(v) for v in value)
 
 
 def _refuse(rule: str, received: object) -> None:

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Batch:
-    """A batch of preprocessed images.
+    """A batch of preprocessed examples.
 
     Attributes:
-        images: tensors, float32 ``[b, height, width, 3]``.
+        images: tensors, float32 ``[b, *shape]`` with the contract's shape.
         labels: class of each image, int64 ``[b]``; None for images without labels.
         indices: index of each image in its dataset, int64 ``[b]``.
     """
@@ -97,8 +97,17 @@ def converted(dataset: Dataset, index: int, convert: Callable[[Picture], np.ndar
         ) from error
 
 
+def require_fit(dataset: Dataset, preprocessing: Preprocessing) -> None:
+    """Refuse data whose first example the contract does not accept, before any work is done.
+
+    Raises:
+        InvalidInputError: raised by decoding or by the contract; the message names the example.
+    """
+    converted(dataset, 0, preprocessing.pixels)
+
+
 def _load(dataset: Dataset, preprocessing: Preprocessing, indices: np.ndarray) -> Batch:
-    images = np.empty((len(indices), *preprocessing.size, 3), np.float32)
+    images = np.empty((len(indices), *preprocessing.shape), np.float32)
     for row, index in enumerate(indices):
         images[row] = converted(dataset, int(index), preprocessing.tensor)
     labels = None if dataset.labels is None else dataset.labels[indices]

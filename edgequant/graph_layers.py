@@ -27,7 +27,7 @@ def layer_graph(graph: Graph) -> LayerGraph:
             continue
         made = tuple(index[name] for name in op.outputs)
         operators.append(_operator(op, graph, read, made))
-    outputs = (index[graph.output],)
+    outputs = tuple(index[name] for name in graph.outputs)
     return LayerGraph(tuple(operators), tuple(tensors), (index[graph.input],), outputs)
 
 

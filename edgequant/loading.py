@@ -41,7 +41,10 @@ def load(request: ModelRequest) -> LoadedModel:
         refuse_variant(request)
         path = Path(request.reference)
         admit_tflite(path)
-        return checked(request, as_model(from_tflite(path), request.name))
+        graph = from_tflite(path)
+        (source,) = (flat := read_flat_model(path).subgraphs[0]).inputs
+        integers = flat.tensors[source].dtype != "float32"
+        return checked(request, as_model(graph, request.name), takes_pixels=integers)
     if request.weights is not None and _is_file(request.weights):
         return _with_weights(request, Path(request.weights))
     return load_keras(request)

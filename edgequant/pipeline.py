@@ -22,6 +22,7 @@ from calibration_data.datasets.base import Dataset, open_dataset
 from calibration_data.overlap import refuse_equal_images, refuse_shared_images
 from calibration_data.preprocessing import Preprocessing
 from calibration_data.splits import calibration_beside
+from calibration_data.stream import require_fit
 from edgequant.artifacts import (
     Artifact,
     Making,
@@ -123,8 +124,17 @@ def prepare(request: QuantizeRequest, inputs: Inputs) -> Prepared:
     """Load the model, resolve its contract and draw its calibration images."""
     own, model_path = own_contract(request.model)
     loaded = load(request.model)
-    contract = resolve_contract(request.contract, own=own, model_path=model_path, size=loaded.size)
+    contract = resolve_contract(
+        request.contract,
+        own=own,
+        model_path=model_path,
+        shape=loaded.input_shape,
+        takes_pixels=loaded.takes_pixels,
+    )
     contract = complete_labels(contract, loaded.classes, inputs.named)
+    for images in (inputs.calibration, inputs.measured):
+        if images is not None:
+            require_fit(images, contract)
     calibration = None
     if inputs.calibration is not None:
         asked = request.calibration

@@ -42,16 +42,16 @@ class ChildRun:
 
 
 def tflite_inputs(path: Path, pixels: np.ndarray, contract: Preprocessing) -> np.ndarray:
-    """Inputs for a file: uint8 pixels as they are, or images that the contract prepares.
+    """Inputs for a file: uint8 pixels as they are, or what the contract prepares.
 
     Args:
         path: path of a .tflite.
-        pixels: uint8 ``[n, height, width, 3]``, RGB.
+        pixels: ``[n, *shape]`` as ``Preprocessing.pixels`` returns them.
         contract: preprocessing contract of the file.
     """
     main = read_flat_model(path).subgraphs[0]
     tensor = main.tensors[main.inputs[0]]
-    if tensor.dtype == "uint8":
+    if tensor.dtype == "uint8" and not contract.plain:
         return pixels
     images = contract.normalize(pixels)
     if not tensor.scale:
@@ -69,7 +69,7 @@ def run_file(
 
     Args:
         path: path of a .tflite.
-        inputs: ``[n, height, width, 3]`` in the file's type.
+        inputs: ``[n, *shape]`` in the file's type.
         runtime: ``litert-reference`` or ``litert-xnnpack``.
         interpreter: Python interpreter with ai-edge-litert; None for this one.
     """

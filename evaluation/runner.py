@@ -29,7 +29,7 @@ class Batch(Protocol):
 
     @property
     def labels(self) -> np.ndarray | None:
-        """True classes, int64 ``[b]``; None for images without labels."""
+        """True class of each image, int64 ``[b]``; None for images without classes."""
         ...
 
     @property
@@ -38,19 +38,33 @@ class Batch(Protocol):
         ...
 
 
+Reduction = Callable[[Mapping[str, "np.ndarray"], Batch], Mapping[str, "np.ndarray"]]
+"""Statistics of one output on one batch, for outputs that are too large to be kept.
+
+Takes the output of every network, ``[b, ...]`` by the network's name, and the batch; gives one row
+of statistics for each image, ``[b, ...]`` by the network's name. It runs in the worker threads.
+"""
+
+
 @dataclass(frozen=True, eq=False)
 class Predictions:
     """Outputs of several networks for the same images, in the order of ``indices``.
 
     Attributes:
-        outputs: float32 ``[n, classes]`` by the name of the network.
-        labels: true classes, int64 ``[n]``; None for images without labels.
+        by_output: float32 ``[n, ...]`` by the name of the output and that of the network, or what
+            a ``Reduction`` made of it.
+        labels: true classes, int64 ``[n]``; None for images without classes.
         indices: indices of the images in the set, int64 ``[n]``, ascending.
     """
 
-    outputs: dict[str, np.ndarray]
+    by_output: dict[str, dict[str, np.ndarray]]
     labels: np.ndarray | None
     indices: np.ndarray
+
+    @property
+    def outputs(self) -> dict[str, np.ndarray]:
+        """First or only output by the name of the network."""
+        return next(iter(self.by_output.values()))
 
 
 def predict_all(
@@ -62,7 +76,7 @@ def predict_all(
     """Run one network over a stream of images, as ``predict_many`` runs several.
 
     Returns:
-        Outputs float32 ``[n, classes]`` and labels int64 ``[n]``, in the order of the indices;
+        First output, float32 ``[n, ...]``, and labels, int64 ``[n]``, in the order of the indices;
         None in the place of labels for images without.
     """
     results = predict_many({"": open_session}, batches, workers, progress)
@@ -74,21 +88,26 @@ def predict_many(
     batches: Iterable[Batch],
     workers: int = 1,
     progress: Callable[[int], None] | None = None,
+    reductions: Mapping[str, Reduction] | None = None,
 ) -> Predictions:
     """Run several networks over one stream of images, so that all get identical tensors.
 
     Each worker thread has one session of every network. Batches are taken from the stream in the
     calling thread, at most ``workers + 1`` ahead of the oldest unfinished one. Only outputs stay in
-    memory, images do not.
+    memory, images do not; of an output with a reduction, only its statistics. The outputs have the
+    names and the order of the first network's; another network's are found by name, or by their
+    place if it has other names.
 
     Args:
         open_sessions: by name, a function that opens a session; called ``workers`` times.
         batches: batches of images, in any order.
         workers: number of threads; sessions should have one thread each.
         progress: called in the calling thread with the number of finished images.
+        reductions: reductions by the name of the output; other outputs are kept whole.
 
     Raises:
-        InvalidInputError: no images, no network, or fewer than one worker.
+        InvalidInputError: no images, no network, fewer than one worker, or networks with different
+            numbers of outputs.
         ValueError: an index that occurs twice.
 
     Errors of a session, the stream or ``progress`` are raised here, after the running batches have
@@ -103,21 +122,22 @@ def predict_many(
     finished: list[_FinishedBatch] = []
     images = 0
     session_sets = _open_sets(open_sessions, workers)
+    reduced = dict(reductions or {})
     # Closed here, so that an error in progress stops the workers before it reaches the caller.
-    with closing(_results(session_sets, batches)) as results:
+    with closing(_results(session_sets, batches, reduced)) as results:
         for result in results:
             finished.append(result)
             images += len(result.indices)
             if progress is not None:
                 progress(images)
-    return _joined(finished, list(open_sessions))
+    return _joined(finished)
 
 
 @dataclass(frozen=True, eq=False)
 class _FinishedBatch:
-    """One finished batch, without its images."""
+    """One finished batch, without its images; outputs as in ``Predictions.by_output``."""
 
-    outputs: dict[str, np.ndarray]
+    outputs: dict[str, dict[str, np.ndarray]]
     labels: np.ndarray | None
     indices: np.ndarray
 
@@ -136,7 +156,9 @@ def _open_sets(
 
 
 def _results(
-    session_sets: tuple[_SessionSet, ...], batches: Iterable[Batch]
+    session_sets: tuple[_SessionSet, ...],
+    batches: Iterable[Batch],
+    reductions: Mapping[str, Reduction],
 ) -> Generator[_FinishedBatch, None, None]:
     """Results in the order of the stream, with a bounded number of batches in flight."""
     free: SimpleQueue[_SessionSet] = SimpleQueue()
@@ -146,7 +168,7 @@ def _results(
     pool = ThreadPoolExecutor(len(session_sets))
     try:
         for batch in batches:
-            waiting.append(pool.submit(_predict, free, batch))
+            waiting.append(pool.submit(_predict, free, batch, reductions))
             while len(waiting) > len(session_sets) or (waiting and waiting[0].done()):
                 yield waiting.popleft().result()
         while waiting:
@@ -159,16 +181,54 @@ def _results(
         pool.shutdown(wait=True)
 
 
-def _predict(free: SimpleQueue[_SessionSet], batch: Batch) -> _FinishedBatch:
+def _predict(
+    free: SimpleQueue[_SessionSet], batch: Batch, reductions: Mapping[str, Reduction]
+) -> _FinishedBatch:
     session_set = free.get()
     try:
-        outputs = {name: session.predict(batch.images) for name, session in session_set.items()}
+        found = {name: session.run(batch.images) for name, session in session_set.items()}
+        names = next(iter(session_set.values())).outputs
+        arranged = {
+            name: in_order(found[name], session.outputs, names, name)
+            for name, session in session_set.items()
+        }
     finally:
         free.put(session_set)
+    outputs = {}
+    for place, output in enumerate(names):
+        arrays = {name: arranged[name][place] for name in arranged}
+        reduction = reductions.get(output)
+        outputs[output] = arrays if reduction is None else dict(reduction(arrays, batch))
     return _FinishedBatch(outputs, batch.labels, batch.indices)
 
 
-def _joined(finished: list[_FinishedBatch], names: list[str]) -> Predictions:
+def in_order(
+    arrays: tuple[np.ndarray, ...], names: tuple[str, ...], wanted: tuple[str, ...], source: str
+) -> tuple[np.ndarray, ...]:
+    """Outputs of a file in the order of another network's outputs.
+
+    Args:
+        arrays: outputs of the file.
+        names: their names.
+        wanted: names in the wanted order; names that the file does not have stand for places.
+        source: name of the file for an error.
+
+    Raises:
+        InvalidInputError: another number of outputs.
+    """
+    if len(arrays) != len(wanted):
+        raise InvalidInputError(
+            "networks that are compared have the same outputs",
+            received=f"{source} with {', '.join(names)}, not {', '.join(wanted)}",
+            remedy="compare files of one model",
+        )
+    if set(names) != set(wanted):
+        return arrays
+    by_name = dict(zip(names, arrays, strict=True))
+    return tuple(by_name[name] for name in wanted)
+
+
+def _joined(finished: list[_FinishedBatch]) -> Predictions:
     import numpy as np
 
     if not any(len(batch.indices) for batch in finished):
@@ -182,9 +242,12 @@ def _joined(finished: list[_FinishedBatch], names: list[str]) -> Predictions:
         raise ValueError("an index occurs twice in the stream of batches")
     labels = [batch.labels for batch in finished if batch.labels is not None]
     return Predictions(
-        outputs={
-            name: np.concatenate([batch.outputs[name] for batch in finished])[order]
-            for name in names
+        by_output={
+            output: {
+                name: np.concatenate([batch.outputs[output][name] for batch in finished])[order]
+                for name in networks
+            }
+            for output, networks in finished[0].outputs.items()
         },
         labels=np.concatenate(labels)[order] if len(labels) == len(finished) else None,
         indices=indices,

@@ -41,17 +41,36 @@ class Session(Protocol):
         """Runtime, version and kernels."""
         ...
 
-    def predict(self, images: np.ndarray) -> np.ndarray:
-        """Run preprocessed images.
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the outputs in the order of ``run``: the model's names, where the file has them.
 
-        Quantizes the input and dequantizes the output with the scale and zero point in the file,
+        A .tflite has them in its SignatureDef; without one, they are the names of its tensors.
+        """
+        ...
+
+    def run(self, images: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Run preprocessed images and read every output.
+
+        Quantizes the input and dequantizes each output with the scale and zero point in the file,
         and splits the batch when the file's batch is fixed.
 
         Args:
-            images: float32 ``[batch, height, width, 3]``.
+            images: float32 ``[batch, *shape]``, channels last.
 
         Returns:
-            float32 ``[batch, classes]``.
+            float32 ``[batch, ...]`` for each name in ``outputs``.
+        """
+        ...
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """Run preprocessed images in a network with one output; ``run`` describes the arguments.
+
+        Returns:
+            float32 ``[batch, ...]``.
+
+        Raises:
+            InvalidInputError: a network with several outputs.
         """
         ...
 
@@ -59,7 +78,7 @@ class Session(Protocol):
         """Function that runs one inference and nothing else, for the clock; its input is set.
 
         Args:
-            image: float32 ``[1, height, width, 3]``.
+            image: float32 ``[1, *shape]``, channels last.
         """
         ...
 

@@ -25,7 +25,7 @@ def make_vectors(
 
     Args:
         path: path of the file.
-        pixels: uint8 ``[n, height, width, 3]``, RGB.
+        pixels: ``[n, *shape]`` as ``Preprocessing.pixels`` returns them.
         contract: preprocessing contract of the file.
         runtime_name: registered runtime.
 

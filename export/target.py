@@ -29,11 +29,11 @@ class ExportRequest:
     """Model, recipe and everything else that a file is written from.
 
     Attributes:
-        model: one input ``[batch, height, width, 3]`` (batch free or fixed), one output
-            ``[batch, classes]``; may wrap a SavedModel in a ``TFSMLayer``.
+        model: one input ``[batch, *shape]`` with the contract's shape (batch free or fixed), one
+            output ``[batch, classes]``; may wrap a SavedModel in a ``TFSMLayer``.
         recipe: recipe with the types of weights, activations, input and output.
         preprocessing: contract and labels that are written into the file.
-        calibration: function that returns float32 batches ``[b, height, width, 3]``, a new
+        calibration: function that returns float32 batches ``[b, *shape]``, a new
             iterator in each call; None when the recipe needs none.
         seed: seed for every random choice of the target.
         planned: network and integers of a recipe that has a plan; None where the target chooses
@@ -49,6 +49,24 @@ class ExportRequest:
     seed: int = 0
     planned: PlannedNetwork | None = None
     graph: Callable[[], Graph] | None = None
+
+
+def random_inputs(contract: Preprocessing, count: int, seed: int) -> np.ndarray:
+    """Noise to try a file on: in the contract's range, or around zero where it has none.
+
+    Args:
+        contract: preprocessing contract of the file.
+        count: number of examples.
+        seed: seed of the noise.
+
+    Returns:
+        float32 ``[count, *shape]``.
+    """
+    import numpy as np
+
+    low, high = (-1.0, 1.0) if contract.plain else contract.value_range
+    noise = np.random.default_rng(seed).uniform(low, high, (count, *contract.shape))
+    return noise.astype(np.float32)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from enum import StrEnum
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from calibration_data.channels import Channels, plain_channels
 from calibration_data.preprocessing import Preprocessing
 from foundation.errors import InvalidInputError
 from models.blocks import Activation, Bottleneck, Shortcut
@@ -102,9 +103,24 @@ class ModelSpec:
             _refuse(f"{self.classes} classes need as many labels", len(labels))
 
     @property
-    def input_shape(self) -> tuple[int, int, int]:
+    def input_shape(self) -> tuple[int, ...]:
         """Height, width and channels of the input."""
-        return (*self.preprocessing.size, 3)
+        return self.preprocessing.shape
+
+    def with_channels(self, channels: Channels) -> ModelSpec:
+        """Copy of the specification for inputs of other channels, and a mean and std for each.
+
+        Raises:
+            InvalidInputError: a mean or std per colour, which other channels do not have.
+        """
+        contract = self.preprocessing
+        if len(set(contract.mean)) > 1 or len(set(contract.std)) > 1:
+            _refuse(
+                "a network whose contract has a mean and std for each colour takes RGB or BGR",
+                f"channels {plain_channels(channels)} for {self.name}",
+            )
+        changed = replace(contract, channels=channels, mean=contract.mean[:1], std=contract.std[:1])
+        return replace(self, preprocessing=changed)
 
     def resized(self, size: int) -> ModelSpec:
         """Copy of the specification for square inputs of ``size`` pixels."""

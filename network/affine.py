@@ -363,8 +363,21 @@ def activation_limits(fused: Fused, params: QuantParams) -> tuple[int, int]:
     Returns:
         Smallest and largest integer of the result.
     """
+    return limits_in_steps(fused.limits, params)
+
+
+def limits_in_steps(limits: tuple[float, float], params: QuantParams) -> tuple[int, int]:
+    """Integers of the type between two limits.
+
+    Args:
+        limits: smallest and largest number; may be infinite.
+        params: parameters with one scale.
+
+    Returns:
+        Smallest and largest integer.
+    """
     first, last = params.dtype.limits
-    low, high = fused.limits
+    low, high = limits
     if math.isfinite(low):
         first = max(first, _step(low, params))
     if math.isfinite(high):

@@ -13,10 +13,13 @@ import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from foundation.ends import output_names
 from foundation.errors import InvalidInputError, UnsupportedError
 from network.exact_norms import exact_norms
 from network.graph import INPUT_NAME, Graph
+from network.input_casts import without_input_casts
 from network.input_scaling import refuse_two_normalizations
+from network.output_order import require_order
 from network.tflite.canonical import canonical_graph
 from network.wrapping import wrapped_graph
 
@@ -31,25 +34,41 @@ def from_keras(model: keras.Model, contract: Preprocessing) -> Graph:
     """Canonical float graph of a model.
 
     Args:
-        model: one input ``[batch, height, width, 3]`` (batch free or fixed), one output
-            ``[batch, classes]``; may wrap a SavedModel in a ``TFSMLayer``.
+        model: one input ``[batch, *shape]`` with the contract's shape (batch free or fixed) and
+            outputs of any shape; may wrap a SavedModel in a ``TFSMLayer``.
         contract: preprocessing contract of its input.
 
     Raises:
-        UnsupportedError: a layer that the TFLite converter does not take.
+        UnsupportedError: a layer that the TFLite converter does not take, or outputs that it gives
+            in another order.
         InvalidInputError: a model that the contract does not fit, in its size or because both
             normalize the pixels.
     """
-    function = frozen(model, contract.size)
+    function = frozen(model, contract.shape)
     refuse_two_normalizations(function, contract)
     stored = wrapped_graph(model)
     if stored is not None:
         return stored
-    return canonical_graph(converted(function, "the canonical graph"))
+    content = converted(function, "the canonical graph")
+    if len(function.outputs) > 1:
+        require_order(function, content)
+    return canonical_graph(content, names_of_outputs(model, function))
 
 
-def frozen(model: keras.Model, size: tuple[int, int]) -> Any:
-    """A model as a TensorFlow function of ``[1, height, width, 3]`` without variables.
+def names_of_outputs(model: keras.Model, function: Any) -> tuple[str, ...]:
+    """Names that the outputs of a model have in every file, in the order of ``model.outputs``.
+
+    Args:
+        model: model; one that was never built has no names for its outputs.
+        function: result of ``traced`` or ``frozen``.
+    """
+    count = len(function.outputs)
+    names = [str(name) for name in getattr(model, "output_names", None) or ()]
+    return output_names(names if len(names) == count else [f"output_{i}" for i in range(count)])
+
+
+def frozen(model: keras.Model, shape: tuple[int, ...]) -> Any:
+    """A model as a TensorFlow function of ``[1, *shape]`` without variables.
 
     Batch norms hold the same numbers on every CPU (``network.exact_norms``).
     """
@@ -57,16 +76,16 @@ def frozen(model: keras.Model, size: tuple[int, int]) -> Any:
         convert_variables_to_constants_v2,
     )
 
-    return exact_norms(convert_variables_to_constants_v2(traced(model, size)))
+    return exact_norms(without_input_casts(convert_variables_to_constants_v2(traced(model, shape))))
 
 
-def traced(model: keras.Model, size: tuple[int, int]) -> Any:
-    """A model as a TensorFlow function of ``[1, height, width, 3]``.
+def traced(model: keras.Model, shape: tuple[int, ...]) -> Any:
+    """A model as a TensorFlow function of ``[1, *shape]``.
 
     Raises:
-        UnsupportedError: Keras on another backend, several outputs, layers that do not compute in
-            float32, or a model that does not take one such image.
-        InvalidInputError: an input of another size.
+        UnsupportedError: Keras on another backend, layers that do not compute in float32, or a
+            model that does not take one such input.
+        InvalidInputError: an input of another shape.
     """
     import keras
     import tensorflow as tf
@@ -77,27 +96,19 @@ def traced(model: keras.Model, size: tuple[int, int]) -> Any:
             received=f"the backend {keras.config.backend()}",
             remedy="set KERAS_BACKEND=tensorflow",
         )
-    height, width = size
-    _check_input_shape(model, size)
+    _check_input_shape(model, shape)
 
-    def serve(image: tf.Tensor) -> tf.Tensor:
-        outputs = tf.nest.flatten(model(image, training=False))
-        if len(outputs) != 1:
-            raise UnsupportedError(
-                "an exported model has one output",
-                received=f"{len(outputs)} outputs",
-                remedy="build a model that ends in the one to export",
-            )
-        return outputs[0]
+    def serve(image: tf.Tensor) -> Any:
+        outputs = tf.nest.flatten(model(image, training=False))  # dictionaries by sorted keys
+        return outputs[0] if len(outputs) == 1 else outputs
 
-    signature = tf.TensorSpec((1, height, width, 3), tf.float32, name=INPUT_NAME)
-    # Without autograph, which would rewrite the sentence of the error above.
+    signature = tf.TensorSpec((1, *shape), tf.float32, name=INPUT_NAME)
     function = tf.function(serve, autograph=False)
     try:
         traced = function.get_concrete_function(signature)
     except (TypeError, ValueError) as error:
         raise UnsupportedError(
-            f"the model takes one image, float32 [1, {height}, {width}, 3]",
+            f"the model takes one input, float32 {[1, *shape]}",
             received=essence(str(error)),
             remedy="build it with a free batch",
         ) from error
@@ -159,17 +170,17 @@ def _refuse_reduced_precision(function: Any) -> None:
         )
 
 
-def _check_input_shape(model: Any, size: tuple[int, int]) -> None:
+def _check_input_shape(model: Any, shape: tuple[int, ...]) -> None:
     inputs = getattr(model, "inputs", None)
     if inputs is None:  # a subclassed model that was never called: tracing checks it
         return
-    shape = tuple(inputs[0].shape)
-    fits = len(shape) == 4 and all(
-        have in (None, want) for have, want in zip(shape[1:], (*size, 3), strict=True)
+    own = tuple(inputs[0].shape)[1:]
+    fits = len(own) == len(shape) and all(
+        have in (None, want) for have, want in zip(own, shape, strict=True)
     )
     if len(inputs) != 1 or not fits:
         raise InvalidInputError(
-            f"the model has one input [batch, {size[0]}, {size[1]}, 3], as its contract says",
-            received=f"{len(inputs)} inputs, the first of shape {list(shape)}",
-            remedy="correct size in the preprocessing contract, or the model",
+            f"the model has one input [batch, {', '.join(map(str, shape))}], as its contract says",
+            received=f"{len(inputs)} inputs, the first of shape {list(inputs[0].shape)}",
+            remedy="correct the preprocessing contract, or the model",
         )

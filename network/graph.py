@@ -16,13 +16,10 @@ from typing import Any
 
 import numpy as np
 
+from foundation.ends import INPUT_NAME, OUTPUT_NAME
 from network.operators import Fused, OperatorTraits, traits_of
 
-INPUT_NAME = "image"
-"""Name of the input, in the graph and in every file."""
-
-OUTPUT_NAME = "scores"
-"""Name of the output, in the graph and in every file."""
+__all__ = ["INPUT_NAME", "OUTPUT_NAME", "Graph", "Op", "Tensor"]
 
 
 @dataclass(frozen=True)
@@ -56,9 +53,20 @@ class Op:
         return traits_of(self.kind)
 
     @property
+    def file_inputs(self) -> tuple[str, ...]:
+        """Inputs in the order of a .tflite file, which is another one for some weighted kinds."""
+        return self.traits.in_file_order(self.inputs)
+
+    @property
     def fused(self) -> Fused:
         """Activation that is fused into the operator."""
         return tuple(Fused)[int(self.options.get("fusedActivationFunction", 0))]
+
+    @property
+    def data_positions(self) -> tuple[int, ...]:
+        """Positions of its inputs that hold numbers, activations or stored ones."""
+        data = self.traits.data
+        return tuple(range(len(self.inputs))) if data is None else data
 
     @property
     def is_weighted(self) -> bool:
@@ -89,19 +97,32 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Graph:
-    """Network of one input and one output, its operators in an order in which they can run.
+    """Network of one input, its operators in an order in which they can run.
 
     Attributes:
         ops: operators.
         tensors: every tensor that an operator reads or computes, by name.
         input: name of the image, ``[1, height, width, 3]``.
-        output: name of the scores, ``[1, classes]``.
+        outputs: names of the outputs, in the model's order: different results of operators, of any
+            shape. An output may be read by operators as well.
+
+    Raises:
+        ValueError: no output, or the same one twice.
     """
 
     ops: tuple[Op, ...]
     tensors: Mapping[str, Tensor] = field(repr=False)
     input: str
-    output: str
+    outputs: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if not self.outputs or len(set(self.outputs)) < len(self.outputs):
+            raise ValueError(f"outputs {self.outputs}")
+
+    @property
+    def output(self) -> str:
+        """Name of the first output; the only one of most networks."""
+        return self.outputs[0]
 
     @cached_property
     def producers(self) -> dict[str, Op]:
@@ -110,7 +131,7 @@ class Graph:
 
     @cached_property
     def readers(self) -> dict[str, tuple[Op, ...]]:
-        """Operators that read each tensor, in order; empty only for the output."""
+        """Operators that read each tensor, in order; empty only for an output."""
         readers: dict[str, list[Op]] = {name: [] for name in self.tensors}
         for op in self.ops:
             for name in dict.fromkeys(op.inputs):
@@ -164,7 +185,7 @@ class Graph:
     def pruned(self, ops: Iterable[Op]) -> Graph:
         """Graph of only these operators, without tensors that none of them needs."""
         remaining = tuple(ops)
-        names = {self.input, self.output}
+        names = {self.input, *self.outputs}
         names.update(name for op in remaining for name in (*op.inputs, *op.outputs) if name)
         return replace(
             self, ops=remaining, tensors={n: t for n, t in self.tensors.items() if n in names}

@@ -41,8 +41,8 @@ class InputScaling:
     """``scale * x + shift`` of a network's input ``x``, channel by channel.
 
     Attributes:
-        scale: float64 ``[3]``.
-        shift: float64 ``[3]``.
+        scale: float64 ``[channels]``.
+        shift: float64 ``[channels]``.
         op: name of the last operator that scales; empty without one.
     """
 
@@ -60,10 +60,11 @@ def input_scaling(function: Any) -> InputScaling:
     """The additions and multiplications by constants at the start of a network.
 
     Args:
-        function: a TensorFlow function of ``[1, height, width, 3]``, from ``frozen``.
+        function: a TensorFlow function of ``[1, ..., channels]``, from ``frozen``.
     """
-    scale, shift, name = np.ones(3), np.zeros(3), ""
     value = function.inputs[0]
+    channels = int(value.shape[-1])
+    scale, shift, name = np.ones(channels), np.zeros(channels), ""
     while len(readers := [op for op in value.consumers() if op.type != "Shape"]) == 1:
         (op,) = readers
         if op.type not in _MOVES:
@@ -89,10 +90,12 @@ def refuse_two_normalizations(function: Any, contract: Preprocessing) -> None:
         InvalidInputError: an image becomes nearly a constant under the contract, and does not
             where the network takes pixels as they are.
     """
+    if contract.plain:
+        return  # numbers without a range that is known beforehand
     scaling = input_scaling(function)
     mean, std = np.array(contract.mean), np.array(contract.std)
     stated = scaling.used((0 - mean) / std, (255 - mean) / std)
-    pixels = scaling.used(np.zeros(3), np.full(3, 255.0))
+    pixels = scaling.used(np.zeros(len(mean)), np.full(len(mean), 255.0))
     if scaling.op and stated < _LEAST_USED and pixels >= _WELL_USED:
         layer = next((part for part in reversed(scaling.op.split("/")[:-1])), scaling.op)
         raise InvalidInputError(
@@ -111,17 +114,30 @@ def _affine(function: Any, op: Any, value: Any) -> tuple[np.ndarray, np.ndarray]
     other = op.inputs[1] if first else op.inputs[0]
     if other is value or _depends(other, function.inputs[0]):
         return None
-    constant = np.asarray(function.prune([], other)(), np.float64)
-    if constant.size not in (1, 3):
+    constant = _constant(function, other)
+    channels = int(value.shape[-1])
+    if constant.size not in (1, channels):
         return None
-    constant = np.broadcast_to(constant.reshape(-1), 3)
+    constant = np.broadcast_to(constant.reshape(-1), channels)
+    ones, zeros = np.ones(channels), np.zeros(channels)
     if op.type == "Mul":
-        return constant, np.zeros(3)
+        return constant, zeros
     if op.type == "RealDiv":
-        return (1 / constant, np.zeros(3)) if first and constant.all() else None
+        return (1 / constant, zeros) if first and constant.all() else None
     if op.type == "Sub":
-        return (np.ones(3), -constant) if first else (-np.ones(3), constant)
-    return np.ones(3), constant
+        return (ones, -constant) if first else (-ones, constant)
+    return ones, constant
+
+
+def _constant(function: Any, tensor: Any) -> np.ndarray:
+    """Value of a tensor that depends on no input, float64.
+
+    Constants of a SavedModel wait for its input, so that they cannot be run without one.
+    """
+    import tensorflow as tf
+
+    stored = tf.get_static_value(tensor)
+    return np.asarray(function.prune([], tensor)() if stored is None else stored, np.float64)
 
 
 def _depends(tensor: Any, source: Any) -> bool:

@@ -102,7 +102,7 @@ class _Writing:
         self.file.operator(
             op.kind,
             op.version,
-            [self.index[name] for name in op.inputs],
+            [self.index[name] for name in op.file_inputs],
             [self.activation(name) for name in op.outputs],
             op.options_type,
             op.options,
@@ -113,6 +113,7 @@ def network_of(
     graph: Graph,
     ops: Sequence[Op],
     *,
+    results: Sequence[str] = (),
     value: Callable[[str], np.ndarray] | None = None,
     params: Mapping[str, QuantParams] | None = None,
 ) -> Network:
@@ -121,11 +122,12 @@ def network_of(
     Args:
         graph: graph of the operators.
         ops: at least one operator, all with an integer form.
+        results: names of the activations that it gives; empty for the results of the last operator.
         value: function from a constant's name to its value; None for the graph's values.
         params: parameters of the activations that are integers in the inputs and outputs.
 
     Returns:
-        A network from the activations that they read to the results of the last one.
+        A network from the activations that they read to these results.
     """
     writing = _Writing(graph, value or graph.value)
     file, params = writing.file, params or {}
@@ -141,7 +143,7 @@ def network_of(
     for op in ops:
         writing.operator(op)
     sinks = []
-    for name in ops[-1].outputs:
+    for name in results or ops[-1].outputs:
         sinks.append(writing.index[name])
         if name in params:
             sinks[-1] = _integers(file, graph, name, params[name])

@@ -27,7 +27,11 @@ def as_model(graph: Graph, name: str) -> keras.Model:
 
     shape = graph.tensors[graph.input].shape[1:]
     image = keras.Input(shape, name=INPUT_NAME, dtype="float32")
-    return keras.Model(image, _layer_class()(graph)(image), name=name.replace("/", "_"))
+    outputs = _layer_class()(graph)(image)
+    if len(graph.outputs) > 1:  # each has the name of the layer that gives it
+        ends = zip(graph.outputs, outputs, strict=True)
+        outputs = [keras.layers.Identity(name=end)(value) for end, value in ends]
+    return keras.Model(image, outputs, name=name.replace("/", "_"))
 
 
 def wrapped_graph(model: keras.Model) -> Graph | None:
@@ -54,12 +58,15 @@ def _layer_class() -> Any:
             self.canonical_graph = graph
 
         def call(self, image: Any) -> Any:
-            """Outputs of the graph for images ``[batch, ...]``."""
-            return forward(self.canonical_graph, image)
+            """The output of the graph for images ``[batch, ...]``; a list of several."""
+            outputs = list(forward(self.canonical_graph, image))
+            return outputs if len(outputs) > 1 else outputs[0]
 
-        def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
-            """Shape of the output, with a free batch."""
+        def compute_output_shape(self, input_shape: Any) -> Any:
+            """Shapes of the outputs, with a free batch."""
             graph = self.canonical_graph
-            return (input_shape[0], *graph.tensors[graph.output].shape[1:])
+            sizes = [graph.tensors[name].shape[1:] for name in graph.outputs]
+            shapes = [(input_shape[0], *size) for size in sizes]
+            return shapes if len(shapes) > 1 else shapes[0]
 
     return GraphLayer

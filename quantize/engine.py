@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from calibration_data.preprocessing import Preprocessing
-from foundation.errors import InvalidInputError
+from foundation.errors import InvalidInputError, UnsupportedError
 from network.affine import QuantParams, symmetric_params
 from network.graph import Graph
 from network.operators import OpKind
@@ -139,15 +139,17 @@ class Settled:
     Attributes:
         graph: canonical, equalized.
         params: parameters of every activation, by name.
-        images: images to round layers on, float32 ``[n, height, width, 3]``, spread evenly over
-            the set; with their mirror images where the effort says so.
+        images: inputs to round layers on, float32 ``[n, *shape]``, spread evenly over the set; with
+            their mirror images where the effort says so.
         notes: sentences that the user must know.
+        mirrored: whether mirror images are among them.
     """
 
     graph: Graph
     params: Mapping[str, QuantParams]
     images: np.ndarray
     notes: tuple[str, ...]
+    mirrored: bool
 
 
 def _story(settings: PlanSettings, prepared: Settled, count: int) -> dict[str, Any]:
@@ -160,7 +162,7 @@ def _story(settings: PlanSettings, prepared: Settled, count: int) -> dict[str, A
         "sweeps": effort.sweeps,
         "narrowings": list(effort.narrowings),
         "judges": effort.judges,
-        "mirrored": effort.mirrored,
+        "mirrored": prepared.mirrored,
         "range_images": min(effort.ranged, count),
     }
 
@@ -181,7 +183,9 @@ def settled(
     # Extremes of the float activations, and images to round on.
     image_bytes = _bytes_per_image(graph)
     most = max(2, MEMORY_BYTES // image_bytes)
-    measured = float_pass(graph, images, min(effort.images, most), effort.ranged, advance)
+    mirrored = effort.mirrored and _has_mirror_images(graph, contract)
+    wanted = effort.images * 2 if effort.mirrored and not mirrored else effort.images
+    measured = float_pass(graph, images, min(wanted, most), effort.ranged, advance)
 
     # Channels rescaled, centred and reordered.
     typical = measured.typical if effort.judges else None
@@ -200,8 +204,13 @@ def settled(
         ranges = narrowed(scaled, ranges, judges, advance)
 
     params = activation_params(scaled, ranges, contract)
-    rounded_on = with_mirrored(measured.images, most) if effort.mirrored else measured.images
-    return Settled(scaled, params, rounded_on, tuple(measured.notes()))
+    rounded_on = with_mirrored(measured.images, most) if mirrored else measured.images
+    return Settled(scaled, params, rounded_on, tuple(measured.notes()), mirrored)
+
+
+def _has_mirror_images(graph: Graph, contract: Preprocessing | None) -> bool:
+    """Whether inputs are images; a mirrored series or vector is none that the network will see."""
+    return len(graph.tensors[graph.input].shape) == 4 and not (contract and contract.plain)
 
 
 def layer_settings(settings: PlanSettings) -> LayerSettings:
@@ -218,6 +227,13 @@ def layer_settings(settings: PlanSettings) -> LayerSettings:
 
 def _check(graph: Graph) -> None:
     """Refuse a graph with an operator without an integer form, or weights that are not finite."""
+    for name in graph.activations:
+        if graph.tensors[name].shape[:1] != (1,):
+            raise UnsupportedError(
+                "each activation of a network to quantize belongs to one example",
+                received=f"{name} of shape {list(graph.tensors[name].shape)} for a batch of one",
+                remedy="replace the layer that joins the examples of a batch",
+            )
     for op in graph.ops:
         if op.kind not in frozenset(OpKind):
             raise no_integer_form(op)
@@ -254,7 +270,7 @@ def _integer_activations(
     def needed(name: str) -> bool:
         producer = graph.producers.get(name)
         around = [*graph.readers[name], *([producer] if producer else [])]
-        ends = (graph.input, graph.output)  # integers in every file with integer input and output
+        ends = (graph.input, *graph.outputs)  # integers in files with integer input and outputs
         return name in ends or any(op.name not in floats for op in around)
 
     return {name: value for name, value in params.items() if needed(name)}
@@ -275,14 +291,20 @@ def _float_constants(
 def _elementwise_constants(
     graph: Graph, params: Mapping[str, QuantParams], float_ops: tuple[str, ...]
 ) -> dict[str, IntegerConstant]:
-    """Stored operands of additions and products in integers, one scale per operand."""
+    """Stored operands of additions, products and joins in integers, one scale per operand.
+
+    Where operands and result have one scale, so has the stored one.
+    """
     constants: dict[str, IntegerConstant] = {}
     for op in graph.ops:
-        if not op.traits.broadcasts or op.name in float_ops or op.name not in params:
+        if op.is_weighted or op.name in float_ops or op.name not in params:
             continue
-        for name in op.inputs:
+        for position in op.data_positions:
+            name = op.inputs[position] if position < len(op.inputs) else ""
             if graph.is_constant(name):
                 value = graph.value(name)
                 of_value = symmetric_params(float(np.abs(value).max(initial=0.0)))
+                if op.traits.tied:
+                    of_value = params[op.name]
                 constants[name] = IntegerConstant(of_value, of_value.quantize(value))
     return constants

@@ -13,6 +13,35 @@ SIDE = 64
 _COLORS = 128
 
 
+def visible(values: np.ndarray) -> np.ndarray:
+    """Any example as an RGB picture.
+
+    Grey and single channels are repeated; of other channels the first three are shown. Numbers that
+    are no pixels are scaled from black, the smallest, to white; a series runs from left to right,
+    and a vector is one row.
+
+    Args:
+        values: as ``Preprocessing.pixels`` returns them: uint8 ``[height, width, n]``, or float32
+            of one to three axes.
+
+    Returns:
+        uint8 ``[height, width, 3]``.
+    """
+    import numpy as np
+
+    if values.dtype != np.uint8:
+        low, high = float(values.min()), float(values.max())
+        values = np.rint(255 * (values - low) / max(high - low, 1e-30)).astype(np.uint8)
+    if values.ndim == 1:
+        values = values[None]
+    elif values.ndim == 2:
+        values = values.T  # [time, features] -> [features, time]
+    if values.ndim == 2:
+        values = values[..., None]
+    shown = values[..., :3] if values.shape[-1] >= 3 else values[..., :1]
+    return np.repeat(shown, 3, axis=-1) if shown.shape[-1] == 1 else shown
+
+
 def png(pixels: np.ndarray, side: int = SIDE) -> bytes:
     """Picture as PNG, scaled down if it is large; one Pillow version gives equal bytes.
 

@@ -1,7 +1,7 @@
-"""NumPy .npz files with images, and labels if any, under their usual names.
+"""NumPy .npz files with images or other arrays of numbers, and labels if any.
 
-These are ``images`` and ``labels``, ``x`` and ``y``, or the splits ``x_train``/``y_train`` and
-``x_test``/``y_test`` of Keras's mnist.npz. Images alone are data without labels.
+Their names are ``images`` and ``labels``, ``x`` and ``y``, or the splits ``x_train``/``y_train``
+and ``x_test``/``y_test`` of Keras's mnist.npz. Images alone are data without labels.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ _KNOWN = re.compile(r"(images|labels|x|y)(_.+)?")
 def _arrays(path: Path, split: str | None) -> tuple[np.ndarray, np.ndarray | None]:
     pairs = _NAMES if split is None else tuple((f"{x}_{split}", f"{y}_{split}") for x, y in _NAMES)
     rule = "an .npz file can be read by numpy.load without pickles"
-    with open_arrays(path, rule, "write it with numpy.savez") as arrays:
+    with open_arrays(
+        path, rule, "write it with numpy.savez, all examples padded or cut to one shape"
+    ) as arrays:
         names = arrays.names
         for images, labels in pairs:
             if images in names and labels in names:
@@ -44,19 +46,31 @@ def _arrays(path: Path, split: str | None) -> tuple[np.ndarray, np.ndarray | Non
     )
 
 
-def require_pixels(images: np.ndarray, text: str) -> None:
-    """Raise InvalidInputError unless an array holds images as they were stored.
+def require_numbers(examples: np.ndarray, text: str) -> None:
+    """Raise InvalidInputError unless an array holds examples of finite numbers.
+
+    Which of their shapes and types a network takes, its contract says.
 
     Args:
-        images: array of any shape and type.
+        examples: array of any shape and type.
         text: DATA that it is from, for the message.
     """
-    if images.dtype != np.uint8 or images.ndim not in (3, 4):
+    suffix = Path(text).suffix
+    if examples.ndim < 2 or examples.dtype.kind not in "biuf":
         raise InvalidInputError(
-            f"images in an {Path(text).suffix} file are uint8 [n, height, width, channels] with "
-            "values 0..255",
-            received=f"{images.dtype} {list(images.shape)} in {text}",
-            remedy="store the pixels before any normalization: the contract does that",
+            f"examples in an {suffix} file are numbers of the shape [n, ...]: images are uint8 "
+            "[n, height, width, channels] with values 0..255",
+            received=f"{examples.dtype} {list(examples.shape)} in {text}",
+            remedy="store one array of all examples, of one shape and without any normalization "
+            "that the contract does",
+        )
+    if examples.dtype.kind == "f" and not np.isfinite(examples).all():
+        broken = ~np.isfinite(examples).reshape(len(examples), -1).all(axis=1)
+        raise InvalidInputError(
+            f"examples in an {suffix} file are finite numbers",
+            received=f"NaN or infinity in {int(broken.sum())} of {len(examples)}, the first of "
+            f"them number {int(broken.argmax())}, in {text}",
+            remedy="repair or remove them",
         )
 
 
@@ -78,7 +92,7 @@ def _checked_labels(labels: np.ndarray, images: np.ndarray, text: str) -> np.nda
 
 def _open(text: str, split: str | None) -> Dataset:
     images, labels = _arrays(Path(text), split)
-    require_pixels(images, text)
+    require_numbers(images, text)
     return Dataset(
         name=text if split is None else f"{text}:{split}",
         role=SplitRole.of(split or Path(text).stem),
@@ -92,7 +106,8 @@ def _open(text: str, split: str | None) -> Dataset:
 KIND = DatasetKind(
     name="npz",
     syntax="FILE.npz[:SPLIT]",
-    summary="arrays images and labels (x and y, or x_SPLIT and y_SPLIT), or images alone",
+    summary="arrays x and y (images and labels, or x_SPLIT and y_SPLIT), or x alone: images, or "
+    "numbers [n, ...] of any shape",
     matches=lambda text: text.endswith(".npz") and Path(text).is_file(),
     open=_open,
     order=20,

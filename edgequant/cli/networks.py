@@ -9,6 +9,7 @@ import click
 
 from edgequant.cli.option_types import COUNT, NAME_OR_PATH, PATH, SEED, TEXT, Finite
 from edgequant.cli.options import (
+    channels_option,
     common,
     data_option,
     model_options,
@@ -108,6 +109,7 @@ def cost(**values: Any) -> None:
     help="Registered model; 'edgequant list models' names them.",
 )
 @spec_options
+@channels_option
 @data_option("Training images, such as keras/cifar10:train.", required=True)
 @option(
     "--epochs",

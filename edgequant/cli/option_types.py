@@ -15,6 +15,8 @@ from foundation.foreign import printable, reason_of
 
 MOST = 2**31 - 1
 """Largest number of anything that is counted: images, epochs, pixels."""
+PLAIN = "plain"
+"""Value of --channels for arrays of numbers."""
 LARGEST_SEED = 2**32 - 1
 """Largest seed of NumPy and Keras: 32 bits."""
 
@@ -44,6 +46,26 @@ class NameOrPath(Text):
             self.fail(
                 f"{_brief(text)} is no file or folder that can be opened ({why}).", param, ctx
             )
+        return text
+
+
+class ChannelsText(click.types.StringParamType):
+    """Channels of the input as a text: a name, a number, or ``plain``."""
+
+    name = "channels"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The text itself, once it is checked."""
+        from calibration_data.channels import CHANNELS_SYNTAX, parsed_channels
+
+        text = str(value).lower()
+        if text != PLAIN:
+            try:
+                parsed_channels(text)
+            except ValueError:
+                self.fail(
+                    f"{_brief(printable(text))} is not {CHANNELS_SYNTAX}, or {PLAIN}.", param, ctx
+                )
         return text
 
 
@@ -98,5 +120,6 @@ def _brief(text: str, longest: int = 60) -> str:
 TEXT = Text()
 NAME_OR_PATH = NameOrPath()
 PATH = FilePath()
+CHANNELS = ChannelsText()
 COUNT = click.IntRange(1, MOST)
 SEED = click.IntRange(0, LARGEST_SEED)

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from edgequant.cli.option_types import COUNT, NAME_OR_PATH, PATH, SEED, TEXT, Finite
+from edgequant.cli.option_types import CHANNELS, COUNT, NAME_OR_PATH, PATH, SEED, TEXT, Finite
 from edgequant.cli.sections import Section, option
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -141,6 +141,15 @@ model_options = _together(
     trust_option,
 )
 
+channels_option = option(
+    "--channels",
+    type=CHANNELS,
+    metavar="[rgb|bgr|grey|N|plain]",
+    section=Section.PREPROCESSING,
+    help="Channels of the input: colours in an order, grey, or a number of channels; plain: arrays "
+    "of numbers that are no images.",
+)
+
 contract_options = _together(
     option(
         "--preprocessing",
@@ -154,14 +163,15 @@ contract_options = _together(
         type=TEXT,
         metavar="NUMBERS",
         section=Section.PREPROCESSING,
-        help="Mean of the pixels (0 to 255): one number, or three with commas.",
+        help="Mean of the pixels (0 to 255), or of the numbers of arrays: one, or one per channel "
+        "with commas.",
     ),
     option(
         "--std",
         type=TEXT,
         metavar="NUMBERS",
         section=Section.PREPROCESSING,
-        help="Standard deviation of the pixels: one number, or three with commas.",
+        help="Standard deviation of the same: one number, or one per channel with commas.",
     ),
     option(
         "--crop",
@@ -182,12 +192,7 @@ contract_options = _together(
         section=Section.PREPROCESSING,
         help="Filter for resizing.",
     ),
-    option(
-        "--channels",
-        type=click.Choice(["rgb", "bgr"]),
-        section=Section.PREPROCESSING,
-        help="Order of the colours in the input.",
-    ),
+    channels_option,
     option(
         "--labels",
         type=PATH,

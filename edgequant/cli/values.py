@@ -13,15 +13,22 @@ if TYPE_CHECKING:
 
 
 def model_request(values: dict[str, Any]) -> ModelRequest:
-    """Model that ``values`` ask for; takes the values of ``model_options`` out of them."""
+    """Model that ``values`` ask for; takes the values of ``model_options`` out of them.
+
+    The channels of its input stay in ``values``, since they are of the contract as well.
+    """
+    from calibration_data.channels import parsed_channels
+    from edgequant.cli.option_types import PLAIN
     from models.blocks import Activation, Bottleneck, Shortcut
     from models.loading.request import ModelRequest
 
     activation, bottleneck, shortcut = (
         values.pop(name) for name in ("activation", "bottleneck", "shortcut")
     )
+    channels = values.get("channels")
     return ModelRequest(
         reference=values.pop("model"),
+        channels=None if channels in (None, PLAIN) else parsed_channels(channels),
         weights=values.pop("weights", None),
         alpha=values.pop("alpha"),
         size=values.pop("size"),
@@ -58,8 +65,10 @@ def qat_settings(values: dict[str, Any]) -> QatSettings:
 
 def contract_request(values: dict[str, Any]) -> ContractRequest:
     """Contract that ``values`` state; takes those of ``contract_options`` out of them."""
+    from calibration_data.channels import parsed_channels
     from calibration_data.contract import ContractRequest
-    from calibration_data.preprocessing import ChannelOrder, Crop, Interpolation
+    from calibration_data.preprocessing import Crop, Interpolation
+    from edgequant.cli.option_types import PLAIN
 
     crop, interpolation, channels = (
         values.pop(name) for name in ("crop", "interpolation", "channels")
@@ -71,8 +80,9 @@ def contract_request(values: dict[str, Any]) -> ContractRequest:
         crop=None if crop is None else Crop(crop),
         resize_short_side=values.pop("resize_short_side"),
         interpolation=None if interpolation is None else Interpolation(interpolation),
-        channels=None if channels is None else ChannelOrder(channels),
+        channels=None if channels in (None, PLAIN) else parsed_channels(channels),
         labels=values.pop("labels"),
+        plain=channels == PLAIN,
     )
 
 
@@ -88,7 +98,7 @@ def _numbers(option: str, text: str | None) -> tuple[float, ...] | None:
         return numbers
     except ValueError as error:
         raise InvalidInputError(
-            f"{option} takes one finite number, or three with commas",
+            f"{option} takes one finite number, or one per channel with commas",
             received=text,
             remedy=f"write for instance {option} 127.5",
         ) from error

@@ -14,7 +14,7 @@ from edgequant.requests import MeasureRequest
 from reports import tables
 from reports.compare_page import page, shown_images
 from reports.html import write_page
-from reports.pictures import png
+from reports.pictures import png, visible
 
 
 def write_compare_page(
@@ -47,4 +47,4 @@ def write_compare_page(
 
 def _pictures(numbers: list[int], dataset: Dataset, contract: Preprocessing) -> dict[int, bytes]:
     """Each image as the network receives it, resized and cropped, as PNG, by number."""
-    return {number: png(converted(dataset, number, contract.pixels)) for number in numbers}
+    return {number: png(visible(converted(dataset, number, contract.pixels))) for number in numbers}

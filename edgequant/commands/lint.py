@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from calibration_data.channels import channels_of
 from calibration_data.contract import (
     ContractRequest,
     resolve_contract,
@@ -27,10 +28,12 @@ from evaluation.lint.subject import ScoreKind, Subject
 from evaluation.session import RuntimeInfo, Session, runtime_for
 from evaluation.sessions.keras_model import KerasSession
 from export.foreign import admit
+from export.input_layout import channels_last, file_layout
 from export.target import target_of
 from foundation.errors import GateFailedError, InvalidInputError
 from models.loading.files import MODEL_SUFFIXES, load_keras_file, not_one_input
 from network.inspection import Inspection
+from quantize.recipes import Layout
 
 if TYPE_CHECKING:
     import keras
@@ -65,22 +68,24 @@ class _Opened:
 
     Attributes:
         shape: shape of the input; None for a free axis.
+        layout: order of its axes.
         inspection: contents of a .tflite or .onnx; None for a Keras model.
         card: contract in the file; None without one.
         model: Keras model; None for other files.
     """
 
     shape: tuple[int | None, ...]
+    layout: Layout
     inspection: Inspection | None
     card: Preprocessing | None
     model: keras.Model | None
 
     @property
-    def size(self) -> tuple[int, int] | None:
-        """Height and width of the input; None if they are free."""
-        shape = self.shape
-        height, width = shape[1:3] if shape[3] == 3 else shape[2:4]
-        return None if height is None or width is None else (height, width)
+    def example(self) -> tuple[int, ...] | None:
+        """Shape of one example, channels last; None if some of its sizes are free."""
+        sizes = channels_last(self.shape, self.layout)
+        fixed = tuple(size for size in sizes if size is not None)
+        return fixed if len(fixed) == len(sizes) else None
 
 
 def lint_command(request: LintRequest, terminal: Terminal) -> None:
@@ -148,24 +153,37 @@ def _open(request: LintRequest) -> _Opened:
     if path.is_dir() or path.suffix in MODEL_SUFFIXES:
         model = load_keras_file(path, trust=request.isolation.trust)
         inputs, outputs = getattr(model, "inputs", None) or [], getattr(model, "outputs", None)
-        if len(inputs) != 1 or len(outputs or []) != 1:
+        if len(inputs) != 1:
             raise not_one_input(path, len(inputs), len(outputs or []))
-        return _Opened(_image_shape(tuple(inputs[0].shape), path), None, None, model)
+        _check_outputs(path, len(outputs or []))
+        shape = _input_shape(tuple(inputs[0].shape), path)
+        return _Opened(shape, Layout.NHWC, None, None, model)
     target = target_of(path)
     if not request.isolation.trust:
         admit(path)
     inspection, card = target.inspect(path), target.read_card(path)
-    if len(inspection.inputs) != 1 or len(inspection.outputs) != 1:
+    if len(inspection.inputs) != 1:
         raise not_one_input(path, len(inspection.inputs), len(inspection.outputs))
-    shape = _image_shape(inspection.inputs[0].shape, path)
-    return _Opened(shape, inspection, None if card is None else card.preprocessing, None)
+    _check_outputs(path, len(inspection.outputs))
+    shape = _input_shape(inspection.inputs[0].shape, path)
+    contract = None if card is None else card.preprocessing
+    return _Opened(shape, file_layout(path, shape), inspection, contract, None)
 
 
-def _image_shape(shape: tuple[int | None, ...], path: Path) -> tuple[int | None, ...]:
-    if len(shape) != 4 or 3 not in (shape[1], shape[3]):
+def _check_outputs(path: Path, count: int) -> None:
+    if count != 1:
         raise InvalidInputError(
-            "the input of an image network is [batch, height, width, 3] or "
-            "[batch, 3, height, width]",
+            "lint judges a network by the scores of its only output",
+            received=f"{path} with {count} outputs",
+            remedy="lint the part that ends in one of them",
+        )
+
+
+def _input_shape(shape: tuple[int | None, ...], path: Path) -> tuple[int | None, ...]:
+    if not 2 <= len(shape) <= 4:
+        raise InvalidInputError(
+            "the input of a network has one to three axes behind the batch, such as "
+            "[batch, height, width, channels]",
             received=f"{path} with {[s if s is not None else 'free' for s in shape]}",
             remedy="export the classifying part alone",
         )
@@ -175,8 +193,8 @@ def _image_shape(shape: tuple[int | None, ...], path: Path) -> tuple[int | None,
 def _contract(request: LintRequest, opened: _Opened) -> tuple[Preprocessing, bool]:
     """Contract, and whether it was assumed: [-1, 1] and stretched images."""
     stated = stated_contract(request.contract, own=opened.card, model_path=request.model)
-    size = opened.size or (None if stated is None else stated.size)
-    if size is None:
+    shape = opened.example or (None if stated is None else stated.shape)
+    if shape is None:
         raise InvalidInputError(
             "a model with a free image size needs a contract that states one",
             received=f"{request.model} with {list(opened.shape)}",
@@ -184,12 +202,20 @@ def _contract(request: LintRequest, opened: _Opened) -> tuple[Preprocessing, boo
         )
     contract = resolve_contract(
         request.contract,
-        own=stated or Preprocessing(size=size, crop=Crop.STRETCH),
+        own=stated or _assumed(shape, request.contract),
         model_path=request.model,
-        size=size,
+        shape=shape,
     )
     said = stated is not None or None not in (request.contract.mean, request.contract.std)
-    return contract, not said
+    return contract, not said and not contract.plain
+
+
+def _assumed(shape: tuple[int, ...], request: ContractRequest) -> Preprocessing:
+    """Contract of a file that states none: pixels in [-1, 1], or plain arrays as they are."""
+    if request.plain or len(shape) != 3:
+        return Preprocessing.of_arrays(shape)
+    channels = request.channels or channels_of(shape[2])
+    return Preprocessing(size=shape[:2], crop=Crop.STRETCH, channels=channels)
 
 
 def _drawn(dataset: Dataset, request: LintRequest) -> Dataset:
@@ -200,16 +226,16 @@ def _drawn(dataset: Dataset, request: LintRequest) -> Dataset:
 
 
 def _pixels(dataset: Dataset, contract: Preprocessing, opened: _Opened) -> np.ndarray:
-    if opened.size is None and opened.model is None:
-        return np.zeros((0, *contract.size, 3), np.uint8)
+    if opened.example is None and opened.model is None:
+        return np.zeros((0, *contract.shape), np.uint8)
     return np.stack([converted(dataset, i, contract.pixels) for i in range(len(dataset))])
 
 
 def _session(request: LintRequest, opened: _Opened, contract: Preprocessing) -> Session | None:
     """Session of the file; None if its size is free. A Keras model gets the contract's size."""
     if opened.model is not None:
-        return KerasSession(opened.model if opened.size else _pinned(opened.model, contract))
-    if opened.size is None:
+        return KerasSession(opened.model if opened.example else _pinned(opened.model, contract))
+    if opened.example is None:
         return None
     return open_foreign(runtime_for(request.model), request.model, 1, request.isolation)
 
@@ -217,7 +243,7 @@ def _session(request: LintRequest, opened: _Opened, contract: Preprocessing) -> 
 def _pinned(model: keras.Model, contract: Preprocessing) -> keras.Model:
     import keras
 
-    image = keras.Input((*contract.size, 3))
+    image = keras.Input(contract.shape)
     return keras.Model(image, model(image), name=model.name)
 
 

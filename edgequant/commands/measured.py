@@ -41,11 +41,13 @@ from edgequant.requests import EvaluateRequest, MeasureRequest, QuantizeRequest
 from evaluation.child.policy import OURS, Isolation
 from evaluation.machine import PACKAGES
 from evaluation.session import runtime_for
+from evaluation.sessions.tensor_io import InputTensor
 from export.foreign import admit
 from export.target import target_of
 from foundation.delivery import require_free, staging
 from foundation.digests import sha256_of
 from foundation.errors import InvalidInputError
+from models.loading.files import several_inputs
 from models.loading.request import LoadedModel, ModelRequest, load
 from network.inspection import Inspection
 from reports import tables
@@ -262,19 +264,25 @@ def _evaluated(request: EvaluateRequest) -> tuple[Preprocessing, Candidate, int]
     if path.suffix == ".keras" or path.is_dir() or path.suffix == ".h5":
         runtime_for(Path("model.keras"), request.measure.runtime)
         loaded = load(ModelRequest(str(path), trust=request.trust))
-        contract = resolve_contract(request.contract, own=None, model_path=path, size=loaded.size)
+        contract = resolve_contract(
+            request.contract,
+            own=None,
+            model_path=path,
+            shape=loaded.input_shape,
+            takes_pixels=loaded.takes_pixels,
+        )
         contract = complete_labels(contract, loaded.classes, dataset)
         return contract, model_candidate(loaded), loaded.classes
     target = target_of(path)
     if not request.trust:
         admit(path)
     inspection, card = target.inspect(path), target.read_card(path)
-    size, classes = _ends(inspection, path)
+    shape, classes = _ends(inspection, path)
     contract = resolve_contract(
         request.contract,
         own=None if card is None else card.preprocessing,
         model_path=path,
-        size=size,
+        shape=shape,
     )
     contract = complete_labels(contract, classes, dataset)
     name = None if card is None else card.recipe.name
@@ -284,21 +292,21 @@ def _evaluated(request: EvaluateRequest) -> tuple[Preprocessing, Candidate, int]
     return contract, candidate, classes
 
 
-def _ends(inspection: Inspection, path: Path) -> tuple[tuple[int, int], int]:
-    """Height and width of the input, and number of outputs, of a file."""
+def _ends(inspection: Inspection, path: Path) -> tuple[tuple[int, ...], int]:
+    """Shape of an example (channels last), and number of outputs, of a file."""
     inputs, outputs = inspection.inputs, inspection.outputs
-    shape = list(inputs[0].shape) if len(inputs) == 1 else []
+    if len(inputs) > 1:
+        raise several_inputs(path, [tensor.name for tensor in inputs])
     scores = list(outputs[0].shape) if len(outputs) == 1 else []
-    height, width = shape[1:3] if shape[3:] == [3] else shape[2:4] if shape[1:2] == [3] else (0, 0)
     classes = scores[-1] if scores else None
-    if len(shape) != 4 or not height or not width or not classes:
+    if len(inputs) != 1 or not classes:
         raise InvalidInputError(
-            "an artifact has one input [batch, height, width, 3] (or 3 first) and one output",
+            "an artifact has one input and one output",
             received=f"{path} with {[list(t.shape) for t in inputs]} and "
             f"{[list(t.shape) for t in outputs]}",
             remedy="export the classifying part alone, with a fixed size",
         )
-    return (height, width), classes
+    return InputTensor.of_file(path, inputs[0].shape).shape, classes
 
 
 def _reference(request: EvaluateRequest, contract: Preprocessing) -> Candidate:
@@ -315,10 +323,10 @@ def _reference(request: EvaluateRequest, contract: Preprocessing) -> Candidate:
         name = f"reference {path.name}"
         return file_candidate(path, None, sha256_of(path), name=name, isolation=request.isolation)
     loaded: LoadedModel = load(reference)
-    if loaded.size != contract.size:
+    if loaded.input_shape != contract.shape:
         raise InvalidInputError(
-            "reference and artifact take images of one size",
-            received=f"{loaded.size} and {contract.size}",
+            "reference and artifact take inputs of one shape",
+            received=f"{list(loaded.input_shape)} and {list(contract.shape)}",
             remedy="give the model that the artifact was made from",
         )
     return model_candidate(loaded)

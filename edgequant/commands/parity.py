@@ -98,13 +98,12 @@ def _images(request: ParityRequest) -> np.ndarray:
     from export.target import target_of
 
     model = read_integers(request.tflite)
-    height, width = model.tensors[model.input].shape[1:3]
     card = target_of(request.tflite).read_card(request.tflite)
     contract = resolve_contract(
         ContractRequest(),
         own=None if card is None else card.preprocessing,
         model_path=request.tflite,
-        size=(height, width),
+        shape=tuple(model.tensors[model.input].shape[1:]),
     )
     dataset = open_dataset(request.data)
     order = np.random.default_rng(request.seed).permutation(len(dataset))[: request.limit]
@@ -130,10 +129,11 @@ def _show_runs(
     terminal.say(f"outputs on the same integers, n = {n} images, in steps against {BASE}:")
     rows = [
         {
+            **({"output": row.output} if row.output else {}),
             "runtime": row.info.runtime,
             "kernels": row.info.kernels,
             **_distance(row.distance),
-            "same answers": f"{100 * row.answers:.2f} %",
+            "same answers": "" if row.answers is None else f"{100 * row.answers:.2f} %",
             "as XNNPACK": f"{100 * row.as_xnnpack:.2f} %",
         }
         for row in outputs

@@ -131,7 +131,13 @@ def apply_command(request: ApplyRequest, terminal: Terminal) -> None:
     with terminal.progress(f"load {request.model.name}", None):
         loaded = load(request.model)
         own, path = own_contract(request.model)
-        contract = resolve_contract(request.contract, own=own, model_path=path, size=loaded.size)
+        contract = resolve_contract(
+            request.contract,
+            own=own,
+            model_path=path,
+            shape=loaded.input_shape,
+            takes_pixels=loaded.takes_pixels,
+        )
         contract = complete_labels(contract, loaded.classes, None)
         graph = Planner(loaded.model, contract, None).graph
         plan.check_graph(graph)

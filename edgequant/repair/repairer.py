@@ -7,6 +7,7 @@ half judges them; the gate itself is judged once, on images that took no part in
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -17,11 +18,13 @@ import numpy as np
 from calibration_data.calibration_set import CalibrationSet
 from edgequant.planning import Planner
 from edgequant.repair.heldout import Halves, halves
+from foundation.errors import InvalidInputError
 from network.graph import Graph
-from network.run_tensorflow import run
+from network.run_tensorflow import run_outputs
 from quantize.engine import make_plan, settled
+from quantize.objective import decided
 from quantize.plans.plan import PlannedNetwork
-from quantize.plans.simulate import float_share, simulated
+from quantize.plans.simulate import float_share, simulated_outputs
 from quantize.plans.widening import can_be_wide
 from quantize.recipes import Optimization, PlanSettings, Recipe, RepairType
 from quantize.sensitivity.mixed_precision import Noise, growing
@@ -197,6 +200,7 @@ class Repairer:
         return self.made[asked]
 
     def _search(self, asked: PlanSettings, advance: Callable[[int], None]) -> Repair:
+        class_output(self.planner.graph)
         steps: list[Step] = []
         first = asked.optimization
         for level in _LEVELS[_LEVELS.index(first) :] if first in _LEVELS else (first,):
@@ -266,8 +270,8 @@ class Repairer:
 
     @cached_property
     def _halves(self) -> Halves:
-        height, width = self.planner.contract.size
-        most = min(MOST_JUDGED, max(1, JUDGED_BYTES // (height * width * 3 * 4)))
+        size = 4 * math.prod(self.planner.contract.shape)  # bytes
+        most = min(MOST_JUDGED, max(1, JUDGED_BYTES // size))
         return halves(self._calibration, self.classes, most)
 
     @property
@@ -303,38 +307,61 @@ def first_that_holds(count: int, holds: Callable[[int], bool]) -> int | None:
     return number
 
 
+def class_output(graph: Graph) -> int:
+    """Number of the output whose top-1 a repair keeps: the first of the shape ``[1, classes]``.
+
+    Raises:
+        InvalidInputError: the network has no such output.
+    """
+    shapes = [graph.tensors[name].shape for name in graph.outputs]
+    number = decided(shapes)
+    if number is None:
+        raise InvalidInputError(
+            "--max-drop is in points of top-1, which an output [batch, classes] has",
+            received=f"outputs of the shapes {', '.join(str(list(shape)) for shape in shapes)}",
+            remedy="leave out --max-drop",
+        )
+    return number
+
+
 @dataclass(frozen=True)
 class Judge:
     """Held-out images with the float network's scores.
 
     Attributes:
-        images: float32 ``[n, height, width, 3]``.
+        images: float32 ``[n, *shape]``.
         labels: int64 ``[n]``.
         exact: float32 ``[n, classes]``.
+        output: number of the output that has these scores.
     """
 
     images: np.ndarray
     labels: np.ndarray
     exact: np.ndarray
+    output: int = 0
 
     @classmethod
     def of(cls, graph: Graph, judged: LabelledImages) -> Judge:
-        """Judge with the scores of the float network, whose answers replace missing labels."""
+        """Judge with the scores of the float network, whose answers replace missing labels.
+
+        Raises:
+            InvalidInputError: a network without an output of classes.
+        """
+        output = class_output(graph)
         pairs = list(judged.batches())
         images = np.concatenate([images for images, _ in pairs])
-        exact = np.concatenate(
-            [run(graph, images[i : i + _BATCH]) for i in range(0, len(images), _BATCH)]
-        )
+        batches = [images[i : i + _BATCH] for i in range(0, len(images), _BATCH)]
+        exact = np.concatenate([run_outputs(graph, batch)[output] for batch in batches])
         labels = [labels for _, labels in pairs if labels is not None]
         expected = np.concatenate(labels) if labels else exact.argmax(axis=1)  # [n]
-        return cls(images, expected, exact)
+        return cls(images, expected, exact, output)
 
     def step(self, request: PlanSettings, planned: PlannedNetwork) -> Step:
         """Run a plan on the held-out images and compare it with the float network."""
         # [n, classes] -> [n]
         answers = np.concatenate(
             [
-                simulated(planned, self.images[i : i + _BATCH])
+                simulated_outputs(planned, self.images[i : i + _BATCH])[self.output]
                 for i in range(0, len(self.images), _BATCH)
             ]
         ).argmax(axis=1)

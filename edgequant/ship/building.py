@@ -162,7 +162,7 @@ class Builder:
 
     @cached_property
     def _pixels(self) -> np.ndarray:
-        """uint8 ``[n, height, width, 3]``: images drawn at random, resized and cropped."""
+        """``[n, *shape]``: examples drawn at random, as ``Preprocessing.pixels`` returns them."""
         order = np.random.default_rng(self._seed).permutation(len(self._source))
         convert = self.prepared.contract.pixels
         return np.stack(
@@ -172,7 +172,7 @@ class Builder:
     @cached_property
     def _gives_probabilities(self) -> bool:
         """Whether the scores of every image in the test vectors are probabilities."""
-        images = self.prepared.contract.normalize(self._pixels)  # [n, height, width, 3]
+        images = self.prepared.contract.normalize(self._pixels)  # [n, *shape]
         scores = np.asarray(self.prepared.loaded.model(images, training=False))  # [n, classes]
         distance = np.abs(scores.sum(axis=1) - 1).max()
         return bool(scores.min() >= 0 and distance < _PROBABILITY_TOLERANCE)

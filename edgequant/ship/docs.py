@@ -38,11 +38,11 @@ def shipping_guide(manifest: dict[str, Any], sections: list[str]) -> str:
 def model_card(manifest: dict[str, Any], folder: Path) -> str:
     """MODEL_CARD.md: contract, calibration, files, accuracy and limits."""
     contract = manifest["preprocessing"]
-    labels = contract.get("labels", [])
+    labels, what = contract.get("labels", []), _input_words(contract)
     lines = [
         f"# {manifest['model']}",
         "",
-        f"Classifies an RGB image into {len(labels)} classes. SHIPPING.md says how to load it.",
+        f"Classifies {what} into {len(labels)} classes. SHIPPING.md says how to load it.",
         "",
         "| | |",
         "|---|---|",
@@ -75,6 +75,16 @@ def model_card(manifest: dict[str, Any], folder: Path) -> str:
             )
     lines += ["", "## Accuracy", "", *_accuracy(manifest["accuracy"]), "", _LIMITS]
     return "\n".join(lines) + "\n"
+
+
+def _input_words(contract: dict[str, Any]) -> str:
+    """What the network takes, from the plain values of its contract."""
+    if "shape" in contract:
+        return f"an array {contract['shape']}"
+    channels = contract["channels"]
+    if channels == "grey":
+        return "a grey image"
+    return f"an image of {channels} channels" if isinstance(channels, int) else "an RGB image"
 
 
 def _accuracy(values: dict[str, Any]) -> list[str]:

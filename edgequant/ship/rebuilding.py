@@ -115,7 +115,7 @@ def _request(
         contracts=entry.contracts,
         files={},
         vectors=vectors,
-        pixels=np.zeros((0, *manifest.contract.size, 3), np.uint8),
+        pixels=np.zeros((0, *manifest.contract.shape), np.uint8),
         probabilities=probabilities,
     )
     names = target.data(request, entry.figures)
@@ -142,7 +142,7 @@ def _vectors(folder: Path, file: ShipFile, manifest: Manifest) -> Vectors:
     """Test vectors of a file; their shapes and kernels must be those of the manifest."""
     vectors = read_vectors(folder / VECTORS, file.role)
     expected = (
-        (manifest.images, *manifest.contract.size, 3),
+        (manifest.images, *manifest.contract.shape),
         (manifest.images, len(manifest.contract.labels)),
     )
     if (vectors.inputs.shape, vectors.outputs.shape) != expected or (

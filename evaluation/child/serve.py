@@ -1,4 +1,4 @@
-"""Requests that a child answers: open a file, predict, time, run a task."""
+"""Requests that a child answers: open a file, run images, time, run a task."""
 
 from __future__ import annotations
 
@@ -11,13 +11,18 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from evaluation.child.tasks import TASKS
 from evaluation.child.wire import Message, receive, send
 from evaluation.latency import ClockPlan, times_of
 from evaluation.session import Batched, Session, runtimes
+from evaluation.sessions.tensor_io import joined
 from foundation.errors import EdgequantError
 from foundation.foreign import reading
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _RUNS = "a file is one that its runtime can load and run"
 _AGAIN = "export the file again"
@@ -40,7 +45,7 @@ class _Service:
         """Answer a request, within the time limit per image."""
         handlers: dict[str, Callable[[Message], Message]] = {
             "open": self._open,
-            "predict": self._predict,
+            "run": self._run,
             "times": self._times,
             "task": self._task,
         }
@@ -60,23 +65,22 @@ class _Service:
         session = self._session = runtime.open(self.path, request.values["threads"])
         self._chunk = session.batch if isinstance(session, Batched) else 1
         _arm(0)
-        return Message({"info": asdict(session.info), "chunk": self._chunk})
+        outputs = list(session.outputs)
+        return Message({"info": asdict(session.info), "outputs": outputs, "chunk": self._chunk})
 
-    def _predict(self, request: Message) -> Message:
-        import numpy as np
-
+    def _run(self, request: Message) -> Message:
         (images,) = request.arrays
-        outputs: list[np.ndarray] = []
+        outputs: list[tuple[np.ndarray, ...]] = []
         start = 0
         while start < len(images) or not outputs:
             batch = images[start : start + self._chunk * self._calls]
             _arm(self.limit * self._chunk)
             started = time.monotonic()
-            outputs.append(self._opened.predict(batch))
+            outputs.append(self._opened.run(batch))
             self._pace((time.monotonic() - started) * self._chunk / max(len(batch), 1))
             start += len(batch)
         _arm(0)
-        return Message({}, (np.concatenate(outputs),))
+        return Message({}, joined(outputs, self.path.name))
 
     def _pace(self, seconds: float) -> None:
         """Set the number of calls under one alarm, so that they take a tenth of its time.

@@ -15,6 +15,7 @@ from evaluation.child.process import Child
 from evaluation.child.tasks import TASKS
 from evaluation.child.wire import Message
 from evaluation.session import Runtime, RuntimeInfo, Session
+from evaluation.sessions.tensor_io import only_output
 from export.foreign import admit
 from foundation.errors import InvalidInputError
 from foundation.foreign import printable
@@ -55,28 +56,42 @@ class ChildSession:
         words = {key: printable(info[key]) for key in ("runtime", "version", "kernels")}
         return RuntimeInfo(**words, threads=int(info["threads"]))
 
-    def predict(self, images: np.ndarray) -> np.ndarray:
-        """Run images as Session.predict does.
+    @cached_property
+    def outputs(self) -> tuple[str, ...]:
+        """See Session.outputs."""
+        return tuple(printable(str(name)) for name in self._opened.values["outputs"])
+
+    def run(self, images: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Run images as Session.run does.
 
         Raises:
-            InvalidInputError: also when the child ends, is too slow, or gives no valid scores.
+            InvalidInputError: also when the child ends, is too slow, or gives no valid outputs.
         """
         import numpy as np
 
-        self._opened  # noqa: B018 - opens
-        answer = self._child.ask({"op": "predict"}, [images], self._limit * (len(images) + 1))
-        scores = answer.arrays[0] if answer.arrays else np.empty(0)
-        if scores.dtype != np.float32 or scores.ndim != 2 or len(scores) != len(images):
+        names = self.outputs
+        answer = self._child.ask({"op": "run"}, [images], self._limit * (len(images) + 1))
+        outputs = answer.arrays
+        fits = len(outputs) == len(names) and all(
+            output.dtype == np.float32 and output.ndim >= 2 and len(output) == len(images)
+            for output in outputs
+        )
+        if not fits:
+            shown = ", ".join(f"{output.dtype} {list(output.shape)}" for output in outputs)
             raise InvalidInputError(
-                "a classifier gives one row of scores for each image",
-                received=f"{scores.dtype} {list(scores.shape)} for {len(images)} images",
-                remedy="export the network up to its class scores",
+                "a network gives one row of each output for each image",
+                received=f"{shown or 'nothing'} for {len(images)} images",
+                remedy="export the network with its batch axis",
             )
-        return scores
+        return outputs
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """See Session.predict."""
+        return only_output(self.run(images), self._child.path.name)
 
     def timed_call(self, image: np.ndarray) -> Callable[[], object]:
         """See Session.timed_call; its time includes the messages, that of ``times`` does not."""
-        return partial(self.predict, image)
+        return partial(self.run, image)
 
     def times(self, image: np.ndarray, plan: ClockPlan) -> list[int]:
         """Nanoseconds of each run by the child's clock; arguments as in ``latency.times_of``."""

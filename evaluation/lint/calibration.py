@@ -68,7 +68,7 @@ def shares_by_class(
         path: path of an integer file.
         wanted: activations from ``ranges``.
         contract: preprocessing that the file needs.
-        pixels: uint8 ``[n, height, width, 3]``, RGB.
+        pixels: ``[n, *shape]`` as ``Preprocessing.pixels`` returns them.
         labels: true classes, int64 ``[n]``; None for images without labels, which
             count as one class.
         isolation: how the file may be run.

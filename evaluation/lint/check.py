@@ -115,6 +115,11 @@ def clean(sentence: str, **figures: float) -> Outcome:
     return Outcome(State.CLEAN, sentence, figures)
 
 
+NO_CONVENTION = Outcome(
+    State.NOT_MEASURED, "the input is a plain array, whose range no convention sets"
+)
+"""Outcome of checks that try other means and standard deviations of pixels."""
+
 _MATCH = "give --labels FILE, the data that the network was trained for, or more images"
 
 

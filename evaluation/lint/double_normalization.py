@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from evaluation.lint.check import LintCheck, Outcome, clean, found
+from evaluation.lint.check import NO_CONVENTION, LintCheck, Outcome, clean, found
 from evaluation.lint.hypotheses import Kind
 from evaluation.lint.subject import Subject
 
 
 def run(subject: Subject) -> Outcome:
     """Compare the accuracy on pixels without normalization with that on the stated numbers."""
+    if subject.contract.plain:
+        return NO_CONVENTION
     evidence = subject.measured
     best, stated = evidence.best, evidence.stated
     kinds = (Kind.PIXELS, Kind.UNDONE)

@@ -16,7 +16,7 @@ def run(subject: Subject) -> Outcome:
     A free batch alone is not a fault: LiteRT and ONNX Runtime fix it when they load the file.
     """
     shape = subject.shape
-    names = _AXES if len(shape) == 4 and shape[1] != 3 else ("batch", "channels", *_AXES[1:3])
+    names = _axes(shape)
     free = [name for name, size in zip(names, shape, strict=False) if size is None]
     operators = () if subject.inspection is None else subject.inspection.operators
     shaping = {o.name: o.count for o in operators if o.name in _SHAPING}
@@ -29,6 +29,13 @@ def run(subject: Subject) -> Outcome:
     if not shape_operators and set(free) <= {"batch"}:
         return clean(sentence, **figures)
     return found(sentence, "export the network with one fixed input shape", **figures)
+
+
+def _axes(shape: tuple[int | None, ...]) -> tuple[str, ...]:
+    """Names of the axes of an input."""
+    if len(shape) != 4:
+        return ("batch", *(f"axis {number}" for number in range(1, len(shape))))
+    return _AXES if shape[1] != 3 else ("batch", "channels", *_AXES[1:3])
 
 
 CHECK = LintCheck(

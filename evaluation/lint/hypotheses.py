@@ -54,16 +54,15 @@ class Hypothesis:
     contract: Preprocessing
 
     def swapped(self) -> Hypothesis:
-        """The same hypothesis with the other order of the colour channels, also of mean and std."""
+        """The same hypothesis with the other order of the colour channels, also of mean and std.
+
+        Inputs without colours have no other order.
+        """
         current = self.contract
+        if not current.is_colour:
+            return self
         other = ChannelOrder.RGB if current.channels is ChannelOrder.BGR else ChannelOrder.BGR
-        mean, std = current.mean, current.std
-        contract = replace(
-            current,
-            channels=other,
-            mean=(mean[2], mean[1], mean[0]),
-            std=(std[2], std[1], std[0]),
-        )
+        contract = replace(current, channels=other, mean=current.mean[::-1], std=current.std[::-1])
         return replace(self, contract=contract)
 
 
@@ -98,13 +97,24 @@ _SCALINGS = (
 
 
 def hypotheses(stated: Preprocessing) -> tuple[Hypothesis, ...]:
-    """Hypotheses to try: the stated contract, then every other scaling in its channel order."""
+    """Hypotheses to try: the stated contract, then every other scaling in its channel order.
+
+    Scalings with a number for each colour are not tried on images of other channels, and none on
+    plain arrays, whose range no convention sets.
+    """
     flipped = stated.channels is ChannelOrder.BGR
     rows = [Hypothesis("the stated mean and std", Kind.STATED, stated)]
+    if stated.plain:
+        return tuple(rows)
     for scaling in _SCALINGS:
-        mean, std = scaling.mean, scaling.std
-        if flipped:
-            mean, std = (mean[2], mean[1], mean[0]), (std[2], std[1], std[0])
+        mean: tuple[float, ...] = scaling.mean
+        std: tuple[float, ...] = scaling.std
+        if not stated.is_colour:
+            if len({*mean}) > 1 or len({*std}) > 1:
+                continue  # of three colours
+            mean, std = mean[:1] * stated.channel_count, std[:1] * stated.channel_count
+        elif flipped:
+            mean, std = mean[::-1], std[::-1]
         contract = replace(stated, mean=mean, std=std)
         if (mean, std) != (stated.mean, stated.std):
             rows.append(Hypothesis(scaling.name, scaling.kind, contract))
@@ -159,7 +169,7 @@ class Evidence:
         trials: trials with the stated order of channels, that of the stated scaling first; only
             that one without labels.
         swapped: trial of the best scaling with the other order of channels; the stated trial
-            without labels.
+            without labels, that of the best scaling without colours.
     """
 
     trials: tuple[Trial, ...]
@@ -189,8 +199,8 @@ def gather(
     """Run every hypothesis, in batches of 32; without labels the stated one alone.
 
     Args:
-        predict: float32 ``[b, height, width, 3]`` -> float32 ``[b, classes]``.
-        pixels: uint8 ``[n, height, width, 3]``, RGB, resized and cropped.
+        predict: float32 ``[b, *shape]`` -> float32 ``[b, classes]``.
+        pixels: ``[n, *shape]`` as ``Preprocessing.pixels`` returns them.
         labels: true classes, int64 ``[n]``; None for images without labels.
         stated: stated contract of the file.
 
@@ -204,7 +214,9 @@ def gather(
     else:
         trials = tuple(_tried(predict, pixels, labels, h) for h in hypotheses(stated))
         best = Evidence(trials, trials[0]).best
-        swapped = _tried(predict, pixels, labels, best.hypothesis.swapped())
+        other = best.hypothesis.swapped()
+        same = other is best.hypothesis
+        swapped = best if same else _tried(predict, pixels, labels, other)
         evidence = Evidence(trials, swapped)
     if not evidence.answers.finite:
         broken = ~np.isfinite(evidence.answers.outputs).all(axis=1)

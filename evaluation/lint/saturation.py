@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from evaluation.child.policy import OURS, Isolation
 from evaluation.child.session import look_inside
-from evaluation.sessions.tensor_io import ImageInput
+from evaluation.sessions.tensor_io import InputTensor
 from foundation.errors import InvalidInputError
 from network.inspection import Inspection, TensorInfo
 
@@ -64,7 +64,7 @@ def saturation(
     Args:
         path: a .tflite (LiteRT's reference kernels) or .onnx (ONNX Runtime, unoptimized).
         wanted: activations from ``ranges``; at least one.
-        tensors: float32 ``[n, height, width, 3]``, preprocessed.
+        tensors: float32 ``[n, *shape]``, preprocessed.
         isolation: how the file may be run.
 
     Returns:
@@ -128,7 +128,7 @@ def _litert(
     details = interpreter.get_input_details()[0]
     indices = {d["name"]: d["index"] for d in interpreter.get_tensor_details()}
     scales, zeros = (details["quantization_parameters"][k] for k in ("scales", "zero_points"))
-    image = ImageInput.from_shape([1, *details["shape"].tolist()[1:]], path.name)
+    image = InputTensor.of_file(path, [1, *details["shape"].tolist()[1:]])
     for number in range(len(tensors)):
         value = image.arranged(tensors[number : number + 1])
         if len(scales):
@@ -158,7 +158,7 @@ def _onnxruntime(
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
     (entry,) = session.get_inputs()
-    image = ImageInput.from_shape([1, *entry.shape[1:]], path.name)
+    image = InputTensor.of_file(path, [1, *entry.shape[1:]])
     for number in range(len(tensors)):
         value = image.arranged(tensors[number : number + 1])
         yield session.run([r.name for r in wanted], {entry.name: value})

@@ -32,7 +32,7 @@ class Subject:
         shape: shape of its input, None for a free axis.
         inspection: tensors and operators of the file; None for a Keras model.
         contract: stated preprocessing.
-        pixels: uint8 ``[n, height, width, 3]``, RGB, resized and cropped.
+        pixels: ``[n, *shape]`` as ``Preprocessing.pixels`` returns them: uint8, colours as RGB.
         labels: indices of outputs, from 0, int64 ``[n]``; None for images without labels.
         evidence: answers under every hypothesis; None where the file has no fixed size.
         scores: kind of outputs that the caller needs.

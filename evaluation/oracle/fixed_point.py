@@ -17,6 +17,13 @@ from network.affine import round_away
 
 INT32 = np.iinfo(np.int32)
 
+_48_OVER_17 = 1515870810
+_MINUS_32_OVER_17 = -1010580540
+_ONE_AND_A_HALF = (1 << 28) + (1 << 27)
+"""1.5 in Q3.28."""
+_HALF_ROOT_OF_2 = 1518500250
+"""sqrt(2) / 2 in Q0.31."""
+
 
 @dataclass(frozen=True)
 class Multiplier:
@@ -57,10 +64,8 @@ class Multiplier:
         Returns:
             int64 within int32, same shape.
         """
-        shift = np.asarray(self.shift, np.int64)
-        left = wrapped(np.asarray(values, np.int64) << np.maximum(shift, 0))
-        high = doubling_high_mul(left, np.asarray(self.mantissa, np.int64))
-        return rounding_divide_by_pot(high, np.maximum(-shift, 0))
+        mantissa, shift = np.asarray(self.mantissa, np.int64), np.asarray(self.shift, np.int64)
+        return multiplied(values, mantissa, shift)
 
     def apply_once(self, values: np.ndarray) -> np.ndarray:
         """Multiply with one rounding, ties up (TFLITE_SINGLE_ROUNDING; ruy).
@@ -138,3 +143,57 @@ def rounding_divide_by_pot(values: np.ndarray, exponent: np.ndarray | int) -> np
     threshold = (mask >> 1) + (values < 0)
     quotient: np.ndarray = (values >> power) + ((values & mask) > threshold)
     return quotient
+
+
+def one_over_one_plus(values: np.ndarray) -> np.ndarray:
+    """1 / (1 + x) of Q0.31 numbers in (0, 1), by Newton-Raphson steps."""
+    half = (values + INT32.max + 1) >> 1  # the sum is positive
+    x = _48_OVER_17 + doubling_high_mul(half, _MINUS_32_OVER_17)
+    for _ in range(3):
+        missing = (1 << 29) - doubling_high_mul(half, x)
+        x = x + _saturated32(doubling_high_mul(x, missing) << 2)
+    return _saturated32(x << 1)
+
+
+def inverse_root(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """GetInvSqrtQuantizedMultiplierExp: ``1 / sqrt(x) = mantissa * 2 ** (shift - 31)``.
+
+    Args:
+        values: positive, below 2 ** 29.
+
+    Returns:
+        Mantissas and shifts, int64, same shape.
+    """
+    zeros = 32 - np.frexp(values.astype(np.float64))[1].astype(np.int64)
+    pairs = (zeros - 1) // 2 - 1  # of bits, by which a value is shifted to [2 ** 27, 2 ** 29)
+    half = rounding_divide_by_pot((values << (2 * pairs)) >> 1, 1)
+    root = np.full_like(half, 1 << 28)  # Q3.28
+    for _ in range(5):  # Newton-Raphson
+        cube = _saturated32(doubling_high_mul(doubling_high_mul(root, root), root) << 6)
+        step = doubling_high_mul(root, _ONE_AND_A_HALF) - doubling_high_mul(half, cube)
+        root = _saturated32(step << 3)
+    mantissa = doubling_high_mul(root, _HALF_ROOT_OF_2)
+    shift = 11 - pairs
+    mantissa, shift = mantissa << np.maximum(-shift, 0), np.maximum(shift, 0)
+    large = values <= 1
+    return np.where(large, INT32.max, mantissa), np.where(large, 0, -shift)
+
+
+def multiplied(values: np.ndarray, mantissa: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    """MultiplyByQuantizedMultiplier, with two roundings.
+
+    Args:
+        values: integers within int32.
+        mantissa: int64 within int32.
+        shift: powers of two; a shift to the left where positive.
+
+    Returns:
+        int64 within int32.
+    """
+    left = wrapped(np.asarray(values, np.int64) << np.maximum(shift, 0))
+    return rounding_divide_by_pot(doubling_high_mul(left, mantissa), np.maximum(-shift, 0))
+
+
+def _saturated32(values: np.ndarray) -> np.ndarray:
+    clipped: np.ndarray = np.clip(values, INT32.min, INT32.max)
+    return clipped

@@ -8,45 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.oracle import convolution, elementwise, layout, nonlinear, pooling
 from evaluation.oracle.call import Call, Kernel
 from foundation.errors import InvalidInputError, UnsupportedError
 from foundation.foreign import reading
+from foundation.tables import joined
 from network.affine import QuantParams
 from network.graph import Op
-from network.operators import OpKind
-
-QUANTIZE = "QUANTIZE"
-DEQUANTIZE = "DEQUANTIZE"
 
 _FITTING = "operators have the inputs, options, shapes and scales that they compute with"
 _ELSEWHERE = "export the file again"
 _STRICT: dict[str, Any] = {"over": "raise", "divide": "raise", "invalid": "raise"}
 
-KERNELS: dict[str, Kernel] = {
-    OpKind.CONV: convolution.convolution,
-    OpKind.DEPTHWISE_CONV: convolution.depthwise,
-    OpKind.DENSE: convolution.dense,
-    OpKind.ADD: elementwise.add,
-    OpKind.SUB: elementwise.subtract,
-    OpKind.MUL: elementwise.multiply,
-    OpKind.MEAN: pooling.mean,
-    OpKind.AVERAGE_POOL: pooling.average_pool,
-    OpKind.MAX_POOL: pooling.max_pool,
-    OpKind.PAD: layout.pad,
-    OpKind.RESHAPE: layout.reshape,
-    OpKind.TRANSPOSE: layout.transpose,
-    OpKind.CONCATENATION: layout.concatenate,
-    OpKind.SPLIT: layout.split,
-    OpKind.STRIDED_SLICE: layout.strided_slice,
-    OpKind.RELU: elementwise.rectify,
-    OpKind.RELU6: elementwise.rectify,
-    OpKind.LOGISTIC: nonlinear.logistic,
-    OpKind.HARD_SWISH: nonlinear.hard_swish,
-    OpKind.SOFTMAX: nonlinear.softmax,
-    QUANTIZE: elementwise.quantize,
-    DEQUANTIZE: elementwise.dequantize,
-}
+KERNELS: Mapping[str, Kernel] = joined("evaluation.oracle.kernels", "KERNELS")
 """Kernel of each operator, by TFLite's builtin name."""
 
 
@@ -131,15 +104,20 @@ class Operators:
 
 @dataclass(frozen=True)
 class IntegerModel(Operators):
-    """A network with one input and one output.
+    """A network with one input.
 
     Attributes:
         input: name of the image tensor.
-        output: name of the scores tensor.
+        outputs: names of the tensors of the outputs, in the file's order.
     """
 
     input: str
-    output: str
+    outputs: tuple[str, ...]
+
+    @property
+    def output(self) -> str:
+        """Name of the first output's tensor; the only one of most networks."""
+        return self.outputs[0]
 
     def activations(self, image: np.ndarray) -> dict[str, np.ndarray]:
         """Run one input.
@@ -148,7 +126,7 @@ class IntegerModel(Operators):
             image: array with the shape and type of the input.
 
         Returns:
-            Every activation by name, input and output included.
+            Every activation by name, input and outputs included.
 
         Raises:
             InvalidInputError: another shape or type.

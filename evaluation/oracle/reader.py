@@ -15,6 +15,7 @@ from foundation.errors import InvalidInputError, UnsupportedError
 from foundation.foreign import reading
 from network.affine import IntType, QuantParams
 from network.graph import Op
+from network.operators import traits_of
 from network.tflite.canonical import builtin_name
 from network.tflite.reader import WHOLE, read_flat_model
 
@@ -29,8 +30,8 @@ def read_integers(path: Path) -> IntegerModel:
 
     Raises:
         InvalidInputError: no such file, or a damaged one.
-        UnsupportedError: an operator or a type without an integer kernel, or several graphs, inputs
-            or outputs.
+        UnsupportedError: an operator or a type without an integer kernel, several graphs or
+            inputs, or no output.
     """
     with _reading(path):
         return _network(path)
@@ -50,18 +51,18 @@ def _reading(path: Path) -> AbstractContextManager[None]:
 
 def _network(path: Path) -> IntegerModel:
     model, graph = _opened(path)
-    if len(graph.inputs) != 1 or len(graph.outputs) != 1:
+    if len(graph.inputs) != 1 or len(graph.outputs) == 0:
         raise UnsupportedError(
-            "the integer interpreter runs a network of one input and one output",
+            "the integer interpreter runs a network of one input and at least one output",
             received=f"{path.name} with {len(graph.inputs)} and {len(graph.outputs)}",
-            remedy="export only the classifier's images and scores",
+            remedy="export the part of one input alone",
         )
     tensors = _tensors(model, graph, path.name)
     return IntegerModel(
         _ops(model, graph, tensors),
         {tensor.name: tensor for tensor in tensors},
         tensors[int(graph.inputs[0])].name,
-        tensors[int(graph.outputs[0])].name,
+        tuple(tensors[int(index)].name for index in graph.outputs),
     )
 
 
@@ -88,9 +89,12 @@ def _ops(model: Any, graph: Any, tensors: list[IntegerTensor]) -> tuple[Op, ...]
 def _op(model: Any, operator: Any, names: list[str]) -> Op:
     options = operator.builtinOptions
     code = model.operatorCodes[operator.opcodeIndex]
+    kind = builtin_name(code)
     return Op(
-        kind=builtin_name(code),
-        inputs=tuple(names[int(i)] if i >= 0 else "" for i in operator.inputs),
+        kind=kind,
+        inputs=traits_of(kind).from_file_order(
+            tuple(names[int(i)] if i >= 0 else "" for i in operator.inputs)
+        ),
         outputs=tuple(names[int(i)] for i in operator.outputs),
         options={} if options is None else dict(vars(options)),
         options_type="" if options is None else type(options).__name__.removesuffix("T"),

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from evaluation.oracle.model import DEQUANTIZE, QUANTIZE, IntegerModel, IntegerTensor
+from evaluation.oracle.kernels.scales import DEQUANTIZE, QUANTIZE
+from evaluation.oracle.model import IntegerModel, IntegerTensor
 from evaluation.oracle.reader import read_integers
 from network.affine import IntType, QuantParams
 from network.graph import Op
@@ -32,8 +33,11 @@ class StepKind(StrEnum):
     MEAN = "mean"
     POOL = "max pool"
     DIFFERENCE = "difference"
+    EXTREMUM = "maximum or minimum"
     ACTIVATION = "activation"
     CONCATENATION = "concatenation"
+    RESIZE = "resize"
+    NORMALIZATION = "normalization"
 
 
 @dataclass(frozen=True)
@@ -62,20 +66,45 @@ class Step:
 
 
 STEP_KINDS: dict[str, StepKind] = {
+    # Convolutions and matrix products
     OpKind.CONV: StepKind.CONVOLUTION,
     OpKind.DEPTHWISE_CONV: StepKind.CONVOLUTION,
     OpKind.DENSE: StepKind.PRODUCT,
+    OpKind.TRANSPOSE_CONV: StepKind.CONVOLUTION,
+    OpKind.BATCH_MATMUL: StepKind.PRODUCT,
+    # Elementwise, of several operands
     OpKind.ADD: StepKind.SUM,
+    OpKind.SUB: StepKind.DIFFERENCE,
     OpKind.MUL: StepKind.MULTIPLICATION,
+    OpKind.MAXIMUM: StepKind.EXTREMUM,
+    OpKind.MINIMUM: StepKind.EXTREMUM,
+    OpKind.SQUARED_DIFFERENCE: StepKind.ACTIVATION,
+    # Reductions and pools
     OpKind.MEAN: StepKind.MEAN,
     OpKind.AVERAGE_POOL: StepKind.MEAN,
     OpKind.MAX_POOL: StepKind.POOL,
-    OpKind.SUB: StepKind.DIFFERENCE,
-    OpKind.LOGISTIC: StepKind.ACTIVATION,
-    OpKind.HARD_SWISH: StepKind.ACTIVATION,
+    OpKind.RESIZE_BILINEAR: StepKind.RESIZE,
+    OpKind.RESIZE_NEAREST: StepKind.RESIZE,
+    OpKind.L2_NORMALIZATION: StepKind.NORMALIZATION,
+    # Shapes, orders of axes, parts
+    OpKind.CONCATENATION: StepKind.CONCATENATION,
+    OpKind.PACK: StepKind.CONCATENATION,
+    # Activation functions
     OpKind.RELU: StepKind.ACTIVATION,
     OpKind.RELU6: StepKind.ACTIVATION,
-    OpKind.CONCATENATION: StepKind.CONCATENATION,
+    OpKind.RELU_N1_TO_1: StepKind.ACTIVATION,
+    OpKind.RELU_0_TO_1: StepKind.ACTIVATION,
+    OpKind.LEAKY_RELU: StepKind.ACTIVATION,
+    OpKind.PRELU: StepKind.ACTIVATION,
+    OpKind.GELU: StepKind.ACTIVATION,
+    OpKind.TANH: StepKind.ACTIVATION,
+    OpKind.EXP: StepKind.ACTIVATION,
+    OpKind.LOG: StepKind.ACTIVATION,
+    OpKind.ABS: StepKind.ACTIVATION,
+    OpKind.SQRT: StepKind.ACTIVATION,
+    OpKind.RSQRT: StepKind.ACTIVATION,
+    OpKind.LOGISTIC: StepKind.ACTIVATION,
+    OpKind.HARD_SWISH: StepKind.ACTIVATION,
 }
 
 
@@ -85,13 +114,13 @@ def tflite_steps(path: Path) -> tuple[Step, ...]:
     return (_input_step(model), *(_step(model, op) for op in model.ops if op.kind in STEP_KINDS))
 
 
-def output_params(model: IntegerModel) -> QuantParams | None:
-    """Scale and zero point of the scores; of the tensor before a DEQUANTIZE at the end."""
+def output_params(model: IntegerModel, output: str) -> QuantParams | None:
+    """Scale and zero point of an output; of the tensor before a DEQUANTIZE at the end."""
     producers = {name: op for op in model.ops for name in op.outputs}
-    last = producers.get(model.output)
+    last = producers.get(output)
     if last is not None and last.kind == DEQUANTIZE:
         return model.tensors[last.inputs[0]].params
-    return model.tensors[model.output].params
+    return model.tensors[output].params
 
 
 def as_int8(params: QuantParams | None) -> QuantParams | None:

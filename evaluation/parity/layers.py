@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from evaluation.sessions.tensor_io import InputTensor
 from export.onnx.inspect import COMPLETE, load
 from export.onnx.runtime import open_session
 from foundation.foreign import reading
@@ -21,7 +22,7 @@ def litert_layers(
         path: path of a .tflite.
         entry: name of its input.
         names: names of the tensors.
-        inputs: ``[n, height, width, 3]`` in the file's type.
+        inputs: ``[n, *shape]`` in the file's type.
 
     Returns:
         For each name ``[n, ...]``, empty where the interpreter has no such tensor.
@@ -54,18 +55,17 @@ def onnx_layers(path: Path, names: Sequence[str], images: np.ndarray) -> list[np
     Args:
         path: path of an .onnx.
         names: names of the tensors.
-        images: float32 ``[n, height, width, 3]``.
+        images: float32 ``[n, *shape]``, channels last.
 
     Returns:
         For each name ``[n, ...]``.
     """
     session = open_session(_with_outputs(path, names))
     source = session.get_inputs()[0]
-    channels_first = source.shape[-1] != 3
+    entry = InputTensor.of_file(path, source.shape)
     runs = []
     for number in range(len(images)):
-        single = images[number : number + 1]
-        image = np.ascontiguousarray(single.transpose(0, 3, 1, 2)) if channels_first else single
+        image = entry.arranged(images[number : number + 1])
         runs.append(session.run(list(names), {source.name: image}))
     return [np.stack(values) for values in zip(*runs, strict=True)]
 

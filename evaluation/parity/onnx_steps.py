@@ -18,24 +18,42 @@ from foundation.foreign import reading
 from network.affine import IntType, QuantParams
 
 _KINDS = {
+    # Convolutions and matrix products
     "Conv": StepKind.CONVOLUTION,
     "Gemm": StepKind.PRODUCT,
     "MatMul": StepKind.PRODUCT,
+    "ConvTranspose": StepKind.CONVOLUTION,
+    # Elementwise, of several operands
     "Add": StepKind.SUM,
+    "Sub": StepKind.DIFFERENCE,
+    "Max": StepKind.EXTREMUM,
+    "Min": StepKind.EXTREMUM,
     "Mul": StepKind.MULTIPLICATION,
+    # Reductions and pools
     "GlobalAveragePool": StepKind.MEAN,
     "ReduceMean": StepKind.MEAN,
     "AveragePool": StepKind.MEAN,
     "MaxPool": StepKind.POOL,
-    "Sub": StepKind.DIFFERENCE,
+    "Resize": StepKind.RESIZE,
+    "LpNormalization": StepKind.NORMALIZATION,
+    # Shapes, orders of axes, parts
+    "Concat": StepKind.CONCATENATION,
+    # Activation functions
     "Sigmoid": StepKind.ACTIVATION,
     "HardSwish": StepKind.ACTIVATION,
-    "Concat": StepKind.CONCATENATION,
+    "LeakyRelu": StepKind.ACTIVATION,
+    "PRelu": StepKind.ACTIVATION,
+    "Tanh": StepKind.ACTIVATION,
+    "Exp": StepKind.ACTIVATION,
+    "Log": StepKind.ACTIVATION,
+    "Abs": StepKind.ACTIVATION,
 }
 _PASSED = ("Relu", "Clip", "Transpose", "Reshape", "Flatten", "Squeeze")
 """Operators that may be between a result and its QuantizeLinear."""
 _RECTIFIERS = ("Relu", "Clip")
 """Operators that are steps where they read integers."""
+_PARTS = ("Add", "Div", "Erf", "Mul", "Sqrt", "Sub", "Tanh")
+"""Operators that are parts of a composed one, GELU for example: without a name, and in float."""
 
 
 def onnx_steps(path: Path) -> tuple[Step, ...]:
@@ -84,30 +102,50 @@ class _Reading:
 
     def steps(self) -> Iterator[Step]:
         for node in self.graph.nodes:
+            if self._is_part(node):
+                continue
             kind = _KINDS.get(node.op_type)
+            if any(self._is_part(self.producers[n]) for n in node.inputs if n in self.producers):
+                kind = StepKind.ACTIVATION
             tensor, params = self._quantized(node.outputs[0])
             if kind is None and self._rectifies_integers(node) and params is not None:
                 kind = StepKind.ACTIVATION
-            if kind is None:
+            if kind is None or (kind is StepKind.CONCATENATION and not self._reads_integers(node)):
                 continue
             step = Step(kind, node.outputs[0].removesuffix(".f"), tensor, params)
             weighted = kind in (StepKind.CONVOLUTION, StepKind.PRODUCT)
             yield self._with_weight(step, node) if weighted else step
 
+    def _is_part(self, node: Node) -> bool:
+        """Whether a node is a part of a composed operator, which is a step as a whole."""
+        readers = self.readers.get(node.outputs[0], [])
+        reads_float = bool(readers) and all(r.op_type != "QuantizeLinear" for r in readers)
+        return not node.name and node.op_type in _PARTS and reads_float
+
     def _rectifies_integers(self, node: Node) -> bool:
         """Whether a node is a rectifier, and not the activation of the operator before it."""
         source = self.producers.get(node.inputs[0]) if node.inputs else None
         dequantizes = source is not None and source.op_type == "DequantizeLinear"
-        return dequantizes and node.op_type in _RECTIFIERS
+        return dequantizes and node.op_type in _RECTIFIERS and not self._belongs(node)
+
+    def _belongs(self, rectifier: Node) -> bool:
+        """Whether a rectifier is the activation of the operator before it."""
+        source = self.producers[rectifier.inputs[0]]
+        quantizer = self.producers.get(source.inputs[0])
+        return quantizer is not None and self._behind_activation(quantizer) is not None
+
+    def _reads_integers(self, node: Node) -> bool:
+        """Whether a node joins activations, and no sizes."""
+        sources = [self.producers.get(name) for name in node.inputs]
+        return any(s is not None and s.op_type == "DequantizeLinear" for s in sources)
 
     def _with_weight(self, step: Step, node: Node) -> Step:
         weight, bias = self._constant(node, 1), self._constant(node, 2)
         integers = params = None
         if weight is not None:
-            order = (0, 2, 3, 1) if node.op_type == "Conv" else (0, 1)
-            transposed = node.op_type != "Conv" and not node.attributes.get("transB", 0)
-            integers, params = centred(weight[0], weight[1], 1 if transposed else 0)
-            integers = integers.T if transposed else integers.transpose(order)
+            axis, order = _weight_axes(node)
+            integers, params = centred(weight[0], weight[1], axis)
+            integers = integers.transpose(order)
             if params.per_axis:
                 params = QuantParams(params.scale, params.zero_point, params.dtype, 0)
         return Step(
@@ -175,6 +213,15 @@ class _Reading:
         zeros = np.zeros(len(scales), np.int64) if zero is None else np.atleast_1d(zero)
         axis = int(node.attributes.get("axis", 1)) if len(scales) > 1 else None
         return QuantParams(tuple(scales.tolist()), tuple(zeros.tolist()), kind, axis)
+
+
+def _weight_axes(node: Node) -> tuple[int, tuple[int, ...]]:
+    """Axis of a weight's output channels, and its axes in the order of the steps."""
+    if node.op_type == "Conv":  # [o, i, h, w]
+        return 0, (0, 2, 3, 1)
+    if node.op_type == "ConvTranspose":  # [i, o, h, w]
+        return 1, (1, 2, 3, 0)
+    return (0, (0, 1)) if node.attributes.get("transB", 0) else (1, (1, 0))
 
 
 def _int_type(node: Node, dtype: np.dtype[Any]) -> IntType:

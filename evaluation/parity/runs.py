@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -50,21 +50,23 @@ class StepDistance:
 
 @dataclass(frozen=True)
 class OutputRow:
-    """Outputs of a runtime, compared with those of BASE.
+    """An output in a runtime, compared with that of BASE.
 
     Attributes:
         info: runtime, version and kernels.
         file: name of the file.
         distance: distance in steps of the .tflite's output.
-        answers: share of images with the same top-1.
-        as_xnnpack: share of outputs that equal XNNPACK's, which rounds differently from BASE.
+        answers: share of images with the same top-1; None for an output without classes.
+        as_xnnpack: share of numbers that equal XNNPACK's, which rounds differently from BASE.
+        output: name of the output; empty where the network has only one.
     """
 
     info: RuntimeInfo
     file: str
     distance: StepDistance
-    answers: float
+    answers: float | None
     as_xnnpack: float
+    output: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -76,6 +78,7 @@ class OutputRow:
             **self.distance.to_dict(),
             "same_answers": self.answers,
             "equal_to_xnnpack": self.as_xnnpack,
+            **({"output": self.output} if self.output else {}),
         }
 
 
@@ -127,14 +130,14 @@ def on_the_grid(tflite: Path, images: np.ndarray) -> np.ndarray:
 
     Args:
         tflite: path of the file with the input.
-        images: float32 ``[batch, height, width, 3]``.
+        images: float32 ``[batch, *shape]``.
     """
     params = _input_params(read_integers(tflite))
     return images if params is None else params.round_trip(images)
 
 
 def random_images(tflite: Path, count: int, seed: int) -> np.ndarray:
-    """Images of independent uniform integers, float32 ``[count, height, width, 3]``."""
+    """Images of independent uniform integers, float32 ``[count, *shape]``."""
     model = read_integers(tflite)
     params = _input_params(model)
     shape = (count, *model.tensors[model.input].shape[1:])
@@ -157,37 +160,85 @@ def compare_outputs(
         isolation: how the files may be run.
 
     Returns:
-        A row for each runtime except BASE.
+        A row for each runtime except BASE and each output.
 
     Raises:
-        UnsupportedError: an output without a scale.
+        UnsupportedError: an output without a scale, or other outputs in the two files.
     """
-    params = output_params(read_integers(tflite))
-    if params is None:
-        raise UnsupportedError(
-            "outputs are compared in steps, which an integer output has",
-            received=f"{tflite.name} with a float output",
-            remedy="give an int8 file",
-        )
+    steps_of = _scales_of_outputs(tflite)
     known = runtimes()
-    base = open_foreign(known[BASE], tflite, 1, isolation).predict(images)
-    fast = open_foreign(known["litert-xnnpack"], tflite, 1, isolation)
-    xnnpack = _steps(fast.predict(images), params)
+    base_session = open_foreign(known[BASE], tflite, 1, isolation)
+    base, names = base_session.run(images), base_session.outputs
+    xnnpack = open_foreign(known["litert-xnnpack"], tflite, 1, isolation).run(images)
     rows = []
-    for name, path in (
+    for runtime, path in (
         ("oracle", tflite),
         ("litert-xnnpack", tflite),
         ("onnxruntime", onnx),
         ("onnxruntime-precise", onnx),
     ):
-        session = open_foreign(known[name], path, 1, isolation)
-        scores = session.predict(images)
-        steps = _steps(scores, params)
-        distance = StepDistance.between(_steps(base, params), steps)
-        answers = float((base.argmax(axis=1) == scores.argmax(axis=1)).mean())
-        equal = float((steps == xnnpack).mean())
-        rows.append(OutputRow(session.info, path.name, distance, answers, equal))
+        session = open_foreign(known[runtime], path, 1, isolation)
+        found = _in_order(session.run(images), session.outputs, base, names, path)
+        for place, params in enumerate(steps_of):
+            exact, fast = (_steps(outputs[place], params) for outputs in (base, xnnpack))
+            steps = _steps(found[place], params)
+            rows.append(
+                OutputRow(
+                    session.info,
+                    path.name,
+                    StepDistance.between(exact, steps),
+                    _same_answers(base[place], found[place]),
+                    float((steps == fast).mean()),
+                    names[place] if len(names) > 1 else "",
+                )
+            )
     return tuple(rows)
+
+
+def _scales_of_outputs(tflite: Path) -> list[QuantParams]:
+    model = read_integers(tflite)
+    scales = []
+    for name in model.outputs:
+        params = output_params(model, name)
+        if params is None:
+            raise UnsupportedError(
+                "outputs are compared in steps, which an integer output has",
+                received=f"{tflite.name} with a float output",
+                remedy="give an int8 file",
+            )
+        scales.append(params)
+    return scales
+
+
+def _in_order(
+    found: Sequence[np.ndarray],
+    names: Sequence[str],
+    base: Sequence[np.ndarray],
+    wanted: Sequence[str],
+    path: Path,
+) -> list[np.ndarray]:
+    """Outputs of a file in the order of another one: by name where both have the same names.
+
+    Raises:
+        UnsupportedError: other shapes.
+    """
+    by_name = dict(zip(names, found, strict=True))
+    ordered = [by_name[name] for name in wanted] if by_name.keys() == set(wanted) else list(found)
+    shapes, expected = ([list(a.shape[1:]) for a in arrays] for arrays in (ordered, base))
+    if shapes != expected:
+        raise UnsupportedError(
+            "outputs are compared where both files have the same, channels last",
+            received=f"{path.name} with {shapes} where the .tflite has {expected}",
+            remedy="write both files from one plan",
+        )
+    return ordered
+
+
+def _same_answers(first: np.ndarray, second: np.ndarray) -> float | None:
+    """Share of images with the same top-1 of ``[images, classes]``; None for another shape."""
+    if first.ndim != 2 or first.shape[1] < 2:
+        return None
+    return float((first.argmax(axis=1) == second.argmax(axis=1)).mean())
 
 
 def walk_litert(tflite: Path, images: np.ndarray, isolation: Isolation = OURS) -> LayerWalk:

@@ -116,13 +116,21 @@ def _compile(request: ProofRequest, compiler: str, flags: tuple[str, ...], *, li
     sources = sorted(request.folder.glob("*.cc"))
     if link:
         main = request.scratch / "main.cc"
-        main.write_text(_MAIN.replace("NAMESPACE", _namespace(request.folder)), encoding="ascii")
+        main.write_text(_main(request.folder), encoding="ascii")
         sources.append(main)
     command = [
         compiler, *_FLAGS, *flags, f"-I{request.folder}", f"-I{request.scratch}", f"-I{_STUBS}",
         *(() if link else ("-c",)), *(str(path) for path in sources),
     ]  # fmt: skip
     return run_tool(command, request.scratch)
+
+
+def _main(folder: Path) -> str:
+    """Source of the program that fills the input from every vector."""
+    code = _MAIN.replace("NAMESPACE", _namespace(folder))
+    if "kImageSize" in (folder / "model_contract.h").read_text(encoding="ascii"):
+        return code
+    return code.replace("kImageSize", "kInputSize").replace("kVectorPixels", "kVectorValues")
 
 
 def _namespace(folder: Path) -> str:

@@ -10,9 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evaluation.session import Runtime, RuntimeInfo
-from evaluation.sessions.tensor_io import ImageInput, joined_scores, require_one
-from foundation.errors import InvalidInputError
+from evaluation.sessions.tensor_io import (
+    InputTensor,
+    joined,
+    only_output,
+    require_one,
+    require_outputs,
+)
 from foundation.threads import OPERATOR_CORES
+from quantize.recipes import Layout
 
 if TYPE_CHECKING:
     import keras
@@ -26,30 +32,36 @@ class KerasSession:
     TensorFlow has one pool of threads per process, so a session cannot choose the number of them.
 
     Args:
-        model: one float input ``[batch, height, width, 3]`` and one output ``[batch, classes]``.
+        model: one input of floats or integers, ``[batch, ...]``, and outputs ``[batch, ...]``.
 
     Attributes:
         info: runtime, version and kernels; ``threads`` is the size of TensorFlow's pool.
+        outputs: names of the model's outputs.
 
     Raises:
-        InvalidInputError: another input or output.
+        InvalidInputError: another input, or no output.
     """
 
     def __init__(self, model: keras.Model) -> None:
         self._source = str(model.name)
         inputs = list(getattr(model, "inputs", None) or ())
         require_one("input", len(inputs), self._source)
-        require_one("output", len(getattr(model, "outputs", None) or ()), self._source)
-        self._images = ImageInput.from_shape(tuple(inputs[0].shape), self._source)
+        require_outputs(len(getattr(model, "outputs", None) or ()), self._source)
+        self.outputs = tuple(str(name) for name in model.output_names)
+        self._images = InputTensor.from_shape(inputs[0].shape, self._source, Layout.NHWC)
         self._function = _inference_function(model, inputs[0])
         self.info = _info()
 
-    def predict(self, images: np.ndarray) -> np.ndarray:
-        """See Session.predict."""
+    def run(self, images: np.ndarray) -> tuple[np.ndarray, ...]:
+        """See Session.run."""
         results = []
         for chunk, wanted in self._images.chunks(images):
-            results.append(self._function(chunk).numpy()[:wanted])
-        return joined_scores(results, self._source)
+            results.append([output.numpy()[:wanted] for output in self._function(chunk)])
+        return joined(results, self._source)
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """See Session.predict."""
+        return only_output(self.run(images), self._source)
 
     def timed_call(self, image: np.ndarray) -> Callable[[], object]:
         """See Session.timed_call."""
@@ -58,28 +70,22 @@ class KerasSession:
         return partial(self._function, tf.constant(self._images.single(image)))
 
 
-def _inference_function(model: keras.Model, tensor: Any) -> Callable[[Any], Any]:
+def _inference_function(model: keras.Model, tensor: Any) -> Callable[[Any], list[Any]]:
     import tensorflow as tf
 
     dtype = tf.as_dtype(tensor.dtype)
-    if not dtype.is_floating:
-        raise InvalidInputError(
-            "a Keras model takes preprocessed images, which are floats",
-            received=f"{model.name} with {dtype.name} input",
-            remedy="leave the preprocessing out of the model and describe it in the contract",
-        )
 
-    def scores_of(images: Any) -> Any:
+    def outputs_of(images: Any) -> Any:
         # A TFSMLayer's output is a dictionary, also with one output.
         outputs = tf.nest.flatten(model(tf.cast(images, dtype), training=False))
-        return tf.cast(outputs[0], tf.float32)
+        return [tf.cast(output, tf.float32) for output in outputs]
 
-    function = tf.function(scores_of, autograph=False)
-    concrete: Callable[[Any], Any] = function.get_concrete_function(
+    function = tf.function(outputs_of, autograph=False)
+    concrete: Callable[[Any], list[Any]] = function.get_concrete_function(
         tf.TensorSpec(tuple(tensor.shape), tf.float32)
     )
 
-    def run(images: Any) -> Any:
+    def run(images: Any) -> list[Any]:
         return concrete(tf.convert_to_tensor(images))
 
     return run

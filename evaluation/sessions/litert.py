@@ -10,7 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evaluation.session import Runtime, RuntimeInfo
-from evaluation.sessions.tensor_io import ImageInput, joined_scores, require_one
+from evaluation.sessions.tensor_io import (
+    InputTensor,
+    joined,
+    only_output,
+    require_one,
+    require_outputs,
+)
 from foundation.errors import InvalidInputError
 from foundation.foreign import DAMAGE, require_regular
 
@@ -50,6 +56,7 @@ class LiteRTSession:
     Every call runs as many images as the file's batch, or one where that is free.
 
     Attributes:
+        outputs: names of the outputs in the SignatureDef, or of their tensors without one.
         info: runtime and version; ``kernels`` says whether XNNPACK left operators to LiteRT.
     """
 
@@ -57,27 +64,32 @@ class LiteRTSession:
         self._source = path.name
         self._interpreter = _interpreter(path, threads, kernels)
         inputs = self._interpreter.get_input_details()
-        outputs = self._interpreter.get_output_details()
+        named = _named_outputs(self._interpreter, path.name)
         require_one("input", len(inputs), path.name)
-        require_one("output", len(outputs), path.name)
-        self._input, self._output = inputs[0]["index"], outputs[0]["index"]
-        self._images = _image_input(inputs[0], path.name)
+        require_outputs(len(named), path.name)
+        self.outputs = tuple(named)
+        self._input = inputs[0]["index"]
+        self._images = _image_input(inputs[0], path)
         self.batch = self._images.batch or 1
         self._allocate()
         self._input_params = _params(inputs[0], path.name)
-        self._output_params = _params(outputs[0], path.name)
+        self._results = [(d["index"], _params(d, path.name)) for d in named.values()]
         self.info = RuntimeInfo(
             kernels.runtime, version("ai-edge-litert"), self._kernels_used(kernels), threads
         )
 
-    def predict(self, images: np.ndarray) -> np.ndarray:
-        """See Session.predict."""
+    def run(self, images: np.ndarray) -> tuple[np.ndarray, ...]:
+        """See Session.run."""
         results = []
         for chunk, wanted in self._images.chunks(images):
             self._set_input(chunk)
             self._invoke()
-            results.append(self._read()[:wanted])
-        return joined_scores(results, self._source)
+            results.append([output[:wanted] for output in self._read()])
+        return joined(results, self._source)
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """See Session.predict."""
+        return only_output(self.run(images), self._source)
 
     def timed_call(self, image: np.ndarray) -> Callable[[], object]:
         """See Session.timed_call; quantizing the input is outside the clock."""
@@ -102,9 +114,13 @@ class LiteRTSession:
         except DAMAGE as error:
             raise _unreadable(self._source, error) from error
 
-    def _read(self) -> np.ndarray:
-        result: np.ndarray = self._interpreter.get_tensor(self._output)
-        return result if self._output_params is None else self._output_params.dequantize(result)
+    def _read(self) -> list[np.ndarray]:
+        return [
+            self._interpreter.get_tensor(index)
+            if params is None
+            else params.dequantize(self._interpreter.get_tensor(index))
+            for index, params in self._results
+        ]
 
     def _kernels_used(self, kernels: _Kernels) -> str:
         """Name of the kernels that run: XNNPACK leaves some operators to LiteRT (int16x8: all)."""
@@ -116,7 +132,8 @@ class LiteRTSession:
         if not subgraphs:
             return f"{_PLAIN.words} (XNNPACK took no operator)"
         if len(subgraphs) == 1 and (
-            self._input in subgraphs[0]["inputs"] and self._output in subgraphs[0]["outputs"]
+            self._input in subgraphs[0]["inputs"]
+            and all(index in subgraphs[0]["outputs"] for index, _ in self._results)
         ):
             return kernels.words
         return f"{kernels.words} in part ({len(subgraphs)} subgraphs), {_PLAIN.words}"
@@ -136,17 +153,37 @@ def _interpreter(path: Path, threads: int, kernels: _Kernels) -> Any:
         raise _unreadable(str(path), error) from error
 
 
+def _named_outputs(interpreter: Any, source: str) -> dict[str, dict[str, Any]]:
+    """Details of the outputs by name: the signature's names, or those of the tensors without one.
+
+    The order is that of the file; the runtime sorts the names of a signature.
+    """
+    details = {d["index"]: d for d in interpreter.get_output_details()}
+    names = {index: str(d["name"]) for index, d in details.items()}
+    try:
+        signatures = interpreter.get_signature_list()
+        if len(signatures) == 1:
+            runner = interpreter.get_signature_runner(next(iter(signatures)))
+            stated = {d["index"]: name for name, d in runner.get_output_details().items()}
+            names = stated if set(stated) == set(details) else names
+    except DAMAGE as error:
+        raise _unreadable(source, error) from error
+    if len(set(names.values())) < len(details):
+        names = {index: f"output {place}" for place, index in enumerate(details)}
+    return {names[index]: d for index, d in details.items()}
+
+
 def _unreadable(source: str, error: Exception) -> InvalidInputError:
     reason = " ".join(str(error).split())
     received = f"{source} ({reason.rstrip('.')})"
     return InvalidInputError(_LOADABLE, received=received, remedy=_REMEDY)
 
 
-def _image_input(details: dict[str, Any], source: str) -> ImageInput:
+def _image_input(details: dict[str, Any], path: Path) -> InputTensor:
     # A free axis is -1 in shape_signature; in shape it is 1, which LiteRT allocates.
     free = [int(size) for size in details["shape_signature"]] or [int(s) for s in details["shape"]]
-    image = ImageInput.from_shape(free, source)
-    return ImageInput(image.height, image.width, image.layout, image.batch or 1)
+    image = InputTensor.of_file(path, free)
+    return image.with_batch(image.batch or 1)
 
 
 def _params(details: dict[str, Any], source: str) -> QuantParams | None:

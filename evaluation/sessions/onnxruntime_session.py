@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evaluation.session import Runtime, RuntimeInfo
-from evaluation.sessions.tensor_io import ImageInput, joined_scores, require_one
+from evaluation.sessions.tensor_io import (
+    InputTensor,
+    joined,
+    only_output,
+    require_one,
+    require_outputs,
+)
 from export.onnx.runtime import runtime
 from foundation.errors import InvalidInputError
 from foundation.foreign import DAMAGE, require_regular
@@ -54,6 +60,7 @@ class OnnxRuntimeSession:
 
     Attributes:
         info: runtime, version and kernels.
+        outputs: names of the outputs.
     """
 
     def __init__(self, path: Path, threads: int, mode: _Mode) -> None:
@@ -61,21 +68,28 @@ class OnnxRuntimeSession:
         self._session = _inference_session(path, threads, mode)
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         require_one("input", len(inputs), path.name)
-        require_one("output", len(outputs), path.name)
-        self._input, self._output = inputs[0].name, outputs[0].name
+        require_outputs(len(outputs), path.name)
+        self._input = inputs[0].name
+        self.outputs = tuple(str(output.name) for output in outputs)
         self._dtype = _float_type(inputs[0], path.name)
-        _float_type(outputs[0], path.name)
-        image = ImageInput.from_shape(inputs[0].shape, path.name)
-        self._images = ImageInput(image.height, image.width, image.layout, image.batch or 1)
+        for output in outputs:
+            _float_type(output, path.name)
+        image = InputTensor.of_file(path, inputs[0].shape)
+        self._images = image.with_batch(image.batch or 1)
         self.batch = self._images.batch or 1
         self.info = RuntimeInfo(mode.runtime, runtime().__version__, mode.kernels, threads)
 
-    def predict(self, images: np.ndarray) -> np.ndarray:
-        """See Session.predict."""
+    def run(self, images: np.ndarray) -> tuple[np.ndarray, ...]:
+        """See Session.run."""
         results = []
         for chunk, wanted in self._images.chunks(images):
-            results.append(self._run(chunk.astype(self._dtype))[:wanted])
-        return joined_scores(results, self._source)
+            outputs = self._run(chunk.astype(self._dtype))
+            results.append([output[:wanted] for output in outputs])
+        return joined(results, self._source)
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """See Session.predict."""
+        return only_output(self.run(images), self._source)
 
     def timed_call(self, image: np.ndarray) -> Callable[[], object]:
         """See Session.timed_call; the tensors are bound, so no copy is inside the clock."""
@@ -83,15 +97,16 @@ class OnnxRuntimeSession:
         pixels = self._images.single(image).astype(self._dtype)
         binding = self._session.io_binding()
         binding.bind_ortvalue_input(self._input, onnxruntime.OrtValue.ortvalue_from_numpy(pixels))
-        binding.bind_output(self._output)
+        for name in self.outputs:
+            binding.bind_output(name)
         return partial(self._session.run_with_iobinding, binding)
 
-    def _run(self, images: np.ndarray) -> np.ndarray:
+    def _run(self, images: np.ndarray) -> list[np.ndarray]:
         try:
-            outputs: list[np.ndarray] = self._session.run([self._output], {self._input: images})
+            outputs: list[np.ndarray] = self._session.run(list(self.outputs), {self._input: images})
         except _errors() as error:
             raise _unreadable(self._source, error) from error
-        return outputs[0]
+        return outputs
 
 
 def _inference_session(path: Path, threads: int, mode: _Mode) -> Any:
@@ -142,7 +157,7 @@ def _unreadable(source: str, error: Exception) -> InvalidInputError:
 def _float_type(tensor: Any, source: str) -> str:
     if tensor.type not in _FLOAT_TYPES:
         raise InvalidInputError(
-            "inputs and outputs of an .onnx classifier are float32 or float16",
+            "inputs and outputs of an .onnx network are float32 or float16",
             received=f"{source} with {tensor.type} in {tensor.name}",
             remedy="export it with float32 input and output",
         )

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evaluation.session import Runtime, RuntimeInfo
-from evaluation.sessions.tensor_io import ImageInput, joined_scores
+from evaluation.sessions.tensor_io import InputTensor, joined, only_output
 from foundation.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -31,23 +31,31 @@ class OracleSession:
         self._source = path.name
         self._model: IntegerModel = read_integers(path)
         self._input = self._model.tensors[self._model.input]
-        self._output = self._model.tensors[self._model.output]
-        for tensor in (self._input, self._output):
-            _check_type(tensor, path.name)
-        if not any(self._model.output in op.outputs for op in self._model.ops):
+        for name in (self._model.input, *self._model.outputs):
+            _check_type(self._model.tensors[name], path.name)
+        computed = {name for op in self._model.ops for name in op.outputs}
+        if loose := [name for name in self._model.outputs if name not in computed]:
             raise InvalidInputError(
                 "the output of a network is the result of an operator",
-                received=f"{path.name} with {self._output.name}",
+                received=f"{path.name} with {', '.join(loose)}",
                 remedy="export the file again",
             )
-        image = ImageInput.from_shape(self._input.shape, path.name)
-        self._images = ImageInput(image.height, image.width, image.layout, 1)
+        self._images = InputTensor.of_file(path, self._input.shape).with_batch(1)
         self.info = RuntimeInfo("oracle", version("numpy"), "NumPy, exact integers", threads)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """See Session.outputs."""
+        return self._model.outputs
+
+    def run(self, images: np.ndarray) -> tuple[np.ndarray, ...]:
+        """See Session.run."""
+        chunks = (chunk for chunk, _ in self._images.chunks(images))
+        return joined([self._results(self._quantized(chunk)) for chunk in chunks], self._source)
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         """See Session.predict."""
-        results = [self._scores(self._quantized(chunk)) for chunk, _ in self._images.chunks(images)]
-        return joined_scores(results, self._source)
+        return only_output(self.run(images), self._source)
 
     def timed_call(self, image: np.ndarray) -> Callable[[], object]:
         """See Session.timed_call; quantizing the input is outside the clock."""
@@ -57,10 +65,15 @@ class OracleSession:
         params = self._input.params
         return image if params is None else params.quantize(image)
 
-    def _scores(self, image: np.ndarray) -> np.ndarray:
-        scores = self._model.activations(image)[self._model.output]
-        params = self._output.params
-        return scores if params is None else params.dequantize(scores)
+    def _results(self, image: np.ndarray) -> list[np.ndarray]:
+        activations = self._model.activations(image)
+        results = []
+        for name in self._model.outputs:
+            params = self._model.tensors[name].params
+            results.append(
+                activations[name] if params is None else params.dequantize(activations[name])
+            )
+        return results
 
 
 def _check_type(tensor: IntegerTensor, source: str) -> None:

@@ -1,11 +1,13 @@
-"""Image inputs and class scores of a file, as every runtime handles them."""
+"""Input tensors and outputs of a file, as every runtime handles them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from export.input_layout import channels_last, file_layout, likely_layout
 from foundation.errors import InvalidInputError
 from quantize.recipes import Layout
 
@@ -14,82 +16,96 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class ImageInput:
-    """The only input of an image network.
+class InputTensor:
+    """The only input of a network: images, or other arrays of numbers.
 
     Attributes:
-        height: height in pixels.
-        width: width in pixels.
-        layout: order of the axes.
-        batch: number of images per call; None when free.
+        shape: shape of one example, channels last: ``(height, width, channels)``, ``(features,)``,
+            ``(time, features)``.
+        layout: order of the axes in the file; matters for four axes only.
+        batch: number of examples per call; None when free.
     """
 
-    height: int
-    width: int
+    shape: tuple[int, ...]
     layout: Layout
     batch: int | None
 
     @classmethod
-    def from_shape(cls, shape: Sequence[object], source: str) -> ImageInput:
+    def from_shape(
+        cls, shape: Sequence[object], source: str, layout: Layout | None = None
+    ) -> InputTensor:
         """Read an input's shape; sizes that are not whole numbers above zero are free axes.
 
         Args:
-            shape: shape of the file's input; NHWC where both layouts fit.
+            shape: shape of the file's input.
             source: name of the file for an error.
+            layout: order of its axes; None for the one that its sizes suggest (``likely_layout``).
 
         Raises:
-            InvalidInputError: not four axes, not 3 channels, or a free height or width.
+            InvalidInputError: fewer than two axes or more than four, or a free axis behind the
+                batch.
         """
         sizes = [size if isinstance(size, int) and size > 0 else None for size in shape]
-        if len(sizes) == 4 and sizes[3] == 3:
-            layout, height, width = Layout.NHWC, sizes[1], sizes[2]
-        elif len(sizes) == 4 and sizes[1] == 3:
-            layout, height, width = Layout.NCHW, sizes[2], sizes[3]
-        else:
-            height = width = None
-        if height is None or width is None:
+        chosen = likely_layout(sizes) if layout is None else layout
+        example = channels_last(sizes, chosen)
+        fixed = tuple(size for size in example if size is not None)
+        if not 2 <= len(sizes) <= 4 or len(fixed) != len(example):
             raise InvalidInputError(
-                "the input of an image network is [batch, height, width, 3] or "
-                "[batch, 3, height, width] with fixed height and width",
+                "the input of a network has one to three axes of fixed sizes behind the batch, "
+                "such as [batch, height, width, channels]",
                 received=f"{source} with {[s if s is not None else 'free' for s in sizes]}",
-                remedy="export the network with one fixed image size",
+                remedy="export the network with one fixed input shape",
             )
-        return cls(height, width, layout, sizes[0])
+        return cls(fixed, chosen, sizes[0])
 
-    def check(self, images: np.ndarray) -> None:
-        """Refuse images that are not finite float32 ``[b, height, width, 3]``.
+    @classmethod
+    def of_file(cls, path: Path, shape: Sequence[object]) -> InputTensor:
+        """``from_shape`` of a file, whose contract, if it has one of ours, tells the layout.
+
+        Raises:
+            InvalidInputError: as ``from_shape``.
+        """
+        sizes = [size if isinstance(size, int) and size > 0 else None for size in shape]
+        return cls.from_shape(shape, path.name, file_layout(path, sizes))
+
+    def with_batch(self, batch: int) -> InputTensor:
+        """Copy with another number of examples per call."""
+        return replace(self, batch=batch)
+
+    def check(self, examples: np.ndarray) -> None:
+        """Refuse examples that are not finite float32 ``[b, *shape]``.
 
         Raises:
             InvalidInputError: another dtype or shape, or a value that is NaN or infinite.
         """
         import numpy as np
 
-        if images.dtype != np.float32 or images.shape[1:] != (self.height, self.width, 3):
+        if examples.dtype != np.float32 or examples.shape[1:] != self.shape:
             raise InvalidInputError(
-                f"this file takes float32 images [batch, {self.height}, {self.width}, 3]",
-                received=f"{images.dtype} {list(images.shape)}",
+                f"this file takes float32 [batch, {', '.join(map(str, self.shape))}]",
+                received=f"{examples.dtype} {list(examples.shape)}",
                 remedy="use the preprocessing contract that the network was trained with",
             )
-        if not np.isfinite(images).all():
+        if not np.isfinite(examples).all():
             raise InvalidInputError(
-                "preprocessed images are finite",
-                received="NaN or infinity in an image",
+                "preprocessed examples are finite",
+                received="NaN or infinity in one of them",
                 remedy="check mean and std of the preprocessing contract",
             )
 
-    def arranged(self, images: np.ndarray) -> np.ndarray:
-        """Images in the file's layout, ``[b, h, w, 3]`` or ``[b, 3, h, w]``, contiguous."""
+    def arranged(self, examples: np.ndarray) -> np.ndarray:
+        """Examples in the file's layout, contiguous."""
         import numpy as np
 
-        if self.layout is Layout.NCHW:
-            images = images.transpose(0, 3, 1, 2)
-        return np.ascontiguousarray(images)
+        if self.layout is Layout.NCHW and examples.ndim == 4:
+            examples = examples.transpose(0, 3, 1, 2)
+        return np.ascontiguousarray(examples)
 
     def chunks(self, images: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:
         """Cut images into calls of ``batch`` images; into one call when the batch is free.
 
         Args:
-            images: float32 ``[b, height, width, 3]``.
+            images: float32 ``[b, *shape]``.
 
         Yields:
             Images of one call in the file's layout, and the number of wanted results: the last
@@ -114,7 +130,7 @@ class ImageInput:
         """One image in the file's layout, for a measurement of latency.
 
         Args:
-            image: float32 ``[1, height, width, 3]``.
+            image: float32 ``[1, *shape]``.
 
         Raises:
             InvalidInputError: an image that ``check`` refuses; more than one image; or a file
@@ -143,35 +159,70 @@ def require_one(kind: str, count: int, source: str) -> None:
     """
     if count != 1:
         raise InvalidInputError(
-            f"an image classifier has one {kind}",
+            f"this needs a network with one {kind}",
             received=f"{source} with {count} {kind}s",
-            remedy="export only the classifier's images and scores",
+            remedy=f"export the network with the {kind} that matters",
         )
 
 
-def joined_scores(outputs: list[np.ndarray], source: str) -> np.ndarray:
-    """Join the outputs of several calls.
+def require_outputs(count: int, source: str) -> None:
+    """Refuse a network without outputs.
 
     Args:
-        outputs: float ``[b, classes]`` each.
+        count: number of outputs of the file.
+        source: name of the file for an error.
+
+    Raises:
+        InvalidInputError: no output.
+    """
+    if count < 1:
+        raise InvalidInputError(
+            "a network has one output at least",
+            received=f"{source} with none",
+            remedy="export the network up to its answers",
+        )
+
+
+def joined(calls: Sequence[Sequence[np.ndarray]], source: str) -> tuple[np.ndarray, ...]:
+    """Join the outputs of several calls, output by output.
+
+    Args:
+        calls: for each call, one float ``[b, ...]`` per output.
         source: name of the file for an error.
 
     Returns:
-        float32 ``[sum of b, classes]``.
+        float32 ``[sum of b, ...]`` for each output.
 
     Raises:
-        InvalidInputError: an output that does not have two axes, or no images at all.
+        InvalidInputError: an output without a batch axis, or no images at all.
     """
     import numpy as np
 
-    if not outputs:
+    if not calls:
         raise InvalidInputError(
             "a prediction needs at least one image", received="none", remedy="give some images"
         )
-    if outputs[0].ndim != 2:
+    if flat := [output.shape for output in calls[0] if output.ndim < 2]:
         raise InvalidInputError(
-            "the output of a classifier is [batch, classes]",
-            received=f"{source} with {list(outputs[0].shape)}",
-            remedy="export the network up to its class scores",
+            "an output of a network is [batch, ...], one row for each image",
+            received=f"{source} with {list(flat[0])}",
+            remedy="export the network with its batch axis",
         )
-    return np.concatenate(outputs).astype(np.float32, copy=False)
+    return tuple(
+        np.concatenate(outputs).astype(np.float32, copy=False)
+        for outputs in zip(*calls, strict=True)
+    )
+
+
+def only_output(outputs: Sequence[np.ndarray], source: str) -> np.ndarray:
+    """The output of a network that has only one.
+
+    Args:
+        outputs: arrays of ``Session.run``.
+        source: name of the file for an error.
+
+    Raises:
+        InvalidInputError: several outputs.
+    """
+    require_one("output", len(outputs), source)
+    return outputs[0]

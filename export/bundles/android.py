@@ -17,6 +17,7 @@ from export.bundles.target import (
 )
 from export.bundles.tflite_ends import pixel_input
 from export.bundles.tflite_tasks import TaskFile, with_task_metadata
+from foundation.errors import UnsupportedError
 from network.tflite.reader import read_flat_model
 from quantize.recipes import IoType, recipe
 
@@ -55,8 +56,20 @@ def file_name(name: str, role: str) -> str:
     return f"{name}-{role}.tflite"
 
 
-def _check(_: Preprocessing) -> None:
-    """Accept every contract: folding, which needs the model, refuses some later."""
+def _check(contract: Preprocessing) -> None:
+    """Refuse inputs that are no colour images; folding, which needs the model, refuses more later.
+
+    Raises:
+        UnsupportedError: grey images, other channels, or plain arrays.
+    """
+    if not contract.is_colour:
+        raise UnsupportedError(
+            "Android's image tasks (MediaPipe, LiteRT) give a network RGB images",
+            received=f"an input {list(contract.shape)}"
+            + (" of plain arrays" if contract.plain else ""),
+            remedy="ship it --for microcontroller, ethos-u or onnx-mobile, or run the .tflite of "
+            "'edgequant quantize' with LiteRT's interpreter",
+        )
 
 
 def _write(request: BundleRequest, folder: Path) -> None:

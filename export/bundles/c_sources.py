@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from calibration_data.preprocessing import ChannelOrder, Preprocessing
+from calibration_data.preprocessing import Preprocessing
+from export.bundles.c_inputs import CInput
 from foundation.errors import InvalidInputError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -118,34 +119,21 @@ def model_source(name: str, content: bytes) -> str:
 
 
 def contract_header(name: str, contract: Preprocessing, ends: Ends) -> str:
-    """Content of ``model_contract.h``: sizes, scales and the preprocessing of a pixel."""
-    height, width = contract.size
+    """Content of ``model_contract.h``: sizes, scales and the preprocessing of an example."""
+    entry = CInput(contract)
     lines = [
-        f"inline constexpr int kImageHeight = {height};",
-        f"inline constexpr int kImageWidth = {width};",
-        "inline constexpr int kImageChannels = 3;",
-        "inline constexpr int kImageSize = kImageHeight * kImageWidth * kImageChannels;",
+        *entry.sizes(),
         f"inline constexpr int kClasses = {ends.classes};",
         "// real = scale * (integer - zero point)",
         f"inline constexpr float kInputScale = {ends.input_scale!r}f;",
         f"inline constexpr int kInputZeroPoint = {ends.input_zero_point};",
         f"inline constexpr float kOutputScale = {ends.output_scale!r}f;",
         f"inline constexpr int kOutputZeroPoint = {ends.output_zero_point};",
-        f"// The network was trained on (pixel - mean) / std, channels {contract.channels.value}.",
-        f"inline constexpr float kMean[3] = {{{_floats(contract.mean)}}};",
-        f"inline constexpr float kStd[3] = {{{_floats(contract.std)}}};",
+        *entry.numbers(),
         "extern const char* const kLabels[kClasses];",
-        "// int8 input of each pixel value, by channel of the tensor.",
-        "extern const std::int8_t kPixelToInput[3][256];",
+        *entry.table(),
         "",
-        "// Turns RGB pixels [height][width][3] into the input tensor.",
-        "inline void FillInput(const std::uint8_t* rgb, std::int8_t* input) {",
-        "  for (int i = 0; i < kImageSize; i += 3) {",
-        "    for (int c = 0; c < 3; ++c) {",
-        f"      input[i + c] = kPixelToInput[c][rgb[i + {_channel(contract)}]];",
-        "    }",
-        "  }",
-        "}",
+        *entry.fill(),
         "",
         "// Index of the largest score; the first of equals.",
         "inline int Best(const std::int8_t* scores) {",
@@ -156,22 +144,24 @@ def contract_header(name: str, contract: Preprocessing, ends: Ends) -> str:
         "  return best;",
         "}",
     ]
-    return _header("model_contract.h", ["cstdint"], lines, name)
+    return _header("model_contract.h", entry.includes, lines, name)
 
 
-def contract_source(name: str, contract: Preprocessing, table: np.ndarray) -> str:
+def contract_source(name: str, contract: Preprocessing, table: np.ndarray | None) -> str:
     """Content of ``model_contract.cc``.
 
     Args:
         name: name of the model.
         contract: contract with the labels.
-        table: int8 ``[3, 256]``, input for each pixel value by channel of the tensor.
+        table: int8 ``[channels, 256]``, input for each pixel value by channel of the tensor; None
+            for plain arrays, whose values are computed.
     """
     lines = ["const char* const kLabels[kClasses] = {"]
     lines += [f"    {_c_string(label)}," for label in contract.labels]
-    lines += ["};", "const std::int8_t kPixelToInput[3][256] = {"]
-    for channel in table:
-        lines += ["    {", *_numbers((str(int(v)) for v in channel), "        "), "    },"]
+    if table is not None:
+        lines += ["};", f"const std::int8_t kPixelToInput[{len(table)}][256] = {{"]
+        for channel in table:
+            lines += ["    {", *_numbers((str(int(v)) for v in channel), "        "), "    },"]
     return _source("model_contract.h", [*lines, "};"], name)
 
 
@@ -256,45 +246,51 @@ class ArenaFigures:
             )
 
 
-def vectors_header(name: str, count: int) -> str:
+def vectors_header(name: str, entry: CInput, count: int) -> str:
     """Content of ``model_vectors.h``."""
+    declared, what = entry.vectors_declared()
     lines = [
         f"inline constexpr int kVectors = {count};",
-        "extern const std::uint8_t kVectorPixels[kVectors][kImageSize];  // RGB",
+        f"extern {declared};  // {what}",
         "extern const std::int8_t kVectorScores[kVectors][kClasses];     // to expect, bit for bit",
     ]
     return _header("model_vectors.h", ["model_contract.h"], lines, name, quoted=True)
 
 
-def vectors_source(name: str, pixels: np.ndarray, scores: Iterable[Iterable[int]]) -> str:
+def vectors_source(
+    name: str, entry: CInput, pixels: np.ndarray, scores: Iterable[Iterable[int]]
+) -> str:
     """Content of ``model_vectors.cc``.
 
     Args:
         name: name of the model.
-        pixels: uint8 ``[n, height, width, 3]``, RGB.
+        entry: input of the model.
+        pixels: ``[n, *shape]`` as ``Preprocessing.pixels`` returns them.
         scores: int8 ``[n, classes]``.
     """
-    lines = ["const std::uint8_t kVectorPixels[kVectors][kImageSize] = {"]
+    declared, _ = entry.vectors_declared()
+    lines = [f"{declared} = {{"]
     for image in pixels:
-        numbers = (str(int(v)) for v in image.reshape(-1))
-        lines += ["    {", *_numbers(numbers, "        "), "    },"]
+        lines += ["    {", *_numbers(entry.literals(image), "        "), "    },"]
     lines += ["};", "const std::int8_t kVectorScores[kVectors][kClasses] = {"]
     lines += [f"    {{{', '.join(str(int(v)) for v in row)}}}," for row in scores]
     return _source("model_vectors.h", [*lines, "};"], name)
 
 
-def runner_source(name: str) -> str:
+def runner_source(name: str, entry: CInput) -> str:
     """Content of ``model_runner.cc``: set-up, one inference and the self-test."""
-    return _source("model_runner.h", _RUNNER.splitlines(), name, _RUNNER_INCLUDES)
+    code = _RUNNER.replace("std::uint8_t* rgb", f"{entry.element}* {entry.buffer}")
+    code = code.replace("(rgb,", f"({entry.buffer},").replace("kVectorPixels", entry.vectors)
+    return _source("model_runner.h", code.splitlines(), name, _RUNNER_INCLUDES)
 
 
-def runner_header(name: str) -> str:
+def runner_header(name: str, entry: CInput) -> str:
     """Content of ``model_runner.h``."""
     lines = [
         "// Allocates the tensors in an arena of kTensorArenaSize bytes; once, before the rest.",
         "bool SetUp();",
-        "// Index of the best class of RGB pixels [height][width][3]; -1 when inference fails.",
-        "int Classify(const std::uint8_t* rgb);",
+        f"// Index of the best class of {entry.what}; -1 when inference fails.",
+        f"int Classify(const {entry.element}* {entry.buffer});",
         "// Whether every test vector gives its scores bit for bit.",
         "bool SelfTest();",
     ]
@@ -342,14 +338,6 @@ bool SelfTest() {
   }
   return true;
 }"""
-
-
-def _channel(contract: Preprocessing) -> str:
-    return "2 - c" if contract.channels is ChannelOrder.BGR else "c"
-
-
-def _floats(values: tuple[float, ...]) -> str:
-    return ", ".join(f"{float(v)!r}f" for v in values)
 
 
 def _c_string(text: str) -> str:

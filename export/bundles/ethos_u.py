@@ -13,6 +13,7 @@ from typing import Any
 
 from calibration_data.preprocessing import Preprocessing
 from export.bundles import c_sources as c
+from export.bundles.c_inputs import CInput
 from export.bundles.microcontroller import ends_of, pixel_table
 from export.bundles.target import VECTORS, Budget, BundleRequest, Figures, ShipFile, ShipTarget
 from foundation.errors import InvalidInputError
@@ -212,7 +213,7 @@ def _guide(request: BundleRequest, _folder: Path, figures: Figures) -> str:
             "tflite::MicroInterpreter interpreter(tflite::GetModel(model_data), resolver,",
             "                                     arena, sizeof(arena));",
             "if (interpreter.AllocateTensors() != kTfLiteOk) return 1;",
-            "FillInput(rgb, interpreter.input(0)->data.int8);",
+            f"FillInput({CInput(request.contract).buffer}, interpreter.input(0)->data.int8);",
             "if (interpreter.Invoke() != kTfLiteOk) return 1;",
             "const int best = Best(interpreter.output(0)->data.int8);",
             "```",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from calibration_data.preprocessing import ChannelOrder, Preprocessing
 from export.bundles import c_sources as c
+from export.bundles.c_inputs import CInput
 from export.bundles.target import VECTORS, Budget, BundleRequest, Figures, ShipFile, ShipTarget
 from export.bundles.vectors_source import read_vectors_source
 from foundation.errors import GateFailedError, UnsupportedError
@@ -18,6 +19,8 @@ from quantize.recipes import IoType, recipe
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from network.affine import QuantParams
 
 ROLE = "int8"
 ARENA = "tflite-micro-arena"
@@ -34,19 +37,26 @@ def model_file(folder: Path) -> Path:
     return next(iter(sorted(folder.glob("*.tflite"))), folder / "model.tflite")
 
 
-def pixel_table(contract: Preprocessing, ends: c.Ends) -> np.ndarray:
-    """int8 input for each pixel value, ``[3, 256]``, by channel of the tensor.
+def pixel_table(contract: Preprocessing, ends: c.Ends) -> np.ndarray | None:
+    """int8 input for each pixel value, ``[channels, 256]``; None for plain arrays.
 
     The contract in float32, then the arithmetic of QUANTIZE, as our sessions treat an image. The
     C++ code only looks values up in the table, so it has no rounding of its own.
     """
     import numpy as np
 
+    if contract.plain:
+        return None
+    values = np.arange(256, dtype=np.uint8)[:, None]
+    pixels = np.repeat(values, contract.channel_count, axis=1)  # [256, channels]
+    params = _input_params(ends)
+    return params.quantize(contract.normalize(pixels)).T
+
+
+def _input_params(ends: c.Ends) -> QuantParams:
     from network.affine import QuantParams
 
-    pixels = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)  # [256, 3]
-    params = QuantParams((ends.input_scale,), (ends.input_zero_point,))
-    return params.quantize(contract.normalize(pixels)).T
+    return QuantParams((ends.input_scale,), (ends.input_zero_point,))
 
 
 def ends_of(graph: Subgraph) -> c.Ends:
@@ -91,7 +101,7 @@ def _sources(request: BundleRequest) -> dict[str, str]:
     """Content of the sources that do not depend on measurements, by file name."""
     name, path = request.name, request.files[ROLE]
     graph = read_flat_model(path).subgraphs[0]
-    ends = ends_of(graph)
+    ends, entry = ends_of(graph), CInput(request.contract)
     operators = tuple(sorted({operator.name for operator in graph.operators}))
     return {
         "model_data.h": c.model_header(name),
@@ -101,9 +111,9 @@ def _sources(request: BundleRequest) -> dict[str, str]:
             name, request.contract, pixel_table(request.contract, ends)
         ),
         "model_ops.h": c.operators_header(name, operators),
-        "model_vectors.h": c.vectors_header(name, len(request.pixels[:_C_VECTORS])),
-        "model_runner.h": c.runner_header(name),
-        "model_runner.cc": c.runner_source(name),
+        "model_vectors.h": c.vectors_header(name, entry, len(request.pixels[:_C_VECTORS])),
+        "model_runner.h": c.runner_header(name, entry),
+        "model_runner.cc": c.runner_source(name, entry),
     }
 
 
@@ -119,7 +129,9 @@ def _measured_sources(
     """
     return {
         "model_arena.h": c.arena_header(request.name, arena_of(figures)),
-        _VECTORS_SOURCE: c.vectors_source(request.name, request.pixels[:_C_VECTORS], scores),
+        _VECTORS_SOURCE: c.vectors_source(
+            request.name, CInput(request.contract), request.pixels[:_C_VECTORS], scores
+        ),
     }
 
 
@@ -139,24 +151,25 @@ def _rebuild(request: BundleRequest, folder: Path, figures: Figures) -> dict[str
             path.read_text(encoding="ascii"),
             (count, *vectors.inputs.shape[1:]),
             (count, *vectors.outputs.shape[1:]),
+            floats=request.contract.plain,
         )
         ends = ends_of(read_flat_model(request.files[ROLE]).subgraphs[0])
-        _check_first(request, pixels, scores, pixel_table(request.contract, ends), RUN in figures)
+        _check_first(request, pixels, scores, ends, RUN in figures)
     rebuilt = replace(request, pixels=pixels)
     texts = {**_sources(rebuilt), **_measured_sources(rebuilt, scores, figures)}
     return {name: text.encode("ascii") for name, text in texts.items()}
 
 
 def _check_first(
-    request: BundleRequest, pixels: np.ndarray, scores: np.ndarray, table: np.ndarray, ran: bool
+    request: BundleRequest, pixels: np.ndarray, scores: np.ndarray, ends: c.Ends, ran: bool
 ) -> None:
     """Refuse sources whose vectors are not the first test vectors.
 
     Args:
         request: request with the test vectors.
-        pixels: uint8 ``[n, height, width, 3]`` in the sources.
+        pixels: ``[n, *shape]`` in the sources, uint8 or float32.
         scores: int8 ``[n, classes]`` in the sources.
-        table: int8 ``[3, 256]``, input for each pixel value by channel of the tensor.
+        ends: scales of the file.
         ran: whether TFLite Micro computed the scores, which may differ from LiteRT's by one step.
 
     Raises:
@@ -165,8 +178,7 @@ def _check_first(
     import numpy as np
 
     vectors = request.vectors[ROLE]
-    ordered = pixels[..., ::-1] if request.contract.channels is ChannelOrder.BGR else pixels
-    inputs = np.stack([table[i][ordered[..., i]] for i in range(3)], axis=-1)
+    inputs = _input_params(ends).quantize(request.contract.normalize(pixels))
     steps = np.abs(scores.astype(int) - vectors.outputs[: len(scores)])
     faults = (
         (not np.array_equal(inputs, vectors.inputs[: len(pixels)]), "pixels of other inputs"),
@@ -218,11 +230,11 @@ def _guide(request: BundleRequest, _folder: Path, figures: Figures) -> str:
         else f"The arena takes {arena.size:,} bytes of RAM ({arena.head:,} head, {arena.tail:,} "
         f"tail; measured with {arena.pointer_bits}-bit pointers)."
     )
-    order = "BGR" if request.contract.channels is ChannelOrder.BGR else "RGB"
+    entry = CInput(request.contract)
+    source = "Sensor" if request.contract.plain else "Camera"
     lines = [
         f"Add the .cc and .h files to a project that has TFLite Micro. {memory}",
-        f"`FillInput` turns RGB pixels into the int8 tensor ({order} inside) by a table made from",
-        "the contract; `model_ops.h` registers just the operators used.",
+        *_filling(request.contract),
         "",
         "```cpp",
         '#include "model_contract.h"',
@@ -230,15 +242,31 @@ def _guide(request: BundleRequest, _folder: Path, figures: Figures) -> str:
         "",
         "int main() {",
         f"  if (!{space}::SetUp() || !{space}::SelfTest()) return 1;",
-        f"  static std::uint8_t rgb[{space}::kImageSize];",
-        "  while (ReadCamera(rgb)) {  // yours",
-        f"    const int best = {space}::Classify(rgb);",
+        f"  static {entry.element} {entry.buffer}[{space}::{entry.size}];",
+        f"  while (Read{source}({entry.buffer})) {{  // yours",
+        f"    const int best = {space}::Classify({entry.buffer});",
         f"    if (best >= 0) Show({space}::kLabels[best]);  // yours",
         "  }",
         "}",
         "```",
     ]
     return "\n".join(lines)
+
+
+def _filling(contract: Preprocessing) -> list[str]:
+    """What ``FillInput`` does, for the guide."""
+    if contract.plain:
+        return [
+            f"`FillInput` turns {CInput(contract).what} into the int8 tensor as the contract says;",
+            "`model_ops.h` registers just the operators used.",
+        ]
+    kind = "RGB" if contract.is_colour else "grey" if contract.channel_count == 1 else "the"
+    order = "BGR" if contract.channels is ChannelOrder.BGR else "RGB"
+    inside = f" ({order} inside)" if contract.is_colour else ""
+    return [
+        f"`FillInput` turns {kind} pixels into the int8 tensor{inside} by a table made from",
+        "the contract; `model_ops.h` registers just the operators used.",
+    ]
 
 
 BUNDLE = ShipTarget(

@@ -91,7 +91,6 @@ def _report(answers: tuple[Usability, ...]) -> bytes:
 
 def _guide(request: BundleRequest, folder: Path, _figures: Figures) -> str:
     contract = request.contract
-    height, width = contract.size
     answers = json.loads((folder / REPORT).read_text(encoding="utf-8"))
     lines = [_HOW, "", "| provider | fit as it is | nodes taken | in parts | not taken |"]
     lines.append("|---|---|---:|---:|---|")
@@ -100,25 +99,31 @@ def _guide(request: BundleRequest, folder: Path, _figures: Figures) -> str:
         f"{a['partitions']} | {', '.join(a['unsupported']) or '-'} |"
         for a in answers
     ]
-    order = "B, G, R" if contract.channels is ChannelOrder.BGR else "R, G, B"
+    shape = ", ".join(str(size) for size in contract.shape)
+    count, (words, swift, python) = contract.channel_count, _what(contract)
+    value = "value" if contract.plain else "pixel"
     lines += [
         "",
         (
-            f"The input `image` is float32 [1, {height}, {width}, 3], channels {order}, "
-            f"(pixel - mean) / std with mean {_list(contract.mean)} and std {_list(contract.std)}."
+            f"The input `image` is float32 [1, {shape}], {words}"
+            f"({value} - mean) / std with mean {_list(contract.mean)} and std "
+            f"{_list(contract.std)}."
         ),
         "",
         "```swift",
-        f"// CocoaPods: onnxruntime-objc; pixels: [UInt8], {height} x {width} x 3, {order}",
+        f"// CocoaPods: onnxruntime-objc; {swift}",
         "let mean: [Float] = [" + _list(contract.mean) + "]",
         "let std: [Float] = [" + _list(contract.std) + "]",
-        "var image = pixels.enumerated().map { (Float($1) - mean[$0 % 3]) / std[$0 % 3] }",
+        (
+            f"var image = {value}s.enumerated().map {{ (Float($1) - mean[$0 % {count}]) / "
+            f"std[$0 % {count}] }}"
+        ),
         "let data = NSMutableData(bytes: &image, length: image.count * 4)",
         "let env = try ORTEnv(loggingLevel: .warning)",
         f'let path = Bundle.main.path(forResource: "{request.name}-int8", ofType: "ort")!',
         "let session = try ORTSession(env: env, modelPath: path, sessionOptions: nil)",
         "let input = try ORTValue(tensorData: data, elementType: .float,",
-        f"                         shape: [1, {height}, {width}, 3])",
+        f"                         shape: [1, {shape}])",
         'let out = try session.run(withInputs: ["image": input], outputNames: ["scores"],',
         "                          runOptions: nil)",
         'let scores = try out["scores"]!.tensorData() as Data',
@@ -126,15 +131,34 @@ def _guide(request: BundleRequest, folder: Path, _figures: Figures) -> str:
         "",
         "```python",
         "import numpy as np, onnxruntime",
-        f"# pixels: uint8 [{height}, {width}, 3], channels {order}",
+        f"# {python}",
         f"session = onnxruntime.InferenceSession('{request.name}-int8.onnx')",
-        f"image = np.float32(pixels[None]) - np.float32([{_list(contract.mean)}])",
+        f"image = np.float32({value}s[None]) - np.float32([{_list(contract.mean)}])",
         f"image /= np.float32([{_list(contract.std)}])",
         "scores = session.run(None, {'image': image})[0][0]",
         "print(open('labels.txt').read().splitlines()[scores.argmax()])",
         "```",
     ]
     return "\n".join(lines)
+
+
+def _what(contract: Preprocessing) -> tuple[str, str, str]:
+    """Input in words: in a sentence, for Swift, and for Python."""
+    shape = ", ".join(str(size) for size in contract.shape)
+    if contract.plain:
+        return "", f"values: [Float], {shape.replace(', ', ' x ')}", f"values: float32 [{shape}]"
+    height, width = contract.size
+    count = contract.channel_count
+    if contract.is_colour:
+        order = "B, G, R" if contract.channels is ChannelOrder.BGR else "R, G, B"
+        words = f"channels {order}"
+    else:
+        order = words = "grey" if count == 1 else f"{count} channels"
+    return (
+        f"{words}, ",
+        f"pixels: [UInt8], {height} x {width} x {count}, {order}",
+        f"pixels: uint8 [{shape}], {words}",
+    )
 
 
 def _list(values: tuple[float, ...]) -> str:

@@ -158,7 +158,8 @@ class BundleRequest:
             ``contract`` where mean and std were folded into the file.
         files: written model files by role.
         vectors: test vectors by role.
-        pixels: uint8 ``[n, height, width, 3]``, RGB, from which the vectors were made.
+        pixels: ``[n, *shape]`` as ``Preprocessing.pixels`` returns them; the vectors were made
+            from them.
         accelerators: names of the configurations to compile for.
         probabilities: whether the measured outputs are probabilities.
     """

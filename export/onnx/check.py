@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from export.onnx.graph import WEIGHTED, Node, OnnxGraph, is_shuffle_transpose
+from export.onnx.graph import WEIGHTED, Node, OnnxGraph, is_shuffle_transpose, leads_out
 from export.onnx.weights import FULL_BOUND, must_not_saturate, pair_sums
 from foundation.errors import InvalidInputError, UnsupportedError
 from quantize.recipes import Granularity, Layout, Precision
@@ -44,7 +44,11 @@ def check_graph(graph: OnnxGraph, recipe: Recipe, float_ops: frozenset[str] = fr
     faults = check[recipe.precision](graph, recipe, float_ops)
     if recipe.layout is Layout.NCHW:
         transposes = [node for node in graph.nodes if node.op_type == "Transpose"]
-        faults += [f"Transpose {n.outputs[0]}" for n in transposes if not is_shuffle_transpose(n)]
+        faults += [
+            f"Transpose {node.outputs[0]}"
+            for node in transposes
+            if not is_shuffle_transpose(node) and not leads_out(graph, node)
+        ]
     if faults:
         raise UnsupportedError(
             f"a file of the recipe {recipe.name} must be {recipe.precision.value} throughout",
@@ -91,7 +95,8 @@ def _int8_faults(graph: OnnxGraph, recipe: Recipe, float_ops: frozenset[str]) ->
             if node.op_type in WEIGHTED and node.inputs[1] not in graph.constants:
                 faults.append(f"{node.op_type} {node.name}, to stay in float, has integer weights")
             continue
-        numbers = [name for name in node.inputs if name and name not in indices]
+        read = node.inputs[:1] if node.op_type == "Pad" else node.inputs  # the number is a constant
+        numbers = [name for name in read if name and name not in indices]
         if not numbers:
             continue
         sources = [producers.get(name) for name in numbers]

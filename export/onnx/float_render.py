@@ -9,7 +9,7 @@ from export.onnx.fusion import fused
 from export.onnx.graph import OnnxGraph, to_model
 from export.onnx.render import NO_PLAN, refuse_stray_transposes
 from export.onnx.rendering import Rendering
-from export.onnx.runtime import run_model
+from export.onnx.runtime import run_outputs
 from foundation.errors import InvalidInputError, UnsupportedError
 from network.graph import Graph
 
@@ -40,8 +40,8 @@ def render_float(graph: Graph, layout: Layout) -> OnnxGraph:
         layout: axes of the file's input.
 
     Returns:
-        The graph ``image [batch, height, width, 3]`` (or ``[batch, 3, height, width]``) ->
-        ``scores [batch, classes]``, float32.
+        The graph ``image [batch, *shape]`` (or ``[batch, channels, height, width]``) -> the
+        outputs with the axes of the model, float32.
 
     Raises:
         UnsupportedError: an operator without a form in ONNX, or in this layout; names it.
@@ -74,14 +74,14 @@ def _merge_transposes(graph: OnnxGraph) -> None:
             continue
         order = [before.attributes["perm"][axis] for axis in node.attributes["perm"]]
         node.inputs, node.attributes = before.inputs[:1], {"perm": order}
-        if order == sorted(order) and node.outputs[0] != graph.output[0]:
+        if order == sorted(order) and node.outputs[0] not in graph.output_names:
             alias[node.outputs[0]] = node.inputs[0]
     graph.drop_unused()
 
 
 def _shorten_names(graph: OnnxGraph) -> None:
     """Name each result after its operator; ``X.f`` is for values that a quantizer reads."""
-    taken = {graph.input[0], graph.output[0], *graph.constants}
+    taken = {graph.input[0], *graph.output_names, *graph.constants}
     taken.update(name for node in graph.nodes for name in node.outputs)
     short: dict[str, str] = {}
     for node in graph.nodes:
@@ -95,34 +95,39 @@ def _shorten_names(graph: OnnxGraph) -> None:
         node.outputs = [short.get(name, name) for name in node.outputs]
 
 
-def require_image_model(model: keras.Model) -> None:
+def require_one_tensor(model: keras.Model) -> None:
     """Refuse a model that does not have the input and output of an ONNX file.
 
     Raises:
-        InvalidInputError: other inputs or outputs than one image and one score for each class.
+        InvalidInputError: other inputs than one tensor of fixed sizes, or outputs with free sizes.
     """
     inputs, outputs = list(model.inputs), list(model.outputs)
     shapes = [tuple(t.shape) for t in [*inputs, *outputs]]
     fits = (
         len(inputs) == 1
-        and len(outputs) == 1
-        and len(shapes[0]) == 4
-        and shapes[0][3] == 3
-        and None not in shapes[0][1:]
-        and len(shapes[1]) == 2
-        and shapes[1][1] is not None
+        and 2 <= len(shapes[0]) <= 4
+        and not any(None in shape[1:] for shape in shapes)
     )
     if not fits:
         raise InvalidInputError(
-            "an ONNX export takes a model with one input [batch, height, width, 3] and one output "
-            "[batch, classes]",
+            "an ONNX export takes a model with one input of fixed sizes behind the batch, such as "
+            "[batch, height, width, channels], and outputs of fixed sizes",
             received=" and ".join(str(list(shape)) for shape in shapes),
             remedy="wrap the model so that it has these",
         )
 
 
-def check_equal(graph: OnnxGraph, layout: Layout, model: keras.Model) -> None:
+def check_equal(
+    graph: OnnxGraph, layout: Layout, model: keras.Model, *, pixels: bool = False
+) -> None:
     """Refuse a float32 graph that does not compute what the model does.
+
+    Args:
+        graph: float32 graph of the model.
+        layout: axes of its input.
+        model: model that it was made from.
+        pixels: try whole numbers 0..255 instead of numbers between -1 and 1: a model with an input
+            of integers cuts off the rest.
 
     Raises:
         InvalidInputError: a model with NaN or infinity in its outputs.
@@ -131,16 +136,20 @@ def check_equal(graph: OnnxGraph, layout: Layout, model: keras.Model) -> None:
     import numpy as np
 
     fixed, *shape = model.inputs[0].shape
-    images = np.random.default_rng(0).uniform(-1, 1, (fixed or TRIED, *shape)).astype(np.float32)
-    expected = np.asarray(_only(model(images, training=False)))
-    outputs = run_model(to_model(graph), images, layout)
-    if not np.isfinite(expected).all():
+    rng, size = np.random.default_rng(0), (fixed or TRIED, *shape)
+    images = (rng.integers(0, 256, size) if pixels else rng.uniform(-1, 1, size)).astype(np.float32)
+    expected = [np.asarray(value) for value in _listed(model(images, training=False))]
+    outputs = run_outputs(to_model(graph), images, layout)
+    if not all(np.isfinite(values).all() for values in expected):
         raise InvalidInputError(
             "the outputs of a model are finite numbers",
-            received="NaN or infinity for pixels between -1 and 1",
+            received="NaN or infinity for "
+            + ("pixels 0..255" if pixels else "numbers between -1 and 1"),
             remedy="check the weights",
         )
-    error = _difference(outputs, expected) if outputs.shape == expected.shape else np.inf
+    pairs = list(zip(outputs, expected, strict=False))
+    same = len(outputs) == len(expected) and all(a.shape == b.shape for a, b in pairs)
+    error = max(_difference(a, b) for a, b in pairs) if same else np.inf
     if not error <= MAX_CONVERSION_ERROR:
         raise UnsupportedError(
             "a converted network must give what the Keras model gives",
@@ -155,8 +164,8 @@ def _difference(outputs: np.ndarray, expected: np.ndarray) -> float:
     return float(np.abs(outputs - expected).max() / max(float(np.abs(expected).max()), 1e-30))
 
 
-def _only(output: Any) -> Any:
-    """The one tensor of a list or dictionary of outputs."""
-    if isinstance(output, dict):
-        return next(iter(output.values()))
-    return output[0] if isinstance(output, list | tuple) else output
+def _listed(output: Any) -> list[Any]:
+    """Tensors of a model's output in the order of ``model.outputs``."""
+    import keras
+
+    return list(keras.tree.flatten(output))

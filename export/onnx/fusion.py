@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from export.onnx.operators import PADDED
+from export.onnx.writers.common import PADDED
 from network.graph import Graph, Op
 from network.operators import Fused, OpKind
 
@@ -31,9 +31,9 @@ def fused(graph: Graph) -> Graph:
 
 
 def _sole_reader(graph: Graph, name: str) -> Op | None:
-    """The only operator that reads an activation; None for the output or with several reads."""
+    """The only operator that reads an activation; None for an output or with several reads."""
     readers = graph.readers[name]
-    if name == graph.output or len(readers) != 1 or readers[0].inputs.count(name) != 1:
+    if name in graph.outputs or len(readers) != 1 or readers[0].inputs.count(name) != 1:
         return None
     return readers[0]
 
@@ -73,7 +73,7 @@ def _with_padding_inside(graph: Graph) -> Graph:
     padded: dict[str, Op] = {}
     removed: set[str] = set()
     for pad in graph.ops:
-        if pad.kind != OpKind.PAD or pad.name == graph.output:
+        if pad.kind != OpKind.PAD or pad.name in graph.outputs:
             continue
         readers = graph.readers[pad.name]
         convolutions = (OpKind.CONV, OpKind.DEPTHWISE_CONV)

@@ -24,7 +24,6 @@ IR_VERSION = 8
 """File format that goes with opset 15 (ONNX 1.10)."""
 
 INPUT_NAME = "image"
-OUTPUT_NAME = "scores"
 BATCH_NAME = "batch"
 
 WEIGHTED = frozenset({"Conv", "Gemm", "MatMul"})
@@ -55,7 +54,7 @@ class Node:
 
 @dataclass
 class OnnxGraph:
-    """A graph with one input and one output.
+    """A graph with one input.
 
     The canonical graph, from which it is rendered, is ``network.graph.Graph``.
 
@@ -63,21 +62,26 @@ class OnnxGraph:
         nodes: operators, in an order in which they can run.
         constants: stored values by tensor name.
         input: name and axes of the input.
-        output: name and axes of the output.
+        outputs: name and axes of each output.
     """
 
     nodes: list[Node]
     constants: dict[str, np.ndarray]
     input: tuple[str, Axes]
-    output: tuple[str, Axes]
+    outputs: tuple[tuple[str, Axes], ...]
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """Names of the outputs, in order."""
+        return tuple(name for name, _ in self.outputs)
 
     def producers(self) -> dict[str, Node]:
         """Node that computes each tensor."""
         return {name: node for node in self.nodes for name in node.outputs}
 
     def drop_unused(self) -> None:
-        """Remove nodes and constants that the output does not depend on."""
-        needed = {self.output[0]}
+        """Remove nodes and constants that no output depends on."""
+        needed = set(self.output_names)
         reversed_nodes = []
         for node in reversed(self.nodes):
             if needed.intersection(node.outputs):
@@ -87,6 +91,11 @@ class OnnxGraph:
         self.constants = {k: v for k, v in self.constants.items() if k in needed}
 
 
+_CHANNELS_LAST = [0, 2, 3, 1]
+"""Order of the axes of ``[b, c, h, w]`` in ``[b, h, w, c]``."""
+
+_CHANGES_OF_TYPE = ("Cast", "QuantizeLinear", "DequantizeLinear")
+
 _SHUFFLE_ORDER = [0, 2, 1, 3]
 """Order of the axes ``[b, groups, n, h*w]`` after a channel shuffle."""
 
@@ -94,6 +103,19 @@ _SHUFFLE_ORDER = [0, 2, 1, 3]
 def is_shuffle_transpose(transpose: Node) -> bool:
     """Whether a Transpose belongs to a channel shuffle, and exchanges no layouts."""
     return list(transpose.attributes.get("perm", ())) == _SHUFFLE_ORDER
+
+
+def leads_out(graph: OnnxGraph, transpose: Node) -> bool:
+    """Whether a Transpose gives an output channels last, and nothing but that output."""
+    if list(transpose.attributes.get("perm", ())) != _CHANNELS_LAST:
+        return False
+    name = transpose.outputs[0]
+    while name not in graph.output_names:
+        readers = [node for node in graph.nodes if name in node.inputs]
+        if len(readers) != 1 or readers[0].op_type not in _CHANGES_OF_TYPE:
+            return False
+        name = readers[0].outputs[0]
+    return not any(name in node.inputs for node in graph.nodes)
 
 
 def axes_of(value: onnx.ValueInfoProto) -> tuple[int | str | None, ...]:
@@ -105,7 +127,7 @@ def axes_of(value: onnx.ValueInfoProto) -> tuple[int | str | None, ...]:
 
 
 def from_model(model: onnx.ModelProto) -> OnnxGraph:
-    """Read a model with one input and one output; Constant and Identity nodes are resolved."""
+    """Read a model with one input; Constant and Identity nodes are resolved."""
     from onnx import helper, numpy_helper
 
     proto = model.graph
@@ -115,7 +137,7 @@ def from_model(model: onnx.ModelProto) -> OnnxGraph:
         [],
         constants,
         (graph_input.name, _sizes(graph_input)),
-        (proto.output[0].name, _sizes(proto.output[0])),
+        tuple((value.name, _sizes(value)) for value in proto.output),
     )
     alias: dict[str, str] = {}
     for node in proto.node:
@@ -127,7 +149,7 @@ def from_model(model: onnx.ModelProto) -> OnnxGraph:
             alias[node.output[0]] = inputs[0]
         else:
             graph.nodes.append(Node(node.op_type, inputs, list(node.output), attributes, node.name))
-    graph.output = (alias.get(graph.output[0], graph.output[0]), graph.output[1])
+    graph.outputs = tuple((alias.get(name, name), sizes) for name, sizes in graph.outputs)
     return graph
 
 
@@ -149,7 +171,7 @@ def to_model(graph: OnnxGraph) -> onnx.ModelProto:
         nodes,
         "network",
         [helper.make_tensor_value_info(graph.input[0], TensorProto.FLOAT, graph.input[1])],
-        [helper.make_tensor_value_info(graph.output[0], TensorProto.FLOAT, graph.output[1])],
+        [helper.make_tensor_value_info(n, TensorProto.FLOAT, sizes) for n, sizes in graph.outputs],
         [numpy_helper.from_array(_contiguous(v), name) for name, v in graph.constants.items()],
     )
     model: onnx.ModelProto = helper.make_model(

@@ -104,7 +104,7 @@ def static_int8(
             },
         )
         quantized = from_model(load_model(str(path)))
-    quantized.input, quantized.output = graph.input, graph.output
+    quantized.input, quantized.outputs = graph.input, graph.outputs
     _drop_bias_zero_points(quantized)
     _shorten_names(quantized)
     return quantized
@@ -208,7 +208,7 @@ def _checked(
 
 def _shorten_names(graph: OnnxGraph) -> None:
     """Shorten the names of tensors that the quantizer added; no two tensors get the same name."""
-    taken = {INPUT_NAME, graph.output[0]}
+    taken = {INPUT_NAME, *graph.output_names}
     short: dict[str, str] = {name: name for name in taken}
     tensors = [name for node in graph.nodes for name in [*node.inputs, *node.outputs] if name]
     for name in dict.fromkeys(tensors):
@@ -245,7 +245,7 @@ def dynamic_int8(graph: OnnxGraph, recipe: Recipe) -> OnnxGraph:
         graph: float32 graph.
         recipe: recipe with the granularity of the weights.
     """
-    result = OnnxGraph([], dict(graph.constants), graph.input, graph.output)
+    result = OnnxGraph([], dict(graph.constants), graph.input, graph.outputs)
     quantized: set[str] = set()
     for node in graph.nodes:
         weight = stored_weight(graph, node)
@@ -280,14 +280,16 @@ def _integer_nodes(graph: OnnxGraph, node: Node, weight: np.ndarray, recipe: Rec
         ZERO_POINT: np.array(128, np.uint8),
         f"{base}.weight.s": scales.reshape(output),
     }
+    # The sums in float; before the Transpose of an output their operator has this name itself.
+    sums = f"{base}.sums" if target == f"{base}.f" else f"{base}.f"
     operands = [f"{source}.q", f"{base}.weight.q", f"{source}.z", ZERO_POINT]
     integer = "ConvInteger" if node.op_type == "Conv" else "MatMulInteger"
     attributes = node.attributes if node.op_type == "Conv" else {}
     nodes = [
         Node(integer, operands, [f"{base}.i"], attributes, base),
-        Node("Cast", [f"{base}.i"], [f"{base}.f"], {"to": int(TensorProto.FLOAT)}),
+        Node("Cast", [f"{base}.i"], [sums], {"to": int(TensorProto.FLOAT)}),
         Node("Mul", [f"{source}.s", f"{base}.weight.s"], [f"{base}.scale"]),
-        Node("Mul", [f"{base}.f", f"{base}.scale"], [target]),
+        Node("Mul", [sums, f"{base}.scale"], [target]),
     ]
     bias = graph.constants[node.inputs[2]] if len(node.inputs) > 2 and node.inputs[2] else None
     if bias is not None and bias.any():
@@ -298,7 +300,7 @@ def _integer_nodes(graph: OnnxGraph, node: Node, weight: np.ndarray, recipe: Rec
 
 
 def to_float16(graph: OnnxGraph) -> OnnxGraph:
-    """Convert weights and activations to half precision; input and output stay float32.
+    """Convert weights and activations to half precision; input and outputs stay float32.
 
     Raises:
         InvalidInputError: a constant above 65,504, the largest float16.
@@ -315,9 +317,10 @@ def to_float16(graph: OnnxGraph) -> OnnxGraph:
                 remedy="use the float32 recipe, or retrain with weight decay",
             )
         constants[name] = value.astype(np.float16) if value.dtype == np.float32 else value
-    half, full = f"{graph.input[0]}.f16", f"{graph.output[0]}.f16"
-    result = OnnxGraph([], constants, graph.input, graph.output)
-    swap = {graph.input[0]: half, graph.output[0]: full}
+    half = f"{graph.input[0]}.f16"
+    result = OnnxGraph([], constants, graph.input, graph.outputs)
+    full = {name: f"{name}.f16" for name in graph.output_names}
+    swap = {graph.input[0]: half, **full}
     result.nodes = [
         Node("Cast", [graph.input[0]], [half], {"to": int(TensorProto.FLOAT16)}),
         *(
@@ -330,6 +333,9 @@ def to_float16(graph: OnnxGraph) -> OnnxGraph:
             )
             for node in graph.nodes
         ),
-        Node("Cast", [full], [graph.output[0]], {"to": int(TensorProto.FLOAT)}),
+        *(
+            Node("Cast", [source], [name], {"to": int(TensorProto.FLOAT)})
+            for name, source in full.items()
+        ),
     ]
     return result

@@ -8,7 +8,7 @@ and pooling run channels first, as ONNX has it; whatever else has four axes stay
 
 from __future__ import annotations
 
-from export.onnx.graph import OnnxGraph, is_shuffle_transpose
+from export.onnx.graph import OnnxGraph, is_shuffle_transpose, leads_out
 from export.onnx.operators import WRITERS
 from export.onnx.rendering import Rendering
 from foundation.errors import UnsupportedError
@@ -26,7 +26,7 @@ def render(graph: Graph, plan: QuantizationPlan, layout: Layout) -> OnnxGraph:
         layout: axes of the file's input.
 
     Returns:
-        The graph ``image -> scores``, with float32 input and output and a free batch.
+        The graph from ``image`` to the outputs, all float32, with a free batch.
 
     Raises:
         UnsupportedError: an operator without a form in ONNX, or in int16x8; names it.
@@ -64,7 +64,9 @@ def refuse_stray_transposes(graph: OnnxGraph, layout: Layout) -> None:
     stray = [
         node.outputs[0]
         for node in graph.nodes
-        if node.op_type == "Transpose" and not is_shuffle_transpose(node)
+        if node.op_type == "Transpose"
+        and not is_shuffle_transpose(node)
+        and not leads_out(graph, node)
     ]
     if layout is Layout.NCHW and stray:
         raise UnsupportedError(

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from export.onnx.graph import INPUT_NAME, OUTPUT_NAME, Node, OnnxGraph
+from export.onnx.graph import BATCH_NAME, INPUT_NAME, Axes, Node, OnnxGraph
 from foundation.errors import UnsupportedError
 from network.affine import IntType, QuantParams
 from network.graph import Graph, Op
@@ -45,7 +45,9 @@ class Rendering:
     def write_all(
         self, layout: Layout, writers: Mapping[str, Writer], *, in_int8: bool = True
     ) -> OnnxGraph:
-        """Write input, operators and output.
+        """Write input, operators and outputs.
+
+        Outputs have the axes of the model, channels last, whatever the layout of the input.
 
         Args:
             layout: axes of the file's input.
@@ -55,10 +57,9 @@ class Rendering:
         Raises:
             UnsupportedError: an operator without a writer; names it.
         """
-        _, height, width, channels = self.source.tensors[self.source.input].shape
-        sizes = (height, width, channels)
-        if layout is Layout.NCHW:
-            sizes = (channels, height, width)
+        sizes = self.source.tensors[self.source.input].shape[1:]
+        if layout is Layout.NCHW and len(sizes) == 3:
+            sizes = (sizes[2], sizes[0], sizes[1])
             self.channels_first.add(self.source.input)
         name = INPUT_NAME
         if self.source.input in self.plan.activations:
@@ -69,15 +70,26 @@ class Rendering:
             if writer is None:
                 raise no_onnx_form(op, in_int8=in_int8)
             writer(self, op)
-        classes = self.source.tensors[self.source.output].shape[1:]
-        last = self.float_names[self.source.output]
+        self._name_outputs()
+        outputs: list[tuple[str, Axes]] = [
+            (name, (BATCH_NAME, *self.source.tensors[name].shape[1:]))
+            for name in self.source.outputs
+        ]
+        image: tuple[str, Axes] = (INPUT_NAME, (BATCH_NAME, *sizes))
+        return OnnxGraph(self.nodes, self.constants, image, tuple(outputs))
+
+    def _name_outputs(self) -> None:
+        """Give the tensors of the outputs their names."""
+        named: dict[str, str] = {}
+        for output in self.source.outputs:
+            held = self._held(output, channels_first=False)
+            if held in named or held == INPUT_NAME:
+                self.add("Identity", [held], output)
+            else:
+                named[held] = output
         for node in self.nodes:
-            node.outputs = [OUTPUT_NAME if n == last else n for n in node.outputs]
-            node.inputs = [OUTPUT_NAME if n == last else n for n in node.inputs]
-        return OnnxGraph(
-            self.nodes, self.constants, (INPUT_NAME, ("batch", *sizes)),
-            (OUTPUT_NAME, ("batch", *classes)),
-        )  # fmt: skip
+            node.outputs = [named.get(name, name) for name in node.outputs]
+            node.inputs = [named.get(name, name) for name in node.inputs]
 
     def add(
         self, op_type: str, inputs: Sequence[str], output: str, name: str = "", **attributes: Any
@@ -117,6 +129,10 @@ class Rendering:
         tensor = op.inputs[position]
         if self.source.is_constant(tensor):
             return self._constant_operand(op, tensor, channels_first)
+        return self._held(tensor, channels_first)
+
+    def _held(self, tensor: str, channels_first: bool | None) -> str:
+        """Name of an activation in float, in a layout; None for the one that it has."""
         name = self.float_names[tensor]
         rank = len(self.source.tensors[tensor].shape)
         held_first = tensor in self.channels_first
@@ -151,7 +167,10 @@ class Rendering:
             value = self._activate(op.fused, value)
         if channels_first and len(self.source.tensors[tensor].shape) == 4:
             self.channels_first.add(tensor)
-        stays_float = params is None or op.kind == OpKind.SOFTMAX
+        # At the end of a network it costs nothing in float, and 256 steps cannot hold the
+        # probabilities of 1,000 classes.
+        at_end = op.kind == OpKind.SOFTMAX and not self.source.readers[tensor]
+        stays_float = params is None or at_end
         self.float_names[tensor] = (
             value if stays_float else self.requantize(tensor, value, f"{tensor}.dq")
         )
@@ -230,6 +249,9 @@ class Rendering:
             value = value if shape is None else value.reshape(shape)
             return self.constant(base, value if order is None else value.transpose(order))
         integers, params = planned.integers, planned.params
+        if op.traits.tied:  # beside activations in uint8
+            integers = (integers.astype(np.int64) + 128).astype(np.uint8)
+            params = params.as_type(IntType.UINT8)
         integers = integers if shape is None else integers.reshape(shape)
         axis = params.axis
         if order is not None:
@@ -239,7 +261,8 @@ class Rendering:
         scale = np.array(params.scale if per_axis else params.scale[0], np.float32)
         inputs = [self.constant(f"{base}.q", integers), self.constant(f"{base}.s", scale)]
         if integers.dtype != np.int32:  # a bias without a zero point has 0, as ONNX requires
-            inputs.append(self.constant(f"{base}.z", np.zeros(scale.shape, np.int8)))
+            zeros = np.array(params.zero_point if per_axis else params.zero_point[0])
+            inputs.append(self.constant(f"{base}.z", zeros.astype(integers.dtype)))
         attributes: dict[str, Any] = {"axis": axis} if per_axis else {}
         return self.add("DequantizeLinear", inputs, base, **attributes)
 

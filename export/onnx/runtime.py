@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from export.onnx.graph import INPUT_NAME
-from foundation.errors import InvalidInputError, UnsupportedError
+from foundation.errors import UnsupportedError
 from foundation.foreign import DAMAGE, reason_of
 from foundation.telemetry import switch_off
 from quantize.recipes import Layout
@@ -64,15 +64,22 @@ def _errors(state: Any) -> tuple[type[Exception], ...]:
 
 
 def run_model(model: onnx.ModelProto, images: np.ndarray, layout: Layout) -> np.ndarray:
+    """First output of ``run_outputs``."""
+    return run_outputs(model, images, layout)[0]
+
+
+def run_outputs(
+    model: onnx.ModelProto, images: np.ndarray, layout: Layout
+) -> tuple[np.ndarray, ...]:
     """Run images through a model whose batch is free or 1.
 
     Args:
-        model: model with the input ``image`` and one output.
-        images: float32 ``[batch, height, width, 3]``.
+        model: model with the input ``image``.
+        images: float32 ``[batch, *shape]``, channels last.
         layout: layout of the model's input.
 
     Returns:
-        float32 ``[batch, classes]``.
+        float32 ``[batch, ...]`` for each output, in the model's order.
 
     Raises:
         UnsupportedError: ONNX Runtime cannot load or run it.
@@ -85,25 +92,20 @@ def run_model(model: onnx.ModelProto, images: np.ndarray, layout: Layout) -> np.
     if isinstance(session.get_inputs()[0].shape[0], int):
         batches = [images[i : i + 1] for i in range(len(images))]
     try:
-        outputs = [session.run(None, {INPUT_NAME: in_layout(b, layout)})[0] for b in batches]
+        outputs = [session.run(None, {INPUT_NAME: in_layout(b, layout)}) for b in batches]
     except (*_errors(state), *DAMAGE) as error:
         raise UnsupportedError(
             "ONNX Runtime must be able to run the file",
             received=reason_of(error),
             remedy="replace the layer that it names",
         ) from error
-    return np.concatenate(outputs)
+    return tuple(np.concatenate(values) for values in zip(*outputs, strict=True))
 
 
 def in_layout(images: np.ndarray, layout: Layout) -> np.ndarray:
-    """Images ``[batch, height, width, 3]`` in the layout of a file, contiguous."""
+    """Inputs ``[batch, *shape]``, channels last, in the layout of a file, contiguous."""
     import numpy as np
 
-    if images.ndim != 4:
-        raise InvalidInputError(
-            "images are batches [batch, height, width, 3]",
-            received=f"an array of shape {list(images.shape)}",
-            remedy="add the missing axis",
-        )
-    moved = images.transpose(0, 3, 1, 2) if layout is Layout.NCHW else images
+    four = images.ndim == 4
+    moved = images.transpose(0, 3, 1, 2) if four and layout is Layout.NCHW else images
     return np.ascontiguousarray(moved, np.float32)

@@ -6,13 +6,13 @@ import json
 from typing import TYPE_CHECKING
 
 from export.onnx.check import check_graph
-from export.onnx.float_render import check_equal, render_float, require_image_model
+from export.onnx.float_render import check_equal, render_float, require_one_tensor
 from export.onnx.graph import BATCH_NAME, OnnxGraph, from_model, to_model
 from export.onnx.inspect import inspect, load, read_card
 from export.onnx.quantize import dynamic_int8, static_int8, to_float16
 from export.onnx.render import render, require_writable
-from export.onnx.runtime import run_model
-from export.target import CARD_KEY, ArtifactCard, ExportRequest, ExportTarget
+from export.onnx.runtime import run_outputs
+from export.target import CARD_KEY, ArtifactCard, ExportRequest, ExportTarget, random_inputs
 from foundation.errors import InvalidInputError, UnsupportedError
 from quantize.recipes import BatchAxis, IoType, Precision, Recipe, WeightRange
 
@@ -30,8 +30,10 @@ SATURATION_NOTE = "set session.x64quantprecision=1, or lose accuracy to 16-bit s
 def write(request: ExportRequest, path: Path) -> None:
     """Write an ONNX file and check that it is what the recipe says.
 
-    The input is ``image``, float32, ``[batch, height, width, 3]`` or ``[batch, 3, height,
-    width]``; the output is ``scores``, float32 ``[batch, classes]``.
+    The input is ``image``, float32, ``[batch, *shape]`` with the contract's shape, or
+    ``[batch, channels, height, width]``; a single output is ``scores``, several have the model's
+    names (``foundation.ends``). Outputs are float32 with the axes of the model, maps channels last,
+    whatever the layout.
 
     Args:
         request: model, recipe and calibration images.
@@ -48,7 +50,7 @@ def write(request: ExportRequest, path: Path) -> None:
     graph = _graph(request)
     batch: int | str = 1 if recipe.batch is BatchAxis.ONE else BATCH_NAME
     graph.input = (graph.input[0], (batch, *graph.input[1][1:]))
-    graph.output = (graph.output[0], (batch, *graph.output[1][1:]))
+    graph.outputs = tuple((name, (batch, *sizes[1:])) for name, sizes in graph.outputs)
     _write_model(to_model(graph), request, path)
     _check_file(path, request)
 
@@ -70,10 +72,11 @@ def _float_graph(request: ExportRequest) -> OnnxGraph:
     """The network in float32, after a check that it computes what the model does."""
     from network.from_keras import from_keras
 
-    require_image_model(request.model)
+    require_one_tensor(request.model)
     make = request.graph or (lambda: from_keras(request.model, request.preprocessing))
     graph = render_float(make(), request.recipe.layout)
-    check_equal(graph, request.recipe.layout, request.model)
+    pixels = request.preprocessing.feeds_pixels
+    check_equal(graph, request.recipe.layout, request.model, pixels=pixels)
     return graph
 
 
@@ -130,24 +133,24 @@ def _check_file(path: Path, request: ExportRequest) -> None:
     graph = from_model(model)
     float_ops = () if request.planned is None else request.planned.plan.settings.float_ops
     check_graph(graph, request.recipe, frozenset(float_ops))
-    scores = run_model(model, _sample(request), request.recipe.layout)
-    if scores.shape[1:] != graph.output[1][1:] or not np.isfinite(scores).all():
+    outputs = run_outputs(model, _sample(request), request.recipe.layout)
+    fits = [
+        values.shape[1:] == sizes[1:] and np.isfinite(values).all()
+        for values, (_, sizes) in zip(outputs, graph.outputs, strict=True)
+    ]
+    if not all(fits):
         raise InvalidInputError(
             "the outputs of a written file are finite numbers",
-            received="NaN or infinity in the scores of a sample",
+            received=f"NaN or infinity in the {graph.output_names[fits.index(False)]} of a sample",
             remedy="check the weights, or use a float32 recipe",
         )
 
 
 def _sample(request: ExportRequest) -> np.ndarray:
     """Up to 7 images: of the calibration set, or random pixels in the contract's range."""
-    import numpy as np
-
     if request.calibration is not None:
         return next(iter(request.calibration()))[:7]
-    low, high = request.preprocessing.value_range
-    shape = (7, *request.model.inputs[0].shape[1:])
-    return np.random.default_rng(request.seed).uniform(low, high, shape).astype(np.float32)
+    return random_inputs(request.preprocessing, 7, request.seed)
 
 
 TARGET = ExportTarget(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,31 +86,30 @@ def check_file(path: Path, recipe: Recipe, others: Kinds | None = None) -> None:
         )
 
 
-def check_outputs(path: Path, image: np.ndarray, expected: np.ndarray, recipe: Recipe) -> None:
+def check_outputs(
+    path: Path, image: np.ndarray, expected: Sequence[np.ndarray], recipe: Recipe
+) -> None:
     """Run a written file once, with LiteRT's plain kernels, and compare with the model.
 
     Args:
         path: path of the file.
-        image: float32 ``[1, height, width, 3]``.
-        expected: outputs of the model for the image, float32 ``[1, classes]``.
+        image: float32 ``[1, *shape]``.
+        expected: outputs of the model for the image in the file's order, float32 ``[1, ...]``.
         recipe: recipe that the file was written with.
 
     Raises:
-        UnsupportedError: it does not load, gives NaN or another shape, or, without quantization,
-            gives other outputs than the model.
+        UnsupportedError: it does not load, gives NaN, another number of outputs or another shape,
+            or, without quantization, gives other outputs than the model.
     """
-    import numpy as np
-
     outputs = _run(path, image)
-    fault = ""
-    if outputs.shape != expected.shape:
-        fault = f"outputs of shape {list(outputs.shape)} instead of {list(expected.shape)}"
-    elif not np.isfinite(outputs).all():
-        fault = "outputs that are not finite"
-    elif recipe.precision is Precision.FLOAT32:
-        distance = float(np.linalg.norm(outputs - expected))
-        if distance > FLOAT32_TOLERANCE * float(np.linalg.norm(expected)) + 1e-6:
-            fault = f"outputs at an L2 distance of {distance:.3g} from the model's"
+    fault = next(
+        (
+            fault
+            for output, wanted in zip(outputs, expected, strict=False)
+            if (fault := _output_fault(output, wanted, recipe))
+        ),
+        f"{len(outputs)} outputs, not {len(expected)}" if len(outputs) != len(expected) else "",
+    )
     if fault:
         raise UnsupportedError(
             "a written .tflite file computes what the model does",
@@ -119,7 +118,22 @@ def check_outputs(path: Path, image: np.ndarray, expected: np.ndarray, recipe: R
         )
 
 
-def _run(path: Path, image: np.ndarray) -> np.ndarray:
+def _output_fault(output: np.ndarray, wanted: np.ndarray, recipe: Recipe) -> str:
+    """Phrase for an output that is not the model's; empty for one that is."""
+    import numpy as np
+
+    if output.shape != wanted.shape:
+        return f"outputs of shape {list(output.shape)} instead of {list(wanted.shape)}"
+    if not np.isfinite(output).all():
+        return "outputs that are not finite"
+    if recipe.precision is Precision.FLOAT32:
+        distance = float(np.linalg.norm((output - wanted).ravel()))
+        if distance > FLOAT32_TOLERANCE * float(np.linalg.norm(wanted.ravel())) + 1e-6:
+            return f"outputs at an L2 distance of {distance:.3g} from the model's"
+    return ""
+
+
+def _run(path: Path, image: np.ndarray) -> list[np.ndarray]:
     import numpy as np
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
@@ -130,7 +144,7 @@ def _run(path: Path, image: np.ndarray) -> np.ndarray:
             num_threads=1,
         )
         interpreter.allocate_tensors()
-        source, sink = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+        source, sinks = interpreter.get_input_details()[0], interpreter.get_output_details()
         value = np.asarray(image, np.float32)
         if source["dtype"] is not np.float32:
             value = _params(source).quantize(value)
@@ -142,8 +156,11 @@ def _run(path: Path, image: np.ndarray) -> np.ndarray:
             received=str(error).strip().partition("\n")[0],
             remedy="look for layers that the TFLite converter does not take",
         ) from error
-    result = np.asarray(interpreter.get_tensor(sink["index"]))
-    return result if result.dtype == np.float32 else _params(sink).dequantize(result)
+    results = [np.asarray(interpreter.get_tensor(sink["index"])) for sink in sinks]
+    return [
+        result if result.dtype == np.float32 else _params(sink).dequantize(result)
+        for result, sink in zip(results, sinks, strict=True)
+    ]
 
 
 def _params(details: dict[str, Any]) -> QuantParams:
@@ -174,11 +191,11 @@ def _check_ends(graph: Subgraph, recipe: Recipe) -> None:
         for end in ends
         if end.dtype != recipe.io.value or None in end.shape or end.shape[:1] != (1,)
     ]
-    if wrong or len(ends) != 2:
+    if wrong or len(graph.inputs) != 1:
         raise UnsupportedError(
-            f"a .tflite file has one input and one output of type {recipe.io.value} and batch 1",
-            received=", ".join(wrong) or f"{len(ends)} inputs and outputs",
-            remedy="export a model with one image as input and a fixed output shape",
+            f"a .tflite file has one input, and outputs of type {recipe.io.value} and batch 1",
+            received=", ".join(wrong) or f"{len(graph.inputs)} inputs",
+            remedy="export a model with one image as input and fixed output shapes",
         )
 
 

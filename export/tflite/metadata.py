@@ -1,15 +1,17 @@
-"""Changes to a .tflite file after conversion: the card, short names, aligned buffers."""
+"""Changes to a .tflite file after conversion: card, signature, short names, aligned buffers."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from export.target import CARD_KEY, ArtifactCard, parsed_card
 from network.graph import INPUT_NAME, OUTPUT_NAME
+from network.tflite.outputs import with_own_outputs, with_signature
 from network.tflite.reader import read_flat_model
 
 if TYPE_CHECKING:
@@ -20,15 +22,17 @@ BUFFER_ALIGNMENT = 16
 """Bytes; ``force_align`` of ``Buffer.data`` in schema.fbs."""
 
 
-def finish(content: bytes, card: ArtifactCard) -> bytes:
-    """Add the card to a converted file, shorten its tensor names and align its buffers.
+def finish(content: bytes, card: ArtifactCard, outputs: Sequence[str] = (OUTPUT_NAME,)) -> bytes:
+    """Add card and signature to a converted file, shorten its names and align its buffers.
 
     The converter names a fused operator after all of its layers, which can be a third of a small
-    network's file; only the first name, that of the result, remains.
+    network's file; only the first name, that of the result, remains. The signature
+    ``serving_default`` names the input ``image`` and the outputs.
 
     Args:
         content: bytes of a .tflite file from the converter.
         card: card to store, as JSON in a metadata buffer named CARD_KEY.
+        outputs: names of the outputs, in the file's order.
 
     Returns:
         The same network; equal arguments give equal bytes.
@@ -37,7 +41,9 @@ def finish(content: bytes, card: ArtifactCard) -> bytes:
     from ai_edge_litert.tools import flatbuffer_utils
 
     model = flatbuffer_utils.read_model_from_bytearray(content)
-    _shorten_names(model.subgraphs)
+    with_own_outputs(model)
+    _shorten_names(model.subgraphs, outputs)
+    with_signature(model, outputs)
     text = json.dumps(card.to_dict(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     model.metadata = [
         *(model.metadata or []),
@@ -181,15 +187,18 @@ class _SharedQuantization:
         return self.shared[key]
 
 
-def _shorten_names(subgraphs: list[Any]) -> None:
-    """Cut each name at its first semicolon; repeated names of a subgraph get a number."""
+def _shorten_names(subgraphs: list[Any], outputs: Sequence[str]) -> None:
+    """Cut each name at its first semicolon; repeated names of a subgraph get a number.
+
+    The input of a subgraph is ``image``, and the outputs of the main one have their names.
+    """
     for graph in subgraphs:
-        uses: Counter[str] = Counter()
+        uses: Counter[str] = Counter(outputs if len(outputs) > 1 else ())
+        sinks, sources = [int(i) for i in graph.outputs], [int(i) for i in graph.inputs]
+        ends = dict(zip(sinks, outputs, strict=True)) if len(sinks) == len(outputs) else {}
+        ends |= {sources[0]: INPUT_NAME} if len(sources) == 1 else {}
         for index, tensor in enumerate(graph.tensors):
             name = (tensor.name or b"").decode("utf-8", "replace").partition(";")[0]
             uses[name] += 1
             tensor.name = name if uses[name] == 1 else f"{name};{uses[name]}"
-            if [index] == graph.inputs:
-                tensor.name = INPUT_NAME
-            elif [index] == graph.outputs:
-                tensor.name = OUTPUT_NAME
+            tensor.name = ends.get(index, tensor.name)

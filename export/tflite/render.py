@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from network.affine import IntType, QuantParams
-from network.graph import INPUT_NAME, OUTPUT_NAME, Graph, Op
+from network.graph import INPUT_NAME, Graph, Op
 from network.operators import traits_of
 from network.tflite.writer import FlatFile
 from quantize.plans.plan import QuantizationPlan
@@ -25,7 +25,7 @@ def render(graph: Graph, plan: QuantizationPlan, io: IoType) -> bytes:
     Args:
         graph: canonical float graph that the plan was made for.
         plan: integers of the graph.
-        io: type of input and output.
+        io: type of input and outputs.
 
     Returns:
         Bytes of a .tflite without a card; equal arguments give equal bytes.
@@ -53,8 +53,7 @@ class _Writing:
         source = self._input(INPUT_NAME, io)
         for op in self.graph.ops:
             self._write(op)
-        sink = self._output(io)
-        return self.file.content([source], [sink])
+        return self.file.content([source], [self._output(name, io) for name in self.graph.outputs])
 
     def _input(self, name: str, io: IoType) -> int:
         """Index of the input tensor; adds the QUANTIZE to the type that the network computes in."""
@@ -67,21 +66,21 @@ class _Writing:
         self._operator("QUANTIZE", (source,), (quantized,))
         return source
 
-    def _output(self, io: IoType) -> int:
-        """Index of the output tensor; adds the operator that changes its type."""
-        params = self.plan.activations.get(self.graph.output)
-        computed = self.index[self.graph.output, "float32" if params is None else "int8"]
+    def _output(self, name: str, io: IoType) -> int:
+        """Index of an output tensor; adds the operator that changes its type."""
+        params = self.plan.activations.get(name)
+        computed = self.index[name, "float32" if params is None else "int8"]
         if params is None or io is IoType.INT8:
             return computed
-        self.file.renamed(computed, f"{self.graph.output}_int8")
-        shape = self.graph.tensors[self.graph.output].shape
-        sink = self.file.tensor(OUTPUT_NAME, shape, *_io_type(io, params))
+        self.file.renamed(computed, f"{name}_int8")
+        shape = self.graph.tensors[name].shape
+        sink = self.file.tensor(name, shape, *_io_type(io, params))
         self._operator("DEQUANTIZE" if io is IoType.FLOAT32 else "QUANTIZE", (computed,), (sink,))
         return sink
 
     def _write(self, op: Op) -> None:
         dtype = self._computed_in(op)
-        inputs = tuple(self._operand(name, dtype) for name in op.inputs)
+        inputs = tuple(self._operand(name, dtype) for name in op.file_inputs)
         outputs = tuple(self._result(name, dtype) for name in op.outputs)
         self._operator(op.kind, inputs, outputs, op, dtype)
         for name, index in zip(op.outputs, outputs, strict=True):
@@ -147,7 +146,9 @@ class _Writing:
         op: Op | None = None,
         dtype: str = "int8",
     ) -> None:
-        version = op.version if op is not None and dtype == "float32" else _version(kind, dtype)
+        version = _version(kind, dtype)
+        if op is not None:
+            version = op.version if dtype == "float32" else _version_of(op, dtype)
         options = {} if op is None else _options(op, dtype)
         self.file.operator(
             kind, version, inputs, outputs, "" if op is None else op.options_type, options
@@ -168,6 +169,12 @@ def _version(kind: str, dtype: str) -> int:
     version = row.int16_version if dtype == "int16" else row.int8_version
     assert version is not None
     return version
+
+
+def _version_of(op: Op, dtype: str) -> int:
+    """Version of an operator: that of its type, or of its options where these came later."""
+    version = _version(op.kind, dtype)
+    return version if op.is_weighted else max(version, op.version)
 
 
 def _options(op: Op, dtype: str) -> Mapping[str, Any]:

@@ -16,13 +16,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from export.target import ArtifactCard, ExportRequest, ExportTarget
+from export.target import ArtifactCard, ExportRequest, ExportTarget, random_inputs
 from export.tflite.check import check_file, check_outputs
 from export.tflite.inspect import inspect
 from export.tflite.metadata import finish, read_card
 from export.tflite.render import render
 from foundation.errors import InvalidInputError, UnsupportedError
-from network.from_keras import converted, frozen
+from network.from_keras import converted, frozen, names_of_outputs
 from quantize.recipes import BatchAxis, Granularity, Layout, Precision, Recipe
 
 if TYPE_CHECKING:
@@ -44,15 +44,16 @@ def write(request: ExportRequest, path: Path) -> None:
     _refuse_other_formats(recipe)
     image = _sample(request)
     if request.planned is None:
-        function = frozen(request.model, request.preprocessing.size)
-        expected = _expected(function, image)
+        function = frozen(request.model, request.preprocessing.shape)
+        expected, outputs = _expected(function, image), names_of_outputs(request.model, function)
         content = converted(
             function, request.recipe.name, lambda converter: _configure(converter, request)
         )
     else:  # the graph is from a trace already; another takes longer than the model on one image
         expected = _expected(lambda one: request.model(one, training=False), image)
+        outputs = request.planned.graph.outputs
         content = render(request.planned.graph, request.planned.plan, recipe.io)
-    path.write_bytes(finish(content, ArtifactCard(request.preprocessing, recipe)))
+    path.write_bytes(finish(content, ArtifactCard(request.preprocessing, recipe), outputs))
     check_file(path, recipe, _other_kinds(request))
     check_outputs(path, image, expected, recipe)
 
@@ -116,7 +117,7 @@ def _configure(converter: Any, request: ExportRequest) -> None:
 
 
 def _images(request: ExportRequest) -> Iterator[np.ndarray]:
-    """Calibration images one by one, float32 ``[1, height, width, 3]``; refuses broken ones."""
+    """Calibration images one by one, float32 ``[1, *shape]``; refuses broken ones."""
     import numpy as np
 
     if request.calibration is None:
@@ -127,7 +128,7 @@ def _images(request: ExportRequest) -> Iterator[np.ndarray]:
         )
     count = 0
     for batch in request.calibration():
-        if batch.dtype != np.float32 or batch.shape[1:] != (*request.preprocessing.size, 3):
+        if batch.dtype != np.float32 or batch.shape[1:] != request.preprocessing.shape:
             raise InvalidInputError(
                 "calibration gives float32 batches of the shape that the contract says",
                 received=f"{batch.dtype} {list(batch.shape)}",
@@ -152,22 +153,19 @@ def _images(request: ExportRequest) -> Iterator[np.ndarray]:
 
 def _sample(request: ExportRequest) -> np.ndarray:
     """Image to check the file with: of the calibration set, or noise in the contract's range."""
-    import numpy as np
-
     needed = request.recipe.needs_calibration and request.planned is None
     if request.calibration is not None or needed:
         return next(_images(request))
-    low, high = request.preprocessing.value_range
-    shape = (1, *request.preprocessing.size, 3)
-    return np.random.default_rng(request.seed).uniform(low, high, shape).astype(np.float32)
+    return random_inputs(request.preprocessing, 1, request.seed)
 
 
-def _expected(function: Any, image: np.ndarray) -> np.ndarray:
+def _expected(function: Any, image: np.ndarray) -> list[np.ndarray]:
+    """Outputs of the model for one image, in its order."""
     import numpy as np
     import tensorflow as tf
 
-    outputs = np.asarray(tf.nest.flatten(function(tf.constant(image)))[0])
-    if not np.isfinite(outputs).all():
+    outputs = [np.asarray(value) for value in tf.nest.flatten(function(tf.constant(image)))]
+    if not all(np.isfinite(output).all() for output in outputs):
         raise InvalidInputError(
             "a model gives finite outputs",
             received="NaN or infinity for the first image",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from foundation.errors import InvalidInputError
-from foundation.foreign import reading
+from foundation.foreign import printable, reading
 from models.loading.archives import (
     h5_config,
     is_archive_of_keras_3,
@@ -93,10 +94,20 @@ def _legacy_model(path: Path, config: dict[str, Any], trust: bool) -> keras.Mode
     return model
 
 
-def not_one_input(name: object, inputs: int, outputs: int) -> InvalidInputError:
-    """Error for a model whose numbers of inputs and outputs are not those of a classifier."""
+def several_inputs(name: object, inputs: Sequence[str]) -> InvalidInputError:
+    """Error for a model with more than one input; names them."""
     return InvalidInputError(
-        "a model has one input (the image) and one output (the scores)",
+        "a model has one input",
+        received=f"{name} with {len(inputs)} inputs ({printable(', '.join(inputs)[:200])})",
+        remedy="join them into one input that the model cuts apart itself, or export the part that "
+        "takes one of them",
+    )
+
+
+def not_one_input(name: object, inputs: int, outputs: int) -> InvalidInputError:
+    """Error for a model that does not have one input and at least one output."""
+    return InvalidInputError(
+        "a model has one input (the image) and at least one output",
         received=f"{name} with {inputs} inputs and {outputs} outputs",
-        remedy="export the classifying part alone",
+        remedy="export the part of one input alone",
     )

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from calibration_data.channels import COLOURS, Channels, channel_count, channels_name
 from foundation.digests import sha256_of
+from foundation.ends import output_names
 from foundation.errors import InvalidInputError
 from models.blocks import Activation, Bottleneck, Shortcut
 from models.loading.files import (
@@ -17,7 +19,9 @@ from models.loading.files import (
     load_keras_file,
     not_one_input,
     remarks_on_file,
+    several_inputs,
 )
+from models.loading.integer_inputs import float_fed
 from models.spec import Knob, ModelSpec, model_spec, model_specs
 from models.weights.named import build_with_weights, checkpoint_path, random_seed
 
@@ -39,6 +43,7 @@ class ModelRequest:
         bottleneck: whether the narrow ends of inverted residuals are linear.
         shortcut: tensors that the shortcuts of inverted residuals join.
         trust: run the file even if it holds foreign code (--trust).
+        channels: channels of the input of a registered network; a file has its own.
 
     Raises:
         InvalidInputError: random weights with an invalid seed.
@@ -53,6 +58,7 @@ class ModelRequest:
     bottleneck: Bottleneck | None = None
     shortcut: Shortcut | None = None
     trust: bool = False
+    channels: Channels | None = None
 
     def __post_init__(self) -> None:
         if self.weights is not None:
@@ -73,6 +79,8 @@ class ModelRequest:
             parts.append(f"{self.alpha:g}")
         if self.size is not None:
             parts.append(str(self.size))
+        if self.channels is not None and channel_count(self.channels) != COLOURS:
+            parts.append(channels_name(self.channels))
         if self.activation is not None:
             parts.append(self.activation.value)
         if self.bottleneck is not None:
@@ -99,6 +107,8 @@ class ModelRequest:
             )
         if self.size is not None:
             spec = spec.resized(self.size)
+        if self.channels is not None and channel_count(self.channels) != COLOURS:
+            spec = spec.with_channels(self.channels)
         if self.classes is not None and self.classes != spec.classes:
             contract = spec.preprocessing.with_labels(())
             spec = replace(spec, classes=self.classes, preprocessing=contract)
@@ -121,7 +131,7 @@ class ModelOutput:
     """One output of a network.
 
     Attributes:
-        name: name of the output, unique in the network.
+        name: name of the output in every file, unique in the network (``foundation.ends``).
         shape: shape of the output for one input, without the batch.
     """
 
@@ -131,15 +141,17 @@ class ModelOutput:
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A network that fits the pipeline: one image in, one score per class out.
+    """A network that fits the pipeline: one input, outputs of fixed shapes.
 
     Attributes:
         name: name for files and reports.
-        model: Keras model, ``[batch, height, width, 3] -> [batch, classes]``.
-        input_shape: shape of the input without the batch, ``(height, width, 3)``.
+        model: Keras model, ``[batch, *input_shape]`` to ``[batch, ...]`` for each output, float32.
+        input_shape: shape of the input without the batch: ``(height, width, channels)``,
+            ``(features,)``, ``(time, features)``.
         outputs: outputs in the model's order.
         spec: specification of a registered network; None for a file.
         remarks: sentences on what loading changed, for the user.
+        takes_pixels: whether the file's input is of integers, and so of pixels as they are.
     """
 
     name: str
@@ -148,15 +160,16 @@ class LoadedModel:
     outputs: tuple[ModelOutput, ...]
     spec: ModelSpec | None
     remarks: tuple[str, ...] = ()
+    takes_pixels: bool = False
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width of the input."""
+        """Height and width of an input of images."""
         return self.input_shape[0], self.input_shape[1]
 
     @property
     def classes(self) -> int:
-        """Number of classes that the first output scores."""
+        """Number of classes that the first output scores, in a network for classification."""
         return self.outputs[0].shape[-1]
 
 
@@ -164,8 +177,8 @@ def load(request: ModelRequest) -> LoadedModel:
     """Load or build the model of a request and check it.
 
     Raises:
-        InvalidInputError: no such model, a damaged file, untrusted code, more than one input
-            or output, a free spatial size, other than 3 channels, or NaN or Inf in weights.
+        InvalidInputError: no such model, a damaged file, untrusted code, more than one input, an
+            input or output with a free size, outputs of integers, or NaN or Inf in weights.
     """
     if request.is_file:
         refuse_variant(request)
@@ -193,9 +206,19 @@ def refuse_variant(request: ModelRequest) -> None:
 
 
 def checked(
-    request: ModelRequest, model: keras.Model, remarks: tuple[str, ...] = ()
+    request: ModelRequest,
+    model: keras.Model,
+    remarks: tuple[str, ...] = (),
+    *,
+    takes_pixels: bool = False,
 ) -> LoadedModel:
     """A model that was loaded or built for a request, if it fits the pipeline.
+
+    Args:
+        request: what was asked for.
+        model: float or fed with integers.
+        remarks: sentences on what loading changed.
+        takes_pixels: whether a float model is made from a file that takes integers.
 
     Raises:
         InvalidInputError: another form than ``LoadedModel`` has, or NaN or Inf in weights.
@@ -203,7 +226,9 @@ def checked(
     input_shape, outputs = _checked_shapes(model, request.reference)
     _refuse_non_finite(model, request.reference)
     spec = None if request.is_file else request.spec()
-    return LoadedModel(request.name, model, input_shape, outputs, spec, remarks)
+    fed = float_fed(model)
+    takes_pixels = takes_pixels or fed is not model
+    return LoadedModel(request.name, fed, input_shape, outputs, spec, remarks, takes_pixels)
 
 
 def _checked_shapes(
@@ -212,23 +237,44 @@ def _checked_shapes(
     """Shape of the input, and the outputs, all without the batch."""
     # A Sequential that was saved before it was built has neither inputs nor outputs.
     inputs, outputs = getattr(model, "inputs", None) or [], getattr(model, "outputs", None) or []
-    if len(inputs) != 1 or len(outputs) != 1:
+    if len(inputs) > 1:
+        raise several_inputs(name, [str(tensor.name) for tensor in inputs])
+    if len(inputs) != 1 or not outputs:
         raise not_one_input(name, len(inputs), len(outputs))
-    shape, scores = tuple(inputs[0].shape), tuple(outputs[0].shape)
-    if len(shape) != 4 or shape[3] != 3 or shape[1] is None or shape[2] is None:
+    shape = tuple(inputs[0].shape)
+    if not 2 <= len(shape) <= 4 or None in shape[1:]:
         raise InvalidInputError(
-            "the input of a model is [batch, height, width, 3] with fixed height and width",
+            "the input of a model has one to three axes of fixed sizes behind the batch, such as "
+            "[batch, height, width, channels], [batch, time, features] or [batch, features]",
             received=f"{name} with {list(shape)}",
-            remedy="rebuild it on keras.Input((height, width, 3)) and load the weights",
+            remedy="rebuild it on keras.Input with fixed sizes, such as (height, width, 3), and "
+            "load the weights",
         )
-    if len(scores) != 2 or scores[1] is None or scores[1] < 2:
-        raise InvalidInputError(
-            "the output of a classifier is [batch, classes] with at least two classes",
-            received=f"{name} with {list(scores)}",
-            remedy="end the model in global pooling and a dense layer",
-        )
-    output = ModelOutput(str(model.output_names[0]), (int(scores[1]),))
-    return (int(shape[1]), int(shape[2]), 3), (output,)
+    return tuple(int(side) for side in shape[1:]), _checked_outputs(model, name)
+
+
+def _checked_outputs(model: keras.Model, name: str) -> tuple[ModelOutput, ...]:
+    """Outputs of a model with the names that they have in files."""
+    own = getattr(model, "output_names", None) or [model.layers[-1].name]  # none of a Sequential
+    names = [str(text) for text in own]
+    checked = []
+    for output, written, text in zip(model.outputs, output_names(names), names, strict=True):
+        shape, dtype = tuple(output.shape), str(output.dtype)
+        if len(shape) < 2 or any(not size for size in shape[1:]):
+            raise InvalidInputError(
+                "an output of a model is [batch, ...] with fixed sizes, at least one",
+                received=f"{name} with {text} of the shape {list(shape)}",
+                remedy="keep an axis of one number (keepdims=True), and build the model on an "
+                "input of a fixed size",
+            )
+        if not dtype.startswith(("float", "bfloat")):
+            raise InvalidInputError(
+                "an output of a model holds floating-point numbers",
+                received=f"{name} with {text} in {dtype}",
+                remedy="end the model before the layer that makes whole numbers of them",
+            )
+        checked.append(ModelOutput(written, tuple(int(size) for size in shape[1:])))
+    return tuple(checked)
 
 
 def _refuse_non_finite(model: keras.Model, name: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from foundation.ends import output_names
 from foundation.errors import InvalidInputError
 from foundation.foreign import printable, reading, require_regular
 from models.loading.saved_model_graph import GraphWalk
@@ -31,8 +32,8 @@ def load_saved_model(path: Path, *, trust: bool = False) -> keras.Model:
         trust: load it even if its operators have side effects.
 
     Raises:
-        InvalidInputError: a damaged folder, no serving signature, more than one input or output,
-            or operators with side effects.
+        InvalidInputError: a damaged folder, no serving signature, more than one input, or
+            operators with side effects.
     """
     import tensorflow as tf
 
@@ -48,11 +49,11 @@ def load_saved_model(path: Path, *, trust: bool = False) -> keras.Model:
         )
     _, inputs = signatures["serving_default"].structured_input_signature
     outputs = signatures["serving_default"].structured_outputs
-    if len(inputs) != 1 or len(outputs) != 1:
+    if len(inputs) != 1 or not outputs:
         raise InvalidInputError(
-            "a model has one input (the image) and one output (the scores)",
+            "a model has one input (the image) and at least one output",
             received=f"{printable(path)} with {len(inputs)} inputs and {len(outputs)} outputs",
-            remedy="export the classifying part alone",
+            remedy="export the part of one input alone",
         )
     (spec,) = inputs.values()
     with reading(path, _LOADABLE, _EXPORT, raised=(tf.errors.OpError,)):
@@ -96,5 +97,19 @@ def _wrapped(path: Path, spec: Any) -> keras.Model:
 
     layer = keras.layers.TFSMLayer(str(path), call_endpoint="serving_default", name="saved_model")
     image = keras.Input(spec.shape[1:], dtype=spec.dtype.name)
-    scores = layer(image)
-    return keras.Model(image, next(iter(scores.values())), name=path.name.replace(".", "_"))
+    outputs = layer(image)
+    if len(outputs) == 1:
+        results = next(iter(outputs.values()))
+    else:  # each under its name in the signature, not all under that of the one layer
+        cleaned = output_names(sorted(outputs, key=_in_order))
+        results = [
+            keras.layers.Identity(name=name)(outputs[key])
+            for key, name in zip(sorted(outputs, key=_in_order), cleaned, strict=True)
+        ]
+    return keras.Model(image, results, name=path.name.replace(".", "_"))
+
+
+def _in_order(key: str) -> tuple[str, int]:
+    """Order of a signature's outputs: ``output_10`` comes after ``output_9``."""
+    stem, _, number = key.rpartition("_")
+    return (stem, int(number)) if stem and number.isdecimal() else (key, -1)

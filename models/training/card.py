@@ -7,6 +7,7 @@ import shlex
 from dataclasses import asdict
 from typing import Any
 
+from calibration_data.channels import plain_channels
 from calibration_data.datasets.base import Dataset
 from models.spec import Knob, ModelSpec, model_specs
 from models.training.recipe import TrainingRecipe
@@ -20,11 +21,18 @@ def _network(spec: ModelSpec) -> dict[str, Any]:
         "model": spec.name,
         "alpha": spec.alpha,
         "size": list(spec.preprocessing.size),
+        **_channels(spec),
         "classes": spec.classes,
         "activation": spec.activation.value,
         "bottleneck": spec.bottleneck.value,
         "shortcut": spec.shortcut.value,
     }
+
+
+def _channels(spec: ModelSpec) -> dict[str, Any]:
+    """Channels of the input, where they are not colours."""
+    contract = spec.preprocessing
+    return {} if contract.is_colour else {"channels": plain_channels(contract.channels)}
 
 
 def run_key(spec: ModelSpec, dataset: Dataset, recipe: TrainingRecipe) -> dict[str, Any]:
@@ -41,8 +49,10 @@ def _command(spec: ModelSpec, dataset: Dataset, recipe: TrainingRecipe) -> str:
     """Command line of a run; recipe fields without an option are in the card's recipe only."""
     words = ["edgequant", "train", "--model", spec.name, "--data", dataset.name]
     registered = model_specs().get(spec.name, spec)
+    stated, usual = (plain_channels(s.preprocessing.channels) for s in (spec, registered))
     for option, value, default in (
         ("size", spec.preprocessing.size[0], registered.preprocessing.size[0]),
+        ("channels", stated, usual),
         ("classes", spec.classes, registered.classes),
         *((knob.value, getattr(spec, knob), getattr(registered, knob)) for knob in Knob),
         *((name, getattr(recipe, name), getattr(TrainingRecipe(), name)) for name in _OPTIONS),

@@ -110,6 +110,12 @@ def _with_keras_weights(spec: ModelSpec) -> keras.Model:
             received=spec.name,
             remedy=f"use one of {', '.join((*shipped_weights(spec), 'random'))}, or a file",
         )
+    if not spec.preprocessing.is_colour:
+        raise InvalidInputError(
+            "ImageNet weights are of networks that take three colours",
+            received=f"an input of {spec.preprocessing.channel_count} channels",
+            remedy="leave --channels out, or train the network: edgequant train --channels",
+        )
     if spec.classes != IMAGENET_CLASSES:
         raise InvalidInputError(
             f"ImageNet weights have {IMAGENET_CLASSES} classes",
@@ -133,7 +139,7 @@ def _with_keras_weights(spec: ModelSpec) -> keras.Model:
 def _with_file(spec: ModelSpec, path: Path) -> keras.Model:
     model = spec.build(spec)
     rule = f"weights fit the network they are loaded into ({spec.name}, alpha {spec.alpha:g})"
-    remedy = "give the --alpha, --classes and --activation that they were trained with"
+    remedy = "give the --alpha, --classes, --activation and --channels that they were trained with"
     if path.suffix == ".keras":
         stored = load_keras_file(path).get_weights()
         with reading(path, rule, remedy):

@@ -28,7 +28,7 @@ def with_constants_computed(graph: Graph) -> Graph:
     """
     tensors, remaining = dict(graph.tensors), list[Op]()
     for op in graph.ops:
-        value = _value(op, tensors) if op.name != graph.output else None
+        value = None if op.name in graph.outputs else _value(op, tensors)
         if value is None:
             remaining.append(op)
             continue

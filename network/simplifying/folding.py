@@ -73,7 +73,7 @@ class _Folding:
         if len(read) != 1 or len(op.outputs) != 1:
             return None
         before = self.ops.get(read[0])
-        alone = len(self.graph.readers[read[0]]) == 1 and read[0] != self.graph.output
+        alone = len(self.graph.readers[read[0]]) == 1 and read[0] not in self.graph.outputs
         fits = before is not None and len(before.outputs) == 1 and before.fused is Fused.NONE
         same = self.tensors[read[0]].shape == self.tensors[op.name].shape
         return before if alone and fits and same else None

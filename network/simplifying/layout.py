@@ -40,7 +40,7 @@ def with_channels_last(graph: Graph) -> Graph:
 def with_float_input(graph: Graph) -> Graph:
     """Graph that begins after the CAST that makes floats of an input in integers."""
     readers = graph.readers[graph.input]
-    if len(readers) != 1 or readers[0].kind != "CAST" or readers[0].name == graph.output:
+    if len(readers) != 1 or readers[0].kind != "CAST" or readers[0].name in graph.outputs:
         return graph
     inner = readers[0].name
     rest = [_reading(op, {inner: graph.input}) for op in graph.ops if op is not readers[0]]
@@ -62,7 +62,7 @@ def without_transposes(graph: Graph) -> Graph:
             stored = f"{op.name}.order"  # its own: others may read the constant it had
             tensors[stored] = Tensor(stored, (len(perm),), np.array(perm, np.int32))
             op = replace(op, inputs=(before.inputs[0], stored))
-        if perm == tuple(range(len(perm or ()))) and op.name != graph.output:
+        if perm == tuple(range(len(perm or ()))) and op.name not in graph.outputs:
             same[op.name] = op.inputs[0]
             continue
         if perm is not None:
@@ -75,7 +75,7 @@ def without_transposes(graph: Graph) -> Graph:
 
 def without_unused(graph: Graph) -> Graph:
     """Graph without operators whose results nobody reads."""
-    needed, remaining = {graph.output}, list[Op]()
+    needed, remaining = set(graph.outputs), list[Op]()
     for op in reversed(graph.ops):
         if needed.intersection(op.outputs):
             needed.update(op.inputs)

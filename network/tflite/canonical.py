@@ -3,45 +3,52 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from foundation.ends import output_names
 from foundation.errors import UnsupportedError
 from foundation.foreign import reading
-from network.graph import INPUT_NAME, OUTPUT_NAME, Graph, Op, Tensor
+from network.batching import with_batch_axis
+from network.folding import folded
+from network.graph import INPUT_NAME, Graph, Op, Tensor
 from network.operators import OpKind, traits_of
+from network.tflite.outputs import with_own_outputs
 from network.tflite.reader import WHOLE
 
 _ROLES = {1: "weight", 2: "bias"}
 
 
-def canonical_graph(content: bytes) -> Graph:
+def canonical_graph(content: bytes, outputs: Sequence[str] = ()) -> Graph:
     """Read the converter's float32 file.
 
-    Activations are named after their operator's first layer, constants after their reader; input
-    and output are ``image`` and ``scores``. Each weighted operator has its own weight and bias, a
-    bias of zeros where the file has none: the file stores equal ones once, and integers of two
-    operators differ. A reshape that only drops the batch of one before an addition or a product is
-    left out, since it would not hold for other batches.
+    Activations are named after their operator's first layer, constants after their reader; the
+    input is ``image``, a single output ``scores`` (``foundation.ends``). Each weighted operator has
+    its own weight and bias, a bias of zeros where the file has none: the file stores equal ones
+    once, and integers of two operators differ. A reshape that only drops the batch of one before an
+    addition or a product is left out, since it would not hold for other batches.
 
     Args:
-        content: a whole float32 .tflite of one subgraph, one input and one output.
+        content: a whole float32 .tflite of one subgraph and one input.
+        outputs: names of the outputs in the file's order; empty for those of their tensors.
 
     Returns:
-        The graph, without unused tensors.
+        The graph, without unused tensors. An output that is the input, or another output, is the
+        result of a reshape to the same shape.
 
     Raises:
         UnsupportedError: several subgraphs or inputs.
         InvalidInputError: a file that is not a whole FlatBuffer of the TFLite schema.
     """
     with reading("the float32 network", WHOLE, "export the model again"):
-        return _read(content)
+        return _read(content, outputs)
 
 
-def _read(content: bytes) -> Graph:
-    return graph_of(object_form(content))
+def _read(content: bytes, outputs: Sequence[str]) -> Graph:
+    return in_canonical_form(graph_of(object_form(content), outputs))
 
 
 def object_form(content: bytes) -> Any:
@@ -51,8 +58,8 @@ def object_form(content: bytes) -> Any:
     return flatbuffer_utils.read_model_from_bytearray(bytearray(content))
 
 
-def graph_of(model: Any) -> Graph:
-    """``canonical_graph`` of a file in object form, whose constants are float32 or integers.
+def graph_of(model: Any, outputs: Sequence[str] = ()) -> Graph:
+    """Graph of a file in object form, whose constants are float32 or integers, before any rewrite.
 
     Raises:
         UnsupportedError: several subgraphs or inputs.
@@ -63,7 +70,14 @@ def graph_of(model: Any) -> Graph:
             received=f"{len(model.subgraphs)} graphs",
             remedy="build it without control flow",
         )
-    return _Reading(model).graph()
+    with_own_outputs(model)
+    return _Reading(model, tuple(outputs)).graph()
+
+
+def in_canonical_form(graph: Graph) -> Graph:
+    """Graph from ``graph_of`` with the rewrites that ``canonical_graph`` describes."""
+    graph = with_batch_axis(_with_batch(folded(graph)))
+    return _with_own_operands(_with_vectors_spread(graph))
 
 
 @dataclass
@@ -71,6 +85,7 @@ class _Reading:
     """One file while it is read."""
 
     model: Any
+    outputs: tuple[str, ...]
 
     def graph(self) -> Graph:
         source = self.model.subgraphs[0]
@@ -81,15 +96,18 @@ class _Reading:
             value = self._value(tensor, shape)
             tensors[names[index]] = Tensor(names[index], shape, value)
         ops = [self._op(operator, names, tensors) for operator in source.operators]
-        graph = Graph(tuple(ops), tensors, INPUT_NAME, OUTPUT_NAME)
-        return _with_vectors_spread(_with_batch(graph.pruned(ops)))
+        graph = Graph(
+            tuple(ops), tensors, INPUT_NAME, tuple(names[int(index)] for index in source.outputs)
+        )
+        return graph.pruned(ops)
 
     def _op(self, operator: Any, names: dict[int, str], tensors: dict[str, Tensor]) -> Op:
         code = self.model.operatorCodes[operator.opcodeIndex]
         options = operator.builtinOptions
-        inputs = [names[int(i)] if i >= 0 else "" for i in operator.inputs]
+        file_inputs = tuple(names[int(i)] if i >= 0 else "" for i in operator.inputs)
         outputs = tuple(names[int(i)] for i in operator.outputs)
         kind = builtin_name(code)
+        inputs = list(traits_of(kind).from_file_order(file_inputs))
         if traits_of(kind).weighted:
             inputs = _own_constants(kind, inputs, outputs[0], tensors)
         return Op(
@@ -116,18 +134,23 @@ class _Reading:
 
     def _names(self, graph: Any) -> dict[int, str]:
         """Short unique names by number; a constant is named after its reader and its role."""
-        names = {int(graph.inputs[0]): INPUT_NAME, int(graph.outputs[0]): OUTPUT_NAME}
-        used, taken = set(names.values()), Counter[str]()
+        ends = self.outputs or output_names(
+            short_name(graph.tensors[int(index)].name) for index in graph.outputs
+        )
+        names = {int(graph.inputs[0]): INPUT_NAME}
+        names |= dict(zip(map(int, graph.outputs), ends, strict=True))
+        taken, used = Counter(names.values()), set(names.values())
 
         def name(index: int, wanted: str) -> None:
             if index in names:
                 return
-            chosen = wanted
-            while chosen in used:
+            found = wanted
+            while found in used:  # a layer may have the name that another one got with its number
+                found = f"{wanted}_{taken[wanted]}"
                 taken[wanted] += 1
-                chosen = f"{wanted}_{taken[wanted]}"
-            names[index] = chosen
-            used.add(chosen)
+            taken[wanted] += found == wanted
+            used.add(found)
+            names[index] = found
 
         for operator in graph.operators:
             for index in operator.outputs:
@@ -158,11 +181,11 @@ def _own_constants(
     channels = weight.shape[traits_of(kind).channel_axis or 0]
     bias = tensors[inputs[2]] if len(inputs) > 2 and inputs[2] else None
     if bias is not None and bias.value is None:
-        return [*names, inputs[2]]
+        return [*names, *inputs[2:]]
     value = np.zeros(channels, np.float32) if bias is None else bias.value
     name = f"{result}.bias"
     tensors[name] = Tensor(name, (channels,), value)
-    return [*names, name]
+    return [*names, name, *inputs[3:]]
 
 
 def _with_batch(graph: Graph) -> Graph:
@@ -187,7 +210,7 @@ def _drops_batch(graph: Graph, op: Op) -> bool:
         and before[len(before) - len(after) :] == after
         and len(after) < len(before)
         and set(before[: len(before) - len(after)]) == {1}
-        and op.name != graph.output
+        and op.name not in graph.outputs
         and all(
             reader.traits is not None
             and reader.traits.broadcasts
@@ -201,6 +224,7 @@ def _with_vectors_spread(graph: Graph) -> Graph:
     """Graph whose vectors ``[1, c]`` are ``[1, 1, 1, c]`` where they meet ``[1, h, w, c]``.
 
     The converter omits the reshape before such a product, which is right only for a batch of one.
+    The same holds for operands of any two ranks.
     """
     ops: list[Op] = []
     tensors = dict(graph.tensors)
@@ -210,8 +234,8 @@ def _with_vectors_spread(graph: Graph) -> Graph:
             inputs = []
             for name in op.inputs:
                 shape = tensors[name].shape
-                if not graph.is_constant(name) and len(shape) == 2:
-                    shape = (1,) * (rank - 1) + shape[1:]
+                if not graph.is_constant(name) and 2 <= len(shape) < rank:
+                    shape = (1,) * (rank + 1 - len(shape)) + shape[1:]
                     name = _spread(name, shape, ops, tensors)
                 inputs.append(name)
             op = replace(op, inputs=tuple(inputs))
@@ -219,9 +243,27 @@ def _with_vectors_spread(graph: Graph) -> Graph:
     return replace(graph, ops=tuple(ops), tensors=tensors)
 
 
+def _with_own_operands(graph: Graph) -> Graph:
+    """Graph in which each operator has its own stored operands that share a scale with others.
+
+    The integers of such an operand depend on the operator, and a file may store equal ones once.
+    """
+    ops: list[Op] = []
+    tensors = dict(graph.tensors)
+    for op in graph.ops:
+        inputs = list(op.inputs)
+        for position in op.data_positions if op.traits.tied else ():
+            value = tensors[inputs[position]].value
+            if value is not None and value.dtype == np.float32:
+                inputs[position] = f"{op.name}.operand{position}"
+                tensors[inputs[position]] = Tensor(inputs[position], value.shape, value)
+        ops.append(replace(op, inputs=tuple(inputs)))
+    return replace(graph, ops=tuple(ops), tensors=tensors).pruned(ops)
+
+
 def _spread(name: str, shape: tuple[int, ...], ops: list[Op], tensors: dict[str, Tensor]) -> str:
-    """Name of a vector's reshape, which is added where there is none yet."""
-    result = f"{name}_spread"
+    """Name of an operand's reshape, which is added where there is none yet."""
+    result = f"{name}_spread" if len(shape) == 4 else f"{name}_spread{len(shape)}"
     if result not in tensors:
         stored = f"{result}.const1"
         tensors[stored] = Tensor(stored, (len(shape),), np.array(shape, np.int32))

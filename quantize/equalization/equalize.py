@@ -81,9 +81,11 @@ def _stream(graph: Graph, names: tuple[str, ...]) -> Stream | None:
     """Stream of these activations; None where an operator around them does not permit factors."""
     producers: list[Op] = []
     readers: list[Op] = []
+    if len({graph.tensors[name].shape[-1] for name in names}) > 1:
+        return None  # an operand of one channel is added to each
     for name in names:
         producer = graph.producers.get(name)
-        if producer is None or name == graph.output or not graph.readers[name]:
+        if producer is None or name in graph.outputs or not graph.readers[name]:
             return None
         if producer.is_weighted and producer.fused in (Fused.NONE, Fused.RELU):
             producers.append(producer)
@@ -280,7 +282,7 @@ def _behind_relu6(work: _Work) -> Iterator[Stream]:
         readers = graph.readers[op.name]
         if (
             op.fused is Fused.RELU6
-            and op.name != graph.output
+            and op.name not in graph.outputs
             and readers
             and all(r.is_weighted and _takes_channels(graph, r) for r in readers)
         ):

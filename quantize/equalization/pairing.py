@@ -58,7 +58,7 @@ def bundles(graph: Graph) -> Iterator[Bundle]:
 def _bundle(graph: Graph, names: tuple[str, ...]) -> Bundle | None:
     """Bundle of these activations; None where an operator around them needs their order."""
     widths = {graph.tensors[name].shape[-1] for name in names}
-    if len(widths) != 1 or graph.input in names or graph.output in names:
+    if len(widths) != 1 or {graph.input, *graph.outputs}.intersection(names):
         return None
     (channels,) = widths
     producers: dict[Op, None] = {}

@@ -269,6 +269,8 @@ def _settings(header: Mapping[str, Any]) -> PlanSettings:
 def digest(graph: Graph) -> str:
     """SHA-256 of a canonical graph: its structure and the bytes of its constants."""
     checksum = hashlib.sha256()
+    if len(graph.outputs) > 1:
+        checksum.update(repr(graph.outputs).encode())
     for op in graph.ops:
         checksum.update(repr((op.kind, op.inputs, op.outputs, sorted(op.options.items()))).encode())
     for name in sorted(graph.tensors):

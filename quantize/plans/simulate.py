@@ -13,12 +13,17 @@ import numpy as np
 
 from network.graph import Graph, Op
 from network.operators import OpKind
-from network.run_tensorflow import dequantized, quantized, run
+from network.run_tensorflow import dequantized, quantized, run_outputs
 from quantize.plans.plan import PlannedNetwork
 
 
 def simulated(planned: PlannedNetwork, images: np.ndarray) -> np.ndarray:
-    """Scores of the quantized network: float32 ``[batch, h, w, 3] -> [batch, classes]``."""
+    """First output of ``simulated_outputs``: float32 ``[batch, h, w, 3] -> [batch, ...]``."""
+    return simulated_outputs(planned, images)[0]
+
+
+def simulated_outputs(planned: PlannedNetwork, images: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Outputs of the quantized network: float32 ``[batch, h, w, 3]`` to ``[batch, ...]`` each."""
     plan = planned.plan
     values = {name: constant.to_float() for name, constant in plan.constants.items()}
 
@@ -26,18 +31,21 @@ def simulated(planned: PlannedNetwork, images: np.ndarray) -> np.ndarray:
         params = plan.activations.get(name)
         return value if params is None else dequantized(quantized(value, params), params)
 
-    return run(planned.graph.with_values(values), images, rounded)
+    return run_outputs(planned.graph.with_values(values), images, rounded)
 
 
 def multiply_adds(graph: Graph, op: Op) -> int:
-    """Number of multiply-adds of a weighted operator on one image; 0 for any other."""
+    """Number of multiply-adds of a convolution or matrix product on one image; 0 for any other."""
+    if op.kind == OpKind.BATCH_MATMUL:
+        shape = graph.tensors[op.inputs[0]].shape
+        depth = shape[-2 if op.options.get("adjX") else -1]
+        return int(np.prod(graph.tensors[op.name].shape) * depth)
     if not op.is_weighted:
         return 0
     weight = graph.weight(op)
-    if op.kind == OpKind.DENSE:
-        return int(weight.size)
-    _, rows, columns, _ = graph.tensors[op.name].shape
-    return int(rows * columns * weight.size)
+    # Each pixel of a transposed convolution's input meets the whole weight once.
+    counted = op.inputs[0] if op.kind == OpKind.TRANSPOSE_CONV else op.name
+    return int(np.prod(graph.tensors[counted].shape[1:-1]) * weight.size)
 
 
 def float_share(graph: Graph, names: Iterable[str]) -> float:

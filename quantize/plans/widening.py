@@ -116,7 +116,7 @@ def check_wide(graph: Graph, float_ops: tuple[str, ...], names: tuple[str, ...])
 def _is_inside(graph: Graph, name: str, wide: frozenset[str]) -> bool:
     """Whether only wide operators compute and read an activation; the ends stay in int8."""
     producer = graph.producers.get(name)
-    if producer is None or name == graph.output or producer.name not in wide:
+    if producer is None or name in graph.outputs or producer.name not in wide:
         return False
     return all(reader.name in wide for reader in graph.readers[name])
 

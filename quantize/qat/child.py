@@ -49,19 +49,21 @@ def train(job: Job, advance: Callable[[int], None]) -> Trained:
     batch = min(settings.batch, len(fit))
     targets = _scores(network(job.graph, batch), job.images, np.arange(count), batch)
     student = network(job.graph, batch, job.plan)
-    power = float(np.mean(np.square(targets))) or 1.0
+    powers = [float(np.mean(np.square(target))) or 1.0 for target in targets]
 
     def noise() -> float:
-        scores = _scores(student, job.images, held_out, batch)
-        return float(np.mean(np.square(scores - targets[held_out]))) / power
+        outputs = zip(_scores(student, job.images, held_out, batch), targets, powers, strict=True)
+        shares = [float(np.mean(np.square(s - t[held_out]))) / power for s, t, power in outputs]
+        return sum(shares) / len(shares)
 
     noises, best, best_epoch = [noise()], _values(student), 0
-    step = _step(student, power, settings.learning_rate, settings.epochs * (len(fit) // batch))
+    step = _step(student, powers, settings.learning_rate, settings.epochs * (len(fit) // batch))
     for epoch in range(1, settings.epochs + 1):
         shuffled = np.random.default_rng((settings.seed, epoch)).permutation(fit)
         for start in range(0, len(fit) - batch + 1, batch):
             numbers = np.sort(shuffled[start : start + batch])
-            loss = float(step(tf.constant(job.images[numbers]), tf.constant(targets[numbers])))
+            wanted = [tf.constant(target[numbers]) for target in targets]
+            loss = float(step(tf.constant(job.images[numbers]), wanted))
             if not np.isfinite(loss):
                 raise InvalidInputError(
                     "training with quantizers stays finite",
@@ -75,21 +77,29 @@ def train(job: Job, advance: Callable[[int], None]) -> Trained:
     return _trained(student, best, tuple(noises), best_epoch, (len(fit), len(held_out)))
 
 
-def _scores(student: Network, images: np.ndarray, numbers: np.ndarray, batch: int) -> np.ndarray:
-    """Scores of a network for the images with these numbers, float32 ``[images, classes]``."""
+def _scores(
+    student: Network, images: np.ndarray, numbers: np.ndarray, batch: int
+) -> list[np.ndarray]:
+    """Outputs of a network for the images with these numbers, float32 ``[images, ...]`` each."""
     import tensorflow as tf
 
-    call = tf.function(lambda x: student.model(x, training=False))
-    scores = []
+    call = tf.function(lambda x: tf.nest.flatten(student.model(x, training=False)))
+    batches: list[list[np.ndarray]] = []
     for start in range(0, len(numbers), batch):
         in_batch = numbers[start : start + batch]
         filled = np.resize(in_batch, batch)  # the model takes whole batches
-        scores.append(np.asarray(call(tf.constant(images[filled])))[: len(in_batch)])
-    return np.concatenate(scores)
+        results = call(tf.constant(images[filled]))
+        batches.append([np.asarray(result)[: len(in_batch)] for result in results])
+    return [np.concatenate(results) for results in zip(*batches, strict=True)]
 
 
-def _step(student: Network, power: float, rate: float, steps: int) -> Callable[[Any, Any], Any]:
-    """Function that takes one step of Adam on the noise of the scores, relative to their power."""
+def _step(
+    student: Network, powers: list[float], rate: float, steps: int
+) -> Callable[[Any, Any], Any]:
+    """Function that takes one step of Adam on the noise of the outputs.
+
+    The noise is the mean over the outputs of each one's noise relative to its own power.
+    """
     import tensorflow as tf
     import tf_keras
 
@@ -100,8 +110,12 @@ def _step(student: Network, power: float, rate: float, steps: int) -> Callable[[
     @tf.function  # type: ignore[untyped-decorator]
     def step(images: Any, targets: Any) -> Any:
         with tf.GradientTape() as tape:
-            scores = student.model(images, training=True)
-            loss = tf.reduce_mean(tf.square(scores - targets)) / power
+            outputs = tf.nest.flatten(student.model(images, training=True))
+            shares = [
+                tf.reduce_mean(tf.square(output - target)) / power
+                for output, target, power in zip(outputs, targets, powers, strict=True)
+            ]
+            loss = shares[0] if len(shares) == 1 else tf.add_n(shares) / len(shares)
         optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
         return loss
 

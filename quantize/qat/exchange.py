@@ -119,7 +119,7 @@ def write_job(
     job = {
         "settings": asdict(settings),
         "input": graph.input,
-        "output": graph.output,
+        "outputs": list(graph.outputs),
         "ops": [{**asdict(op), "options": dict(op.options)} for op in graph.ops],
         "tensors": [[name, [int(n) for n in graph.tensors[name].shape]] for name in names],
     }
@@ -155,7 +155,7 @@ def read_job(folder: Path) -> Job:
         for op in job["ops"]
     )
     return Job(
-        Graph(ops, tensors, job["input"], job["output"]),
+        Graph(ops, tensors, job["input"], tuple(job["outputs"])),
         QuantizationPlan.load(folder / _PLAN),
         np.load(folder / _IMAGES, mmap_mode="r"),
         QatSettings(**job["settings"]),

@@ -49,7 +49,8 @@ class Network:
     """A model and its weighted layers.
 
     Attributes:
-        model: ``[batch, height, width, 3] -> scores``, before a softmax at the end.
+        model: ``[batch, height, width, 3]`` to the outputs, each before a softmax at its end; to a
+            list of them if there are several.
         layers: layers with weights that can be trained.
     """
 
@@ -75,19 +76,23 @@ def network(graph: Graph, batch: int, plan: QuantizationPlan | None = None) -> N
     shape = graph.tensors[graph.input].shape[1:]
     image = tf_keras.Input(shape, batch_size=batch)
     builder.values[graph.input] = builder.ending(graph.input, image, lambda x: x)
-    end = scores_name(graph)
+    ends = trained_ends(graph)
     for op in graph.ops:
-        if op.name != end and end in builder.values:
+        if op.name not in ends and builder.values.keys() >= set(ends):
             break
         builder.add(op)
-    model = tf_keras.Model(image, builder.values[end])
+    results = [builder.values[end] for end in ends]
+    model = tf_keras.Model(image, results if len(results) > 1 else results[0])
     return Network(model, tuple(builder.layers))
 
 
-def scores_name(graph: Graph) -> str:
-    """Name of the scores, before a softmax that ends the network."""
-    last = graph.producers[graph.output]
-    return last.inputs[0] if last.kind == OpKind.SOFTMAX else graph.output
+def trained_ends(graph: Graph) -> tuple[str, ...]:
+    """Names of the activations that training follows: each output, before a softmax at its end."""
+    last = [graph.producers[name] for name in graph.outputs]
+    return tuple(
+        op.inputs[0] if op.kind == OpKind.SOFTMAX else name
+        for op, name in zip(last, graph.outputs, strict=True)
+    )
 
 
 def to_layer(op: Op, weight: np.ndarray, channels: int) -> np.ndarray:
@@ -99,8 +104,10 @@ def to_layer(op: Op, weight: np.ndarray, channels: int) -> np.ndarray:
         channels: number of channels of the operator's input.
 
     Returns:
-        The weight in the order HWIO, HWCM or IO.
+        The weight in the order HWIO, HWCM, HWOI (transposed) or IO.
     """
+    if op.kind == OpKind.TRANSPOSE_CONV:
+        return np.transpose(weight, (1, 2, 0, 3))
     if op.kind == OpKind.CONV:
         return np.transpose(weight, (1, 2, 3, 0))
     if op.kind == OpKind.DEPTHWISE_CONV:
@@ -110,6 +117,8 @@ def to_layer(op: Op, weight: np.ndarray, channels: int) -> np.ndarray:
 
 def from_layer(op: Op, kernel: np.ndarray) -> np.ndarray:
     """Inverse of ``to_layer``: a weight in the schema's order of axes."""
+    if op.kind == OpKind.TRANSPOSE_CONV:
+        return np.ascontiguousarray(np.transpose(kernel, (2, 0, 1, 3)))
     if op.kind == OpKind.CONV:
         return np.ascontiguousarray(np.transpose(kernel, (3, 0, 1, 2)))
     if op.kind == OpKind.DEPTHWISE_CONV:
@@ -154,7 +163,7 @@ class _Builder:
             (op,),
             {n: Tensor(n, self.graph.tensors[n].shape) for n in (*op.inputs, *op.outputs) if n},
             op.inputs[0],
-            op.name,
+            op.outputs,
         )
         activations = [n for n in op.inputs if n and not self.graph.is_constant(n)]
 
@@ -225,17 +234,32 @@ class _Builder:
             "kernel_size": weight.shape[1:3],
             "strides": (int(op.options["strideH"]), int(op.options["strideW"])),
             "padding": _PADDING[int(op.options["padding"])],
-            "dilation_rate": (
-                int(op.options["dilationHFactor"]),
-                int(op.options["dilationWFactor"]),
-            ),
             "name": name,
         }
+        if op.kind == OpKind.TRANSPOSE_CONV:
+            return self._transposed_layer(op, value, options)
+        options["dilation_rate"] = tuple(int(op.options[f"dilation{axis}Factor"]) for axis in "HW")
         if op.kind == OpKind.DEPTHWISE_CONV:
             multiplier = weight.shape[-1] // value.shape[-1]
             return tf_keras.layers.DepthwiseConv2D(depth_multiplier=multiplier, **options)
         groups = value.shape[-1] // weight.shape[-1]
         return tf_keras.layers.Conv2D(weight.shape[0], groups=groups, **options)
+
+    def _transposed_layer(self, op: Op, value: Any, options: dict[str, Any]) -> Any:
+        """Layer of a transposed convolution, whose result may be longer than its windows reach."""
+        import tf_keras
+
+        weight, wanted = self.graph.weight(op), self.graph.tensors[op.name].shape[1:3]
+        if options["padding"] == "valid":
+            sides = zip(
+                wanted, value.shape[1:3], options["strides"], weight.shape[1:3], strict=True
+            )
+            longer = tuple(out - (n - 1) * stride - size for out, n, stride, size in sides)
+            options["output_padding"] = longer if any(longer) else None
+        layer = tf_keras.layers.Conv2DTranspose(weight.shape[0], **options)
+        if tuple(layer.compute_output_shape(value.shape)[1:3]) != wanted:
+            raise ValueError(f"a result of {list(wanted)}")
+        return layer
 
 
 def _scale_of_each(scale: tuple[float, ...], op: Op, integers: np.ndarray) -> np.ndarray:
@@ -246,7 +270,7 @@ def _scale_of_each(scale: tuple[float, ...], op: Op, integers: np.ndarray) -> np
 
 
 def _activation(fused: Fused) -> Callable[[Any], Any]:
-    from network.run_tensorflow import fused as apply
+    from network.tensorflow_kernels.common import fused as apply
 
     return lambda value: apply(fused, value)
 

@@ -161,9 +161,9 @@ def _trained_constants(
     """Weight and bias of an operator after training, by tensor name."""
     weight, bias = plan.constants[op.inputs[1]], plan.constants[op.inputs[2]]
     integers = trained.weights[op.name]
-    if (
-        plan.settings.weight_range is WeightRange.SATURATION_SAFE
-        and op.kind != OpKind.DEPTHWISE_CONV
+    if plan.settings.weight_range is WeightRange.SATURATION_SAFE and op.kind not in (
+        OpKind.DEPTHWISE_CONV,
+        OpKind.TRANSPOSE_CONV,
     ):
         rows = Rows.of(op, graph)
         planned = rows.to_rows(weight.integers)

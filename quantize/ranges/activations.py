@@ -70,13 +70,14 @@ def bounded(op: Op, measured: Range) -> Range:
 
 
 def input_params(measured: Range, contract: Preprocessing | None) -> QuantParams:
-    """Parameters of the image: one integer per pixel value, where mean and std allow it.
+    """Parameters of the input: one integer per pixel value, where mean and std allow it.
 
     Args:
-        measured: range in calibration; used where the contract does not allow it.
+        measured: range in calibration; used where the contract does not allow it, and for plain
+            arrays, whose range no contract knows.
         contract: how pixels became numbers; None when unknown.
     """
-    if contract is None or len(set(contract.mean)) > 1 or len(set(contract.std)) > 1:
+    if contract is None or contract.plain or len({*contract.mean}) > 1 or len({*contract.std}) > 1:
         return params_from_range(measured.low, measured.high)
     mean, std = float(contract.mean[0]), float(contract.std[0])
     zero = mean - 128

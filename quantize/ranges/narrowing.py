@@ -2,12 +2,14 @@
 
 The error of the tensor itself does not show that: in MobileNetV2 the range that leaves one residual
 branch with the least square error makes the scores 12 dB worse. So each activation alone is
-quantized with each candidate, and the rest of the float network is run to its scores.
+quantized with each candidate, and the rest of the float network is run to its outputs, which
+``quantize.objective`` compares.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -15,6 +17,7 @@ from network.affine import params_from_range
 from network.graph import Graph
 from network.run_litert import Network, network_of, rounding
 from network.run_tensorflow import schedule
+from quantize.objective import squared_error, weights
 from quantize.parallel import in_parallel
 from quantize.ranges.activations import Range, known_a_priori, tied
 
@@ -50,7 +53,8 @@ def narrowed(
     groups = {root: [n for n in roots if roots[n] == root] for root in roots.values()}
     chosen = dict(ranges)
     chunks = [{graph.input: chunk} for chunk in np.array_split(images, -(-len(images) // CHUNK))]
-    exact = _scores(network_of(graph, graph.ops), chunks)
+    exact = _outputs(network_of(graph, graph.ops, results=graph.outputs), chunks)
+    followed = _Followed(dict(zip(graph.outputs, exact, strict=True)), weights(exact))
     for position, (op, spent) in enumerate(schedule(graph)):
         for values, results in zip(
             chunks, in_parallel(network_of(graph, [op]).run, chunks), strict=True
@@ -59,25 +63,65 @@ def narrowed(
             for name in spent:
                 del values[name]
         for name in op.outputs:
-            if len(groups[roots[name]]) > 1 or name == graph.output:
+            if len(groups[roots[name]]) > 1 or name in graph.outputs:
                 continue  # the largest scores are the ones that matter
             if not known_a_priori(op) and name in chunks[0]:
-                rest = network_of(graph, graph.ops[position + 1 :])
+                rest = followed.behind(graph, position)
                 candidates = [ranges[name].times(share) for share in SHARES]
-                chosen[name] = _choose(graph, rest, chunks, name, candidates, exact)
+                chosen[name] = _choose(graph, rest, chunks, name, candidates)
         advance(1)
     return chosen
 
 
+@dataclass(frozen=True)
+class _Followed:
+    """Outputs of the float network that are followed.
+
+    Attributes:
+        exact: float64 ``[images, ...]`` of each output, by name.
+        factors: what the squared error of each one counts.
+    """
+
+    exact: Mapping[str, np.ndarray] = field(repr=False)
+    factors: tuple[float, ...]
+
+    def behind(self, graph: Graph, position: int) -> _Rest:
+        """Operators behind the one at a position, and the outputs that they compute."""
+        ops = graph.ops[position + 1 :]
+        computed = {name for op in ops for name in op.outputs}
+        names = [name for name in self.exact if name in computed]
+        factors = [f for n, f in zip(self.exact, self.factors, strict=True) if n in computed]
+        network = network_of(graph, ops, results=names)
+        return _Rest(network, [self.exact[name] for name in names], factors)
+
+
+@dataclass(frozen=True)
+class _Rest:
+    """Operators behind an activation.
+
+    Attributes:
+        network: these operators; its outputs are those of the whole network that they compute.
+        exact: these outputs in the float network.
+        factors: what the squared error of each one counts.
+    """
+
+    network: Network
+    exact: list[np.ndarray] = field(repr=False)
+    factors: list[float]
+
+    def error(self, chunks: Iterable[Mapping[str, np.ndarray]]) -> float:
+        """Error of the outputs for these values of the activations that the network reads."""
+        return squared_error(self.exact, _outputs(self.network, chunks), self.factors)
+
+
 def _choose(
     graph: Graph,
-    rest: Network,
+    rest: _Rest,
     chunks: list[dict[str, np.ndarray]],
     name: str,
     candidates: list[Range],
-    exact: np.ndarray,
 ) -> Range:
-    """Candidate of the least squared error of the scores; the search ends after two worse ones.
+    """Candidate of the least squared error of the outputs; the search ends after two worse ones.
 
     Args:
         graph: canonical, equalized.
@@ -85,14 +129,13 @@ def _choose(
         chunks: activations of the float network that ``rest`` reads, for each chunk of images.
         name: name of the activation.
         candidates: ranges, the widest first.
-        exact: scores of the float network.
     """
     best, least = candidates[0], np.inf
     worse = 0
     for candidate in candidates:
         step = rounding(graph, name, params_from_range(candidate.low, candidate.high))
         rounded = ({**values, name: step.run(values)[0]} for values in chunks)
-        error = float(np.square(_scores(rest, rounded) - exact).sum())
+        error = rest.error(rounded)
         needed = 10 ** (-GAIN_DB / 10) if np.isfinite(least) else 1.0
         if error < least * needed:
             best, least, worse = candidate, error, 0
@@ -103,7 +146,7 @@ def _choose(
     return best
 
 
-def _scores(network: Network, chunks: Iterable[Mapping[str, np.ndarray]]) -> np.ndarray:
-    """Scores ``[images, classes]`` of a network that ends in them, float64."""
-    chunk_scores = [scores for (scores,) in in_parallel(network.run, chunks)]
-    return np.concatenate(chunk_scores).astype(np.float64)
+def _outputs(network: Network, chunks: Iterable[Mapping[str, np.ndarray]]) -> list[np.ndarray]:
+    """Outputs ``[images, ...]`` of a network, float64."""
+    by_chunk = list(in_parallel(network.run, chunks))
+    return [np.concatenate(values).astype(np.float64) for values in zip(*by_chunk, strict=True)]

@@ -169,9 +169,12 @@ def _mean_outputs(rows: Rows, weight: np.ndarray, mean: np.ndarray) -> np.ndarra
 
 
 def _saturating_pairs(rows: Rows, settings: LayerSettings) -> np.ndarray | None:
-    """Pairs of inputs whose 16-bit sums may saturate; depthwise kernels add in 32 bits."""
+    """Pairs of inputs whose 16-bit sums may saturate.
+
+    Depthwise kernels add in 32 bits, and ONNX Runtime computes transposed convolutions in float.
+    """
     safe = settings.weight_range is WeightRange.SATURATION_SAFE
-    if not safe or rows.op.kind == OpKind.DEPTHWISE_CONV:
+    if not safe or rows.op.kind in (OpKind.DEPTHWISE_CONV, OpKind.TRANSPOSE_CONV):
         return None
     return neighbours(rows.shape)
 

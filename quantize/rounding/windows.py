@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import gcd
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,7 @@ _PADDING = ("SAME", "VALID")
 def positions_per_image(op: Op, graph: Graph, positions: int) -> int:
     """Number of sampled positions of one image's output, for at most ``positions``."""
     step = _grid_step(op, graph, positions)
-    _, *extent, _ = (1, 1, *graph.tensors[op.name].shape)[-4:]
-    return int(np.prod([-(-side // step) for side in extent]))
+    return int(np.prod([-(-side // step) for side in graph.tensors[op.name].shape[1:-1]]))
 
 
 def _grid_step(op: Op, graph: Graph, positions: int) -> int:
@@ -27,9 +27,19 @@ def _grid_step(op: Op, graph: Graph, positions: int) -> int:
         return 1
     _, rows, columns, _ = graph.tensors[op.name].shape
     step = 1
-    while -(-rows // step) * -(-columns // step) > positions:
+    while -(-rows // step) * -(-columns // step) > positions or _skips(op, step):
         step += 1
     return step
+
+
+def _skips(op: Op, step: int) -> bool:
+    """Whether a grid leaves out places of a transposed convolution's stride.
+
+    Its outputs read other places of the kernel at each of them.
+    """
+    if op.kind != OpKind.TRANSPOSE_CONV:
+        return False
+    return any(gcd(step, int(op.options[f"stride{axis}"])) > 1 for axis in "HW")
 
 
 def windows(
@@ -58,8 +68,10 @@ def windows(
     if op.kind == OpKind.DENSE:
         values = values if params is None else params.dequantize(values)
         return values.reshape(-1, weight.shape[-1]).astype(np.float32)
-    lines = _lines(op, graph, values.shape[1:3], _grid_step(op, graph, positions))
     zero = 0 if params is None else params.zero_point[0]
+    if op.kind == OpKind.TRANSPOSE_CONV:
+        return _scattered(op, graph, values, _grid_step(op, graph, positions), params)
+    lines = _lines(op, graph, values.shape[1:3], _grid_step(op, graph, positions))
     values = _read_lines(values, lines, zero)  # [images, rows read, columns read, channels]
     values = values if params is None else params.dequantize(values)
     # Along each axis, kernel place i reads the lines i * dilation + stride * output: a strided
@@ -81,6 +93,33 @@ def windows(
     read = read.transpose(0, 4, 5, 1, 2, 3)  # [images, rows, columns, height, width, channels]
     inputs = height * width * values.shape[-1]
     return np.ascontiguousarray(read, np.float32).reshape(-1, inputs)
+
+
+def _scattered(
+    op: Op, graph: Graph, values: np.ndarray, step: int, params: QuantParams | None
+) -> np.ndarray:
+    """What sampled outputs of a transposed convolution read, ``[positions, inputs]``.
+
+    The pixels stand ``stride`` apart between zeros; the output r and the kernel's place i meet at
+    ``r + before - i`` of these.
+    """
+    numbers = (values if params is None else params.dequantize(values)).astype(np.float32)
+    outputs, sizes = graph.tensors[op.name].shape[1:3], graph.weight(op).shape[1:3]
+    for number, (result, size, letter) in enumerate(zip(outputs, sizes, "HW", strict=True)):
+        axis = 1 + 2 * number  # the axis becomes two: [outputs, size]
+        stride = int(op.options[f"stride{letter}"])
+        before = 0
+        if _PADDING[int(op.options["padding"])] == "SAME":
+            before = max((-(-result // stride) - 1) * stride + size - result, 0) // 2
+        place = np.arange(0, result, step)[:, None] + before - np.arange(size)  # [outputs, size]
+        inside = (place % stride == 0) & (place >= 0) & (place // stride < numbers.shape[axis])
+        pixels = np.clip(place // stride, 0, numbers.shape[axis] - 1)
+        shape = [1] * (numbers.ndim + 1)
+        shape[axis : axis + 2] = inside.shape
+        numbers = np.take(numbers, pixels, axis=axis) * inside.reshape(shape)
+    # Both axes of the outputs come before those of the kernel.
+    read = numbers.transpose(0, 1, 3, 2, 4, 5)
+    return np.ascontiguousarray(read, np.float32).reshape(-1, int(np.prod(read.shape[3:])))
 
 
 @dataclass(frozen=True)

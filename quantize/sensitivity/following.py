@@ -35,8 +35,10 @@ def float_activations(graph: Graph, images: np.ndarray) -> dict[str, Any]:
     return activations
 
 
-def changed_scores(graph: Graph, activations: Mapping[str, Any], change: Change) -> np.ndarray:
-    """Scores ``[batch, classes]`` after a change; computes only the operators that it reaches.
+def changed_outputs(
+    graph: Graph, activations: Mapping[str, Any], change: Change
+) -> list[np.ndarray]:
+    """Outputs ``[batch, ...]`` after a change; computes only the operators that it reaches.
 
     Args:
         graph: canonical.
@@ -56,7 +58,7 @@ def changed_scores(graph: Graph, activations: Mapping[str, Any], change: Change)
             continue
         results = run_op(op, graph, constants(graph, op, values))
         changed.update(zip(op.outputs, results, strict=True))
-    return np.asarray(changed.get(graph.output, activations[graph.output]))
+    return [np.asarray(changed.get(name, activations[name])) for name in graph.outputs]
 
 
 def _inputs(op: Op, activations: Mapping[str, Any], changed: Mapping[str, Any]) -> dict[str, Any]:

@@ -53,7 +53,7 @@ def _around(graph: Graph, name: str) -> frozenset[str]:
     """Operators that must be in float32 so that a result is; the ends always stay in integers."""
     op = graph.producers.get(name)
     results = (name,) if op is None else op.outputs
-    if graph.input in results or graph.output in results:
+    if {graph.input, *graph.outputs}.intersection(results):
         return frozenset({name, ""})  # no operator has an empty name
     readers = {reader.name for result in results for reader in graph.readers[result]}
     return frozenset({name} | readers)

@@ -1,13 +1,14 @@
 """Ranking of layers by what each costs when it alone is quantized.
 
-Weights and activations are separate changes (``changes``); each is followed to the scores
-(``following``); here the scores are tallied over the images and the layers ranked.
+Weights and activations are separate changes (``changes``); each is followed to the outputs
+(``following``); here the outputs are tallied over the images and the layers ranked, by the noise of
+``quantize.objective``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,12 @@ import numpy as np
 from foundation.errors import InvalidInputError
 from network.graph import Graph
 from quantize.engine import Settled
+from quantize.objective import decided, energy, mean_noise
 from quantize.parallel import one_blas_thread
 from quantize.plans.simulate import multiply_adds
 from quantize.recipes import PlanSettings
 from quantize.sensitivity.changes import ACTIVATIONS, BATCH, WEIGHTS, changes, solved_alone
-from quantize.sensitivity.following import changed_scores, float_activations
+from quantize.sensitivity.following import changed_outputs, float_activations
 
 INPUT_KIND = "INPUT"
 """Kind in the row of the image, which no operator computes."""
@@ -44,23 +46,36 @@ class Effect:
     """What is lost when one thing alone is quantized.
 
     Attributes:
-        noise: power of the change of the scores, as a share of the scores' power.
-        drop: top-1 of the float network minus that of the changed one, in percentage points.
-        agreement: percent of images with the same answer.
+        noise: power of the change of the outputs, as a share of their power; the mean of these
+            shares over several outputs.
+        drop: top-1 of the float network minus that of the changed one, in percentage points; 0 for
+            a network without an output of classes.
+        agreement: percent of images with the same answer; 100 without an output of classes.
+        outputs: noise of each of several outputs, by name; empty for a single one.
     """
 
     noise: float
     drop: float
     agreement: float
+    outputs: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def sqnr_db(self) -> float | None:
-        """Signal-to-quantization-noise ratio of the scores in dB; None where nothing changes."""
-        return float(-10 * np.log10(self.noise)) if self.noise > 0 else None
+        """Signal-to-quantization-noise ratio of the outputs in dB; None where nothing changes."""
+        return _decibels(self.noise)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {"sqnr_db": self.sqnr_db, "drop": self.drop, "agreement": self.agreement}
+        values: dict[str, Any] = {
+            "sqnr_db": self.sqnr_db, "drop": self.drop, "agreement": self.agreement
+        }  # fmt: skip
+        if self.outputs:
+            values["outputs_sqnr_db"] = {n: _decibels(noise) for n, noise in self.outputs.items()}
+        return values
+
+
+def _decibels(noise: float) -> float | None:
+    return float(-10 * np.log10(noise)) if noise > 0 else None
 
 
 @dataclass(frozen=True)
@@ -118,7 +133,7 @@ def sensitivity(
     judged: LabelledImages,
     advance: Callable[[int], None] = lambda _: None,
 ) -> Sensitivity:
-    """Quantize one thing at a time and compare the scores with the float network's.
+    """Quantize one thing at a time and compare the outputs with the float network's.
 
     Args:
         settled: equalized graph and parameters.
@@ -143,12 +158,11 @@ def sensitivity(
     base = _Tally()
     for images, labels in _batches(judged):
         activations = float_activations(graph, images)
-        exact = np.asarray(activations[graph.output])  # [batch, classes]
-        right = exact.argmax(axis=1) if labels is None else labels  # [batch]
-        base.add(exact, exact, right)
+        exact = [np.asarray(activations[name]) for name in graph.outputs]  # [batch, ...] each
+        base.add(exact, exact, labels)
         for change in candidates:
-            scores = changed_scores(graph, activations, change)
-            tallies[change.name, change.part].add(exact, scores, right)
+            outputs = changed_outputs(graph, activations, change)
+            tallies[change.name, change.part].add(exact, outputs, labels)
         advance(len(images))
     if base.images == 0:
         raise InvalidInputError(
@@ -176,26 +190,39 @@ class _Tally:
 
     Attributes:
         images: number of images.
-        signal: sum of squares of the float scores.
-        noise: sum of squares of the scores' changes.
-        right: number of right answers.
+        signal: sum of squares of each float output.
+        noise: sum of squares of each output's changes.
+        right: number of right answers, those of the first output of classes.
         same: number of answers that are those of the float network.
     """
 
     images: int = 0
-    signal: float = 0.0
-    noise: float = 0.0
+    signal: list[float] = field(default_factory=list)
+    noise: list[float] = field(default_factory=list)
     right: int = 0
     same: int = 0
 
-    def add(self, exact: np.ndarray, scores: np.ndarray, labels: np.ndarray) -> None:
-        """Add a batch: float and changed scores ``[batch, classes]``, labels ``[batch]``."""
-        answers = scores.argmax(axis=1)
-        self.images += len(exact)
-        self.signal += float(np.square(exact.astype(np.float64)).sum())
-        self.noise += float(np.square(scores.astype(np.float64) - exact).sum())
-        self.right += int((answers == labels).sum())
-        self.same += int((answers == exact.argmax(axis=1)).sum())
+    def add(
+        self, exact: list[np.ndarray], changed: list[np.ndarray], labels: np.ndarray | None
+    ) -> None:
+        """Add a batch: float and changed outputs ``[batch, ...]``, labels ``[batch]`` or None."""
+        count = len(exact[0])
+        self.images += count
+        noises = [energy(c.astype(np.float64) - e) for e, c in zip(exact, changed, strict=True)]
+        self.signal = _added(self.signal, [energy(output) for output in exact])
+        self.noise = _added(self.noise, noises)
+        number = decided([output.shape for output in exact])
+        if number is None:
+            answers = same = np.zeros(count, np.int64)
+        else:
+            answers, same = changed[number].argmax(axis=1), exact[number].argmax(axis=1)
+        self.right += int((answers == (same if labels is None else labels)).sum())
+        self.same += int((answers == same).sum())
+
+
+def _added(sums: list[float], values: list[float]) -> list[float]:
+    """Sums with these values added one by one; no sum stands for zeros."""
+    return [a + b for a, b in zip(sums or [0.0] * len(values), values, strict=True)]
 
 
 def _row(
@@ -208,10 +235,15 @@ def _row(
         if tally is None:
             return None
         return Effect(
-            noise=tally.noise / max(tally.signal, np.finfo(np.float64).tiny),
+            noise=mean_noise(tally.signal, tally.noise),
             drop=100 * (base.right - tally.right) / base.images,
             agreement=100 * tally.same / base.images,
+            outputs={} if len(graph.outputs) == 1 else by_output(tally),
         )
+
+    def by_output(tally: _Tally) -> dict[str, float]:
+        sums = zip(graph.outputs, tally.signal, tally.noise, strict=True)
+        return {name: mean_noise([signal], [noise]) for name, signal, noise in sums}
 
     op = graph.producers.get(name)
     return LayerSensitivity(

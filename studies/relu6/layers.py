@@ -68,7 +68,7 @@ def roles(graph: Graph) -> dict[str, Role]:
     by_name: dict[str, Role] = {graph.input: Role.IMAGE}
     for op in graph.ops:
         readers = graph.readers[op.name]
-        if op.name == graph.output:
+        if op.name in graph.outputs:
             role = Role.SCORES
         elif op.kind == OpKind.LOGISTIC:
             role = Role.GATE

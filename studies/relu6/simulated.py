@@ -94,7 +94,7 @@ class Simulator:
                 inverse, first, last, scale = tf.unstack(table[places[name]])
                 return tf.clip_by_value(tf.round(value * inverse), first, last) * scale
 
-            return forward(self._graph, images, rounded)
+            return forward(self._graph, images, rounded)[0]
 
         shape = self._graph.tensors[self._graph.input].shape[1:]
         return tf.function(  # type: ignore[no-any-return]

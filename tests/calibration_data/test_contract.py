@@ -27,7 +27,7 @@ OWN = Preprocessing(size=SIZE, resize_short_side=9, mean=(1.0,) * 3, labels=("a"
 def _resolve(
     request: ContractRequest, own: Preprocessing | None = None, model: Path | None = None
 ) -> Preprocessing:
-    return resolve_contract(request, own=own, model_path=model, size=SIZE)
+    return resolve_contract(request, own=own, model_path=model, shape=(*SIZE, 3))
 
 
 def _toml(path: Path, mean: float) -> Path:

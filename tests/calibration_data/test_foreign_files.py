@@ -17,11 +17,11 @@ import numpy as np
 import pytest
 from PIL import EpsImagePlugin, Image
 
+from calibration_data.contract_file import read_contract, read_labels
 from calibration_data.datasets.base import open_dataset
 from calibration_data.datasets.idx import read_idx
 from calibration_data.image_files import FORMATS, IMAGE_SUFFIXES, decode_file
-from calibration_data.pixels import rgb_array
-from calibration_data.preprocessing import read_contract, read_labels
+from calibration_data.pixels import rgb_of
 from foundation.errors import InvalidInputError
 from foundation.foreign import MOST_TEXT
 from tests.calibration_data.pictures import smooth, write_folder
@@ -101,7 +101,7 @@ def test_a_class_folder_that_cannot_be_read_is_refused(
 @pytest.mark.parametrize("shape", [(0, 4, 3), (4, 0, 3), (4, 0), (0, 0, 1)])
 def test_an_image_without_a_pixel_is_no_black_one(shape: tuple[int, ...]) -> None:
     with pytest.raises(InvalidInputError, match="at least one row and one column"):
-        rgb_array(np.zeros(shape, np.uint8))
+        rgb_of(np.zeros(shape, np.uint8))
 
 
 # .npz

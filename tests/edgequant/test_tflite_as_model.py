@@ -19,7 +19,7 @@ from tests.edgequant.conftest import Run
 
 
 def _written(loaded: LoadedModel, path: Path, configure: Any = None) -> Path:
-    function = frozen(loaded.model, loaded.size)
+    function = frozen(loaded.model, loaded.input_shape)
     path.write_bytes(converted(function, "a test", configure))
     return path
 

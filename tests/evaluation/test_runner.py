@@ -36,20 +36,21 @@ class Sleepy:
     """A session whose output is the index of the image; it notices two threads at once."""
 
     info = RuntimeInfo("sleepy", "1", "none", 1)
+    outputs: tuple[str, ...] = ("scores",)
 
     def __init__(self, seed: int = 0, fail_at: int | None = None) -> None:
         self.rng, self.fail_at = np.random.default_rng(seed), fail_at
         self.busy = threading.Lock()
         self.seen: list[np.ndarray] = []
 
-    def predict(self, images: np.ndarray) -> np.ndarray:
+    def run(self, images: np.ndarray) -> tuple[np.ndarray, ...]:
         assert self.busy.acquire(blocking=False)
         self.seen.append(images)
         time.sleep(self.rng.uniform(0, 0.004))
         self.busy.release()
         if self.fail_at is not None and images.max() >= self.fail_at:
             raise ArithmeticError("broken image")
-        return images[:, 0, 0, :2] * np.array([1, -1], np.float32)
+        return (images[:, 0, 0, :2] * np.array([1, -1], np.float32),)
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5])
@@ -71,9 +72,9 @@ def test_workers_run_at_the_same_time() -> None:
     meeting = threading.Barrier(2, timeout=5)
 
     class Meeting(Sleepy):
-        def predict(self, images):
+        def run(self, images):
             meeting.wait()
-            return super().predict(images)
+            return super().run(images)
 
     outputs, _ = predict_all(Meeting, stream(np.arange(8), 2), workers=2)
     assert np.array_equal(outputs[:, 0], np.arange(8))

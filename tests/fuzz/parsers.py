@@ -98,7 +98,7 @@ def _toml(path: Path) -> None:
 
 
 def _read_toml(path: Path) -> object:
-    from calibration_data.preprocessing import read_contract
+    from calibration_data.contract_file import read_contract
 
     return read_contract(path)
 
@@ -108,7 +108,7 @@ def _labels(path: Path) -> None:
 
 
 def _read_labels(path: Path) -> object:
-    from calibration_data.preprocessing import read_labels
+    from calibration_data.contract_file import read_labels
 
     return read_labels(path)
 

@@ -104,8 +104,8 @@ class Builder:
             **options,
         )  # fmt: skip
 
-    def graph(self, output: str = "scores") -> Graph:
-        return Graph(tuple(self.ops), self.tensors, "image", output)
+    def graph(self, *outputs: str) -> Graph:
+        return Graph(tuple(self.ops), self.tensors, "image", outputs or ("scores",))
 
 
 def _window(stride: int, fused: Fused) -> dict[str, int]:

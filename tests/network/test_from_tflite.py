@@ -188,7 +188,7 @@ def small() -> keras.Model:
 def float32(small: keras.Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The small classifier by TensorFlow's converter."""
     path = tmp_path_factory.mktemp("float32") / "net.tflite"
-    path.write_bytes(converted(frozen(small, (8, 8)), "a test"))
+    path.write_bytes(converted(frozen(small, (8, 8, 3)), "a test"))
     return path
 
 
@@ -223,7 +223,7 @@ def test_float16_weights_are_their_own_values(
         converter.target_spec.supported_types = [tf.float16]
 
     path = tmp_path / "half.tflite"
-    path.write_bytes(converted(frozen(small, (8, 8)), "a test", halve))
+    path.write_bytes(converted(frozen(small, (8, 8, 3)), "a test", halve))
     graph, whole = from_tflite(path), from_tflite(float32)
     assert [op.kind for op in graph.ops] == [op.kind for op in whole.ops]
     for op, other in zip(graph.weighted, whole.weighted, strict=True):
@@ -311,7 +311,7 @@ def _quantized(graph: Any) -> None:
     [
         (_batch_of_eight, r"\[8, 8, 8, 3\]: convert the model again with a batch of one"),
         (_free_size, r"\[1, -1, -1, 3\]: convert the model again"),
-        (_two_inputs, "2 inputs and 1 outputs"),
+        (_two_inputs, "2 inputs"),
         (_other_shape, "stated as"),
         (_backwards, "which nothing computes"),
         (_weights_cut, "whole FlatBuffer"),

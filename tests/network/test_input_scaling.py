@@ -30,7 +30,7 @@ def _model(front: Front) -> keras.Model:
 
 
 def _function(front: Front) -> Any:
-    return frozen(_model(front), (8, 8))
+    return frozen(_model(front), (8, 8, 3))
 
 
 def _efficient(image: Any) -> Any:

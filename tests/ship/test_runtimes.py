@@ -190,8 +190,8 @@ def test_a_folded_contract_gives_the_float_networks_labels_in_mediapipe(
     """Six numbers and BGR: the task is told none of it, and must still be right."""
     import keras
 
+    from calibration_data.contract_file import read_contract
     from calibration_data.datasets.base import open_dataset
-    from calibration_data.preprocessing import read_contract
 
     keras.utils.set_random_seed(4)
     image = keras.Input((28, 28, 3))

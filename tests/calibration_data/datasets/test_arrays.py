@@ -64,8 +64,10 @@ def test_npz_labels_in_a_column_or_of_another_width(tmp_path: Path, labels: np.n
 @pytest.mark.parametrize(
     ("arrays", "rule"),
     [
-        ({"images": IMAGES / 255, "labels": LABELS}, "uint8.*received float64"),
-        ({"images": IMAGES[0, 0], "labels": LABELS}, "uint8.*received uint8"),
+        ({"images": IMAGES + 0j, "labels": LABELS}, "uint8.*received complex128"),
+        ({"images": IMAGES[0, 0, 0], "labels": LABELS}, "uint8.*received uint8"),
+        ({"x": np.array([[1.0, 2.0], [0.0, np.nan]])}, "NaN or infinity in 1 of 2.*number 1"),
+        ({"x": np.array([[1.0], [1.0, 2.0]], object)}, "Python objects"),
         ({"images": IMAGES, "labels": LABELS[:2]}, "3 whole numbers from 0"),
         ({"images": IMAGES, "labels": LABELS / 1.0}, "3 whole numbers from 0"),
         ({"images": IMAGES, "labels": LABELS - 1}, "3 whole numbers from 0"),

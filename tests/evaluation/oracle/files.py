@@ -12,6 +12,7 @@ import numpy as np
 
 from evaluation.oracle.reader import read_operators
 from network.affine import QuantParams
+from network.operators import traits_of
 
 Options = tuple[str, Mapping[str, Any]] | None
 Test = TypeVar("Test", bound=Callable[..., None])
@@ -71,7 +72,7 @@ def write_operator(
     code = schema.OperatorCodeT()
     number = getattr(schema.BuiltinOperator, kind)
     code.builtinCode, code.deprecatedBuiltinCode = number, min(number, 127)
-    code.version = 1 if kind in ("HARD_SWISH", "RESHAPE") else 2
+    code.version = _version(kind, inputs)
     model.operatorCodes = [code]
     model.subgraphs = [graph]
     path.write_bytes(bytes(flatbuffer_utils.convert_object_to_bytearray(model)))
@@ -142,6 +143,13 @@ def reference(path: Path, feeds: Sequence[np.ndarray]) -> list[np.ndarray]:
         interpreter.set_tensor(details["index"], value)
     interpreter.invoke()
     return [interpreter.get_tensor(d["index"]) for d in interpreter.get_output_details()]
+
+
+def _version(kind: str, inputs: Sequence[Slot]) -> int:
+    """Version of an operator on these inputs; 2 for one without a row."""
+    row = traits_of(kind)
+    wide = any(slot.dtype == "int16" for slot in inputs)
+    return (row.int16_version if wide else row.int8_version) or 2
 
 
 def _tensor(schema: Any, model: Any, name: str, slot: Slot) -> Any:

@@ -18,6 +18,7 @@ from evaluation.proofs.proof import (
     runtime_paths,
 )
 from export.bundles import c_sources as c
+from export.bundles.c_inputs import CInput
 from export.bundles.microcontroller import pixel_table
 from export.bundles.target import VECTORS, Vectors
 from foundation.errors import InvalidInputError
@@ -82,10 +83,10 @@ def sources(folder: Path, name: str = "net") -> None:
         "model_contract.cc": c.contract_source(name, CONTRACT, table),
         "model_ops.h": c.operators_header(name, ("ADD", "CONV_2D")),
         "model_arena.h": c.arena_header(name, None),
-        "model_vectors.h": c.vectors_header(name, 2),
-        "model_vectors.cc": c.vectors_source(name, pixels, outputs),
-        "model_runner.h": c.runner_header(name),
-        "model_runner.cc": c.runner_source(name),
+        "model_vectors.h": c.vectors_header(name, CInput(CONTRACT), 2),
+        "model_vectors.cc": c.vectors_source(name, CInput(CONTRACT), pixels, outputs),
+        "model_runner.h": c.runner_header(name, CInput(CONTRACT)),
+        "model_runner.cc": c.runner_source(name, CInput(CONTRACT)),
     }
     for file, text in texts.items():
         (folder / file).write_text(text)

@@ -186,8 +186,8 @@ def test_a_file_that_fails_when_it_runs_is_refused(tmp_path: Path, images: np.nd
     ("inputs", "rule"),
     [
         ([("x", FLOAT, [1, 8, 8, 3]), ("b", FLOAT, [1])], "one input"),
-        ([("x", FLOAT, [1, "h", "w", 3])], "fixed height and width"),
-        ([("x", FLOAT, [1, 8, 8, 4])], "fixed height and width"),
+        ([("x", FLOAT, [1, "h", "w", 3])], "axes of fixed sizes"),
+        ([("x", FLOAT, [1, 2, 8, 8, 4])], "axes of fixed sizes"),
         ([("x", TensorProto.INT32, [1, 8, 8, 3])], "float32 or float16"),
     ],
 )

@@ -34,7 +34,7 @@ def quantized(weight, scales, *, last="QuantizeLinear", group=1):
         Node("Conv", ["x.dq", "w.dq"], ["y"], {"group": group}, "conv"),
         Node(last, ["y", "x.s", "x.z"] if last == "QuantizeLinear" else ["y"], ["y.q"]),
     ]
-    return OnnxGraph(nodes, constants, ("image", (1, 2, 4, 4)), ("y.q", (1, 2, 4, 4)))
+    return OnnxGraph(nodes, constants, ("image", (1, 2, 4, 4)), (("y.q", (1, 2, 4, 4)),))
 
 
 def filters(*largest):
@@ -107,7 +107,7 @@ def between(op_type, *, given=True, taken=True, pads=False):
         Node(op_type, inputs, ["y"], {}, "operator"),
         Node("QuantizeLinear", ["y", "s", "z"], ["y.q"]) if taken else Node("Relu", ["y"], ["y.q"]),
     ]
-    return OnnxGraph(nodes, constants, ("image", (1, 2, 4, 4)), ("y.q", (1, 2, 4, 4)))
+    return OnnxGraph(nodes, constants, ("image", (1, 2, 4, 4)), (("y.q", (1, 2, 4, 4)),))
 
 
 @pytest.mark.parametrize("op_type", ["Sub", "AveragePool", "MaxPool", "Concat", "Pad"])

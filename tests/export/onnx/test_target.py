@@ -272,7 +272,7 @@ def test_int16_activations_are_refused(model: Any, tmp_path: Path) -> None:
         ([], "at least one image"),
         ([images(2, size=16)], "size of the network's input"),
         ([images(2), np.full((1, 32, 32, 3), np.nan, np.float32)], "finite numbers"),
-        ([images(2)[0]], "batches"),
+        ([images(2)[0]], "size of the network's input"),
     ],
 )
 def test_calibration_that_breaks_a_rule(

@@ -168,7 +168,8 @@ def _two_inputs() -> keras.Model:
 def _two_outputs() -> keras.Model:
     image = keras.Input((8, 8, 3))
     x = keras.layers.GlobalAveragePooling2D()(image)
-    return keras.Model(image, [keras.layers.Dense(4)(x), keras.layers.Dense(2)(x)])
+    boxes, kinds = keras.layers.Dense(4, name="boxes"), keras.layers.Dense(2, name="kinds")
+    return keras.Model(image, [boxes(x), kinds(x)])
 
 
 def _free_size() -> keras.Model:
@@ -182,6 +183,17 @@ def _segmenter() -> keras.Model:
     return keras.Model(image, keras.layers.Conv2D(4, 1)(image))
 
 
+def _without_an_axis() -> keras.Model:
+    image = keras.Input((8, 8, 3))
+    return keras.Model(image, keras.layers.Flatten()(image)[:, 0])
+
+
+def _of_integers() -> keras.Model:
+    image = keras.Input((8, 8, 3))
+    x = keras.layers.GlobalAveragePooling2D()(image)
+    return keras.Model(image, keras.ops.cast(x, "int32"))
+
+
 def _with_weight(value: float) -> keras.Model:
     model = classifier()
     kernel, bias = model.layers[1].get_weights()
@@ -191,18 +203,34 @@ def _with_weight(value: float) -> keras.Model:
 
 
 @pytest.mark.parametrize(
+    ("build", "names", "shapes"),
+    [
+        (_two_outputs, ("boxes", "kinds"), ((4,), (2,))),
+        (lambda: classifier(classes=1), ("scores",), ((1,),)),
+        (_segmenter, ("scores",), ((8, 8, 4),)),
+    ],
+    ids=["two", "one number", "map"],
+)
+def test_outputs_of_any_fixed_shape_are_taken(
+    build: Any, names: tuple[str, ...], shapes: tuple[tuple[int, ...], ...], tmp_path: Path
+) -> None:
+    build().save(tmp_path / "net.keras")
+    loaded = load(ModelRequest(str(tmp_path / "net.keras")))
+    assert tuple(output.name for output in loaded.outputs) == names
+    assert tuple(output.shape for output in loaded.outputs) == shapes
+
+
+@pytest.mark.parametrize(
     ("build", "rule"),
     [
-        (_two_inputs, "2 inputs and 1 outputs"),
-        (_two_outputs, "1 inputs and 2 outputs"),
-        (_free_size, r"fixed height and width; received .*None, None, None, 3"),
-        (lambda: classifier(channels=1), r"None, 8, 8, 1"),
-        (lambda: classifier(classes=1), "at least two classes"),
-        (_segmenter, r"\[batch, classes\].*None, 8, 8, 4"),
+        (_two_inputs, r"one input; received .*2 inputs \(input_layer.*join them into one"),
+        (_free_size, r"fixed sizes behind .* received .*None, None, None, 3"),
+        (_without_an_axis, r"fixed sizes, at least one; received .* of the shape \[None\]"),
+        (_of_integers, "floating-point numbers; received .* in int"),
         (lambda: _with_weight(float("nan")), "NaN or Inf in .*kernel"),
         (lambda: _with_weight(float("inf")), "NaN or Inf in .*kernel"),
     ],
-    ids=["inputs", "outputs", "free", "grey", "one class", "segmenter", "nan", "inf"],
+    ids=["inputs", "free", "scalar", "integers", "nan", "inf"],
 )
 def test_models_that_do_not_fit_the_pipeline_are_refused(
     build: Any, rule: str, tmp_path: Path

@@ -80,7 +80,7 @@ def small_graph() -> Graph:
         Op(OpKind.DENSE.value, ("mean", "w3", "b3"), ("logits",), DENSE, "FullyConnectedOptions"),
         Op(OpKind.SOFTMAX.value, ("logits",), ("scores",), {"beta": 1.0}, "SoftmaxOptions"),
     )
-    return Graph(ops, {t.name: t for t in tensors}, "image", "scores")
+    return Graph(ops, {t.name: t for t in tensors}, "image", ("scores",))
 
 
 def images(count: int = 80) -> CalibrationImages:
@@ -210,7 +210,7 @@ job = read_job(Path(sys.argv[1]))
 images = np.asarray(job.images[:16])
 seen = {}
 forward(job.graph, tf.constant(images), lambda name, value: seen.setdefault(name, value))
-found = _scores(network(job.graph, 8), images, np.arange(16), 8)
+(found,) = _scores(network(job.graph, 8), images, np.arange(16), 8)
 student = network(job.graph, 8, job.plan)
 back = {layer.op.name: from_layer(layer.op, layer.kernel.numpy()) for layer in student.layers}
 same = [

@@ -5,9 +5,12 @@ Source: Pad, Transpose, Split, StridedSlice and Concatenation of tensorflow/lite
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from evaluation.oracle.call import Call
+from evaluation.oracle.call import Call, Kernel
+from network.operators import OpKind
 
 
 def pad(call: Call) -> tuple[np.ndarray, ...]:
@@ -44,14 +47,20 @@ def split(call: Call) -> tuple[np.ndarray, ...]:
 
 
 def strided_slice(call: Call) -> tuple[np.ndarray, ...]:
-    """STRIDED_SLICE with begin, end and shrink masks."""
+    """STRIDED_SLICE with all of its masks."""
     options = call.options
-    if options.get("ellipsisMask") or options.get("newAxisMask") or options.get("offset"):
-        raise call.refused("an ellipsis, a new axis or offsets")
+    if options.get("offset"):
+        raise call.refused("offsets")
     begins, ends, steps = (call.array(i).reshape(-1) for i in (1, 2, 3))
-    index: list[slice | int] = []
+    index: list[Any] = []
     for axis, (begin, end, step) in enumerate(zip(begins, ends, steps, strict=True)):
         bit = 1 << axis
+        if int(options.get("ellipsisMask") or 0) & bit:
+            index.append(Ellipsis)
+            continue
+        if int(options.get("newAxisMask") or 0) & bit:
+            index.append(np.newaxis)
+            continue
         if options["shrinkAxisMask"] & bit:
             index.append(int(begin))
             continue
@@ -59,3 +68,13 @@ def strided_slice(call: Call) -> tuple[np.ndarray, ...]:
         last = None if options["endMask"] & bit else int(end)
         index.append(slice(first, last, int(step)))
     return (call.array(0)[tuple(index)],)
+
+
+KERNELS: dict[str, Kernel] = {
+    OpKind.PAD: pad,
+    OpKind.RESHAPE: reshape,
+    OpKind.TRANSPOSE: transpose,
+    OpKind.CONCATENATION: concatenate,
+    OpKind.SPLIT: split,
+    OpKind.STRIDED_SLICE: strided_slice,
+}

@@ -1,15 +1,17 @@
-"""Writers for float ONNX files: operators that move numbers to other axes, sizes and places."""
+"""Operators that move numbers to other axes and places."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
+from export.onnx.fusion import SHUFFLE
 from export.onnx.graph import Node
-from export.onnx.operators import WRITERS, axis_in_file, cut
 from export.onnx.rendering import TO_NCHW, Rendering, Writer
+from export.onnx.writers import layout
+from export.onnx.writers.common import axis_in_file, of_whole_batch
+from export.onnx.writers.layout import cut
 from foundation.errors import UnsupportedError
 from network.graph import Op
 from network.operators import OpKind
@@ -21,7 +23,7 @@ def reshape(rendering: Rendering, op: Op) -> None:
     to_one_pixel = len(after) == 4 and after[1:3] == (1, 1)
     from_channels = len(before) == 2 or (len(before) == 4 and before[1:3] == (1, 1))
     if not (to_one_pixel and from_channels and before[-1] == after[-1]):
-        WRITERS[OpKind.RESHAPE](rendering, op)
+        layout.reshape(rendering, op)
         return
     shape = rendering.constant(f"{op.name}.shape", np.array([-1, after[3], 1, 1], np.int64))
     value = rendering.read(op, 0, channels_first=True)
@@ -45,64 +47,44 @@ def shuffle(rendering: Rendering, op: Op) -> None:
 
 def pad_with(rendering: Rendering, op: Op) -> None:
     """PADV2: padding with another number than zero."""
-    number = np.asarray(rendering.value(op, 2)).reshape(())
-    _padded(rendering, op, [rendering.constant(f"{op.name}.value", number)], {})
+    _padded(rendering, op, [_number(rendering, op)])
+
+
+def _number(rendering: Rendering, op: Op) -> str:
+    """Name of the number to pad with, that of its integer where the plan has one."""
+    planned = rendering.plan.constants.get(op.inputs[2])
+    value = rendering.value(op, 2) if planned is None else planned.to_float()
+    return rendering.constant(f"{op.name}.value", np.asarray(value, np.float32).reshape(()))
 
 
 def mirror_pad(rendering: Rendering, op: Op) -> None:
-    """MIRROR_PAD with reflection; ONNX has no symmetric padding."""
-    if int(op.options.get("mode", 0)) != 0:
-        raise UnsupportedError(
-            "an .onnx file pads with a number or with a reflection",
-            received=f"{op.name}, which pads symmetrically",
-            remedy="pad in another mode",
-        )
-    _padded(rendering, op, [], {"mode": "reflect"})
+    """MIRROR_PAD: one Gather for each axis, since ONNX has no padding that repeats the ends."""
+    widths = np.asarray(rendering.value(op, 1), np.int64)
+    mode = "symmetric" if int(op.options.get("mode", 0)) else "reflect"
+    channels_first = op.inputs[0] in rendering.channels_first
+    shape = rendering.operand_shape(op, 0)
+    value = rendering.read(op, 0)
+    last = max((axis for axis in range(len(shape)) if widths[axis].any()), default=-1)
+    for axis in np.flatnonzero(widths.any(axis=1)).tolist():
+        places = np.pad(np.arange(shape[axis]), widths[axis], mode=mode)  # type: ignore[call-overload]
+        stored = rendering.constant(f"{op.name}.places{axis}", places.astype(np.int64))
+        name = f"{op.name}.f" if axis == last else f"{op.name}.{axis}"
+        place = axis_in_file(axis, len(shape), channels_first=channels_first)
+        value = rendering.add("Gather", [value, stored], name, op.name * (axis == last), axis=place)
+        if axis != last:
+            value = rendering.requantize(op.name, value, f"{name}.dq")
+    rendering.set_result(op, value, channels_first=channels_first)
 
 
-def _padded(rendering: Rendering, op: Op, more: Sequence[str], attributes: dict[str, Any]) -> None:
+def _padded(rendering: Rendering, op: Op, more: Sequence[str]) -> None:
     widths = np.asarray(rendering.value(op, 1), np.int64)
     channels_first = op.inputs[0] in rendering.channels_first
     pads = rendering.constant(
         f"{op.name}.pads", (widths[TO_NCHW] if channels_first else widths).T.reshape(-1)
     )
     inputs = [rendering.read(op, 0), pads, *more]
-    value = rendering.add("Pad", inputs, f"{op.name}.f", op.name, **attributes)
+    value = rendering.add("Pad", inputs, f"{op.name}.f", op.name)
     rendering.set_result(op, value, channels_first=channels_first)
-
-
-def resize(mode: str) -> Writer:
-    """Writer of RESIZE_BILINEAR or RESIZE_NEAREST_NEIGHBOR; both clamp at the border, as ONNX."""
-
-    def write(rendering: Rendering, op: Op) -> None:
-        grid = "asymmetric"
-        if op.options.get("alignCorners"):
-            grid = "align_corners"
-        elif op.options.get("halfPixelCenters"):
-            grid = "half_pixel"
-        attributes = {"mode": mode, "coordinate_transformation_mode": grid}
-        if mode == "nearest":  # TensorFlow Lite: floor(x * s), or round where it aligns or shifts
-            attributes["nearest_mode"] = "floor" if grid == "asymmetric" else "round_prefer_ceil"
-        image = rendering.read(op, 0, channels_first=True)
-        _, height, width, channels = rendering.result_shape(op)
-        batch = _batch(rendering, op, image)
-        sizes = rendering.constant(
-            f"{op.name}.sizes", np.array([channels, height, width], np.int64)
-        )
-        sizes = rendering.add("Concat", [batch, sizes], f"{op.name}.whole", axis=0)
-        value = rendering.add(
-            "Resize", [image, "", "", sizes], f"{op.name}.f", op.name, **attributes
-        )
-        rendering.set_result(op, value, channels_first=True)
-
-    return write
-
-
-def _batch(rendering: Rendering, op: Op, image: str) -> str:
-    """Name of the batch size of a tensor, int64 ``[1]``."""
-    ends = [rendering.constant(f"batch.{n}", np.array([n], np.int64)) for n in (0, 1)]
-    shape = rendering.add("Shape", [image], f"{op.name}.sizes.in")
-    return rendering.add("Slice", [shape, *ends], f"{op.name}.batch")
 
 
 def blocks(op_type: str) -> Writer:
@@ -164,12 +146,12 @@ def pack(rendering: Rendering, op: Op) -> None:
     """PACK: each operand with a new axis, joined along it."""
     axis = int(op.options.get("axis", 0)) % len(rendering.result_shape(op))
     axes = rendering.constant(f"{op.name}.axes", np.array([axis], np.int64))
-    parts = [
-        rendering.add(
-            "Unsqueeze", [rendering.read(op, i, channels_first=False), axes], f"{op.name}.{i}"
-        )
-        for i in range(len(op.inputs))
-    ]
+    parts = []
+    for i in range(len(op.inputs)):
+        value = rendering.read(op, i, channels_first=False)
+        value = of_whole_batch(rendering, op, i, value)
+        part = rendering.add("Unsqueeze", [value, axes], f"{op.name}.{i}")
+        parts.append(rendering.requantize(op.name, part, f"{part}.dq"))
     value = rendering.add("Concat", parts, f"{op.name}.f", op.name, axis=axis)
     rendering.set_result(op, value, channels_first=False)
 
@@ -182,8 +164,19 @@ def unpack(rendering: Rendering, op: Op) -> None:
     value = rendering.read(op, 0, channels_first=False)
     rendering.nodes.append(Node("Split", [value], parts, {"axis": axis}, op.name))
     for name, part in zip(op.outputs, parts, strict=True):
-        value = rendering.add("Squeeze", [part, axes], f"{name}.f")
+        read = rendering.requantize(name, part, f"{part}.dq")
+        value = rendering.add("Squeeze", [read, axes], f"{name}.f")
         rendering.set_result(op, value, name, channels_first=False)
+
+
+def reverse(rendering: Rendering, op: Op) -> None:
+    """REVERSE_V2: slices from the end to the beginning."""
+    shape = rendering.operand_shape(op, 0)
+    turned = {int(axis) % len(shape) for axis in np.ravel(rendering.value(op, 1))}
+    ranges = [range(n)[:: -1 if axis in turned else 1] for axis, n in enumerate(shape)]
+    channels_first = op.inputs[0] in rendering.channels_first
+    value = cut(rendering, op, ranges, channels_first=channels_first)
+    rendering.set_result(op, value, channels_first=channels_first)
 
 
 def tile(rendering: Rendering, op: Op) -> None:
@@ -202,3 +195,28 @@ def broadcast(rendering: Rendering, op: Op) -> None:
     value = rendering.read(op, 0, channels_first=False)
     value = rendering.add("Expand", [value, shape], f"{op.name}.f", op.name)
     rendering.set_result(op, value, channels_first=False)
+
+
+WRITERS: dict[str, Writer] = {
+    OpKind.BROADCAST_TO: broadcast,
+    OpKind.DEPTH_TO_SPACE: blocks("DepthToSpace"),
+    OpKind.EXPAND_DIMS: layout.reshape,
+    OpKind.GATHER: gather,
+    OpKind.MIRROR_PAD: mirror_pad,
+    OpKind.PACK: pack,
+    OpKind.PADV2: pad_with,
+    OpKind.REVERSE: reverse,
+    OpKind.SLICE: sliced,
+    OpKind.SPACE_TO_DEPTH: blocks("SpaceToDepth"),
+    OpKind.SPLIT_V: split_unevenly,
+    OpKind.SQUEEZE: layout.reshape,
+    OpKind.UNPACK: unpack,
+}
+
+FLOAT_WRITERS: dict[str, Writer] = {
+    OpKind.RESHAPE: reshape,
+    OpKind.EXPAND_DIMS: reshape,
+    OpKind.SQUEEZE: reshape,
+    "TILE": tile,
+    SHUFFLE: shuffle,
+}

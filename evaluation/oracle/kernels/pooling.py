@@ -1,36 +1,17 @@
-"""Means and maxima over height and width.
+"""Pools: means and maxima of windows.
 
-Source: AveragePool and MaxPool of tensorflow/lite/kernels/internal/reference/integer_ops/pooling.h;
-QuantizedMeanOrSum of tensorflow/lite/kernels/internal/reference/reduce.h.
+Source: AveragePool and MaxPool of tensorflow/lite/kernels/internal/reference/integer_ops/pooling.h.
 """
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
-from evaluation.oracle.call import MOST_PRODUCTS, Call, rescaling, spread_of
-from evaluation.oracle.fixed_point import Multiplier
+from evaluation.oracle.call import MOST_PRODUCTS, Call, Kernel, spread_of
 from network.affine import activation_limits
+from network.operators import OpKind
 
 _SAME = 0
-
-
-def mean(call: Call) -> tuple[np.ndarray, ...]:
-    """MEAN over the axes in the second input; the division is part of the multiplier.
-
-    ``q2 = (scale1 / scale2 / count) * sum(q1 - zero_point1) + zero_point2``.
-    """
-    values = call.array(0).astype(np.int64)
-    axes = tuple(int(axis) % values.ndim for axis in np.atleast_1d(call.array(1)))
-    count = math.prod(values.shape[axis] for axis in axes)
-    multiplier = rescaling(call)
-    mantissa, shift = multiplier.mantissa[0], multiplier.shift[0]
-    bits = min(count.bit_length() - 1, 32, 31 + shift)
-    divided = Multiplier(((mantissa << bits) // count,), (shift - bits,))
-    sums = values.sum(axis=axes, keepdims=True) - call.source().zero_point[0] * count
-    return (call.stored(divided.apply(sums)).reshape(call.shapes[0]),)
 
 
 def average_pool(call: Call) -> tuple[np.ndarray, ...]:
@@ -74,3 +55,9 @@ def _clipped(call: Call, values: np.ndarray) -> np.ndarray:
     low, high = activation_limits(call.op.fused, call.result)
     clipped: np.ndarray = np.clip(values, low, high)
     return clipped.astype(call.result.dtype.value)
+
+
+KERNELS: dict[str, Kernel] = {
+    OpKind.AVERAGE_POOL: average_pool,
+    OpKind.MAX_POOL: max_pool,
+}

@@ -2,18 +2,19 @@
 
 Weights are int8; inputs are int8, or int16 with sums of 64 bits.
 
-Source: ConvPerChannel, DepthwiseConvPerChannel and FullyConnected of tensorflow/lite/kernels/
-internal/reference/integer_ops, with the multipliers of PopulateConvolutionQuantizationParams in
-tensorflow/lite/kernels/kernel_util.cc. The number of roundings in FULLY_CONNECTED comes from a
-comparison with ai-edge-litert 2.3.0.
+Source: ConvPerChannel, DepthwiseConvPerChannel, TransposeConv and FullyConnected of
+tensorflow/lite/kernels/internal/reference/integer_ops, with the multipliers of
+PopulateConvolutionQuantizationParams in tensorflow/lite/kernels/kernel_util.cc. The number of
+roundings in FULLY_CONNECTED comes from a comparison with ai-edge-litert 2.3.0.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from evaluation.oracle.call import MOST_PRODUCTS, Call, spread_of
+from evaluation.oracle.call import MOST_PRODUCTS, Call, Kernel, spread_of
 from evaluation.oracle.fixed_point import Multiplier
+from network.operators import OpKind
 
 _SAME = 0
 """Value of Padding.SAME in the schema."""
@@ -68,6 +69,42 @@ def dense(call: Call) -> tuple[np.ndarray, ...]:
     return (values.reshape(call.shapes[0]),)
 
 
+def transposed(call: Call) -> tuple[np.ndarray, ...]:
+    """TRANSPOSE_CONV: input ``[n, h, w, c]``, weight ``[o, kh, kw, c]``, bias ``[o]``.
+
+    Each pixel adds its products to a window of the result.
+    """
+    weight, values = call.array(1).astype(np.float64), call.centred(wide=True)
+    n, rows, columns, depth = values.shape
+    outputs, height, width, _ = weight.shape
+    result = call.shapes[0]
+    call.require_size(*result)
+    call.require_size(n, rows, columns, height, width, outputs, most=MOST_PRODUCTS)
+    places = [_places(call, axis, size) for axis, size in ((0, rows), (1, columns))]
+    sums = np.zeros((n, *(extent for _, extent, _ in places), outputs), np.int64)
+    flat = values.reshape(-1, depth).astype(np.float64)
+    (down, _, top), (across, _, left) = places
+    for row in range(height):
+        for column in range(width):
+            products = (flat @ weight[:, row, column].T).astype(np.int64)
+            window = np.ix_(np.arange(n), down + row, across + column)
+            sums[window] += products.reshape(n, rows, columns, outputs)
+    sums = sums[:, top : top + result[1], left : left + result[2]]
+    return (_finished(call, sums),)
+
+
+def _places(call: Call, axis: int, size: int) -> tuple[np.ndarray, int, int]:
+    """Where the window of each pixel begins, the extent of all windows, and what is cut off."""
+    stride = int(call.options["strideH" if axis == 0 else "strideW"])
+    window, result = call.array(1).shape[1 + axis], call.shapes[0][1 + axis]
+    count = -(-result // stride) if call.options["padding"] == _SAME else size
+    before = 0
+    if call.options["padding"] == _SAME:
+        before = max((count - 1) * stride + window - result, 0) // 2
+    extent = max((size - 1) * stride + window, before + result)
+    return np.arange(size) * stride, extent, before
+
+
 def _patches(call: Call, height: int, width: int) -> np.ndarray:
     """Windows of the input minus its zero point, which pads it: ``[n, rows, columns, h, w, c]``."""
     options = call.options
@@ -110,3 +147,11 @@ def _biased(call: Call, sums: np.ndarray) -> np.ndarray:
 def _multiplier(call: Call) -> Multiplier:
     weights = np.asarray(call.source(1).scale, np.float64)
     return Multiplier.of(call.source().scale[0] * weights / call.result.scale[0])
+
+
+KERNELS: dict[str, Kernel] = {
+    OpKind.CONV: convolution,
+    OpKind.DEPTHWISE_CONV: depthwise,
+    OpKind.DENSE: dense,
+    OpKind.TRANSPOSE_CONV: transposed,
+}

@@ -1,0 +1,1 @@
+"""Float kernels, a file for each kind of operator, joined in ``network.run_tensorflow``."""
