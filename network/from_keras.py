@@ -71,12 +71,25 @@ def frozen(model: keras.Model, shape: tuple[int, ...]) -> Any:
     """A model as a TensorFlow function of ``[1, *shape]`` without variables.
 
     Batch norms hold the same numbers on every CPU (``network.exact_norms``).
+
+    Raises:
+        UnsupportedError: variables that change as the network runs, as those of random layers in a
+            SavedModel do.
     """
     from tensorflow.python.framework.convert_to_constants import (
         convert_variables_to_constants_v2,
     )
 
-    return exact_norms(without_input_casts(convert_variables_to_constants_v2(traced(model, shape))))
+    function = traced(model, shape)
+    try:
+        constant = convert_variables_to_constants_v2(function)
+    except ValueError as error:
+        raise UnsupportedError(
+            "the variables of a network are constants when it is exported",
+            received=essence(str(error))[:200],
+            remedy="save the network without its random layers",
+        ) from error
+    return exact_norms(without_input_casts(constant))
 
 
 def traced(model: keras.Model, shape: tuple[int, ...]) -> Any:

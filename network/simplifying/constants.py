@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from network.graph import Graph, Op, Tensor
+from network.operators import OpKind
 
 MOST_ELEMENTS = 1 << 24
 """Largest number of elements of a computed constant; shapes have a few, kernels millions."""
@@ -27,7 +28,7 @@ def with_constants_computed(graph: Graph) -> Graph:
         ValueError, LookupError: operators with parameters that have no result.
     """
     tensors, remaining = dict(graph.tensors), list[Op]()
-    for op in graph.ops:
+    for op in (_with_stored_shape(op, tensors) for op in graph.ops):
         value = None if op.name in graph.outputs else _value(op, tensors)
         if value is None:
             remaining.append(op)
@@ -35,9 +36,22 @@ def with_constants_computed(graph: Graph) -> Graph:
         if value.size > MOST_ELEMENTS:
             raise ValueError(f"a constant {op.name} of {value.size:,} elements")
         tensors[op.name] = Tensor(op.name, value.shape, value)
-    if len(remaining) == len(graph.ops):
+    if tuple(remaining) == graph.ops:
         return graph
     return replace(graph, tensors=tensors).pruned(remaining)
+
+
+def _with_stored_shape(op: Op, tensors: dict[str, Tensor]) -> Op:
+    """A reshape whose shape is in its options alone, as of files of before 2019, with a constant.
+
+    Others are left as they are.
+    """
+    if op.kind != OpKind.RESHAPE or len(op.inputs) != 1:
+        return op
+    stored = f"{op.name}.shape"
+    shape = np.array(tensors[op.name].shape, np.int32)
+    tensors[stored] = Tensor(stored, shape.shape, shape)
+    return replace(op, inputs=(op.inputs[0], stored))
 
 
 def _value(op: Op, tensors: dict[str, Tensor]) -> np.ndarray | None:

@@ -178,6 +178,40 @@ def test_pixels_in_bytes_are_pixels_in_floats(tmp_path: Path) -> None:
     np.testing.assert_allclose(found, _litert(path, images), atol=1e-5)
 
 
+def test_a_reshape_of_the_age_of_toco_has_its_shape_in_its_options(tmp_path: Path) -> None:
+    draw = Drawing()
+    image = draw.file.tensor("input", (1, 2, 2, 3), "float32")
+    x = draw.op("RESHAPE", [image], (1, 12), "ReshapeOptions", newShape=[1, 12])
+    weight = draw.constant(draw.rng.normal(0, 1, (3, 12)))
+    x = draw.op("FULLY_CONNECTED", [x, weight, -1], (1, 3), "FullyConnectedOptions")
+    path = draw.saved(tmp_path / "net.tflite", image, x)
+    graph, images = from_tflite(path), _pixels(2, 2, 2, 3)
+    np.testing.assert_array_equal(graph.value(graph.ops[0].inputs[1]), [1, 12])
+    np.testing.assert_allclose(_answers(graph, images), _litert(path, images), atol=1e-5)
+
+
+def test_several_outputs_keep_their_order_and_names(tmp_path: Path) -> None:
+    draw = Drawing()
+    image = draw.file.tensor("input", (1, 8, 8, 3), "float32")
+    x = draw.conv(image, (1, 8, 8, 4), 3)
+    axes = draw.constant([1, 2], "int32")
+    mean = draw.op("MEAN", [x, axes], (1, 4), "ReducerOptions", keepDims=False)
+    half = draw.op("MUL", [x, draw.constant(0.5)], (1, 8, 8, 4), "MulOptions")
+    draw.file.renamed(mean, "heads/class/x")
+    draw.file.renamed(half, "heads/map/x")
+    path = tmp_path / "net.tflite"
+    path.write_bytes(draw.file.content([image], [half, mean]))
+    graph = from_tflite(path)
+    model = as_model(graph, "net")
+    assert graph.outputs == ("map", "class")
+    assert list(model.output_names) == ["map", "class"]
+    assert [tuple(o.shape) for o in model.outputs] == [(None, 8, 8, 4), (None, 4)]
+    found = model(_pixels(2, 8, 8, 3))
+    np.testing.assert_allclose(np.mean(found[0], (1, 2)) * 2, found[1], atol=1e-5)
+    contract = Preprocessing(size=(8, 8), crop=Crop.STRETCH)
+    assert from_keras(model, contract) is graph
+
+
 @pytest.fixture(scope="module")
 def small() -> keras.Model:
     """The small classifier, once: Keras numbers the layers of a process."""
