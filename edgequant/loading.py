@@ -12,6 +12,7 @@ import numpy as np
 from calibration_data.preprocessing import Preprocessing
 from export.foreign import admit_tflite
 from export.target import target_of
+from foundation.foreign import reading
 from models.loading.request import (
     LoadedModel,
     ModelRequest,
@@ -23,7 +24,7 @@ from models.weights.by_shape import StoredLayer, assign_by_shape
 from network.from_tflite import SUFFIX, constants_of, from_tflite
 from network.graph import Graph, Op
 from network.operators import OpKind
-from network.tflite.reader import read_flat_model
+from network.tflite.reader import WHOLE, read_flat_model
 from network.wrapping import as_model
 
 
@@ -67,6 +68,17 @@ def own_contract(request: ModelRequest) -> tuple[Preprocessing | None, Path | No
     return None if card is None else card.preprocessing, path
 
 
+def layers_in(path: Path) -> tuple[StoredLayer, ...]:
+    """Convolutions and dense layers of a .tflite, quantized or not.
+
+    Raises:
+        InvalidInputError: no such file, or a damaged one.
+    """
+    graph = constants_of(path)
+    with reading(path, WHOLE, "download or export the file again"):
+        return stored_layers(graph)
+
+
 def stored_layers(graph: Graph) -> tuple[StoredLayer, ...]:
     """Convolutions and dense layers of a graph, in Keras's order of axes."""
     depth, layers = {graph.input: 0}, list[StoredLayer]()
@@ -96,7 +108,7 @@ def _with_weights(request: ModelRequest, path: Path) -> LoadedModel:
     """A registered network with the weights of a .tflite."""
     spec = request.spec()
     admit_tflite(path)
-    layers = stored_layers(constants_of(path))
+    layers = layers_in(path)
     model = spec.build(spec)
     if spec.deployed is not None:
         model = spec.deployed(model)

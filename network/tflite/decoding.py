@@ -88,13 +88,20 @@ def _real(tensor: Any, data: bytes) -> np.ndarray:
     integers = np.frombuffer(data, dtype).reshape(shape).astype(np.float64)
     scales, stored = _scales(tensor), tensor.quantization.zeroPoint
     zeros = np.zeros(1) if stored is None or not len(stored) else np.asarray(stored, np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused as a weight
+        return _scaled(integers, scales, zeros, tensor)
+
+
+def _scaled(integers: np.ndarray, scales: np.ndarray, zeros: np.ndarray, tensor: Any) -> np.ndarray:
+    """``(integers - zeros) scales`` in float32, along the tensor's quantized axis."""
     if scales.size == 1:
         return np.asarray((integers - zeros[0]) * float(scales[0]), np.float32)
     axis = int(tensor.quantization.quantizedDimension)
-    along = [1] * len(shape)
-    along[axis] = shape[axis]
-    if scales.size != shape[axis] or zeros.size not in (1, scales.size):
-        raise ValueError(f"{scales.size} scales for {shape[axis]} channels of {name[:80]}")
+    channels = integers.shape[axis]
+    along = [1] * integers.ndim
+    along[axis] = channels
+    if scales.size != channels or zeros.size not in (1, scales.size):
+        raise ValueError(f"{scales.size} scales for {channels} channels")
     zeros = np.broadcast_to(zeros, scales.shape).reshape(along)
     return np.asarray((integers - zeros) * scales.astype(np.float64).reshape(along), np.float32)
 

@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgequant.loading import load, stored_layers
+from edgequant.loading import layers_in, load
 from foundation.errors import InvalidInputError
 from models.loading.request import LoadedModel, ModelRequest
 from models.loading.request import load as load_keras
 from network.from_keras import converted, frozen
-from network.from_tflite import constants_of
 from tests.edgequant.conftest import Run
 
 
@@ -171,7 +170,7 @@ def test_integer_weights_of_a_file_are_half_a_step_away(
     loaded = load(ModelRequest(SMALL, weights=str(path)))
     (remark,) = loaded.remarks
     assert "rounding of its integers" in remark
-    pairs = zip(*(stored_layers(constants_of(p)) for p in (path, exact)), strict=True)
+    pairs = zip(*(layers_in(p) for p in (path, exact)), strict=True)
     for rounded, layer in pairs:
         step = np.abs(layer.kernel).max() / 127
         assert np.abs(rounded.kernel - layer.kernel).max() <= step * 0.51, layer.name

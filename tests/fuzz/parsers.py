@@ -230,10 +230,9 @@ def _load_tflite(path: Path) -> object:
 
 
 def _load_integers(path: Path) -> object:
-    from edgequant.loading import stored_layers
-    from network.from_tflite import constants_of
+    from edgequant.loading import layers_in
 
-    return stored_layers(constants_of(path))
+    return layers_in(path)
 
 
 def _run_oracle(path: Path) -> object:
