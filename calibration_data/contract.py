@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from calibration_data.channels import Channels, channel_count, channels_of, plain_channels
 from calibration_data.contract_file import read_contract, read_labels
 from calibration_data.datasets.base import Dataset
 from calibration_data.labels import imagenet_labels
 from calibration_data.preprocessing import Crop, Interpolation, Preprocessing
+from calibration_data.task import OutputTask, Task
 from foundation.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,8 @@ class ContractRequest:
         channels: channels of an image.
         labels: file with one label per line.
         plain: whether examples are arrays of numbers, not images.
+        task: what the only output means.
+        threshold: probability from which an answer is yes.
     """
 
     file: Path | None = None
@@ -38,10 +45,20 @@ class ContractRequest:
     channels: Channels | None = None
     labels: Path | None = None
     plain: bool = False
+    task: Task | None = None
+    threshold: float | None = None
+
+    def __post_init__(self) -> None:
+        OutputTask(self.task, self.threshold)
 
     def __str__(self) -> str:
         """Options as text, for keys of artifacts; equal to that of earlier versions for images."""
-        names = [name for name in self.__dataclass_fields__ if name != "plain" or self.plain]
+        later = {"plain": False, "task": None, "threshold": None}
+        names = [
+            name
+            for name in self.__dataclass_fields__
+            if name not in later or getattr(self, name) != later[name]
+        ]
         return f"ContractRequest({', '.join(f'{n}={getattr(self, n)!r}' for n in names)})"
 
 
@@ -167,11 +184,12 @@ def _require_shape(contract: Preprocessing, shape: tuple[int, ...]) -> None:
 
 def _changed(contract: Preprocessing, request: ContractRequest) -> Preprocessing:
     labels = contract.labels if request.labels is None else read_labels(request.labels)
+    tasks = contract.tasks.with_only(request.task, request.threshold)
     contract = _as_plain(contract, request)
     if contract.plain:
         mean = _numbers(request.mean, contract.mean, contract.channel_count)
         std = _numbers(request.std, contract.std, contract.channel_count)
-        return replace(contract, mean=mean, std=std, labels=labels)
+        return replace(contract, mean=mean, std=std, labels=labels, tasks=tasks)
     crop = request.crop or contract.crop
     if request.resize_short_side is not None and request.crop is None:
         crop = Crop.CENTER
@@ -195,6 +213,7 @@ def _changed(contract: Preprocessing, request: ContractRequest) -> Preprocessing
         mean=_numbers(request.mean, contract.mean, count),
         std=_numbers(request.std, contract.std, count),
         labels=labels,
+        tasks=tasks,
     )
 
 
@@ -240,11 +259,19 @@ def complete_labels(
     """Check the labels against the number of outputs, or add labels to a contract without any.
 
     The added labels are the class names of the dataset, if there is one per output, or the sorted
-    ImageNet ids, if there are 1,000 outputs and every class name is such an id.
+    ImageNet ids, if there are 1,000 outputs and every class name is such an id. A binary output has
+    the names of no and yes, or that of yes alone; the columns of a table of targets name the values
+    of a multi-label or regression output. The names of a network with several outputs are stated
+    output by output, and vectors of an embedding have none.
 
     Raises:
         InvalidInputError: a label list that is too long or too short.
     """
+    task = contract.tasks.only.known
+    if contract.tasks.named or task is Task.EMBEDDING:
+        return contract
+    if task is not Task.CLASSIFICATION:
+        return _named_values(contract, classes, dataset)
     if contract.labels:
         if len(contract.labels) != classes:
             hint = (
@@ -266,6 +293,27 @@ def complete_labels(
     return contract
 
 
+def _named_values(contract: Preprocessing, width: int, dataset: Dataset | None) -> Preprocessing:
+    """``complete_labels`` of a task whose values are no classes."""
+    binary = contract.tasks.only.known is Task.BINARY
+    if contract.labels:
+        if len(contract.labels) != width and not (binary and len(contract.labels) == 2):
+            raise InvalidInputError(
+                "a binary output has the labels of no and yes, or that of yes"
+                if binary
+                else f"an output has one label for each of its {width} values",
+                received=f"{len(contract.labels)} labels",
+                remedy="give the list that the model was trained with",
+            )
+        return contract
+    if dataset is None:
+        return contract
+    columns = next((t.columns for t in dataset.targets if t.columns), ())
+    if binary and len(dataset.class_names) == 2:
+        return contract.with_labels(dataset.class_names)
+    return contract.with_labels(columns) if len(columns) == width else contract
+
+
 def align_labels(dataset: Dataset, contract: Preprocessing, classes: int) -> Dataset:
     """Renumber the labels of a dataset as the network numbers its outputs.
 
@@ -276,31 +324,52 @@ def align_labels(dataset: Dataset, contract: Preprocessing, classes: int) -> Dat
         InvalidInputError: a class that the network does not have, or class names that cannot be
             matched because the contract has no labels.
     """
+    if dataset.labels is None:
+        return dataset
+    labels = class_numbers(
+        dataset.labels, dataset.class_names, contract.labels, classes, dataset.name
+    )
+    return dataset if labels is dataset.labels else replace(dataset, labels=labels)
+
+
+def class_numbers(
+    labels: np.ndarray, names: tuple[str, ...], known: tuple[str, ...], classes: int, source: str
+) -> np.ndarray:
+    """Class numbers of a dataset as the network numbers its outputs, int64 ``[n]``.
+
+    Args:
+        labels: class numbers of the dataset.
+        names: names of the classes that they count; empty if they count outputs.
+        known: labels of the network; empty if unknown.
+        classes: number of outputs.
+        source: name of the dataset.
+
+    Raises:
+        InvalidInputError: as ``align_labels``.
+    """
     import numpy as np
 
-    names, known, labels = dataset.class_names, contract.labels, dataset.labels
-    if labels is None:
-        return dataset
     if names and names != known:
         if not known:
             raise InvalidInputError(
                 f"{len(names)} class names cannot be matched to {classes} outputs without labels",
-                received=dataset.name,
+                received=source,
                 remedy="give the label list with --labels FILE, or labels in the contract",
             )
         if unknown := [name for name in names if name not in known]:
             raise InvalidInputError(
                 "every class of a dataset is a label of the model",
-                received=f"{dataset.name} with {', '.join(unknown[:3])}"
+                received=f"{source} with {', '.join(unknown[:3])}"
                 + (f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""),
                 remedy="name the classes of the data as the labels, or give another --labels FILE",
             )
         table = np.array([known.index(name) for name in names], np.int64)
-        return replace(dataset, labels=table[labels])
+        numbers: np.ndarray = table[labels]
+        return numbers
     if len(labels) and int(labels.max()) >= classes:
         raise InvalidInputError(
             f"labels count the {classes} outputs from 0",
-            received=f"label {int(labels.max())} in {dataset.name}",
+            received=f"label {int(labels.max())} in {source}",
             remedy="give the dataset that the model was trained for",
         )
-    return dataset
+    return labels

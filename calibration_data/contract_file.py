@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
+from typing import Any
 
 from calibration_data.labels import KNOWN_LABELS
 from calibration_data.preprocessing import Preprocessing
@@ -25,14 +26,22 @@ def read_contract(path: Path) -> Preprocessing:
     text = read_text(path, rule, remedy)
     with reading(path, rule, remedy):
         values = tomllib.loads(text)
-    labels = values.get("labels")
-    if isinstance(labels, str):
-        del values["labels"]
-        if labels in KNOWN_LABELS:
-            values["labels"] = KNOWN_LABELS[labels]()
-        elif " " not in labels or (path.parent / labels).is_file():
-            values["labels"] = read_labels(path.parent / labels)
+    outputs = values.get("outputs", {})
+    tables = outputs.values() if isinstance(outputs, dict) else ()
+    for table in (values, *(table for table in tables if isinstance(table, dict))):
+        _read_named_labels(table, path.parent)
     return Preprocessing.from_dict(values)
+
+
+def _read_named_labels(table: dict[str, Any], folder: Path) -> None:
+    """Replace a name or a file of labels in a table by the labels."""
+    labels = table.get("labels")
+    if isinstance(labels, str):
+        del table["labels"]
+        if labels in KNOWN_LABELS:
+            table["labels"] = KNOWN_LABELS[labels]()
+        elif " " not in labels or (folder / labels).is_file():
+            table["labels"] = read_labels(folder / labels)
 
 
 def read_labels(path: Path) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from calibration_data.conversions import conversions_of, eight_bits
 from calibration_data.datasets.base import Dataset, SplitRole
 from calibration_data.pixels import has_alpha, to_rgb
+from calibration_data.targets import Targets
 from foundation.errors import InvalidInputError
 from foundation.foreign import printable, reading, require_regular
 
@@ -78,6 +79,7 @@ def from_paths(
     paths: Sequence[Path],
     labels: np.ndarray | None = None,
     class_names: tuple[str, ...] = (),
+    targets: tuple[Targets, ...] = (),
 ) -> Dataset:
     """The dataset of image files.
 
@@ -87,6 +89,7 @@ def from_paths(
         paths: the files, in the order of the images.
         labels: int64 ``[n]``; None for images without labels.
         class_names: name of each class that ``labels`` counts.
+        targets: true values that are not class numbers.
     """
     return Dataset(
         name=name,
@@ -99,6 +102,7 @@ def from_paths(
         content_size=lambda i: paths[i].stat().st_size,
         conversions=lambda i: header_conversions(paths[i]),
         count=len(paths),
+        targets=targets,
     )
 
 

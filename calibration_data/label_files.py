@@ -8,12 +8,13 @@ import json
 import os
 import posixpath
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
+from calibration_data.targets import label_file_rule, read_target_table
 from foundation.errors import InvalidInputError
 from foundation.foreign import printable, read_text, reading
 
@@ -37,10 +38,8 @@ def read_label_file(path: Path) -> dict[str, str]:
         InvalidInputError: unreadable, not UTF-8, without the columns, a row without file or label,
             or a file that occurs twice.
     """
-    kind, read = (".json", _json_rows) if path.suffix == ".json" else (".csv", _csv_rows)
-    shape = "an object {file: label}" if kind == ".json" else "a header line with file,label"
-    rule = f"a {kind} label file is UTF-8 text with {shape}, a file and a label in each row"
-    remedy = "correct the label file, or move it away"
+    read = _json_rows if path.suffix == ".json" else _csv_rows
+    rule, remedy = label_file_rule(path)
     text = read_text(path, rule, remedy, encoding="utf-8-sig")
     with reading(path, rule, remedy, raised=(csv.Error,)):
         rows = read(text)
@@ -153,13 +152,27 @@ def beside(folder: Path, names: Collection[str]) -> Path | None:
 def speaks_of(path: Path, names: Collection[str]) -> bool:
     """Whether a file that may be a label file has a row for one of these images."""
     try:
-        labels = read_label_file(path)
+        return any(name in names for name in named_files(path))
     except InvalidInputError:
         return False
-    return any(name in names for name in labels)
 
 
-def labels_of_folder(path: Path, folder: Path, names: Sequence[str]) -> list[str]:
+def named_files(path: Path) -> tuple[str, ...]:
+    """Files that a label file has classes or numbers for, in its order.
+
+    Raises:
+        InvalidInputError: as ``read_label_file`` and ``read_target_table``.
+    """
+    table = read_target_table(path)
+    return tuple(read_label_file(path) if table is None else table.rows)
+
+
+Value = TypeVar("Value")
+
+
+def labels_of_folder(
+    path: Path, folder: Path, names: Sequence[str], labels: Mapping[str, Value]
+) -> list[Value]:
     """Labels of the images of a folder, in their order.
 
     A file inside the folder names images relative to it. A file beside it does so too, or names
@@ -169,11 +182,11 @@ def labels_of_folder(path: Path, folder: Path, names: Sequence[str]) -> list[str
         path: the label file.
         folder: of the images.
         names: of the images, relative to the folder.
+        labels: rows of the label file.
 
     Raises:
-        InvalidInputError: as ``read_label_file``; a row that names no image; an image without row.
+        InvalidInputError: a row that names no image; an image without row.
     """
-    labels = read_label_file(path)
     prefix = f"{_absolute(folder).name}/"
     if _absolute(path).parent != _absolute(folder) and any(n.startswith(prefix) for n in labels):
         labels = {n.removeprefix(prefix): v for n, v in labels.items() if n.startswith(prefix)}

@@ -8,7 +8,7 @@ of numbers.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from calibration_data.channels import (
@@ -22,6 +22,7 @@ from calibration_data.channels import (
 from calibration_data.geometry import Crop, Geometry, Interpolation
 from calibration_data.pixels import require_area
 from calibration_data.plain_arrays import plain_values
+from calibration_data.task import KEYS, Tasks
 from foundation.errors import InvalidInputError
 from foundation.foreign import printable, reason_of
 
@@ -67,6 +68,7 @@ class Preprocessing:
         std: standard deviation of the values, in the same order; above zero.
         labels: class names in the order of the network's outputs; empty if unknown.
         plain: whether examples are arrays of numbers, which are neither resized nor cropped.
+        tasks: what the outputs mean (keys ``task``, ``threshold`` and ``[outputs.NAME]``).
 
     Raises:
         InvalidInputError: an impossible combination (a centre crop larger than the resized image,
@@ -82,6 +84,7 @@ class Preprocessing:
     std: tuple[float, ...] = (127.5,)
     labels: tuple[str, ...] = ()
     plain: bool = False
+    tasks: Tasks = field(default=Tasks(), repr=False)
 
     def __post_init__(self) -> None:
         if self.plain:
@@ -212,7 +215,7 @@ class Preprocessing:
             values["resize_short_side"] = self.resize_short_side
         if self.labels:
             values["labels"] = list(self.labels)
-        return values
+        return values | self.tasks.to_dict()
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Preprocessing:
@@ -224,7 +227,7 @@ class Preprocessing:
         """
         of_images = {"size", "crop", "resize_short_side", "interpolation", "channels"}
         of_arrays = {"shape"}
-        common = {"mean", "std", "labels"}
+        common = {"mean", "std", "labels", *KEYS}
         known = of_images | of_arrays | common
         if unknown := sorted(set(values) - known):
             _refuse(f"a contract has the keys {', '.join(sorted(known))}", ", ".join(unknown))
@@ -258,6 +261,7 @@ class Preprocessing:
             mean=_numbers(values.get("mean", 127.5)),
             std=_numbers(values.get("std", 127.5)),
             labels=_texts(values.get("labels", ())),
+            tasks=Tasks.from_dict(values),
         )
 
     @classmethod
@@ -265,12 +269,13 @@ class Preprocessing:
         shape = values["shape"]
         if not isinstance(shape, list | tuple):
             raise TypeError(f"shape = {shape!r}, which is not a list of whole numbers")
-        return cls.of_arrays(
+        contract = cls.of_arrays(
             tuple(_whole(side) for side in shape),
             _numbers(values.get("mean", 0.0)),
             _numbers(values.get("std", 1.0)),
             _texts(values.get("labels", ())),
         )
+        return replace(contract, tasks=Tasks.from_dict(values))
 
     def tensor(self, example: np.ndarray | Image.Image) -> np.ndarray:
         """Apply the contract to one example.

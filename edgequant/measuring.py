@@ -11,25 +11,27 @@ from typing import Any
 
 import numpy as np
 
-from calibration_data.contract import align_labels
 from calibration_data.conversions import conversion_remarks
-from calibration_data.datasets.base import GIVE_LABELS, Dataset, open_dataset
+from calibration_data.datasets.base import Dataset, open_dataset
 from calibration_data.preprocessing import Preprocessing
 from calibration_data.stream import stream
+from calibration_data.task import OutputTask, Task
+from calibration_data.task_choice import Output
 from edgequant.cli.terminal import Terminal
+from edgequant.outputs import task_of, true_values
 from edgequant.requests import MeasureRequest
 from evaluation.child.policy import OURS, Isolation
 from evaluation.child.session import ForeignFile
-from evaluation.flips import flips
+from evaluation.flips import MOST_FLIPS
 from evaluation.latency import ClockPlan, Latency, latency
 from evaluation.lint.silent_float import FLOAT_ENDS
 from evaluation.machine import Machine, this_machine
-from evaluation.metrics import evaluate
 from evaluation.result import Evaluation, Measurement, Subject
-from evaluation.runner import predict_many
-from evaluation.scores import Scores
+from evaluation.runner import Predictions, predict_many
+from evaluation.scores import Outputs
 from evaluation.session import RuntimeInfo, Session, runtime_for
 from evaluation.sessions.keras_model import KerasSession
+from evaluation.task import TaskKind, evaluate, task_kinds
 from export.target import target_of
 from foundation.errors import GateFailedError, InvalidInputError
 from foundation.threads import cores
@@ -132,9 +134,9 @@ def _float_remark(inspection: Inspection) -> str:
     return f"computes in float: {', '.join(floats)}" if floats else ""
 
 
-def open_measured(request: MeasureRequest, contract: Preprocessing, classes: int) -> Dataset:
-    """Images to measure on; their labels, if any, are indices of the outputs."""
-    dataset = align_labels(open_dataset(request.data), contract, classes)
+def open_measured(request: MeasureRequest) -> Dataset:
+    """Images to measure on, of which at most ``limit`` are drawn."""
+    dataset = open_dataset(request.data)
     if request.limit is not None and request.limit < len(dataset):
         order = np.random.default_rng(request.seed).permutation(len(dataset))
         dataset = dataset.subset(np.sort(order[: request.limit]))
@@ -152,7 +154,7 @@ def measure(
     """Measure candidates, each against the reference, on the same preprocessed tensors.
 
     Returns:
-        Rows in the order of the candidates, after the reference.
+        For each output, rows in the order of the candidates, after the reference.
     """
     everything = [*([reference] if reference else []), *candidates]
     names = [f"{number}" for number in range(len(everything))]
@@ -166,28 +168,81 @@ def measure(
             workers=cores(),
             progress=_increments(advance),
         )
-    baseline = results.outputs[names[0]] if reference else None
+    measured = _measured_outputs(results, dataset, contract)
     first = next(iter(stream(dataset.subset(np.arange(1)), contract))).images
-    rows = []
+    clocked = []
     with terminal.progress("latency" if request.latency else "scores", len(everything)) as advance:
-        for name, candidate in zip(names, everything, strict=True):
-            compared = None if candidate is reference else baseline
-            scores = Scores(results.outputs[name], results.labels, compared)
-            runtime, timed = _clocked(candidate, first, request)
+        for candidate in everything:
+            clocked.append(_clocked(candidate, first, request))
+            advance(1)
+    rows = []
+    for one in measured:
+        for name, candidate, (runtime, timed) in zip(names, everything, clocked, strict=True):
+            scores = one.scores(name, None if candidate is reference or not reference else names[0])
+            flips = one.kind.flips if scores.reference is not None else None
             rows.append(
                 Evaluation(
                     candidate.subject,
                     request.data,
                     runtime,
-                    evaluate(scores),
+                    evaluate(scores, one.kind),
                     timed,
                     candidate.remarks,
-                    () if compared is None else flips(scores, dataset.describe),
+                    flips(scores, dataset.describe, MOST_FLIPS) if flips else (),
+                    one.output,
+                    one.task.labels,
                 )
             )
-            advance(1)
-    remarks = conversion_remarks(dataset)
-    return Measurement(tuple(rows), this_machine(), contract.labels, remarks)
+    remarks = [*conversion_remarks(dataset)]
+    if len(measured) > 1 and dataset.labels is not None:
+        remarks.append(
+            "the class numbers of the images name no output of the network and are not used"
+        )
+    return Measurement(tuple(rows), this_machine(), tuple(remarks))
+
+
+@dataclass(frozen=True, eq=False)
+class _MeasuredOutput:
+    """One output of all networks.
+
+    Attributes:
+        output: its name; empty for the only one.
+        task: its task.
+        kind: metrics of the task.
+        arrays: outputs by network.
+        targets: true values; None without any.
+    """
+
+    output: str
+    task: OutputTask
+    kind: TaskKind
+    arrays: dict[str, np.ndarray]
+    targets: np.ndarray | None
+
+    def scores(self, name: str, reference: str | None) -> Outputs:
+        """Outputs of a network beside those of the reference."""
+        baseline = None if reference is None else self.arrays[reference]
+        return self.kind.scores(self.arrays[name], self.targets, baseline, self.task.limit)
+
+
+def _measured_outputs(
+    results: Predictions, dataset: Dataset, contract: Preprocessing
+) -> list[_MeasuredOutput]:
+    outputs = [
+        Output(name, next(iter(arrays.values())).shape[1:])
+        for name, arrays in results.by_output.items()
+    ]
+    alone = len(outputs) == 1
+    targets = true_values(dataset, contract, outputs)
+    return [
+        _MeasuredOutput(
+            "" if alone else output.name,
+            *task_of(contract, output.name, alone=alone),
+            results.by_output[output.name],
+            targets[output.name],
+        )
+        for output in outputs
+    ]
 
 
 def _clocked(
@@ -204,33 +259,36 @@ def check_limit(max_drop: float | None, *, has_reference: bool) -> None:
     """Raise InvalidInputError for a gate that cannot fail, before any work is done."""
     if max_drop is not None and not (has_reference and math.isfinite(max_drop)):
         raise InvalidInputError(
-            "--max-drop is a number of points, and needs a float reference to compare with",
+            "--max-drop is a number, and needs a float reference to compare with",
             received=f"--max-drop {max_drop:g}" + ("" if has_reference else " without a reference"),
             remedy="give --data to quantize, or --reference to evaluate",
         )
 
 
-def check_limit_on(dataset: Dataset, max_drop: float | None) -> None:
-    """Raise InvalidInputError for a limit on the drop of images whose right answers are unknown."""
-    if max_drop is not None and dataset.labels is None:
-        raise InvalidInputError(
-            "--max-drop limits points of top-1, which images without labels do not have",
-            received=f"{dataset.name}, which has none",
-            remedy=f"leave --max-drop out, or {GIVE_LABELS}",
-        )
-
-
 def check_gate(reports: Iterable[dict[str, Any]], max_drop: float | None) -> None:
-    """Raise GateFailedError if a measured row lost more than ``max_drop`` points of top-1."""
+    """Raise GateFailedError if a row lost more than ``max_drop`` of its task's first metric."""
     rows = [row for report in reports for row in report["rows"]]
     compared = [row for row in rows if "drop" in row]
     failed = [row for row in compared if max_drop is not None and row["drop"] > max_drop]
     if failed:
+        kinds = [task_kinds()[Task(row.get("task", Task.CLASSIFICATION))] for row in failed]
+        what = " and ".join(dict.fromkeys(limited(kind) for kind in kinds))
         raise GateFailedError(
-            f"top-1 falls by at most {max_drop:g} points (--max-drop)",
-            received=", ".join(f"{row['name']} {row['drop']:.2f}" for row in failed),
+            f"{what} by at most {max_drop:g} {kinds[0].unit} (--max-drop)",
+            received=", ".join(
+                f"{row['name']}{' ' + row['output'] if 'output' in row else ''} {row['drop']:.2f}"
+                if kind.first.unit == "%"
+                else f"{row['name']}{' ' + row['output'] if 'output' in row else ''} "
+                f"{row['drop']:.4g}"
+                for row, kind in zip(failed, kinds, strict=True)
+            ),
             remedy="choose a recipe that loses less, or give more calibration images",
         )
+
+
+def limited(kind: TaskKind) -> str:
+    """What a gate limits, as the start of a sentence: ``top-1 falls``."""
+    return f"{kind.first.title} {'grows' if kind.lower_is_better else 'falls'}"
 
 
 def _increments(advance: Callable[[int], None]) -> Callable[[int], None]:

@@ -11,18 +11,14 @@ from typing import Any
 import numpy as np
 
 from calibration_data.calibration_set import CalibrationSet, refuse_role
-from calibration_data.contract import (
-    align_labels,
-    complete_labels,
-    contract_values,
-    resolve_contract,
-)
+from calibration_data.contract import contract_values, resolve_contract
 from calibration_data.conversions import conversion_remarks
 from calibration_data.datasets.base import Dataset, open_dataset
 from calibration_data.overlap import refuse_equal_images, refuse_shared_images
 from calibration_data.preprocessing import Preprocessing
 from calibration_data.splits import calibration_beside
 from calibration_data.stream import require_fit
+from calibration_data.task_choice import Output
 from edgequant.artifacts import (
     Artifact,
     Making,
@@ -36,6 +32,7 @@ from edgequant.artifacts import (
 from edgequant.cli.terminal import Terminal
 from edgequant.digests import Digests, plan_digest, remark_on
 from edgequant.loading import load, own_contract
+from edgequant.outputs import check_limit_on, model_outputs, settled_contract, true_values
 from edgequant.planning import Planner
 from edgequant.repair.repairer import Limits, Repair, Repairer
 from edgequant.requests import QuantizeRequest
@@ -75,6 +72,16 @@ class Inputs:
         candidates = (self.calibration, self.measured)
         return next((d for d in candidates if d is not None and d.class_names), None)
 
+    @property
+    def told(self) -> tuple[Any, ...]:
+        """What the labels of the images may tell about the tasks of a network."""
+        both = (self.measured, self.calibration)
+        return tuple(
+            (d.labels is not None, [(t.columns, t.output, t.values.dtype.kind) for t in d.targets])
+            for d in both
+            if d is not None
+        )
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -84,6 +91,11 @@ class Prepared:
     contract: Preprocessing
     calibration: CalibrationSet | None
     qat: QatSettings = field(default_factory=QatSettings)
+
+    @cached_property
+    def outputs(self) -> tuple[Output, ...]:
+        """Outputs of the model."""
+        return model_outputs(self.loaded)
 
     @cached_property
     def remarks(self) -> tuple[str, ...]:
@@ -131,10 +143,15 @@ def prepare(request: QuantizeRequest, inputs: Inputs) -> Prepared:
         shape=loaded.input_shape,
         takes_pixels=loaded.takes_pixels,
     )
-    contract = complete_labels(contract, loaded.classes, inputs.named)
     for images in (inputs.calibration, inputs.measured):
         if images is not None:
             require_fit(images, contract)
+    outputs = model_outputs(loaded)
+    told = (inputs.measured, inputs.calibration)
+    contract = settled_contract(contract, outputs, told, measured=inputs.measured is not None)
+    if inputs.measured is not None:  # labels that do not fit are refused before any work
+        true_values(inputs.measured, contract, outputs)
+        check_limit_on(inputs.measured, contract, outputs, request.max_drop)
     calibration = None
     if inputs.calibration is not None:
         asked = request.calibration
@@ -147,10 +164,6 @@ def prepare(request: QuantizeRequest, inputs: Inputs) -> Prepared:
             refuse_shared_images(calibration.dataset, inputs.measured)
         if not all(r.planned for r in request.recipes if r.needs_calibration):
             _refuse_non_finite_activations(loaded, calibration)  # a plan checks all images
-    if inputs.measured is not None:
-        align_labels(
-            inputs.measured, contract, loaded.classes
-        )  # labels that do not fit are refused before any work
     return Prepared(loaded, contract, calibration, request.qat)
 
 
@@ -179,6 +192,7 @@ def artifact_key(request: QuantizeRequest, recipe: Recipe, inputs: Inputs) -> st
             "model": request.model.digest(),
             "contract": contract_values(request.contract, own=own, model_path=model_path),
             "class_names": () if inputs.named is None else inputs.named.class_names,
+            "told": inputs.told,
             "recipe": recipe.to_dict(),
             "calibration": calibration,
             "repair": _repair_key(request) if _repairs(request, recipe) else None,
@@ -324,7 +338,7 @@ def _repairer(request: QuantizeRequest, prepared: Prepared) -> Repairer:
     assert request.max_drop is not None
     assert request.most_float is not None
     limits = Limits(request.max_drop, request.most_float, request.repair_with)
-    return Repairer(prepared.planner, prepared.loaded.classes, limits)
+    return Repairer(prepared.planner, prepared.outputs, limits)
 
 
 def _repair_key(request: QuantizeRequest) -> tuple[Any, ...]:

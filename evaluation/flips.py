@@ -22,7 +22,11 @@ class Flip:
         label: true class; None without labels.
         before: class that the float network predicts.
         after: class that the file predicts.
-        margin: difference of the float network's best and second score, in units of its outputs.
+        margin: difference of the float network's best and second score, in units of its outputs;
+            of an answer of yes or no, the distance of its score from the threshold.
+        place: label that the answer is about, of several with answers of their own; None where an
+            image has one answer.
+        decides: whether ``label``, ``before`` and ``after`` are 0 for no and 1 for yes.
     """
 
     image: int
@@ -31,11 +35,19 @@ class Flip:
     before: int
     after: int
     margin: float
+    place: int | None = None
+    decides: bool = False
 
     def to_dict(self, labels: tuple[str, ...] = ()) -> dict[str, Any]:
         """Plain values for JSON; classes by name where ``labels`` has one."""
 
         def named(number: int) -> str:
+            if self.decides and (self.place is not None or len(labels) != 2):
+                word = ("no", "yes")[number]
+                of = self.place if self.place is not None else 0
+                about = labels[of] if of < len(labels) else ""
+                about = about or ("" if self.place is None else f"label {self.place}")
+                return f"{about}: {word}" if about else word
             return labels[number] if number < len(labels) else str(number)
 
         return {

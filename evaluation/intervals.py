@@ -5,9 +5,17 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from statistics import NormalDist
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
 
 METHOD = "Newcombe 1998 (Statistics in Medicine 17:2635-2650), method 10"
 """Method of the interval that ``paired_difference`` computes."""
+
+
+STUDENT = "Student 1908 (Biometrika 6:1-25), paired by image"
+"""Method of the interval that ``paired_mean`` computes."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +119,30 @@ def paired_difference(counts: PairedCounts, confidence: float = 0.95) -> Interva
     low = difference - _square_and_add(p1 - one.low, two.high - p2, phi)
     high = difference + _square_and_add(one.high - p1, p2 - two.low, phi)
     return Interval(low, high)
+
+
+def paired_mean(differences: np.ndarray, confidence: float = 0.95) -> Interval:
+    """Interval of the mean of differences between two networks on the same images.
+
+    ``d -+ t s / sqrt(n)`` with the mean ``d``, the standard deviation ``s`` and the quantile ``t``
+    of Student's distribution with ``n - 1`` degrees of freedom. Source: Student 1908, Biometrika
+    6:1-25.
+
+    Args:
+        differences: float64 ``[n]``, of two images at least.
+        confidence: confidence level, between 0 and 1.
+
+    Raises:
+        ValueError: fewer than two images.
+    """
+    from scipy.stats import t
+
+    n = len(differences)
+    if n < 2:
+        raise ValueError(f"an interval of a mean needs two images, not {n}")
+    mean, error = float(differences.mean()), float(differences.std(ddof=1)) / math.sqrt(n)
+    reach = float(t.ppf((1 + confidence) / 2, n - 1)) * error
+    return Interval(mean - reach, mean + reach)
 
 
 def mcnemar_p(first_only: int, second_only: int) -> float:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from calibration_data.task import Task
 from evaluation.flips import Flip
 from evaluation.latency import Latency
 from evaluation.machine import Machine
-from evaluation.metrics import AccuracyDrop, Metrics
+from evaluation.metrics import AccuracyDrop, Drop, Metrics
 from evaluation.session import RuntimeInfo
 
 
@@ -41,6 +42,8 @@ class Evaluation:
         latency: latency of one image; None when not measured.
         remarks: remarks for the reader (kernels that saturate, labels that were inferred).
         flipped: some images whose answer changed (``evaluation.flips``).
+        output: name of the output, for a network with several; empty for the only one.
+        labels: names of the output's classes or values.
     """
 
     subject: Subject
@@ -50,27 +53,19 @@ class Evaluation:
     latency: Latency | None = None
     remarks: tuple[str, ...] = ()
     flipped: tuple[Flip, ...] = ()
+    output: str = ""
+    labels: tuple[str, ...] = ()
 
-    def to_dict(self, labels: tuple[str, ...] = ()) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; percentages and points are 0 to 100, times in milliseconds.
 
-        Without labels top-1, its interval and top-5 are None, and there is no drop.
-
-        Args:
-            labels: names of the classes.
+        Without labels top-1, its interval and top-5 are None, and there is no drop. A row of
+        another task than classification has ``task``, and its metrics under ``metrics`` alone.
         """
+        if self.metrics.task is not Task.CLASSIFICATION:
+            return self._of_task()
         metrics, interval = self.metrics, self.metrics.top1_interval
-        values: dict[str, Any] = {
-            "name": self.subject.name,
-            "artifact": self.subject.artifact,
-            "sha256": self.subject.sha256,
-            "size_bytes": self.subject.size_bytes,
-            "data": self.data,
-            "runtime": self.runtime.runtime,
-            "runtime_version": self.runtime.version,
-            "kernels": self.runtime.kernels,
-            "threads": self.runtime.threads,
-            "n": metrics.n,
+        values = self._head() | {
             "top1": metrics.top1,
             "top1_interval": None if interval is None else [interval.low, interval.high],
             "top5": metrics.top5,
@@ -83,13 +78,13 @@ class Evaluation:
                 "kl": metrics.kl,
                 **({} if metrics.drop is None else _drop(metrics.drop)),
                 "flips": _flips(metrics.drop, metrics.changed),
-                "flipped": [flip.to_dict(labels) for flip in self.flipped],
+                "flipped": [flip.to_dict(self.labels) for flip in self.flipped],
             }
         values["latency_ms"] = None if self.latency is None else _latency(self.latency)
         values["per_class"] = [
             {
                 "class": row.label,
-                "label": labels[row.label] if row.label < len(labels) else str(row.label),
+                "label": self._label(row.label),
                 "n": row.n,
                 "top1": row.accuracy,
                 "drop": row.drop,
@@ -99,6 +94,53 @@ class Evaluation:
         values["remarks"] = list(self.remarks)
         return values
 
+    def _of_task(self) -> dict[str, Any]:
+        """Row of a task other than classification."""
+        metrics, interval = self.metrics, self.metrics.top1_interval
+        finite = metrics.to_dict()["values"]
+        values = self._head() | {
+            "task": str(metrics.task),
+            "metrics": finite,
+            "interval": None if interval is None else [interval.low, interval.high],
+        }
+        if "sqnr_db" in finite:
+            values["sqnr_db"] = finite["sqnr_db"]
+        if metrics.agreement is not None:
+            values["agreement"] = metrics.agreement
+        if metrics.drop is not None:
+            values |= _drop(metrics.drop)
+            values["drops"] = {name: drop.to_dict() for name, drop in metrics.drops.items()}
+        if metrics.changed is not None:
+            values["flips"] = _flips(metrics.drop, metrics.changed)
+            values["flipped"] = [flip.to_dict(self.labels) for flip in self.flipped]
+        values["latency_ms"] = None if self.latency is None else _latency(self.latency)
+        values["parts"] = [
+            {"part": row.index, "label": self._label(row.index), "n": row.n, "value": row.value,
+             "drop": row.drop}
+            for row in metrics.parts
+        ]  # fmt: skip
+        values["remarks"] = list(self.remarks)
+        return values
+
+    def _label(self, number: int) -> str:
+        return self.labels[number] if number < len(self.labels) else str(number)
+
+    def _head(self) -> dict[str, Any]:
+        """What every row begins with."""
+        return {
+            **({"output": self.output} if self.output else {}),
+            "name": self.subject.name,
+            "artifact": self.subject.artifact,
+            "sha256": self.subject.sha256,
+            "size_bytes": self.subject.size_bytes,
+            "data": self.data,
+            "runtime": self.runtime.runtime,
+            "runtime_version": self.runtime.version,
+            "kernels": self.runtime.kernels,
+            "threads": self.runtime.threads,
+            "n": self.metrics.n,
+        }
+
 
 @dataclass(frozen=True)
 class Measurement:
@@ -107,29 +149,27 @@ class Measurement:
     Attributes:
         rows: measured rows; the reference first, if there is one.
         machine: machine and packages.
-        labels: class names.
         remarks: what the reader must know of the images (see ``conversion_remarks``).
     """
 
     rows: tuple[Evaluation, ...]
     machine: Machine
-    labels: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
 
 
-def _drop(drop: AccuracyDrop) -> dict[str, Any]:
+def _drop(drop: Drop) -> dict[str, Any]:
     return {
         "drop": drop.points,
         "drop_interval": [drop.low, drop.high],
         "drop_confidence": drop.confidence,
         "drop_method": drop.method,
-        "mcnemar_p": drop.p_value,
+        **({"mcnemar_p": drop.p_value} if isinstance(drop, AccuracyDrop) else {}),
     }
 
 
-def _flips(drop: AccuracyDrop | None, changed: int) -> dict[str, int]:
-    """Counts of changed answers; without labels, nobody knows which of them were right."""
-    if drop is None:
+def _flips(drop: Drop | None, changed: int) -> dict[str, int]:
+    """Counts of changed answers; which of them were right is only known of single answers."""
+    if not isinstance(drop, AccuracyDrop):
         return {"changed": changed}
     return {
         "right_to_wrong": drop.right_to_wrong,

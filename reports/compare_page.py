@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from calibration_data.task import Task
 from reports import tables
-from reports.figures import INK, plain, svg
+from reports.compare_figures import drops, trade
+from reports.compare_lead import compared, headline, lead
 from reports.page import (
     Cell,
     Column,
     Facts,
-    Figure,
     Gallery,
     Kind,
     Page,
@@ -22,22 +24,23 @@ from reports.page import (
     Table,
     Thumb,
 )
-from reports.pareto import FORMATS, OTHER_FORMAT, Point, front, pareto
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from reports.task_rows import (
+    by_output,
+    drop_head,
+    kind_of,
+    loss_text,
+    no_labels,
+    title_of,
+    value_text,
+)
+from reports.task_rows import labelled as rows_labelled
 
 Document = dict[str, Any]
 Row = dict[str, Any]
 
 MOST_PICTURES = 240
 """Largest number of pictures on the page; with many changed answers, each recipe shows fewer."""
-_HEADLINE = ("tflite-int8", "onnx-int8")
 _CLASSES = 40
-_DRAWN = {True: ("Accuracy", "top-1, %"), False: ("Likeness to float", "answers as float, %")}
-"""What is drawn over the costs, by whether the images have labels."""
-_FAR = 20.0
-"""Points below the best at which a file would squeeze all others together in the figure."""
 _NOTES = {
     "top-1 %": "right answers",
     "top-5 %": "right answer among the five best scores",
@@ -65,14 +68,8 @@ def page(
         generated: command that made the report.
         data: name and relative path of each file beside the page.
     """
-    sections = [
-        *_trade(report),
-        *_drops(report),
-        Section("All figures", (_table(report),)),
-        *_changed(report, pictures),
-        *_by_class(report),
-        _conditions(report),
-    ]
+    sections = [section for part in by_output(report) for section in _of_output(part, pictures)]
+    sections.append(_conditions(report))
     return Page(
         f"{report['model']}: float against quantized",
         lead(report),
@@ -82,189 +79,60 @@ def page(
     )
 
 
-def lead(report: Document) -> str:
-    """Main result in one or two sentences: what the headline file costs and gains."""
-    row = headline(report)
-    if row is None:
-        first = report["rows"][0]
-        right = tables.percent(first["top1"])
-        return f"`{first['name']}` is right on {right} % of {report['n']:,} images."
-    if "drop" not in row:
-        return (
-            f"`{row['name']}` answers as float on **{row['agreement']:.2f} %** of "
-            f"{report['n']:,} images{_gains(row, _like(report, row))}. They have no labels, so "
-            "what it costs in accuracy is not known."
-        )
-    low, high = row["drop_interval"]
-    gains = _gains(row, _like(report, row))
-    what = (
-        f"costs **{row['drop']:+.2f} points**"
-        if row["drop"] >= 0
-        else f"gains **{-row['drop']:.2f} points**"
-    )
-    sure = (
-        f"No loss is shown, and one of up to {high:.2f} points is not ruled out."
-        if low <= 0 <= high
-        else "The interval lies above zero: the loss is real."
-        if low > 0
-        else "The interval lies below zero: the gain is real."
-    )
-    return (
-        f"`{row['name']}` {what} of top-1 [{low:+.2f}, {high:+.2f}] on {report['n']:,} images"
-        f"{gains}. {sure}"
-    )
+def _of_output(report: Document, pictures: Mapping[int, bytes]) -> list[Section]:
+    """Sections of one output, whose name is in their titles if there are several."""
+    sections = [
+        *trade(report),
+        *drops(report),
+        Section("All figures", (_table(report),)),
+        *_changed(report, pictures),
+        *_by_class(report),
+        *_by_part(report),
+    ]
+    if "output" not in report:
+        return sections
+    return [replace(section, title=f"{title_of(report)}: {section.title}") for section in sections]
 
 
 def labelled(report: Document) -> bool:
     """Whether the images had labels, so that right answers are known."""
-    return all(row["top1"] is not None for row in report["rows"])
-
-
-def headline(report: Document) -> Row | None:
-    """Row of the page's main result: plain int8, else the smallest file; None without files."""
-    compared = _compared(report)
-    named = {row["name"]: row for row in compared}
-    chosen = next((named[name] for name in _HEADLINE if name in named), None)
-    return chosen or min(compared, key=lambda row: row["size_bytes"] or math.inf, default=None)
+    return rows_labelled(report["rows"])
 
 
 def shown_images(report: Document) -> list[int]:
     """Numbers of the images whose pictures the page shows, ascending."""
-    limit = _limit(report)
-    return sorted({f["image"] for r in _compared(report) for f in r.get("flipped", ())[:limit]})
-
-
-def _compared(report: Document) -> list[Row]:
-    return [row for row in report["rows"] if tables.compares(row)]
-
-
-def _like(report: Document, row: Row) -> Row | None:
-    """Row of the float32 file in the same format; None without one."""
-    target = row["name"].partition("-")[0]
-    names = {other["name"]: other for other in report["rows"]}
-    return names.get(f"{target}-float32")
-
-
-def _gains(row: Row, other: Row | None) -> str:
-    """How much smaller and faster a file is, as a part of a sentence; empty without figures."""
-    if other is None or other is row:
-        return ""
-    said = []
-    if row["size_bytes"] and other["size_bytes"]:
-        said.append(_times(other["size_bytes"] / row["size_bytes"], "smaller", "larger"))
-    if row["latency_ms"] and other["latency_ms"]:
-        ratio = other["latency_ms"]["p50"] / row["latency_ms"]["p50"]
-        said.append(_times(ratio, "faster", "slower"))
-    return f"; it is {' and '.join(said)} than `{other['name']}`" if said else ""
-
-
-def _times(ratio: float, better: str, worse: str) -> str:
-    return f"**{ratio:.1f} times** {better}" if ratio >= 1 else f"{1 / ratio:.1f} times {worse}"
-
-
-def _trade(report: Document) -> list[Section]:
-    """Figure of accuracy, or of agreement with float without labels, against size and latency."""
-    known = labelled(report)
-    rows = report["rows"] if known else _compared(report)
-    least = max((_quality(row) for row in rows), default=0.0) - _FAR
-    near = [row for row in rows if _quality(row) >= least]
-    sizes = [_point(row, row["size_bytes"] / 1000) for row in near if row["size_bytes"]]
-    times = [
-        _point(row, row["latency_ms"]["p50"])
-        for row in near
-        if row["latency_ms"] and row["latency_ms"]["p50"] > 0
-    ]
-    groups = [("size of the file, kB", sizes), ("latency of one image, p50 ms", times)]
-    groups = [group for group in groups if len(group[1]) > 1]
-    if not groups:
-        return []
-    alt = " ".join(f"Best at {title}: {_listed(front(points))}." for title, points in groups)
-    caption = "Up and left is better. The broken line joins the files that no other beats at both."
-    if known:
-        caption += (
-            " Vertical lines are the intervals of the drop, paired with float, so differences "
-            "within them are not shown by these images."
-        )
-    far = [row["name"] for row in rows if _quality(row) < least]
-    if far:
-        caption += f" Not drawn, at less than {least:.0f} %: {_enumerated(far)}."
-    what, quality = _DRAWN[known]
-    title = f"{what} against size and speed"
-    return [Section(title, (Figure(caption, alt, pareto(groups, quality)),))]
-
-
-def _quality(row: Row) -> float:
-    """What is drawn over the costs, in percent: top-1, or answers as float without labels."""
-    quality: float = row["agreement"] if row["top1"] is None else row["top1"]
-    return quality
-
-
-def _point(row: Row, cost: float) -> Point:
-    suffix = "." + row["artifact"].rpartition(".")[2] if row["size_bytes"] else ""
-    low, high = row.get("drop_interval", (0.0, 0.0))
-    base = _quality(row) + row.get("drop", 0.0)
-    return Point(row["name"], suffix, cost, _quality(row), base - high, base - low)
-
-
-def _listed(points: Sequence[Point]) -> str:
-    return ", ".join(f"{p.name} ({p.cost:,.3g}, {p.top1:.2f} %)" for p in points)
-
-
-def _drops(report: Document) -> list[Section]:
-    """Figure of the drop of each row with its interval."""
-    rows = [row for row in report["rows"] if "drop" in row]
-    if not rows:
-        return []
-
-    def draw(axes: Axes) -> None:
-        axes.axvline(0, color=INK, linewidth=1)
-        for place, row in enumerate(rows):
-            low, high = row["drop_interval"]
-            suffix = "." + row["artifact"].rpartition(".")[2]
-            _, color, marker = FORMATS.get(suffix, OTHER_FORMAT)
-            axes.plot([low, high], [place, place], color=color, linewidth=1.6)
-            axes.plot([row["drop"]], [place], marker, color=color, markersize=6)
-        axes.set_yticks(range(len(rows)), [plain(row["name"]) for row in rows])
-        axes.invert_yaxis()
-        axes.margins(y=0.6 / len(rows))
-        axes.grid(visible=False, axis="y")
-        axes.tick_params(axis="y", length=0)
-        axes.spines["left"].set_visible(False)
-        axes.set_xlabel("points of top-1 lost against float")
-
-    clear = [row["name"] for row in rows if row["drop_interval"][0] > 0]
-    caption = (
-        f"Float minus recipe on the same {report['n']:,} images, with the paired 95 % interval. "
-        "Where the line crosses zero, these images do not show a loss. Circles are TFLite files, "
-        "squares ONNX."
+    return sorted(
+        {
+            flip["image"]
+            for part in by_output(report)
+            for row in compared(part)
+            for flip in row.get("flipped", ())[: _limit(part)]
+        }
     )
-    alt = " ".join(
-        f"{row['name']}: {row['drop']:+.2f} [{row['drop_interval'][0]:+.2f}, "
-        f"{row['drop_interval'][1]:+.2f}]."
-        for row in rows
-    )
-    text = (
-        f"A loss is shown for {_enumerated(clear)}."
-        if clear
-        else "No recipe loses more than these images can tell from nothing."
-    )
-    drawing = svg(draw, (7.4, 1.0 + 0.27 * len(rows)))
-    return [Section("What each recipe loses", (Prose(text), Figure(caption, alt, drawing)))]
-
-
-def _enumerated(names: Sequence[str]) -> str:
-    quoted = [f"`{name}`" for name in names]
-    return quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])} and {quoted[-1]}"
 
 
 def _table(report: Document) -> Table:
+    shown, notes = tables.columns_of(report["rows"]), _notes(report["rows"][0])
     columns = tuple(
-        Column(c.head, Kind.NUMBER if c.numeric else Kind.TEXT, _NOTES.get(c.head, ""))
-        for c in tables.COLUMNS
+        Column(c.head, Kind.NUMBER if c.numeric else Kind.TEXT, notes.get(c.head, ""))
+        for c in shown
     )
-    rows = tuple(tuple(_cell(c, row) for c in tables.COLUMNS) for row in report["rows"])
+    rows = tuple(tuple(_cell(c, row) for c in shown) for row in report["rows"])
     caption = f"{report['n']:,} images of {report['data']}, the same tensors for every row."
     return Table(caption, columns, rows)
+
+
+def _notes(row: Row) -> dict[str, str]:
+    """Explanations of the columns by their heads."""
+    kind = kind_of(row)
+    if kind.task is Task.CLASSIFICATION:
+        return _NOTES
+    minus = "this row minus float" if kind.lower_is_better else "float minus this row"
+    return {
+        **_NOTES,
+        **{metric.head: metric.note for metric in kind.metrics},
+        drop_head(kind): f"{minus} on the same images, with its interval",
+    }
 
 
 def _cell(column: tables.Column, row: Row) -> Cell:
@@ -274,7 +142,7 @@ def _cell(column: tables.Column, row: Row) -> Cell:
 
 def _limit(report: Document) -> int:
     """Largest number of pictures per recipe with which a page keeps to MOST_PICTURES."""
-    counts = [len(row.get("flipped", ())) for row in _compared(report)]
+    counts = [len(row.get("flipped", ())) for row in compared(report)]
     limit = max(counts, default=0)
     while limit > 1 and sum(min(count, limit) for count in counts) > MOST_PICTURES:
         limit -= 1
@@ -285,9 +153,9 @@ def _changed(report: Document, pictures: Mapping[int, bytes]) -> list[Section]:
     """Section of the images whose answer changed, recipe by recipe."""
     limit = _limit(report)
     galleries = []
-    for row in _compared(report):
+    for row in compared(report):
         thumbs = tuple(
-            _thumb(flip, pictures[flip["image"]])
+            _thumb(flip, pictures[flip["image"]], kind_of(row).task.decides)
             for flip in row.get("flipped", ())[:limit]
             if flip["image"] in pictures
         )
@@ -306,18 +174,21 @@ def _changed(report: Document, pictures: Mapping[int, bytes]) -> list[Section]:
     )
     if labelled(report):
         text += "Lost: float was right. Won: the file is right. "
-    text += (
-        "Images on which float was most certain come first, by the lead of its best score over its "
-        "second."
+    kind = kind_of(report["rows"][0])
+    text += "Images on which float was most certain come first, by " + (
+        "the distance of its score from the threshold."
+        if kind.task.decides
+        else "the lead of its best score over its second."
     )
     first = headline(report)
     galleries.sort(key=lambda g: first is None or not g.caption.startswith(f"**{first['name']}**"))
     return [Section("Images whose answer changed", (Prose(text), *galleries))]
 
 
-def _thumb(flip: dict[str, Any], png: bytes) -> Thumb:
+def _thumb(flip: dict[str, Any], png: bytes, decides: bool) -> Thumb:
     answers = f"{flip['before']} \N{RIGHTWARDS ARROW} {flip['after']}"
-    lead_of_best = f"lead {flip['margin']:.2g}, {_short(flip['name'])}"
+    lead_of_best = f"{'from threshold' if decides else 'lead'} {flip['margin']:.2g}, "
+    lead_of_best += _short(flip["name"])
     if flip["label"] is None:
         return Thumb(png, answers, (lead_of_best,))
     what = "wrong both times"
@@ -336,7 +207,7 @@ def _short(name: str) -> str:
 def _by_class(report: Document) -> list[Section]:
     """Section of the loss by class, for the row of the main result."""
     row = headline(report)
-    classes = [] if row is None else [c for c in row["per_class"] if c["drop"] is not None]
+    classes = [] if row is None else [c for c in row.get("per_class", ()) if c["drop"] is not None]
     if row is None or not classes:
         return []
     classes.sort(key=lambda c: (-c["drop"], c["class"]))
@@ -363,16 +234,46 @@ def _by_class(report: Document) -> list[Section]:
     return [Section("By class", (Table(caption, columns, rows),))]
 
 
+def _by_part(report: Document) -> list[Section]:
+    """Section of the loss by label or quantity, for the row of the main result."""
+    row = headline(report)
+    parts = [p for p in (row or {}).get("parts", ()) if p["drop"] is not None]
+    if row is None or not parts:
+        return []
+    kind = kind_of(row)
+    parts.sort(key=lambda p: (-p["drop"], p["part"]))
+    multi = kind.task is Task.MULTI_LABEL
+    what, metric = ("label", "AP %") if multi else ("value", kind.first.head)
+    columns = (
+        Column(what),
+        Column("images", Kind.NUMBER, "that have the label" if multi else ""),
+        Column(metric, Kind.NUMBER, "average precision" if multi else kind.first.note),
+        Column("growth" if kind.lower_is_better else "drop, points", Kind.NUMBER, "against float"),
+    )
+    rows = tuple(
+        (
+            part["label"],
+            f"{part['n']:,}",
+            value_text(kind.first, part["value"]),
+            Cell(loss_text(row, part["drop"]), part["drop"]),
+        )
+        for part in parts[:_CLASSES]
+    )
+    left = f" The {len(parts) - len(rows):,} others lost less." if len(parts) > len(rows) else ""
+    caption = f"`{row['name']}`, the largest loss first.{left}"
+    return [Section(f"By {what}", (Table(caption, columns, rows),))]
+
+
 def _conditions(report: Document) -> Section:
     """Section of the conditions of the measurement."""
     rows, machine = report["rows"], report["machine"]
     items = [("Images", f"{report['n']:,} of {report['data']}")]
     items += [("Images", remark) for remark in report.get("remarks", ())]
-    if not labelled(report):
-        items.append(("Labels", tables.NO_LABELS))
-    method = next((row["drop_method"] for row in rows if "drop_method" in row), None)
-    if method is not None:
-        items.append(("Interval", method))
+    parts = by_output(report)
+    without = [no_labels(kind_of(part["rows"][0])) for part in parts if not labelled(part)]
+    items += [("Labels", text) for text in dict.fromkeys(without)]
+    methods = [row["drop_method"] for row in rows if "drop_method" in row]
+    items += [("Interval", method) for method in dict.fromkeys(methods)]
     timed = next((row["latency_ms"] for row in rows if row["latency_ms"]), None)
     if timed is None:
         items.append(("Latency", "was not measured"))

@@ -32,10 +32,13 @@ def document(ranking: Sensitivity, **more: Any) -> Document:
 NO_LABELS = "no labels that count the outputs, so that float's answers count as right"
 
 
+NO_CLASSES = "an output without classes, so that noise alone is measured"
+
+
 def labelled(report: Document) -> bool:
     """Whether right answers are known; reports of earlier versions do not say, and were."""
     known: bool = report.get("labelled", True)
-    return known
+    return known and report["top1"] is not None
 
 
 def conditions(report: Document) -> list[str]:
@@ -47,6 +50,8 @@ def conditions(report: Document) -> list[str]:
     )
     how = f"Recipe {report['recipe']}, --optimize {report['optimization']}"
     known = f"float top-1 {report['top1']:.2f} %" if labelled(report) else NO_LABELS
+    if report["top1"] is None:
+        known = NO_CLASSES
     return [
         f"{n}; {known}; one image is {100 / report['n']:.2f} points.",
         f"{alone}. Ranked by the noise of both on the outputs.",
@@ -78,7 +83,12 @@ def _cells(effect: dict[str, Any] | None) -> tuple[str, str]:
     if effect is None:
         return "-", "-"
     sqnr = effect["sqnr_db"]
-    return "inf" if sqnr is None else f"{sqnr:.1f}", f"{effect['drop']:+.2f}"
+    return "inf" if sqnr is None else f"{sqnr:.1f}", drop_text(effect)
+
+
+def drop_text(effect: dict[str, Any]) -> str:
+    """Loss of a part in points; a dash for an output without classes."""
+    return "-" if effect["drop"] is None else f"{effect['drop']:+.2f}"
 
 
 def csv_table(report: Document) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from reports.figures import SERIES, plain, svg
 from reports.page import Cell, Column, Facts, Figure, Kind, Page, Prose, Section, Table
-from reports.sensitivity import NO_LABELS, conditions, labelled
+from reports.sensitivity import NO_CLASSES, NO_LABELS, conditions, drop_text, labelled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,7 +32,7 @@ def page(report: Document, generated: str, data: tuple[tuple[str, str], ...] = (
     facts = Facts(
         (
             ("Images", f"{report['n']:,} of {report['data']} that nothing was decided on"),
-            ("Float top-1", f"{report['top1']:.2f} %" if labelled(report) else NO_LABELS),
+            ("Float top-1", _float_top1(report)),
             ("Recipe", f"{report['recipe']}, --optimize {report['optimization']}"),
         )
     )
@@ -120,6 +120,12 @@ def _figure(rows: list[Row], total: int) -> Figure:
     )
 
 
+def _float_top1(report: Document) -> str:
+    if report["top1"] is None:
+        return NO_CLASSES
+    return f"{report['top1']:.2f} %" if labelled(report) else NO_LABELS
+
+
 def _table(report: Document) -> Table:
     columns = [
         Column("layer"),
@@ -153,5 +159,5 @@ def _effect(effect: Row | None) -> tuple[Cell, Cell]:
         return Cell("-"), Cell("-")
     return (
         Cell(_decibels(effect), _sqnr(effect)),
-        Cell(f"{effect['drop']:+.2f}", effect["drop"]),
+        Cell(drop_text(effect), effect["drop"]),
     )

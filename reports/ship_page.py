@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reports.page import Cell, Column, Facts, Kind, Page, Part, Prose, Section, Table
-from reports.tables import percent
+from reports.task_rows import card_figures, card_heads, card_labelled
 
 Manifest = dict[str, Any]
 
@@ -155,18 +155,19 @@ def _gates(gates: Sequence[Gate]) -> Part:
 def _accuracy(values: dict[str, Any]) -> Part:
     if "reason" in values:
         return Prose(f"Not measured: {values['reason']}.")
+    first, likeness = card_heads(values)
     columns = (
         Column("file"),
         Column("runtime"),
-        Column("top-1 %", Kind.NUMBER),
-        Column("as float %", Kind.NUMBER, "images on which both give the same class"),
+        Column(first.head, Kind.NUMBER, first.note),
+        Column(
+            likeness.head, Kind.NUMBER, likeness.note or "images on which both give the same class"
+        ),
     )
     rows = tuple(
-        (row["file"], row["runtime"], percent(row["top1"]), f"{row['as_float']:.2f}")
-        for row in values["rows"]
+        (row["file"], row["runtime"], *card_figures(values, row)) for row in values["rows"]
     )
-    labelled = all(row["top1"] is not None for row in values["rows"])
-    of = values["data"] if labelled else f"{values['data']}, which have no labels"
+    of = values["data"] if card_labelled(values) else f"{values['data']}, which have no labels"
     caption = (
         f"n = {values['images']:,} images of {of}, drawn at random; "
         "`edgequant evaluate` measures all of them, with an interval."

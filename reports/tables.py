@@ -12,7 +12,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from calibration_data.task import Task
+from evaluation.metrics import Metric
 from evaluation.result import Measurement
+from reports.task_rows import (
+    by_output,
+    compares,
+    drop_head,
+    drop_sentence,
+    drop_text,
+    kind_of,
+    labelled,
+    loss_text,
+    no_labels,
+    nothing_compared,
+    percent,
+    title_of,
+    value_text,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -34,23 +51,6 @@ class Column:
     head: str
     cell: Callable[[Row], str]
     numeric: bool = True
-
-
-def _drop(row: Row) -> str:
-    if "drop" not in row:
-        return "-"
-    low, high = row["drop_interval"]
-    return f"{row['drop']:+.2f} [{low:+.2f}, {high:+.2f}]"
-
-
-def compares(row: Row) -> bool:
-    """Whether a row was compared with the float network."""
-    return "agreement" in row
-
-
-def percent(value: float | None) -> str:
-    """A percentage with two decimals; a dash where it was not measured."""
-    return "-" if value is None else f"{value:.2f}"
 
 
 def _changed(row: Row) -> str:
@@ -90,7 +90,7 @@ COLUMNS = (
     Column("runtime", lambda row: str(row["runtime"]), numeric=False),
     Column("top-1 %", lambda row: percent(row["top1"])),
     Column("top-5 %", lambda row: percent(row["top5"])),
-    Column("drop, points [95 %]", _drop),
+    Column("drop, points [95 %]", drop_text),
     Column("answers changed", _changed),
     Column("as float %", _agreement),
     Column("SQNR dB", _sqnr),
@@ -98,6 +98,33 @@ COLUMNS = (
     Column("p90/p99 ms", _latency_tail),
     Column("size kB", _size),
 )
+"""Columns of classifiers."""
+
+
+def columns_of(rows: list[Row]) -> tuple[Column, ...]:
+    """Columns of the rows of one output."""
+    kind = kind_of(rows[0])
+    if kind.task is Task.CLASSIFICATION:
+        return COLUMNS
+    measured = [m for m in kind.metrics if any(m.name in row["metrics"] for row in rows)]
+    known = [m for m in measured if not m.needs_reference]
+    likeness = [m for m in measured if m.needs_reference]
+    drops = any("drop" in row for row in rows)
+    return (
+        *COLUMNS[:2],
+        *(_metric_column(metric) for metric in known),
+        *((Column(drop_head(kind), drop_text),) if drops else ()),
+        *((Column("answers changed", _changed),) if any("flips" in row for row in rows) else ()),
+        *(_metric_column(metric) for metric in likeness),
+        *COLUMNS[-3:],
+    )
+
+
+def _metric_column(metric: Metric) -> Column:
+    def cell(row: Row) -> str:
+        return value_text(metric, row["metrics"].get(metric.name), row)
+
+    return Column(metric.head, cell)
 
 
 def document(measurement: Measurement, **more: Any) -> Document:
@@ -106,8 +133,9 @@ def document(measurement: Measurement, **more: Any) -> Document:
     Rows: the reference first, then by SQNR of the outputs, which distinguishes files that top-1 on
     a few thousand images does not.
     """
-    rows = [row.to_dict(measurement.labels) for row in measurement.rows]
-    rows.sort(key=_likeness)
+    rows = [row.to_dict() for row in measurement.rows]
+    places = {name: place for place, name in enumerate(dict.fromkeys(map(_output, rows)))}
+    rows.sort(key=lambda row: (places[_output(row)], _likeness(row)))
     return {
         **more,
         "n": rows[0]["n"],
@@ -118,6 +146,11 @@ def document(measurement: Measurement, **more: Any) -> Document:
     }
 
 
+def _output(row: Row) -> str:
+    name: str = row.get("output", "")
+    return name
+
+
 def _likeness(row: Row) -> tuple[bool, float, str]:
     if not compares(row):
         return (False, 0.0, row["name"])
@@ -125,53 +158,39 @@ def _likeness(row: Row) -> tuple[bool, float, str]:
     return (True, float("-inf") if sqnr is None else -sqnr, row["name"])
 
 
-NO_LABELS = (
-    "The images have no labels, so top-1 and its drop are not measured: rows are compared with "
-    "float by their answers and by SQNR."
-)
-NOTHING_COMPARED = (
-    "The images have no labels, so top-1 is not measured: give --reference MODEL to compare with "
-    "float."
-)
-
-
 def screen_table(report: Document) -> Table:
-    """Table for the terminal."""
+    """Table for the terminal of the rows of one output, see ``by_output``."""
     from rich import box
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD)
-    for column in COLUMNS:
+    table = Table(box=box.SIMPLE_HEAD, title=title_of(report) or None, title_justify="left")
+    columns = columns_of(report["rows"])
+    for column in columns:
         table.add_column(column.head, justify="right" if column.numeric else "left", no_wrap=True)
     for row in report["rows"]:
-        table.add_row(*(column.cell(row) for column in COLUMNS))
+        table.add_row(*(column.cell(row) for column in columns))
     return table
 
 
 def markdown_table(report: Document) -> str:
-    """Rows as a Markdown table."""
+    """Rows of one output as a Markdown table."""
+    columns = columns_of(report["rows"])
     lines = [
-        "| " + " | ".join(column.head for column in COLUMNS) + " |",
-        "|" + "|".join("---:" if column.numeric else "---" for column in COLUMNS) + "|",
+        "| " + " | ".join(column.head for column in columns) + " |",
+        "|" + "|".join("---:" if column.numeric else "---" for column in columns) + "|",
     ]
-    lines += ["| " + " | ".join(c.cell(row) for c in COLUMNS) + " |" for row in report["rows"]]
+    lines += ["| " + " | ".join(c.cell(row) for c in columns) + " |" for row in report["rows"]]
     return "\n".join(lines) + "\n"
 
 
 def conditions(report: Document) -> list[str]:
     """Conditions of the measurement, line by line; a remark appears once, with all its rows."""
     rows = report["rows"]
-    method = next((row["drop_method"] for row in rows if "drop_method" in row), None)
     count = f"n = {report['n']:,} images of {report['data']}"
     lines = [f"{count}, the same tensors for every row; rows are sorted by SQNR of the outputs."]
     lines += [f"{remark}." for remark in report.get("remarks", ())]
-    if rows[0]["top1"] is None:
-        lines.append(NO_LABELS if any(compares(row) for row in rows) else NOTHING_COMPARED)
-    if method:
-        lines.append(
-            "Drop is float minus row on the same images, in points of top-1; a negative drop is a "
-            f"gain. Interval: {method}."
-        )
+    for part in by_output(report):
+        lines += [line for line in _of_output(part) if line not in lines]
     timed = next((row["latency_ms"] for row in rows if row["latency_ms"]), None)
     if timed is None:
         lines.append("Latency was not measured.")
@@ -185,6 +204,27 @@ def conditions(report: Document) -> list[str]:
     lines.append(describe_machine(report["machine"]))
     named = [f"{', '.join(names)}: {remark}." for remark, names in remarks(rows).items()]
     return [*lines, *sorted(named)]
+
+
+def _of_output(report: Document) -> list[str]:
+    """What the reader must know of the rows of one output: missing labels, and the interval."""
+    rows, kind = report["rows"], kind_of(report["rows"][0])
+    about = f"{title_of(report)}: " if "output" in report else ""
+    lines = []
+    if not labelled(rows):
+        some = any(compares(row) for row in rows)
+        lines.append(f"{about}{no_labels(kind) if some else nothing_compared(kind)}")
+    method = next((row["drop_method"] for row in rows if "drop_method" in row), None)
+    if method:
+        lines.append(f"{about}{drop_sentence(kind, method)}")
+    others: dict[str, list[str]] = {}
+    for name, drop in next((row["drops"] for row in rows if row.get("drops")), {}).items():
+        others.setdefault(drop["method"], []).append(kind.metric(name).title)
+    lines += [
+        f"{about}The JSON has the loss of {' and of '.join(names)} too; interval: {method}."
+        for method, names in others.items()
+    ]
+    return lines
 
 
 def remarks(rows: list[Row]) -> dict[str, list[str]]:
@@ -217,10 +257,15 @@ def describe_machine(machine: dict[str, Any]) -> str:
 
 
 def markdown_report(title: str, report: Document) -> str:
-    """Report in Markdown: table, conditions, and the loss by class of the last row."""
-    parts = [f"# {title}\n", markdown_table(report)]
+    """Report in Markdown: tables, conditions, and the loss by class or value of the last row."""
+    parts, several = [f"# {title}\n"], by_output(report)
+    for part in several:
+        parts += [f"## Output {title_of(part)}\n"] if "output" in part else []
+        parts.append(markdown_table(part))
     parts += [f"- {line}" for line in conditions(report)]
-    parts += _by_class(report["rows"][-1])
+    for part in several:
+        last = part["rows"][-1]
+        parts += _by_part(last) if "parts" in last else _by_class(last)
     return "\n".join(parts) + "\n"
 
 
@@ -242,27 +287,66 @@ def _by_class(row: Row) -> list[str]:
     return lines
 
 
+def _by_part(row: Row) -> list[str]:
+    """Table of the labels or quantities of a row's output, the largest loss first."""
+    kind = kind_of(row)
+    parts = [part for part in row["parts"] if part["drop"] is not None]
+    parts.sort(key=lambda p: (-p["drop"], p["part"]))
+    if not parts:
+        return []
+    what = "label" if kind.task is Task.MULTI_LABEL else "value"
+    metric = "AP %" if kind.task is Task.MULTI_LABEL else kind.first.title
+    lines = [
+        f"\n## By {what}: {' '.join((row['name'], row.get('output', ''))).strip()}\n",
+        f"| {what} | n | {metric} | {'growth' if kind.lower_is_better else 'drop, points'} |",
+        "|---|---:|---:|---:|",
+    ]
+    lines += [
+        f"| {p['label']} | {p['n']} | {value_text(kind.first, p['value'])} "
+        f"| {loss_text(row, p['drop'])} |"
+        for p in parts[:20]
+    ]
+    if len(parts) > 20:
+        lines.append(f"\nThe {len(parts) - 20} others lost less; the JSON has them.")
+    return lines
+
+
 CSV_FIELDS = (
     "name", "artifact", "runtime", "kernels", "n", "top1", "top5", "agreement", "drop",
     "drop_low", "drop_high", "right_to_wrong", "wrong_to_right", "changed", "sqnr_db", "kl",
     "p50_ms", "p90_ms", "p99_ms", "threads", "size_bytes", "sha256",
 )  # fmt: skip
-"""Columns of the CSV, in order."""
+"""Columns of the CSV of classifiers, in order."""
 
 
 def csv_table(report: Document) -> str:
     """Rows as CSV with a header line."""
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, CSV_FIELDS, lineterminator="\n", restval="")
+    buffer, fields = io.StringIO(), _csv_fields(report["rows"])
+    writer = csv.DictWriter(buffer, fields, lineterminator="\n", restval="")
     writer.writeheader()
-    writer.writerows(_flat(row) for row in report["rows"])
+    writer.writerows(_flat(row, fields) for row in report["rows"])
     return buffer.getvalue()
 
 
-def _flat(row: Row) -> Row:
+def _csv_fields(rows: list[Row]) -> tuple[str, ...]:
+    """Columns of the CSV: those of classifiers, and the metrics of other tasks after ``top5``."""
+    kinds = list(dict.fromkeys(kind_of(row).task for row in rows))
+    if kinds == [Task.CLASSIFICATION] and "output" not in rows[0]:
+        return CSV_FIELDS
+    names = [m for row in rows if "task" in row for m in row["metrics"] if m not in CSV_FIELDS]
+    place = CSV_FIELDS.index("agreement")
+    head = [
+        name for name in CSV_FIELDS[:place] if "top" not in name or Task.CLASSIFICATION in kinds
+    ]
+    return ("output", "task", *head, *dict.fromkeys(names), *CSV_FIELDS[place:])
+
+
+def _flat(row: Row, fields: tuple[str, ...]) -> Row:
     times = row["latency_ms"] or {}
     low, high = row.get("drop_interval", ("", ""))
     flat = {
+        "task": str(Task.CLASSIFICATION),
+        **row["metrics"],
         **row,
         **row.get("flips", {}),
         **{f"{name}_ms": times.get(name, "") for name in ("p50", "p90", "p99")},
@@ -270,7 +354,7 @@ def _flat(row: Row) -> Row:
         "drop_high": high,
         "threads": times.get("threads", ""),
     }
-    return {name: _rounded(flat[name]) for name in CSV_FIELDS if name in flat}
+    return {name: _rounded(flat[name]) for name in fields if name in flat}
 
 
 def _rounded(value: Any) -> Any:

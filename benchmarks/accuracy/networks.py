@@ -117,5 +117,5 @@ def open_network(
         tuple(artifacts),
         images,
         whole.hexdigest(),
-        open_measured(measure, prepared.contract, prepared.loaded.classes),
+        open_measured(measure),
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from benchmarks.sources import RESULTS, note
 from evaluation.machine import Machine
+from evaluation.metrics import AccuracyDrop
 from evaluation.result import Evaluation
 from foundation.atomic import write_whole
 
@@ -95,8 +96,8 @@ def figures(evaluation: Evaluation) -> dict[str, str]:
             "drop": f"{drop.points:.2f}",
             "drop_low": f"{drop.low:.2f}",
             "drop_high": f"{drop.high:.2f}",
-            "lost": str(drop.right_to_wrong),
-            "won": str(drop.wrong_to_right),
+            "lost": str(drop.right_to_wrong) if isinstance(drop, AccuracyDrop) else "",
+            "won": str(drop.wrong_to_right) if isinstance(drop, AccuracyDrop) else "",
             "agreement": f"{evaluation.metrics.agreement:.2f}",
             "sqnr_db": f"{evaluation.metrics.sqnr_db:.2f}",
         }

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from calibration_data.targets import Targets
 from foundation.errors import InvalidInputError
 from foundation.foreign import printable
 
@@ -75,6 +76,7 @@ class Dataset:
         conversions: image index -> what decoding changes (``conversions_of``), read from the
             file's header alone; None for arrays, which are not changed.
         count: number of images if ``labels`` is None; not read otherwise.
+        targets: true values that are not class numbers; ``labels`` is None then.
     """
 
     name: str
@@ -87,16 +89,26 @@ class Dataset:
     content_size: Callable[[int], int] | None = field(repr=False, default=None)
     conversions: Callable[[int], tuple[str, ...]] | None = field(repr=False, default=None)
     count: int | None = None
+    targets: tuple[Targets, ...] = field(repr=False, default=())
 
     def __post_init__(self) -> None:
         if self.labels is None and self.count is None:
             raise ValueError("a dataset without labels states its number of images")
+        if self.targets and (
+            self.labels is not None or {len(t) for t in self.targets} != {len(self)}
+        ):
+            raise ValueError("a dataset has class numbers, or targets for each image")
 
     def __len__(self) -> int:
         if self.labels is not None:
             return len(self.labels)
         assert self.count is not None
         return self.count
+
+    @property
+    def answered(self) -> bool:
+        """Whether true classes or other targets are known."""
+        return self.labels is not None or bool(self.targets)
 
     def require_labels(self, what: str) -> np.ndarray:
         """Labels, int64 ``[n]``.
@@ -122,6 +134,7 @@ class Dataset:
         return replace(
             self,
             labels=None if self.labels is None else self.labels[chosen],
+            targets=tuple(targets.subset(chosen) for targets in self.targets),
             count=len(chosen),
             decode=lambda i: self.decode(int(chosen[i])),
             describe=lambda i: self.describe(int(chosen[i])),

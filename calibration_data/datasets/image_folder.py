@@ -19,8 +19,10 @@ from calibration_data.label_files import (
     label_files_beside,
     labels_of_folder,
     numbered,
+    read_label_file,
     speaks_of,
 )
+from calibration_data.targets import read_target_table
 from foundation.errors import InvalidInputError
 from foundation.foreign import printable, reading, reason_of
 
@@ -181,7 +183,12 @@ def _labelled_by_file(name: str, folder: Path, label_file: Path) -> Dataset:
 def _labelled(
     name: str, folder: Path, label_file: Path, paths: list[Path], names: list[str]
 ) -> Dataset:
-    labels, class_names = numbered(labels_of_folder(label_file, folder, names), label_file)
+    table = read_target_table(label_file)
+    if table is not None:
+        targets = table.targets(labels_of_folder(label_file, folder, names, table.rows))
+        return from_paths(name, _role(folder), paths, targets=(targets,))
+    rows = labels_of_folder(label_file, folder, names, read_label_file(label_file))
+    labels, class_names = numbered(rows, label_file)
     return from_paths(name, _role(folder), paths, labels, class_names)
 
 

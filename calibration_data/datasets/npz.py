@@ -1,7 +1,8 @@
 """NumPy .npz files with images or other arrays of numbers, and labels if any.
 
 Their names are ``images`` and ``labels``, ``x`` and ``y``, or the splits ``x_train``/``y_train``
-and ``x_test``/``y_test`` of Keras's mnist.npz. Images alone are data without labels.
+and ``x_test``/``y_test`` of Keras's mnist.npz. Images alone are data without labels. Labels are
+class numbers, or targets: numbers of any kind for a table, floats for one quantity.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from calibration_data.datasets.base import Dataset, DatasetKind, SplitRole
+from calibration_data.targets import Targets, targets_from_array
 from foundation.archives import open_arrays
 from foundation.errors import InvalidInputError
 from foundation.foreign import printable
@@ -83,9 +85,9 @@ def _checked_labels(labels: np.ndarray, images: np.ndarray, text: str) -> np.nda
         or (len(labels) and labels.min() < 0)
     ):
         raise InvalidInputError(
-            f"labels are {len(images)} whole numbers from 0, one per image",
+            f"labels are {len(images)} whole numbers from 0, one per image, or a table of numbers",
             received=f"{labels.dtype} {list(labels.shape)} in {text}",
-            remedy="store class numbers",
+            remedy="store class numbers, or measured numbers as floats",
         )
     return labels.astype(np.int64)
 
@@ -93,14 +95,38 @@ def _checked_labels(labels: np.ndarray, images: np.ndarray, text: str) -> np.nda
 def _open(text: str, split: str | None) -> Dataset:
     images, labels = _arrays(Path(text), split)
     require_numbers(images, text)
+    classes, targets = answers(labels, images, text)
     return Dataset(
         name=text if split is None else f"{text}:{split}",
         role=SplitRole.of(split or Path(text).stem),
-        labels=None if labels is None else _checked_labels(labels, images, text),
+        labels=classes,
         class_names=(),
         decode=lambda i: images[i],
         count=len(images),
+        targets=targets,
     )
+
+
+def answers(
+    labels: np.ndarray | None, images: np.ndarray, text: str
+) -> tuple[np.ndarray | None, tuple[Targets, ...]]:
+    """Class numbers, int64 ``[n]``, or targets of an array of labels.
+
+    Args:
+        labels: array of any shape and type; None without labels.
+        images: array of the images.
+        text: DATA that they are from, for the message.
+
+    Raises:
+        InvalidInputError: an array that is neither, or NaN or infinity.
+    """
+    if labels is None:
+        return None, ()
+    column = labels.ndim == 2 and labels.shape[1] == 1 and labels.dtype.kind in "iu"
+    targets = None if column else targets_from_array(labels, len(images))
+    if targets is not None:
+        return None, (targets,)
+    return _checked_labels(labels, images, text), ()
 
 
 KIND = DatasetKind(

@@ -200,6 +200,20 @@ contract_options = _together(
         section=Section.PREPROCESSING,
         help="Text file with one label per line, in the order of the outputs.",
     ),
+    option(
+        "--task",
+        type=click.Choice(["classification", "binary", "multi-label", "regression", "embedding"]),
+        section=Section.PREPROCESSING,
+        help="What the output means; by default as the end of the network says: softmax, one "
+        "sigmoid, several sigmoids.",
+    ),
+    option(
+        "--threshold",
+        type=Finite(0, 1, min_open=True, max_open=True),
+        metavar="PROBABILITY",
+        section=Section.PREPROCESSING,
+        help="Probability from which a binary or multi-label answer is yes; 0.5 by default.",
+    ),
 )
 
 calibration_options = _together(
@@ -302,10 +316,11 @@ wide_option = option(
 
 drop_option = option(
     "--max-drop",
-    type=Finite(-100, 100),
-    metavar="POINTS",
+    type=Finite(-1e9, 1e9),
+    metavar="LOSS",
     section=Section.LIMITS,
-    help="Loss of top-1 in percentage points above which the command exits with 1.",
+    help="Loss above which the command exits with 1: percentage points of top-1, or the unit of "
+    "another task's first metric.",
 )
 
 repair_options = _together(

@@ -68,10 +68,11 @@ def contract_request(values: dict[str, Any]) -> ContractRequest:
     from calibration_data.channels import parsed_channels
     from calibration_data.contract import ContractRequest
     from calibration_data.preprocessing import Crop, Interpolation
+    from calibration_data.task import Task
     from edgequant.cli.option_types import PLAIN
 
-    crop, interpolation, channels = (
-        values.pop(name) for name in ("crop", "interpolation", "channels")
+    crop, interpolation, channels, task = (
+        values.pop(name) for name in ("crop", "interpolation", "channels", "task")
     )
     return ContractRequest(
         file=values.pop("preprocessing"),
@@ -83,6 +84,8 @@ def contract_request(values: dict[str, Any]) -> ContractRequest:
         channels=None if channels in (None, PLAIN) else parsed_channels(channels),
         labels=values.pop("labels"),
         plain=channels == PLAIN,
+        task=None if task is None else Task(task),
+        threshold=values.pop("threshold"),
     )
 
 

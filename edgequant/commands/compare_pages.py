@@ -34,7 +34,7 @@ def write_compare_page(
     Raises:
         InvalidInputError: the folder cannot be written, or an image can no longer be read.
     """
-    dataset = open_measured(request, prepared.contract, prepared.loaded.classes)
+    dataset = open_measured(request)
     pictures = _pictures(shown_images(report), dataset, prepared.contract)
     data = tuple(
         (what, stored.with_suffix(ending).name)

@@ -8,9 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from calibration_data.contract import complete_labels, resolve_contract
-from calibration_data.datasets.base import open_dataset
+from calibration_data.contract import resolve_contract
+from calibration_data.datasets.base import Dataset, open_dataset
 from calibration_data.preprocessing import Preprocessing
+from calibration_data.task_choice import Output
 from edgequant.artifacts import (
     Artifact,
     add_files,
@@ -30,11 +31,17 @@ from edgequant.measuring import (
     Candidate,
     check_gate,
     check_limit,
-    check_limit_on,
     file_candidate,
     measure,
     model_candidate,
     open_measured,
+)
+from edgequant.outputs import (
+    check_answered,
+    check_limit_on,
+    file_outputs,
+    model_outputs,
+    settled_contract,
 )
 from edgequant.pipeline import Prepared, open_inputs, prepare_shown, quantize
 from edgequant.requests import EvaluateRequest, MeasureRequest, QuantizeRequest
@@ -51,6 +58,7 @@ from models.loading.files import several_inputs
 from models.loading.request import LoadedModel, ModelRequest, load
 from network.inspection import Inspection
 from reports import tables
+from reports.task_rows import by_output
 
 
 def quantize_command(request: QuantizeRequest, terminal: Terminal) -> None:
@@ -58,7 +66,7 @@ def quantize_command(request: QuantizeRequest, terminal: Terminal) -> None:
     check_limit(request.max_drop, has_reference=request.measure is not None)
     inputs = open_inputs(request)
     if inputs.measured is not None:
-        check_limit_on(inputs.measured, request.max_drop)
+        check_answered(inputs.measured, request.max_drop)
     artifacts, prepared = quantize(request, inputs, terminal)
     rows: list[dict[str, Any]] = []
     reports: list[tables.Document] = []
@@ -87,15 +95,16 @@ def evaluate_command(request: EvaluateRequest, terminal: Terminal) -> None:
             remedy="check the path",
         )
     check_limit(request.max_drop, has_reference=request.reference is not None)
-    contract, candidate, classes = _evaluated(request)
-    dataset = open_measured(request.measure, contract, classes)
-    check_limit_on(dataset, request.max_drop)
+    dataset = open_measured(request.measure)
+    contract, candidate, outputs = _evaluated(request, dataset)
+    check_limit_on(dataset, contract, outputs, request.max_drop)
     reference = None if request.reference is None else _reference(request, contract)
     measurement = measure([candidate], reference, dataset, contract, request.measure, terminal)
     report = tables.document(measurement)
     _show(report, terminal)
-    row = report["rows"][-1]  # the reference stands first
-    terminal.result({**row, "artifact": str(request.artifact), "machine": report["machine"]})
+    rows = [part["rows"][-1] for part in by_output(report)]  # the reference stands first
+    more = {"artifact": str(request.artifact), "machine": report["machine"]}
+    terminal.result({**rows[0], **more} if len(rows) == 1 else {**more, "outputs": rows})
     check_gate([report], request.max_drop)
 
 
@@ -106,7 +115,7 @@ def compare_command(request: QuantizeRequest, terminal: Terminal) -> None:
     stem = request.output / f"{request.model.name}-compare"
     inputs = open_inputs(request)
     assert inputs.measured is not None
-    check_limit_on(inputs.measured, request.max_drop)
+    check_answered(inputs.measured, request.max_drop)
     _say_kept(check_folder(request.output, stem.name), terminal)
     for ending in _COMPARE_ENDINGS:
         require_free(stem.with_name(f"{stem.name}{ending}"))
@@ -209,7 +218,7 @@ def _compared(
     key: str,
     terminal: Terminal,
 ) -> tables.Document:
-    dataset = open_measured(request, prepared.contract, prepared.loaded.classes)
+    dataset = open_measured(request)
     files = [
         file_candidate(
             a.path,
@@ -258,9 +267,11 @@ def _stored(path: Path, key: str) -> tables.Document | None:
     return report if report.get("key") == key else None
 
 
-def _evaluated(request: EvaluateRequest) -> tuple[Preprocessing, Candidate, int]:
-    """Contract, candidate and number of outputs of the artifact."""
-    path, dataset = request.artifact, open_dataset(request.measure.data)
+def _evaluated(
+    request: EvaluateRequest, dataset: Dataset
+) -> tuple[Preprocessing, Candidate, tuple[Output, ...]]:
+    """Contract, candidate and outputs of the artifact."""
+    path = request.artifact
     if path.suffix == ".keras" or path.is_dir() or path.suffix == ".h5":
         runtime_for(Path("model.keras"), request.measure.runtime)
         loaded = load(ModelRequest(str(path), trust=request.trust))
@@ -271,42 +282,43 @@ def _evaluated(request: EvaluateRequest) -> tuple[Preprocessing, Candidate, int]
             shape=loaded.input_shape,
             takes_pixels=loaded.takes_pixels,
         )
-        contract = complete_labels(contract, loaded.classes, dataset)
-        return contract, model_candidate(loaded), loaded.classes
+        outputs = model_outputs(loaded)
+        contract = settled_contract(contract, outputs, [dataset], measured=True)
+        return contract, model_candidate(loaded), outputs
     target = target_of(path)
     if not request.trust:
         admit(path)
     inspection, card = target.inspect(path), target.read_card(path)
-    shape, classes = _ends(inspection, path)
+    shape = _ends(inspection, path)
     contract = resolve_contract(
         request.contract,
         own=None if card is None else card.preprocessing,
         model_path=path,
         shape=shape,
     )
-    contract = complete_labels(contract, classes, dataset)
+    outputs = file_outputs(inspection)
+    contract = settled_contract(contract, outputs, [dataset], measured=True)
     name = None if card is None else card.recipe.name
     candidate = file_candidate(
         path, request.measure.runtime, sha256_of(path), name=name, isolation=request.isolation
     )
-    return contract, candidate, classes
+    return contract, candidate, outputs
 
 
-def _ends(inspection: Inspection, path: Path) -> tuple[tuple[int, ...], int]:
-    """Shape of an example (channels last), and number of outputs, of a file."""
+def _ends(inspection: Inspection, path: Path) -> tuple[int, ...]:
+    """Shape of an example (channels last) of a file whose outputs have a row for each one."""
     inputs, outputs = inspection.inputs, inspection.outputs
     if len(inputs) > 1:
         raise several_inputs(path, [tensor.name for tensor in inputs])
-    scores = list(outputs[0].shape) if len(outputs) == 1 else []
-    classes = scores[-1] if scores else None
-    if len(inputs) != 1 or not classes:
+    rows = bool(outputs) and all(len(output.shape) > 1 for output in outputs)
+    if len(inputs) != 1 or not rows:
         raise InvalidInputError(
-            "an artifact has one input and one output",
+            "an artifact has one input, and outputs with a row for each example",
             received=f"{path} with {[list(t.shape) for t in inputs]} and "
             f"{[list(t.shape) for t in outputs]}",
             remedy="export the classifying part alone, with a fixed size",
         )
-    return InputTensor.of_file(path, inputs[0].shape).shape, classes
+    return InputTensor.of_file(path, inputs[0].shape).shape
 
 
 def _reference(request: EvaluateRequest, contract: Preprocessing) -> Candidate:
@@ -359,7 +371,8 @@ def say_artifact(artifact: Artifact, terminal: Terminal) -> None:
 
 
 def _show(report: tables.Document, terminal: Terminal) -> None:
-    terminal.table(tables.screen_table(report))
+    for part in by_output(report):
+        terminal.table(tables.screen_table(part))
     for line in tables.conditions(report):
         terminal.say(line)
     terminal.say()

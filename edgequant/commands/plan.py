@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from calibration_data.contract import ContractRequest, complete_labels, resolve_contract
+from calibration_data.contract import ContractRequest, resolve_contract
 from edgequant.artifacts import Artifact, Making, check_folder, deliver, key_of, versions
 from edgequant.cli.terminal import Terminal, plain_table
 from edgequant.commands.measured import artifact_row, say_artifact
 from edgequant.loading import load, own_contract
+from edgequant.outputs import model_outputs, settled_contract
 from edgequant.planning import Planner
 from export.target import ExportRequest, export_targets
 from foundation.digests import sha256_of
@@ -138,7 +139,7 @@ def apply_command(request: ApplyRequest, terminal: Terminal) -> None:
             shape=loaded.input_shape,
             takes_pixels=loaded.takes_pixels,
         )
-        contract = complete_labels(contract, loaded.classes, None)
+        contract = settled_contract(contract, model_outputs(loaded), (), measured=False)
         graph = Planner(loaded.model, contract, None).graph
         plan.check_graph(graph)
         check_fits(plan, graph)

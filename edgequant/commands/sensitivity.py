@@ -40,7 +40,7 @@ def sensitivity_command(request: QuantizeRequest, limit: int, terminal: Terminal
         )
     prepared = prepare_shown(request, open_inputs(request), terminal)
     assert prepared.calibration is not None
-    images = halves(prepared.calibration, prepared.loaded.classes, limit)
+    images = halves(prepared.calibration, prepared.outputs, limit)
     asked = recipe.settings
     graph = prepared.planner.graph
     total = images.fitting.count + len(graph.ops) + images.judged.count

@@ -7,9 +7,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from calibration_data.task import Task
 from edgequant.artifacts import SUMS, data_digest, key_of, read_json, versions
 from edgequant.cli.terminal import Terminal
-from edgequant.pipeline import Inputs, artifact_key, open_inputs, prepare_shown
+from edgequant.pipeline import Inputs, Prepared, artifact_key, open_inputs, prepare_shown
 from edgequant.ship.building import Builder
 from edgequant.ship.bundle import (
     MANIFEST,
@@ -64,12 +65,21 @@ def _write(
     """Write the bundle; whatever its targets cannot hold is refused first."""
     refuse_occupied(request.output, force=request.force)
     prepared = prepare_shown(request.base, inputs, terminal)
+    prepared = _with_labels_of_values(prepared)
     check_labels(prepared.contract, prepared.loaded.classes)
     for target in targets:
         target.check(prepared.contract)
     require_writable(request.output.parent)
     builder = Builder(request, prepared, inputs, key, terminal)
     write_bundle(request.output, lambda folder: builder.build(targets, folder))
+
+
+def _with_labels_of_values(prepared: Prepared) -> Prepared:
+    """Model whose labels name values of its output: of a binary one, yes alone and not no."""
+    contract = prepared.contract
+    if contract.tasks.only.known is not Task.BINARY or len(contract.labels) != 2:
+        return prepared
+    return replace(prepared, contract=contract.with_labels(contract.labels[1:]))
 
 
 def _show(request: ShipRequest, manifest: dict[str, Any], terminal: Terminal) -> None:

@@ -16,13 +16,16 @@ from typing import Any
 import numpy as np
 
 from calibration_data.calibration_set import CalibrationSet
+from calibration_data.task import OutputTask
+from calibration_data.task_choice import Output
+from edgequant.outputs import task_of
 from edgequant.planning import Planner
 from edgequant.repair.heldout import Halves, halves
-from foundation.errors import InvalidInputError
+from edgequant.repair.judging import lost
+from evaluation.task import TaskKind
 from network.graph import Graph
 from network.run_tensorflow import run_outputs
 from quantize.engine import make_plan, settled
-from quantize.objective import decided
 from quantize.plans.plan import PlannedNetwork
 from quantize.plans.simulate import float_share, simulated_outputs
 from quantize.plans.widening import can_be_wide
@@ -45,8 +48,10 @@ class Step:
         optimization: effort put into it.
         float_ops: operators in float32.
         wide_ops: operators in int16x8.
-        drop: float minus plan on the held-out images, in points of top-1.
-        agreement: percentage of held-out images with the float network's answer.
+        drop: loss of the plan on the held-out images, in points of top-1 or in the unit of
+            another task's primary metric.
+        agreement: percentage of held-out images with the float network's answer; SQNR in dB in a
+            task without answers.
     """
 
     optimization: Optimization
@@ -71,13 +76,14 @@ class Repair:
     """Result of a search.
 
     Attributes:
-        limit: largest drop in points of top-1.
+        limit: largest drop, in the unit of the task's primary metric.
         images: number of images that plans were judged on.
         steps: judged plans in order; the first is the requested one.
         chosen: plan to use.
         share: share of the multiply-adds that the chosen plan has in float32 and int16.
         ranking: sensitivity of the layers; None if it was not needed.
         labelled: whether the images have labels that fit; otherwise float's answers count as right.
+        unit: unit of the drops, in words.
     """
 
     limit: float
@@ -87,6 +93,7 @@ class Repair:
     share: float = 0.0
     ranking: Sensitivity | None = field(default=None, repr=False)
     labelled: bool = True
+    unit: str = "points"
 
     @property
     def holds(self) -> bool:
@@ -122,12 +129,12 @@ class Repair:
                     what.append(f"kept in {kind} ({share}) {names}")
             sentences.append(
                 f"repaired for --max-drop {self.limit:g}: {'; '.join(what)}; the drop {where} went "
-                f"from {first.drop:.2f} to {chosen.drop:.2f} points"
+                f"from {first.drop:.2f} to {chosen.drop:.2f} {self.unit}"
             )
         if not self.holds:
             sentences.append(
                 f"no plan within --max-float-share kept --max-drop {self.limit:g} {where}; "
-                f"the best of them loses {chosen.drop:.2f} points"
+                f"the best of them loses {chosen.drop:.2f} {self.unit}"
             )
         return sentences
 
@@ -161,7 +168,7 @@ class Limits:
     """Limits of a repair.
 
     Attributes:
-        max_drop: largest drop in points of top-1.
+        max_drop: largest drop, in the unit of the task's primary metric.
         most: largest share of the multiply-adds that may leave int8.
         type: type of the operators that leave int8.
     """
@@ -177,13 +184,13 @@ class Repairer:
 
     Attributes:
         planner: planner of the model, with its calibration set.
-        classes: number of outputs.
+        outputs: outputs of the model; plans are judged by the first one.
         limits: limits of the repair.
         made: finished repairs by requested settings.
     """
 
     planner: Planner
-    classes: int
+    outputs: tuple[Output, ...]
     limits: Limits
     made: dict[PlanSettings, Repair] = field(default_factory=dict, repr=False)
 
@@ -200,7 +207,6 @@ class Repairer:
         return self.made[asked]
 
     def _search(self, asked: PlanSettings, advance: Callable[[int], None]) -> Repair:
-        class_output(self.planner.graph)
         steps: list[Step] = []
         first = asked.optimization
         for level in _LEVELS[_LEVELS.index(first) :] if first in _LEVELS else (first,):
@@ -260,7 +266,8 @@ class Repairer:
         share = float_share(self.planner.graph, (*chosen.float_ops, *chosen.wide_ops))
         images = len(self._judge.images)
         limit, labelled = self.limits.max_drop, self._halves.labelled
-        return Repair(limit, images, tuple(steps), chosen, share, ranking, labelled)
+        unit = self._judge.kind.unit
+        return Repair(limit, images, tuple(steps), chosen, share, ranking, labelled, unit)
 
     @property
     def _calibration(self) -> CalibrationSet:
@@ -272,15 +279,17 @@ class Repairer:
     def _halves(self) -> Halves:
         size = 4 * math.prod(self.planner.contract.shape)  # bytes
         most = min(MOST_JUDGED, max(1, JUDGED_BYTES // size))
-        return halves(self._calibration, self.classes, most)
+        return halves(self._calibration, self.outputs, most)
 
     @property
     def _ranked(self) -> LabelledImages:
-        return halves(self._calibration, self.classes, RANKED_IMAGES).judged
+        return halves(self._calibration, self.outputs, RANKED_IMAGES).judged
 
     @cached_property
     def _judge(self) -> Judge:
-        return Judge.of(self.planner.graph, self._halves.judged)
+        contract, alone = self.planner.contract, len(self.outputs) == 1
+        task, kind = task_of(contract, self.outputs[0].name, alone=alone)
+        return Judge.of(self.planner.graph, self._halves, task, kind)
 
 
 def first_that_holds(count: int, holds: Callable[[int], bool]) -> int | None:
@@ -307,70 +316,48 @@ def first_that_holds(count: int, holds: Callable[[int], bool]) -> int | None:
     return number
 
 
-def class_output(graph: Graph) -> int:
-    """Number of the output whose top-1 a repair keeps: the first of the shape ``[1, classes]``.
-
-    Raises:
-        InvalidInputError: the network has no such output.
-    """
-    shapes = [graph.tensors[name].shape for name in graph.outputs]
-    number = decided(shapes)
-    if number is None:
-        raise InvalidInputError(
-            "--max-drop is in points of top-1, which an output [batch, classes] has",
-            received=f"outputs of the shapes {', '.join(str(list(shape)) for shape in shapes)}",
-            remedy="leave out --max-drop",
-        )
-    return number
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Judge:
-    """Held-out images with the float network's scores.
+    """Held-out images with the float network's output.
 
     Attributes:
         images: float32 ``[n, *shape]``.
-        labels: int64 ``[n]``.
-        exact: float32 ``[n, classes]``.
-        output: number of the output that has these scores.
+        targets: true values in the form of the task; None where float's answers count as right.
+        exact: float32 ``[n, ...]``.
+        task: task of the output.
+        kind: metrics of the task.
+        output: number of the output that is judged.
     """
 
     images: np.ndarray
-    labels: np.ndarray
+    targets: np.ndarray | None
     exact: np.ndarray
+    task: OutputTask
+    kind: TaskKind
     output: int = 0
 
     @classmethod
-    def of(cls, graph: Graph, judged: LabelledImages) -> Judge:
-        """Judge with the scores of the float network, whose answers replace missing labels.
-
-        Raises:
-            InvalidInputError: a network without an output of classes.
-        """
-        output = class_output(graph)
-        pairs = list(judged.batches())
-        images = np.concatenate([images for images, _ in pairs])
-        batches = [images[i : i + _BATCH] for i in range(0, len(images), _BATCH)]
-        exact = np.concatenate([run_outputs(graph, batch)[output] for batch in batches])
-        labels = [labels for _, labels in pairs if labels is not None]
-        expected = np.concatenate(labels) if labels else exact.argmax(axis=1)  # [n]
-        return cls(images, expected, exact, output)
+    def of(cls, graph: Graph, held: Halves, task: OutputTask, kind: TaskKind) -> Judge:
+        """Judge with the output of the float network."""
+        images = np.concatenate([images for images, _ in held.judged.batches()])
+        exact = np.concatenate(
+            [run_outputs(graph, images[i : i + _BATCH])[0] for i in range(0, len(images), _BATCH)]
+        )
+        return cls(images, held.targets, exact, task, kind)
 
     def step(self, request: PlanSettings, planned: PlannedNetwork) -> Step:
         """Run a plan on the held-out images and compare it with the float network."""
-        # [n, classes] -> [n]
-        answers = np.concatenate(
+        outputs = np.concatenate(
             [
                 simulated_outputs(planned, self.images[i : i + _BATCH])[self.output]
                 for i in range(0, len(self.images), _BATCH)
             ]
-        ).argmax(axis=1)
-        float_answers = self.exact.argmax(axis=1)
-        right = [int((a == self.labels).sum()) for a in (float_answers, answers)]
+        )
+        loss = lost(outputs, self.exact, self.targets, self.task, self.kind)
         return Step(
             optimization=request.optimization,
             float_ops=request.float_ops,
             wide_ops=planned.plan.settings.wide_ops,
-            drop=100 * (right[0] - right[1]) / len(answers),
-            agreement=100 * float((answers == float_answers).mean()),
+            drop=loss.drop,
+            agreement=loss.agreement,
         )

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from calibration_data.task import Task, Tasks
 from foundation.digests import sha256_of
-from reports.tables import percent
+from reports.task_rows import card_figures, card_heads, card_labelled
 
 _HOW = """\
 Each folder has what one platform needs. `labels.txt` names the outputs in their order; `vectors/`
@@ -38,11 +39,10 @@ def shipping_guide(manifest: dict[str, Any], sections: list[str]) -> str:
 def model_card(manifest: dict[str, Any], folder: Path) -> str:
     """MODEL_CARD.md: contract, calibration, files, accuracy and limits."""
     contract = manifest["preprocessing"]
-    labels, what = contract.get("labels", []), _input_words(contract)
     lines = [
         f"# {manifest['model']}",
         "",
-        f"Classifies {what} into {len(labels)} classes. SHIPPING.md says how to load it.",
+        f"{_purpose(contract)} SHIPPING.md says how to load it.",
         "",
         "| | |",
         "|---|---|",
@@ -73,7 +73,7 @@ def model_card(manifest: dict[str, Any], folder: Path) -> str:
                 f"| {target}/{path.name} | {file['recipe']['name']}, {file['recipe']['io']} | "
                 f"{images} | {path.stat().st_size:,} | `{sha256_of(path)}` |"
             )
-    lines += ["", "## Accuracy", "", *_accuracy(manifest["accuracy"]), "", _LIMITS]
+    lines += ["", "## Accuracy", "", *_accuracy(manifest["accuracy"]), "", _limits(contract)]
     return "\n".join(lines) + "\n"
 
 
@@ -87,15 +87,44 @@ def _input_words(contract: dict[str, Any]) -> str:
     return f"an image of {channels} channels" if isinstance(channels, int) else "an RGB image"
 
 
+_PURPOSES = {
+    Task.CLASSIFICATION: "Classifies {what} into {count} classes.",
+    Task.BINARY: "Answers yes or no about {what}: yes from a score of {threshold:g}.",
+    Task.MULTI_LABEL: "Says for each of {count} labels whether {what} has it: yes from a "
+    "score of {threshold:g}.",
+    Task.REGRESSION: "Measures {count} quantities of {what}.",
+    Task.EMBEDDING: "Makes a vector of {what}, whose direction is near that of like images.",
+}
+
+
+def _purpose(contract: dict[str, Any]) -> str:
+    """What the network is for, in one sentence."""
+    task = Tasks.from_dict(contract).only
+    count = len(contract.get("labels", ()))
+    return _PURPOSES[task.known].format(
+        count=count, threshold=task.limit, what=_input_words(contract)
+    )
+
+
+def _limits(contract: dict[str, Any]) -> str:
+    """What the outputs do not say."""
+    if Tasks.from_dict(contract).only.known is Task.CLASSIFICATION:
+        return _LIMITS
+    return (
+        "Outputs speak of images like those that the network was trained on: an image of something "
+        "else gets an output too."
+    )
+
+
 def _accuracy(values: dict[str, Any]) -> list[str]:
     if "reason" in values:
         return [f"Not measured: {values['reason']}."]
-    lines = ["| file | runtime | top-1 % | as float % |", "|---|---|---:|---:|"]
+    first, likeness = card_heads(values)
+    lines = [f"| file | runtime | {first.head} | {likeness.head} |", "|---|---|---:|---:|"]
     lines += [
-        f"| {row['file']} | {row['runtime']} | {percent(row['top1'])} | {row['as_float']:.2f} |"
+        f"| {row['file']} | {row['runtime']} | {' | '.join(card_figures(values, row))} |"
         for row in values["rows"]
     ]
-    labelled = all(row["top1"] is not None for row in values["rows"])
-    of = values["data"] if labelled else f"{values['data']}, which have no labels"
+    of = values["data"] if card_labelled(values) else f"{values['data']}, which have no labels"
     note = f"n = {values['images']:,} images of {of}, drawn at random."
     return [*lines, "", f"{note} `edgequant evaluate` measures all of them, with an interval."]

@@ -35,10 +35,13 @@ class LabelledImages:
         count: number of images.
         batches: images float32 ``[batch, height, width, 3]`` and labels int64 ``[batch]``, from
             the start at each call; None for labels stands for the float network's answers.
+        classifies: whether the largest score is the network's answer; without answers there is no
+            drop and no agreement, and noise alone ranks.
     """
 
     count: int
     batches: Callable[[], Iterable[tuple[np.ndarray, np.ndarray | None]]]
+    classifies: bool = True
 
 
 @dataclass(frozen=True)
@@ -48,15 +51,15 @@ class Effect:
     Attributes:
         noise: power of the change of the outputs, as a share of their power; the mean of these
             shares over several outputs.
-        drop: top-1 of the float network minus that of the changed one, in percentage points; 0 for
-            a network without an output of classes.
-        agreement: percent of images with the same answer; 100 without an output of classes.
+        drop: top-1 of the float network minus that of the changed one, in percentage points; None
+            for a network that does not classify.
+        agreement: percent of images with the same answer; None for such a network too.
         outputs: noise of each of several outputs, by name; empty for a single one.
     """
 
     noise: float
-    drop: float
-    agreement: float
+    drop: float | None
+    agreement: float | None
     outputs: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -119,12 +122,13 @@ class Sensitivity:
     Attributes:
         layers: rows, the most sensitive first, by the noise of weights and activations together.
         images: number of images that it was measured on.
-        top1: top-1 of the float network on these images, in percent.
+        top1: top-1 of the float network on these images, in percent; None for a network that does
+            not classify.
     """
 
     layers: tuple[LayerSensitivity, ...]
     images: int
-    top1: float
+    top1: float | None
 
 
 def sensitivity(
@@ -171,9 +175,11 @@ def sensitivity(
             remedy="give a calibration set with more images",
         )
     names = dict.fromkeys(change.name for change in candidates)
-    rows = [_row(graph, name, tallies, base) for name in names]
+    decides = judged.classifies
+    rows = [_row(graph, name, tallies, base, decides) for name in names]
     rows.sort(key=lambda row: (-row.noise, row.name))
-    return Sensitivity(tuple(rows), base.images, 100 * base.right / base.images)
+    top1 = 100 * base.right / base.images if decides else None
+    return Sensitivity(tuple(rows), base.images, top1)
 
 
 def _batches(judged: LabelledImages) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
@@ -226,7 +232,11 @@ def _added(sums: list[float], values: list[float]) -> list[float]:
 
 
 def _row(
-    graph: Graph, name: str, tallies: Mapping[tuple[str, str], _Tally], base: _Tally
+    graph: Graph,
+    name: str,
+    tallies: Mapping[tuple[str, str], _Tally],
+    base: _Tally,
+    decides: bool,
 ) -> LayerSensitivity:
     """Row of an operator or of the image, from the tallies of its changes."""
 
@@ -236,8 +246,8 @@ def _row(
             return None
         return Effect(
             noise=mean_noise(tally.signal, tally.noise),
-            drop=100 * (base.right - tally.right) / base.images,
-            agreement=100 * tally.same / base.images,
+            drop=100 * (base.right - tally.right) / base.images if decides else None,
+            agreement=100 * tally.same / base.images if decides else None,
             outputs={} if len(graph.outputs) == 1 else by_output(tally),
         )
 

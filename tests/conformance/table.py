@@ -27,11 +27,11 @@ from calibration_data.preprocessing import Crop, Preprocessing
 from calibration_data.stream import stream
 from edgequant.pipeline import open_inputs, prepare, write_artifact
 from edgequant.requests import CalibrationRequest, QuantizeRequest
-from evaluation.metrics import evaluate
 from evaluation.runner import predict_many
 from evaluation.scores import Scores
 from evaluation.session import Session, runtimes
 from evaluation.sessions.keras_model import KerasSession
+from evaluation.task import evaluate
 from foundation.atomic import write_whole
 from models.loading.request import ModelRequest
 from models.spec import ModelSpec, model_specs

@@ -71,7 +71,9 @@ def test_a_gate_on_the_drop_is_refused_before_anything_is_made(
         flat / "calibration", "--data", flat / "test", "--max-drop", 1, "--output", tmp_path / "o",
     )  # fmt: skip
     assert refused.code == 2
-    assert refused.err.startswith("edgequant: --max-drop limits points of top-1, which images")
+    assert refused.err.startswith(
+        "edgequant: --max-drop limits a loss of right answers, which images"
+    )
     assert not (tmp_path / "o").exists()
 
 

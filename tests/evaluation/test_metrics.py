@@ -9,8 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from evaluation.metrics import METRICS, evaluate, kl, sqnr, top5
+from evaluation.metrics import sqnr
 from evaluation.scores import Scores
+from evaluation.task import evaluate
+from evaluation.tasks.classification import METRICS, kl, top5
 from foundation.errors import InvalidInputError
 
 FEW = settings(max_examples=60, deadline=None)
@@ -85,7 +87,7 @@ def test_without_labels_only_the_likeness_is_told() -> None:
     assert set(evaluate(Scores(outputs, None)).values) == {"ties"}
     assert evaluate(Scores(outputs, None)).changed is None
     for metric in METRICS:
-        if metric.needs_labels:
+        if metric.needs_targets:
             with pytest.raises(InvalidInputError, match="images without labels"):
                 metric.function(Scores(outputs, None))
 

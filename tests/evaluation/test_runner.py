@@ -196,3 +196,41 @@ def test_files_and_the_keras_model_side_by_side(
     )
     alone = open_litert(litert_files["int8"], 1).predict(images)
     assert np.array_equal(result.outputs["int8"], alone)
+
+
+class Headed(Sleepy):
+    """Two outputs; the order of their names is chosen."""
+
+    def __init__(self, *outputs: str) -> None:
+        super().__init__()
+        self.outputs = outputs
+
+    def run(self, images: np.ndarray) -> tuple[np.ndarray, ...]:
+        by_name = {"whole": images, "mean": images.mean((1, 2))}
+        return tuple(by_name[name] for name in self.outputs)
+
+
+def test_outputs_are_in_the_order_of_the_first_network() -> None:
+    sessions = {"a": lambda: Headed("whole", "mean"), "b": lambda: Headed("mean", "whole")}
+    result = predict_many(sessions, stream(np.arange(12), 5), workers=2)
+    assert list(result.by_output) == ["whole", "mean"]
+    for arrays in result.by_output.values():
+        assert np.array_equal(arrays["a"], arrays["b"])
+    assert result.outputs is result.by_output["whole"]
+    assert np.array_equal(result.by_output["mean"]["b"][:, 0], np.arange(12))
+
+
+def test_a_reduction_sees_all_networks_batch_by_batch_and_only_its_rows_are_kept() -> None:
+    seen: list[int] = []
+
+    def sums(arrays: Any, batch: Any) -> dict[str, np.ndarray]:
+        seen.append(len(batch.indices))
+        assert set(arrays) == {"a", "b"}
+        return {name: array.sum((1, 2))[:, :1] for name, array in arrays.items()}
+
+    sessions = {name: lambda: Headed("whole", "mean") for name in "ab"}
+    result = predict_many(sessions, stream(np.arange(10), 4), 2, reductions={"whole": sums})
+    assert sorted(seen) == [2, 4, 4]
+    assert result.by_output["whole"]["b"].shape == (10, 1)
+    assert np.array_equal(result.by_output["whole"]["b"][:, 0], 4 * np.arange(10))
+    assert result.by_output["mean"]["a"].shape == (10, 3)

@@ -24,6 +24,7 @@ from reports.html import write_page
 from studies.relu6.page import page_of
 from studies.relu6.results import Results, committed
 from tests.reports.samples import comparison, everything
+from tests.reports.task_samples import measured, task_page
 from tests.reports.test_command_pages import COSTS, FILES, RANKING, manifest
 
 pytestmark = pytest.mark.browser
@@ -115,6 +116,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     made = {
         "everything": everything(),
         "compare": comparison(),
+        "tasks": task_page(measured()),
         "sensitivity": sensitivity_page.page(RANKING, "edgequant sensitivity"),
         "cost": cost_page.layers_page(COSTS, "edgequant cost --html"),
         "ship": ship_page.page(manifest(), FILES, [], "edgequant ship"),
@@ -125,7 +127,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {name: folder / f"{name}.html" for name in made}
 
 
-@pytest.fixture(params=["everything", "compare", "sensitivity", "cost", "ship", "relu6"])
+@pytest.fixture(params=["everything", "compare", "tasks", "sensitivity", "cost", "ship", "relu6"])
 def path(request: pytest.FixtureRequest, pages: dict[str, Path]) -> Path:
     """Each page in turn."""
     found: Path = pages[request.param]

@@ -7,12 +7,17 @@ from typing import Any
 
 import pytest
 
-from reports import compare_page, cost_page, sensitivity_page, ship_page, tables
+from calibration_data.task import Task
+from evaluation.task import task_kinds
+from reports import compare_figures, compare_page, cost_page, sensitivity_page, ship_page, tables
 from reports.html import render
 from reports.page import Facts, Gallery, Page, Prose, Table
 from reports.ship_page import Gate, Shipped
+from reports.task_rows import no_labels, nothing_compared
 from tests.reports.samples import HOSTILE, compared, picture, unlabelled
 from tests.reports.test_html import parsed
+
+CLASSIFIER = task_kinds()[Task.CLASSIFICATION]
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +30,7 @@ def report() -> dict[str, Any]:
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages of a comparison without their drawings, which take most of the time."""
     for name in ("svg", "pareto"):
-        monkeypatch.setattr(compare_page, name, lambda *_: "<svg></svg>")
+        monkeypatch.setattr(compare_figures, name, lambda *_: "<svg></svg>")
 
 
 def tables_of(page: Page) -> list[Table]:
@@ -126,15 +131,15 @@ def test_a_report_on_images_without_labels() -> None:
     assert len(gallery.items[0].lines) == 1
     items = page.sections[-1].parts[0].items
     assert ("Images", report["remarks"][0]) in items
-    assert ("Labels", tables.NO_LABELS) in items
+    assert ("Labels", no_labels(CLASSIFIER)) in items
     parsed(render(page))
     said = tables.conditions(report)
-    assert said[1:3] == [f"{report['remarks'][0]}.", tables.NO_LABELS]
+    assert said[1:3] == [f"{report['remarks'][0]}.", no_labels(CLASSIFIER)]
     cells = [line.split(" | ")[2:5] for line in tables.markdown_table(report).splitlines()[2:]]
     assert cells == [["-", "-", "-"]] * len(report["rows"])
     assert "nan" not in tables.csv_table(report).lower()
     alone = {**report, "rows": report["rows"][:1]}
-    assert tables.NOTHING_COMPARED in tables.conditions(alone)
+    assert nothing_compared(CLASSIFIER) in tables.conditions(alone)
     parsed(render(compare_page.page(alone, {}, "edgequant compare")))
 
 

@@ -6,10 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from evaluation.child.policy import Isolation
+from evaluation.child.session import open_foreign
 from evaluation.session import runtime_for, runtimes
 from evaluation.sessions.litert import LiteRTSession
 from foundation.errors import InvalidInputError
-from tests.evaluation.conftest import CLASSES
+from tests.evaluation.conftest import CLASSES, converter_noise
 
 
 def opened(path, name: str | None = None) -> LiteRTSession:
@@ -154,3 +156,25 @@ def test_other_inputs_are_refused(
 def test_images_of_another_size_are_refused(litert_files: dict[str, Path]) -> None:
     with pytest.raises(InvalidInputError, match=r"\[batch, 16, 16, 3\]"):
         opened(litert_files["int8"]).predict(np.zeros((1, 8, 8, 3), np.float32))
+
+
+def test_several_outputs_have_the_names_of_the_signature(
+    images: np.ndarray, tmp_path: Path
+) -> None:
+    import keras
+    import tensorflow as tf
+
+    image = keras.Input(batch_shape=(1, 16, 16, 3))
+    maps = keras.layers.ReLU(name="zmaps")(image)
+    means = keras.layers.GlobalAveragePooling2D(name="means")(image)
+    model = keras.Model(image, {"zmaps": maps, "means": means})
+    path = tmp_path / "two.tflite"
+    with converter_noise():
+        path.write_bytes(tf.lite.TFLiteConverter.from_keras_model(model).convert())
+    for session in (opened(path), open_foreign(runtime_for(path), path, 1, Isolation())):
+        found = dict(zip(session.outputs, session.run(images), strict=True))
+        assert set(found) == {"zmaps", "means"}
+        np.testing.assert_array_equal(found["zmaps"], np.maximum(images, 0))
+        np.testing.assert_allclose(found["means"], images.mean((1, 2)), atol=1e-6)
+        with pytest.raises(InvalidInputError, match="one output"):
+            session.predict(images)

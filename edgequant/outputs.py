@@ -1,0 +1,149 @@
+"""Outputs of a model or file: their tasks, and the true values that a dataset has for them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from calibration_data.contract import complete_labels
+from calibration_data.datasets.base import GIVE_LABELS, Dataset
+from calibration_data.preprocessing import Preprocessing
+from calibration_data.task import End, OutputTask, Task
+from calibration_data.task_choice import Output, with_tasks
+from evaluation.task import TaskKind, checked_targets, task_kinds
+from foundation.errors import InvalidInputError
+from models.loading.request import LoadedModel
+from models.output_ends import output_ends
+from network.inspection import Inspection
+
+
+def model_outputs(loaded: LoadedModel) -> tuple[Output, ...]:
+    """Outputs of a model with the functions that they end in."""
+    ends = output_ends(loaded.model)
+    if loaded.spec is not None:
+        ends = (End.SOFTMAX,) * len(ends)  # registered networks are classifiers, some of logits
+    return tuple(
+        Output(output.name, output.shape, end)
+        for output, end in zip(loaded.outputs, ends, strict=True)
+    )
+
+
+def file_outputs(inspection: Inspection) -> tuple[Output, ...]:
+    """Outputs of a file, which does not tell what they end in."""
+    return tuple(
+        Output(tensor.name, tuple(size or 1 for size in tensor.shape[1:]))
+        for tensor in inspection.outputs
+    )
+
+
+def settled_contract(
+    contract: Preprocessing,
+    outputs: Sequence[Output],
+    datasets: Sequence[Dataset | None],
+    *,
+    measured: bool,
+) -> Preprocessing:
+    """Contract with the tasks of the outputs, and with labels where the data has names for them.
+
+    Args:
+        contract: contract as it was stated.
+        outputs: outputs of the model or file.
+        datasets: images with labels, the most telling ones first.
+        measured: whether metrics are computed, for which the tasks must be known.
+
+    Raises:
+        InvalidInputError: as ``with_tasks`` and ``complete_labels``.
+    """
+    given = [dataset for dataset in datasets if dataset is not None]
+    contract = with_tasks(contract, outputs, given, measured=measured)
+    return complete_labels(contract, outputs[0].width, _naming(given))
+
+
+def _naming(datasets: Sequence[Dataset]) -> Dataset | None:
+    """First dataset that has names of classes or of columns."""
+    named = (d for d in datasets if d.class_names or any(t.columns for t in d.targets))
+    return next(named, None)
+
+
+def task_of(contract: Preprocessing, name: str, *, alone: bool) -> tuple[OutputTask, TaskKind]:
+    """Task of an output with its labels, and its metrics.
+
+    Args:
+        contract: contract with the tasks of the outputs.
+        name: name of the output.
+        alone: whether the network has no other output.
+    """
+    task = contract.tasks.of(name, contract.labels if alone else ())
+    if alone and not task.labels:
+        task = replace(task, labels=contract.labels)
+    return task, task_kinds()[task.known]
+
+
+def true_values(
+    dataset: Dataset, contract: Preprocessing, outputs: Sequence[Output]
+) -> dict[str, np.ndarray | None]:
+    """True values by the name of the output; None where the dataset has none.
+
+    Raises:
+        InvalidInputError: labels for another task, or another number of values.
+    """
+    alone = len(outputs) == 1
+    return {
+        output.name: checked_targets(
+            dataset,
+            output.name,
+            task_of(contract, output.name, alone=alone)[0],
+            output.shape,
+            alone=alone,
+        )
+        for output in outputs
+    }
+
+
+def check_answered(dataset: Dataset, max_drop: float | None) -> None:
+    """Raise InvalidInputError for a limit on the loss of images whose right answers are unknown."""
+    if max_drop is not None and not dataset.answered:
+        raise InvalidInputError(
+            "--max-drop limits a loss of right answers, which images without labels do not have",
+            received=f"{dataset.name}, which has none",
+            remedy=f"leave --max-drop out, or {GIVE_LABELS}",
+        )
+
+
+def check_limit_on(
+    dataset: Dataset,
+    contract: Preprocessing,
+    outputs: Sequence[Output],
+    max_drop: float | None,
+) -> None:
+    """Refuse a limit on a loss that is not measured, or that no loss can exceed.
+
+    Raises:
+        InvalidInputError: images whose right answers are unknown, or a number of percentage points
+            beyond 100.
+    """
+    check_answered(dataset, max_drop)
+    if max_drop is None:
+        return
+    known = [name for name, v in true_values(dataset, contract, outputs).items() if v is not None]
+    if not known:
+        raise InvalidInputError(
+            "--max-drop limits a loss of right answers, which labels must tell for one output",
+            received=f"{dataset.name}, whose labels name none of "
+            f"{', '.join(output.name for output in outputs)}",
+            remedy="name the columns of the label file as the outputs",
+        )
+    percents = [task_of(contract, name, alone=len(outputs) == 1)[1].first.unit for name in known]
+    if abs(max_drop) > 100 and set(percents) == {"%"}:
+        raise InvalidInputError(
+            "--max-drop is a number of percentage points from -100 to 100",
+            received=f"{max_drop:g}",
+            remedy="give a smaller one",
+        )
+
+
+def is_classifier(contract: Preprocessing) -> bool:
+    """Whether the network has one output, of scores of classes."""
+    return not contract.tasks.named and contract.tasks.only.known is Task.CLASSIFICATION

@@ -1,0 +1,1 @@
+"""Tasks of networks, one per file: metrics, targets, and the loss that matters."""

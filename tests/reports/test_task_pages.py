@@ -1,0 +1,119 @@
+"""What tables and pages say of each task, and of a network with several outputs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import pytest
+
+from calibration_data.task import Task
+from evaluation.task import task_kinds
+from reports import tables
+from reports.html import render
+from reports.task_rows import by_output
+from tests.reports.task_samples import measured, task_page
+from tests.reports.test_html import parsed
+
+OTHERS = tuple(task for task in Task if task is not Task.CLASSIFICATION)
+
+
+@pytest.mark.parametrize("task", OTHERS)
+@pytest.mark.parametrize("labelled", [True, False])
+def test_reports_of_a_task_are_whole(task: Task, labelled: bool) -> None:
+    report, kind = measured(task, labelled=labelled), task_kinds()[task]
+    json.dumps(report, allow_nan=False)
+    heads = [column.head for column in tables.columns_of(report["rows"])]
+    for metric in kind.metrics:
+        assert (metric.head in heads) == (labelled or not metric.needs_targets)
+    assert any("95 %" in head for head in heads) == labelled
+    lines = tables.markdown_table(report).splitlines()
+    assert len({line.count("|") for line in lines}) == 1
+    assert len(lines) == 2 + 4
+    text = " ".join([*tables.conditions(report), tables.markdown_report("net", report)])
+    assert "top-1" not in text
+    assert "nan" not in text
+    assert ("The images have no labels" in text) == (not labelled)
+    (first, *rest) = csv.DictReader(io.StringIO(tables.csv_table(report)))
+    assert first["task"] == task
+    assert (first.get(kind.primary, "") != "") == labelled
+    assert all(row["sqnr_db"] for row in rest)
+    page = task_page(report)
+    document = render(page)
+    parsed(document)
+    assert "top-1" not in document
+    assert "tflite-int8" in page.lead
+    assert (kind.first.title in page.lead) == labelled
+    titles = [section.title for section in page.sections]
+    assert ("What each recipe loses" in titles) == labelled
+    assert ("Images whose answer changed" in titles) == (kind.flips is not None)
+    assert ("By label" in titles or "By value" in titles) == (labelled and kind.parts is not None)
+
+
+def test_several_outputs_have_a_block_each() -> None:
+    report = measured()
+    assert len(report["rows"]) == 4 * len(Task)
+    names = [part["output"] for part in by_output(report)]
+    assert names == [str(task) for task in Task]
+    for part in by_output(report):
+        assert [row["name"] for row in part["rows"]][:2] == ["keras-float32", "tflite-float32"]
+        assert tables.screen_table(part).row_count == 4
+    text = tables.markdown_report("net", report)
+    for task in Task:
+        assert f"## Output {task} ({task})" in text
+    rows = list(csv.DictReader(io.StringIO(tables.csv_table(report))))
+    assert [row["output"] for row in rows[::4]] == names
+    assert {row["top1"] for row in rows if row["task"] != "classification"} == {""}
+    page = task_page(report)
+    parsed(render(page))
+    titles = [section.title for section in page.sections]
+    assert [t for t in titles if t.endswith(": All figures")] == [
+        f"{task} ({task}): All figures" for task in Task
+    ]
+    assert titles[-1] == "Conditions of the measurement"
+    assert all(f"**{task} ({task})**" in page.lead for task in Task)
+
+
+def test_a_classifier_says_what_it_said() -> None:
+    report = measured(Task.CLASSIFICATION)
+    assert tables.columns_of(report["rows"]) == tables.COLUMNS
+    assert tables.csv_table(report).splitlines()[0] == ",".join(tables.CSV_FIELDS)
+    assert {"task", "output", "drops", "parts"}.isdisjoint(report["rows"][-1])
+    assert "of top-1 [" in task_page(report).lead
+
+
+def test_a_lead_says_which_way_is_worse() -> None:
+    report = measured(Task.REGRESSION)
+    row = next(row for row in report["rows"] if row["name"] == "tflite-int8")
+    assert row["drop"] > 0
+    assert f"`tflite-int8` raises MAE by **{row['drop']:.3g}** to" in task_page(report).lead
+    row["drop"], row["drop_interval"] = -0.5, [-0.7, -0.3]
+    assert "lowers MAE by **0.5**" in task_page(report).lead
+    assert "the gain is real" in task_page(report).lead
+    binary = measured(Task.BINARY)
+    row = next(row for row in binary["rows"] if row["name"] == "tflite-int8")
+    row["drop"] = 0.0
+    assert f"keeps accuracy at **{row['metrics']['accuracy']:.2f}**" in task_page(binary).lead
+
+
+def test_an_infinite_sqnr_is_no_number_in_json_and_not_drawn() -> None:
+    report = measured(Task.REGRESSION)
+    row = next(row for row in report["rows"] if row["name"] == "tflite-float32")
+    row["sqnr_db"] = row["metrics"]["sqnr_db"] = None
+    table = tables.markdown_table(report)
+    assert " inf |" in table
+    page = task_page(report)
+    figure = page.sections[0].parts[0]
+    assert "tflite-float32" not in figure.alt
+
+
+def test_changed_answers_are_words() -> None:
+    page = task_page(measured(Task.MULTI_LABEL))
+    section = next(s for s in page.sections if s.title == "Images whose answer changed")
+    assert "distance of its score from the threshold" in section.parts[0].text
+    words = {word for item in section.parts[1].items for word in item.label.split()}
+    assert {"sky:", "no", "yes"} <= words
+    binary = task_page(measured(Task.BINARY))
+    section = next(s for s in binary.sections if s.title == "Images whose answer changed")
+    assert any("cat" in item.label and "dog" in item.label for item in section.parts[1].items)
