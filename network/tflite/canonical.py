@@ -51,9 +51,22 @@ def canonical_graph(content: bytes, outputs: Sequence[str] = ()) -> Graph:
 
 
 def _read(content: bytes, outputs: Sequence[str]) -> Graph:
+    return in_canonical_form(graph_of(object_form(content), outputs))
+
+
+def object_form(content: bytes) -> Any:
+    """A file as the schema's objects (``ModelT``)."""
     from ai_edge_litert.tools import flatbuffer_utils
 
-    model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
+    return flatbuffer_utils.read_model_from_bytearray(bytearray(content))
+
+
+def graph_of(model: Any, outputs: Sequence[str] = ()) -> Graph:
+    """Graph of a file in object form, whose constants are float32 or integers, before any rewrite.
+
+    Raises:
+        UnsupportedError: several subgraphs or inputs.
+    """
     if len(model.subgraphs) != 1 or len(model.subgraphs[0].inputs) != 1:
         raise UnsupportedError(
             "a network to quantize is one graph of one image",
@@ -62,6 +75,12 @@ def _read(content: bytes, outputs: Sequence[str]) -> Graph:
         )
     with_own_outputs(model)
     return _Reading(model, tuple(outputs)).graph()
+
+
+def in_canonical_form(graph: Graph) -> Graph:
+    """Graph from ``graph_of`` with the rewrites that ``canonical_graph`` describes."""
+    graph = with_batch_axis(_with_batch(idiomatic(folded(graph))))
+    return _with_own_operands(rewritten(_with_vectors_spread(graph)))
 
 
 @dataclass
@@ -83,8 +102,7 @@ class _Reading:
         graph = Graph(
             tuple(ops), tensors, INPUT_NAME, tuple(names[int(index)] for index in source.outputs)
         )
-        graph = with_batch_axis(_with_batch(idiomatic(folded(graph.pruned(ops)))))
-        return _with_own_operands(rewritten(_with_vectors_spread(graph)))
+        return graph.pruned(ops)
 
     def _op(self, operator: Any, names: dict[int, str], tensors: dict[str, Tensor]) -> Op:
         code = self.model.operatorCodes[operator.opcodeIndex]
