@@ -19,7 +19,7 @@ Outputs = list[np.ndarray]
 def run_tflite(path: Path, inputs: np.ndarray) -> Outputs:
     """Results in LiteRT's reference kernels, dequantized; float32 ``inputs`` are quantized.
 
-    A file with an operator that has no reference kernel (ELU, a TILE of int8) runs in the plain ones.
+    A file with an operator that has no reference kernel, such as ELU, runs in the plain ones.
     """
     interpreter = _interpreter(path)
     (source,) = interpreter.get_input_details()
