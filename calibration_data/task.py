@@ -115,11 +115,15 @@ class Tasks:
     Attributes:
         only: task of the only output, and of outputs that are not named; its labels are those of
             the contract, so that it has none of its own.
-        named: task by the name of the output, for a network with several.
+        named: task by the name of the output, for a network with several; sorted by name.
     """
 
     only: OutputTask = OutputTask()
     named: tuple[tuple[str, OutputTask], ...] = ()
+
+    def __post_init__(self) -> None:
+        # Files of plain values do not keep the order of their keys.
+        object.__setattr__(self, "named", tuple(sorted(self.named, key=lambda pair: pair[0])))
 
     @property
     def stated(self) -> bool:
@@ -152,9 +156,11 @@ class Tasks:
     def to_dict(self) -> dict[str, Any]:
         """Plain values under the keys ``KEYS``; empty for a classification."""
         values = self.only.to_dict()
-        if self.named:
+        stated = {name: task for name, task in self.named if task != OutputTask()}
+        if stated:
             values["outputs"] = {
-                name: {"task": str(task.known), **task.to_dict()} for name, task in self.named
+                name: ({} if task.task is None else {"task": str(task.task)}) | task.to_dict()
+                for name, task in stated.items()
             }
         return values
 

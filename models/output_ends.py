@@ -24,6 +24,15 @@ _DEPTH = 16
 """Largest number of operations and nested models that are looked through."""
 
 
+def keras_output_names(model: keras.Model) -> tuple[str, ...]:
+    """Names that Keras gives to the outputs, in their order.
+
+    A Sequential model states none: its only output is that of its last layer.
+    """
+    names = getattr(model, "keras_output_names", None) or [model.layers[-1].name]
+    return tuple(str(name) for name in names)
+
+
 def output_ends(model: keras.Model) -> tuple[End, ...]:
     """Last function before each output, in the order of the outputs."""
     return tuple(_end_of(tensor, _DEPTH) for tensor in model.outputs)

@@ -18,6 +18,7 @@ from evaluation.sessions.tensor_io import (
     require_outputs,
 )
 from foundation.threads import OPERATOR_CORES
+from models.output_ends import keras_output_names
 from quantize.recipes import Layout
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class KerasSession:
         inputs = list(getattr(model, "inputs", None) or ())
         require_one("input", len(inputs), self._source)
         require_outputs(len(getattr(model, "outputs", None) or ()), self._source)
-        self.outputs = tuple(str(name) for name in model.output_names)
+        self.outputs = keras_output_names(model)
         self._images = InputTensor.from_shape(inputs[0].shape, self._source, Layout.NHWC)
         self._function = _inference_function(model, inputs[0])
         self.info = _info()

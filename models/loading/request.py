@@ -22,6 +22,7 @@ from models.loading.files import (
     several_inputs,
 )
 from models.loading.integer_inputs import float_fed
+from models.output_ends import keras_output_names
 from models.spec import Knob, ModelSpec, model_spec, model_specs
 from models.weights.named import build_with_weights, checkpoint_path, random_seed
 
@@ -255,8 +256,7 @@ def _checked_shapes(
 
 def _checked_outputs(model: keras.Model, name: str) -> tuple[ModelOutput, ...]:
     """Outputs of a model with the names that they have in files."""
-    own = getattr(model, "output_names", None) or [model.layers[-1].name]  # none of a Sequential
-    names = [str(text) for text in own]
+    names = keras_output_names(model)
     checked = []
     for output, written, text in zip(model.outputs, output_names(names), names, strict=True):
         shape, dtype = tuple(output.shape), str(output.dtype)
