@@ -32,8 +32,8 @@ MORE = ("tflite-int8-per-tensor", "tflite-int16x8", "tflite-float16", "tflite-dy
 RUNTIMES = {".tflite": "litert-reference", ".onnx": "onnxruntime-precise"}
 SETTLING = 64
 """Examples that settle a network."""
-CALIBRATION = 64
-"""Examples to calibrate on."""
+CALIBRATION = 256
+"""Examples to calibrate on; with 64, a plan fits them and not the layers with more inputs than that."""
 MEASURED = 32
 """Other examples to measure on."""
 BUGS = (
