@@ -33,7 +33,7 @@ RUNTIMES = {".tflite": "litert-reference", ".onnx": "onnxruntime-precise"}
 SETTLING = 64
 """Examples that settle a network."""
 CALIBRATION = 256
-"""Examples to calibrate on; a plan made on 64 fits them alone in layers with more inputs than that."""
+"""Examples to calibrate on: with 64, layers with more inputs than that are fitted to them alone."""
 MEASURED = 32
 """Other examples to measure on."""
 BUGS = (
