@@ -105,11 +105,11 @@ def measure(
     Args:
         subject: the network.
         recipes: recipes to write.
-        compare: make the converter's file too, and walk the oracle's layers.
+        compare: make the converter's file too.
     """
     made = make_all(subject, recipes)
     plain = _plain(subject) if compare else (None, None)
-    parity, oracle = _same_integers(subject, made) if compare else ("", "")
+    parity, oracle = _same_integers(subject, made)
     share, listed = _float_part(made)
     for name in recipes:
         path, runtime = made[name].files.get(name), RUNTIMES[f".{name.partition('-')[0]}"]
