@@ -50,11 +50,7 @@ EXACT_DB = 60.0
 """Above this the outputs are float rounding apart, and how far apart says nothing."""
 BELOW_CONVERTER_DB = 1.0
 """How far a network may be below TensorFlow's converter; on average it is above."""
-BELOW: dict[str, str] = {
-    "adapted": "the converter gives each unit of a dense layer a scale",
-    "channel_shuffle": "weights that cannot saturate in pairs, in groups of four channels",
-    "keywords_1d": "weights that cannot saturate in pairs: 23 dB without that bound, 18 with it",
-}
+BELOW: dict[str, str] = {}
 """Networks further below the converter, and why."""
 
 
