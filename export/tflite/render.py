@@ -99,6 +99,8 @@ class _Writing:
             return -1
         if self.graph.is_constant(name):
             return self._constant(name, integer=dtype != "float32")
+        if self.graph.tensors[name].dtype != "float32":
+            return self.index[name, self.graph.tensors[name].dtype]
         if (name, dtype) not in self.index:  # computed in another type
             before = self.index[name, self.plan.activations[name].dtype.value]
             after = self._in_type(name, dtype)
@@ -110,7 +112,8 @@ class _Writing:
         params = self.plan.activations.get(name)
         if params is not None and params.dtype.value == dtype:
             return self._activation(name)
-        return self._in_type(name, dtype)
+        stated = self.graph.tensors[name].dtype
+        return self._in_type(name, dtype if stated == "float32" else stated)
 
     def _in_type(self, name: str, dtype: str) -> int:
         """Index of a new tensor for an activation in another type than that of the plan."""

@@ -83,10 +83,15 @@ def _other_kinds(request: ExportRequest) -> Counter[tuple[str, str]]:
     """Number of operators that the plan has in other types than int8, by type and kind."""
     if request.planned is None:
         return Counter()
-    plan, ops = request.planned.plan, request.planned.graph.ops
-    types = dict.fromkeys(plan.settings.float_ops, "float32")
+    plan, graph = request.planned.plan, request.planned.graph
+    types = {
+        op.name: next((graph.tensors[n].dtype for n in op.inputs if n in computed), "float32")
+        for computed in [{graph.input, *graph.producers}]
+        for op in graph.ops
+        if op.name in plan.settings.float_ops
+    }
     types |= dict.fromkeys(plan.settings.wide_ops, "int16")
-    return Counter((types[op.name], str(op.kind)) for op in ops if op.name in types)
+    return Counter((types[op.name], str(op.kind)) for op in graph.ops if op.name in types)
 
 
 def _configure(converter: Any, request: ExportRequest) -> None:

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 
 from foundation.errors import UnsupportedError
-from foundation.foreign import reading
+from foundation.foreign import printable, reading
+from network.folding import folded
 from network.graph import INPUT_NAME, OUTPUT_NAME, Graph, Op, Tensor
 from network.operators import OpKind, traits_of
-from network.tflite.reader import WHOLE
+from network.tflite.reader import WHOLE, builtin_operators
+from network.tflite.writer import TYPE_NAMES
 
 _ROLES = {1: "weight", 2: "bias"}
 
@@ -33,7 +35,7 @@ def canonical_graph(content: bytes) -> Graph:
         The graph, without unused tensors.
 
     Raises:
-        UnsupportedError: several subgraphs or inputs.
+        UnsupportedError: several subgraphs or inputs, or a custom operator.
         InvalidInputError: a file that is not a whole FlatBuffer of the TFLite schema.
     """
     with reading("the float32 network", WHOLE, "export the model again"):
@@ -66,10 +68,11 @@ class _Reading:
         for index, tensor in enumerate(source.tensors):
             shape = tuple(int(size) for size in (tensor.shape if tensor.shape is not None else ()))
             value = self._value(tensor, shape)
-            tensors[names[index]] = Tensor(names[index], shape, value)
+            dtype = TYPE_NAMES.get(int(tensor.type), f"type {int(tensor.type)}")
+            tensors[names[index]] = Tensor(names[index], shape, value, dtype)
         ops = [self._op(operator, names, tensors) for operator in source.operators]
         graph = Graph(tuple(ops), tensors, INPUT_NAME, OUTPUT_NAME)
-        return _with_vectors_spread(_with_batch(graph.pruned(ops)))
+        return folded(_with_vectors_spread(_with_batch(graph.pruned(ops))))
 
     def _op(self, operator: Any, names: dict[int, str], tensors: dict[str, Tensor]) -> Op:
         code = self.model.operatorCodes[operator.opcodeIndex]
@@ -77,7 +80,15 @@ class _Reading:
         inputs = [names[int(i)] if i >= 0 else "" for i in operator.inputs]
         outputs = tuple(names[int(i)] for i in operator.outputs)
         kind = builtin_name(code)
-        if traits_of(kind).weighted:
+        if kind not in builtin_operators().values():
+            raise UnsupportedError(
+                "the operators of a network are LiteRT's own",
+                received=f"the custom {printable(kind)}, which gives {printable(outputs[0])}",
+                remedy="replace that layer by one without custom and TensorFlow (Flex) operators",
+            )
+        weighted = traits_of(kind).weighted
+        computed = weighted and any(n and tensors[n].value is None for n in inputs[1:3])
+        if weighted and not computed:
             inputs = _own_constants(kind, inputs, outputs[0], tensors)
         return Op(
             kind=kind,
@@ -86,16 +97,17 @@ class _Reading:
             options={} if options is None else _plain(options),
             options_type="" if options is None else type(options).__name__.removesuffix("T"),
             version=int(code.version),
+            computed_weight=computed,
         )
 
     def _value(self, tensor: Any, shape: tuple[int, ...]) -> np.ndarray | None:
         data = self.model.buffers[tensor.buffer].data
         if data is None or len(data) == 0:
             return None
-        dtype = _DTYPES.get(int(tensor.type))
+        dtype = TYPE_NAMES.get(int(tensor.type))
         if dtype is None:
             raise UnsupportedError(
-                "a network to quantize has float32 weights",
+                "a network to quantize stores numbers",
                 received=f"a constant of TFLite's type {int(tensor.type)}",
                 remedy="give the float32 network",
             )
@@ -211,10 +223,6 @@ def _spread(name: str, shape: tuple[int, ...], ops: list[Op], tensors: dict[str,
         tensors[result] = Tensor(result, shape)
         ops.append(Op(OpKind.RESHAPE, (name, stored), (result,), {}, "ReshapeOptions"))
     return result
-
-
-_DTYPES: dict[int, Any] = {0: np.float32, 2: np.int32, 4: np.int64}
-"""Element types of constants in a float32 file, by the schema's numbers."""
 
 
 def short_name(name: bytes | str | None) -> str:
