@@ -9,7 +9,6 @@ import numpy as np
 from export.onnx.float_moves import (
     blocks,
     broadcast,
-    gather,
     mirror_pad,
     pack,
     pad_with,
@@ -21,6 +20,7 @@ from export.onnx.float_moves import (
     tile,
     unpack,
 )
+from export.onnx.float_places import PLACE_WRITERS
 from export.onnx.fusion import HARD_SIGMOID, SHUFFLE
 from export.onnx.operators import (
     WRITERS,
@@ -272,7 +272,6 @@ FLOAT_WRITERS: dict[str, Writer] = {
     "DEPTH_TO_SPACE": blocks("DepthToSpace"),
     "ELU": unary("Elu"),
     "EXPAND_DIMS": reshape,
-    "GATHER": gather,
     "GELU": _gelu,
     "LEAKY_RELU": _attributed("LeakyRelu", alpha="alpha"),
     "LOG_SOFTMAX": _over_channels("LogSoftmax"),
@@ -300,5 +299,6 @@ FLOAT_WRITERS: dict[str, Writer] = {
     "TILE": tile,
     "TRANSPOSE_CONV": _transposed_conv,
     "UNPACK": unpack,
+    **PLACE_WRITERS,
 }
 """Writer of each kind of operator, by its name in the canonical graph."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,6 +33,8 @@ class Rendering:
         channels_first: canonical names of the activations ``[b, c, h, w]``.
         float_names: tensor that holds each activation in float, for its readers.
         transposed_names: tensor that holds an activation in the other layout, where one is read.
+        fallback: what writes an operator in float where the writers of a recipe have no form.
+        in_float: names of the operators that the fallback wrote.
     """
 
     source: Graph
@@ -41,6 +44,8 @@ class Rendering:
     channels_first: set[str] = field(default_factory=set)
     float_names: dict[str, str] = field(default_factory=dict)
     transposed_names: dict[str, str] = field(default_factory=dict)
+    fallback: Mapping[str, Writer] = field(default_factory=dict)
+    in_float: list[str] = field(default_factory=list)
 
     def write_all(
         self, layout: Layout, writers: Mapping[str, Writer], *, in_int8: bool = True
@@ -65,10 +70,7 @@ class Rendering:
             name = self.requantize(self.source.input, INPUT_NAME, f"{INPUT_NAME}.dq")
         self.float_names[self.source.input] = name
         for op in self.source.ops:
-            writer = writers.get(op.kind)
-            if writer is None:
-                raise no_onnx_form(op, in_int8=in_int8)
-            writer(self, op)
+            self._write(op, writers, in_int8=in_int8)
         classes = self.source.tensors[self.source.output].shape[1:]
         last = self.float_names[self.source.output]
         for node in self.nodes:
@@ -78,6 +80,30 @@ class Rendering:
             self.nodes, self.constants, (INPUT_NAME, ("batch", *sizes)),
             (OUTPUT_NAME, ("batch", *classes)),
         )  # fmt: skip
+
+    def _write(self, op: Op, writers: Mapping[str, Writer], *, in_int8: bool) -> None:
+        """Write one operator; in float, between quantizers, where the recipe has no form of it."""
+        second = self.fallback.get(op.kind)
+        writer = writers.get(op.kind)
+        if writer is not None and second in (None, writer):
+            writer(self, op)
+            return
+        before = self._copied()
+        try:
+            if writer is not None:
+                writer(self, op)
+                return
+        except UnsupportedError:
+            vars(self).update(before)
+        if second is None:
+            raise no_onnx_form(op, in_int8=in_int8)
+        second(self, op)
+        self.in_float.append(op.name)
+
+    def _copied(self) -> dict[str, Any]:
+        """Copies of what writers change."""
+        names = ("nodes", "constants", "channels_first", "float_names", "transposed_names")
+        return {name: copy(getattr(self, name)) for name in names}
 
     def add(
         self, op_type: str, inputs: Sequence[str], output: str, name: str = "", **attributes: Any
