@@ -68,6 +68,9 @@ class ExportTarget:
         require_writable: (canonical float graph, recipe) raises UnsupportedError for a graph that
             ``write`` refuses, before a plan is made; None where every graph that has a plan can be
             written.
+        in_float: (canonical float graph, recipe) -> names of the operators that its int8 files
+            compute in float although a plan has integers around them; None for a format that
+            has an integer form of everything that is planned.
     """
 
     name: str
@@ -77,6 +80,7 @@ class ExportTarget:
     read_card: Callable[[Path], ArtifactCard | None] = field(repr=False)
     packages: tuple[str, ...] = ()
     require_writable: Callable[[Graph, Recipe], None] | None = field(default=None, repr=False)
+    in_float: Callable[[Graph, Recipe], tuple[str, ...]] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)

@@ -262,7 +262,9 @@ def _reduce(writing: _Writing, name: str, reduced: Mapping[str, list[int]]) -> N
             results[-1] = file.tensor(f"{name}_{kind}", left, "float32")
             file.operator(kind, 1, read, results[-1:], "ReducerOptions")
         if not (tensor.batched and len(shape) > 1):
-            results[-1] = _as_row(writing, f"{name}_{kind}_row", results[-1], _channels(writing.graph, name))
+            results[-1] = _as_row(
+                writing, f"{name}_{kind}_row", results[-1], _channels(writing.graph, name)
+            )
 
 
 def _as_row(writing: _Writing, name: str, values: int, channels: int) -> int:

@@ -20,6 +20,7 @@ from network.integer_forms import obstacle
 from network.run_tensorflow import no_integer_form
 from quantize.equalization.equalize import equalized
 from quantize.equalization.pairing import paired
+from quantize.islands import islands, note
 from quantize.parallel import one_blas_thread
 from quantize.plans.plan import IntegerConstant, QuantizationPlan, digest
 from quantize.plans.widening import check_wide, wide_activations, wide_biases
@@ -128,7 +129,7 @@ def make_plan(
         ),
         floats=_float_constants(graph, scaled, settings.float_ops),
         story=_story(settings, prepared, images.count),
-        notes=prepared.notes,
+        notes=(*note(islands(graph)), *prepared.notes),
     )
 
 

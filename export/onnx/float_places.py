@@ -57,9 +57,7 @@ def _place(op_type: str) -> Writer:
         axis = int(np.ravel(rendering.value(op, 1))[0])
         _last_axis_only(op, axis, len(rendering.operand_shape(op, 0)))
         image = rendering.read(op, 0, channels_first=False)
-        wide = rendering.add(
-            op_type, [image], f"{op.name}.wide", op.name, axis=axis, keepdims=0
-        )
+        wide = rendering.add(op_type, [image], f"{op.name}.wide", op.name, axis=axis, keepdims=0)
         dtype = rendering.source.tensors[op.name].dtype
         rendering.set_result(
             op, _cast_to(rendering, wide, dtype, f"{op.name}.f"), channels_first=False

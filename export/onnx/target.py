@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from export.onnx.check import check_graph
+from export.onnx.check import FloatNames, check_graph
 from export.onnx.float_render import check_equal, render_float, require_image_model
 from export.onnx.graph import BATCH_NAME, OnnxGraph, from_model, to_model
 from export.onnx.inspect import inspect, load, read_card
 from export.onnx.quantize import dynamic_int8, static_int8, to_float16
-from export.onnx.render import render, require_writable
+from export.onnx.render import computed_in_float, render, require_writable
 from export.onnx.runtime import run_model
 from export.target import CARD_KEY, ArtifactCard, ExportRequest, ExportTarget
 from foundation.errors import InvalidInputError, UnsupportedError
+from network.graph import Graph
 from quantize.recipes import BatchAxis, IoType, Precision, Recipe, WeightRange
 
 if TYPE_CHECKING:
@@ -128,8 +129,7 @@ def _check_file(path: Path, request: ExportRequest) -> None:
             remedy="report this model to the project",
         ) from error
     graph = from_model(model)
-    float_ops = () if request.planned is None else request.planned.plan.settings.float_ops
-    check_graph(graph, request.recipe, frozenset(float_ops))
+    check_graph(graph, request.recipe, _in_float(request))
     scores = run_model(model, _sample(request), request.recipe.layout)
     if scores.shape[1:] != graph.output[1][1:] or not np.isfinite(scores).all():
         raise InvalidInputError(
@@ -137,6 +137,15 @@ def _check_file(path: Path, request: ExportRequest) -> None:
             received="NaN or infinity in the scores of a sample",
             remedy="check the weights, or use a float32 recipe",
         )
+
+
+def _in_float(request: ExportRequest) -> FloatNames:
+    """Names of the operators that a planned file computes in float."""
+    if request.planned is None:
+        return FloatNames()
+    planned = frozenset(request.planned.plan.settings.float_ops)
+    written = computed_in_float(request.planned.graph, request.recipe.layout)
+    return FloatNames(planned, frozenset(written) - planned)
 
 
 def _sample(request: ExportRequest) -> np.ndarray:
@@ -150,6 +159,13 @@ def _sample(request: ExportRequest) -> np.ndarray:
     return np.random.default_rng(request.seed).uniform(low, high, shape).astype(np.float32)
 
 
+def _require_writable(graph: Graph, recipe: Recipe) -> None:
+    if recipe.planned:
+        require_writable(graph, recipe.layout)
+    else:
+        render_float(graph, recipe.layout)
+
+
 TARGET = ExportTarget(
     name="onnx",
     suffix=".onnx",
@@ -157,5 +173,6 @@ TARGET = ExportTarget(
     inspect=inspect,
     read_card=read_card,
     packages=("onnx", "onnxruntime", "keras", "tensorflow", "ai-edge-litert", "numpy"),
-    require_writable=lambda graph, recipe: require_writable(graph, recipe.layout),
+    require_writable=_require_writable,
+    in_float=lambda graph, recipe: computed_in_float(graph, recipe.layout),
 )
