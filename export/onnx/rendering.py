@@ -47,15 +47,12 @@ class Rendering:
     fallback: Mapping[str, Writer] = field(default_factory=dict)
     in_float: list[str] = field(default_factory=list)
 
-    def write_all(
-        self, layout: Layout, writers: Mapping[str, Writer], *, in_int8: bool = True
-    ) -> OnnxGraph:
+    def write_all(self, layout: Layout, writers: Mapping[str, Writer]) -> OnnxGraph:
         """Write input, operators and output.
 
         Args:
             layout: axes of the file's input.
             writers: what writes each kind of operator.
-            in_int8: whether the writers are those of int8 recipes, for the error.
 
         Raises:
             UnsupportedError: an operator without a writer; names it.
@@ -70,7 +67,7 @@ class Rendering:
             name = self.requantize(self.source.input, INPUT_NAME, f"{INPUT_NAME}.dq")
         self.float_names[self.source.input] = name
         for op in self.source.ops:
-            self._write(op, writers, in_int8=in_int8)
+            self._write(op, writers)
         classes = self.source.tensors[self.source.output].shape[1:]
         last = self.float_names[self.source.output]
         for node in self.nodes:
@@ -81,7 +78,7 @@ class Rendering:
             (OUTPUT_NAME, ("batch", *classes)),
         )  # fmt: skip
 
-    def _write(self, op: Op, writers: Mapping[str, Writer], *, in_int8: bool) -> None:
+    def _write(self, op: Op, writers: Mapping[str, Writer]) -> None:
         """Write one operator; in float, between quantizers, where the recipe has no form of it."""
         second = self.fallback.get(op.kind)
         writer = writers.get(op.kind)
@@ -96,7 +93,7 @@ class Rendering:
         except UnsupportedError:
             vars(self).update(before)
         if second is None:
-            raise no_onnx_form(op, in_int8=in_int8)
+            raise no_onnx_form(op)
         second(self, op)
         self.in_float.append(op.name)
 
@@ -291,13 +288,12 @@ class Rendering:
         return self.source.tensors[op.name].shape
 
 
-def no_onnx_form(op: Op, *, in_int8: bool) -> UnsupportedError:
+def no_onnx_form(op: Op) -> UnsupportedError:
     """Error for an operator that has no form in the files of a recipe."""
-    kind = "an int8" if in_int8 else "an"
     return UnsupportedError(
-        f"every operator of a network has a form in {kind} .onnx file",
+        "every operator of a network has a form in an .onnx file",
         received=f"{op.kind}, which gives {op.name}",
-        remedy="replace that layer" + (", or use a float16 or dynamic recipe" * in_int8),
+        remedy="replace that layer, or use a tflite recipe",
     )
 
 
