@@ -1,13 +1,14 @@
 """Bytes of the files that a network would become, before one is made.
 
-Int8 files are written with random integers, whose number and types do not depend on calibration. Of TensorFlow's converter, the float32 file is at hand; others differ from it in the
-types of constants.
+Int8 files are written with random integers: their number and types do not depend on calibration.
+Of TensorFlow's converter, the float32 file is at hand; its others differ from that in the types of
+constants.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -20,7 +21,9 @@ from export.target import ArtifactCard
 from export.tflite.check import DYNAMIC_MIN_ELEMENTS
 from export.tflite.metadata import finish
 from export.tflite.render import render as render_tflite
-from network.graph import Graph
+from foundation.errors import UnsupportedError
+from network.graph import Graph, Op
+from network.operators import OpKind
 from quantize.islands import with_islands
 from quantize.plans.blank import blank_plan
 from quantize.recipes import Precision, Recipe
@@ -74,28 +77,32 @@ def _float16(graph: Graph, _: bytes, __: Recipe) -> int:
 
 def _dynamic(graph: Graph, _: bytes, __: Recipe) -> int:
     """Difference from the float32 file; small weights stay as they are."""
-    change = 0
-    for op in graph.weighted:
-        weight = graph.weight(op)
-        if weight.size >= DYNAMIC_MIN_ELEMENTS:
-            change += _QUANTIZED + _SCALE * _scales(op.kind, weight.shape[op.channel_axis])
-            change -= 3 * weight.size
-    return change
+    large = [op for op in graph.weighted if graph.weight(op).size >= DYNAMIC_MIN_ELEMENTS]
+    if not large:
+        raise UnsupportedError(
+            f"dynamic files have weights of at least {DYNAMIC_MIN_ELEMENTS} numbers",
+            received="smaller ones alone",
+            remedy="use another recipe",
+        )
+    return _with_scales(graph, large) - sum(3 * graph.weight(op).size for op in large)
 
 
 def _int16x8(graph: Graph, _: bytes, __: Recipe) -> int:
     """Difference from the float32 file: int8 weights, int64 biases, scales of everything."""
-    change, lengths = 0, {1}
-    for op in graph.weighted:
-        weight, bias = graph.weight(op), graph.bias(op)
-        scales = _scales(op.kind, weight.shape[op.channel_axis])
-        change += 2 * (_QUANTIZED + _SCALE * scales) - 3 * weight.size + 4 * bias.size
-        lengths.add(scales)
-    return change + len(graph.activations) * (_QUANTIZED + _SCALE) + 8 * sum(lengths)
+    numbers = sum(4 * graph.bias(op).size - 3 * graph.weight(op).size for op in graph.weighted)
+    biases = sum(_QUANTIZED + _SCALE * _scales(graph, op) for op in graph.weighted)
+    activations = len(graph.activations) * (_QUANTIZED + _SCALE)
+    return _with_scales(graph, graph.weighted) + numbers + biases + activations
 
 
-def _scales(kind: str, channels: int) -> int:
-    return 1 if kind == "FULLY_CONNECTED" else channels
+def _with_scales(graph: Graph, ops: Iterable[Op]) -> int:
+    """Bytes of the scales and zero points of these operators' weights."""
+    counts = [_scales(graph, op) for op in ops]
+    return sum(_QUANTIZED + _SCALE * count for count in counts) + 8 * sum({1, *counts})
+
+
+def _scales(graph: Graph, op: Op) -> int:
+    return 1 if op.kind == OpKind.DENSE else graph.weight(op).shape[op.channel_axis]
 
 
 _TFLITE: dict[Precision, Callable[[Graph, bytes, Recipe], bytes | int]] = {

@@ -13,6 +13,9 @@ from collections.abc import Iterable
 from network.graph import Graph, Op
 from network.operators import OpKind
 
+_OUTPUT_AXES = {str(OpKind.CONV): 0, str(OpKind.DEPTHWISE_CONV): 3, str(OpKind.DENSE): 0}
+"""Axis of a weight that counts the output channels, whether or not it has an integer form."""
+
 _PRODUCT = "BATCH_MATMUL"
 _STORED_FILTERS = ("TRANSPOSE_CONV", "CONV_3D")
 _MOVES = frozenset(
@@ -30,9 +33,8 @@ def operations(graph: Graph, op: Op) -> int:
     """Multiply-adds of an operator on one input, or the numbers that it computes or reads."""
     result = math.prod(graph.tensors[op.name].shape)
     shapes = [graph.tensors[name].shape for name in op.inputs if name]
-    if op.kind in (OpKind.CONV, OpKind.DEPTHWISE_CONV, OpKind.DENSE) and len(shapes) > 1:
-        taps = math.prod(shapes[1]) // max(1, shapes[1][op.channel_axis])
-        return result * taps
+    if op.kind in _OUTPUT_AXES and len(shapes) > 1:
+        return result * (math.prod(shapes[1]) // max(1, shapes[1][_OUTPUT_AXES[op.kind]]))
     if op.kind == _PRODUCT and len(shapes) > 1:
         return result * shapes[0][-2 if op.options.get("adjX") else -1]
     if op.kind in _STORED_FILTERS and len(shapes) > 2:

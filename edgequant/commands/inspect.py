@@ -84,15 +84,17 @@ def show_model(request: InspectRequest, terminal: Terminal) -> None:
     with terminal.progress(f"look at {request.model.name}", None):
         view = view_of(request.model, request.contract)
     following = next_command(request, view)
-    for line in _head(view):
-        terminal.say(line)
+    for sentence in _head(view):
+        for line in _wrapped(sentence):
+            terminal.say(line)
     rows = [row.cells() for row in view.operators]
-    terminal.table(plain_table(rows[:_ROWS], right=("multiply-adds",)))
+    terminal.table(plain_table(rows[:_ROWS], right=("MACs",)))
     if len(rows) > _ROWS:
         terminal.say(f"and {len(rows) - _ROWS} more kinds (--json lists all)")
     for line in _foot(view):
         terminal.say(line)
-    terminal.say(f"next       {following}")
+    for line in _command(following):
+        terminal.say(line)
     terminal.result({**view.to_dict(), "next": following})
 
 
@@ -152,6 +154,21 @@ def next_command(request: InspectRequest, view: ModelView) -> str:
     if most > MOST_FLOAT:
         words += ["--max-float-share", f"{-(-most * 100 // 1) / 100:g}"]
     return " ".join(words)
+
+
+def _command(text: str) -> Iterator[str]:
+    """Lines of a command, which a shell takes as one."""
+    from textwrap import wrap
+
+    lines = wrap(
+        f"next       {text}",
+        _WIDTH - 2,
+        subsequent_indent=" " * 13,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    yield from (f"{line} \\" for line in lines[:-1])
+    yield lines[-1]
 
 
 def _wrapped(text: str) -> Iterator[str]:

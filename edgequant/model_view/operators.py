@@ -10,10 +10,13 @@ from typing import Any
 from network.graph import Graph, Op
 from network.integer_forms import obstacle
 from network.multiply_adds import shares
-from quantize.islands import NO_KERNEL, percent
+from quantize.islands import percent
 
 TARGETS = ("tflite-int8", "onnx-int8", "tflite-int16x8")
 """Recipes whose types are shown."""
+
+_COLUMNS = ("tflite", "onnx", "int16x8")
+"""Short names of these on the screen."""
 
 _INT16 = frozenset(
     {
@@ -52,8 +55,8 @@ class OperatorRow:
         return {
             "operator": self.kind,
             "count": self.count,
-            "multiply-adds": percent(self.share),
-            **self.types,
+            "MACs": percent(self.share),
+            **dict(zip(_COLUMNS, self.types.values(), strict=True)),
             "why": self.why,
         }
 
@@ -98,9 +101,9 @@ def _typed(
     int16 = "int16" if wide and not reason else "float32"
     whys = [reason] if reason else []
     if op.name == refused:
-        whys.append("no form in ONNX")
+        whys.append("no ONNX form")
     elif onnx == "float32" and not reason:
-        whys.append(NO_KERNEL)
+        whys.append("float in ONNX")
     if int16 == "float32" and not reason:
         whys.append("no int16 kernel")
     return (tflite, onnx, int16), "; ".join(whys)
