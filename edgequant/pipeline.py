@@ -235,7 +235,7 @@ def write_artifact(
         "repair": None if repair is None else repair.to_dict(),
         "remarks": [
             *([] if planned is None else planned.plan.notes),
-            *([] if planned is None else prepared.planner.remarks(recipe)),
+            *(prepared.planner.remarks(recipe) if recipe.needs_calibration else []),
             *([] if repair is None else repair.remarks()),
         ],
     }

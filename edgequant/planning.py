@@ -15,7 +15,6 @@ from network.graph import Graph
 from quantize.engine import make_plan
 from quantize.islands import (
     MOST_FLOAT,
-    NO_KERNEL,
     FloatOperator,
     check_float_ends,
     check_share,
@@ -94,8 +93,8 @@ class Planner:
         if recipe.planned:
             check_float_ends(self.graph)
             check_trainable(self.graph, recipe)
-            asked = recipe.settings.float_ops
-            check_share(self.in_float(recipe), self.most_float, asked, recipe.name)
+        asked = recipe.settings.float_ops
+        check_share(self.in_float(recipe), self.most_float, asked, recipe.name)
 
     def refusals(self, recipes: Iterable[Recipe]) -> dict[str, UnsupportedError]:
         """Errors of ``require_writable``, by name of the recipe."""
@@ -109,11 +108,11 @@ class Planner:
 
     def in_float(self, recipe: Recipe) -> tuple[FloatOperator, ...]:
         """Operators without an integer form in the files of a recipe; none for float recipes."""
-        if not recipe.planned:
+        if not recipe.needs_calibration:
             return ()
         target = export_targets()[recipe.target]
-        written = () if target.in_float is None else target.in_float(self.graph, recipe)
-        return islands(self.graph, dict.fromkeys(written, NO_KERNEL))
+        written = {} if target.in_float is None else target.in_float(self.graph, recipe)
+        return islands(self.graph, written)
 
     def completed(self, recipe: Recipe) -> Recipe:
         """Recipe with every operator without an integer form in float32."""
@@ -121,7 +120,7 @@ class Planner:
 
     def remarks(self, recipe: Recipe) -> tuple[str, ...]:
         """Sentence about operators that only files of this format compute in float."""
-        planned = {op.name for op in islands(self.graph)}
+        planned = {op.name for op in islands(self.graph)} if recipe.planned else set()
         return note(op for op in self.in_float(recipe) if op.name not in planned)
 
     def planned(self, recipe: Recipe, advance: Callable[[int], None]) -> PlannedNetwork:

@@ -7,25 +7,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from export.tflite.islands import NO_INT16, left_in_float
 from network.graph import Graph, Op
 from network.integer_forms import obstacle
 from network.multiply_adds import shares
 from quantize.islands import percent
+from quantize.recipes import recipe
 
 TARGETS = ("tflite-int8", "onnx-int8", "tflite-int16x8")
 """Recipes whose types are shown."""
 
 _COLUMNS = ("tflite", "onnx", "int16x8")
 """Short names of these on the screen."""
-
-_INT16 = frozenset(
-    {
-        "BATCH_MATMUL", "LEAKY_RELU", "LOGISTIC", "MAXIMUM", "MINIMUM", "MUL", "PACK", "RELU",
-        "RELU6", "SOFTMAX", "SUM", "TANH", "UNPACK",
-    }
-)  # fmt: skip
-"""Further operators with int16 kernels in LiteRT, whose bits the integer interpreter here does not
-know: in tflite-int16x8 TensorFlow's converter chooses the integers."""
 
 
 @dataclass(frozen=True)
@@ -73,11 +66,12 @@ def operator_rows(
         refused: name of the operator that prevents it; empty without one.
     """
     written = None if in_onnx is None else frozenset(in_onnx)
+    left = left_in_float(graph, recipe("tflite-int16x8"))
     counted = shares(graph, (op.name for op in graph.ops))
     counts: Counter[tuple[str, tuple[str, ...], str]] = Counter()
     sums: Counter[tuple[str, tuple[str, ...], str]] = Counter()
     for op in graph.ops:
-        key = (str(op.kind), *_typed(graph, op, written, refused))
+        key = (str(op.kind), *_typed(graph, op, written, left, refused))
         counts[key] += 1
         sums[key] += counted[op.name]  # type: ignore[assignment]
     rows = (
@@ -91,19 +85,22 @@ def operator_rows(
 
 
 def _typed(
-    graph: Graph, op: Op, written: frozenset[str] | None, refused: str
+    graph: Graph,
+    op: Op,
+    written: frozenset[str] | None,
+    in_int16_float: Mapping[str, str],
+    refused: str,
 ) -> tuple[tuple[str, ...], str]:
     """Types of an operator in the files of ``TARGETS``, and why some are not integers."""
     reason = obstacle(graph, op)
     tflite = "float32" if reason else "int8"
     onnx = "-" if written is None else "float32" if reason or op.name in written else "int8"
-    wide = op.traits.int16_version is not None or op.kind in _INT16
-    int16 = "int16" if wide and not reason else "float32"
+    int16 = "float32" if op.name in in_int16_float else "int16"
     whys = [reason] if reason else []
     if op.name == refused:
         whys.append("no ONNX form")
     elif onnx == "float32" and not reason:
         whys.append("float in ONNX")
     if int16 == "float32" and not reason:
-        whys.append("no int16 kernel")
+        whys.append(NO_INT16)
     return (tflite, onnx, int16), "; ".join(whys)

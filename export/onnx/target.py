@@ -15,6 +15,7 @@ from export.onnx.runtime import run_model
 from export.target import CARD_KEY, ArtifactCard, ExportRequest, ExportTarget
 from foundation.errors import InvalidInputError, UnsupportedError
 from network.graph import Graph
+from quantize.islands import NO_KERNEL
 from quantize.recipes import BatchAxis, IoType, Precision, Recipe, WeightRange
 
 if TYPE_CHECKING:
@@ -166,6 +167,12 @@ def _require_writable(graph: Graph, recipe: Recipe) -> None:
         render_float(graph, recipe.layout)
 
 
+def _computed_in_float(graph: Graph, recipe: Recipe) -> dict[str, str]:
+    if not recipe.planned:  # ONNX Runtime's quantizer leaves what it does not know in float
+        return {}
+    return dict.fromkeys(computed_in_float(graph, recipe.layout), NO_KERNEL)
+
+
 TARGET = ExportTarget(
     name="onnx",
     suffix=".onnx",
@@ -174,5 +181,5 @@ TARGET = ExportTarget(
     read_card=read_card,
     packages=("onnx", "onnxruntime", "keras", "tensorflow", "ai-edge-litert", "numpy"),
     require_writable=_require_writable,
-    in_float=lambda graph, recipe: computed_in_float(graph, recipe.layout),
+    in_float=_computed_in_float,
 )

@@ -79,6 +79,22 @@ def test_a_share_beyond_the_limit_is_refused_before_the_plan(
     assert "gradient" in trained.err
 
 
+@pytest.mark.parametrize("recipe", ["tflite-int16x8", "tflite-int8"])
+def test_the_converter_leaves_them_in_float_too(
+    run: Run, waves: tuple[Path, Path], tmp_path: Path, recipe: str
+) -> None:
+    model, data = waves
+    outcome = run(
+        "quantize", "--model", model, "--recipe", recipe, "--optimize", "converter",
+        "--calibration", f"{data}:train", "--samples", 16, "--output", tmp_path, "--json",
+    )  # fmt: skip
+    assert outcome.code == 0, outcome.err
+    (remark,) = outcome.json["remarks"]
+    assert "SIN" in remark
+    held = run("inspect", outcome.json["artifact"], "--json").json["operators"]
+    assert {"name": "SIN", "compute": "float32", "count": 1} in held
+
+
 def test_what_one_format_cannot_hold_leaves_the_other_file(run: Run, tmp_path: Path) -> None:
     """ONNX has no atan2; the .tflite is written, and the exit code tells."""
     import keras

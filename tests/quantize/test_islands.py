@@ -270,4 +270,4 @@ def test_an_onnx_file_holds_what_the_plan_has_in_integers_in_float() -> None:
 def test_targets_say_what_they_compute_in_float() -> None:
     for target in export_targets().values():
         if target.in_float is not None:
-            assert target.in_float(bottlenecks(0), recipe(f"{target.name}-int8")) == ()
+            assert target.in_float(bottlenecks(0), recipe(f"{target.name}-int8")) == {}
