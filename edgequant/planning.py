@@ -17,6 +17,7 @@ from quantize.islands import (
     MOST_FLOAT,
     FloatOperator,
     check_float_ends,
+    check_runs,
     check_share,
     check_trainable,
     islands,
@@ -92,6 +93,7 @@ class Planner:
             check(self.graph, recipe)
         if recipe.planned:
             check_float_ends(self.graph)
+            check_runs(self.graph)
             check_trainable(self.graph, recipe)
         asked = recipe.settings.float_ops
         check_share(self.in_float(recipe), self.most_float, asked, recipe.name)

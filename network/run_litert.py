@@ -65,6 +65,10 @@ class Network:
         self.idle.put(interpreter)
         return results
 
+    def load(self) -> None:
+        """Prepare an interpreter; raises RuntimeError or ValueError where LiteRT cannot."""
+        self.idle.put(self._interpreter())
+
     def _interpreter(self) -> Any:
         from ai_edge_litert.interpreter import Interpreter
 

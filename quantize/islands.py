@@ -13,7 +13,8 @@ from foundation.errors import UnsupportedError
 from network.graph import Graph
 from network.integer_forms import without_integer_form
 from network.multiply_adds import shares
-from network.run_operator import fits_kernels
+from network.run_litert import network_of
+from network.run_operator import fits_kernels, not_run
 from network.run_tensorflow import KERNELS
 from quantize.recipes import Optimization, Recipe
 
@@ -147,6 +148,21 @@ def check_float_ends(graph: Graph) -> None:
             received=f"{last.dtype} from {graph.producers[graph.output].kind}",
             remedy="end the model before that layer, and take the largest score afterwards",
         )
+
+
+def check_runs(graph: Graph) -> None:
+    """Refuse operators that LiteRT does not run either.
+
+    Raises:
+        UnsupportedError: names the first of them.
+    """
+    floats = without_integer_form(graph)
+    for op in graph.ops:
+        if op.name in floats:
+            try:
+                network_of(graph, [op]).load()
+            except (KeyError, RuntimeError, ValueError) as error:
+                raise not_run(op, error) from error
 
 
 def _listed(named: tuple[FloatOperator, ...]) -> str:

@@ -70,8 +70,9 @@ def _one_hot(rendering: Rendering, op: Op) -> None:
     """ONE_HOT: places, depth, number at the place, number elsewhere."""
     depth = np.asarray(rendering.value(op, 1), np.int64).reshape(1)
     ends = np.array([np.ravel(rendering.value(op, n))[0] for n in (3, 2)])
-    inputs = [
-        rendering.read(op, 0, channels_first=False),
+    places = rendering.read(op, 0, channels_first=False)
+    inputs = [  # ONNX Runtime has no kernel for places in int32
+        _cast_to(rendering, places, "int64", f"{op.name}.places"),
         rendering.constant(f"{op.name}.depth", depth),
         rendering.constant(f"{op.name}.ends", ends),
     ]

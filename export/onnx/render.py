@@ -9,9 +9,10 @@ and pooling run channels first, as ONNX has it; whatever else has four axes stay
 from __future__ import annotations
 
 from export.onnx.float_operators import FLOAT_WRITERS
-from export.onnx.graph import OnnxGraph, is_shuffle_transpose
+from export.onnx.graph import OnnxGraph, is_shuffle_transpose, to_model
 from export.onnx.operators import WRITERS
 from export.onnx.rendering import Rendering
+from export.onnx.runtime import open_session
 from foundation.errors import UnsupportedError
 from network.graph import Graph
 from quantize.plans.plan import QuantizationPlan
@@ -67,7 +68,10 @@ def computed_in_float(graph: Graph, layout: Layout) -> tuple[str, ...]:
 def _tried(graph: Graph, layout: Layout) -> Rendering:
     """A network without a plan, written and discarded."""
     rendering = Rendering(graph, NO_PLAN, fallback=FLOAT_WRITERS)
-    refuse_stray_transposes(rendering.write_all(layout, WRITERS), layout)
+    written = rendering.write_all(layout, WRITERS)
+    refuse_stray_transposes(written, layout)
+    if rendering.in_float:  # ONNX Runtime lacks some kernels that ONNX has operators for
+        open_session(to_model(written).SerializeToString())
     return rendering
 
 
