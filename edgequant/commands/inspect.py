@@ -131,7 +131,8 @@ def _foot(view: ModelView) -> Iterator[str]:
     for name, operators in view.in_float.items():
         if operators:
             share = percent(sum(op.share for op in operators))
-            yield f"float32    {name}: {len(operators)} operators, {share} of the multiply-adds"
+            count = f"{len(operators)} operator{'s' * (len(operators) > 1)}"
+            yield f"float32    {name}: {count}, {share} of the multiply-adds"
     sizes = [f"{name} {size:,}" for name, size in view.sizes.items()]
     for number in range(0, len(sizes), 3):
         yield f"{'' if number else 'bytes':<10} {', '.join(sizes[number : number + 3])}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from export.sizes import expected_bytes
 from foundation.errors import InvalidInputError, UnsupportedError
 from models.loading.origin import origin_of
 from models.loading.request import LoadedModel, ModelRequest, load
+from models.weights.named import checkpoint_path
 from network.from_keras import converted, frozen
 from network.graph import Graph
 from network.input_scaling import InputScaling, input_scaling, refuse_two_normalizations
@@ -103,14 +104,14 @@ def view_of(request: ModelRequest, asked: ContractRequest) -> ModelView:
     """Load a model and look at it.
 
     Args:
-        request: model; its weights change no figure.
+        request: model; a registered one gets random weights where its own are not here.
         asked: preprocessing that the user states.
 
     Raises:
         InvalidInputError: a model or contract that cannot be read, or that do not fit together.
         UnsupportedError: a layer that the TFLite converter does not take, or reduced precision.
     """
-    loaded = load(request)
+    loaded = load(_without_download(request))
     path = Path(request.reference) if request.is_file else None
     contract = _contract(loaded, asked, path)
     assumed = contract or Preprocessing(
@@ -141,6 +142,15 @@ def view_of(request: ModelRequest, asked: ContractRequest) -> ModelView:
         sizes=_sizes(graph, content, assumed),
         warnings=tuple(_warnings(loaded, input_scaling(function), function, contract)),
     )
+
+
+def _without_download(request: ModelRequest) -> ModelRequest:
+    """Request of a registered model with the weights that are here, or random ones."""
+    if request.is_file:
+        return request
+    spec = request.spec()
+    here = checkpoint_path(spec, spec.weights).is_file()
+    return request if here else replace(request, weights="random")
 
 
 def _contract(
