@@ -151,13 +151,19 @@ def check_float_ends(graph: Graph) -> None:
 
 
 def check_runs(graph: Graph) -> None:
-    """Refuse operators that LiteRT does not run either.
+    """Refuse operators that LiteRT does not run either, and those that draw random numbers.
 
     Raises:
         UnsupportedError: names the first of them.
     """
     floats = without_integer_form(graph)
     for op in graph.ops:
+        if all(not name or graph.is_constant(name) for name in op.inputs):
+            raise UnsupportedError(
+                "the operators of a network compute from its input",
+                received=f"{op.kind}, which gives {op.name} from stored values or by chance",
+                remedy="remove that layer",
+            )
         if op.name in floats:
             try:
                 network_of(graph, [op]).load()

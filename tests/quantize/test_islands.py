@@ -13,6 +13,7 @@ import network.operators
 from calibration_data.preprocessing import Crop, Preprocessing
 from evaluation.parity.compare import compare_files
 from evaluation.parity.integer_steps import tflite_steps
+from export.bundles.target import BundleRequest, ship_targets
 from export.onnx.check import FloatNames, check_graph
 from export.onnx.graph import to_model
 from export.onnx.render import computed_in_float
@@ -29,7 +30,7 @@ from network.multiply_adds import operations, shares
 from network.operators import Fused, OpKind
 from network.run_tensorflow import run
 from quantize.engine import make_plan
-from quantize.islands import check_share, check_trainable, islands, note, with_islands
+from quantize.islands import check_runs, check_share, check_trainable, islands, note, with_islands
 from quantize.plans.check import check_fits
 from quantize.plans.plan import PlannedNetwork
 from quantize.plans.simulate import simulated
@@ -233,6 +234,27 @@ def test_shares_count_products_and_numbers() -> None:
     assert counts["pool"] == 64 * 6
     assert counts["scores"] == 6 * 4
     assert shares(graph, ["wave"]) == {"wave": 512 / sum(counts.values())}
+
+
+def test_random_numbers_are_refused() -> None:
+    b = Builder(np.random.default_rng(1))
+    sizes = b.constant("sizes", np.array([3], np.int32))
+    noise = b.op("RANDOM_UNIFORM", "noise", (sizes,), (3,), "RandomOptions")
+    b.op(OpKind.ADD, "scores", ("image", noise), (1, 8, 8, 3), "AddOptions")
+    with pytest.raises(UnsupportedError, match="by chance"):
+        check_runs(b.graph())
+    assert check_runs(chosen()) is None
+
+
+def test_the_guide_of_ethos_u_names_what_is_in_float(tmp_path: Path) -> None:
+    tflite, _ = written(planned(waves()), tmp_path)
+    contract = Preprocessing(size=(8, 8), crop=Crop.PAD)
+    request = BundleRequest(
+        name="waves", contract=contract, contracts={}, files={"int8": tflite}, vectors={},
+        pixels=np.zeros((0, 8, 8, 3), np.uint8),
+    )  # fmt: skip
+    guide = ship_targets()["ethos-u"].guide(request, tmp_path, {})
+    assert "In float32, so on the CPU whatever the configuration: 1 SIN." in guide
 
 
 def test_too_large_a_share_is_refused_with_the_list() -> None:
