@@ -47,6 +47,7 @@ class Planner:
         made: finished plans by settings.
         most_float: largest share of the multiply-adds that operators without an integer form may
             have.
+        judged: error of ``require_writable`` by recipe, or None for one that can be written.
     """
 
     model: keras.Model = field(repr=False)
@@ -55,6 +56,7 @@ class Planner:
     qat: QatSettings = field(default_factory=QatSettings)
     made: dict[PlanSettings, PlannedNetwork] = field(default_factory=dict, repr=False)
     most_float: float = MOST_FLOAT
+    judged: dict[Recipe, UnsupportedError | None] = field(default_factory=dict, repr=False)
 
     @cached_property
     def graph(self) -> Graph:
@@ -102,11 +104,18 @@ class Planner:
         """Errors of ``require_writable``, by name of the recipe."""
         refused: dict[str, UnsupportedError] = {}
         for recipe in recipes:
-            try:
-                self.require_writable(recipe)
-            except UnsupportedError as error:
+            if recipe not in self.judged:
+                self.judged[recipe] = self._refusal(recipe)
+            if (error := self.judged[recipe]) is not None:
                 refused[recipe.name] = error
         return refused
+
+    def _refusal(self, recipe: Recipe) -> UnsupportedError | None:
+        try:
+            self.require_writable(recipe)
+        except UnsupportedError as error:
+            return error
+        return None
 
     def in_float(self, recipe: Recipe) -> tuple[FloatOperator, ...]:
         """Operators without an integer form in the files of a recipe; none for float recipes."""
@@ -132,7 +141,8 @@ class Planner:
             recipe: recipe of an int8 file.
             advance: called with the number of images and operators just done.
         """
-        self.require_writable(recipe)
+        if error := self.refusals([recipe]).get(recipe.name):
+            raise error
         settings = self.completed(recipe).settings
         if settings not in self.made:
             trained = settings.optimization is Optimization.QAT
