@@ -95,7 +95,7 @@ def _convert(model: Any, pixels: np.ndarray, contract: Preprocessing, path: Path
     import keras
     import tensorflow as tf
 
-    fixed = keras.Input(batch_shape=(1, *contract.size, 3))
+    fixed = keras.Input(batch_shape=(1, *contract.shape))
     converter = tf.lite.TFLiteConverter.from_keras_model(keras.Model(fixed, model(fixed)))
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     tensors = contract.normalize(pixels)

@@ -154,7 +154,8 @@ class Tasks:
         values = self.only.to_dict()
         if self.named:
             values["outputs"] = {
-                name: {"task": str(task.known), **task.to_dict()} for name, task in self.named
+                name: {**({"task": str(task.task)} if task.task else {}), **task.to_dict()}
+                for name, task in self.named
             }
         return values
 

@@ -12,16 +12,19 @@ from calibration_data.datasets.base import GIVE_LABELS, Dataset
 from calibration_data.preprocessing import Preprocessing
 from calibration_data.task import End, OutputTask, Task
 from calibration_data.task_choice import Output, with_tasks
+from edgequant.graph_ends import graph_ends
 from evaluation.task import TaskKind, checked_targets, task_kinds
 from foundation.errors import InvalidInputError
 from models.loading.request import LoadedModel
 from models.output_ends import output_ends
 from network.inspection import Inspection
+from network.wrapping import wrapped_graph
 
 
 def model_outputs(loaded: LoadedModel) -> tuple[Output, ...]:
     """Outputs of a model with the functions that they end in."""
-    ends = output_ends(loaded.model)
+    graph = wrapped_graph(loaded.model)
+    ends = output_ends(loaded.model) if graph is None else graph_ends(graph)
     if loaded.spec is not None:
         ends = (End.SOFTMAX,) * len(ends)  # registered networks are classifiers, some of logits
     return tuple(

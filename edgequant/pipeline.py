@@ -31,6 +31,7 @@ from edgequant.artifacts import (
 )
 from edgequant.cli.terminal import Terminal
 from edgequant.digests import Digests, plan_digest, remark_on
+from edgequant.loading import load, own_contract
 from edgequant.outputs import check_limit_on, model_outputs, settled_contract, true_values
 from edgequant.planning import Planner
 from edgequant.repair.repairer import Limits, Repair, Repairer
@@ -39,7 +40,7 @@ from export.target import ExportRequest, export_targets
 from foundation.digests import sha256_of
 from foundation.errors import InvalidInputError, UnsupportedError
 from foundation.scratch import require_writable
-from models.loading.request import LoadedModel, load
+from models.loading.request import LoadedModel
 from quantize.islands import MOST_FLOAT
 from quantize.plans.plan import PlannedNetwork
 from quantize.qat.exchange import QatSettings
@@ -138,16 +139,9 @@ def open_inputs(request: QuantizeRequest) -> Inputs:
     return Inputs(text, calibration, measured)
 
 
-def _own(request: QuantizeRequest) -> tuple[Preprocessing | None, Path | None]:
-    """Contract of a registered model, and path of a model file."""
-    if request.model.is_file:
-        return None, Path(request.model.reference)
-    return request.model.spec().preprocessing, None
-
-
 def prepare(request: QuantizeRequest, inputs: Inputs) -> Prepared:
     """Load the model, resolve its contract and draw its calibration images."""
-    own, model_path = _own(request)
+    own, model_path = own_contract(request.model)
     loaded = load(request.model)
     contract = resolve_contract(
         request.contract,
@@ -185,6 +179,8 @@ def prepare_shown(request: QuantizeRequest, inputs: Inputs, terminal: Terminal) 
     with terminal.progress(f"load {request.model.name}", None):
         prepared = prepare(request, inputs)
         remarks = prepared.remarks
+    for remark in prepared.loaded.remarks:
+        terminal.note(f"{request.model.name}: {remark}")
     for remark in remarks:
         terminal.note(f"calibration: {remark}")
     return prepared
@@ -192,7 +188,7 @@ def prepare_shown(request: QuantizeRequest, inputs: Inputs, terminal: Terminal) 
 
 def artifact_key(request: QuantizeRequest, recipe: Recipe, inputs: Inputs) -> str:
     """Hash of everything that an artifact depends on, computed without loading an SDK."""
-    own, model_path = _own(request)
+    own, model_path = own_contract(request.model)
     target = export_targets()[recipe.target]
     calibration: tuple[str, str] | None = None
     if recipe.needs_calibration:
@@ -258,6 +254,7 @@ def write_artifact(
         "versions": versions(target.packages),
         "repair": None if repair is None else repair.to_dict(),
         "remarks": [
+            *prepared.loaded.remarks,
             *([] if planned is None else planned.plan.notes),
             *(prepared.planner.remarks(recipe) if recipe.needs_calibration else []),
             *([] if repair is None else repair.remarks()),

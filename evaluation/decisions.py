@@ -96,8 +96,9 @@ def drop_of(
         statistic: outputs -> weights ``[r, n]`` -> statistic ``[r]``; used on both networks.
         rises: whether more of the statistic is worse.
     """
-    n = len(outputs.outputs)
-    return bootstrap_drop(statistic(outputs.before), statistic(outputs), n, rises=rises)
+    n, width = outputs.rows.shape
+    before, after = statistic(outputs.before), statistic(outputs)
+    return bootstrap_drop(before, after, n, width=width, rises=rises)
 
 
 def right_answers_drop(before: np.ndarray, after: np.ndarray, changed: int) -> AccuracyDrop:

@@ -168,7 +168,7 @@ def model_spec(name: str) -> ModelSpec:
         raise InvalidInputError(
             f"a registered model is one of {', '.join(specs)}",
             received=name,
-            remedy="give one of these names, or the path of a .keras, .h5 or SavedModel",
+            remedy="give one of these names, or the path of a .keras, .h5, .tflite or SavedModel",
         )
     return specs[name]
 

@@ -1,5 +1,7 @@
 """A Keras model as the canonical float graph, through a float32 .tflite in memory.
 
+A model that was made of a graph (``network.wrapping``) has it already.
+
 The model is traced with a batch of one and frozen before the converter sees it: a free batch makes
 files that phones and microcontrollers refuse, and functions that still hold variables lose their
 weights without a word.
@@ -19,6 +21,7 @@ from network.input_casts import without_input_casts
 from network.input_scaling import refuse_two_normalizations
 from network.output_order import require_order
 from network.tflite.canonical import canonical_graph
+from network.wrapping import wrapped_graph
 
 if TYPE_CHECKING:
     import keras
@@ -43,6 +46,9 @@ def from_keras(model: keras.Model, contract: Preprocessing) -> Graph:
     """
     function = frozen(model, contract.shape)
     refuse_two_normalizations(function, contract)
+    stored = wrapped_graph(model)
+    if stored is not None:
+        return stored
     content = converted(function, "the canonical graph")
     if len(function.outputs) > 1:
         require_order(function, content)
@@ -65,12 +71,25 @@ def frozen(model: keras.Model, shape: tuple[int, ...]) -> Any:
     """A model as a TensorFlow function of ``[1, *shape]`` without variables.
 
     Batch norms hold the same numbers on every CPU (``network.exact_norms``).
+
+    Raises:
+        UnsupportedError: variables that change as the network runs, as those of random layers in a
+            SavedModel do.
     """
     from tensorflow.python.framework.convert_to_constants import (
         convert_variables_to_constants_v2,
     )
 
-    return exact_norms(without_input_casts(convert_variables_to_constants_v2(traced(model, shape))))
+    function = traced(model, shape)
+    try:
+        constant = convert_variables_to_constants_v2(function)
+    except ValueError as error:
+        raise UnsupportedError(
+            "the variables of a network are constants when it is exported",
+            received=essence(str(error))[:200],
+            remedy="save the network without its random layers",
+        ) from error
+    return exact_norms(without_input_casts(constant))
 
 
 def traced(model: keras.Model, shape: tuple[int, ...]) -> Any:

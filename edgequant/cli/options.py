@@ -126,7 +126,8 @@ model_options = _together(
         default="mobilenet_v2_small",
         show_default=True,
         section=Section.MODEL,
-        help="File (.keras, .h5), SavedModel folder, or a name from 'edgequant list models'.",
+        help="File (.keras, .h5, float .tflite), SavedModel folder, or a name from 'edgequant list "
+        "models'.",
     ),
     option(
         "--weights",
@@ -134,7 +135,7 @@ model_options = _together(
         metavar="NAME|FILE",
         section=Section.MODEL,
         help="Weights of a registered model: imagenet, random[:SEED], a shipped checkpoint, or a "
-        "file.",
+        "file (.h5, .keras, .tflite).",
     ),
     spec_options,
     trust_option,

@@ -10,11 +10,14 @@ from typing import Any, TypeVar
 from edgequant.artifacts import write_json, write_text
 from edgequant.cli.invocation import command_line
 from edgequant.cli.terminal import Terminal, plain_table
+from edgequant.graph_layers import layer_graph
+from edgequant.loading import load
 from foundation.errors import InvalidInputError
 from models.cost.bottlenecks import split_expansions
-from models.cost.counting import Cost, cost_of, spec_cost
-from models.loading.request import ModelRequest, load
+from models.cost.counting import Cost, cost_of, graph_cost, spec_cost
+from models.loading.request import ModelRequest
 from models.spec import Knob
+from network.wrapping import wrapped_graph
 from reports import costs
 from reports.cost_page import grid_page, layers_page
 from reports.html import write_page
@@ -179,6 +182,9 @@ def _counted(request: CostRequest) -> Cost:
     if not model.is_file and model.weights is None:
         model = replace(model, weights="random")
     network = load(model).model
+    graph = wrapped_graph(network)
+    if graph is not None and request.ways == 1:
+        return graph_cost(layer_graph(graph))
     return cost_of(network if request.ways == 1 else split_expansions(network, request.ways))
 
 

@@ -10,13 +10,14 @@ from calibration_data.contract import ContractRequest, resolve_contract
 from edgequant.artifacts import Artifact, Making, check_folder, deliver, key_of, versions
 from edgequant.cli.terminal import Terminal, plain_table
 from edgequant.commands.measured import artifact_row, say_artifact
+from edgequant.loading import load, own_contract
 from edgequant.outputs import model_outputs, settled_contract
 from edgequant.planning import Planner
 from export.target import ExportRequest, export_targets
 from foundation.digests import sha256_of
 from foundation.errors import GateFailedError, InvalidInputError
 from foundation.scratch import require_writable
-from models.loading.request import LoadedModel, ModelRequest, load
+from models.loading.request import LoadedModel, ModelRequest
 from network.affine import QuantParams
 from quantize.plans.check import check_fits
 from quantize.plans.diff import differences
@@ -130,8 +131,7 @@ def apply_command(request: ApplyRequest, terminal: Terminal) -> None:
             terminal.note(f"a foreign file was in the way and was renamed to {kept}")
     with terminal.progress(f"load {request.model.name}", None):
         loaded = load(request.model)
-        own = None if request.model.is_file else request.model.spec().preprocessing
-        path = Path(request.model.reference) if request.model.is_file else None
+        own, path = own_contract(request.model)
         contract = resolve_contract(
             request.contract,
             own=own,

@@ -12,13 +12,14 @@ import numpy as np
 
 from calibration_data.contract import ContractRequest, resolve_contract, stated_contract
 from calibration_data.preprocessing import Preprocessing
+from edgequant.loading import load
 from edgequant.model_view.ends import OutputView, output_views
 from edgequant.model_view.operators import OperatorRow, operator_rows
 from edgequant.planning import Planner
 from export.sizes import expected_bytes
 from foundation.errors import InvalidInputError, UnsupportedError
 from models.loading.origin import origin_of
-from models.loading.request import LoadedModel, ModelRequest, load
+from models.loading.request import LoadedModel, ModelRequest
 from models.weights.named import checkpoint_path
 from network.from_keras import converted, frozen, names_of_outputs
 from network.graph import Graph
@@ -128,7 +129,7 @@ def view_of(request: ModelRequest, asked: ContractRequest) -> ModelView:
 
 def _without_download(request: ModelRequest) -> ModelRequest:
     """Request of a registered model with the weights that are here, or random ones."""
-    if request.is_file:
+    if request.is_file or (request.weights and Path(request.weights).is_file()):
         return request
     spec = request.spec()
     here = checkpoint_path(spec, spec.weights).is_file()

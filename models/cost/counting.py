@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from models.cost.graph import Shape
+from models.cost.graph import LayerGraph, Shape
 from models.cost.keras_graph import graph_of
 from models.cost.memory import peak_memory
 
@@ -103,7 +103,11 @@ def cost_of(model: keras.Model) -> Cost:
         UnsupportedError: a model without a graph, with a free size besides the batch, or with a
             layer whose multiply-adds are not known.
     """
-    graph = graph_of(model)
+    return graph_cost(graph_of(model))
+
+
+def graph_cost(graph: LayerGraph) -> Cost:
+    """Count a graph whose operators are those of an exported file."""
     peak = peak_memory(graph)
     steps = {position: step for step, position in enumerate(peak.order)}
     layers = tuple(

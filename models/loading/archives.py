@@ -23,7 +23,7 @@ MOST_CONFIG = 64 << 20
 """Largest size of an architecture as JSON, in bytes; 1,000 layers take one or two MiB."""
 
 _RESAVE = "save it again with model.save('name.keras')"
-_CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
+_CONFIG, _METADATA, _WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 _HEAP = b"GCOL\x01\0\0\0"
 _FILTERS = (1, 2, 3, 4, 6, 32000)
 """Codes of HDF5's built-in filters and h5py's LZF; any other would be loaded from a library."""
@@ -42,6 +42,20 @@ def keras_config(path: Path) -> dict[str, Any]:
             content = archive.read(_WEIGHTS)
             _check_hdf5(io.BytesIO(content), len(content))
         return config
+
+
+def is_archive_of_keras_3(path: Path) -> bool:
+    """Whether Keras 3 wrote a .keras file; tf.keras 2.12 to 2.15 wrote them too.
+
+    Args:
+        path: of a file that ``keras_config`` has read.
+    """
+    rule = "a .keras file is an archive that Keras 3 saved"
+    with open_zip(path, rule, _RESAVE) as archive:
+        if _METADATA not in archive.namelist():
+            return True
+        version = _parsed(read_member(archive, _METADATA, MOST_CONFIG)).get("keras_version")
+    return not str(version).startswith("2.")
 
 
 def h5_config(path: Path) -> dict[str, Any]:

@@ -8,10 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 from foundation.errors import InvalidInputError
 from foundation.foreign import printable, reading
-from models.loading.archives import h5_config, is_of_keras_3, keras_config
+from models.loading.archives import (
+    h5_config,
+    is_archive_of_keras_3,
+    is_of_keras_3,
+    keras_config,
+)
 from models.loading.keras_config import refuse_foreign_code
+from models.loading.legacy_archive import load_archive_weights
 from models.loading.legacy_h5 import mended
 from models.loading.legacy_weights import load_legacy_weights
+from models.loading.mixed_precision import REMARK, is_mixed, without_policies
 from models.loading.saved_model import GRAPH, load_saved_model
 
 if TYPE_CHECKING:
@@ -45,6 +52,8 @@ def load_keras_file(path: Path, *, trust: bool = False) -> keras.Model:
             return _legacy_model(path, config, trust)
     else:
         config = keras_config(path)
+        if not is_archive_of_keras_3(path):
+            return _legacy_model(path, config, trust)
     with reading(path, "a model file holds a network of layers", "save it again with Keras 3"):
         refuse_foreign_code(config, path, trust)
     import keras
@@ -52,11 +61,24 @@ def load_keras_file(path: Path, *, trust: bool = False) -> keras.Model:
     rule = "Keras can load the model without other code"
     remedy = "save it again with Keras 3, and register custom layers as built-in ones"
     with reading(path, rule, remedy):
-        return keras.models.load_model(path, compile=False, safe_mode=not trust)
+        if not is_mixed(config):
+            return keras.models.load_model(path, compile=False, safe_mode=not trust)
+        plain = without_policies(config)
+        model = keras.saving.deserialize_keras_object(plain, safe_mode=not trust)
+        model.load_weights(path)
+        return model
+
+
+def remarks_on_file(path: Path) -> tuple[str, ...]:
+    """Sentences on what loading changes in a file that ``load_keras_file`` has loaded."""
+    if path.is_dir():
+        return ()
+    config = keras_config(path) if path.suffix == ".keras" else h5_config(path)
+    return (REMARK,) if is_mixed(config) else ()
 
 
 def _legacy_model(path: Path, config: dict[str, Any], trust: bool) -> keras.Model:
-    """An .h5 of Keras 2: its configuration as one of Keras 3, then its weights by name."""
+    """A file of Keras 2: its configuration as one of Keras 3, then its weights."""
     import keras
 
     remedy = "build the network with Keras 3, load its weights, and save it as .keras"
@@ -65,7 +87,10 @@ def _legacy_model(path: Path, config: dict[str, Any], trust: bool) -> keras.Mode
         refuse_foreign_code(legacy.config, path, trust)
     with reading(path, "Keras 3 can build the layers of an .h5 model of Keras 2", remedy):
         model = keras.saving.deserialize_keras_object(legacy.config, safe_mode=not trust)
-    load_legacy_weights(path, model, legacy.names)
+    if path.suffix == ".keras":
+        load_archive_weights(path, model, config)
+    else:
+        load_legacy_weights(path, model, legacy.names)
     return model
 
 

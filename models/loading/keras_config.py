@@ -53,6 +53,12 @@ _OPERATIONS = (
 )
 """Modules of operations, which a Functional model names by their internal module."""
 
+_ARCHITECTURES = (
+    "keras.src.applications.convnext",
+    "keras.src.applications.inception_resnet_v2",
+)
+"""Modules of architectures with layers of their own."""
+
 _INSIDE = ("keras.src.layers.", "keras.src.models.")
 
 _HIGHER_ORDER = frozenset(
@@ -139,7 +145,7 @@ def _is_allowed(entry: dict[str, Any]) -> bool:
         return False
     return module is None or (
         isinstance(module, str)
-        and (module in _CONTAINERS or module in _OPERATIONS or module.startswith(_INSIDE))
+        and (module in (*_CONTAINERS, *_OPERATIONS, *_ARCHITECTURES) or module.startswith(_INSIDE))
     )
 
 
@@ -162,7 +168,7 @@ def _classes() -> frozenset[str]:
     """Names of the Keras classes that a network may be built from."""
     names = {
         name
-        for module in (*_CONTAINERS, *_OPERATIONS)
+        for module in (*_CONTAINERS, *_OPERATIONS, *_ARCHITECTURES)
         for name, value in vars(import_module(module)).items()
         if isinstance(value, type) and hasattr(value, "from_config")
     }

@@ -20,6 +20,11 @@ from models.loading.legacy_operations import operation_of
 
 _MODELS = frozenset({"Functional", "Model", "Sequential"})
 _FUNCTIONS = frozenset({"SlicingOpLambda", "TFOpLambda", "TensorFlowOpLayer"})
+_HOMES = {
+    "CustomScaleLayer": "keras.src.applications.inception_resnet_v2",
+    "LayerScale": "keras.src.applications.convnext",
+}
+"""Modules of Keras's own layers that ``keras.layers`` does not hold."""
 _CONSTANT = "_CONSTANT_VALUE"
 """In the place of a layer's name: the value itself follows."""
 
@@ -56,14 +61,14 @@ def mended(config: dict[str, Any]) -> Mended:
         UnsupportedError: a layer or function that Keras 3 cannot express; names it.
         ValueError, TypeError, LookupError: no configuration of a Keras 2 model.
     """
-    layers = _layers(config)
+    layers = layers_of(config)
     _refuse_two_hard_sigmoids(config)
-    return Mended(_model(config), _names(layers))
+    return Mended(_model(config), names_of(layers))
 
 
 def _model(entry: dict[str, Any], name: str | None = None) -> dict[str, Any]:
     """A Functional or Sequential model, and the models in it."""
-    stored, layers = entry["config"], _layers(entry)
+    stored, layers = entry["config"], layers_of(entry)
     if name is None:
         name = _plain(stored["name"] if isinstance(stored, dict) else "sequential")
     trainable = stored.get("trainable", True) if isinstance(stored, dict) else True
@@ -83,19 +88,19 @@ def _model(entry: dict[str, Any], name: str | None = None) -> dict[str, Any]:
 
 def _sequence(stored: Any, layers: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Layers of a Sequential, from an InputLayer where the shape is known."""
-    names = _names(layers)
+    names = names_of(layers)
     first = layers[0]["config"]
     known = first.get("batch_input_shape") if isinstance(first, dict) else None
     if known is None and isinstance(stored, dict):
         known = stored.get("build_input_shape")
     sequence = []
     if known is not None and layers[0]["class_name"] != "InputLayer":
-        shape = {"batch_shape": known, "name": f"{names[_name(layers[0])]}_input"}
+        shape = {"batch_shape": known, "name": f"{names[name_of(layers[0])]}_input"}
         sequence.append(_entry("keras.layers", "InputLayer", shape))
     for layer in layers:
         if layer["class_name"] in _FUNCTIONS:
             raise ValueError(f"a {layer['class_name']} in a Sequential")
-        sequence += _steps(layer, names[_name(layer)])
+        sequence += _steps(layer, names[name_of(layer)])
     return sequence
 
 
@@ -108,6 +113,8 @@ def _steps(layer: dict[str, Any], name: str) -> list[dict[str, Any]]:
 
 
 def _of_step(layer: dict[str, Any], step: Step) -> dict[str, Any]:
+    if (home := _HOMES.get(step.class_name)) is not None:
+        return _entry(home, step.class_name, step.config)
     entry = _entry("keras.layers", step.class_name, step.config)
     # Another's class keeps the place that the file names, for the check that refuses it.
     for key in ("module", "registered_name"):
@@ -124,24 +131,24 @@ class _Connections:
     """Who is connected to whom in a Functional model, by the names and counts of Keras 3."""
 
     def __init__(self, layers: list[dict[str, Any]]) -> None:
-        self._names = _names(layers)
+        self._names = names_of(layers)
         self._last: dict[str, str] = {}
-        calls = {_name(layer): len(layer["inbound_nodes"]) for layer in layers}
-        models = {_name(layer) for layer in layers if layer["class_name"] in _MODELS}
-        self._functional = models - {_name(x) for x in layers if x["class_name"] == "Sequential"}
+        calls = {name_of(layer): len(layer["inbound_nodes"]) for layer in layers}
+        models = {name_of(layer) for layer in layers if layer["class_name"] in _MODELS}
+        self._functional = models - {name_of(x) for x in layers if x["class_name"] == "Sequential"}
         used = dict.fromkeys(models, 0)
         for layer in layers:
             for tensor in self._tensors(layer["inbound_nodes"]):
                 if tensor.layer in used:
                     used[tensor.layer] = max(used[tensor.layer], tensor.node)
-            self._last[_name(layer)] = self._last_step(layer)
+            self._last[name_of(layer)] = self._last_step(layer)
         # Keras 2 counts the creation of a model as its first call.
         self._shifted = {name for name in models if used[name] >= calls[name]}
 
     def rebuilt(self, layer: dict[str, Any]) -> list[dict[str, Any]]:
         """A layer of Keras 2, as layers of Keras 3 with their calls."""
         nodes = [self._arguments(node) for node in layer["inbound_nodes"]]
-        name = self._names[_name(layer)]
+        name = self._names[name_of(layer)]
         if layer["class_name"] in _FUNCTIONS:
             return [self._operation(layer, name, nodes)]
         steps = _steps(layer, name)
@@ -279,7 +286,7 @@ class _Connections:
 
     def _last_step(self, layer: dict[str, Any]) -> str:
         """Name of the layer that gives what this one gave."""
-        name = self._names[_name(layer)]
+        name = self._names[name_of(layer)]
         if layer["class_name"] in _MODELS | _FUNCTIONS:
             return name
         return str(_steps(layer, name)[-1]["config"]["name"])
@@ -299,7 +306,7 @@ def _inside(value: Any) -> Iterator[_Tensor]:
             yield from _inside(inner)
 
 
-def _layers(entry: dict[str, Any]) -> list[dict[str, Any]]:
+def layers_of(entry: dict[str, Any]) -> list[dict[str, Any]]:
     """Layers of a model; Keras 2.0 to 2.2 wrote those of a Sequential without a name beside."""
     stored = entry["config"]
     layers = stored if isinstance(stored, list) else stored["layers"]
@@ -308,19 +315,20 @@ def _layers(entry: dict[str, Any]) -> list[dict[str, Any]]:
     return list(layers)
 
 
-def _name(layer: dict[str, Any]) -> str:
+def name_of(layer: dict[str, Any]) -> str:
+    """Name of a layer in the file."""
     stored = layer.get("name") or (
         layer["config"].get("name") if isinstance(layer["config"], dict) else None
     )
     return str(stored or "sequential")
 
 
-def _names(layers: list[dict[str, Any]]) -> dict[str, str]:
+def names_of(layers: list[dict[str, Any]]) -> dict[str, str]:
     """Names in Keras 3, which has no slash in them; each once."""
     names: dict[str, str] = {}
     taken: Counter[str] = Counter()
     for layer in layers:
-        if (stored := _name(layer)) in names:
+        if (stored := name_of(layer)) in names:
             continue
         name = _plain(stored)
         taken[name] += 1

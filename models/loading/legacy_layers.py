@@ -48,6 +48,17 @@ AUGMENTATIONS = frozenset(
 )
 """Layers that return their input unless the network trains."""
 
+_NOISE = (
+    "ActivityRegularization",
+    "AlphaDropout",
+    "GaussianDropout",
+    "GaussianNoise",
+    "SpatialDropout1D",
+    "SpatialDropout2D",
+    "SpatialDropout3D",
+)
+"""Further such layers, some of which Keras 3 does not build from all arguments of Keras 2."""
+
 
 @dataclass(frozen=True)
 class Step:
@@ -131,6 +142,9 @@ REWRITES: Mapping[str, Rewrite] = {
     "BatchNormalizationV2": _NORM,
     "SyncBatchNormalization": _NORM,
     "Conv2DTranspose": Rewrite("2.3-2.15: groups", only={"groups": 1}),
+    "Custom>CustomScaleLayer": Rewrite(
+        "2.13-2.15, of InceptionResNetV2", class_name="CustomScaleLayer"
+    ),
     "DepthwiseConv2D": Rewrite(
         "2.3-2.15: groups; 2.0-2.2: filters", dropped=("filters",), only={"groups": 1}
     ),
@@ -144,7 +158,8 @@ REWRITES: Mapping[str, Rewrite] = {
         change=_lambda,
     ),
     "MultiHeadAttention": Rewrite(
-        "2.4-2.15: shapes", dropped=("query_shape", "key_shape", "value_shape")
+        "2.4-2.15: shapes",
+        dropped=("query_shape", "key_shape", "value_shape", "softmax_robust_masking"),
     ),
     "RandomCrop": Rewrite("2.3-2.15: generators", dropped=("rng_type", "force_generator")),
     "ReLU": Rewrite("2.0-2.15: numbers as arrays", change=_plain_slope),
@@ -152,8 +167,8 @@ REWRITES: Mapping[str, Rewrite] = {
     "SeparableConv2D": Rewrite("2.3-2.15: groups", only={"groups": 1}),
     "ThresholdedReLU": Rewrite("2.0-2.15", class_name="ReLU", renamed={"theta": "threshold"}),
     **{
-        name: Rewrite("2.3-2.15: generators", class_name="Identity", dropped=("*",))
-        for name in AUGMENTATIONS
+        name: Rewrite("2.0-2.15: generators, seeds", class_name="Identity", dropped=("*",))
+        for name in (*AUGMENTATIONS, *_NOISE)
     },
 }
 """Classes of Keras 2 that Keras 3 reads differently."""

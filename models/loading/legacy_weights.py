@@ -26,6 +26,9 @@ _REMEDY = "save it again with model.save('name.h5'), or as .keras with Keras 3"
 _TRAINING = re.compile(r"(StateVar|renorm_\w+|rng_state|seed_generator_state|local_step)(_\d+)?$")
 """Last parts of the names of weights that inference does not read."""
 
+_UNNAMED = "variable"
+"""Name that Keras 3 gives a weight without one, such as the scale of a ConvNeXt's LayerScale."""
+
 _RENAMED = {"depthwise_kernel": "kernel"}
 """Weights of Keras 2 whose name is another in Keras 3: that of a depthwise convolution."""
 
@@ -81,6 +84,11 @@ def _assign(path: Path, stored: str, layer: Any, values: dict[str, np.ndarray]) 
             leaf.finalize_state()
 
 
+def is_of_training(name: str) -> bool:
+    """Whether a weight of this name says nothing about inference."""
+    return _TRAINING.search(name) is not None
+
+
 def _leaves(layer: Any) -> list[Any]:
     """Layers that are no models, in a model and those in it."""
     if not hasattr(layer, "layers"):
@@ -132,7 +140,7 @@ def _by_order(
         if id(variable) in ours
     ]
     for variable, name in zip(ordered, values, strict=True):
-        if _last(variable.path) != _last(name):
+        if _last(variable.path) not in (_UNNAMED, _last(name)):
             return None
     return list(zip(ordered, values.values(), strict=True))
 

@@ -18,6 +18,7 @@ from models.loading.files import (
     MODEL_SUFFIXES,
     load_keras_file,
     not_one_input,
+    remarks_on_file,
     several_inputs,
 )
 from models.loading.integer_inputs import float_fed
@@ -33,7 +34,7 @@ class ModelRequest:
     """The model that the user asks for; None stands for the registered value.
 
     Attributes:
-        reference: path of a .keras, .h5 or SavedModel, or a registered name.
+        reference: path of a .keras, .h5, .tflite or SavedModel, or a registered name.
         weights: name or file of the weights of a registered network.
         alpha: width multiplier.
         size: side of the square input in pixels.
@@ -149,6 +150,7 @@ class LoadedModel:
             ``(features,)``, ``(time, features)``.
         outputs: outputs in the model's order.
         spec: specification of a registered network; None for a file.
+        remarks: sentences on what loading changed, for the user.
         takes_pixels: whether the file's input is of integers, and so of pixels as they are.
     """
 
@@ -157,6 +159,7 @@ class LoadedModel:
     input_shape: tuple[int, ...]
     outputs: tuple[ModelOutput, ...]
     spec: ModelSpec | None
+    remarks: tuple[str, ...] = ()
     takes_pixels: bool = False
 
     @property
@@ -178,24 +181,54 @@ def load(request: ModelRequest) -> LoadedModel:
             input or output with a free size, outputs of integers, or NaN or Inf in weights.
     """
     if request.is_file:
-        options = ("weights", "size", "classes", *Knob)
-        if used := [f"--{name}" for name in options if getattr(request, name) is not None]:
-            raise InvalidInputError(
-                f"--{', --'.join(options)} go with a registered model; a file has its own",
-                received=f"{', '.join(used)} with {request.reference}",
-                remedy=f"leave them out, or give one of {', '.join(model_specs())}",
-            )
-        model = load_keras_file(Path(request.reference), trust=request.trust)
-        spec = None
-    else:
-        spec = request.spec()
-        model = build_with_weights(spec, request.weights or spec.weights)
-        if spec.deployed is not None:
-            model = spec.deployed(model)
+        refuse_variant(request)
+        path = Path(request.reference)
+        model = load_keras_file(path, trust=request.trust)
+        return checked(request, model, remarks_on_file(path))
+    spec = request.spec()
+    model = build_with_weights(spec, request.weights or spec.weights)
+    return checked(request, model if spec.deployed is None else spec.deployed(model))
+
+
+def refuse_variant(request: ModelRequest) -> None:
+    """Refuse options of registered models for a file.
+
+    Raises:
+        InvalidInputError: such an option; names it.
+    """
+    options = ("weights", "size", "classes", *Knob)
+    if used := [f"--{name}" for name in options if getattr(request, name) is not None]:
+        raise InvalidInputError(
+            f"--{', --'.join(options)} go with a registered model; a file has its own",
+            received=f"{', '.join(used)} with {request.reference}",
+            remedy=f"leave them out, or give one of {', '.join(model_specs())}",
+        )
+
+
+def checked(
+    request: ModelRequest,
+    model: keras.Model,
+    remarks: tuple[str, ...] = (),
+    *,
+    takes_pixels: bool = False,
+) -> LoadedModel:
+    """A model that was loaded or built for a request, if it fits the pipeline.
+
+    Args:
+        request: what was asked for.
+        model: float or fed with integers.
+        remarks: sentences on what loading changed.
+        takes_pixels: whether a float model is made from a file that takes integers.
+
+    Raises:
+        InvalidInputError: another form than ``LoadedModel`` has, or NaN or Inf in weights.
+    """
     input_shape, outputs = _checked_shapes(model, request.reference)
     _refuse_non_finite(model, request.reference)
+    spec = None if request.is_file else request.spec()
     fed = float_fed(model)
-    return LoadedModel(request.name, fed, input_shape, outputs, spec, fed is not model)
+    takes_pixels = takes_pixels or fed is not model
+    return LoadedModel(request.name, fed, input_shape, outputs, spec, remarks, takes_pixels)
 
 
 def _checked_shapes(
@@ -258,7 +291,7 @@ def _refuse_non_finite(model: keras.Model, name: str) -> None:
 
 
 def _stem(name: str) -> str:
-    for suffix in MODEL_SUFFIXES:
+    for suffix in (*MODEL_SUFFIXES, ".tflite"):
         name = name.removesuffix(suffix)
     return name
 
@@ -271,7 +304,7 @@ def _path_digest(path: Path) -> str:
         return digest.hexdigest()
     if not path.is_file():
         raise InvalidInputError(
-            "a model is a .keras or .h5 file, a SavedModel folder, or a registered name "
+            "a model is a .keras, .h5 or .tflite file, a SavedModel folder, or a registered name "
             f"({', '.join(model_specs())})",
             received=f"{path}, which does not exist",
             remedy="check the path",

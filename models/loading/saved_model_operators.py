@@ -18,7 +18,7 @@ _STRINGS = "ShardedFilename StaticRegexFullMatch StringFormat StringJoin"
 """Operators of the saver, which extend its path."""
 
 _SHAPES = """
-    BatchToSpace BatchToSpaceND BroadcastArgs BroadcastGradientArgs BroadcastTo Cast
+    BatchToSpace BatchToSpaceND Bitcast BroadcastArgs BroadcastGradientArgs BroadcastTo Cast
     CheckNumerics Concat ConcatOffset ConcatV2 Const DebugGradientIdentity DepthToSpace
     DeepCopy DynamicPartition DynamicStitch Empty EnsureShape ExpandDims ExtractImagePatches Fill
     Gather GatherNd GatherV2 Identity IdentityN InvertPermutation LinSpace MatrixBandPart
@@ -62,10 +62,11 @@ _QUANTIZERS = """
 """
 
 _RANDOM = """
-    Multinomial RandomShuffle RandomStandardNormal RandomUniform RandomUniformInt
+    Multinomial RandomShuffle RandomStandardNormal RandomUniform RandomUniformInt RngReadAndSkip
     StatelessMultinomial StatelessRandomGetAlg StatelessRandomGetKeyCounter
     StatelessRandomGetKeyCounterAlg StatelessRandomNormal StatelessRandomNormalV2
-    StatelessRandomUniform StatelessRandomUniformInt StatelessRandomUniformV2
+    StatelessRandomUniform StatelessRandomUniformFullInt StatelessRandomUniformFullIntV2
+    StatelessRandomUniformInt StatelessRandomUniformIntV2 StatelessRandomUniformV2
     StatelessTruncatedNormalV2 TruncatedNormal
 """
 """Operators of the training form, which files hold beside the inference form."""

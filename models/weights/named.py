@@ -73,7 +73,7 @@ def build_with_weights(spec: ModelSpec, weights: str) -> keras.Model:
         spec: network to build.
         weights: name of a shipped checkpoint; ``imagenet`` (Keras's download and cache, or an
             installed package of weights); ``random`` or ``random:SEED``; or the path of a
-            .weights.h5, .h5 or .keras file.
+            .weights.h5, .h5 or .keras file (edgequant.loading takes a .tflite too).
 
     Raises:
         InvalidInputError: no such weights, or weights of another network.
@@ -90,7 +90,8 @@ def build_with_weights(spec: ModelSpec, weights: str) -> keras.Model:
         raise InvalidInputError(
             f"weights of {spec.name} are one of {known}, or a file",
             received=weights,
-            remedy="give one of these names, or the path of a .weights.h5, .h5 or .keras file",
+            remedy="give one of these names, or the path of a .weights.h5, .h5, .keras or .tflite "
+            "file",
         )
     return _with_file(spec, path)
 

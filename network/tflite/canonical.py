@@ -52,9 +52,35 @@ def canonical_graph(content: bytes, outputs: Sequence[str] = ()) -> Graph:
 
 
 def _read(content: bytes, outputs: Sequence[str]) -> Graph:
+    graph = graph_of(object_form(content), outputs)
+    _refuse_custom(graph)
+    return in_canonical_form(graph)
+
+
+def _refuse_custom(graph: Graph) -> None:
+    known = frozenset(builtin_operators().values())
+    for op in graph.ops:
+        if op.kind not in known:
+            raise UnsupportedError(
+                "the operators of a network are LiteRT's own",
+                received=f"the custom {printable(op.kind)}, which gives {printable(op.name)}",
+                remedy="replace that layer by one without custom and TensorFlow (Flex) operators",
+            )
+
+
+def object_form(content: bytes) -> Any:
+    """A file as the schema's objects (``ModelT``)."""
     from ai_edge_litert.tools import flatbuffer_utils
 
-    model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
+    return flatbuffer_utils.read_model_from_bytearray(bytearray(content))
+
+
+def graph_of(model: Any, outputs: Sequence[str] = ()) -> Graph:
+    """Graph of a file in object form, whose constants are float32 or integers, before any rewrite.
+
+    Raises:
+        UnsupportedError: several subgraphs or inputs.
+    """
     if len(model.subgraphs) != 1 or len(model.subgraphs[0].inputs) != 1:
         raise UnsupportedError(
             "a network to quantize is one graph of one image",
@@ -63,6 +89,12 @@ def _read(content: bytes, outputs: Sequence[str]) -> Graph:
         )
     with_own_outputs(model)
     return _Reading(model, tuple(outputs)).graph()
+
+
+def in_canonical_form(graph: Graph) -> Graph:
+    """Graph from ``graph_of`` with the rewrites that ``canonical_graph`` describes."""
+    graph = with_batch_axis(_with_batch(idiomatic(folded(graph))))
+    return _with_own_operands(rewritten(_with_vectors_spread(graph)))
 
 
 @dataclass
@@ -85,8 +117,7 @@ class _Reading:
         graph = Graph(
             tuple(ops), tensors, INPUT_NAME, tuple(names[int(index)] for index in source.outputs)
         )
-        graph = with_batch_axis(_with_batch(idiomatic(folded(graph.pruned(ops)))))
-        return _with_own_operands(rewritten(_with_vectors_spread(graph)))
+        return graph.pruned(ops)
 
     def _op(self, operator: Any, names: dict[int, str], tensors: dict[str, Tensor]) -> Op:
         code = self.model.operatorCodes[operator.opcodeIndex]
@@ -94,12 +125,6 @@ class _Reading:
         file_inputs = tuple(names[int(i)] if i >= 0 else "" for i in operator.inputs)
         outputs = tuple(names[int(i)] for i in operator.outputs)
         kind = builtin_name(code)
-        if kind not in builtin_operators().values():
-            raise UnsupportedError(
-                "the operators of a network are LiteRT's own",
-                received=f"the custom {printable(kind)}, which gives {printable(outputs[0])}",
-                remedy="replace that layer by one without custom and TensorFlow (Flex) operators",
-            )
         inputs = list(traits_of(kind).from_file_order(file_inputs))
         weighted = traits_of(kind).weighted
         computed = weighted and any(n and tensors[n].value is None for n in inputs[1:3])

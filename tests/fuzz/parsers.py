@@ -237,6 +237,19 @@ def _read_canonical(path: Path) -> object:
     return canonical_graph(path.read_bytes())
 
 
+def _load_tflite(path: Path) -> object:
+    from edgequant.loading import load
+    from models.loading.request import ModelRequest
+
+    return load(ModelRequest(str(path)))
+
+
+def _load_integers(path: Path) -> object:
+    from edgequant.loading import layers_in
+
+    return layers_in(path)
+
+
 def _run_oracle(path: Path) -> object:
     from evaluation.session import runtimes
 
@@ -344,6 +357,8 @@ PARSERS = (
     Parser("plan", "net.plan", _plan, _read_plan),
     Parser("tflite", "net.tflite", _tflite, _read_tflite),
     Parser("canonical graph", "float.tflite", _float_tflite, _read_canonical),
+    Parser("tflite as model", "float.tflite", _float_tflite, _load_tflite, heavy=True),
+    Parser("tflite weights", "net.tflite", _tflite, _load_integers),
     Parser("oracle", "net.tflite", _tflite, _run_oracle),
     Parser("onnx", "net.onnx", _onnx, _read_onnx, heavy=True),
     Parser("onnx steps", "net.onnx", _onnx, _read_steps),

@@ -5,6 +5,7 @@ The product's sessions are not used, so that a fault which a file and its sessio
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,11 @@ Outputs = list[np.ndarray]
 
 
 def run_tflite(path: Path, inputs: np.ndarray) -> Outputs:
-    """Results in LiteRT's reference kernels, dequantized; float32 ``inputs`` are quantized."""
-    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+    """Results in LiteRT's reference kernels, dequantized; float32 ``inputs`` are quantized.
 
-    interpreter = Interpreter(
-        str(path), num_threads=1, experimental_op_resolver_type=OpResolverType.BUILTIN_REF
-    )
+    A file with an operator that has no reference kernel, such as ELU, runs in the plain ones.
+    """
+    interpreter = _interpreter(path)
     (source,) = interpreter.get_input_details()
     targets = interpreter.get_output_details()
     interpreter.resize_tensor_input(source["index"], [1, *inputs.shape[1:]])
@@ -33,6 +33,17 @@ def run_tflite(path: Path, inputs: np.ndarray) -> Outputs:
         for found, target in zip(results, targets, strict=True):
             found.append(_dequantized(interpreter.get_tensor(target["index"]), target))
     return [np.concatenate(found) for found in results]
+
+
+def _interpreter(path: Path) -> Any:
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    reference, plain = OpResolverType.BUILTIN_REF, OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    open_with = partial(Interpreter, str(path), num_threads=1)
+    try:
+        return open_with(experimental_op_resolver_type=reference)
+    except ValueError:
+        return open_with(experimental_op_resolver_type=plain)
 
 
 def run_onnx(path: Path, inputs: np.ndarray) -> Outputs:

@@ -115,7 +115,7 @@ def _branch(add: Any) -> Any:
 
 
 def _draw_weights(model: Any) -> None:
-    """Draw kernels of the same variance with the long tails of trained ones (Laplace).
+    """Draw kernels of the same variance that are bell-shaped, as trained ones are.
 
     Keras's uniform initial weights fill the whole range of a scale, which trained ones never do.
     """
@@ -125,7 +125,7 @@ def _draw_weights(model: Any) -> None:
             kernel = getattr(layer, name, None)
             if kernel is not None and len(kernel.shape) > 1:
                 deviation = float(np.asarray(kernel).std())
-                kernel.assign(rng.laplace(0, deviation / np.sqrt(2), kernel.shape))
+                kernel.assign(rng.normal(0, deviation, kernel.shape))
 
 
 def _keep_variance(model: Any) -> None:

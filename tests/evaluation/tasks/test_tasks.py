@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from scipy.stats import mannwhitneyu, ttest_1samp
 
 from calibration_data.targets import Truth
 from calibration_data.task import OutputTask, Task
+from evaluation.bootstrap import bootstrap_drop
 from evaluation.metrics import AccuracyDrop
 from evaluation.scores import Outputs
 from evaluation.task import TaskKind, evaluate, task_kinds
@@ -328,3 +330,22 @@ def test_outputs_are_checked_for_every_task() -> None:
         Outputs(good[:0])
     with pytest.raises(InvalidInputError, match="same images"):
         Outputs(good, None, good[:, :1])
+
+
+def test_many_images_of_many_labels_get_fewer_resamples() -> None:
+    def mean(values: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+        return lambda weights: weights @ values / weights.sum(axis=1)
+
+    rng = np.random.default_rng(0)
+    before, after = rng.normal(0, 1, 400), rng.normal(-0.2, 1, 400)
+    few = bootstrap_drop(mean(before), mean(after), 400, width=5000)
+    many = bootstrap_drop(mean(before), mean(after), 400)
+    assert "of 200 resamples" in few.method
+    assert "of 2,000 resamples" in many.method
+    lost = before - after
+    reach = 1.96 * lost.std() / math.sqrt(400)
+    assert many.low == pytest.approx(lost.mean() - reach, abs=0.1 * reach)
+    assert many.high == pytest.approx(lost.mean() + reach, abs=0.1 * reach)
+    assert few.points == many.points == pytest.approx(lost.mean())
+    turned = bootstrap_drop(mean(before), mean(after), 400, rises=True)
+    assert (turned.low, turned.high) == pytest.approx((-many.high, -many.low))

@@ -1,7 +1,7 @@
 """Files and answers of tf_keras, the Keras of TensorFlow 2.0 to 2.15: run as a script in a process.
 
-``python -m tests.models.loading.legacy_files FOLDER`` writes NAME.h5 and NAME.npz (``images`` and
-``scores``) for every network below. TF_USE_LEGACY_KERAS=1 must be set.
+``python -m tests.models.loading.legacy_files FOLDER`` writes NAME.h5, NAME.keras and
+NAME.npz (``images`` and ``scores``) for every network below. TF_USE_LEGACY_KERAS=1 must be set.
 """
 
 from __future__ import annotations
@@ -20,7 +20,13 @@ NAMES = (
     "transfer",
     "base_first",
     "functions",
+    "parts",
+    "mixed",
 )
+
+
+ARCHIVED = tuple(name for name in NAMES if name != "functions")
+"""Networks that tf_keras saves as .keras too: it cannot write an ellipsis, as of ``x[..., 0]``."""
 
 
 def _images(count: int, size: int, low: float, high: float) -> np.ndarray:
@@ -139,6 +145,81 @@ def _functions() -> tuple[Any, np.ndarray]:
     return tf_keras.Model(image, scores), _images(4, 16, 0, 255)
 
 
+def _parts() -> tuple[Any, np.ndarray]:
+    """Layers that do nothing at inference, attention, and sizes that are changed inside."""
+    import tf_keras
+
+    layers = tf_keras.layers
+    image = tf_keras.Input((20, 24, 3))
+    x = layers.RandomZoom(0.1)(layers.RandomTranslation(0.1, 0.1)(image))
+    x = layers.GaussianNoise(0.1)(layers.CenterCrop(16, 16)(layers.Resizing(18, 20)(x)))
+    x = layers.Conv2D(4, 3, strides=2, activation=tf_keras.activations.swish)(x)
+    x = layers.SpatialDropout2D(0.2)(layers.ActivityRegularization(0.1)(x))
+    x = layers.ELU()(layers.BatchNormalization(scale=False)(layers.GaussianDropout(0.1)(x)))
+    x = layers.Reshape((49, 4))(layers.AlphaDropout(0.1)(x))
+    x = layers.Add()([x, layers.MultiHeadAttention(2, 3)(x, x)])
+    x = layers.GlobalAveragePooling1D()(layers.Permute((2, 1))(layers.Conv1D(5, 3)(x)))
+    return tf_keras.Model(image, layers.Dense(3, "softmax")(x)), _images(6, 24, -1, 1)[:, :20]
+
+
+def _mixed() -> tuple[Any, np.ndarray]:
+    """A network of mixed precision; its answers are those of its weights in float32."""
+    import tf_keras
+
+    def build() -> Any:
+        layers = tf_keras.layers
+        image = tf_keras.Input((16, 16, 3))
+        x = layers.Conv2D(4, 3, activation="relu", name="conv")(image)
+        x = layers.GlobalAveragePooling2D(name="pool")(x)
+        return tf_keras.Model(image, layers.Dense(3, dtype="float32", name="dense")(x))
+
+    tf_keras.mixed_precision.set_global_policy("mixed_float16")
+    try:
+        mixed = build()
+    finally:
+        tf_keras.mixed_precision.set_global_policy("float32")
+    return mixed, _images(4, 16, -1, 1)
+
+
+def _answers(model: Any, images: np.ndarray) -> np.ndarray:
+    """Answers of a model in float32, whatever its policy."""
+    import tf_keras
+
+    config = model.get_config()
+    mixed = [x for x in config["layers"] if "mixed" in str(x["config"].get("dtype"))]
+    for layer in mixed:
+        layer["config"]["dtype"] = "float32"
+    if mixed:
+        plain = tf_keras.Model.from_config(config)
+        plain.set_weights(model.get_weights())
+        model = plain
+    return np.asarray(model(images, training=False))
+
+
+def _subclass(folder: Path) -> None:
+    """A subclassed network, which tf_keras saves as a SavedModel alone, with its answers."""
+    import tf_keras
+
+    class Subclass(tf_keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.turn = tf_keras.layers.RandomRotation(0.2)
+            self.conv = tf_keras.layers.Conv2D(4, 3, activation="relu")
+            self.norm = tf_keras.layers.BatchNormalization()
+            self.drop = tf_keras.layers.Dropout(0.5)
+            self.end = tf_keras.layers.Dense(3, "softmax")
+
+        def call(self, images: Any, training: bool = False) -> Any:
+            x = self.norm(self.conv(self.turn(images, training=training)), training=training)
+            x = tf_keras.backend.mean(self.drop(x, training=training), (1, 2))
+            return self.end(x)
+
+    model, images = Subclass(), _images(4, 16, -1, 1)
+    scores = np.asarray(model(images, training=False))
+    model.save(folder / "subclass")
+    np.savez(folder / "subclass.npz", images=images, scores=scores)
+
+
 def main(folder: Path) -> None:
     """Write every network."""
     import tf_keras
@@ -152,13 +233,18 @@ def main(folder: Path) -> None:
         _transfer,
         _base_first,
         _functions,
+        _parts,
+        _mixed,
     )
     for name, make in zip(NAMES, makers, strict=True):
         model, images = make()
         model.save(folder / f"{name}.h5")
+        if name in ARCHIVED:
+            model.save(folder / f"{name}.keras")
         images = images[:4]
-        scores = np.asarray(model(images, training=False))
+        scores = _answers(model, images)
         np.savez(folder / f"{name}.npz", images=images, scores=scores)
+    _subclass(folder)
 
 
 if __name__ == "__main__":

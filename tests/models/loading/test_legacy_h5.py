@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import io
 import json
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,7 @@ from tests.models.loading.legacy_configs import (
     small,
     write,
 )
-from tests.models.loading.legacy_files import NAMES
+from tests.models.loading.legacy_files import ARCHIVED, NAMES
 
 
 @pytest.fixture(scope="session")
@@ -46,11 +48,19 @@ def legacy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_file_of_tf_keras_answers_as_tf_keras_does(legacy: Path, name: str) -> None:
-    model = load_keras_file(legacy / f"{name}.h5")
+FILES = [
+    *(f"{name}.h5" for name in NAMES),
+    *(f"{name}.keras" for name in ARCHIVED),
+    "subclass",  # a SavedModel
+]
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_file_of_tf_keras_answers_as_tf_keras_does(legacy: Path, file: str) -> None:
+    model, name = load_keras_file(legacy / file), file.partition(".")[0]
     with np.load(legacy / f"{name}.npz") as known:
-        scores = np.asarray(model(known["images"], training=False))
+        outputs = keras.tree.flatten(model(known["images"], training=False))
+        scores = np.asarray(outputs[0])
         np.testing.assert_allclose(scores, known["scores"], atol=1e-5, rtol=0)
         assert np.ptp(known["scores"], axis=0).max() > 1e-3  # the answers depend on the image
 
@@ -58,6 +68,15 @@ def test_a_file_of_tf_keras_answers_as_tf_keras_does(legacy: Path, name: str) ->
 def test_the_pipeline_takes_such_a_file(legacy: Path) -> None:
     loaded = load(ModelRequest(str(legacy / "transfer.h5")))
     assert (loaded.size, loaded.classes) == ((64, 64), 5)
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".keras"])
+def test_a_policy_of_mixed_precision_is_left_out_and_said(legacy: Path, suffix: str) -> None:
+    loaded = load(ModelRequest(str(legacy / f"mixed{suffix}")))
+    assert {layer.compute_dtype for layer in loaded.model.layers} == {"float32"}
+    (remark,) = loaded.remarks
+    assert "computes in float32" in remark
+    assert load(ModelRequest(str(legacy / f"transfer{suffix}"))).remarks == ()
 
 
 # Files of older versions, written by hand
@@ -304,3 +323,59 @@ def test_names_that_differ_in_a_slash_stay_apart(tmp_path: Path) -> None:
 
 
 _KERNELS = np.random.default_rng(4).normal(size=(2, 1, 1, 3, 3)).astype(np.float32)
+
+
+def _cut(path: Path, changed: str, values: Any) -> Path:
+    """A .keras of Keras 2 with other content of one dataset of its weights."""
+    target = path.with_name("changed.keras")
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(target, "w") as new:
+        for name in old.namelist():
+            content = old.read(name)
+            if name == "model.weights.h5":
+                stored = io.BytesIO(content)
+                with h5py.File(stored, "a") as file:
+                    del file[changed]
+                    if values is not None:
+                        file[changed] = values
+                content = stored.getvalue()
+            new.writestr(name, content)
+    return target
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (None, "1 weights of conv, where it has 2"),
+        (np.zeros(5, np.float32), r"bias of conv in the shape \[5\]"),
+    ],
+)
+def test_every_weight_of_an_archive_is_used_once(legacy: Path, values: Any, said: str) -> None:
+    path = _cut(legacy / "mixed.keras", "layers/conv2d/vars/1", values)
+    with pytest.raises(InvalidInputError, match=said):
+        load_keras_file(path)
+
+
+def test_layers_of_keras_architectures_are_no_foreign_code(tmp_path: Path) -> None:
+    """A ConvNeXt's scale and an InceptionResNetV2's sum, which keras.layers does not hold."""
+    from keras.src.applications.convnext import LayerScale
+    from keras.src.applications.inception_resnet_v2 import CustomScaleLayer
+
+    image = keras.Input((8, 8, 3))
+    x = CustomScaleLayer(scale=0.2)([image, keras.layers.Conv2D(3, 1)(image)])
+    model = keras.Model(image, LayerScale(0.5, 3)(x))
+    model.save(tmp_path / "net.keras")
+    found = load_keras_file(tmp_path / "net.keras")(_images())
+    np.testing.assert_array_equal(np.asarray(found), np.asarray(model(_images())))
+
+
+def test_mixed_precision_of_keras_3_is_left_out_too(tmp_path: Path) -> None:
+    image = keras.Input((8, 8, 3))
+    x = keras.layers.Conv2D(4, 3, dtype="mixed_float16")(image)
+    x = keras.layers.GlobalAveragePooling2D(dtype="mixed_float16")(x)
+    model = keras.Model(image, keras.layers.Dense(3, dtype="float32")(x))
+    model.save(tmp_path / "net.keras")
+    loaded = load(ModelRequest(str(tmp_path / "net.keras")))
+    assert len(loaded.remarks) == 1
+    found = np.asarray(loaded.model(_images(), training=False))
+    np.testing.assert_allclose(found, np.asarray(model(_images())), atol=1e-2)
+    assert {layer.compute_dtype for layer in loaded.model.layers} == {"float32"}

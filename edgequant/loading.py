@@ -1,0 +1,127 @@
+"""Loading of the model that the user asks for, of any origin: Keras, registered, or a .tflite.
+
+``models`` and ``network`` stand side by side, so what takes both is here.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from calibration_data.preprocessing import Preprocessing
+from export.foreign import admit_tflite
+from export.target import target_of
+from foundation.foreign import reading
+from models.loading.request import (
+    LoadedModel,
+    ModelRequest,
+    checked,
+    refuse_variant,
+)
+from models.loading.request import load as load_keras
+from models.weights.by_shape import StoredLayer, assign_by_shape
+from network.from_tflite import SUFFIX, constants_of, from_tflite
+from network.graph import Graph, Op
+from network.operators import OpKind
+from network.tflite.reader import WHOLE, read_flat_model
+from network.wrapping import as_model
+
+
+def load(request: ModelRequest) -> LoadedModel:
+    """Load or build the model of a request and check it.
+
+    A .tflite is read as its canonical graph and never run; the Keras model around that graph is
+    the float network that its files are compared with.
+
+    Raises:
+        InvalidInputError: see ``models.loading.request.load``; a .tflite that is damaged,
+            quantized, or holds operators that are not computed here.
+    """
+    if is_tflite(request):
+        refuse_variant(request)
+        path = Path(request.reference)
+        admit_tflite(path)
+        graph = from_tflite(path)
+        (source,) = (flat := read_flat_model(path).subgraphs[0]).inputs
+        integers = flat.tensors[source].dtype != "float32"
+        return checked(request, as_model(graph, request.name), takes_pixels=integers)
+    if request.weights is not None and _is_file(request.weights):
+        return _with_weights(request, Path(request.weights))
+    return load_keras(request)
+
+
+def is_tflite(request: ModelRequest) -> bool:
+    """Whether a request is for a .tflite file rather than a Keras model."""
+    return request.is_file and Path(request.reference).suffix == SUFFIX
+
+
+def own_contract(request: ModelRequest) -> tuple[Preprocessing | None, Path | None]:
+    """Contract that comes with a model, and its path if it is a file.
+
+    A registered model has its own, and a .tflite that we wrote has a card.
+    """
+    if not request.is_file:
+        return request.spec().preprocessing, None
+    path = Path(request.reference)
+    card = target_of(path).read_card(path) if is_tflite(request) and path.is_file() else None
+    return None if card is None else card.preprocessing, path
+
+
+def layers_in(path: Path) -> tuple[StoredLayer, ...]:
+    """Convolutions and dense layers of a .tflite, quantized or not.
+
+    Raises:
+        InvalidInputError: no such file, or a damaged one.
+    """
+    graph = constants_of(path)
+    with reading(path, WHOLE, "download or export the file again"):
+        return stored_layers(graph)
+
+
+def stored_layers(graph: Graph) -> tuple[StoredLayer, ...]:
+    """Convolutions and dense layers of a graph, in Keras's order of axes."""
+    depth, layers = {graph.input: 0}, list[StoredLayer]()
+    for op in graph.ops:
+        before = max((depth.get(name, 0) for name in op.inputs if name), default=0)
+        weighted = op.is_weighted and graph.is_constant(op.inputs[1])
+        depth.update(dict.fromkeys(op.outputs, before + weighted))
+        if weighted:
+            layers.append(_stored(op, graph, before + 1))
+    return tuple(layers)
+
+
+def _stored(op: Op, graph: Graph, depth: int) -> StoredLayer:
+    weight = graph.weight(op)
+    if op.kind == OpKind.DEPTHWISE_CONV:
+        channels = graph.tensors[op.inputs[0]].shape[-1]
+        kernel = weight.reshape(*weight.shape[1:3], channels, -1)  # 1HW(CM) -> HWCM
+    elif weight.ndim == 4:
+        kernel = np.transpose(weight, (1, 2, 3, 0))  # OHWI -> HWIO
+    else:
+        kernel = weight.T
+    depthwise = op.kind == OpKind.DEPTHWISE_CONV
+    return StoredLayer(op.name, kernel, graph.bias(op), depthwise, depth)
+
+
+def _with_weights(request: ModelRequest, path: Path) -> LoadedModel:
+    """A registered network with the weights of a .tflite."""
+    spec = request.spec()
+    admit_tflite(path)
+    layers = layers_in(path)
+    model = spec.build(spec)
+    if spec.deployed is not None:
+        model = spec.deployed(model)
+    assign_by_shape(model, layers)
+    types = {t.dtype for t in read_flat_model(path).subgraphs[0].tensors if t.constant and t.scale}
+    remarks = (
+        (f"the weights are those of {path.name} with the rounding of its integers",)
+        if types
+        else ()
+    )
+    return checked(request, model, remarks)
+
+
+def _is_file(weights: str) -> bool:
+    path = Path(weights)
+    return path.suffix == SUFFIX and path.is_file()
