@@ -131,8 +131,12 @@ def _check_card(path: Path, file: ShipFile, entry: TargetEntry, manifest: Manife
     """Refuse a model whose card has another contract or recipe than the manifest."""
     card = target_of(path).read_card(path)
     stated = entry.contracts[file.role]
-    contracts = {stated, manifest.contract} if file.need is ContractNeed.ANY else {stated}
-    if card is None or _as_asked(card.recipe) != file.recipe or {card.preprocessing} != contracts:
+    contracts = [stated, manifest.contract] if file.need is ContractNeed.ANY else [stated]
+    if (
+        card is None
+        or _as_asked(card.recipe) != file.recipe
+        or any(card.preprocessing.to_dict() != contract.to_dict() for contract in contracts)
+    ):  # as plain values, since a card has the outputs in alphabetical order
         raise GateFailedError(
             "each model of a bundle holds the contract and the recipe that the manifest states",
             received=f"{path.name} with another card" if card else f"{path.name} without a card",

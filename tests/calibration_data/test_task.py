@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from calibration_data.contract import ContractRequest, complete_labels, resolve_contract
+from calibration_data.contract_file import read_contract
 from calibration_data.datasets.base import Dataset, SplitRole
-from calibration_data.preprocessing import Preprocessing, read_contract
+from calibration_data.preprocessing import Preprocessing
 from calibration_data.targets import Targets
 from calibration_data.task import End, OutputTask, Task, Tasks
 from calibration_data.task_choice import Output, with_tasks
@@ -91,7 +92,7 @@ def test_what_cannot_be_found_is_asked_for_once_it_matters(
         with_tasks(PLAIN, outputs, given, measured=True)
     assert with_tasks(PLAIN, outputs, given) == PLAIN
     stated = ContractRequest(mean=(0,), std=(1,), task=Task.REGRESSION)
-    contract = resolve_contract(stated, own=PLAIN, model_path=None, size=(8, 8))
+    contract = resolve_contract(stated, own=PLAIN, model_path=None, shape=(8, 8, 3))
     assert with_tasks(contract, outputs, given, measured=True).tasks.only.task is Task.REGRESSION
 
 
@@ -210,7 +211,7 @@ def test_flags_change_the_task_and_forget_the_threshold_of_another() -> None:
         (ContractRequest(task=Task.REGRESSION), OutputTask(Task.REGRESSION)),
         (ContractRequest(task=Task.MULTI_LABEL, threshold=0.1), OutputTask(Task.MULTI_LABEL, 0.1)),
     ):
-        contract = resolve_contract(request, own=own, model_path=None, size=(8, 8))
+        contract = resolve_contract(request, own=own, model_path=None, shape=(8, 8, 3))
         assert contract.tasks.only == expected
     with pytest.raises(InvalidInputError, match=r"0.5 with regression"):
         ContractRequest(task=Task.REGRESSION, threshold=0.5)
