@@ -74,7 +74,7 @@ def with_tasks(
         given = stated.of(output.name, contract.labels if alone else ())
         task = given.task
         if task is None:
-            task = _found(output, given, datasets, alone=alone)
+            task = likely_task(output, given.labels, datasets, alone=alone)
         if task is None and measured:
             raise _unknown(output, alone=alone)
         found = replace(given, task=task)
@@ -89,13 +89,20 @@ def with_tasks(
     return replace(contract, tasks=Tasks(OutputTask(task, found.threshold)), labels=labels)
 
 
-def _found(
-    output: Output, given: OutputTask, datasets: Sequence[Dataset], *, alone: bool
+def likely_task(
+    output: Output, labels: tuple[str, ...], datasets: Sequence[Dataset], *, alone: bool
 ) -> Task | None:
-    """Task that the network or the data tells; None if neither does."""
+    """Task that the network or the data tells; None if neither does.
+
+    Args:
+        output: output of the network.
+        labels: names of its values in the contract; empty if unknown.
+        datasets: images with labels, the most telling ones first.
+        alone: whether the network has no other output.
+    """
     if output.is_map:
         return None
-    truths = (truth_of(d, output.name, alone=alone, labels=given.labels) for d in datasets)
+    truths = (truth_of(d, output.name, alone=alone, labels=labels) for d in datasets)
     truth = next((truth for truth in truths if truth is not None), None)
     classes = truth is not None and truth.labels is not None and output.width > 1
     if output.end is End.SOFTMAX:
@@ -110,7 +117,7 @@ def _found(
         return Task.CLASSIFICATION
     if truth is not None and truth.values is not None:
         return Task.REGRESSION if truth.values.dtype.kind == "f" else None
-    named = len(given.labels) == output.width > 1
+    named = len(labels) == output.width > 1
     if named or (output.end is End.UNKNOWN and output.width > 1 and alone):
         return Task.CLASSIFICATION
     return None

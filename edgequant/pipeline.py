@@ -38,9 +38,10 @@ from edgequant.repair.repairer import Limits, Repair, Repairer
 from edgequant.requests import QuantizeRequest
 from export.target import ExportRequest, export_targets
 from foundation.digests import sha256_of
-from foundation.errors import InvalidInputError
+from foundation.errors import InvalidInputError, UnsupportedError
 from foundation.scratch import require_writable
 from models.loading.request import LoadedModel
+from quantize.islands import MOST_FLOAT
 from quantize.plans.plan import PlannedNetwork
 from quantize.qat.exchange import QatSettings
 from quantize.recipes import Optimization, Recipe
@@ -91,6 +92,7 @@ class Prepared:
     contract: Preprocessing
     calibration: CalibrationSet | None
     qat: QatSettings = field(default_factory=QatSettings)
+    float_share: float = MOST_FLOAT
 
     @cached_property
     def outputs(self) -> tuple[Output, ...]:
@@ -102,10 +104,15 @@ class Prepared:
         """What decoding changes in the calibration images, see ``conversion_remarks``."""
         return () if self.calibration is None else conversion_remarks(self.calibration.dataset)
 
+    def refused(self, request: QuantizeRequest) -> dict[str, UnsupportedError]:
+        """Errors by name of the recipes whose files cannot hold the network."""
+        return self.planner.refusals(request.recipes)
+
     @cached_property
     def planner(self) -> Planner:
         """Planner of the model, which makes each plan once for all files that render it."""
-        return Planner(self.loaded.model, self.contract, self.calibration, self.qat)
+        model, contract = self.loaded.model, self.contract
+        return Planner(model, contract, self.calibration, self.qat, most_float=self.float_share)
 
 
 def open_inputs(request: QuantizeRequest) -> Inputs:
@@ -164,7 +171,7 @@ def prepare(request: QuantizeRequest, inputs: Inputs) -> Prepared:
             refuse_shared_images(calibration.dataset, inputs.measured)
         if not all(r.planned for r in request.recipes if r.needs_calibration):
             _refuse_non_finite_activations(loaded, calibration)  # a plan checks all images
-    return Prepared(loaded, contract, calibration, request.qat)
+    return Prepared(loaded, contract, calibration, request.qat, request.float_share)
 
 
 def prepare_shown(request: QuantizeRequest, inputs: Inputs, terminal: Terminal) -> Prepared:
@@ -196,6 +203,7 @@ def artifact_key(request: QuantizeRequest, recipe: Recipe, inputs: Inputs) -> st
             "recipe": recipe.to_dict(),
             "calibration": calibration,
             "repair": _repair_key(request) if _repairs(request, recipe) else None,
+            "float_share": request.float_share,
             "qat": asdict(request.qat) if _is_trained(recipe) else None,
             "versions": versions(target.packages),
         }
@@ -219,6 +227,8 @@ def write_artifact(
     """Export one recipe, as repaired, and deliver it with its companions."""
     if repair is not None:
         recipe = repair.applied(recipe)
+    if recipe.planned:
+        recipe = prepared.planner.completed(recipe)
     target = export_targets()[recipe.target]
     calibration = prepared.calibration if recipe.needs_calibration else None
     planned = prepared.planner.planned(recipe, advance) if recipe.planned else None
@@ -246,6 +256,7 @@ def write_artifact(
         "remarks": [
             *prepared.loaded.remarks,
             *([] if planned is None else planned.plan.notes),
+            *(prepared.planner.remarks(recipe) if recipe.needs_calibration else []),
             *([] if repair is None else repair.remarks()),
         ],
     }
@@ -273,7 +284,8 @@ def quantize(
     """Write the artifacts of a request, except those that are up to date.
 
     Returns:
-        Artifacts, and the loaded model; None if all artifacts are up to date.
+        Artifacts without those of recipes that cannot hold the network (``raise_refused``), and
+        the loaded model; None if all artifacts are up to date.
 
     Raises:
         InvalidInputError: among others, the output folder holds a folder or pipe in the way; this
@@ -292,6 +304,8 @@ def quantize(
         artifact = None if request.force else find_artifact(path, recipe, key)
         if artifact is None:
             prepared = prepared or _prepared_to_write(request, inputs, terminal)
+            if recipe.name in prepared.refused(request):
+                continue
             require_writable(path.parent)
             images = prepared.calibration if recipe.needs_calibration else None
             total = None if images is None else len(images.dataset)
@@ -324,10 +338,29 @@ def _difference(
 
 
 def _prepared_to_write(request: QuantizeRequest, inputs: Inputs, terminal: Terminal) -> Prepared:
-    """``prepare_shown``; refuses what a target cannot write, before the first plan is made."""
+    """``prepare_shown``; names what a target cannot write, before the first plan is made.
+
+    Raises:
+        UnsupportedError: none of the files can be written.
+    """
     prepared = prepare_shown(request, inputs, terminal)
-    prepared.planner.require_writable(*request.recipes)
+    refused = prepared.refused(request)
+    if len(refused) == len(request.recipes):
+        raise next(iter(refused.values()))
+    for name, error in refused.items():
+        terminal.note(f"{name} is left out: {error}")
     return prepared
+
+
+def raise_refused(request: QuantizeRequest, prepared: Prepared | None) -> None:
+    """End a command whose other files were written.
+
+    Raises:
+        UnsupportedError: the first recipe that cannot hold the network.
+    """
+    refused = {} if prepared is None else prepared.refused(request)
+    if refused:
+        raise next(iter(refused.values()))
 
 
 def _repairs(request: QuantizeRequest, recipe: Recipe) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -10,9 +10,20 @@ from typing import TYPE_CHECKING
 from calibration_data.calibration_set import CalibrationSet
 from calibration_data.preprocessing import Preprocessing
 from export.target import export_targets
-from foundation.errors import InvalidInputError
+from foundation.errors import InvalidInputError, UnsupportedError
 from network.graph import Graph
 from quantize.engine import make_plan
+from quantize.islands import (
+    MOST_FLOAT,
+    FloatOperator,
+    check_float_ends,
+    check_runs,
+    check_share,
+    check_trainable,
+    islands,
+    note,
+    with_islands,
+)
 from quantize.plans.plan import PlannedNetwork
 from quantize.plans.widening import widened
 from quantize.qat.training import QatSettings, trained_plan
@@ -34,6 +45,9 @@ class Planner:
         calibration: representative images; None if no recipe needs them.
         qat: settings of plans that are trained.
         made: finished plans by settings.
+        most_float: largest share of the multiply-adds that operators without an integer form may
+            have.
+        judged: error of ``require_writable`` by recipe, or None for one that can be written.
     """
 
     model: keras.Model = field(repr=False)
@@ -41,6 +55,8 @@ class Planner:
     calibration: CalibrationSet | None
     qat: QatSettings = field(default_factory=QatSettings)
     made: dict[PlanSettings, PlannedNetwork] = field(default_factory=dict, repr=False)
+    most_float: float = MOST_FLOAT
+    judged: dict[Recipe, UnsupportedError | None] = field(default_factory=dict, repr=False)
 
     @cached_property
     def graph(self) -> Graph:
@@ -67,16 +83,56 @@ class Planner:
             len(self.calibration.dataset), batches, lambda chosen: batches(BATCH, chosen)
         )
 
-    def require_writable(self, *recipes: Recipe) -> None:
-        """Refuse recipes whose files cannot hold the network, before a plan is made for them.
+    def require_writable(self, recipe: Recipe) -> None:
+        """Refuse a recipe whose file cannot hold the network, before a plan is made for it.
 
         Raises:
-            UnsupportedError: names the operator that cannot be written.
+            UnsupportedError: names the operator that cannot be written or trained, or those that
+                would stay in float32 with more than ``most_float`` of the multiply-adds.
         """
+        check = export_targets()[recipe.target].require_writable
+        if check is not None:
+            check(self.graph, recipe)
+        if recipe.planned:
+            check_float_ends(self.graph)
+            check_runs(self.graph)
+            check_trainable(self.graph, recipe)
+        asked = recipe.settings.float_ops
+        check_share(self.in_float(recipe), self.most_float, asked, recipe.name)
+
+    def refusals(self, recipes: Iterable[Recipe]) -> dict[str, UnsupportedError]:
+        """Errors of ``require_writable``, by name of the recipe."""
+        refused: dict[str, UnsupportedError] = {}
         for recipe in recipes:
-            check = export_targets()[recipe.target].require_writable
-            if recipe.planned and check is not None:
-                check(self.graph, recipe)
+            if recipe not in self.judged:
+                self.judged[recipe] = self._refusal(recipe)
+            if (error := self.judged[recipe]) is not None:
+                refused[recipe.name] = error
+        return refused
+
+    def _refusal(self, recipe: Recipe) -> UnsupportedError | None:
+        try:
+            self.require_writable(recipe)
+        except UnsupportedError as error:
+            return error
+        return None
+
+    def in_float(self, recipe: Recipe) -> tuple[FloatOperator, ...]:
+        """Operators without an integer form in the files of a recipe; none for float recipes."""
+        if not recipe.needs_calibration:
+            return ()
+        target = export_targets()[recipe.target]
+        written = {} if target.in_float is None else target.in_float(self.graph, recipe)
+        return islands(self.graph, written)
+
+    def completed(self, recipe: Recipe) -> Recipe:
+        """Recipe with every operator without an integer form in float32."""
+        return with_islands(recipe, self.graph) if recipe.planned else recipe
+
+    def remarks(self, recipe: Recipe) -> tuple[str, ...]:
+        """Sentence about operators that only files of this format compute in float."""
+        planned = {op.name for op in islands(self.graph)} if recipe.planned else set()
+        return note(op for op in self.in_float(recipe) if op.name not in planned)
 
     def planned(self, recipe: Recipe, advance: Callable[[int], None]) -> PlannedNetwork:
         """Network in the integers of a recipe.
@@ -85,8 +141,9 @@ class Planner:
             recipe: recipe of an int8 file.
             advance: called with the number of images and operators just done.
         """
-        settings = recipe.settings
-        self.require_writable(recipe)
+        if error := self.refusals([recipe]).get(recipe.name):
+            raise error
+        settings = self.completed(recipe).settings
         if settings not in self.made:
             trained = settings.optimization is Optimization.QAT
             first = replace(settings, wide_ops=()) if trained else settings

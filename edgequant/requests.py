@@ -11,6 +11,7 @@ from evaluation.child.policy import TIME_LIMIT, Isolation
 from foundation.errors import InvalidInputError
 from foundation.threads import require_threads
 from models.loading.request import ModelRequest
+from quantize.islands import MOST_FLOAT
 from quantize.qat.exchange import QatSettings
 from quantize.recipes import Recipe, RepairType, no_wide_onnx
 
@@ -86,6 +87,8 @@ class QuantizeRequest:
         force: write files that are up to date again, and replace foreign files in the way.
         most_float: largest share of the multiply-adds that may leave int8 to keep ``max_drop``;
             None for a gate without repair.
+        float_share: largest share of the multiply-adds that operators without an integer form may
+            have.
         repair_with: type of the operators that leave int8.
         qat: settings of recipes with training.
 
@@ -103,6 +106,7 @@ class QuantizeRequest:
     max_drop: float | None = None
     force: bool = False
     most_float: float | None = None
+    float_share: float = MOST_FLOAT
     repair_with: RepairType = RepairType.FLOAT32
     qat: QatSettings = field(default_factory=QatSettings)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import pkgutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.util import find_spec
@@ -86,6 +86,9 @@ class ExportTarget:
         require_writable: (canonical float graph, recipe) raises UnsupportedError for a graph that
             ``write`` refuses, before a plan is made; None where every graph that has a plan can be
             written.
+        in_float: (canonical float graph, recipe) -> reason by name of the operators that its
+            quantized files compute in float, beyond those that a plan leaves there; None for a
+            format that has an integer form of everything.
     """
 
     name: str
@@ -95,6 +98,7 @@ class ExportTarget:
     read_card: Callable[[Path], ArtifactCard | None] = field(repr=False)
     packages: tuple[str, ...] = ()
     require_writable: Callable[[Graph, Recipe], None] | None = field(default=None, repr=False)
+    in_float: Callable[[Graph, Recipe], Mapping[str, str]] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)

@@ -100,7 +100,7 @@ class _Lifting:
     def _reshape(self, source: str, result: str, shape: tuple[int, ...]) -> None:
         stored = f"{result}.axes"
         self.tensors[stored] = Tensor(stored, (len(shape),), np.array(shape, np.int32))
-        self.tensors[result] = Tensor(result, shape)
+        self.tensors[result] = Tensor(result, shape, dtype=self.tensors[source].dtype)
         self.ops.append(Op(OpKind.RESHAPE, (source, stored), (result,), {}, "ReshapeOptions"))
 
     def _dense(self, op: Op) -> None:
@@ -142,7 +142,8 @@ class _Lifting:
         outputs = [self._named(n) if not _has_batch(self.source, n) else f"{n}.one" for n in
                    op.outputs]  # fmt: skip
         for name, result in zip(op.outputs, outputs, strict=True):
-            self.tensors[result] = Tensor(result, (1, *self.source.tensors[name].shape))
+            tensor = self.source.tensors[name]
+            self.tensors[result] = replace(tensor, name=result, shape=(1, *tensor.shape))
         self.ops.append(replace(changed, outputs=tuple(outputs)))
         for name, result in zip(op.outputs, outputs, strict=True):
             if name != result:
@@ -169,7 +170,7 @@ class _Lifting:
         self._reshape(name, rows, (1, shape[0], size))
         index = int(np.ravel(self.value(op, 1))[0]) % shape[0]
         begin = np.array([0, 0 if int(op.options["beginMask"]) & 1 else index, 0], np.int32)
-        self.tensors[part] = Tensor(part, (1, 1, size))
+        self.tensors[part] = replace(self.tensors[rows], name=part, shape=(1, 1, size))
         ends = {f"{part}.begin": begin, f"{part}.size": np.array([-1, 1, -1], np.int32)}
         self.tensors |= {n: Tensor(n, value.shape, value) for n, value in ends.items()}
         self.ops.append(Op(OpKind.SLICE, (rows, *ends), (part,), {}, "SliceOptions"))

@@ -16,6 +16,7 @@ import numpy as np
 from foundation.errors import InvalidInputError, UnsupportedError
 from foundation.foreign import printable, reading
 from network.graph import Graph
+from network.run_operator import fits_kernels
 from network.run_tensorflow import KERNELS, forward
 from network.simplifying.constants import with_constants_computed
 from network.simplifying.folding import folded
@@ -145,7 +146,8 @@ def _check_order(graph: Graph) -> None:
 
 
 def _refuse_unknown(graph: Graph, path: Path) -> None:
-    unknown = sorted({op.kind for op in graph.ops} - set(KERNELS))
+    fitting = [op for op in graph.ops if op.kind in KERNELS and fits_kernels(graph, op)]
+    unknown = sorted({op.kind for op in graph.ops} - {op.kind for op in fitting})
     if unknown:
         raise UnsupportedError(
             "a .tflite to quantize holds operators that are computed in float here",

@@ -33,6 +33,8 @@ class Op:
         options: fields of the schema's options table, by the schema's names (``strideH``, ...).
         options_type: name of that table; empty for an operator without options.
         version: version of the operator in the schema.
+        computed_weight: whether the network computes the weight or the bias, which are stored in
+            other operators of the kind.
     """
 
     kind: str
@@ -41,6 +43,7 @@ class Op:
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)
     options_type: str = ""
     version: int = 1
+    computed_weight: bool = False
 
     @property
     def name(self) -> str:
@@ -70,8 +73,8 @@ class Op:
 
     @property
     def is_weighted(self) -> bool:
-        """Whether its second input is a weight."""
-        return self.traits.weighted
+        """Whether its second input is a stored weight."""
+        return self.traits.weighted and not self.computed_weight
 
     @property
     def channel_axis(self) -> int:
@@ -88,11 +91,19 @@ class Tensor:
         name: name, unique in the graph.
         shape: shape for a batch of one.
         value: float32, or int32 for shapes and axes; None for an activation.
+        dtype: NumPy's name of an activation's type: float32 unless it holds places, comparisons or
+            the like, which never become int8.
     """
 
     name: str
     shape: tuple[int, ...]
     value: np.ndarray | None = field(default=None, repr=False)
+    dtype: str = "float32"
+
+    @property
+    def batched(self) -> bool:
+        """Whether the first axis counts images: it is one for a batch of one."""
+        return self.shape[:1] == (1,)
 
 
 @dataclass(frozen=True)
@@ -142,7 +153,8 @@ class Graph:
     @cached_property
     def activations(self) -> tuple[str, ...]:
         """Names of the float activations, the input first, in the order of computation."""
-        return (self.input, *(name for op in self.ops for name in op.outputs))
+        computed = (name for op in self.ops for name in op.outputs)
+        return (self.input, *(n for n in computed if self.tensors[n].dtype == "float32"))
 
     @property
     def weighted(self) -> tuple[Op, ...]:

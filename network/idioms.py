@@ -155,7 +155,7 @@ def _copies(
     source = op.inputs[0]
     for number, (after, axis) in enumerate(stages, 1):
         name = op.name if number == len(stages) else f"{op.name}.{number}"
-        tensors[name] = Tensor(name, after)
+        tensors[name] = replace(tensors[op.name], name=name, shape=after)
         if axis < 0:
             stored = f"{name}.shape"
             tensors[stored] = Tensor(stored, (len(after),), np.array(after, np.int32))
@@ -243,7 +243,8 @@ def _with_means(graph: Graph) -> Graph:
     ops: list[Op] = []
     tensors = dict(graph.tensors)
     for op in graph.ops:
-        if op.kind != "SUM" or not graph.is_constant(op.inputs[1]):
+        numbers = graph.tensors[op.name].dtype == "float32"
+        if op.kind != "SUM" or not numbers or not graph.is_constant(op.inputs[1]):
             ops.append(op)
             continue
         mean, count = f"{op.name}.mean", f"{op.name}.count"
@@ -264,7 +265,7 @@ def _with_places(graph: Graph) -> Graph:
     def shaped(source: str, result: str, shape: tuple[int, ...]) -> Op:
         stored = f"{result}.shape"
         tensors[stored] = Tensor(stored, (len(shape),), np.array(shape, np.int32))
-        tensors[result] = Tensor(result, shape)
+        tensors[result] = Tensor(result, shape, dtype=tensors[source].dtype)
         return Op(OpKind.RESHAPE, (source, stored), (result,), {}, "ReshapeOptions")
 
     for op in graph.ops:
@@ -279,7 +280,9 @@ def _with_places(graph: Graph) -> Graph:
         long = (1, int(np.prod(before[:depth])), *before[depth:])
         names = [f"{op.name}.{role}" for role in ("long", "indices", "picked")]
         tensors[names[1]] = Tensor(names[1], flat.shape, flat.astype(np.int32))
-        tensors[names[2]] = Tensor(names[2], (1, len(flat), *before[depth:]))
+        tensors[names[2]] = replace(
+            tensors[op.name], name=names[2], shape=(1, len(flat), *before[depth:])
+        )
         options = {"axis": 1, "batchDims": 0}
         ops.append(shaped(op.inputs[0], names[0], long))
         ops.append(Op(OpKind.GATHER, tuple(names[:2]), (names[2],), options, "GatherOptions"))

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from foundation.tables import joined
 from network.graph import Graph, Op
+from network.integer_forms import FLOAT
 from network.rewrites.parts import Parts, Rule
 
 RULES: Mapping[str, Sequence[Rule]] = joined("network.rewrites", "RULES")
@@ -38,7 +39,8 @@ def _once(graph: Graph) -> Graph:
     made: dict[str, Op] = {}
     for op in graph.ops:
         parts = Parts(graph, op, tensors, made)
-        ops += parts.ops if any(rule(parts) for rule in RULES.get(op.kind, ())) else [op]
+        rules = RULES.get(op.kind, ()) if tensors[op.name].dtype == FLOAT else ()
+        ops += parts.ops if any(rule(parts) for rule in rules) else [op]
     return _needed(replace(graph, ops=tuple(ops), tensors=tensors)) if made else graph
 
 

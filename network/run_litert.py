@@ -15,6 +15,7 @@ import numpy as np
 
 from network.affine import QuantParams
 from network.graph import Graph, Op
+from network.integer_forms import measured
 from network.operators import OpKind
 from network.tflite.writer import FlatFile
 
@@ -42,24 +43,31 @@ class Network:
             values: ``[batch, ...]`` for each of the sources at least, in the types of the file.
 
         Returns:
-            ``[batch, ...]`` for each output of the file, without the file's first axis of one.
+            ``[batch, ...]`` for each output of the file, without the file's first axis where that
+            is one, the batch.
         """
         interpreter = self._interpreter()
         ends = interpreter.get_output_details()
         count = len(values[self.sources[0]])
-        results = [np.empty((count, *end["shape"][1:]), end["dtype"]) for end in ends]
+        results = [np.empty((count, *_of_each(end)), end["dtype"]) for end in ends]
         inputs = [
-            (end["index"], values[name])
+            (end, values[name])
             for end, name in zip(interpreter.get_input_details(), self.sources, strict=True)
         ]
         for number in range(count):
-            for index, value in inputs:
-                interpreter.set_tensor(index, value[number : number + 1])
+            for end, value in inputs:
+                one = value[number : number + 1] if _is_batched(end) else value[number]
+                interpreter.set_tensor(end["index"], one)
             interpreter.invoke()
             for end, result in zip(ends, results, strict=True):
-                result[number] = interpreter.tensor(end["index"])()[0]
+                one = interpreter.tensor(end["index"])()
+                result[number] = one[0] if _is_batched(end) else one
         self.idle.put(interpreter)
         return results
+
+    def load(self) -> None:
+        """Prepare an interpreter; raises RuntimeError or ValueError where LiteRT cannot."""
+        self.idle.put(self._interpreter())
 
     def _interpreter(self) -> Any:
         from ai_edge_litert.interpreter import Interpreter
@@ -70,6 +78,17 @@ class Network:
             interpreter = Interpreter(model_content=self.content, num_threads=1)
             interpreter.allocate_tensors()
             return interpreter
+
+
+def _is_batched(end: Mapping[str, Any]) -> bool:
+    """Whether the first axis of an input or output is the batch of one."""
+    return len(end["shape"]) > 0 and end["shape"][0] == 1
+
+
+def _of_each(end: Mapping[str, Any]) -> tuple[int, ...]:
+    """Shape of an input or output for each image."""
+    shape = tuple(int(size) for size in end["shape"])
+    return shape[1:] if _is_batched(end) else shape
 
 
 @dataclass
@@ -89,7 +108,8 @@ class _Writing:
     index: dict[str, int] = field(default_factory=lambda: {"": -1})
 
     def activation(self, name: str) -> int:
-        self.index[name] = self.file.tensor(name, self.graph.tensors[name].shape, "float32")
+        tensor = self.graph.tensors[name]
+        self.index[name] = self.file.tensor(name, tensor.shape, tensor.dtype)
         return self.index[name]
 
     def operator(self, op: Op) -> None:
@@ -121,7 +141,7 @@ def network_of(
 
     Args:
         graph: graph of the operators.
-        ops: at least one operator, all with an integer form.
+        ops: at least one operator, of any kind that LiteRT runs.
         results: names of the activations that it gives; empty for the results of the last operator.
         value: function from a constant's name to its value; None for the graph's values.
         params: parameters of the activations that are integers in the inputs and outputs.
@@ -151,6 +171,17 @@ def network_of(
     return Network(file.content(sources, sinks), names)
 
 
+def constant_results(graph: Graph, op: Op) -> list[np.ndarray]:
+    """Results of an operator that reads stored values alone."""
+    writing = _Writing(graph, graph.value)
+    writing.operator(op)
+    content = writing.file.content([], [writing.index[name] for name in op.outputs])
+    interpreter = Network(content, ())._interpreter()
+    interpreter.invoke()
+    ends = interpreter.get_output_details()
+    return [np.array(interpreter.get_tensor(end["index"])) for end in ends]
+
+
 def rounding(graph: Graph, name: str, params: QuantParams) -> Network:
     """Network from an activation to the numbers that its integers stand for."""
     file, shape = FlatFile(), graph.tensors[name].shape
@@ -172,7 +203,7 @@ class Spans:
     Each reduction follows the operator that it reads, while the values are in fast memory.
 
     Attributes:
-        graph: canonical, of operators that have an integer form.
+        graph: canonical.
         network: its two outputs are the smallest and the largest values of all channels, one
             activation after the other.
     """
@@ -186,12 +217,14 @@ class Spans:
         writing = _Writing(graph, graph.value)
         reduced: dict[str, list[int]] = {kind: [] for kind in _REDUCTIONS}
         source = writing.activation(graph.input)
+        names = frozenset(measured(graph))
         _reduce(writing, graph.input, reduced)
         for op in graph.ops:
             writing.operator(op)
             for name in op.outputs:
-                _reduce(writing, name, reduced)
-        channels = sum(graph.tensors[name].shape[-1] for name in graph.activations)
+                if name in names:
+                    _reduce(writing, name, reduced)
+        channels = sum(_channels(graph, name) for name in names)
         sinks = []
         for kind, results in reduced.items():
             sinks.append(writing.file.tensor(f"all_{kind}", (1, channels), "float32"))
@@ -214,21 +247,42 @@ class Spans:
 
     def _by_activation(self, values: np.ndarray) -> dict[str, np.ndarray]:
         """Values of all channels ``[all channels]`` as ``[channels]`` by activation."""
-        names = self.graph.activations
-        ends = np.cumsum([self.graph.tensors[name].shape[-1] for name in names])
+        names = measured(self.graph)
+        ends = np.cumsum([_channels(self.graph, name) for name in names])
         return dict(zip(names, np.split(values, ends[:-1]), strict=True))
 
 
 def _reduce(writing: _Writing, name: str, reduced: Mapping[str, list[int]]) -> None:
     """Add the reductions of an activation to ``[1, channels]``, if it has other axes."""
-    shape, file = writing.graph.tensors[name].shape, writing.file
-    axes = f"axes of {len(shape)}"
+    tensor, file = writing.graph.tensors[name], writing.file
+    shape, first = tensor.shape, int(tensor.batched)
+    axes = f"axes of {len(shape)} from {first}"
     if axes not in writing.index:
-        value = np.arange(1, len(shape) - 1, dtype=np.int32)
+        value = np.arange(first, len(shape) - 1, dtype=np.int32)
         writing.index[axes] = file.tensor(axes, value.shape, "int32", value=value)
     for kind, results in reduced.items():
         results.append(writing.index[name])
-        if len(shape) > 2:
+        if len(shape) > 1 + first:
             read = (writing.index[name], writing.index[axes])
-            results[-1] = file.tensor(f"{name}_{kind}", (1, shape[-1]), "float32")
+            left = (*shape[:first], shape[-1])
+            results[-1] = file.tensor(f"{name}_{kind}", left, "float32")
             file.operator(kind, 1, read, results[-1:], "ReducerOptions")
+        if not (tensor.batched and len(shape) > 1):
+            results[-1] = _as_row(
+                writing, f"{name}_{kind}_row", results[-1], _channels(writing.graph, name)
+            )
+
+
+def _as_row(writing: _Writing, name: str, values: int, channels: int) -> int:
+    """Number of a tensor ``[1, channels]`` with values that have no batch axis, or no other."""
+    file = writing.file
+    value = np.array([1, channels], np.int32)
+    stored = file.tensor(f"{name}_shape", value.shape, "int32", value=value)
+    row = file.tensor(name, (1, channels), "float32")
+    file.operator(OpKind.RESHAPE, 1, [values, stored], [row], "ReshapeOptions")
+    return row
+
+
+def _channels(graph: Graph, name: str) -> int:
+    """Number of channels of an activation: size of its last axis, 1 for a single number."""
+    return (graph.tensors[name].shape or (1,))[-1]

@@ -11,6 +11,7 @@ from foundation.errors import UnsupportedError
 from foundation.tables import joined
 from network.affine import QuantParams
 from network.graph import Graph, Op
+from network.run_operator import fits_kernels, run_in_litert
 from network.tensorflow_kernels.common import Kernel
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ KERNELS: Mapping[str, Kernel] = joined("network.tensorflow_kernels", "KERNELS")
 
 
 def run_op(op: Op, graph: Graph, inputs: Sequence[Any]) -> list[tf.Tensor]:
-    """Compute one operator.
+    """Compute one operator: with a kernel of TensorFlow, or in LiteRT where there is none here.
 
     Args:
         op: operator of ``graph``.
@@ -30,14 +31,14 @@ def run_op(op: Op, graph: Graph, inputs: Sequence[Any]) -> list[tf.Tensor]:
             ``[batch, ...]``, weights in the schema's order of axes.
 
     Returns:
-        A float32 tensor for each of ``op.outputs``.
+        A tensor for each of ``op.outputs``, ``[batch, ...]``.
 
     Raises:
-        UnsupportedError: an operator without a kernel here; names it.
+        UnsupportedError: an operator that LiteRT does not run either; names it.
     """
     kernel = KERNELS.get(op.kind)
-    if kernel is None:
-        raise no_integer_form(op)
+    if kernel is None or not fits_kernels(graph, op):
+        return run_in_litert(op, graph, inputs)
     results = kernel(op, graph, inputs)
     return results if isinstance(results, list) else [results]
 
@@ -45,9 +46,9 @@ def run_op(op: Op, graph: Graph, inputs: Sequence[Any]) -> list[tf.Tensor]:
 def no_integer_form(op: Op) -> UnsupportedError:
     """Error for an operator that the engine has no int8 arithmetic for."""
     return UnsupportedError(
-        "every operator of a network has an integer form",
+        "an operator without an integer form is one of those that stay in float32",
         received=f"{op.kind}, which gives {op.name}",
-        remedy="replace that layer, or use a float16 or dynamic recipe",
+        remedy="name it in --keep-float, or use a float16 or dynamic recipe",
     )
 
 

@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 
 from calibration_data.preprocessing import Preprocessing
-from foundation.errors import InvalidInputError, UnsupportedError
+from foundation.errors import InvalidInputError
 from network.affine import QuantParams, symmetric_params
 from network.graph import Graph
-from network.operators import OpKind
+from network.integer_forms import obstacle
 from network.run_tensorflow import no_integer_form
 from quantize.equalization.equalize import equalized
 from quantize.equalization.pairing import paired
+from quantize.islands import islands, note
 from quantize.parallel import one_blas_thread
 from quantize.plans.plan import IntegerConstant, QuantizationPlan, digest
 from quantize.plans.widening import check_wide, wide_activations, wide_biases
@@ -93,8 +94,8 @@ def make_plan(
             operator.
 
     Raises:
-        UnsupportedError: an operator without an integer form, or one for int16x8 without a form
-            there; names it.
+        UnsupportedError: an operator without an integer form that is not to stay in float32, or
+            one for int16x8 without a form there; names it.
         InvalidInputError: a float or wide operator that the graph does not have; no image, images
             of another size, or NaN in images, weights or activations.
     """
@@ -128,7 +129,7 @@ def make_plan(
         ),
         floats=_float_constants(graph, scaled, settings.float_ops),
         story=_story(settings, prepared, images.count),
-        notes=prepared.notes,
+        notes=(*note(islands(graph)), *prepared.notes),
     )
 
 
@@ -178,7 +179,7 @@ def settled(
 
     Arguments and errors are those of ``make_plan``.
     """
-    _check(graph)
+    _check(graph, settings.float_ops)
     effort = EFFORTS[settings.optimization]
     # Extremes of the float activations, and images to round on.
     image_bytes = _bytes_per_image(graph)
@@ -231,19 +232,10 @@ def layer_settings(settings: PlanSettings) -> LayerSettings:
     )
 
 
-def _check(graph: Graph) -> None:
-    """Refuse a graph with an operator without an integer form, or weights that are not finite."""
-    for name in graph.activations:
-        if graph.tensors[name].shape[:1] != (1,):
-            raise UnsupportedError(
-                "each activation of a network to quantize belongs to one example",
-                received=f"{name} of shape {list(graph.tensors[name].shape)} for a batch of one",
-                remedy="replace the layer that joins the examples of a batch",
-            )
+def _check(graph: Graph, float_ops: tuple[str, ...]) -> None:
+    """Refuse an operator that has no integer form and is to have one, and weights with NaN."""
     for op in graph.ops:
-        if op.kind not in frozenset(OpKind):
-            raise no_integer_form(op)
-        if op.is_weighted and not graph.is_constant(op.inputs[1]):
+        if op.name not in float_ops and obstacle(graph, op):
             raise no_integer_form(op)
         if op.is_weighted and not np.isfinite(graph.weight(op)).all():
             raise InvalidInputError(

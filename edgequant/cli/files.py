@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
@@ -15,6 +14,7 @@ from edgequant.cli.options import (
     limit_option,
     measure_options,
     seed_option,
+    spec_options,
     time_option,
     trust_option,
 )
@@ -59,29 +59,29 @@ def evaluate(**values: Any) -> None:
 
 
 @click.command(cls=SectionedCommand)
-@click.argument("artifact", type=PATH)
-@option("--tensors", is_flag=True, help="List every tensor with its scale and zero point.")
+@click.argument("model", type=NAME_OR_PATH, metavar="MODEL|FILE")
+@option("--tensors", is_flag=True, help="List every tensor of a file with its scale.")
 @option(
     "--for",
     "target",
     type=click.Choice(["edge-tpu", "gpu", "nnapi", "coreml"]),
     help="Name the operators that this delegate or accelerator would leave to the CPU.",
 )
+@spec_options
+@contract_options
+@trust_option
 @common
-def inspect(artifact: Path, tensors: bool, target: str | None, **values: Any) -> None:
-    """Show operators, types, scales and sizes of a file.
+def inspect(**values: Any) -> None:
+    """Show what a model is and would become, or what a file holds.
 
-    ARTIFACT is a .tflite or .onnx.
+    For a MODEL, before anything is made: input, task, operators that will be int8, int16 or
+    float32 and why, expected bytes, and the command to run next. For a FILE (.tflite, .onnx):
+    operators, types, scales and sizes.
     """
     with terminal_of(values) as terminal:
-        from edgequant.commands.listing import show_inspection
+        from edgequant.commands.inspect import inspect_command, request_of
 
-        if target is None:
-            show_inspection(artifact, terminal, all_tensors=tensors)
-        else:
-            from edgequant.commands.delegate import show_delegate
-
-            show_delegate(artifact, target, terminal)
+        inspect_command(request_of(values), terminal)
 
 
 @click.command(cls=SectionedCommand)

@@ -323,16 +323,17 @@ drop_option = option(
     "another task's first metric.",
 )
 
+float_share_option = option(
+    "--max-float-share",
+    type=Finite(0, 1),
+    metavar="SHARE",
+    section=Section.LIMITS,
+    help="Largest share of the multiply-adds outside int8: 0.05 by default for operators without "
+    "an integer form, 0.5 for what a repair for --max-drop may move.",
+)
+
 repair_options = _together(
-    option(
-        "--max-float-share",
-        type=Finite(0, 1),
-        metavar="SHARE",
-        default=0.5,
-        show_default=True,
-        section=Section.LIMITS,
-        help="Largest share of the multiply-adds that may leave int8 to keep --max-drop.",
-    ),
+    float_share_option,
     option(
         "--repair-with",
         type=click.Choice(["float32", "int16"]),

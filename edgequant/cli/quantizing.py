@@ -12,6 +12,7 @@ from edgequant.cli.options import (
     common,
     contract_options,
     data_option,
+    float_share_option,
     force_option,
     limit_option,
     measure_options,
@@ -101,6 +102,7 @@ def quantize(**values: Any) -> None:
 @calibration_options
 @data_option("Test images to measure on.", required=True)
 @measure_options
+@float_share_option
 @output_option("compare")
 @force_option
 @common
@@ -132,6 +134,7 @@ def compare(**values: Any) -> None:
 @plan_options
 @calibration_options
 @limit_option("Largest number of images to judge on.", default=64)
+@float_share_option
 @output_option("sensitivity")
 @common
 def sensitivity(**values: Any) -> None:

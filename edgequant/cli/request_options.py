@@ -16,6 +16,7 @@ from edgequant.requests import (
 from evaluation.child.policy import TIME_LIMIT
 from foundation.errors import InvalidInputError
 from models.loading.request import ModelRequest
+from quantize.islands import MOST_FLOAT
 from quantize.recipes import (
     RECIPES,
     BatchAxis,
@@ -54,7 +55,8 @@ def quantize_request(values: dict[str, Any], suffix: str | None = None) -> Quant
         measure=_measure_request(values) if values["data"] else None,
         max_drop=values["max_drop"],
         force=values["force"],
-        most_float=values["max_float_share"],
+        most_float=_most_float(values),
+        float_share=MOST_FLOAT if values["max_float_share"] is None else values["max_float_share"],
         repair_with=RepairType(values["repair_with"]),
         qat=qat_settings(values),
     )
@@ -75,7 +77,17 @@ def sensitivity_request(values: dict[str, Any]) -> QuantizeRequest:
     return quantize_request(values, "sensitivity")
 
 
-_UNREPAIRED = {"max_float_share": None, "repair_with": RepairType.FLOAT32}
+_UNREPAIRED = {"repairs": False, "repair_with": RepairType.FLOAT32}
+_MOST_REPAIRED = 0.5
+"""Largest share of the multiply-adds that a repair may move out of int8 by default."""
+
+
+def _most_float(values: dict[str, Any]) -> float | None:
+    """Limit of a repair; None for a command that repairs nothing."""
+    if not values.get("repairs", True):
+        return None
+    share: float | None = values["max_float_share"]
+    return _MOST_REPAIRED if share is None else share
 
 
 def evaluate_request(values: dict[str, Any]) -> EvaluateRequest:

@@ -13,6 +13,7 @@ from edgequant.cli.options import (
     common,
     contract_options,
     data_option,
+    float_share_option,
     model_options,
     output_option,
 )
@@ -87,6 +88,7 @@ _runtime_option = option(
     section=Section.LIMITS,
     help="SRAM of a model, such as 256K, above which the command exits with 1.",
 )
+@float_share_option
 @output_option("ship")
 @option("--force", is_flag=True, section=Section.OUTPUT, help="Replace an existing bundle.")
 @common
@@ -139,6 +141,7 @@ def ship_request(values: dict[str, Any]) -> ShipRequest:
     from edgequant.ship.request import ShipRequest
     from evaluation.proofs.proof import runtime_paths
     from export.bundles.ethos_u import accelerators
+    from quantize.islands import MOST_FLOAT
 
     model = model_request(values)
     output = values["output"] or Path("artifacts") / f"{model.name}-ship"
@@ -151,6 +154,7 @@ def ship_request(values: dict[str, Any]) -> ShipRequest:
         recipes=(),
         calibration=CalibrationRequest(text, values["samples"], values["seed"]),
         output=output,
+        float_share=MOST_FLOAT if values["max_float_share"] is None else values["max_float_share"],
     )
     return ShipRequest(
         base=base,

@@ -44,7 +44,7 @@ from edgequant.outputs import (
     settled_contract,
     stated_names,
 )
-from edgequant.pipeline import Prepared, open_inputs, prepare_shown, quantize
+from edgequant.pipeline import Prepared, open_inputs, prepare_shown, quantize, raise_refused
 from edgequant.requests import EvaluateRequest, MeasureRequest, QuantizeRequest
 from evaluation.child.policy import OURS, Isolation
 from evaluation.machine import PACKAGES
@@ -85,6 +85,7 @@ def quantize_command(request: QuantizeRequest, terminal: Terminal) -> None:
         rows.append({**artifact_row(artifact), **({"report": report} if report else {})})
     terminal.result({"artifacts": rows} if len(rows) > 1 else rows[0])
     check_gate(reports, request.max_drop)
+    raise_refused(request, prepared)
 
 
 def evaluate_command(request: EvaluateRequest, terminal: Terminal) -> None:
@@ -143,6 +144,7 @@ def compare_command(request: QuantizeRequest, terminal: Terminal) -> None:
     terminal.say(f"page  {stored.with_suffix('.html')}")
     terminal.result(report)
     check_gate([report], request.max_drop)
+    raise_refused(request, prepared)
 
 
 _COMPARE_ENDINGS = (".md", ".csv", ".json", ".html")

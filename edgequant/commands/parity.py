@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgequant.cli.terminal import Terminal, plain_table
 from evaluation.child.policy import Isolation
+from evaluation.oracle.reader import read_integers
 from evaluation.parity.compare import IntegerParity, compare_files
 from evaluation.parity.runs import (
     BASE,
@@ -71,10 +72,15 @@ def parity_command(request: ParityRequest, terminal: Terminal) -> None:
     _show_integers(integers, terminal)
     images = _images(request)
     outputs = compare_outputs(request.tflite, request.onnx, images, request.isolation)
-    walks = (
-        walk_litert(request.tflite, images, request.isolation),
-        walk_onnx(request.tflite, request.onnx, integers.pairs, images, request.isolation),
-    )
+    walks: tuple[LayerWalk, ...] = ()
+    if in_float := read_integers(request.tflite).in_float:
+        kinds = ", ".join(f"{op.kind} {op.name}" for op in in_float)
+        terminal.note(f"layers are not compared one by one, since some are in float32: {kinds}")
+    else:
+        walks = (
+            walk_litert(request.tflite, images, request.isolation),
+            walk_onnx(request.tflite, request.onnx, integers.pairs, images, request.isolation),
+        )
     _show_runs(outputs, walks, len(images), terminal)
     terminal.result(_document(request, integers, outputs, walks, len(images)))
     if request.strict and not integers.same:
@@ -94,7 +100,6 @@ def _images(request: ParityRequest) -> np.ndarray:
     from calibration_data.contract import ContractRequest, resolve_contract
     from calibration_data.datasets.base import open_dataset
     from calibration_data.stream import stream
-    from evaluation.oracle.reader import read_integers
     from export.target import target_of
 
     model = read_integers(request.tflite)

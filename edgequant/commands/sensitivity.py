@@ -41,7 +41,8 @@ def sensitivity_command(request: QuantizeRequest, limit: int, terminal: Terminal
     prepared = prepare_shown(request, open_inputs(request), terminal)
     assert prepared.calibration is not None
     images = halves(prepared.calibration, prepared.outputs, limit)
-    asked = recipe.settings
+    prepared.planner.require_writable(recipe)
+    asked = prepared.planner.completed(recipe).settings
     graph = prepared.planner.graph
     total = images.fitting.count + len(graph.ops) + images.judged.count
     with terminal.progress("layers", total) as advance:

@@ -201,7 +201,7 @@ class Repairer:
             recipe: recipe of an int8 file that the engine plans.
             advance: called with the number of images and operators just done.
         """
-        asked = recipe.settings
+        asked = self.planner.completed(recipe).settings
         if asked not in self.made:
             self.made[asked] = self._search(asked, advance)
         return self.made[asked]

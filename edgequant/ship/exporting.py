@@ -87,5 +87,8 @@ class Exporter:
             if calibration is not None:
                 calibration = CalibrationSet(calibration.dataset, folding.contract)
             loaded = replace(prepared.loaded, model=folding.model)
-            self._folded = Prepared(loaded, folding.contract, calibration), folding.how
+            self._folded = (
+                Prepared(loaded, folding.contract, calibration, float_share=prepared.float_share),
+                folding.how,
+            )
         return self._folded

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from evaluation.oracle.call import Call, Kernel
+from evaluation.oracle.kernels.scales import DEQUANTIZE, QUANTIZE
 from foundation.errors import InvalidInputError, UnsupportedError
 from foundation.foreign import reading
 from foundation.tables import joined
@@ -51,20 +52,31 @@ class Operators:
         tensors: tensors by name.
 
     Raises:
-        UnsupportedError: an operator without a kernel here; names it.
+        UnsupportedError: an integer operator without a kernel here; names it.
     """
 
     ops: tuple[Op, ...]
     tensors: Mapping[str, IntegerTensor] = field(repr=False)
 
     def __post_init__(self) -> None:
-        lacking = sorted({op.kind for op in self.ops} - set(KERNELS))
+        in_float = {op.name for op in self.in_float}
+        lacking = sorted({op.kind for op in self.ops if op.name not in in_float} - set(KERNELS))
         if lacking:
             raise UnsupportedError(
                 f"the integer interpreter knows {', '.join(sorted(map(str, KERNELS)))}",
                 received=", ".join(lacking),
                 remedy="run the file in litert-reference",
             )
+
+    @property
+    def in_float(self) -> tuple[Op, ...]:
+        """Operators that compute without scales, between DEQUANTIZE and QUANTIZE."""
+        return tuple(
+            op
+            for op in self.ops
+            if op.kind not in (QUANTIZE, DEQUANTIZE)
+            and all(self.tensors[name].params is None for name in op.outputs)
+        )
 
     def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Run all operators.
@@ -76,9 +88,15 @@ class Operators:
             Every activation by name, ``feeds`` included.
 
         Raises:
-            UnsupportedError: an operator in a form that has no kernel here.
+            UnsupportedError: an operator in float32, or in a form that has no kernel here.
             InvalidInputError: options, shapes or scales that do not fit together.
         """
+        if in_float := self.in_float:
+            raise UnsupportedError(
+                "the integer interpreter runs operators in integers",
+                received=f"{in_float[0].kind}, which gives {in_float[0].name} in float32",
+                remedy="run the file in litert-reference",
+            )
         values = dict(feeds)
         for op in self.ops:
             name = f"{op.kind} {', '.join(op.outputs)}"

@@ -19,7 +19,10 @@ from network.operators import traits_of
 from network.tflite.canonical import builtin_name
 from network.tflite.reader import WHOLE, read_flat_model
 
-_DTYPES = {0: "float32", 2: "int32", 3: "uint8", 4: "int64", 7: "int16", 9: "int8"}
+_DTYPES = {
+    0: "float32", 2: "int32", 3: "uint8", 4: "int64", 6: "bool", 7: "int16", 8: "complex64",
+    9: "int8",
+}  # fmt: skip
 """NumPy's names of the element types, by their numbers in the schema."""
 
 

@@ -109,9 +109,14 @@ STEP_KINDS: dict[str, StepKind] = {
 
 
 def tflite_steps(path: Path) -> tuple[Step, ...]:
-    """Steps of a .tflite file in order, the input first; raises the errors of read_integers."""
+    """Steps of a .tflite file in order, the input first; raises the errors of read_integers.
+
+    Operators in float32 are no steps.
+    """
     model = read_integers(path)
-    return (_input_step(model), *(_step(model, op) for op in model.ops if op.kind in STEP_KINDS))
+    floats = frozenset(op.name for op in model.in_float)
+    integers = (op for op in model.ops if op.kind in STEP_KINDS and op.name not in floats)
+    return (_input_step(model), *(_step(model, op) for op in integers))
 
 
 def output_params(model: IntegerModel, output: str) -> QuantParams | None:

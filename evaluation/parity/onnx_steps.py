@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from evaluation.parity.integer_steps import Step, StepKind, as_int8, centred
+from export.onnx.check import FloatNames, belongs
 from export.onnx.graph import Node, OnnxGraph, composed_parts, from_model
-from export.onnx.inspect import COMPLETE, load, require_inside
+from export.onnx.inspect import COMPLETE, load, read_card, require_inside
 from foundation.errors import UnsupportedError
 from foundation.foreign import reading
 from network.affine import IntType, QuantParams
@@ -64,23 +65,30 @@ def onnx_steps(path: Path) -> tuple[Step, ...]:
     model = load(path)
     require_inside(model, path)
     with reading(path, COMPLETE, "export the file again"):
-        return _steps(from_model(model), path)
+        return _steps(from_model(model), path, _in_float(path))
 
 
-def _steps(graph: OnnxGraph, path: Path) -> tuple[Step, ...]:
+def _in_float(path: Path) -> tuple[str, ...]:
+    """Names of the operators that a file of ours computes in float32 by its plan."""
+    card = read_card(path)
+    return () if card is None else card.recipe.settings.float_ops
+
+
+def _steps(graph: OnnxGraph, path: Path, floats: tuple[str, ...]) -> tuple[Step, ...]:
     if not any(node.op_type == "QuantizeLinear" for node in graph.nodes):
         raise UnsupportedError(
             "parity is that of int8 files in QDQ form",
             received=f"{path.name} without QuantizeLinear",
             remedy="give a file of the recipe onnx-int8",
         )
-    read = _Reading(graph)
+    read = _Reading(graph, FloatNames(frozenset(floats)))
     return (read.input_step(), *read.steps())
 
 
 @dataclass(frozen=True)
 class _Reading:
     graph: OnnxGraph = field(repr=False)
+    floats: FloatNames
 
     @cached_property
     def producers(self) -> dict[str, Node]:
@@ -104,7 +112,7 @@ class _Reading:
 
     def steps(self) -> Iterator[Step]:
         for node in self.graph.nodes:
-            if node.outputs[0] in self.parts:
+            if node.outputs[0] in self.parts or belongs(node, self.floats):
                 continue
             kind = _KINDS.get(node.op_type)
             if self.parts.intersection(node.inputs):

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import shutil
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from export.bundles.resolver_methods import RESOLVER_METHODS
 from export.bundles.target import VECTORS, Budget, BundleRequest, Figures, ShipFile, ShipTarget
 from foundation.errors import InvalidInputError
 from foundation.foreign import read_object, reading
-from network.tflite.reader import read_flat_model
+from network.tflite.reader import DEQUANTIZE, QUANTIZE, read_flat_model
 from quantize.recipes import IoType, recipe
 
 ROLE = "int8"
@@ -190,6 +191,7 @@ def _guide(request: BundleRequest, _folder: Path, figures: Figures) -> str:
         return (
             "Vela was not there, so nothing is compiled yet: `pip install ethos-u-vela`, then "
             f"`vela {request.name}-int8.tflite --accelerator-config ethos-u55-128`."
+            + "".join(f"\n\n{line}" for line in _float_lines(request))
         )
     name = compiled_name(request.name, str(rows[0]["accelerator"]))
     several = outputs_of(read_flat_model(request.files[ROLE]).subgraphs[0])
@@ -198,6 +200,7 @@ def _guide(request: BundleRequest, _folder: Path, figures: Figures) -> str:
             f"Estimates of Vela {figures[VELA]['version']}, not measurements on silicon:",
             "",
             table(rows),
+            *_float_lines(request),
             "",
             _HOW,
             "",
@@ -219,6 +222,19 @@ def _guide(request: BundleRequest, _folder: Path, figures: Figures) -> str:
             "```",
         ]
     )
+
+
+def _float_lines(request: BundleRequest) -> list[str]:
+    """Sentence about operators in float32, which no configuration computes; none without any."""
+    graph = read_flat_model(request.files[ROLE]).subgraphs[0]
+    kinds = Counter(
+        operator.name
+        for operator in graph.operators
+        if operator.name not in (QUANTIZE, DEQUANTIZE)
+        if graph.compute(operator) not in ("int8", "int16", "int32")
+    )
+    named = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+    return [f"In float32, so on the CPU whatever the configuration: {named}."] if kinds else []
 
 
 def _cpu_operators(row: Mapping[str, Any]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from export.onnx.graph import (
@@ -18,7 +19,7 @@ from quantize.recipes import Granularity, Layout, Precision
 from quantize.rounding.second_order import PAIR_LIMIT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     import numpy as np
 
@@ -30,19 +31,35 @@ QUANTIZED = WEIGHTED | {
 """Operators that an int8 file must compute in integers."""
 
 
-def check_graph(graph: OnnxGraph, recipe: Recipe, float_ops: frozenset[str] = frozenset()) -> None:
+@dataclass(frozen=True)
+class FloatNames:
+    """Names of operators that an int8 file computes in float.
+
+    Attributes:
+        planned: those that are in float32 in the plan.
+        written: those that have integers in the plan and no integer form in the file.
+    """
+
+    planned: frozenset[str] = frozenset()
+    written: frozenset[str] = frozenset()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.planned | self.written)
+
+
+def check_graph(graph: OnnxGraph, recipe: Recipe, float_ops: FloatNames = FloatNames()) -> None:
     """Refuse a graph with an operator or a weight that is not as the recipe says.
 
     Args:
         graph: graph of the written file.
         recipe: recipe of the file.
-        float_ops: names of operators that an int8 file computes in float by its plan.
+        float_ops: names of operators that an int8 file computes in float.
 
     Raises:
         UnsupportedError: operators or weights of another kind; the message names them.
         InvalidInputError: a scale that is not a finite positive number.
     """
-    check: dict[Precision, Callable[[OnnxGraph, Recipe, frozenset[str]], list[str]]] = {
+    check: dict[Precision, Callable[[OnnxGraph, Recipe, FloatNames], list[str]]] = {
         Precision.FLOAT32: _float32_faults,
         Precision.FLOAT16: _float16_faults,
         Precision.DYNAMIC: _dynamic_faults,
@@ -64,15 +81,15 @@ def check_graph(graph: OnnxGraph, recipe: Recipe, float_ops: frozenset[str] = fr
         )
 
 
-def _float32_faults(graph: OnnxGraph, _: Recipe, __: frozenset[str]) -> list[str]:
+def _float32_faults(graph: OnnxGraph, _: Recipe, __: FloatNames) -> list[str]:
     return [f"{n.op_type} {n.name}" for n in graph.nodes if "Quantize" in n.op_type]
 
 
-def _float16_faults(graph: OnnxGraph, _: Recipe, __: frozenset[str]) -> list[str]:
+def _float16_faults(graph: OnnxGraph, _: Recipe, __: FloatNames) -> list[str]:
     return [f"float32 {name}" for name, v in graph.constants.items() if v.dtype == "float32"]
 
 
-def _dynamic_faults(graph: OnnxGraph, _: Recipe, __: frozenset[str]) -> list[str]:
+def _dynamic_faults(graph: OnnxGraph, _: Recipe, __: FloatNames) -> list[str]:
     faults = [
         f"float {n.op_type} {n.name}"
         for n in graph.nodes  # a MatMul of two activations has no weights
@@ -86,7 +103,7 @@ def _dynamic_faults(graph: OnnxGraph, _: Recipe, __: frozenset[str]) -> list[str
     return faults
 
 
-def _int8_faults(graph: OnnxGraph, recipe: Recipe, float_ops: frozenset[str]) -> list[str]:
+def _int8_faults(graph: OnnxGraph, recipe: Recipe, float_ops: FloatNames) -> list[str]:
     producers = graph.producers()
     readers: dict[str, list[Node]] = {}
     for node in graph.nodes:
@@ -98,8 +115,9 @@ def _int8_faults(graph: OnnxGraph, recipe: Recipe, float_ops: frozenset[str]) ->
             _check_scale(graph, node)
         if node.op_type not in QUANTIZED and node.outputs[0] not in parts:
             continue
-        if node.name in float_ops:
-            if node.op_type in WEIGHTED and _has_integer_weights(graph, producers, node):
+        if belongs(node, float_ops):
+            planned = node.name in float_ops.planned and node.op_type in WEIGHTED
+            if planned and _has_integer_weights(graph, producers, node):
                 faults.append(f"{node.op_type} {node.name}, to stay in float, has integer weights")
             continue
         read = node.inputs[:1] if node.op_type == "Pad" else node.inputs  # the number is a constant
@@ -127,6 +145,14 @@ def _has_integer_weights(graph: OnnxGraph, producers: dict[str, Node], node: Nod
     source = producers.get(node.inputs[1])
     stored = source is not None and source.op_type == "DequantizeLinear"
     return stored and source is not None and source.inputs[0] in graph.constants
+
+
+def belongs(node: Node, names: FloatNames) -> bool:
+    """Whether a node is one of those that these operators are written as."""
+    result = node.outputs[0]
+    return not {node.name, result}.isdisjoint(names) or any(
+        result.startswith(f"{name}.") for name in names
+    )
 
 
 def _indices(graph: OnnxGraph) -> set[str]:

@@ -46,7 +46,7 @@ def render_float(graph: Graph, layout: Layout) -> OnnxGraph:
     Raises:
         UnsupportedError: an operator without a form in ONNX, or in this layout; names it.
     """
-    written = Rendering(fused(graph), NO_PLAN).write_all(layout, FLOAT_WRITERS, in_int8=False)
+    written = Rendering(fused(graph), NO_PLAN).write_all(layout, FLOAT_WRITERS)
     _drop_zero_biases(written)
     _merge_transposes(written)
     refuse_stray_transposes(written, layout)

@@ -8,9 +8,11 @@ and pooling run channels first, as ONNX has it; whatever else has four axes stay
 
 from __future__ import annotations
 
-from export.onnx.graph import OnnxGraph, is_shuffle_transpose, leads_out
+from export.onnx.float_operators import FLOAT_WRITERS
+from export.onnx.graph import OnnxGraph, is_shuffle_transpose, leads_out, to_model
 from export.onnx.operators import WRITERS
 from export.onnx.rendering import Rendering
+from export.onnx.runtime import open_session
 from foundation.errors import UnsupportedError
 from network.graph import Graph
 from quantize.plans.plan import QuantizationPlan
@@ -33,7 +35,7 @@ def render(graph: Graph, plan: QuantizationPlan, layout: Layout) -> OnnxGraph:
     """
     if plan.settings.wide_ops:
         raise no_wide_onnx(f"an .onnx file: {', '.join(plan.settings.wide_ops)}")
-    return Rendering(graph, plan).write_all(layout, WRITERS)
+    return Rendering(graph, plan, fallback=FLOAT_WRITERS).write_all(layout, WRITERS)
 
 
 NO_PLAN = QuantizationPlan("", {}, {}, PlanSettings(weight_range=WeightRange.FULL))
@@ -48,11 +50,29 @@ def require_writable(graph: Graph, layout: Layout) -> None:
         layout: axes of the file's input.
 
     Raises:
-        UnsupportedError: an operator without a form in an int8 ONNX file, or one that needs
-            channels last in a file with channels first; names it.
+        UnsupportedError: an operator without a form in ONNX, or one that needs channels last in a
+            file with channels first; names it.
     """
-    written = Rendering(graph, NO_PLAN).write_all(layout, WRITERS)
+    _tried(graph, layout)
+
+
+def computed_in_float(graph: Graph, layout: Layout) -> tuple[str, ...]:
+    """Names of the operators that an int8 ONNX file computes in float, between quantizers.
+
+    They have no integer kernel there, whatever a plan has for them. Arguments and errors are those
+    of ``require_writable``.
+    """
+    return tuple(_tried(graph, layout).in_float)
+
+
+def _tried(graph: Graph, layout: Layout) -> Rendering:
+    """A network without a plan, written and discarded."""
+    rendering = Rendering(graph, NO_PLAN, fallback=FLOAT_WRITERS)
+    written = rendering.write_all(layout, WRITERS)
     refuse_stray_transposes(written, layout)
+    if rendering.in_float:  # ONNX Runtime lacks some kernels that ONNX has operators for
+        open_session(to_model(written).SerializeToString())
+    return rendering
 
 
 def refuse_stray_transposes(graph: OnnxGraph, layout: Layout) -> None:

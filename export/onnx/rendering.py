@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,6 +33,8 @@ class Rendering:
         channels_first: canonical names of the activations ``[b, c, h, w]``.
         float_names: tensor that holds each activation in float, for its readers.
         transposed_names: tensor that holds an activation in the other layout, where one is read.
+        fallback: what writes an operator in float where the writers of a recipe have no form.
+        in_float: names of the operators that the fallback wrote.
     """
 
     source: Graph
@@ -41,10 +44,10 @@ class Rendering:
     channels_first: set[str] = field(default_factory=set)
     float_names: dict[str, str] = field(default_factory=dict)
     transposed_names: dict[str, str] = field(default_factory=dict)
+    fallback: Mapping[str, Writer] = field(default_factory=dict)
+    in_float: list[str] = field(default_factory=list)
 
-    def write_all(
-        self, layout: Layout, writers: Mapping[str, Writer], *, in_int8: bool = True
-    ) -> OnnxGraph:
+    def write_all(self, layout: Layout, writers: Mapping[str, Writer]) -> OnnxGraph:
         """Write input, operators and outputs.
 
         Outputs have the axes of the model, channels last, whatever the layout of the input.
@@ -52,7 +55,6 @@ class Rendering:
         Args:
             layout: axes of the file's input.
             writers: what writes each kind of operator.
-            in_int8: whether the writers are those of int8 recipes, for the error.
 
         Raises:
             UnsupportedError: an operator without a writer; names it.
@@ -66,10 +68,7 @@ class Rendering:
             name = self.requantize(self.source.input, INPUT_NAME, f"{INPUT_NAME}.dq")
         self.float_names[self.source.input] = name
         for op in self.source.ops:
-            writer = writers.get(op.kind)
-            if writer is None:
-                raise no_onnx_form(op, in_int8=in_int8)
-            writer(self, op)
+            self._write(op, writers)
         self._name_outputs()
         outputs: list[tuple[str, Axes]] = [
             (name, (BATCH_NAME, *self.source.tensors[name].shape[1:]))
@@ -90,6 +89,30 @@ class Rendering:
         for node in self.nodes:
             node.outputs = [named.get(name, name) for name in node.outputs]
             node.inputs = [named.get(name, name) for name in node.inputs]
+
+    def _write(self, op: Op, writers: Mapping[str, Writer]) -> None:
+        """Write one operator; in float, between quantizers, where the recipe has no form of it."""
+        second = self.fallback.get(op.kind)
+        writer = writers.get(op.kind)
+        if writer is not None and second in (None, writer):
+            writer(self, op)
+            return
+        before = self._copied()
+        try:
+            if writer is not None:
+                writer(self, op)
+                return
+        except UnsupportedError:
+            vars(self).update(before)
+        if second is None:
+            raise no_onnx_form(op)
+        second(self, op)
+        self.in_float.append(op.name)
+
+    def _copied(self) -> dict[str, Any]:
+        """Copies of what writers change."""
+        names = ("nodes", "constants", "channels_first", "float_names", "transposed_names")
+        return {name: copy(getattr(self, name)) for name in names}
 
     def add(
         self, op_type: str, inputs: Sequence[str], output: str, name: str = "", **attributes: Any
@@ -288,13 +311,12 @@ class Rendering:
         return self.source.tensors[op.name].shape
 
 
-def no_onnx_form(op: Op, *, in_int8: bool) -> UnsupportedError:
+def no_onnx_form(op: Op) -> UnsupportedError:
     """Error for an operator that has no form in the files of a recipe."""
-    kind = "an int8" if in_int8 else "an"
     return UnsupportedError(
-        f"every operator of a network has a form in {kind} .onnx file",
+        "every operator of a network has a form in an .onnx file",
         received=f"{op.kind}, which gives {op.name}",
-        remedy="replace that layer" + (", or use a float16 or dynamic recipe" * in_int8),
+        remedy="replace that layer, or use a tflite recipe",
     )
 
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from export.onnx.check import check_graph
+from export.onnx.check import FloatNames, check_graph
 from export.onnx.float_render import check_equal, render_float, require_one_tensor
 from export.onnx.graph import BATCH_NAME, OnnxGraph, from_model, to_model
 from export.onnx.inspect import inspect, load, read_card
 from export.onnx.quantize import dynamic_int8, static_int8, to_float16
-from export.onnx.render import render, require_writable
+from export.onnx.render import computed_in_float, render, require_writable
 from export.onnx.runtime import run_outputs
 from export.target import CARD_KEY, ArtifactCard, ExportRequest, ExportTarget, random_inputs
 from foundation.errors import InvalidInputError, UnsupportedError
+from network.graph import Graph
+from quantize.islands import NO_KERNEL
 from quantize.recipes import BatchAxis, IoType, Precision, Recipe, WeightRange
 
 if TYPE_CHECKING:
@@ -131,8 +133,7 @@ def _check_file(path: Path, request: ExportRequest) -> None:
             remedy="report this model to the project",
         ) from error
     graph = from_model(model)
-    float_ops = () if request.planned is None else request.planned.plan.settings.float_ops
-    check_graph(graph, request.recipe, frozenset(float_ops))
+    check_graph(graph, request.recipe, _in_float(request))
     outputs = run_outputs(model, _sample(request), request.recipe.layout)
     fits = [
         values.shape[1:] == sizes[1:] and np.isfinite(values).all()
@@ -146,11 +147,33 @@ def _check_file(path: Path, request: ExportRequest) -> None:
         )
 
 
+def _in_float(request: ExportRequest) -> FloatNames:
+    """Names of the operators that a planned file computes in float."""
+    if request.planned is None:
+        return FloatNames()
+    planned = frozenset(request.planned.plan.settings.float_ops)
+    written = computed_in_float(request.planned.graph, request.recipe.layout)
+    return FloatNames(planned, frozenset(written) - planned)
+
+
 def _sample(request: ExportRequest) -> np.ndarray:
     """Up to 7 images: of the calibration set, or random pixels in the contract's range."""
     if request.calibration is not None:
         return next(iter(request.calibration()))[:7]
     return random_inputs(request.preprocessing, 7, request.seed)
+
+
+def _require_writable(graph: Graph, recipe: Recipe) -> None:
+    if recipe.planned:
+        require_writable(graph, recipe.layout)
+    else:
+        render_float(graph, recipe.layout)
+
+
+def _computed_in_float(graph: Graph, recipe: Recipe) -> dict[str, str]:
+    if not recipe.planned:  # ONNX Runtime's quantizer leaves what it does not know in float
+        return {}
+    return dict.fromkeys(computed_in_float(graph, recipe.layout), NO_KERNEL)
 
 
 TARGET = ExportTarget(
@@ -160,5 +183,6 @@ TARGET = ExportTarget(
     inspect=inspect,
     read_card=read_card,
     packages=("onnx", "onnxruntime", "keras", "tensorflow", "ai-edge-litert", "numpy"),
-    require_writable=lambda graph, recipe: require_writable(graph, recipe.layout),
+    require_writable=_require_writable,
+    in_float=_computed_in_float,
 )

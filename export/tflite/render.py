@@ -98,6 +98,8 @@ class _Writing:
             return -1
         if self.graph.is_constant(name):
             return self._constant(name, integer=dtype != "float32")
+        if self.graph.tensors[name].dtype != "float32":
+            return self.index[name, self.graph.tensors[name].dtype]
         if (name, dtype) not in self.index:  # computed in another type
             before = self.index[name, self.plan.activations[name].dtype.value]
             after = self._in_type(name, dtype)
@@ -109,7 +111,8 @@ class _Writing:
         params = self.plan.activations.get(name)
         if params is not None and params.dtype.value == dtype:
             return self._activation(name)
-        return self._in_type(name, dtype)
+        stated = self.graph.tensors[name].dtype
+        return self._in_type(name, dtype if stated == "float32" else stated)
 
     def _in_type(self, name: str, dtype: str) -> int:
         """Index of a new tensor for an activation in another type than that of the plan."""
@@ -146,8 +149,9 @@ class _Writing:
         op: Op | None = None,
         dtype: str = "int8",
     ) -> None:
-        version = _version(kind, dtype)
-        if op is not None:
+        if op is None:
+            version = _version(kind, dtype)
+        else:
             version = op.version if dtype == "float32" else _version_of(op, dtype)
         options = {} if op is None else _options(op, dtype)
         self.file.operator(

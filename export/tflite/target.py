@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from export.target import ArtifactCard, ExportRequest, ExportTarget, random_inputs
 from export.tflite.check import check_file, check_outputs
 from export.tflite.inspect import inspect
+from export.tflite.islands import counted, left_in_float
 from export.tflite.metadata import finish, read_card
 from export.tflite.render import render
 from foundation.errors import InvalidInputError, UnsupportedError
@@ -43,18 +44,22 @@ def write(request: ExportRequest, path: Path) -> None:
     recipe = request.recipe
     _refuse_other_formats(recipe)
     image = _sample(request)
+    kinds = _kinds_in_float(request)
     if request.planned is None:
         function = frozen(request.model, request.preprocessing.shape)
         expected, outputs = _expected(function, image), names_of_outputs(request.model, function)
         content = converted(
-            function, request.recipe.name, lambda converter: _configure(converter, request)
+            function,
+            request.recipe.name,
+            lambda converter: _configure(converter, request, float_too=bool(kinds)),
         )
     else:  # the graph is from a trace already; another takes longer than the model on one image
         expected = _expected(lambda one: request.model(one, training=False), image)
         outputs = request.planned.graph.outputs
         content = render(request.planned.graph, request.planned.plan, recipe.io)
     path.write_bytes(finish(content, ArtifactCard(request.preprocessing, recipe), outputs))
-    check_file(path, recipe, _other_kinds(request))
+    others = counted(path, kinds) if request.planned is None else _other_kinds(request)
+    check_file(path, recipe, others)
     check_outputs(path, image, expected, recipe)
 
 
@@ -84,13 +89,27 @@ def _other_kinds(request: ExportRequest) -> Counter[tuple[str, str]]:
     """Number of operators that the plan has in other types than int8, by type and kind."""
     if request.planned is None:
         return Counter()
-    plan, ops = request.planned.plan, request.planned.graph.ops
-    types = dict.fromkeys(plan.settings.float_ops, "float32")
+    plan, graph = request.planned.plan, request.planned.graph
+    types = {
+        op.name: next((graph.tensors[n].dtype for n in op.inputs if n in computed), "float32")
+        for computed in [{graph.input, *graph.producers}]
+        for op in graph.ops
+        if op.name in plan.settings.float_ops
+    }
     types |= dict.fromkeys(plan.settings.wide_ops, "int16")
-    return Counter((types[op.name], str(op.kind)) for op in ops if op.name in types)
+    return Counter((types[op.name], str(op.kind)) for op in graph.ops if op.name in types)
 
 
-def _configure(converter: Any, request: ExportRequest) -> None:
+def _kinds_in_float(request: ExportRequest) -> frozenset[str]:
+    """Kinds of operators that the converter may leave in float in a quantized file."""
+    if request.graph is None:
+        return frozenset()
+    graph = request.graph()
+    left = left_in_float(graph, request.recipe)
+    return frozenset(str(op.kind) for op in graph.ops if op.name in left)
+
+
+def _configure(converter: Any, request: ExportRequest, *, float_too: bool) -> None:
     """Set TensorFlow's converter up for a recipe that has no plan."""
     import tensorflow as tf
 
@@ -112,6 +131,8 @@ def _configure(converter: Any, request: ExportRequest) -> None:
         converter.target_spec.supported_ops = [
             tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
         ]
+    if float_too:
+        converter.target_spec.supported_ops.append(tf.lite.OpsSet.TFLITE_BUILTINS)
     if recipe.needs_calibration:
         converter.representative_dataset = lambda: ([image] for image in _images(request))
 
@@ -181,4 +202,5 @@ TARGET = ExportTarget(
     inspect=inspect,
     read_card=read_card,
     packages=("tensorflow", "keras", "ai-edge-litert", "flatbuffers"),
+    in_float=left_in_float,
 )

@@ -44,7 +44,8 @@ def with_float_input(graph: Graph) -> Graph:
         return graph
     inner = readers[0].name
     rest = [_reading(op, {inner: graph.input}) for op in graph.ops if op is not readers[0]]
-    return graph.pruned(rest)
+    floats = replace(graph.tensors[inner], name=graph.input)
+    return replace(graph, tensors={**graph.tensors, graph.input: floats}).pruned(rest)
 
 
 def without_transposes(graph: Graph) -> Graph:

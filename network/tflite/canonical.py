@@ -11,7 +11,7 @@ import numpy as np
 
 from foundation.ends import output_names
 from foundation.errors import UnsupportedError
-from foundation.foreign import reading
+from foundation.foreign import printable, reading
 from network.batching import with_batch_axis
 from network.folding import folded
 from network.graph import INPUT_NAME, Graph, Op, Tensor
@@ -19,7 +19,8 @@ from network.idioms import idiomatic
 from network.operators import OpKind, traits_of
 from network.rewriting import rewritten
 from network.tflite.outputs import with_own_outputs
-from network.tflite.reader import WHOLE
+from network.tflite.reader import WHOLE, builtin_operators
+from network.tflite.writer import TYPE_NAMES
 
 _ROLES = {1: "weight", 2: "bias"}
 
@@ -43,7 +44,7 @@ def canonical_graph(content: bytes, outputs: Sequence[str] = ()) -> Graph:
         result of a reshape to the same shape.
 
     Raises:
-        UnsupportedError: several subgraphs or inputs.
+        UnsupportedError: several subgraphs or inputs, or a custom operator.
         InvalidInputError: a file that is not a whole FlatBuffer of the TFLite schema.
     """
     with reading("the float32 network", WHOLE, "export the model again"):
@@ -51,7 +52,20 @@ def canonical_graph(content: bytes, outputs: Sequence[str] = ()) -> Graph:
 
 
 def _read(content: bytes, outputs: Sequence[str]) -> Graph:
-    return in_canonical_form(graph_of(object_form(content), outputs))
+    graph = graph_of(object_form(content), outputs)
+    _refuse_custom(graph)
+    return in_canonical_form(graph)
+
+
+def _refuse_custom(graph: Graph) -> None:
+    known = frozenset(builtin_operators().values())
+    for op in graph.ops:
+        if op.kind not in known:
+            raise UnsupportedError(
+                "the operators of a network are LiteRT's own",
+                received=f"the custom {printable(op.kind)}, which gives {printable(op.name)}",
+                remedy="replace that layer by one without custom and TensorFlow (Flex) operators",
+            )
 
 
 def object_form(content: bytes) -> Any:
@@ -97,7 +111,8 @@ class _Reading:
         for index, tensor in enumerate(source.tensors):
             shape = tuple(int(size) for size in (tensor.shape if tensor.shape is not None else ()))
             value = self._value(tensor, shape)
-            tensors[names[index]] = Tensor(names[index], shape, value)
+            dtype = TYPE_NAMES.get(int(tensor.type), f"type {int(tensor.type)}")
+            tensors[names[index]] = Tensor(names[index], shape, value, dtype)
         ops = [self._op(operator, names, tensors) for operator in source.operators]
         graph = Graph(
             tuple(ops), tensors, INPUT_NAME, tuple(names[int(index)] for index in source.outputs)
@@ -111,7 +126,9 @@ class _Reading:
         outputs = tuple(names[int(i)] for i in operator.outputs)
         kind = builtin_name(code)
         inputs = list(traits_of(kind).from_file_order(file_inputs))
-        if traits_of(kind).weighted:
+        weighted = traits_of(kind).weighted
+        computed = weighted and any(n and tensors[n].value is None for n in inputs[1:3])
+        if weighted and not computed:
             inputs = _own_constants(kind, inputs, outputs[0], tensors)
         return Op(
             kind=kind,
@@ -120,16 +137,17 @@ class _Reading:
             options={} if options is None else _plain(options),
             options_type="" if options is None else type(options).__name__.removesuffix("T"),
             version=int(code.version),
+            computed_weight=computed,
         )
 
     def _value(self, tensor: Any, shape: tuple[int, ...]) -> np.ndarray | None:
         data = self.model.buffers[tensor.buffer].data
         if data is None or len(data) == 0:
             return None
-        dtype = _DTYPES.get(int(tensor.type))
+        dtype = TYPE_NAMES.get(int(tensor.type))
         if dtype is None:
             raise UnsupportedError(
-                "a network to quantize has float32 weights",
+                "a network to quantize stores numbers",
                 received=f"a constant of TFLite's type {int(tensor.type)}",
                 remedy="give the float32 network",
             )
@@ -273,10 +291,6 @@ def _spread(name: str, shape: tuple[int, ...], ops: list[Op], tensors: dict[str,
         tensors[result] = Tensor(result, shape)
         ops.append(Op(OpKind.RESHAPE, (name, stored), (result,), {}, "ReshapeOptions"))
     return result
-
-
-_DTYPES: dict[int, Any] = {0: np.float32, 2: np.int32, 4: np.int64}
-"""Element types of constants in a float32 file, by the schema's numbers."""
 
 
 def short_name(name: bytes | str | None) -> str:

@@ -15,8 +15,14 @@ from network.affine import QuantParams
 
 SCHEMA_VERSION = 3
 
-_TYPES = {"float32": 0, "int32": 2, "uint8": 3, "int64": 4, "int16": 7, "int8": 9}
+_TYPES = {
+    "float32": 0, "float16": 1, "int32": 2, "uint8": 3, "int64": 4, "bool": 6, "int16": 7,
+    "complex64": 8, "int8": 9, "float64": 10, "uint64": 12, "uint32": 15, "uint16": 16,
+}  # fmt: skip
 """``TensorType`` of the schema by NumPy's names."""
+
+TYPE_NAMES = {number: name for name, number in _TYPES.items()}
+"""NumPy's names of the types that a graph can hold, by the schema's numbers."""
 
 
 @dataclass

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from network.graph import Graph, Op
+from network.integer_forms import obstacle
 from network.operators import Fused, OpKind
 from quantize.equalization.groups import Groups
 from quantize.ranges.extremes import Extremes
@@ -64,7 +65,7 @@ def streams(graph: Graph) -> tuple[Stream, ...]:
     """Every group of activations whose channels may be scaled without a change of the function."""
     groups = Groups(graph.activations)
     for op in graph.ops:
-        if _joins(op):
+        if _joins(graph, op):
             for name in op.inputs:
                 if not graph.is_constant(name):
                     groups.join(op.name, name)
@@ -72,9 +73,10 @@ def streams(graph: Graph) -> tuple[Stream, ...]:
     return tuple(stream for stream in candidates if stream is not None)
 
 
-def _joins(op: Op) -> bool:
+def _joins(graph: Graph, op: Op) -> bool:
     """Whether an operator's operands and result have to share their factors."""
-    return op.kind in (OpKind.ADD, OpKind.SUB) and op.fused is Fused.NONE
+    sums = op.kind in (OpKind.ADD, OpKind.SUB) and op.fused is Fused.NONE
+    return sums and not obstacle(graph, op)
 
 
 def _stream(graph: Graph, names: tuple[str, ...]) -> Stream | None:
@@ -89,12 +91,12 @@ def _stream(graph: Graph, names: tuple[str, ...]) -> Stream | None:
             return None
         if producer.is_weighted and producer.fused in (Fused.NONE, Fused.RELU):
             producers.append(producer)
-        elif not _joins(producer) or any(graph.is_constant(n) for n in producer.inputs):
+        elif not _joins(graph, producer) or any(graph.is_constant(n) for n in producer.inputs):
             return None
         for reader in graph.readers[name]:
             if reader.is_weighted and _takes_channels(graph, reader):
                 readers.append(reader)
-            elif not _joins(reader):
+            elif not _joins(graph, reader):
                 return None
     if any(p.fused is Fused.RELU for p in producers) and len(names) > 1:
         return None  # an addition has both signs; kept simple: ReLU alone, or linear alone

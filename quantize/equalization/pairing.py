@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from network.graph import Graph, Op
+from network.integer_forms import obstacle
 from network.operators import OpKind
 from quantize.equalization.groups import Groups
 from quantize.ranges.extremes import Extremes
@@ -45,7 +46,7 @@ def bundles(graph: Graph) -> Iterator[Bundle]:
     """Every group of activations whose channels may be put into another order."""
     groups = Groups(graph.activations)
     for op in graph.ops:
-        if op.traits.keeps_channels:
+        if op.traits.keeps_channels and not obstacle(graph, op):
             names = [n for n in (*op.inputs, *op.outputs) if n and not graph.is_constant(n)]
             for name in names[1:]:
                 groups.join(names[0], name)
@@ -84,6 +85,8 @@ def _bundle(graph: Graph, names: tuple[str, ...]) -> Bundle | None:
 
 def _has_one_group(graph: Graph, op: Op) -> bool:
     """Whether each output channel of a convolution or dense layer reads all input channels."""
+    if not op.is_weighted:
+        return False
     shape = graph.tensors[op.inputs[0]].shape
     return op.kind == OpKind.DENSE or shape[-1] == graph.weight(op).shape[-1]
 
@@ -98,7 +101,7 @@ def _keeps_order(graph: Graph, op: Op, channels: int) -> bool:
 
     Constants that differ between channels would have to be reordered too, so they are refused.
     """
-    if not op.traits.keeps_channels:
+    if not op.traits.keeps_channels or obstacle(graph, op):
         return False
     if op.kind == OpKind.DEPTHWISE_CONV:
         return bool(graph.weight(op).shape[-1] == channels)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from foundation.errors import UnsupportedError
-from network.graph import Graph, Op, Tensor
+from network.graph import Graph, Op
 from network.operators import Fused, OpKind
 from network.run_tensorflow import run_op
 from quantize.plans.plan import QuantizationPlan
@@ -161,7 +161,7 @@ class _Builder:
     def _add_plain(self, op: Op) -> None:
         small = Graph(
             (op,),
-            {n: Tensor(n, self.graph.tensors[n].shape) for n in (*op.inputs, *op.outputs) if n},
+            {n: self.graph.tensors[n] for n in (*op.inputs, *op.outputs) if n},
             op.inputs[0],
             op.outputs,
         )

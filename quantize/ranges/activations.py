@@ -14,6 +14,7 @@ import numpy as np
 from calibration_data.preprocessing import Preprocessing
 from network.affine import QuantParams, params_from_range
 from network.graph import Graph, Op
+from network.integer_forms import measured, obstacle
 from network.operators import OpKind
 from quantize.equalization.groups import Groups
 
@@ -50,7 +51,7 @@ def tied(graph: Graph) -> dict[str, str]:
     """
     groups = Groups(graph.activations)
     for op in graph.ops:
-        if op.traits.tied:
+        if op.traits.tied and not obstacle(graph, op):
             names = [n for n in (*op.inputs, *op.outputs) if n and not graph.is_constant(n)]
             for name in names[1:]:
                 groups.join(names[0], name)
@@ -100,11 +101,11 @@ def activation_params(
         contract: preprocessing contract of the input; None when unknown.
 
     Returns:
-        int8 parameters by tensor name.
+        int8 parameters by tensor name, of every activation that may become integers.
     """
     roots = tied(graph)
     joined: dict[str, Range] = {}
-    for name in graph.activations:
+    for name in measured(graph):
         producer = graph.producers.get(name)
         limited = ranges[name] if producer is None else bounded(producer, ranges[name])
         limited = _cut(graph, name, limited)
@@ -115,7 +116,7 @@ def activation_params(
     for op in graph.ops:
         if (fixed := fixed_params(op)) is not None:
             params[roots[op.name]] = fixed
-    return {name: params[root] for name, root in roots.items()}
+    return {name: params[root] for name, root in roots.items() if root in params}
 
 
 def _cut(graph: Graph, name: str, measured: Range) -> Range:

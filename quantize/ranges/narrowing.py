@@ -63,6 +63,8 @@ def narrowed(
             for name in spent:
                 del values[name]
         for name in op.outputs:
+            if name not in ranges:
+                continue  # it stays in float
             if len(groups[roots[name]]) > 1 or name in graph.outputs:
                 continue  # the largest scores are the ones that matter
             if not known_a_priori(op) and name in chunks[0]:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from network.graph import Graph
+from network.integer_forms import measured
 from network.run_tensorflow import run
 from quantize.ranges.activations import Range
 from quantize.ranges.observers import RangeObserver, RangeState, known_range
@@ -28,7 +29,7 @@ def observed_names(graph: Graph) -> tuple[str, ...]:
     """
     return tuple(
         name
-        for name in graph.activations
+        for name in measured(graph)
         if name != graph.input and known_range(graph.producers[name].fused) is None
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,8 @@ def test_arithmetic_on_shapes_is_done_once() -> None:
     axes = stored(b, "axes", [1])
     pooled = b.op(OpKind.MEAN, "pool", (rows, axes), (1, 6), "ReducerOptions", keepDims=False)
     b.dense("scores", pooled, 4)
+    for name in ("batch", "whole"):
+        b.tensors[name] = replace(b.tensors[name], dtype="int32")
     after = folded(b.graph())
     assert [str(op.kind) for op in after.ops] == ["CONV_2D", "RESHAPE", "MEAN", "FULLY_CONNECTED"]
     assert after.value("whole").tolist() == [1, SIDE * SIDE, 6]

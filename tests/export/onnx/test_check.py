@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from export.onnx.check import check_graph
+from export.onnx.check import FloatNames, check_graph
 from export.onnx.graph import Node, OnnxGraph
 from export.onnx.weights import pair_sums, weight_scales
 from foundation.errors import InvalidInputError, UnsupportedError
@@ -119,7 +119,7 @@ def test_no_operator_of_numbers_is_computed_in_float(op_type):
     with pytest.raises(UnsupportedError, match=f"{op_type} operator gives floats"):
         check_graph(between(op_type, pads=pads, taken=False), ASKED)
     graph = between(op_type, pads=pads, taken=False)
-    assert check_graph(graph, ASKED, frozenset({"operator"})) is None
+    assert check_graph(graph, ASKED, FloatNames(frozenset({"operator"}))) is None
 
 
 def test_sizes_may_be_computed_in_a_file_of_integers():

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from calibration_data.preprocessing import Crop, Preprocessing
-from export.onnx.check import check_graph
+from export.onnx.check import FloatNames, check_graph
 from export.onnx.graph import from_model, to_model
 from export.onnx.render import render as render_onnx
 from export.onnx.runtime import run_model
@@ -66,9 +66,12 @@ def test_both_formats_compute_what_the_plan_says(names: tuple[str, ...], tmp_pat
         assert sqnr_db(expected, predict(path, pictures)) > 25
     for layout in Layout:
         graph = render_onnx(network.graph, network.plan, layout)
-        assert check_graph(graph, recipe("onnx-int8"), frozenset(names)) is None
+        assert check_graph(graph, recipe("onnx-int8"), FloatNames(frozenset(names))) is None
         model = to_model(graph)
-        assert check_graph(from_model(model), recipe("onnx-int8"), frozenset(names)) is None
+        assert (
+            check_graph(from_model(model), recipe("onnx-int8"), FloatNames(frozenset(names)))
+            is None
+        )
         assert sqnr_db(expected, run_model(model, pictures, layout)) > 25
 
 
@@ -85,7 +88,7 @@ def test_a_file_with_other_float_operators_than_the_plan_is_refused(
     if names == ("add_1",):  # between quantizers: nothing tells it from an integer one in ONNX
         return
     graph = render_onnx(network.graph, network.plan, Layout.NHWC)
-    for others in (frozenset(), frozenset({"stem"})):
+    for others in (FloatNames(), FloatNames(frozenset({"stem"}))):
         with pytest.raises(UnsupportedError, match=names[0]):
             check_graph(graph, recipe("onnx-int8"), others)
 
@@ -94,7 +97,7 @@ def test_an_integer_operator_that_was_to_stay_in_float_is_refused() -> None:
     network = planned(("project_1",))
     graph = render_onnx(network.graph, network.plan, Layout.NHWC)
     with pytest.raises(UnsupportedError, match="stem, to stay in float, has integer weights"):
-        check_graph(graph, recipe("onnx-int8"), frozenset({"project_1", "stem"}))
+        check_graph(graph, recipe("onnx-int8"), FloatNames(frozenset({"project_1", "stem"})))
 
 
 @pytest.mark.parametrize("names", [("stem",), tuple(op.name for op in GRAPH.ops)])

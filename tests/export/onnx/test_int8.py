@@ -17,7 +17,7 @@ from export.onnx.check import check_graph
 from export.onnx.float_operators import FLOAT_WRITERS
 from export.onnx.graph import to_model
 from export.onnx.operators import WRITERS
-from export.onnx.render import render, require_writable
+from export.onnx.render import computed_in_float, render, require_writable
 from export.onnx.runtime import run_model
 from export.target import ArtifactCard
 from export.tflite.metadata import finish
@@ -46,6 +46,25 @@ def of_other_examples() -> Graph:
     b = Builder(np.random.default_rng(2))
     image = b.conv("stem", "image", 4)
     b.dense("scores", b.mean("pool", sliced(b, "cut", image, (1, 0, 0, 0), (1, 8, 8, 4))), 4)
+    return b.graph()
+
+
+def over_channels() -> Graph:
+    """A mean over channels: maps of one channel."""
+    b = Builder(np.random.default_rng(2))
+    image = b.conv("stem", "image", 8, kernel=3)
+    axes = b.constant("mean.axes", np.array([3], np.int32))
+    mean = b.op(OpKind.MEAN, "mean", (image, axes), (1, 8, 8, 1), "ReducerOptions", keepDims=True)
+    b.dense("scores", b.mean("pool", b.conv("next", mean, 6)), 4)
+    return b.graph()
+
+
+def without_a_form() -> Graph:
+    """An operator that ONNX does not have."""
+    b = Builder(np.random.default_rng(2))
+    image = b.conv("stem", "image", 8, kernel=3)
+    angle = b.op("ATAN2", "angle", (image, image), (1, 8, 8, 8))
+    b.dense("scores", b.mean("pool", b.conv("next", angle, 6)), 4)
     return b.graph()
 
 
@@ -128,6 +147,19 @@ def test_every_kind_that_the_engine_plans_is_written() -> None:
 
 def test_what_is_not_written_is_said_without_a_plan() -> None:
     require_writable(cropped(), Layout.NCHW)
+    with pytest.raises(UnsupportedError, match="received ATAN2, which gives angle"):
+        require_writable(without_a_form(), Layout.NHWC)
+
+
+def test_what_has_no_integer_writer_is_written_between_quantizers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert computed_in_float(over_channels(), Layout.NHWC) == ()
+    monkeypatch.delitem(WRITERS, OpKind.MEAN)  # type: ignore[arg-type]
+    assert computed_in_float(over_channels(), Layout.NHWC) == ("mean", "pool")
+
+
+def test_a_slice_of_the_batch_is_refused() -> None:
     with pytest.raises(UnsupportedError, match="cut with the batch cut"):
         require_writable(of_other_examples(), Layout.NHWC)
 
@@ -144,18 +176,17 @@ def no_plan(*_: object, **__: object) -> None:
 
 def test_the_planner_refuses_before_it_plans(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(planning, "make_plan", no_plan)
-    with pytest.raises(UnsupportedError, match="cut with the batch cut"):
-        planner(of_other_examples()).planned(recipe("onnx-int8"), lambda _: None)
+    with pytest.raises(UnsupportedError, match="received ATAN2"):
+        planner(without_a_form()).planned(recipe("onnx-int8"), lambda _: None)
 
 
-def test_a_command_refuses_its_last_file_before_the_plan_of_its_first(
+def test_a_command_refuses_its_files_before_the_first_plan(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    graph = of_other_examples()
-    planned = planner(graph)
+    planned = planner(without_a_form())
 
     class Request:
-        recipes = (recipe("tflite-int8"), recipe("onnx-int8"))
+        recipes = (recipe("onnx-int8-per-tensor"), recipe("onnx-int8"))
         force = True
 
     prepared = Prepared(None, planned.contract, None)  # type: ignore[arg-type]
@@ -164,5 +195,5 @@ def test_a_command_refuses_its_last_file_before_the_plan_of_its_first(
     monkeypatch.setattr(pipeline, "prepare_shown", lambda *_: prepared)
     monkeypatch.setattr(pipeline, "artifact_key", lambda *_: "")
     monkeypatch.setattr(pipeline, "artifact_path", lambda *_: tmp_path / "a")
-    with pytest.raises(UnsupportedError, match="cut with the batch cut"):
+    with pytest.raises(UnsupportedError, match="received ATAN2"):
         quantize(Request(), None, None)  # type: ignore[arg-type]

@@ -1,0 +1,1 @@
+"""What a model is, before anything is made from it."""

@@ -1,0 +1,70 @@
+"""A plan with random integers: it has the types and shapes of a network's plan, uncalibrated."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from network.affine import IntType, QuantParams
+from network.graph import Graph, Op
+from network.integer_forms import measured
+from network.operators import OpKind
+from quantize.plans.plan import IntegerConstant, QuantizationPlan
+from quantize.ranges.activations import Range, activation_params
+from quantize.recipes import Granularity, PlanSettings
+
+
+def blank_plan(graph: Graph, settings: PlanSettings) -> QuantizationPlan:
+    """Plan of random integers, for what depends on their number alone.
+
+    They are not zeros, since files store equal values once.
+
+    Args:
+        graph: canonical.
+        settings: settings of the plan, with every operator that stays in float32.
+    """
+    rng = np.random.default_rng(0)
+    ranges = {name: Range(-end, end) for name in measured(graph) for end in [_end(rng)]}
+    constants: dict[str, IntegerConstant] = {}
+    for op in graph.ops:
+        if op.name in settings.float_ops:
+            continue
+        if op.is_weighted:
+            constants |= _weights(graph, op, settings.granularity, rng)
+        else:
+            stored = (op.inputs[p] for p in op.data_positions if p < len(op.inputs))
+            constants |= {
+                name: _constant(rng, graph.value(name).shape, IntType.INT8)
+                for name in stored
+                if graph.is_constant(name)
+            }
+    return QuantizationPlan("", activation_params(graph, ranges, None), constants, settings)
+
+
+def _end(rng: np.random.Generator) -> float:
+    return float(np.float32(rng.uniform(1, 2)))
+
+
+def _constant(
+    rng: np.random.Generator,
+    shape: tuple[int, ...],
+    dtype: IntType,
+    scales: int = 1,
+    axis: int | None = None,
+) -> IntegerConstant:
+    drawn = rng.uniform(1, 2, scales).astype(np.float32)
+    params = QuantParams(tuple(drawn.tolist()), (0,) * scales, dtype, axis)
+    integers = rng.integers(-127, 128, shape).astype(dtype.value)
+    return IntegerConstant(params, integers)
+
+
+def _weights(
+    graph: Graph, op: Op, granularity: Granularity, rng: np.random.Generator
+) -> dict[str, IntegerConstant]:
+    shape = graph.weight(op).shape
+    channels = shape[op.channel_axis]
+    several = granularity is Granularity.PER_CHANNEL and op.kind != OpKind.DENSE
+    scales, axis = (channels, op.channel_axis) if several else (1, None)
+    return {
+        op.inputs[1]: _constant(rng, shape, IntType.INT8, scales, axis),
+        op.inputs[2]: _constant(rng, (channels,), IntType.INT32, scales, 0 if several else None),
+    }
