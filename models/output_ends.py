@@ -29,7 +29,7 @@ def keras_output_names(model: keras.Model) -> tuple[str, ...]:
 
     A Sequential model states none: its only output is that of its last layer.
     """
-    names = getattr(model, "keras_output_names", None) or [model.layers[-1].name]
+    names = getattr(model, "output_names", None) or [model.layers[-1].name]
     return tuple(str(name) for name in names)
 
 
