@@ -31,7 +31,15 @@ from network.multiply_adds import operations, shares
 from network.operators import Fused, OpKind
 from network.run_tensorflow import run
 from quantize.engine import make_plan
-from quantize.islands import check_runs, check_share, check_trainable, islands, note, with_islands
+from quantize.islands import (
+    check_examples,
+    check_runs,
+    check_share,
+    check_trainable,
+    islands,
+    note,
+    with_islands,
+)
 from quantize.plans.check import check_fits
 from quantize.plans.plan import PlannedNetwork
 from quantize.plans.simulate import simulated
@@ -247,6 +255,16 @@ def test_random_numbers_are_refused() -> None:
     with pytest.raises(UnsupportedError, match="by chance"):
         check_runs(b.graph())
     assert check_runs(chosen()) is None
+
+
+def test_a_number_of_the_whole_batch_is_refused() -> None:
+    b = Builder(np.random.default_rng(1))
+    axes = b.constant("axes", np.arange(4, dtype=np.int32))
+    whole = b.op(OpKind.MEAN, "whole", ("image", axes), (), "ReducerOptions", keepDims=False)
+    b.op(OpKind.MUL, "scores", ("image", whole), (1, 8, 8, 3), "MulOptions")
+    with pytest.raises(UnsupportedError, match="MEAN, which gives whole, one number for the whole"):
+        check_examples(b.graph())
+    assert check_examples(waves()) is None
 
 
 def test_the_guide_of_ethos_u_names_what_is_in_float(tmp_path: Path) -> None:
