@@ -247,6 +247,16 @@ def test_shares_count_products_and_numbers() -> None:
     assert shares(graph, ["wave"]) == {"wave": 512 / sum(counts.values())}
 
 
+def test_a_transposed_convolution_multiplies_each_number_it_reads() -> None:
+    b = Builder(np.random.default_rng(0))
+    weight = b.constant("up.weight", np.zeros((5, 3, 3, 3), np.float32))
+    bias = b.constant("up.bias", np.zeros(5, np.float32))
+    sizes = b.constant("up.sizes", np.array([1, 16, 16, 5], np.int32))
+    b.op(OpKind.TRANSPOSE_CONV, "scores", ("image", weight, bias, sizes), (1, 16, 16, 5))
+    graph = b.graph()
+    assert operations(graph, graph.ops[0]) == 64 * 3 * 9 * 5
+
+
 def test_random_numbers_are_refused() -> None:
     b = Builder(np.random.default_rng(1))
     sizes = b.constant("sizes", np.array([3], np.int32))
