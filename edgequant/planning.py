@@ -16,6 +16,7 @@ from quantize.engine import make_plan
 from quantize.islands import (
     MOST_FLOAT,
     FloatOperator,
+    check_examples,
     check_float_ends,
     check_runs,
     check_share,
@@ -94,6 +95,7 @@ class Planner:
         if check is not None:
             check(self.graph, recipe)
         if recipe.planned:
+            check_examples(self.graph)
             check_float_ends(self.graph)
             check_runs(self.graph)
             check_trainable(self.graph, recipe)

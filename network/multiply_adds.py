@@ -37,12 +37,10 @@ def operations(graph: Graph, op: Op) -> int:
         return result * (math.prod(shapes[1]) // max(1, shapes[1][_OUTPUT_AXES[op.kind]]))
     if op.kind == _PRODUCT and len(shapes) > 1:
         return result * shapes[0][-2 if op.options.get("adjX") else -1]
-    if op.kind in _STORED_FILTERS and len(shapes) > 2:
+    if op.kind in _STORED_FILTERS and len(shapes) > 1:
         weight = shapes[1]
         channels = weight[-1] if op.kind == "TRANSPOSE_CONV" else weight[-2]
-        return math.prod(shapes[2 if op.kind == "TRANSPOSE_CONV" else 0]) * (
-            math.prod(weight) // max(1, channels)
-        )
+        return math.prod(shapes[0]) * (math.prod(weight) // max(1, channels))
     if op.traits.moves or op.kind in _MOVES:
         return 0
     read = [math.prod(shape) for name, shape in _activations(graph, op)]

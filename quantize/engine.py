@@ -20,7 +20,7 @@ from network.integer_forms import obstacle
 from network.run_tensorflow import no_integer_form
 from quantize.equalization.equalize import equalized
 from quantize.equalization.pairing import paired
-from quantize.islands import islands, note
+from quantize.islands import check_examples, islands, note
 from quantize.parallel import one_blas_thread
 from quantize.plans.plan import IntegerConstant, QuantizationPlan, digest
 from quantize.plans.widening import check_wide, wide_activations, wide_biases
@@ -234,6 +234,7 @@ def layer_settings(settings: PlanSettings) -> LayerSettings:
 
 def _check(graph: Graph, float_ops: tuple[str, ...]) -> None:
     """Refuse an operator that has no integer form and is to have one, and weights with NaN."""
+    check_examples(graph)
     for op in graph.ops:
         if op.name not in float_ops and obstacle(graph, op):
             raise no_integer_form(op)

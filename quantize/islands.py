@@ -135,6 +135,22 @@ def check_trainable(graph: Graph, recipe: Recipe) -> None:
             )
 
 
+def check_examples(graph: Graph) -> None:
+    """Refuse a number of all examples of a batch together, such as a mean over every axis.
+
+    Raises:
+        UnsupportedError: names the operator that computes it.
+    """
+    for op in graph.ops:
+        for name in op.outputs:
+            if not graph.tensors[name].shape:
+                raise UnsupportedError(
+                    "each activation of a network to quantize belongs to one example",
+                    received=f"{op.kind}, which gives {name}, one number for the whole batch",
+                    remedy="replace the layer that joins the examples of a batch",
+                )
+
+
 def check_float_ends(graph: Graph) -> None:
     """Refuse a network with an output of no float32 numbers.
 

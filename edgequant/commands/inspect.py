@@ -142,7 +142,7 @@ def _foot(view: ModelView) -> Iterator[str]:
     sizes = [f"{name} {size:,}" for name, size in view.sizes.items()]
     for number in range(0, len(sizes), 3):
         yield f"{'' if number else 'bytes':<10} {', '.join(sizes[number : number + 3])}"
-    for sentence in (*view.refused.values(), *view.warnings):
+    for sentence in dict.fromkeys((*view.refused.values(), *view.warnings)):
         yield from _wrapped(f"warning    {sentence}")
 
 

@@ -122,7 +122,7 @@ def view_of(request: ModelRequest, asked: ContractRequest) -> ModelView:
         operators=operator_rows(graph, written, _culprit(graph, refused.get("onnx-int8", ""))),
         in_float=in_float,
         refused=refused,
-        sizes=_sizes(graph, content, assumed),
+        sizes={k: v for k, v in _sizes(graph, content, assumed).items() if k not in refused},
         warnings=tuple(_warnings(loaded, input_scaling(function), function, contract)),
     )
 

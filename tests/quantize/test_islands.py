@@ -31,7 +31,15 @@ from network.multiply_adds import operations, shares
 from network.operators import Fused, OpKind
 from network.run_tensorflow import run
 from quantize.engine import make_plan
-from quantize.islands import check_runs, check_share, check_trainable, islands, note, with_islands
+from quantize.islands import (
+    check_examples,
+    check_runs,
+    check_share,
+    check_trainable,
+    islands,
+    note,
+    with_islands,
+)
 from quantize.plans.check import check_fits
 from quantize.plans.plan import PlannedNetwork
 from quantize.plans.simulate import simulated
@@ -239,6 +247,16 @@ def test_shares_count_products_and_numbers() -> None:
     assert shares(graph, ["wave"]) == {"wave": 512 / sum(counts.values())}
 
 
+def test_a_transposed_convolution_multiplies_each_number_it_reads() -> None:
+    b = Builder(np.random.default_rng(0))
+    weight = b.constant("up.weight", np.zeros((5, 3, 3, 3), np.float32))
+    bias = b.constant("up.bias", np.zeros(5, np.float32))
+    sizes = b.constant("up.sizes", np.array([1, 16, 16, 5], np.int32))
+    b.op(OpKind.TRANSPOSE_CONV, "scores", ("image", weight, bias, sizes), (1, 16, 16, 5))
+    graph = b.graph()
+    assert operations(graph, graph.ops[0]) == 64 * 3 * 9 * 5
+
+
 def test_random_numbers_are_refused() -> None:
     b = Builder(np.random.default_rng(1))
     sizes = b.constant("sizes", np.array([3], np.int32))
@@ -247,6 +265,16 @@ def test_random_numbers_are_refused() -> None:
     with pytest.raises(UnsupportedError, match="by chance"):
         check_runs(b.graph())
     assert check_runs(chosen()) is None
+
+
+def test_a_number_of_the_whole_batch_is_refused() -> None:
+    b = Builder(np.random.default_rng(1))
+    axes = b.constant("axes", np.arange(4, dtype=np.int32))
+    whole = b.op(OpKind.MEAN, "whole", ("image", axes), (), "ReducerOptions", keepDims=False)
+    b.op(OpKind.MUL, "scores", ("image", whole), (1, 8, 8, 3), "MulOptions")
+    with pytest.raises(UnsupportedError, match="MEAN, which gives whole, one number for the whole"):
+        check_examples(b.graph())
+    assert check_examples(waves()) is None
 
 
 def test_the_guide_of_ethos_u_names_what_is_in_float(tmp_path: Path) -> None:
