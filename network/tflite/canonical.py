@@ -85,7 +85,7 @@ def graph_of(model: Any, outputs: Sequence[str] = ()) -> Graph:
         raise UnsupportedError(
             "a network to quantize is one graph of one image",
             received=f"{len(model.subgraphs)} graphs",
-            remedy="build it without control flow",
+            remedy="build it without control flow: a recurrent layer (LSTM, GRU) is a loop",
         )
     with_own_outputs(model)
     return _Reading(model, tuple(outputs)).graph()
