@@ -77,8 +77,8 @@ def test_the_first_blocks_of_each_family_are_as_before(name: str, tmp_path: Path
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in STARTS])
-def test_every_network_is_as_before(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", [name for name in NAMES if name.islower()])
+def test_every_small_network_is_as_before(name: str, tmp_path: Path) -> None:
     subject = prepare(styles()[name], tmp_path)
     found = list(measure(subject, compare=False))
     if every_recipe(name):
@@ -99,13 +99,15 @@ def test_every_network_is_in_the_table_and_in_both_formats(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("recipe", PAIR)
-def test_no_network_is_much_worse_than_the_converters(name: str, recipe: str) -> None:
-    cell = read_cells(NETWORKS)[name, recipe]
-    assert cell.sqnr_db is not None
-    if cell.converter_db is not None:
-        below = cell.converter_db - min(cell.sqnr_db, EXACT_DB)
-        assert (below > BELOW_CONVERTER_DB) is (name in BELOW)
+def test_networks_far_below_the_converters_are_named(name: str) -> None:
+    cells = [read_cells(NETWORKS)[name, recipe] for recipe in PAIR]
+    below = [
+        cell.converter_db - min(cell.sqnr_db, EXACT_DB)
+        for cell in cells
+        if cell.converter_db is not None and cell.sqnr_db is not None
+    ]
+    assert all(cell.sqnr_db is not None for cell in cells)
+    assert (max(below, default=0.0) > BELOW_CONVERTER_DB) is (name in BELOW)
 
 
 @pytest.mark.parametrize("recipe", PAIR)
