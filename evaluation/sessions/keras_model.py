@@ -17,6 +17,7 @@ from evaluation.sessions.tensor_io import (
     require_one,
     require_outputs,
 )
+from foundation.ends import output_names
 from foundation.threads import OPERATOR_CORES
 from quantize.recipes import Layout
 
@@ -46,8 +47,10 @@ class KerasSession:
         self._source = str(model.name)
         inputs = list(getattr(model, "inputs", None) or ())
         require_one("input", len(inputs), self._source)
-        require_outputs(len(getattr(model, "outputs", None) or ()), self._source)
-        self.outputs = tuple(str(name) for name in model.output_names)
+        count = len(getattr(model, "outputs", None) or ())
+        require_outputs(count, self._source)
+        names = getattr(model, "output_names", None) or ()  # a Sequential has none
+        self.outputs = tuple(map(str, names)) if len(names) == count else output_names(["output"])
         self._images = InputTensor.from_shape(inputs[0].shape, self._source, Layout.NHWC)
         self._function = _inference_function(model, inputs[0])
         self.info = _info()
