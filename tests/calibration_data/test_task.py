@@ -182,9 +182,9 @@ def test_each_of_several_outputs_has_its_task() -> None:
     data = dataset(values=[[0.5, 1], [1, 0]], columns=("age", "glad"))
     found = with_tasks(PLAIN, outputs, [data], measured=True)
     assert [(name, t.task) for name, t in found.tasks.named] == [
+        ("kind", Task.CLASSIFICATION),
         ("age", Task.REGRESSION),
         ("glad", Task.BINARY),
-        ("kind", Task.CLASSIFICATION),
     ]
     assert with_tasks(Preprocessing.from_dict(found.to_dict()), outputs) == found
     with pytest.raises(InvalidInputError, match=r"write \[outputs.age\] with task"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -62,12 +63,12 @@ def _perceptron(shape: tuple[int, ...]) -> Any:
 
 PIXELS = ("--mean", "0", "--std", "1")
 CASES = {
-    "grey": (_images((12, 12, 1)), (12, 12, 1), PIXELS),
-    "rectangle": (_images((8, 14, 3)), (8, 14, 3), PIXELS),
-    "four": (_images((8, 10, 4)), (8, 10, 4), PIXELS),
-    "uint8": (_images((8, 10, 3), "uint8"), (8, 10, 3), ()),
-    "map": (_maps((19, 10, 1)), (19, 10, 1), ("--channels", "plain")),
-    "vector": (_perceptron((7,)), (7,), ("--mean", "2", "--std", "5")),
+    "grey": (partial(_images, (12, 12, 1)), (12, 12, 1), PIXELS),
+    "rectangle": (partial(_images, (8, 14, 3)), (8, 14, 3), PIXELS),
+    "four": (partial(_images, (8, 10, 4)), (8, 10, 4), PIXELS),
+    "uint8": (partial(_images, (8, 10, 3), "uint8"), (8, 10, 3), ()),
+    "map": (partial(_maps, (19, 10, 1)), (19, 10, 1), ("--channels", "plain")),
+    "vector": (partial(_perceptron, (7,)), (7,), ("--mean", "2", "--std", "5")),
 }
 KINDS = tuple(CASES)
 
@@ -80,7 +81,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("inputs")
     for name, (layers, shape, flags) in CASES.items():
         keras.utils.set_random_seed(0)
-        keras.Sequential(layers).save(folder / f"{name}.keras")
+        keras.Sequential(layers()).save(folder / f"{name}.keras")
         for seed, split in enumerate(("train", "test"), 1):
             x, y = _data(shape, seed, pixels=flags in (PIXELS, ()))
             np.savez(folder / f"{name}-{split}.npz", x=x, y=y)
