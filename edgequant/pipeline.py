@@ -395,8 +395,10 @@ def _images(
 
 
 def _refuse_non_finite_activations(loaded: LoadedModel, calibration: CalibrationSet) -> None:
-    scores = np.asarray(loaded.model(calibration.first(TRIED), training=False))
-    if not np.isfinite(scores).all():
+    import tensorflow as tf
+
+    outputs = tf.nest.flatten(loaded.model(calibration.first(TRIED), training=False))
+    if not all(np.isfinite(np.asarray(values)).all() for values in outputs):
         raise InvalidInputError(
             "the float model gives finite scores on calibration images",
             received=f"{loaded.name} with NaN or Inf in its output",

@@ -37,6 +37,16 @@ def test_both_files_of_one_plan_give_every_output(
     assert names == list(NETWORKS[name][1]) * 4
 
 
+def test_a_recipe_without_a_plan_takes_several_outputs(
+    photos: Path, tmp_path: Path, run: Run
+) -> None:
+    model = saved("two_heads", tmp_path)
+    images = ("--calibration", f"{photos}:train", "--output", tmp_path / "out")
+    made = run("quantize", "--model", model, "--recipe", "tflite-int16x8", *images)
+    assert made.code == 0, made.err
+    assert next((tmp_path / "out").rglob("*.tflite")).stat().st_size
+
+
 def test_sensitivity_lists_the_noise_of_each_output(photos: Path, tmp_path: Path, run: Run) -> None:
     model = saved("two_heads", tmp_path)
     images = ("--calibration", f"{photos}:train", "--output", tmp_path, "--optimize", "fast")
