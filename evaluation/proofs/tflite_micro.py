@@ -13,6 +13,7 @@ from evaluation.proofs.proof import (
 )
 from export.bundles.microcontroller import ARENA, ROLE, RUN, model_file
 from export.bundles.target import VECTORS, read_vectors
+from foundation.errors import InvalidInputError
 from network.tflite.reader import read_flat_model
 
 _RUNTIME = "tflite-micro"
@@ -45,6 +46,10 @@ def run(request: ProofRequest) -> ProofResult:
     import numpy as np
 
     vectors = read_vectors(request.folder / VECTORS, ROLE)
+    try:
+        graph = read_flat_model(model_file(request.folder)).subgraphs[0]
+    except InvalidInputError as error:
+        return failed(f"TFLite Micro does not run the file: {error}")
     outputs = request.scratch / "outputs.bin"
     values = {
         "task": "run",
@@ -52,7 +57,7 @@ def run(request: ProofRequest) -> ProofResult:
         "inputs": str(request.folder / VECTORS / f"{ROLE}.inputs.bin"),
         "shape": list(vectors.inputs.shape),
         "outputs": str(outputs),
-        "output_count": len(read_flat_model(model_file(request.folder)).subgraphs[0].outputs),
+        "output_count": len(graph.outputs),
     }
     reply = run_worker("tflite_micro_run", request, values)
     if reply.missing:
