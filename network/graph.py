@@ -150,6 +150,13 @@ class Graph:
                     readers[name].append(op)
         return {name: tuple(ops) for name, ops in readers.items()}
 
+    def sole_reader(self, name: str) -> Op | None:
+        """The only operator that reads an activation; None for an output or with several reads."""
+        readers = self.readers[name]
+        if name in self.outputs or len(readers) != 1 or readers[0].inputs.count(name) != 1:
+            return None
+        return readers[0]
+
     @cached_property
     def activations(self) -> tuple[str, ...]:
         """Names of the float activations, the input first, in the order of computation."""

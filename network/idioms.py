@@ -43,14 +43,6 @@ def idiomatic(graph: Graph) -> Graph:
     return graph
 
 
-def _sole_reader(graph: Graph, name: str) -> Op | None:
-    """The only operator that reads an activation; None for the output or with several reads."""
-    readers = graph.readers[name]
-    if name in graph.outputs or len(readers) != 1 or readers[0].inputs.count(name) != 1:
-        return None
-    return readers[0]
-
-
 def _with_resizes(graph: Graph) -> Graph:
     """Reshapes and tiles that repeat each pixel as RESIZE_NEAREST_NEIGHBOR.
 
@@ -89,7 +81,7 @@ def _chain(graph: Graph, first: Op) -> list[Op] | None:
     """Operators from a reshape on that repeat pixels; None where these do not."""
     before = graph.tensors[first.inputs[0]].shape
     chain, op = [first], first
-    while (reader := _sole_reader(graph, op.name)) is not None:
+    while (reader := graph.sole_reader(op.name)) is not None:
         if reader.kind not in (OpKind.RESHAPE, TILE) or reader.inputs[0] != op.name:
             break
         chain.append(op := reader)
@@ -202,7 +194,7 @@ def _lengths(graph: Graph, last: Op) -> tuple[str, list[Op]] | None:
         name = factor
         for kinds in (("MINIMUM",), ("RSQRT",), ("MAXIMUM",), ("SUM",), ("SQUARE", OpKind.MUL)):
             op = graph.producers.get(name)
-            if op is None or op.kind not in kinds or _sole_reader(graph, name) is None:
+            if op is None or op.kind not in kinds or graph.sole_reader(name) is None:
                 if kinds[0] in ("MINIMUM", "MAXIMUM"):
                     continue  # a bound may be missing
                 break
@@ -301,8 +293,8 @@ def _with_dilations(graph: Graph) -> Graph:
     for split in graph.ops:
         if split.kind != SPACE_TO_BATCH:
             continue
-        conv = _sole_reader(graph, split.name)
-        join = None if conv is None else _sole_reader(graph, conv.name)
+        conv = graph.sole_reader(split.name)
+        join = None if conv is None else graph.sole_reader(conv.name)
         if conv is None or join is None or join.kind != BATCH_TO_SPACE:
             continue
         dilated = _dilated(graph, split, conv, join)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from export.bundles.c_inputs import CInput
@@ -105,11 +104,6 @@ def guide(space: str, entry: CInput, origin: str) -> list[str]:
         "  }",
         "}",
     ]
-
-
-def numbers_of(outputs: Iterable[Iterable[int]]) -> list[list[str]]:
-    """Integers of each test vector as texts."""
-    return [[str(int(value)) for value in row] for row in outputs]
 
 
 _RUNNER = """\

@@ -30,14 +30,6 @@ def fused(graph: Graph) -> Graph:
     return graph
 
 
-def _sole_reader(graph: Graph, name: str) -> Op | None:
-    """The only operator that reads an activation; None for an output or with several reads."""
-    readers = graph.readers[name]
-    if name in graph.outputs or len(readers) != 1 or readers[0].inputs.count(name) != 1:
-        return None
-    return readers[0]
-
-
 def _with_shuffles(graph: Graph) -> Graph:
     """Channel shuffles (Zhang et al. 2017, arXiv:1707.01083, section 3.1) as one operator each.
 
@@ -54,7 +46,7 @@ def _with_shuffles(graph: Graph) -> Graph:
         if first is None or first.kind != OpKind.RESHAPE:
             continue
         shapes = [graph.tensors[n].shape for n in (first.inputs[0], first.name, last.name)]
-        alone = _sole_reader(graph, first.name) is deal and _sole_reader(graph, deal.name) is last
+        alone = graph.sole_reader(first.name) is deal and graph.sole_reader(deal.name) is last
         if alone and list(graph.value(deal.inputs[1])) == [0, 1, 3, 2] and _is_shuffle(*shapes):
             ops[last.name] = Op(SHUFFLE, (first.inputs[0],), last.outputs, {"groups": shapes[1][2]})
             del ops[first.name], ops[deal.name]
@@ -112,7 +104,7 @@ def _with_hard_sigmoids(graph: Graph) -> Graph:
             continue
         source = next(name for name in last.inputs if not graph.is_constant(name))
         clip = graph.producers.get(source)
-        if clip is None or _sole_reader(graph, source) is not last or len(clip.outputs) != 1:
+        if clip is None or graph.sole_reader(source) is not last or len(clip.outputs) != 1:
             continue
         offset = 0.0
         if clip.kind == OpKind.RELU6 or (
