@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from calibration_data.contract import ContractRequest, resolve_contract
 from calibration_data.preprocessing import Preprocessing
 from export.foreign import admit_tflite
 from export.target import target_of
@@ -66,6 +67,23 @@ def own_contract(request: ModelRequest) -> tuple[Preprocessing | None, Path | No
     path = Path(request.reference)
     card = target_of(path).read_card(path) if is_tflite(request) and path.is_file() else None
     return None if card is None else card.preprocessing, path
+
+
+def contract_of(
+    loaded: LoadedModel,
+    request: ContractRequest,
+    *,
+    own: Preprocessing | None,
+    path: Path | None,
+) -> Preprocessing:
+    """Contract of a loaded model; arguments and errors are those of ``resolve_contract``."""
+    return resolve_contract(
+        request,
+        own=own,
+        model_path=path,
+        shape=loaded.input_shape,
+        takes_pixels=loaded.takes_pixels,
+    )
 
 
 def layers_in(path: Path) -> tuple[StoredLayer, ...]:

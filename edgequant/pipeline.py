@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from calibration_data.calibration_set import CalibrationSet, refuse_role
-from calibration_data.contract import contract_values, resolve_contract
+from calibration_data.contract import contract_values
 from calibration_data.conversions import conversion_remarks
 from calibration_data.datasets.base import Dataset, open_dataset
 from calibration_data.overlap import refuse_equal_images, refuse_shared_images
@@ -31,7 +31,7 @@ from edgequant.artifacts import (
 )
 from edgequant.cli.terminal import Terminal
 from edgequant.digests import Digests, plan_digest, remark_on
-from edgequant.loading import load, own_contract
+from edgequant.loading import contract_of, load, own_contract
 from edgequant.outputs import check_limit_on, model_outputs, settled_contract, true_values
 from edgequant.planning import Planner
 from edgequant.repair.repairer import Limits, Repair, Repairer
@@ -143,13 +143,7 @@ def prepare(request: QuantizeRequest, inputs: Inputs) -> Prepared:
     """Load the model, resolve its contract and draw its calibration images."""
     own, model_path = own_contract(request.model)
     loaded = load(request.model)
-    contract = resolve_contract(
-        request.contract,
-        own=own,
-        model_path=model_path,
-        shape=loaded.input_shape,
-        takes_pixels=loaded.takes_pixels,
-    )
+    contract = contract_of(loaded, request.contract, own=own, path=model_path)
     for images in (inputs.calibration, inputs.measured):
         if images is not None:
             require_fit(images, contract)

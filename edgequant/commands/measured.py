@@ -27,6 +27,7 @@ from edgequant.artifacts import (
 )
 from edgequant.cli.terminal import Terminal
 from edgequant.commands.compare_pages import write_compare_page
+from edgequant.loading import contract_of
 from edgequant.measuring import (
     Candidate,
     check_gate,
@@ -280,13 +281,7 @@ def _evaluated(
     if path.suffix == ".keras" or path.is_dir() or path.suffix == ".h5":
         runtime_for(Path("model.keras"), request.measure.runtime)
         loaded = load(ModelRequest(str(path), trust=request.trust))
-        contract = resolve_contract(
-            request.contract,
-            own=None,
-            model_path=path,
-            shape=loaded.input_shape,
-            takes_pixels=loaded.takes_pixels,
-        )
+        contract = contract_of(loaded, request.contract, own=None, path=path)
         outputs = model_outputs(loaded)
         contract = settled_contract(contract, outputs, [dataset], measured=True)
         return contract, model_candidate(loaded), outputs

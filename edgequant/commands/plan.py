@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from calibration_data.contract import ContractRequest, resolve_contract
+from calibration_data.contract import ContractRequest
 from edgequant.artifacts import Artifact, Making, check_folder, deliver, key_of, versions
 from edgequant.cli.terminal import Terminal, plain_table
 from edgequant.commands.measured import artifact_row, say_artifact
-from edgequant.loading import load, own_contract
+from edgequant.loading import contract_of, load, own_contract
 from edgequant.outputs import model_outputs, settled_contract
 from edgequant.planning import Planner
 from export.target import ExportRequest, export_targets
@@ -132,13 +132,7 @@ def apply_command(request: ApplyRequest, terminal: Terminal) -> None:
     with terminal.progress(f"load {request.model.name}", None):
         loaded = load(request.model)
         own, path = own_contract(request.model)
-        contract = resolve_contract(
-            request.contract,
-            own=own,
-            model_path=path,
-            shape=loaded.input_shape,
-            takes_pixels=loaded.takes_pixels,
-        )
+        contract = contract_of(loaded, request.contract, own=own, path=path)
         contract = settled_contract(contract, model_outputs(loaded), (), measured=False)
         graph = Planner(loaded.model, contract, None).graph
         plan.check_graph(graph)
