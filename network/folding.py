@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from network.graph import Graph, Op, Tensor
+from network.operators import OpKind
 from network.run_litert import constant_results
 
 SHAPE = "SHAPE"
@@ -16,6 +17,9 @@ _RANDOM = "RANDOM_"
 
 _ELEMENT_TYPES = {2: "int32", 4: "int64"}
 """NumPy's names of the schema's types that SHAPE gives."""
+
+
+_SELECTS = ("SELECT", "SELECT_V2")
 
 
 def folded(graph: Graph) -> Graph:
@@ -29,10 +33,17 @@ def folded(graph: Graph) -> Graph:
     """
     tensors = dict(graph.tensors)
     ops: list[Op] = []
+    chosen: dict[str, str] = {}
     for op in graph.ops:
+        op = replace(op, inputs=tuple(chosen.get(name, name) for name in op.inputs))
+        if (branch := _chosen(replace(graph, tensors=tensors), op)) is not None:
+            chosen[op.name] = branch
+            continue
         if op.kind == SHAPE and len(op.outputs) == 1 and op.name not in graph.outputs:
             kind = _ELEMENT_TYPES[int(op.options.get("outType", 2))]
             results = [np.array(tensors[op.inputs[0]].shape, kind)]
+        elif _is_nothing(graph, op):
+            results = [np.zeros(tensors[op.name].shape, np.float32)]
         elif _is_stored(replace(graph, tensors=tensors), op):
             results = constant_results(replace(graph, tensors=tensors), op)
         else:
@@ -43,6 +54,23 @@ def folded(graph: Graph) -> Graph:
     if len(ops) == len(graph.ops):
         return graph
     return replace(graph, ops=tuple(ops), tensors=tensors).pruned(ops)
+
+
+def _is_nothing(graph: Graph, op: Op) -> bool:
+    """Whether an operator takes a tensor off itself, as tests for finite numbers do."""
+    return op.kind == OpKind.SUB and op.inputs[0] == op.inputs[1] and op.name not in graph.outputs
+
+
+def _chosen(graph: Graph, op: Op) -> str | None:
+    """Name of the branch that a SELECT with a stored condition always takes; None for others."""
+    if op.kind not in _SELECTS or op.name in graph.outputs or not graph.is_constant(op.inputs[0]):
+        return None
+    condition = graph.value(op.inputs[0])
+    if not (condition.all() or not condition.any()):
+        return None
+    branch = op.inputs[1] if condition.all() else op.inputs[2]
+    same = graph.tensors[branch].shape == graph.tensors[op.name].shape
+    return branch if same and not graph.is_constant(branch) else None
 
 
 def _is_stored(graph: Graph, op: Op) -> bool:

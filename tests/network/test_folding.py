@@ -38,3 +38,21 @@ def test_arithmetic_on_shapes_is_done_once() -> None:
     after = folded(b.graph())
     assert [str(op.kind) for op in after.ops] == ["CONV_2D", "RESHAPE", "MEAN", "FULLY_CONNECTED"]
     assert after.value("whole").tolist() == [1, SIDE * SIDE, 6]
+
+
+def test_a_test_for_finite_numbers_is_passed_once() -> None:
+    b = Builder(np.random.default_rng(2))
+    conv = b.conv("stem", "image", 6)
+    shape = b.tensors[conv].shape
+    nothing = b.op(OpKind.SUB, "nothing", (conv, conv), shape, "SubOptions")
+    zero = b.constant("zero", np.zeros((), np.float32))
+    finite = b.op("EQUAL", "finite", (nothing, zero), shape, "EqualOptions")
+    b.tensors[finite] = replace(b.tensors[finite], dtype="bool")
+    other = b.constant("other", np.zeros(shape, np.float32))
+    kept = b.op("SELECT_V2", "kept", (finite, conv, other), shape, "SelectV2Options")
+    axes = stored(b, "axes", [1, 2])
+    pooled = b.op(OpKind.MEAN, "pool", (kept, axes), (1, 6), "ReducerOptions", keepDims=False)
+    b.dense("scores", pooled, 4)
+    after = folded(b.graph())
+    assert [str(op.kind) for op in after.ops] == ["CONV_2D", "MEAN", "FULLY_CONNECTED"]
+    assert after.ops[1].inputs[0] == conv

@@ -151,7 +151,7 @@ def command(subject: Subject, recipes: tuple[str, ...]) -> Made:
     line = subject.style.command_line.replace(",".join(PAIR), ",".join(recipes))
     _, *words = shlex.split(line)
     if any(recipe(name).planned for name in recipes):
-        words += ["--optimize", "fast"]
+        words += ["--optimize", "default"]
     words += ["--output", str(folder), "--json"]
     sentence, began = "", time.process_time()
     with chdir(subject.folder), Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
