@@ -148,16 +148,29 @@ def conv_bn(
 
 
 def depthwise_bn(
-    x: Any, kernel: int, stride: int, *, momentum: float, conv: str, bn: str, padding: str = "same"
+    x: Any,
+    kernel: int,
+    stride: int,
+    *,
+    momentum: float,
+    conv: str,
+    bn: str,
+    padding: str = "same",
+    dilation: int = 1,
 ) -> Any:
     """Depthwise convolution without bias, then batch norm.
 
-    ``[b, h, w, c] -> [b, h/stride, w/stride, c]``.
+    ``[b, h, w, c] -> [b, h/stride, w/stride, c]``. A dilation above 1 goes with stride 1.
     """
     import keras
 
     x = keras.layers.DepthwiseConv2D(
-        kernel, strides=stride, padding=padding, use_bias=False, name=conv
+        kernel,
+        strides=stride,
+        padding=padding,
+        dilation_rate=dilation,
+        use_bias=False,
+        name=conv,
     )(x)
     return batch_norm(momentum, bn)(x)
 
@@ -196,10 +209,13 @@ class Residual:
         narrow: output of the last block, ``[b, h, w, filters]``.
         wide: depthwise output of the last block before squeeze and excitation,
             ``[b, h, w, inner]``; None before the first block.
+        expansion: input of the depthwise convolution of the last block,
+            ``[b, h * stride, w * stride, inner]``; None before the first block.
     """
 
     narrow: Any
     wide: Any = None
+    expansion: Any = None
 
 
 def inverted_residual(
@@ -212,6 +228,7 @@ def inverted_residual(
     kernel: int = 3,
     stride: int = 1,
     squeezed: int = 0,
+    dilation: int = 1,
 ) -> Residual:
     """Inverted residual (Sandler et al. 2018, figure 3d and table 1).
 
@@ -243,7 +260,10 @@ def inverted_residual(
             wide = keras.layers.Add(name=f"{prefix}expand_add")([previous, wide])
         wide = activation_layer(style.activation, f"{prefix}expand{style.act}")(wide)
     names = {"conv": f"{prefix}depthwise", "bn": f"{prefix}depthwise{style.bn}"}
-    wide = depthwise_bn(wide, kernel, stride, momentum=momentum, **names)  # [b, h/s, w/s, inner]
+    expansion = wide  # [b, h, w, inner]
+    wide = depthwise_bn(
+        wide, kernel, stride, momentum=momentum, dilation=dilation, **names
+    )  # [b, h/s, w/s, inner]
     wide = activation_layer(style.activation, f"{prefix}depthwise{style.act}")(wide)
     excited = squeeze_excite(wide, squeezed, prefix) if squeezed else wide
     names = {"conv": f"{prefix}project", "bn": f"{prefix}project{style.bn}"}
@@ -252,4 +272,4 @@ def inverted_residual(
         narrow = activation_layer(style.activation, f"{prefix}project{style.act}")(narrow)
     if style.shortcut is Shortcut.BOTTLENECKS and stride == 1 and filters == x.shape[-1]:
         narrow = keras.layers.Add(name=f"{prefix}add")([x, narrow])
-    return Residual(narrow, wide)
+    return Residual(narrow, wide, expansion)

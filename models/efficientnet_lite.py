@@ -12,10 +12,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from calibration_data.labels import imagenet_labels
 from calibration_data.preprocessing import Interpolation, Preprocessing
+from models.backbones import Backbone, Strides
 from models.blocks import (
     Residual,
     Stage,
@@ -61,8 +62,13 @@ class Scaling:
     depth: float
 
 
-def build(spec: ModelSpec) -> keras.Model:
-    """Build the network with random weights: ``[batch, h, w, 3] -> [batch, classes]``."""
+def backbone(spec: ModelSpec, output_stride: int = 32) -> Backbone:
+    """Feature maps of the network, without its last convolution and classifier.
+
+    Args:
+        spec: network.
+        output_stride: largest ratio of the input's side to a feature map's.
+    """
     import keras
 
     inputs = keras.Input(spec.input_shape)
@@ -70,26 +76,44 @@ def build(spec: ModelSpec) -> keras.Model:
         inputs, STEM_CHANNELS, 3, spec.stem_stride, momentum=MOMENTUM, conv="stem", bn="stem_bn"
     )
     style = Style(spec.activation, MOMENTUM, spec.bottleneck, spec.shortcut, act="_act")
-    chain, block = Residual(activation_layer(spec.activation, "stem_act")(x)), 0
+    blocks = [Residual(activation_layer(spec.activation, "stem_act")(x))]
+    strides, at = Strides(output_stride, spec.stem_stride), []
     for stage, repeats in zip(spec.stages, depths(spec), strict=True):
         for repeat in range(repeats):
-            chain = inverted_residual(
-                chain,
-                filters=make_divisible(stage.channels * spec.alpha),
-                inner=stage.expansion * chain.narrow.shape[-1],
-                style=style,
-                prefix=f"block_{block}_",
-                kernel=stage.kernel,
-                stride=stage.stride if repeat == 0 else 1,
+            stride, dilation = strides.step(stage.stride if repeat == 0 else 1)
+            blocks.append(
+                inverted_residual(
+                    blocks[-1],
+                    filters=make_divisible(stage.channels * spec.alpha),
+                    inner=stage.expansion * blocks[-1].narrow.shape[-1],
+                    style=style,
+                    prefix=f"block_{len(blocks) - 1}_",
+                    kernel=stage.kernel,
+                    stride=stride,
+                    dilation=dilation,
+                )
             )
-            block += 1
-    x = conv_bn(chain.narrow, HEAD_CHANNELS, 1, 1, momentum=MOMENTUM, conv="head", bn="head_bn")
-    x = activation_layer(spec.activation, "head_act")(x)
+            at.append(strides.current)
+    return Backbone(inputs, tuple(blocks[1:]), tuple(at))
+
+
+def last_convolution(spec: ModelSpec, x: Any) -> Any:
+    """Last convolution before the classifier, ``[b, h, w, c] -> [b, h, w, 1280]``."""
+    x = conv_bn(x, HEAD_CHANNELS, 1, 1, momentum=MOMENTUM, conv="head", bn="head_bn")
+    return activation_layer(spec.activation, "head_act")(x)
+
+
+def build(spec: ModelSpec) -> keras.Model:
+    """Build the network with random weights: ``[batch, h, w, 3] -> [batch, classes]``."""
+    import keras
+
+    features = backbone(spec)
+    x = last_convolution(spec, features.blocks[-1].narrow)
     x = keras.layers.GlobalAveragePooling2D(name="global_average_pooling2d")(x)  # [b, head]
     outputs = keras.layers.Dense(
         spec.classes, activation=spec.classifier_activation, name="predictions"
     )(x)
-    return keras.Model(inputs, outputs, name=spec.name)
+    return keras.Model(features.inputs, outputs, name=spec.name)
 
 
 def depths(spec: ModelSpec) -> tuple[int, ...]:

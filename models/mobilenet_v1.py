@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Any
 from calibration_data.labels import imagenet_labels
 from calibration_data.preprocessing import Preprocessing
 from foundation.errors import InvalidInputError
-from models.blocks import activation_layer, conv_bn, convolutional_classifier, depthwise_bn
+from models.backbones import Backbone, Strides
+from models.blocks import (
+    Residual,
+    activation_layer,
+    conv_bn,
+    convolutional_classifier,
+    depthwise_bn,
+)
 from models.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -61,8 +68,13 @@ STAGES = (
 """Table 1 of the paper; its last stride of 2 is an error, since the size stays 7x7."""
 
 
-def build(spec: ModelSpec) -> keras.Model:
-    """Build the network with random weights: ``[batch, h, w, 3] -> [batch, classes]``."""
+def backbone(spec: ModelSpec, output_stride: int = 32) -> Backbone:
+    """Feature maps of the network, without its classifier.
+
+    Args:
+        spec: network.
+        output_stride: largest ratio of the input's side to a feature map's.
+    """
     import keras
 
     inputs = keras.Input(spec.input_shape)
@@ -76,27 +88,48 @@ def build(spec: ModelSpec) -> keras.Model:
         bn="conv1_bn",
     )
     x = activation_layer(spec.activation, "conv1_relu")(x)
-    block = 1
+    blocks: list[Residual] = []
+    strides, at = Strides(output_stride, spec.stem_stride), []
     for stage in spec.stages:
         for repeat in range(stage.repeats):
-            stride = stage.stride if repeat == 0 else 1
-            x = _separable(x, _channels(stage.channels, spec.alpha), stride, spec, block)
-            block += 1
+            before = x
+            stride, dilation = strides.step(stage.stride if repeat == 0 else 1)
+            filters = _channels(stage.channels, spec.alpha)
+            x = _separable(x, filters, stride, spec, len(blocks) + 1, dilation)
+            blocks.append(Residual(x, expansion=before))
+            at.append(strides.current)
+    return Backbone(inputs, tuple(blocks), tuple(at))
+
+
+def last_convolution(_spec: ModelSpec, x: Any) -> Any:
+    """The last block itself: no convolution stands between it and the classifier."""
+    return x
+
+
+def build(spec: ModelSpec) -> keras.Model:
+    """Build the network with random weights: ``[batch, h, w, 3] -> [batch, classes]``."""
+    import keras
+
+    features = backbone(spec)
+    x = features.blocks[-1].narrow
     x = keras.layers.GlobalAveragePooling2D(keepdims=True, name="global_average_pooling2d")(x)
     outputs = convolutional_classifier(
         x, spec.classes, spec.classifier_activation, conv="conv_preds", end="predictions"
     )
-    return keras.Model(inputs, outputs, name=spec.name)
+    return keras.Model(features.inputs, outputs, name=spec.name)
 
 
-def _separable(x: Any, filters: int, stride: int, spec: ModelSpec, block: int) -> Any:
+def _separable(
+    x: Any, filters: int, stride: int, spec: ModelSpec, block: int, dilation: int
+) -> Any:
     """Depthwise separable block: ``[b, h, w, c] -> [b, h/stride, w/stride, filters]``."""
     # keras.applications pads strided blocks by one row and column at the end, whatever the size.
     # With an odd size no kernel reaches that padding, so that a valid convolution gives the same
     # result without a PAD operator; a single row is too small for a valid convolution.
     padding = "valid" if stride == 2 and x.shape[1] % 2 and x.shape[1] > 1 else "same"
     dw, pw = f"conv_dw_{block}", f"conv_pw_{block}"
-    x = depthwise_bn(x, 3, stride, momentum=MOMENTUM, conv=dw, bn=f"{dw}_bn", padding=padding)
+    names = {"conv": dw, "bn": f"{dw}_bn"}
+    x = depthwise_bn(x, 3, stride, momentum=MOMENTUM, padding=padding, dilation=dilation, **names)
     x = activation_layer(spec.activation, f"{dw}_relu")(x)
     x = conv_bn(x, filters, 1, 1, momentum=MOMENTUM, conv=pw, bn=f"{pw}_bn")
     return activation_layer(spec.activation, f"{pw}_relu")(x)

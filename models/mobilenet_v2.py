@@ -7,10 +7,11 @@ keras.applications.MobileNetV2, whose weights load here.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from calibration_data.labels import FASHION_MNIST_LABELS, imagenet_labels
 from calibration_data.preprocessing import Crop, Preprocessing
+from models.backbones import Backbone, Strides
 from models.blocks import (
     Residual,
     Stage,
@@ -53,8 +54,13 @@ SMALL_IMAGE_STAGES = (
 """Table 2 with the strides for images of 32 pixels: a stem of stride 1 and three strides of 2."""
 
 
-def build(spec: ModelSpec) -> keras.Model:
-    """Build the network with random weights: ``[batch, h, w, 3] -> [batch, classes]``."""
+def backbone(spec: ModelSpec, output_stride: int = 32) -> Backbone:
+    """Feature maps of the network, without its last convolution and classifier.
+
+    Args:
+        spec: network.
+        output_stride: largest ratio of the input's side to a feature map's.
+    """
     import keras
 
     momentum = 0.999 if spec.stages is STAGES else 0.99
@@ -70,28 +76,48 @@ def build(spec: ModelSpec) -> keras.Model:
     )
     x = activation_layer(spec.activation, "Conv1_relu")(x)
     style = Style(spec.activation, momentum, spec.bottleneck, spec.shortcut, bn="_BN")
-    chain, block = Residual(x), 0
+    blocks, strides = [Residual(x)], Strides(output_stride, spec.stem_stride)
+    at = [strides.current]
     for stage in spec.stages:
         for repeat in range(stage.repeats):
-            chain = inverted_residual(
-                chain,
-                filters=make_divisible(int(stage.channels * spec.alpha)),
-                inner=stage.expansion * chain.narrow.shape[-1],
-                style=style,
-                prefix=f"block_{block}_" if block else "expanded_conv_",
-                kernel=stage.kernel,
-                stride=stage.stride if repeat == 0 else 1,
+            block = len(blocks) - 1
+            stride, dilation = strides.step(stage.stride if repeat == 0 else 1)
+            blocks.append(
+                inverted_residual(
+                    blocks[-1],
+                    filters=make_divisible(int(stage.channels * spec.alpha)),
+                    inner=stage.expansion * blocks[-1].narrow.shape[-1],
+                    style=style,
+                    prefix=f"block_{block}_" if block else "expanded_conv_",
+                    kernel=stage.kernel,
+                    stride=stride,
+                    dilation=dilation,
+                )
             )
-            block += 1
+            at.append(strides.current)
+    return Backbone(inputs, tuple(blocks[1:]), tuple(at[1:]))
+
+
+def last_convolution(spec: ModelSpec, x: Any) -> Any:
+    """Last convolution before the classifier, ``[b, h, w, c] -> [b, h, w, 1280 or more]``."""
+    momentum = 0.999 if spec.stages is STAGES else 0.99
     # Section 5 of the paper: a width below 1 is not applied to the last convolution.
     head = make_divisible(HEAD_CHANNELS * spec.alpha) if spec.alpha > 1 else HEAD_CHANNELS
-    x = conv_bn(chain.narrow, head, 1, 1, momentum=momentum, conv="Conv_1", bn="Conv_1_bn")
-    x = activation_layer(spec.activation, "out_relu")(x)
+    x = conv_bn(x, head, 1, 1, momentum=momentum, conv="Conv_1", bn="Conv_1_bn")
+    return activation_layer(spec.activation, "out_relu")(x)
+
+
+def build(spec: ModelSpec) -> keras.Model:
+    """Build the network with random weights: ``[batch, h, w, 3] -> [batch, classes]``."""
+    import keras
+
+    features = backbone(spec)
+    x = last_convolution(spec, features.blocks[-1].narrow)
     x = keras.layers.GlobalAveragePooling2D(name="global_average_pooling2d")(x)  # [b, head]
     outputs = keras.layers.Dense(
         spec.classes, activation=spec.classifier_activation, name="predictions"
     )(x)
-    return keras.Model(inputs, outputs, name=spec.name)
+    return keras.Model(features.inputs, outputs, name=spec.name)
 
 
 def keras_imagenet(spec: ModelSpec) -> keras.Model:

@@ -14,11 +14,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from calibration_data.labels import imagenet_labels
 from calibration_data.preprocessing import Preprocessing
 from foundation.errors import InvalidInputError
+from models.backbones import Backbone, Strides
 from models.blocks import (
     Activation,
     Residual,
@@ -140,34 +141,57 @@ def minimalistic(stages: tuple[Bneck, ...]) -> tuple[Bneck, ...]:
     return tuple(replace(row, kernel=3, squeeze=False) for row in stages)
 
 
-def build(spec: ModelSpec) -> keras.Model:
-    """Build the network with random weights: ``[batch, h, w, 3] -> [batch, classes]``."""
+def backbone(spec: ModelSpec, output_stride: int = 32) -> Backbone:
+    """Feature maps of the network, without its last convolutions and classifier.
+
+    Args:
+        spec: network.
+        output_stride: largest ratio of the input's side to a feature map's.
+    """
     import keras
 
     inputs = keras.Input(spec.input_shape)
     x = conv_bn(
         inputs, STEM_CHANNELS, 3, spec.stem_stride, momentum=MOMENTUM, conv="conv", bn="conv_bn"
     )
-    chain = Residual(activation_layer(spec.activation, "conv_act")(x))
+    blocks = [Residual(activation_layer(spec.activation, "conv_act")(x))]
+    strides, at = Strides(output_stride, spec.stem_stride), []
     for block, row in enumerate(spec.stages):
-        inner = chain.narrow.shape[-1]
+        inner = blocks[-1].narrow.shape[-1]
         if block:
             inner = make_divisible(inner * row.expansion)
         activation = Activation.RELU if row.nl is NonLinearity.RE else spec.activation
-        chain = inverted_residual(
-            chain,
-            filters=make_divisible(row.channels * spec.alpha),
-            inner=inner,
-            style=Style(activation, MOMENTUM, spec.bottleneck, spec.shortcut, act="_act"),
-            prefix=f"expanded_conv_{block}_" if block else "expanded_conv_",
-            kernel=row.kernel,
-            stride=row.stride,
-            squeezed=make_divisible(inner * SQUEEZE) if row.squeeze else 0,
+        stride, dilation = strides.step(row.stride)
+        blocks.append(
+            inverted_residual(
+                blocks[-1],
+                filters=make_divisible(row.channels * spec.alpha),
+                inner=inner,
+                style=Style(activation, MOMENTUM, spec.bottleneck, spec.shortcut, act="_act"),
+                prefix=f"expanded_conv_{block}_" if block else "expanded_conv_",
+                kernel=row.kernel,
+                stride=stride,
+                squeezed=make_divisible(inner * SQUEEZE) if row.squeeze else 0,
+                dilation=dilation,
+            )
         )
-    x = chain.narrow
+        at.append(strides.current)
+    return Backbone(inputs, tuple(blocks[1:]), tuple(at))
+
+
+def last_convolution(spec: ModelSpec, x: Any) -> Any:
+    """Last convolution before pooling, ``[b, h, w, c] -> [b, h, w, 6 c]``."""
     widened = make_divisible(x.shape[-1] * HEAD_EXPANSION)
     x = conv_bn(x, widened, 1, 1, momentum=MOMENTUM, conv="conv_1", bn="conv_1_bn")
-    x = activation_layer(spec.activation, "conv_1_act")(x)  # [b, h, w, widened]
+    return activation_layer(spec.activation, "conv_1_act")(x)
+
+
+def build(spec: ModelSpec) -> keras.Model:
+    """Build the network with random weights: ``[batch, h, w, 3] -> [batch, classes]``."""
+    import keras
+
+    features = backbone(spec)
+    x = last_convolution(spec, features.blocks[-1].narrow)  # [b, h, w, widened]
     x = keras.layers.GlobalAveragePooling2D(keepdims=True, name="global_average_pooling2d")(x)
     # As in MobileNetV2, a width below 1 is not applied to the last layer before the classifier.
     head = spec.details.channels
@@ -177,7 +201,7 @@ def build(spec: ModelSpec) -> keras.Model:
     outputs = convolutional_classifier(
         x, spec.classes, spec.classifier_activation, conv="logits", end="predictions"
     )
-    return keras.Model(inputs, outputs, name=spec.name)
+    return keras.Model(features.inputs, outputs, name=spec.name)
 
 
 def keras_imagenet(spec: ModelSpec) -> keras.Model:

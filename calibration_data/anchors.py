@@ -1,0 +1,166 @@
+"""Anchors of a single-shot detector, the coding of boxes against them, and their matching.
+
+Boxes are relative to the image, float32 ``[n, 4]``: top, left, bottom, right from 0 to 1. Anchors
+are float32 ``[n, 4]``: centre y, centre x, height, width, in the same unit.
+
+Source: Liu et al. 2016, "SSD: Single Shot MultiBox Detector", https://arxiv.org/abs/1512.02325,
+section 2.2; values, order and coding are those of tensorflow/models,
+research/object_detection/anchor_generators/multiple_grid_anchor_generator.py and
+box_coders/faster_rcnn_box_coder.py, for which published SSDLite weights were trained.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from foundation.errors import InvalidInputError
+
+
+@dataclass(frozen=True)
+class AnchorLevel:
+    """Anchors of one feature map: the same shapes around each of its cells.
+
+    Attributes:
+        rows: height of the feature map.
+        columns: width of the feature map.
+        shapes: height and width of each anchor of a cell, relative to the image.
+    """
+
+    rows: int
+    columns: int
+    shapes: tuple[tuple[float, float], ...]
+
+    @property
+    def count(self) -> int:
+        """Number of anchors."""
+        return self.rows * self.columns * len(self.shapes)
+
+    def boxes(self) -> np.ndarray:
+        """Anchors row by row, cell by cell, shape by shape: float32 ``[count, 4]``."""
+        y = (np.arange(self.rows, dtype=np.float32) + 0.5) / self.rows
+        x = (np.arange(self.columns, dtype=np.float32) + 0.5) / self.columns
+        shapes = np.array(self.shapes, np.float32)  # [k, 2]
+        anchors = np.empty((self.rows, self.columns, len(shapes), 4), np.float32)
+        anchors[..., 0] = y[:, None, None]
+        anchors[..., 1] = x[None, :, None]
+        anchors[..., 2:] = shapes
+        return anchors.reshape(-1, 4)
+
+
+@dataclass(frozen=True)
+class Scales:
+    """Rule for the shapes of all levels.
+
+    Attributes:
+        smallest: scale of the first level, as a part of the image's side.
+        largest: scale of the last level.
+        ratios: width over height of a cell's anchors; each level has one more square anchor of a
+            scale between its own and the next level's.
+        reduced: whether the first level has three anchors only, one of them of scale 0.1.
+    """
+
+    smallest: float = 0.2
+    largest: float = 0.95
+    ratios: tuple[float, ...] = (1.0, 2.0, 0.5, 3.0, 1 / 3)
+    reduced: bool = True
+
+    def levels(self, sizes: tuple[tuple[int, int], ...]) -> tuple[AnchorLevel, ...]:
+        """Anchors of feature maps of these heights and widths, the finest first.
+
+        Raises:
+            InvalidInputError: no feature map, or scales that do not rise.
+        """
+        if not sizes or not 0 < self.smallest <= self.largest <= 1:
+            raise InvalidInputError(
+                "anchors need a feature map, and scales that rise from above 0 to at most 1",
+                received=f"{len(sizes)} maps, {self.smallest:g} to {self.largest:g}",
+                remedy="choose other scales",
+            )
+        steps = max(len(sizes) - 1, 1)
+        scales = [
+            self.smallest + (self.largest - self.smallest) * i / steps for i in range(len(sizes))
+        ] + [1.0]
+        return tuple(
+            AnchorLevel(rows, columns, self._shapes(level, scales))
+            for level, (rows, columns) in enumerate(sizes)
+        )
+
+    def _shapes(self, level: int, scales: list[float]) -> tuple[tuple[float, float], ...]:
+        scale = scales[level]
+        if level == 0 and self.reduced:
+            pairs = [(0.1, 1.0), (scale, 2.0), (scale, 0.5)]
+        else:
+            pairs = [(scale, ratio) for ratio in self.ratios]
+            pairs.append((math.sqrt(scale * scales[level + 1]), 1.0))
+        return tuple((s / math.sqrt(ratio), s * math.sqrt(ratio)) for s, ratio in pairs)
+
+
+@dataclass(frozen=True)
+class BoxCoding:
+    """Coding of a box against an anchor: offsets of the centre, and logarithms of the sides.
+
+    Attributes:
+        factors: factors of y, x, height and width; the inverses are SSD's "variances".
+    """
+
+    factors: tuple[float, float, float, float] = (10.0, 10.0, 5.0, 5.0)
+
+    def encode(self, boxes: np.ndarray, anchors: np.ndarray) -> np.ndarray:
+        """Codes float32 ``[n, 4]`` of boxes ``[n, 4]`` against as many anchors."""
+        centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+        sides = np.maximum(boxes[:, 2:] - boxes[:, :2], 1e-6)
+        offsets = (centres - anchors[:, :2]) / anchors[:, 2:]
+        codes = np.concatenate([offsets, np.log(sides / anchors[:, 2:])], axis=1)
+        coded: np.ndarray = (codes * np.float32(self.factors)).astype(np.float32)
+        return coded
+
+    def decode(self, codes: np.ndarray, anchors: np.ndarray) -> np.ndarray:
+        """Boxes float32 ``[..., n, 4]`` of codes ``[..., n, 4]`` against ``n`` anchors."""
+        values = codes / np.float32(self.factors)
+        centres = values[..., :2] * anchors[:, 2:] + anchors[:, :2]
+        half = np.exp(values[..., 2:]) * anchors[:, 2:] / 2
+        boxes: np.ndarray = np.concatenate([centres - half, centres + half], axis=-1)
+        return boxes.astype(np.float32)
+
+
+def corners(anchors: np.ndarray) -> np.ndarray:
+    """Top, left, bottom and right of anchors, ``[n, 4]``."""
+    half = anchors[:, 2:] / 2
+    return np.concatenate([anchors[:, :2] - half, anchors[:, :2] + half], axis=1)
+
+
+def overlaps(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Intersection over union of boxes ``[n, 4]`` and ``[m, 4]``: ``[n, m]``; 0 for no area."""
+    low = np.maximum(first[:, None, :2], second[None, :, :2])
+    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
+    inner = np.prod(np.maximum(high - low, 0), axis=2)
+    areas = [np.prod(np.maximum(b[:, 2:] - b[:, :2], 0), axis=1) for b in (first, second)]
+    union = areas[0][:, None] + areas[1][None] - inner
+    result: np.ndarray = np.divide(inner, union, out=np.zeros_like(inner), where=union > 0)
+    return result
+
+
+def matched(anchors: np.ndarray, boxes: np.ndarray, threshold: float = 0.5) -> np.ndarray:
+    """Box that each anchor is to find, int64 ``[anchors]``; -1 for none.
+
+    An anchor takes the box that it overlaps most, if by ``threshold`` at least; every box has in
+    any case the anchor that overlaps it most (Liu et al. 2016, section 2.2, "Matching strategy").
+
+    Args:
+        anchors: ``[n, 4]``, centres and sides.
+        boxes: ``[m, 4]``, corners.
+        threshold: least intersection over union.
+    """
+    if not len(boxes):
+        return np.full(len(anchors), -1, np.int64)
+    shares: Any = overlaps(corners(anchors), boxes.astype(np.float32))  # [n, m]
+    best = shares.argmax(axis=1)
+    result = np.where(shares[np.arange(len(anchors)), best] >= threshold, best, -1)
+    for box, anchor in enumerate(shares.argmax(axis=0)):
+        if shares[anchor, box] > 0:
+            result[anchor] = box
+    return result.astype(np.int64)

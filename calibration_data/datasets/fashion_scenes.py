@@ -1,0 +1,91 @@
+"""Scenes made of the shipped garments: a set for detection and segmentation, see ``scenes``.
+
+The splits share no garment. Those of ``train`` and ``test`` are the first 7,000 and the last 3,000
+of Fashion-MNIST's test split (networks for scenes are trained on nothing else), those of
+``calibration`` are the shipped 1,000 of its training split.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from calibration_data.datasets.base import (
+    Dataset,
+    DatasetKind,
+    SplitRole,
+    open_dataset,
+    refuse_unknown_split,
+)
+from calibration_data.datasets.fashion_mnist import NAME as GARMENTS
+from calibration_data.scenes import Wardrobe
+
+NAME = "fashion_scenes"
+
+
+@dataclass(frozen=True)
+class SceneSplit:
+    """A split of scenes.
+
+    Attributes:
+        garments: split of Fashion-MNIST that they show.
+        first: first garment of that split.
+        last: first garment that is no longer used; None for all that remain.
+        seed: number of the first scene.
+        count: number of scenes.
+    """
+
+    garments: str
+    first: int
+    last: int | None
+    seed: int
+    count: int
+
+
+SPLITS = {
+    "train": SceneSplit("test", 0, 7000, 1_000_000, 40_000),
+    "calibration": SceneSplit("calibration", 0, None, 2_000_000, 500),
+    "test": SceneSplit("test", 7000, None, 3_000_000, 1000),
+}
+"""Splits by name."""
+
+
+def wardrobe(split: str) -> Wardrobe:
+    """Garments of a split.
+
+    Raises:
+        InvalidInputError: no such split.
+    """
+    import numpy as np
+
+    refuse_unknown_split(NAME, split, tuple(SPLITS))
+    chosen = SPLITS[split]
+    garments = open_dataset(f"{GARMENTS}:{chosen.garments}")
+    last = len(garments) if chosen.last is None else chosen.last
+    images = np.stack([np.asarray(garments.decode(i)) for i in range(chosen.first, last)])
+    labels = garments.require_labels("a scene")[chosen.first : last]
+    return Wardrobe(images, labels, chosen.seed)
+
+
+def _open(text: str, split: str | None) -> Dataset:
+    refuse_unknown_split(text, split, tuple(SPLITS))
+    assert split is not None
+    scenes = wardrobe(split)
+    return Dataset(
+        name=f"{text}:{split}",
+        role=SplitRole.of(split),
+        labels=None,
+        class_names=(),
+        decode=lambda i: scenes.scene(i).image,
+        count=SPLITS[split].count,
+    )
+
+
+KIND = DatasetKind(
+    name="scenes",
+    syntax="fashion_scenes:train|calibration|test",
+    summary="garments on textured grounds, with boxes and masks, made of the shipped images",
+    matches=lambda text: text == NAME,
+    open=_open,
+    examples=tuple(f"{NAME}:{split}" for split in SPLITS),
+    order=6,
+)

@@ -1,0 +1,158 @@
+"""SSDLite: single-shot detectors with separable prediction layers on MobileNets.
+
+Source: Sandler et al. 2018, "MobileNetV2", https://arxiv.org/abs/1801.04381, section 6.2, and Howard
+et al. 2019, "Searching for MobileNetV3", https://arxiv.org/abs/1905.02244, section 6.3: the first
+prediction layer reads the expansion of the block that leaves output stride 16 (C4), the second the
+last convolution (C5), the others feature maps behind it. Layer by layer it is
+tensorflow/models, research/object_detection, ssdlite_mobilenet_v2_coco.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from calibration_data.anchors import BoxCoding, Scales
+from calibration_data.labels import FASHION_MNIST_LABELS
+from calibration_data.preprocessing import Crop, Preprocessing
+from models import mobilenet_v2
+from models.backbones import Backbone
+from models.blocks import Stage, activation_layer, conv_bn, depthwise_bn, make_divisible
+from models.spec import Knob, ModelSpec
+
+if TYPE_CHECKING:
+    import keras
+
+_MOMENTUM = 0.99
+
+
+class Predictor(StrEnum):
+    """Form of the prediction layers and of the feature maps behind the backbone."""
+
+    SEPARABLE = "separable"
+    """Depthwise 3x3, then 1x1: SSDLite."""
+    FULL = "full"
+    """A full 3x3 convolution: SSD, the paper's table 5."""
+
+
+@dataclass(frozen=True)
+class SsdLite:
+    """Head and backbone.
+
+    Attributes:
+        backbone: spec and output stride -> feature maps.
+        last: spec and last feature map -> what the second prediction layer reads.
+        extras: channels at width 1.0 of the feature maps behind the backbone, each of half the
+            size; a 1x1 convolution to half of the channels stands before each.
+        scales: anchors.
+        coding: coding of boxes.
+        predictor: form of the prediction layers.
+    """
+
+    backbone: Callable[[ModelSpec, int], Backbone]
+    last: Callable[[ModelSpec, Any], Any]
+    extras: tuple[int, ...] = (512, 256, 256, 128)
+    scales: Scales = Scales()
+    coding: BoxCoding = BoxCoding()
+    predictor: Predictor = Predictor.SEPARABLE
+
+
+def build(spec: ModelSpec) -> keras.Model:
+    """Build the network: ``[b, h, w, channels]`` to two outputs for each level.
+
+    ``boxes_i`` are ``[b, h_i, w_i, k 4]``, codes of boxes against ``k`` anchors of each cell, and
+    ``scores_i`` are ``[b, h_i, w_i, k (1 + classes)]``, logits of the ground and of the classes.
+    """
+    import keras
+
+    details: SsdLite = spec.details
+    maps = _feature_maps(spec, details)
+    inputs, levels = maps[0], maps[1:]
+    shapes = details.scales.levels(tuple((m.shape[1], m.shape[2]) for m in levels))
+    boxes, scores = [], []
+    for number, (features, level) in enumerate(zip(levels, shapes, strict=True)):
+        anchors = len(level.shapes)
+        for name, size, outputs in (
+            ("boxes", 4, boxes),
+            ("scores", 1 + spec.classes, scores),
+        ):
+            outputs.append(_predicted(spec, features, anchors * size, f"{name}_{number}"))
+    return keras.Model(inputs, [*boxes, *scores], name=spec.name)
+
+
+def _feature_maps(spec: ModelSpec, details: SsdLite) -> list[Any]:
+    """Input, and the feature maps that boxes are predicted from, the finest first."""
+    features = details.backbone(spec, 32)
+    maps = [features.inputs, features.first_below(16).expansion]
+    maps.append(details.last(spec, features.blocks[-1].narrow))
+    for number, channels in enumerate(details.extras):
+        filters = make_divisible(channels * spec.alpha)
+        maps.append(_extra(spec, maps[-1], filters, f"extra_{number}"))
+    return maps
+
+
+def _extra(spec: ModelSpec, x: Any, filters: int, name: str) -> Any:
+    """Feature map of half the size: ``[b, h, w, c] -> [b, h/2, w/2, filters]``."""
+    squeezed = make_divisible(filters / 2)
+    x = conv_bn(x, squeezed, 1, 1, momentum=_MOMENTUM, conv=f"{name}_1x1", bn=f"{name}_1x1_bn")
+    x = activation_layer(spec.activation, f"{name}_1x1_relu")(x)
+    if spec.details.predictor is Predictor.FULL:
+        x = conv_bn(x, filters, 3, 2, momentum=_MOMENTUM, conv=f"{name}_3x3", bn=f"{name}_3x3_bn")
+        return activation_layer(spec.activation, f"{name}_3x3_relu")(x)
+    x = _depthwise(spec, x, 2, name)
+    x = conv_bn(x, filters, 1, 1, momentum=_MOMENTUM, conv=f"{name}_pw", bn=f"{name}_pw_bn")
+    return activation_layer(spec.activation, f"{name}_pw_relu")(x)
+
+
+def _predicted(spec: ModelSpec, x: Any, filters: int, name: str) -> Any:
+    """Prediction layer: ``[b, h, w, c] -> [b, h, w, filters]``, linear."""
+    import keras
+
+    if spec.details.predictor is Predictor.FULL:
+        return keras.layers.Conv2D(filters, 3, padding="same", name=name)(x)
+    return keras.layers.Conv2D(filters, 1, name=name)(_depthwise(spec, x, 1, name))
+
+
+def _depthwise(spec: ModelSpec, x: Any, stride: int, name: str) -> Any:
+    names = {"conv": f"{name}_dw", "bn": f"{name}_dw_bn"}
+    x = depthwise_bn(x, 3, stride, momentum=_MOMENTUM, **names)
+    return activation_layer(spec.activation, f"{name}_dw_relu")(x)
+
+
+def _unchanged(_spec: ModelSpec, x: Any) -> Any:
+    return x
+
+
+SCENE_STAGES = (
+    # t, c, n, s          resolution at 160
+    Stage(1, 16, 1, 1),  # 80
+    Stage(6, 24, 2, 2),  # 40
+    Stage(6, 32, 3, 2),  # 20
+    Stage(6, 64, 4, 2),  # 10
+    Stage(6, 96, 3, 1),  # 10
+    Stage(6, 160, 2, 2),  # 5
+)
+"""Table 2 of MobileNetV2 without its last stage, for small scenes."""
+
+SPECS = (
+    ModelSpec(
+        name="ssdlite_fashion",
+        summary="SSDLite on MobileNetV2 0.35/160; trained on fashion_scenes",
+        source="Sandler et al. 2018, arXiv:1801.04381, section 6.2",
+        build=build,
+        preprocessing=Preprocessing(size=(160, 160), crop=Crop.PAD, labels=FASHION_MNIST_LABELS),
+        stages=SCENE_STAGES,
+        details=SsdLite(
+            mobilenet_v2.backbone,
+            _unchanged,
+            extras=(256,),
+            scales=Scales(0.25, 0.65, (1.0, 2.0, 0.5), reduced=False),
+        ),
+        knobs=(Knob.ALPHA, Knob.ACTIVATION),
+        alpha=0.35,
+        classes=10,
+        weights="fashion_scenes",
+    ),
+)
