@@ -1,4 +1,4 @@
-"""Scenes of garments on textured grounds, with boxes and masks: the set for detection and segmentation.
+"""Scenes of garments on textured grounds, with boxes and masks, for detectors and segmenters.
 
 Every scene is computed from the shipped Fashion-MNIST images and its number alone. Random numbers
 are raw words of PCG64, whose stream NumPy keeps for good, and all arithmetic is on integers, so
@@ -118,7 +118,7 @@ def _enlarged(grey: np.ndarray, side: int) -> np.ndarray:
 
 
 def _ground(dice: _Dice) -> np.ndarray:
-    """Textured ground, int64 ``[side, side, 3]``: blurred noise, stripes and grain of two colours."""
+    """Ground of two colours, int64 ``[side, side, 3]``: blurred noise, stripes and grain."""
     first, second = dice.levels(3), dice.levels(3)
     mixture = np.zeros((SIDE, SIDE), np.int64)  # 0 to 255: share of the second colour
     for cells in (3, 8, 20):

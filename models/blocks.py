@@ -259,10 +259,15 @@ def inverted_residual(
         ):
             wide = keras.layers.Add(name=f"{prefix}expand_add")([previous, wide])
         wide = activation_layer(style.activation, f"{prefix}expand{style.act}")(wide)
-    names = {"conv": f"{prefix}depthwise", "bn": f"{prefix}depthwise{style.bn}"}
     expansion = wide  # [b, h, w, inner]
     wide = depthwise_bn(
-        wide, kernel, stride, momentum=momentum, dilation=dilation, **names
+        wide,
+        kernel,
+        stride,
+        momentum=momentum,
+        conv=f"{prefix}depthwise",
+        bn=f"{prefix}depthwise{style.bn}",
+        dilation=dilation,
     )  # [b, h/s, w/s, inner]
     wide = activation_layer(style.activation, f"{prefix}depthwise{style.act}")(wide)
     excited = squeeze_excite(wide, squeezed, prefix) if squeezed else wide

@@ -128,8 +128,16 @@ def _separable(
     # result without a PAD operator; a single row is too small for a valid convolution.
     padding = "valid" if stride == 2 and x.shape[1] % 2 and x.shape[1] > 1 else "same"
     dw, pw = f"conv_dw_{block}", f"conv_pw_{block}"
-    names = {"conv": dw, "bn": f"{dw}_bn"}
-    x = depthwise_bn(x, 3, stride, momentum=MOMENTUM, padding=padding, dilation=dilation, **names)
+    x = depthwise_bn(
+        x,
+        3,
+        stride,
+        momentum=MOMENTUM,
+        conv=dw,
+        bn=f"{dw}_bn",
+        padding=padding,
+        dilation=dilation,
+    )
     x = activation_layer(spec.activation, f"{dw}_relu")(x)
     x = conv_bn(x, filters, 1, 1, momentum=MOMENTUM, conv=pw, bn=f"{pw}_bn")
     return activation_layer(spec.activation, f"{pw}_relu")(x)

@@ -1,8 +1,8 @@
 """SSDLite: single-shot detectors with separable prediction layers on MobileNets.
 
-Source: Sandler et al. 2018, "MobileNetV2", https://arxiv.org/abs/1801.04381, section 6.2, and Howard
-et al. 2019, "Searching for MobileNetV3", https://arxiv.org/abs/1905.02244, section 6.3: the first
-prediction layer reads the expansion of the block that leaves output stride 16 (C4), the second the
+Source: Sandler et al. 2018, "MobileNetV2", https://arxiv.org/abs/1801.04381, section 6.2, and
+Howard et al. 2019, "Searching for MobileNetV3", https://arxiv.org/abs/1905.02244, section 6.3: the
+first prediction layer reads the expansion of the block that leaves output stride 16 (C4), the second the
 last convolution (C5), the others feature maps behind it. Layer by layer it is
 tensorflow/models, research/object_detection, ssdlite_mobilenet_v2_coco.
 """
@@ -10,7 +10,7 @@ tensorflow/models, research/object_detection, ssdlite_mobilenet_v2_coco.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -54,8 +54,8 @@ class SsdLite:
     backbone: Callable[[ModelSpec, int], Backbone]
     last: Callable[[ModelSpec, Any], Any]
     extras: tuple[int, ...] = (512, 256, 256, 128)
-    scales: Scales = Scales()
-    coding: BoxCoding = BoxCoding()
+    scales: Scales = field(default_factory=Scales)
+    coding: BoxCoding = field(default_factory=BoxCoding)
     predictor: Predictor = Predictor.SEPARABLE
 
 
@@ -71,15 +71,12 @@ def build(spec: ModelSpec) -> keras.Model:
     maps = _feature_maps(spec, details)
     inputs, levels = maps[0], maps[1:]
     shapes = details.scales.levels(tuple((m.shape[1], m.shape[2]) for m in levels))
-    boxes, scores = [], []
-    for number, (features, level) in enumerate(zip(levels, shapes, strict=True)):
-        anchors = len(level.shapes)
-        for name, size, outputs in (
-            ("boxes", 4, boxes),
-            ("scores", 1 + spec.classes, scores),
-        ):
-            outputs.append(_predicted(spec, features, anchors * size, f"{name}_{number}"))
-    return keras.Model(inputs, [*boxes, *scores], name=spec.name)
+    outputs = [
+        _predicted(spec, features, len(level.shapes) * size, f"{name}_{number}")
+        for name, size in (("boxes", 4), ("scores", 1 + spec.classes))
+        for number, (features, level) in enumerate(zip(levels, shapes, strict=True))
+    ]
+    return keras.Model(inputs, outputs, name=spec.name)
 
 
 def _feature_maps(spec: ModelSpec, details: SsdLite) -> list[Any]:
@@ -116,8 +113,7 @@ def _predicted(spec: ModelSpec, x: Any, filters: int, name: str) -> Any:
 
 
 def _depthwise(spec: ModelSpec, x: Any, stride: int, name: str) -> Any:
-    names = {"conv": f"{name}_dw", "bn": f"{name}_dw_bn"}
-    x = depthwise_bn(x, 3, stride, momentum=_MOMENTUM, **names)
+    x = depthwise_bn(x, 3, stride, momentum=_MOMENTUM, conv=f"{name}_dw", bn=f"{name}_dw_bn")
     return activation_layer(spec.activation, f"{name}_dw_relu")(x)
 
 
