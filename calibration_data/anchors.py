@@ -115,12 +115,12 @@ class BoxCoding:
         sides = np.maximum(boxes[:, 2:] - boxes[:, :2], 1e-6)
         offsets = (centres - anchors[:, :2]) / anchors[:, 2:]
         codes = np.concatenate([offsets, np.log(sides / anchors[:, 2:])], axis=1)
-        coded: np.ndarray = (codes * np.float32(self.factors)).astype(np.float32)
+        coded: np.ndarray = (codes * np.array(self.factors, np.float32)).astype(np.float32)
         return coded
 
     def decode(self, codes: np.ndarray, anchors: np.ndarray) -> np.ndarray:
         """Boxes float32 ``[..., n, 4]`` of codes ``[..., n, 4]`` against ``n`` anchors."""
-        values = codes / np.float32(self.factors)
+        values = codes / np.array(self.factors, np.float32)
         centres = values[..., :2] * anchors[:, 2:] + anchors[:, :2]
         half = np.exp(values[..., 2:]) * anchors[:, 2:] / 2
         boxes: np.ndarray = np.concatenate([centres - half, centres + half], axis=-1)

@@ -30,8 +30,16 @@ def imagenet_labels() -> tuple[str, ...]:
     return tuple(json.loads(path.read_text(encoding="utf-8"))["labels"])
 
 
+VOC21_LABELS = (
+    "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair",
+    "cow", "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa",
+    "train", "tvmonitor",
+)  # fmt: skip
+"""Classes of Pascal VOC's masks in their order (Everingham et al. 2010, the VOC challenge)."""
+
 KNOWN_LABELS: dict[str, Callable[[], tuple[str, ...]]] = {
     "fashion-mnist": lambda: FASHION_MNIST_LABELS,
     "imagenet-1k": imagenet_labels,
+    "voc-21": lambda: VOC21_LABELS,
 }
 """Label lists by name."""

@@ -2,8 +2,8 @@
 
 Source: Sandler et al. 2018, "MobileNetV2", https://arxiv.org/abs/1801.04381, section 6.2, and
 Howard et al. 2019, "Searching for MobileNetV3", https://arxiv.org/abs/1905.02244, section 6.3: the
-first prediction layer reads the expansion of the block that leaves output stride 16 (C4), the second the
-last convolution (C5), the others feature maps behind it. Layer by layer it is
+first prediction layer reads the expansion of the block that leaves output stride 16 (C4), the
+second the last convolution (C5), the others feature maps behind it. Layer by layer it is
 tensorflow/models, research/object_detection, ssdlite_mobilenet_v2_coco.
 """
 
