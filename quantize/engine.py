@@ -14,14 +14,14 @@ import numpy as np
 
 from calibration_data.preprocessing import Preprocessing
 from foundation.errors import InvalidInputError
-from network.affine import QuantParams, symmetric_params
+from network.affine import IntType, QuantParams, symmetric_params
 from network.graph import Graph
 from network.integer_forms import obstacle
 from network.multiply_adds import operations
 from network.run_tensorflow import no_integer_form
 from quantize.equalization.equalize import equalized
 from quantize.equalization.pairing import paired
-from quantize.islands import check_examples, islands, note
+from quantize.islands import NO_INT16, FloatOperator, check_examples, islands, note
 from quantize.parallel import one_blas_thread
 from quantize.plans.plan import IntegerConstant, QuantizationPlan, digest
 from quantize.plans.widening import check_wide, wide_activations, wide_biases
@@ -108,12 +108,12 @@ def make_plan(
         InvalidInputError: a float or wide operator that the graph does not have; no image, images
             of another size, or NaN in images, weights or activations.
     """
-    check_wide(graph, settings.float_ops, settings.wide_ops)
+    check_wide(graph, settings.float_ops, settings.wide_ops, whole=settings.int16)
     # Everything before the weights.
     prepared = settled(graph, images, contract, settings, advance)
     scaled = prepared.graph
-    params = _integer_activations(scaled, prepared.params, settings.float_ops)
-    params = wide_activations(scaled, params, settings.wide_ops)
+    params = _integer_activations(scaled, prepared.params, settings)
+    params = wide_activations(scaled, params, settings.wide_ops, whole=settings.int16)
 
     # Weights and biases, layer by layer, then the other constants.
     effort = EFFORTS[settings.optimization]
@@ -127,7 +127,7 @@ def make_plan(
     with one_blas_thread():
         constants = lockstep.run(prepared.images, advance)
     constants |= wide_biases(scaled, params, constants, settings.wide_ops)
-    constants |= _elementwise_constants(scaled, params, settings.float_ops)
+    constants |= _elementwise_constants(scaled, params, settings.float_ops, settings.wide_ops)
 
     return QuantizationPlan(
         graph=digest(graph),
@@ -138,8 +138,13 @@ def make_plan(
         ),
         floats=_float_constants(graph, scaled, settings.float_ops),
         story=_story(settings, prepared, images.count),
-        notes=(*note(islands(graph)), *prepared.notes),
+        notes=(*note(_in_float(graph, settings)), *prepared.notes),
     )
+
+
+def _in_float(graph: Graph, settings: PlanSettings) -> tuple[FloatOperator, ...]:
+    """Operators that the plan leaves in float32 without being asked to."""
+    return islands(graph, dict.fromkeys(settings.float_ops, NO_INT16) if settings.int16 else None)
 
 
 @dataclass(frozen=True)
@@ -209,7 +214,7 @@ def settled(
     if settings.ranges is not RangeMethod.MIN_MAX:
         shape = graph.tensors[graph.input].shape[1:]
         ranges |= observed_ranges(scaled, checked(images.batches(), shape), settings.ranges)
-    elif effort.judges:
+    elif effort.judges and not settings.int16:  # int16 has no use for a narrower range
         enough = max(effort.judges, JUDGED_BYTES // image_bytes)  # small images show less
         judges = measured.images[spread(len(measured.images), enough)]
         ranges = narrowed(scaled, ranges, judges, advance)
@@ -273,10 +278,12 @@ def _bytes_per_image(graph: Graph) -> int:
 
 
 def _integer_activations(
-    graph: Graph, params: Mapping[str, QuantParams], float_ops: tuple[str, ...]
+    graph: Graph, params: Mapping[str, QuantParams], settings: PlanSettings
 ) -> dict[str, QuantParams]:
     """Parameters of the activations that an integer operator computes or reads."""
-    floats = frozenset(float_ops)
+    floats = frozenset(settings.float_ops)
+    # Ends are integers in files with integer input and outputs, which int16x8 files do not have.
+    ends = () if settings.int16 else (graph.input, *graph.outputs)
     unknown = floats - {op.name for op in graph.ops}
     if unknown:
         raise InvalidInputError(
@@ -288,7 +295,6 @@ def _integer_activations(
     def needed(name: str) -> bool:
         producer = graph.producers.get(name)
         around = [*graph.readers[name], *([producer] if producer else [])]
-        ends = (graph.input, *graph.outputs)  # integers in files with integer input and outputs
         return name in ends or any(op.name not in floats for op in around)
 
     return {name: value for name, value in params.items() if needed(name)}
@@ -307,7 +313,10 @@ def _float_constants(
 
 
 def _elementwise_constants(
-    graph: Graph, params: Mapping[str, QuantParams], float_ops: tuple[str, ...]
+    graph: Graph,
+    params: Mapping[str, QuantParams],
+    float_ops: tuple[str, ...],
+    wide_ops: tuple[str, ...],
 ) -> dict[str, IntegerConstant]:
     """Stored operands of elementwise operators and joins in integers, one scale per operand.
 
@@ -322,7 +331,10 @@ def _elementwise_constants(
             name = op.inputs[position] if position < len(op.inputs) else ""
             if graph.is_constant(name):
                 value = graph.value(name)
-                of_value = symmetric_params(float(np.abs(value).max(initial=0.0)))
+                largest = float(np.abs(value).max(initial=0.0))
+                of_value = symmetric_params(largest)
+                if op.name in wide_ops:
+                    of_value = symmetric_params(largest, bits=16, dtype=IntType.INT16)
                 if op.traits.tied:
                     of_value = params[op.name]
                 constants[name] = IntegerConstant(of_value, of_value.quantize(value))
