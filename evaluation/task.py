@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from calibration_data.datasets.base import Dataset
     from calibration_data.preprocessing import Preprocessing
-    from evaluation.flips import Flip
+    from evaluation.flips import Changed
     from evaluation.intervals import Interval
     from evaluation.runner import Reduction
 
@@ -51,6 +51,7 @@ class TaskKind:
         annotated: (images, contract) -> targets ``[n, ...]`` from boxes or masks, or None for
             images without; raises InvalidInputError for annotations of other classes. None for
             tasks whose targets are class numbers or tables, which ``check`` reads.
+        remarks: (images, contract) -> sentences that the reader of a measurement needs.
         unit: unit of the loss of the primary metric, in words.
         lower_is_better: whether less of the primary metric is better.
         resampled: whether the interval of the loss is a bootstrap, which can take seconds.
@@ -66,7 +67,7 @@ class TaskKind:
     drops: Callable[[Any], dict[str, Drop]] = field(repr=False, default=lambda _: {})
     interval: Callable[[Any], Interval] | None = field(repr=False, default=None)
     changed: Callable[[Any], int] | None = field(repr=False, default=None)
-    flips: Callable[[Any, Callable[[int], str], int], tuple[Flip, ...]] | None = field(
+    flips: Callable[[Any, Callable[[int], str], int], tuple[Changed, ...]] | None = field(
         repr=False, default=None
     )
     per_class: Callable[[Any], tuple[ClassAccuracy, ...]] | None = field(repr=False, default=None)
@@ -77,6 +78,9 @@ class TaskKind:
     )
     annotated: Callable[[Dataset, Preprocessing], np.ndarray | None] | None = field(
         repr=False, default=None
+    )
+    remarks: Callable[[Dataset, Preprocessing], tuple[str, ...]] = field(
+        repr=False, default=lambda *_: ()
     )
     unit: str = "points"
     lower_is_better: bool = False
