@@ -40,6 +40,12 @@ VOC21_LABELS = (
 )  # fmt: skip
 """Classes of Pascal VOC's masks in their order (Everingham et al. 2010, the VOC challenge)."""
 
+VOC_NAMES_OF_COCO = {
+    "airplane": "aeroplane", "couch": "sofa", "dining table": "diningtable",
+    "motorcycle": "motorbike", "potted plant": "pottedplant", "tv": "tvmonitor",
+}  # fmt: skip
+"""Pascal VOC's name of classes that COCO names differently."""
+
 KNOWN_LABELS: dict[str, Callable[[], tuple[str, ...]]] = {
     "fashion-mnist": lambda: FASHION_MNIST_LABELS,
     "imagenet-1k": imagenet_labels,
