@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from calibration_data.annotations import IGNORED, MaskTruth
 from calibration_data.mask_classes import UNMEASURED, MaskClasses
 from calibration_data.segmentation import Segmenter
 from evaluation.masks import PhotoGrid, boundary_counts, class_count
@@ -103,12 +104,10 @@ def reduction(dataset: Dataset, contract: Preprocessing, names: tuple[str, ...])
         truths = mask_classes(dataset, contract, classes, labels)
         rows = {name: np.zeros(len(batch.indices), row_type(classes)) for name in maps}
         for place, index in enumerate(batch.indices):
-            size = tuple(int(side) for side in batch.sizes[place])
-            if not all(size):  # plain arrays are as large as the tensor
-                size = contract.size[:2]
+            size = _photo_size(batch, place, contract)
             truth = None if truths is None else truths.of(int(index), size, dataset.describe(index))
             one = {name: array[place] for name, array in maps.items()}
-            _count(one, truth, contract, (size[0], size[1]), {n: r[place] for n, r in rows.items()})
+            _count(one, truth, contract, size, {n: r[place] for n, r in rows.items()})
         return rows
 
     return reduced
@@ -200,3 +199,36 @@ def _compare(row: np.void, before: np.ndarray, after: np.ndarray, classes: int) 
     if row["changed"]:
         pairs = before[other].astype(np.int64) * classes + after[other]
         row["moved"] = divmod(int(np.bincount(pairs).argmax()), classes)
+
+
+def assumed(
+    dataset: Dataset,
+    contract: Preprocessing,
+    batches: Sequence[tuple[Batch, tuple[np.ndarray, ...]]],
+) -> Dataset:
+    """Photos whose true masks are those of the float network.
+
+    Args:
+        dataset: photos.
+        contract: contract of the network.
+        batches: all photos, each batch with the float network's map.
+    """
+    import numpy as np
+
+    masks: dict[int, np.ndarray] = {}
+    for batch, (maps,) in batches:
+        for place, index in enumerate(batch.indices):
+            size, exact = _photo_size(batch, place, contract), maps[place]
+            grid = grid_of(contract, size, exact.shape[:2])
+            classes = class_count(exact.shape, contract.labels)
+            mask = mask_of(grid, exact, classes, exact)
+            masks[int(index)] = np.where(grid.seen, mask, IGNORED).astype(np.uint8)
+    # With names, so that pixels that are not measured have the value given here.
+    names = contract.labels or tuple(str(number) for number in range(classes))
+    return replace(dataset, masks=MaskTruth(masks.__getitem__, names, IGNORED))
+
+
+def _photo_size(batch: Batch, place: int, contract: Preprocessing) -> tuple[int, int]:
+    """Height and width of a photo; plain arrays are as large as the tensor."""
+    height, width = (int(side) for side in batch.sizes[place])
+    return (height, width) if height and width else (contract.size[0], contract.size[1])

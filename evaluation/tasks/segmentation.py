@@ -10,7 +10,7 @@ from calibration_data.targets import Truth
 from calibration_data.task import OutputTask, Task
 from evaluation.bootstrap import bootstrap_drop
 from evaluation.flips import Flip
-from evaluation.mask_rows import HITS, SAID, TRUE, MaskRows, mask_classes, reduction
+from evaluation.mask_rows import HITS, SAID, TRUE, MaskRows, assumed, mask_classes, reduction
 from evaluation.metrics import Drop, Metric, PartRow
 from evaluation.task import TaskKind
 from foundation.errors import InvalidInputError
@@ -292,5 +292,6 @@ TASK = TaskKind(
     scores=MaskRows,
     reduction=reduction,
     annotated=_annotated,
+    assumed=assumed,
     resampled=True,
 )  # fmt: skip
