@@ -63,6 +63,12 @@ CITYSCAPES_LABELS = (
 )  # fmt: skip
 """Classes that Cityscapes evaluates, by their train ids (Cordts et al. 2016, arXiv:1604.01685)."""
 
+VOC_NAMES_OF_COCO = {
+    "airplane": "aeroplane", "couch": "sofa", "dining table": "diningtable",
+    "motorcycle": "motorbike", "potted plant": "pottedplant", "tv": "tvmonitor",
+}  # fmt: skip
+"""Pascal VOC's name of classes that COCO names differently."""
+
 KNOWN_LABELS: dict[str, Callable[[], tuple[str, ...]]] = {
     "cityscapes-19": lambda: CITYSCAPES_LABELS,
     "coco-90": lambda: COCO_LABELS,

@@ -20,7 +20,11 @@ if TYPE_CHECKING:
     from calibration_data.preprocessing import Preprocessing
     from evaluation.flips import Changed
     from evaluation.intervals import Interval
-    from evaluation.runner import Reduction
+    from evaluation.runner import Batch, Reduction
+
+    Assumed = Callable[
+        [Dataset, Preprocessing, Sequence[tuple[Batch, tuple[np.ndarray, ...]]]], Dataset
+    ]
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,8 @@ class TaskKind:
             images without; raises InvalidInputError for annotations of other classes. None for
             tasks whose targets are class numbers or tables, which ``check`` reads.
         remarks: (images, contract) -> sentences that the reader of a measurement needs.
+        assumed: (images, contract, batches with the float network's outputs) -> images whose true
+            boxes or masks are what the float network says; for images without annotations.
         unit: unit of the loss of the primary metric, in words.
         lower_is_better: whether less of the primary metric is better.
         resampled: whether the interval of the loss is a bootstrap, which can take seconds.
@@ -82,6 +88,7 @@ class TaskKind:
     remarks: Callable[[Dataset, Preprocessing], tuple[str, ...]] = field(
         repr=False, default=lambda *_: ()
     )
+    assumed: Assumed | None = field(repr=False, default=None)
     unit: str = "points"
     lower_is_better: bool = False
     resampled: bool = False
