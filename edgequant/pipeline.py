@@ -36,6 +36,7 @@ from edgequant.outputs import check_limit_on, model_outputs, settled_contract, t
 from edgequant.planning import Planner
 from edgequant.repair.repairer import Limits, Repair, Repairer
 from edgequant.requests import QuantizeRequest
+from export.postprocess import require_postprocess
 from export.target import ExportRequest, export_targets
 from foundation.digests import sha256_of
 from foundation.errors import InvalidInputError, UnsupportedError
@@ -150,6 +151,8 @@ def prepare(request: QuantizeRequest, inputs: Inputs) -> Prepared:
     outputs = model_outputs(loaded)
     told = (inputs.measured, inputs.calibration)
     contract = settled_contract(contract, outputs, told, measured=inputs.measured is not None)
+    for recipe in request.recipes:
+        require_postprocess(recipe.postprocess, contract)
     if inputs.measured is not None:  # labels that do not fit are refused before any work
         true_values(inputs.measured, contract, outputs)
         check_limit_on(inputs.measured, contract, outputs, request.max_drop)
