@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from calibration_data.detection import Detector
 from calibration_data.preprocessing import Preprocessing
 from foundation.errors import UnsupportedError
@@ -10,14 +12,19 @@ from quantize.recipes import Postprocess
 _DETECTIONS = (Postprocess.TFLITE, Postprocess.ONNX)
 
 
-def require_postprocess(postprocess: Postprocess, contract: Preprocessing) -> None:
+def require_postprocess(asked: Iterable[Postprocess], contract: Preprocessing) -> None:
     """Refuse post-processing that the network of a contract has nothing for.
+
+    Args:
+        asked: post-processing of each file that is to be written.
+        contract: contract of the network.
 
     Raises:
         UnsupportedError: detections of a network that is no detector.
     """
-    if postprocess in _DETECTIONS:
-        detector_of(postprocess, contract)
+    for postprocess in asked:
+        if postprocess in _DETECTIONS:
+            detector_of(postprocess, contract)
 
 
 def detector_of(postprocess: Postprocess, contract: Preprocessing) -> Detector:

@@ -17,14 +17,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from export.target import ArtifactCard, ExportRequest, ExportTarget, random_inputs
-from export.tflite.check import check_file, check_outputs
+from export.tflite.check import check_file, check_outputs, check_runs
 from export.tflite.inspect import inspect
 from export.tflite.islands import counted, left_in_float
 from export.tflite.metadata import finish, read_card
+from export.tflite.postprocess import add_postprocess
 from export.tflite.render import render
 from foundation.errors import InvalidInputError, UnsupportedError
 from network.from_keras import converted, frozen, names_of_outputs
-from quantize.recipes import BatchAxis, Granularity, Layout, Precision, Recipe
+from quantize.recipes import BatchAxis, Granularity, Layout, Postprocess, Precision, Recipe
 
 if TYPE_CHECKING:
     import numpy as np
@@ -61,6 +62,9 @@ def write(request: ExportRequest, path: Path) -> None:
     others = counted(path, kinds) if request.planned is None else _other_kinds(request)
     check_file(path, recipe, others)
     check_outputs(path, image, expected, recipe)
+    if recipe.postprocess is not Postprocess.NONE:
+        add_postprocess(path, recipe.postprocess, request.preprocessing, outputs)
+        check_runs(path, image)
 
 
 def _refuse_other_formats(recipe: Recipe) -> None:
