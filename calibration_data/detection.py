@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     import numpy as np
 
 
+DETECTIONS = ("detection_boxes", "detection_classes", "detection_scores", "num_detections")
+"""Outputs of a file with post-processing inside, by the names of tensorflow/models' detectors."""
+
+
 class ScoreEnd(StrEnum):
     """Function that turns a score output into probabilities."""
 

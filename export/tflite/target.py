@@ -17,15 +17,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from export.target import ArtifactCard, ExportRequest, ExportTarget, random_inputs
-from export.tflite.check import check_file, check_outputs
+from export.tflite.check import check_file, check_outputs, check_runs
 from export.tflite.inspect import inspect
 from export.tflite.islands import counted, found_in_float, left_in_float, needs_plan
 from export.tflite.metadata import finish, read_card
+from export.tflite.postprocess import add_postprocess
 from export.tflite.render import render
 from foundation.errors import InvalidInputError, UnsupportedError
 from network.from_keras import converted, frozen, names_of_outputs
 from quantize.islands import check_share
-from quantize.recipes import BatchAxis, Granularity, Layout, Precision, Recipe
+from quantize.recipes import BatchAxis, Granularity, Layout, Postprocess, Precision, Recipe
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,6 +64,9 @@ def write(request: ExportRequest, path: Path) -> None:
         check_share(found_in_float(path), request.most_float, (), recipe.name)
     check_file(path, recipe, counted(path) if float_too else _other_kinds(request))
     check_outputs(path, image, expected, recipe)
+    if recipe.postprocess is not Postprocess.NONE:
+        add_postprocess(path, recipe.postprocess, request.preprocessing, outputs)
+        check_runs(path, image)
 
 
 def _refuse_other_formats(recipe: Recipe) -> None:
