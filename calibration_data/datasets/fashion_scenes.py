@@ -1,8 +1,8 @@
 """Scenes made of the shipped garments: a set for detection and segmentation, see ``scenes``.
 
-The splits share no garment. Those of ``train`` and ``test`` are the first 7,000 and the last 3,000
-of Fashion-MNIST's test split (networks for scenes are trained on nothing else), those of
-``calibration`` are the shipped 1,000 of its training split.
+The splits share no garment: ``train``, ``development`` and ``test`` show the first 7,500, the next
+500 and the last 2,000 of Fashion-MNIST's test split, ``calibration`` the shipped 1,000 of its
+training split.
 """
 
 from __future__ import annotations
@@ -42,9 +42,10 @@ class SceneSplit:
 
 
 SPLITS = {
-    "train": SceneSplit("test", 0, 7000, 1_000_000, 40_000),
+    "train": SceneSplit("test", 0, 7500, 1_000_000, 12_000),
+    "development": SceneSplit("test", 7500, 8000, 4_000_000, 500),
     "calibration": SceneSplit("calibration", 0, None, 2_000_000, 500),
-    "test": SceneSplit("test", 7000, None, 3_000_000, 1000),
+    "test": SceneSplit("test", 8000, None, 3_000_000, 1000),
 }
 """Splits by name."""
 
@@ -82,7 +83,7 @@ def _open(text: str, split: str | None) -> Dataset:
 
 KIND = DatasetKind(
     name="scenes",
-    syntax="fashion_scenes:train|calibration|test",
+    syntax="fashion_scenes:train|development|calibration|test",
     summary="garments on textured grounds, with boxes and masks, made of the shipped images",
     matches=lambda text: text == NAME,
     open=_open,
