@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from calibration_data.placement import Placement
 from foundation.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -55,6 +56,29 @@ class Geometry:
     crop: Crop
     resize_short_side: int | None
     interpolation: Interpolation
+
+    def placement(self, height: int, width: int) -> Placement:
+        """Where the pixels of a photo lie in the result.
+
+        Args:
+            height: height of the photo in pixels.
+            width: width of the photo in pixels.
+        """
+        scale, offset = (1.0, 1.0), (0.0, 0.0)
+        if self.crop is Crop.STRETCH:
+            scale = (self.height / height, self.width / width)
+        elif self.crop is Crop.PAD:
+            offset = (float((self.height - height) // 2), float((self.width - width) // 2))
+        elif self.crop is Crop.CENTER:
+            assert self.resize_short_side is not None
+            shorter = min(height, width)
+            resized = [self.resize_short_side * side // shorter for side in (height, width)]
+            scale = (resized[0] / height, resized[1] / width)
+            offset = (
+                float(-round((resized[0] - self.height) / 2)),
+                float(-round((resized[1] - self.width) / 2)),
+            )
+        return Placement((height, width), (self.height, self.width), scale, offset)
 
     def fitted(self, image: Image.Image | np.ndarray) -> np.ndarray:
         """Resize and crop an image.

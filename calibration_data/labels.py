@@ -30,8 +30,11 @@ def imagenet_labels() -> tuple[str, ...]:
     return tuple(json.loads(path.read_text(encoding="utf-8"))["labels"])
 
 
+BACKGROUND = "background"
+"""Label of a mask's class 0."""
+
 VOC21_LABELS = (
-    "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair",
+    BACKGROUND, "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair",
     "cow", "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa",
     "train", "tvmonitor",
 )  # fmt: skip

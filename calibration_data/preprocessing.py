@@ -19,9 +19,12 @@ from calibration_data.channels import (
     picture_with,
     plain_channels,
 )
+from calibration_data.detection import Detector
 from calibration_data.geometry import Crop, Geometry, Interpolation
 from calibration_data.pixels import require_area
+from calibration_data.placement import Placement
 from calibration_data.plain_arrays import plain_values
+from calibration_data.segmentation import Segmenter
 from calibration_data.task import KEYS, Tasks
 from foundation.errors import InvalidInputError
 from foundation.foreign import printable, reason_of
@@ -69,6 +72,8 @@ class Preprocessing:
         labels: class names in the order of the network's outputs; empty if unknown.
         plain: whether examples are arrays of numbers, which are neither resized nor cropped.
         tasks: what the outputs mean (keys ``task``, ``threshold`` and ``[outputs.NAME]``).
+        detector: anchors and thresholds of a detector (table ``[detection]``); None for others.
+        segmenter: meaning of masks (table ``[segmentation]``); None for others.
 
     Raises:
         InvalidInputError: an impossible combination (a centre crop larger than the resized image,
@@ -85,6 +90,8 @@ class Preprocessing:
     labels: tuple[str, ...] = ()
     plain: bool = False
     tasks: Tasks = field(default=Tasks(), repr=False)
+    detector: Detector | None = field(default=None, repr=False)
+    segmenter: Segmenter | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if self.plain:
@@ -215,6 +222,10 @@ class Preprocessing:
             values["resize_short_side"] = self.resize_short_side
         if self.labels:
             values["labels"] = list(self.labels)
+        if self.detector is not None:
+            values["detection"] = self.detector.to_dict()
+        if self.segmenter is not None:
+            values["segmentation"] = self.segmenter.to_dict()
         return values | self.tasks.to_dict()
 
     @classmethod
@@ -225,7 +236,10 @@ class Preprocessing:
             InvalidInputError: an unknown key, neither or both of ``size`` and ``shape``, or a value
                 of the wrong type.
         """
-        of_images = {"size", "crop", "resize_short_side", "interpolation", "channels"}
+        of_images = {
+            "size", "crop", "resize_short_side", "interpolation", "channels", "detection",
+            "segmentation",
+        }  # fmt: skip
         of_arrays = {"shape"}
         common = {"mean", "std", "labels", *KEYS}
         known = of_images | of_arrays | common
@@ -262,6 +276,10 @@ class Preprocessing:
             std=_numbers(values.get("std", 127.5)),
             labels=_texts(values.get("labels", ())),
             tasks=Tasks.from_dict(values),
+            detector=Detector.from_dict(values["detection"]) if "detection" in values else None,
+            segmenter=Segmenter.from_dict(values["segmentation"])
+            if "segmentation" in values
+            else None,
         )
 
     @classmethod
@@ -327,9 +345,16 @@ class Preprocessing:
             return plain_values(example, self.size)
         if not isinstance(example, np.ndarray):
             require_area(example.height, example.width)
+        return self._geometry.fitted(picture_with(example, self.channels))
+
+    def placement(self, height: int, width: int) -> Placement:
+        """Where the pixels of a photo of a height and width lie in the tensor."""
+        return self._geometry.placement(height, width)
+
+    @property
+    def _geometry(self) -> Geometry:
         height, width = self.size
-        geometry = Geometry(height, width, self.crop, self.resize_short_side, self.interpolation)
-        return geometry.fitted(picture_with(example, self.channels))
+        return Geometry(height, width, self.crop, self.resize_short_side, self.interpolation)
 
 
 def _whole(value: Any) -> int:

@@ -27,11 +27,13 @@ class Batch:
         images: tensors, float32 ``[b, *shape]`` with the contract's shape.
         labels: class of each image, int64 ``[b]``; None for images without labels.
         indices: index of each image in its dataset, int64 ``[b]``.
+        sizes: height and width of each photo in pixels, int64 ``[b, 2]``; zeros for plain arrays.
     """
 
     images: np.ndarray
     labels: np.ndarray | None
     indices: np.ndarray
+    sizes: np.ndarray
 
 
 def stream(
@@ -108,7 +110,20 @@ def require_fit(dataset: Dataset, preprocessing: Preprocessing) -> None:
 
 def _load(dataset: Dataset, preprocessing: Preprocessing, indices: np.ndarray) -> Batch:
     images = np.empty((len(indices), *preprocessing.shape), np.float32)
+    sizes = np.zeros((len(indices), 2), np.int64)
     for row, index in enumerate(indices):
-        images[row] = converted(dataset, int(index), preprocessing.tensor)
+
+        def convert(picture: Picture, row: int = row) -> np.ndarray:
+            if not preprocessing.plain:
+                sizes[row] = _size(picture)
+            return preprocessing.tensor(picture)
+
+        images[row] = converted(dataset, int(index), convert)
     labels = None if dataset.labels is None else dataset.labels[indices]
-    return Batch(images, labels, indices)
+    return Batch(images, labels, indices, sizes)
+
+
+def _size(picture: Picture) -> tuple[int, int]:
+    if isinstance(picture, np.ndarray):
+        return (picture.shape[0], picture.shape[1]) if picture.ndim > 1 else (0, 0)
+    return picture.height, picture.width

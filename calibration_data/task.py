@@ -27,6 +27,20 @@ class Task(StrEnum):
     """Measured quantities."""
     EMBEDDING = "embedding"
     """Vector whose direction is compared with those of other images."""
+    DETECTION = "detection"
+    """Boxes of objects with a class and a score each, which all outputs tell together."""
+    SEGMENTATION = "segmentation"
+    """One score per class for each place of the image."""
+
+    @property
+    def joins(self) -> bool:
+        """Whether all outputs of the network are one answer."""
+        return self is Task.DETECTION
+
+    @property
+    def of_maps(self) -> bool:
+        """Whether the outputs have values for places of the image."""
+        return self in (Task.DETECTION, Task.SEGMENTATION)
 
     @property
     def decides(self) -> bool:

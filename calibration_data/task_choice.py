@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -60,6 +61,9 @@ def with_tasks(
         InvalidInputError: a stated task that the output does not have the shape for, a table of an
             output that there is not, or a task that is needed and not known.
     """
+    if contract.tasks.only.known.joins:
+        _check_detector(contract, outputs)
+        return contract
     stated, alone = contract.tasks, len(outputs) == 1
     if alone and len(stated.named) == 1:  # whatever its name is in the file
         stated = Tasks(named=((outputs[0].name, stated.named[0][1]),))
@@ -123,6 +127,27 @@ def likely_task(
     return None
 
 
+def _check_detector(contract: Preprocessing, outputs: Sequence[Output]) -> None:
+    """Refuse a detector whose outputs are not those of its contract."""
+    detector = contract.detector
+    if detector is None:
+        raise InvalidInputError(
+            "a detector's contract has a table [detection] with its anchors",
+            received="none",
+            remedy="write one, as docs/your-model.md shows",
+        )
+    counts = {output.name: math.prod(output.shape) for output in outputs}
+    values = 4 * detector.count
+    found = sum(counts.get(name, 0) for name in detector.boxes)
+    if set(detector.names) != set(counts) or found != values:
+        raise InvalidInputError(
+            f"[detection] names all outputs, and its {detector.count} anchors have 4 numbers each",
+            received=f"{', '.join(detector.names)} with {found} numbers for boxes; the model has "
+            f"{', '.join(counts)}",
+            remedy="give the anchors of this model",
+        )
+
+
 def _unknown(output: Output, *, alone: bool) -> InvalidInputError:
     ends = {End.UNIT_NORM: "a vector of length one"}
     end = ends.get(output.end, f"{output.width} values without softmax or sigmoid")
@@ -154,7 +179,7 @@ def _check(output: Output, task: OutputTask) -> None:
             received=f"{output.name} with {output.width}",
             remedy=f"state {Task.BINARY} or {Task.REGRESSION}",
         )
-    if output.is_map and task.task is not Task.REGRESSION:
+    if output.is_map and task.task not in (Task.REGRESSION, Task.SEGMENTATION):
         raise InvalidInputError(
             f"the task {task.task} has one row of values for each image",
             received=f"{output.name}, a map {list(output.shape)}",

@@ -18,7 +18,7 @@ from calibration_data.stream import stream
 from calibration_data.task import OutputTask, Task
 from calibration_data.task_choice import Output
 from edgequant.cli.terminal import Terminal
-from edgequant.outputs import stated_names, task_of, true_values
+from edgequant.outputs import answers, groups_of, stated_names, true_values
 from edgequant.requests import MeasureRequest
 from evaluation.child.policy import OURS, Isolation
 from evaluation.child.session import ForeignFile
@@ -161,14 +161,13 @@ def measure(
     openers = {
         name: partial(candidate.open, 1) for name, candidate in zip(names, everything, strict=True)
     }
-    alone = not contract.tasks.named
     with terminal.progress("images", len(dataset)) as advance:
         results = predict_many(
             openers,
             stream(dataset, contract),
             workers=cores(),
             progress=_increments(advance),
-            reductions=lambda name: task_of(contract, name, alone=alone)[1].reduction,
+            groups=partial(groups_of, dataset, contract),
         )
     measured = _measured_outputs(results, dataset, contract)
     first = next(iter(stream(dataset.subset(np.arange(1)), contract))).images
@@ -230,21 +229,26 @@ class _MeasuredOutput:
 def _measured_outputs(
     results: Predictions, dataset: Dataset, contract: Preprocessing
 ) -> list[_MeasuredOutput]:
-    names = stated_names(list(results.by_output), contract)
-    by_name = dict(zip(names, results.by_output.values(), strict=True))
-    outputs = [
-        Output(name, next(iter(arrays.values())).shape[1:]) for name, arrays in by_name.items()
-    ]
-    alone = len(outputs) == 1
+    arrays = results.by_output
+    if contract.tasks.only.known.joins:
+        (name,) = arrays
+        outputs = [Output(name, ())]
+    else:
+        names = stated_names(list(arrays), contract)
+        arrays = dict(zip(names, arrays.values(), strict=True))
+        outputs = [
+            Output(name, next(iter(found.values())).shape[1:]) for name, found in arrays.items()
+        ]
     targets = true_values(dataset, contract, outputs)
     return [
         _MeasuredOutput(
-            "" if alone else output.name,
-            *task_of(contract, output.name, alone=alone),
-            by_name[output.name],
-            targets[output.name],
+            "" if answer.alone else answer.name,
+            answer.task,
+            answer.kind,
+            arrays[answer.name],
+            targets[answer.name],
         )
-        for output in outputs
+        for answer in answers(contract, outputs)
     ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from calibration_data.preprocessing import Preprocessing
 from calibration_data.task import End, OutputTask, Task
 from calibration_data.task_choice import Output, with_tasks
 from edgequant.graph_ends import graph_ends
+from evaluation.runner import Group
 from evaluation.task import TaskKind, checked_targets, task_kinds
 from foundation.errors import InvalidInputError
 from models.loading.request import LoadedModel
@@ -25,8 +26,8 @@ def model_outputs(loaded: LoadedModel) -> tuple[Output, ...]:
     """Outputs of a model with the functions that they end in."""
     graph = wrapped_graph(loaded.model)
     ends = output_ends(loaded.model) if graph is None else graph_ends(graph)
-    if loaded.spec is not None:
-        ends = (End.SOFTMAX,) * len(ends)  # registered networks are classifiers, some of logits
+    if loaded.spec is not None and loaded.spec.task is Task.CLASSIFICATION:
+        ends = (End.SOFTMAX,) * len(ends)  # registered classifiers, some of which give logits
     return tuple(
         Output(output.name, output.shape, end)
         for output, end in zip(loaded.outputs, ends, strict=True)
@@ -63,6 +64,8 @@ def settled_contract(
     outputs = [replace(o, name=name) for o, name in zip(outputs, names, strict=True)]
     given = [dataset for dataset in datasets if dataset is not None]
     contract = with_tasks(contract, outputs, given, measured=measured)
+    if contract.tasks.only.known.of_maps:
+        return contract
     return complete_labels(contract, outputs[0].width, _naming(given))
 
 
@@ -97,24 +100,76 @@ def stated_names(names: Sequence[str], contract: Preprocessing) -> tuple[str, ..
     return tuple(stated)
 
 
+@dataclass(frozen=True)
+class Answer:
+    """Outputs of a network that are one answer: all of a detector, or a single one.
+
+    Attributes:
+        name: name of the first output.
+        outputs: outputs in the order in which the task reads them.
+        task: task of the answer with its labels.
+        kind: metrics of the task.
+        alone: whether the network has no other answer.
+    """
+
+    name: str
+    outputs: tuple[Output, ...]
+    task: OutputTask
+    kind: TaskKind
+    alone: bool
+
+
+def answers(contract: Preprocessing, outputs: Sequence[Output]) -> tuple[Answer, ...]:
+    """Answers of a network.
+
+    Args:
+        contract: contract with the tasks of the outputs.
+        outputs: outputs of the model or file.
+    """
+    if contract.tasks.only.known.joins:
+        task, kind = task_of(contract, outputs[0].name, alone=True)
+        return (Answer(outputs[0].name, tuple(outputs), task, kind, alone=True),)
+    alone = len(outputs) == 1
+    return tuple(
+        Answer(output.name, (output,), *task_of(contract, output.name, alone=alone), alone)
+        for output in outputs
+    )
+
+
+def groups_of(dataset: Dataset, contract: Preprocessing, names: Sequence[str]) -> tuple[Group, ...]:
+    """Groups of outputs for ``predict_many``, in the names of the file.
+
+    Args:
+        dataset: images that are measured on.
+        contract: contract with the tasks of the outputs.
+        names: names of the outputs as the first network has them.
+    """
+    stated = stated_names(names, contract)
+    own = dict(zip(stated, names, strict=True))
+    groups = []
+    for answer in answers(contract, [Output(name, ()) for name in stated]):
+        outputs = tuple(own[output.name] for output in answer.outputs)
+        make = answer.kind.reduction
+        reduction = None if make is None else make(dataset, contract, outputs)
+        groups.append(Group(own[answer.name], outputs, reduction))
+    return tuple(groups)
+
+
 def true_values(
     dataset: Dataset, contract: Preprocessing, outputs: Sequence[Output]
 ) -> dict[str, np.ndarray | None]:
-    """True values by the name of the output; None where the dataset has none.
+    """True values by the name of the answer; None where the dataset has none.
 
     Raises:
         InvalidInputError: labels for another task, or another number of values.
     """
-    alone = len(outputs) == 1
     return {
-        output.name: checked_targets(
-            dataset,
-            output.name,
-            task_of(contract, output.name, alone=alone)[0],
-            output.shape,
-            alone=alone,
+        answer.name: answer.kind.annotated(dataset, contract)
+        if answer.kind.annotated is not None
+        else checked_targets(
+            dataset, answer.name, answer.task, answer.outputs[0].shape, alone=answer.alone
         )
-        for output in outputs
+        for answer in answers(contract, outputs)
     }
 
 
@@ -151,7 +206,7 @@ def check_limit_on(
             f"{', '.join(output.name for output in outputs)}",
             remedy="name the columns of the label file as the outputs",
         )
-    percents = [task_of(contract, name, alone=len(outputs) == 1)[1].first.unit for name in known]
+    percents = [a.kind.first.unit for a in answers(contract, outputs) if a.name in known]
     if abs(max_drop) > 100 and set(percents) == {"%"}:
         raise InvalidInputError(
             "--max-drop is a number of percentage points from -100 to 100",

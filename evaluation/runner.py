@@ -37,14 +37,44 @@ class Batch(Protocol):
         """Indices of the images in the set, int64 ``[b]``, each only once."""
         ...
 
+    @property
+    def sizes(self) -> np.ndarray:
+        """Height and width of each photo in pixels, int64 ``[b, 2]``."""
+        ...
 
-Reduction = Callable[[Mapping[str, "np.ndarray"], Batch], Mapping[str, "np.ndarray"]]
-"""Statistics of one output on one batch, for outputs that are too large to be kept.
 
-Takes the output of every network, ``[b, ...]`` by the network's name, and the batch; gives one row
-of statistics for each image, ``[b, ...]`` by the network's name. The first network is the one that
-the others are compared with. It runs in the worker threads.
+Reduction = Callable[[Mapping[str, tuple["np.ndarray", ...]], Batch], Mapping[str, "np.ndarray"]]
+"""Statistics of a group of outputs on one batch, for outputs that are too large to be kept.
+
+Takes the group's outputs of every network, each ``[b, ...]``, by the network's name, and the batch;
+gives one row of statistics for each image, ``[b, ...]`` by the network's name; a structured dtype
+holds rows of several arrays. The first network is the one that the others are compared with. It
+runs in the worker threads.
 """
+
+
+@dataclass(frozen=True)
+class Group:
+    """Outputs of a network that are one answer.
+
+    Attributes:
+        name: its name in the results.
+        outputs: names of the outputs as the first network has them.
+        reduction: what is kept of them; None to keep the only output whole.
+    """
+
+    name: str
+    outputs: tuple[str, ...]
+    reduction: Reduction | None = None
+
+    def __post_init__(self) -> None:
+        if self.reduction is None and len(self.outputs) != 1:
+            raise ValueError("outputs that are one answer need a reduction")
+
+
+def each_alone(outputs: tuple[str, ...]) -> tuple[Group, ...]:
+    """A group for each output, kept whole."""
+    return tuple(Group(name, (name,)) for name in outputs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,8 +82,8 @@ class Predictions:
     """Outputs of several networks for the same images, in the order of ``indices``.
 
     Attributes:
-        by_output: float32 ``[n, ...]`` by the name of the output and that of the network, or what
-            a ``Reduction`` made of it.
+        by_output: float32 ``[n, ...]`` by the name of the output or group and that of the network,
+            or what a ``Reduction`` made of it.
         labels: true classes, int64 ``[n]``; None for images without classes.
         indices: indices of the images in the set, int64 ``[n]``, ascending.
     """
@@ -89,7 +119,7 @@ def predict_many(
     batches: Iterable[Batch],
     workers: int = 1,
     progress: Callable[[int], None] | None = None,
-    reductions: Callable[[str], Reduction | None] = lambda _: None,
+    groups: Callable[[tuple[str, ...]], tuple[Group, ...]] = each_alone,
 ) -> Predictions:
     """Run several networks over one stream of images, so that all get identical tensors.
 
@@ -104,7 +134,7 @@ def predict_many(
         batches: batches of images, in any order.
         workers: number of threads; sessions should have one thread each.
         progress: called in the calling thread with the number of finished images.
-        reductions: name of an output -> its reduction; None to keep the output whole.
+        groups: names of the first network's outputs -> groups of them.
 
     Raises:
         InvalidInputError: no images, no network, fewer than one worker, or networks with different
@@ -124,7 +154,7 @@ def predict_many(
     images = 0
     session_sets = _open_sets(open_sessions, workers)
     # Closed here, so that an error in progress stops the workers before it reaches the caller.
-    with closing(_results(session_sets, batches, reductions)) as results:
+    with closing(_results(session_sets, batches, groups)) as results:
         for result in results:
             finished.append(result)
             images += len(result.indices)
@@ -158,7 +188,7 @@ def _open_sets(
 def _results(
     session_sets: tuple[_SessionSet, ...],
     batches: Iterable[Batch],
-    reductions: Callable[[str], Reduction | None],
+    groups: Callable[[tuple[str, ...]], tuple[Group, ...]],
 ) -> Generator[_FinishedBatch, None, None]:
     """Results in the order of the stream, with a bounded number of batches in flight."""
     free: SimpleQueue[_SessionSet] = SimpleQueue()
@@ -168,7 +198,7 @@ def _results(
     pool = ThreadPoolExecutor(len(session_sets))
     try:
         for batch in batches:
-            waiting.append(pool.submit(_predict, free, batch, reductions))
+            waiting.append(pool.submit(_predict, free, batch, groups))
             while len(waiting) > len(session_sets) or (waiting and waiting[0].done()):
                 yield waiting.popleft().result()
         while waiting:
@@ -182,7 +212,9 @@ def _results(
 
 
 def _predict(
-    free: SimpleQueue[_SessionSet], batch: Batch, reductions: Callable[[str], Reduction | None]
+    free: SimpleQueue[_SessionSet],
+    batch: Batch,
+    groups: Callable[[tuple[str, ...]], tuple[Group, ...]],
 ) -> _FinishedBatch:
     session_set = free.get()
     try:
@@ -195,10 +227,13 @@ def _predict(
     finally:
         free.put(session_set)
     outputs = {}
-    for place, output in enumerate(names):
-        arrays = {name: arranged[name][place] for name in arranged}
-        reduction = reductions(output)
-        outputs[output] = arrays if reduction is None else dict(reduction(arrays, batch))
+    for group in groups(names):
+        places = [names.index(output) for output in group.outputs]
+        arrays = {name: tuple(arranged[name][place] for place in places) for name in arranged}
+        if group.reduction is None:
+            outputs[group.name] = {name: array for name, (array,) in arrays.items()}
+        else:
+            outputs[group.name] = dict(group.reduction(arrays, batch))
     return _FinishedBatch(outputs, batch.labels, batch.indices)
 
 

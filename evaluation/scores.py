@@ -50,6 +50,11 @@ class Outputs:
                 )
 
     @property
+    def width(self) -> int:
+        """Number of values for one image, or for one place of a map."""
+        return int(self.outputs.shape[-1])
+
+    @property
     def required_targets(self) -> np.ndarray:
         """True values, ``[n, ...]``.
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from calibration_data.datasets.base import Dataset
+    from calibration_data.preprocessing import Preprocessing
     from evaluation.flips import Flip
     from evaluation.intervals import Interval
     from evaluation.runner import Reduction
@@ -45,7 +46,11 @@ class TaskKind:
         per_class: accuracy by class.
         parts: figures of single values of an output.
         scores: class of the outputs, which checks them.
-        reduction: what is kept of an output too large to be kept whole; None to keep it.
+        reduction: (images, contract, names of the outputs) -> what is kept of outputs that are
+            too large to be kept whole, or that are one answer together; None to keep them.
+        annotated: (images, contract) -> targets ``[n, ...]`` from boxes or masks, or None for
+            images without; raises InvalidInputError for annotations of other classes. None for
+            tasks whose targets are class numbers or tables, which ``check`` reads.
         unit: unit of the loss of the primary metric, in words.
         lower_is_better: whether less of the primary metric is better.
         resampled: whether the interval of the loss is a bootstrap, which can take seconds.
@@ -67,7 +72,12 @@ class TaskKind:
     per_class: Callable[[Any], tuple[ClassAccuracy, ...]] | None = field(repr=False, default=None)
     parts: Callable[[Any], tuple[PartRow, ...]] | None = field(repr=False, default=None)
     scores: type[Outputs] = Outputs
-    reduction: Reduction | None = field(repr=False, default=None)
+    reduction: Callable[[Dataset, Preprocessing, tuple[str, ...]], Reduction] | None = field(
+        repr=False, default=None
+    )
+    annotated: Callable[[Dataset, Preprocessing], np.ndarray | None] | None = field(
+        repr=False, default=None
+    )
     unit: str = "points"
     lower_is_better: bool = False
     resampled: bool = False
@@ -120,7 +130,7 @@ def evaluate(outputs: Outputs, kind: TaskKind | None = None) -> Metrics:
     paired = compares and labelled and kind.first.applies(outputs)
     return Metrics(
         n=len(outputs.outputs),
-        classes=outputs.outputs.shape[-1],
+        classes=outputs.width,
         values=values,
         top1_interval=kind.interval(outputs) if labelled and kind.interval else None,
         drop=kind.drop(outputs) if paired else None,

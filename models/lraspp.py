@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from calibration_data.labels import FASHION_MNIST_LABELS
+from calibration_data.labels import BACKGROUND, FASHION_MNIST_LABELS
 from calibration_data.preprocessing import Crop, Preprocessing
 from models.backbones import Backbone
 from models.blocks import Stage, activation_layer, conv_bn
@@ -22,8 +22,6 @@ from models.spec import Knob, ModelSpec
 if TYPE_CHECKING:
     import keras
 
-BACKGROUND = "background"
-"""Label of the class 0 of a mask."""
 _MOMENTUM = 0.99
 
 SCENE_STAGES = (

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from calibration_data.channels import Channels, plain_channels
 from calibration_data.preprocessing import Preprocessing
+from calibration_data.task import Task
 from foundation.errors import InvalidInputError
 from models.blocks import Activation, Bottleneck, Shortcut
 
@@ -58,6 +59,7 @@ class ModelSpec:
         classifier_activation: ``linear`` (logits) or ``softmax``.
         weights: name of the default weights.
         pretrained: spec -> Keras model with published ImageNet weights; None if there are none.
+        task: what the network is for.
         deployed: trained network -> network with equal outputs that is quantized, for families
             that are trained in a larger form; None if both forms are the same.
 
@@ -81,6 +83,7 @@ class ModelSpec:
     stem_stride: int = 2
     classifier_activation: str = "linear"
     weights: str = "random"
+    task: Task = Task.CLASSIFICATION
     pretrained: Callable[[ModelSpec], keras.Model] | None = field(default=None, repr=False)
     deployed: Callable[[keras.Model], keras.Model] | None = field(default=None, repr=False)
 

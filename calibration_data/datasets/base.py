@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from calibration_data.annotations import BoxTruth, MaskTruth
 from calibration_data.targets import Targets
 from foundation.errors import InvalidInputError
 from foundation.foreign import printable
@@ -77,6 +78,8 @@ class Dataset:
             file's header alone; None for arrays, which are not changed.
         count: number of images if ``labels`` is None; not read otherwise.
         targets: true values that are not class numbers; ``labels`` is None then.
+        boxes: true boxes; None without.
+        masks: true masks; None without.
     """
 
     name: str
@@ -90,6 +93,8 @@ class Dataset:
     conversions: Callable[[int], tuple[str, ...]] | None = field(repr=False, default=None)
     count: int | None = None
     targets: tuple[Targets, ...] = field(repr=False, default=())
+    boxes: BoxTruth | None = field(repr=False, default=None)
+    masks: MaskTruth | None = field(repr=False, default=None)
 
     def __post_init__(self) -> None:
         if self.labels is None and self.count is None:
@@ -107,8 +112,9 @@ class Dataset:
 
     @property
     def answered(self) -> bool:
-        """Whether true classes or other targets are known."""
-        return self.labels is not None or bool(self.targets)
+        """Whether true classes, other targets, boxes or masks are known."""
+        truths = (self.labels, self.boxes, self.masks)
+        return bool(self.targets) or any(truth is not None for truth in truths)
 
     def require_labels(self, what: str) -> np.ndarray:
         """Labels, int64 ``[n]``.
@@ -131,11 +137,14 @@ class Dataset:
         """Dataset of the images at ``indices`` (int ``[m]``), in that order."""
         chosen = np.asarray(indices)
         content, size, conversions = self.content, self.content_size, self.conversions
+        boxes, masks = self.boxes, self.masks
         return replace(
             self,
             labels=None if self.labels is None else self.labels[chosen],
             targets=tuple(targets.subset(chosen) for targets in self.targets),
             count=len(chosen),
+            boxes=boxes and replace(boxes, of=lambda i: boxes.of(int(chosen[i]))),
+            masks=masks and replace(masks, of=lambda i: masks.of(int(chosen[i]))),
             decode=lambda i: self.decode(int(chosen[i])),
             describe=lambda i: self.describe(int(chosen[i])),
             content=None if content is None else lambda i: content(int(chosen[i])),

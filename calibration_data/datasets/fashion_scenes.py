@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from calibration_data.annotations import Boxes, BoxTruth, MaskTruth
 from calibration_data.datasets.base import (
     Dataset,
     DatasetKind,
@@ -17,7 +18,8 @@ from calibration_data.datasets.base import (
     refuse_unknown_split,
 )
 from calibration_data.datasets.fashion_mnist import NAME as GARMENTS
-from calibration_data.scenes import Wardrobe
+from calibration_data.labels import BACKGROUND, FASHION_MNIST_LABELS
+from calibration_data.scenes import Scene, Wardrobe
 
 NAME = "fashion_scenes"
 
@@ -78,7 +80,13 @@ def _open(text: str, split: str | None) -> Dataset:
         class_names=(),
         decode=lambda i: scenes.scene(i).image,
         count=SPLITS[split].count,
+        boxes=BoxTruth(lambda i: _boxes(scenes.scene(i)), FASHION_MNIST_LABELS),
+        masks=MaskTruth(lambda i: scenes.scene(i).mask, (BACKGROUND, *FASHION_MNIST_LABELS)),
     )
+
+
+def _boxes(scene: Scene) -> Boxes:
+    return Boxes.of(scene.boxes, scene.labels)
 
 
 KIND = DatasetKind(

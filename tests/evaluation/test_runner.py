@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from evaluation.runner import predict_all, predict_many
+from evaluation.runner import Group, predict_all, predict_many
 from evaluation.session import RuntimeInfo, runtimes
 from evaluation.sessions.keras_model import KerasSession
 from foundation.errors import InvalidInputError
@@ -226,10 +226,14 @@ def test_a_reduction_sees_all_networks_batch_by_batch_and_only_its_rows_are_kept
     def sums(arrays: Any, batch: Any) -> dict[str, np.ndarray]:
         seen.append(len(batch.indices))
         assert set(arrays) == {"a", "b"}
-        return {name: array.sum((1, 2))[:, :1] for name, array in arrays.items()}
+        return {name: array.sum((1, 2))[:, :1] for name, (array,) in arrays.items()}
 
     sessions = {name: lambda: Headed("whole", "mean") for name in "ab"}
-    result = predict_many(sessions, stream(np.arange(10), 4), 2, reductions={"whole": sums}.get)
+
+    def groups(names: tuple[str, ...]) -> tuple[Group, ...]:
+        return tuple(Group(name, (name,), {"whole": sums}.get(name)) for name in names)
+
+    result = predict_many(sessions, stream(np.arange(10), 4), 2, groups=groups)
     assert sorted(seen) == [2, 4, 4]
     assert result.by_output["whole"]["b"].shape == (10, 1)
     assert np.array_equal(result.by_output["whole"]["b"][:, 0], 4 * np.arange(10))

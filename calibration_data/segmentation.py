@@ -1,0 +1,57 @@
+"""The part of a contract that turns the output of a segmenter into a mask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from calibration_data.annotations import IGNORED
+from foundation.errors import InvalidInputError
+from foundation.foreign import printable
+
+
+@dataclass(frozen=True)
+class Segmenter:
+    """What a segmenter's masks mean.
+
+    Attributes:
+        ignored: value of a true mask's pixels that are not measured.
+        palette: red, green and blue of each class for pictures; empty for the usual colours.
+
+    Raises:
+        InvalidInputError: a value that no mask can have.
+    """
+
+    ignored: int = IGNORED
+    palette: tuple[tuple[int, int, int], ...] = ()
+
+    def __post_init__(self) -> None:
+        values = [self.ignored, *(level for colour in self.palette for level in colour)]
+        if not all(0 <= value <= 255 for value in values):
+            _refuse("ignored and the levels of a palette are whole numbers from 0 to 255", values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values of the table ``[segmentation]``, readable by ``from_dict``."""
+        values: dict[str, Any] = {"ignored": self.ignored}
+        if self.palette:
+            values["palette"] = [list(colour) for colour in self.palette]
+        return values
+
+    @classmethod
+    def from_dict(cls, values: Any) -> Segmenter:
+        """Read the table ``[segmentation]`` of a contract.
+
+        Raises:
+            InvalidInputError: an unknown key, or a value that breaks a rule.
+            TypeError, ValueError: a value of the wrong type.
+        """
+        if not isinstance(values, dict) or set(values) - {"ignored", "palette"}:
+            _refuse("[segmentation] has the keys ignored and palette", values)
+        colours = tuple((int(r), int(g), int(b)) for r, g, b in values.get("palette", ()))
+        return cls(int(values.get("ignored", IGNORED)), colours)
+
+
+def _refuse(rule: str, received: object) -> None:
+    raise InvalidInputError(
+        rule, received=printable(received)[:200], remedy="correct [segmentation] in the contract"
+    )
