@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from calibration_data.labels import BACKGROUND, FASHION_MNIST_LABELS
 from calibration_data.preprocessing import Crop, Preprocessing
+from calibration_data.task import Task
 from models.backbones import Backbone
 from models.blocks import Stage, activation_layer, conv_bn
 from models.mobilenet_v2 import backbone as mobilenet_v2_backbone
@@ -94,10 +95,11 @@ SPECS = (
             size=(160, 160), crop=Crop.PAD, labels=(BACKGROUND, *FASHION_MNIST_LABELS)
         ),
         stages=SCENE_STAGES,
-        details=LrAspp(mobilenet_v2_backbone, filters=96),
+        details=LrAspp(mobilenet_v2_backbone, filters=96, low_stride=4),
         knobs=(Knob.ALPHA, Knob.ACTIVATION),
         alpha=0.35,
         classes=11,
         weights="fashion_scenes",
+        task=Task.SEGMENTATION,
     ),
 )

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from calibration_data.anchors import BoxCoding, Scales
 from calibration_data.labels import FASHION_MNIST_LABELS
 from calibration_data.preprocessing import Crop, Preprocessing
+from calibration_data.task import Task
 from models import mobilenet_v2
 from models.backbones import Backbone
 from models.blocks import Stage, activation_layer, conv_bn, depthwise_bn, make_divisible
@@ -150,5 +151,6 @@ SPECS = (
         alpha=0.35,
         classes=10,
         weights="fashion_scenes",
+        task=Task.DETECTION,
     ),
 )

@@ -8,6 +8,7 @@ training split.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from calibration_data.annotations import Boxes, BoxTruth, MaskTruth
 from calibration_data.datasets.base import (
@@ -22,6 +23,9 @@ from calibration_data.labels import BACKGROUND, FASHION_MNIST_LABELS
 from calibration_data.scenes import Scene, Wardrobe
 
 NAME = "fashion_scenes"
+
+_REMEMBERED = 64
+"""Number of scenes that an open dataset remembers, about 6 MB."""
 
 
 @dataclass(frozen=True)
@@ -72,16 +76,17 @@ def wardrobe(split: str) -> Wardrobe:
 def _open(text: str, split: str | None) -> Dataset:
     refuse_unknown_split(text, split, tuple(SPLITS))
     assert split is not None
-    scenes = wardrobe(split)
+    # Image, boxes and mask of a scene are asked for one after the other.
+    scene = lru_cache(maxsize=_REMEMBERED)(wardrobe(split).scene)
     return Dataset(
         name=f"{text}:{split}",
         role=SplitRole.of(split),
         labels=None,
         class_names=(),
-        decode=lambda i: scenes.scene(i).image,
+        decode=lambda i: scene(i).image,
         count=SPLITS[split].count,
-        boxes=BoxTruth(lambda i: _boxes(scenes.scene(i)), FASHION_MNIST_LABELS),
-        masks=MaskTruth(lambda i: scenes.scene(i).mask, (BACKGROUND, *FASHION_MNIST_LABELS)),
+        boxes=BoxTruth(lambda i: _boxes(scene(i)), FASHION_MNIST_LABELS),
+        masks=MaskTruth(lambda i: scene(i).mask, (BACKGROUND, *FASHION_MNIST_LABELS)),
     )
 
 
