@@ -173,7 +173,7 @@ SPECS = (
             size=(160, 160), crop=Crop.PAD, labels=(BACKGROUND, *FASHION_MNIST_LABELS)
         ),
         stages=SCENE_STAGES,
-        details=LrAspp(mobilenet_v2_backbone, filters=96),
+        details=LrAspp(mobilenet_v2_backbone, filters=96, low_stride=4),
         knobs=(Knob.ALPHA, Knob.ACTIVATION),
         alpha=0.35,
         classes=11,

@@ -68,7 +68,6 @@ class ModelSpec:
         classifier_activation: ``linear`` (logits) or ``softmax``.
         weights: name of the default weights.
         pretrained: spec -> Keras model with published ImageNet weights; None if there are none.
-        task: what the network is for.
         deployed: trained network -> network with equal outputs that is quantized, for families
             that are trained in a larger form; None if both forms are the same.
         task: what the outputs mean.
@@ -93,7 +92,6 @@ class ModelSpec:
     stem_stride: int = 2
     classifier_activation: str = "linear"
     weights: str = "random"
-    task: Task = Task.CLASSIFICATION
     pretrained: Callable[[ModelSpec], keras.Model] | None = field(default=None, repr=False)
     deployed: Callable[[keras.Model], keras.Model] | None = field(default=None, repr=False)
     task: Task = field(default=Task.CLASSIFICATION, repr=False)
