@@ -98,7 +98,10 @@ def _image_level(x: Any, filters: int) -> Any:
     rows, columns = x.shape[1:3]
     mean = keras.layers.GlobalAveragePooling2D(keepdims=True, name="image_pooling_mean")(x)
     mean = _branch(mean, filters, 1, 1, "image_pooling")  # [b, 1, 1, f]
-    return keras.layers.UpSampling2D((rows, columns), name="image_pooling_up")(mean)
+    # Of one cell every interpolation makes equal ones; the bilinear one is a single operator.
+    return keras.layers.UpSampling2D(
+        (rows, columns), interpolation="bilinear", name="image_pooling_up"
+    )(mean)
 
 
 def _branch(x: Any, filters: int, kernel: int, dilation: int, name: str) -> Any:

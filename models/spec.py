@@ -176,6 +176,11 @@ def model_specs() -> dict[str, ModelSpec]:
     return dict(sorted(specs.items()))
 
 
+def specs_of(task: Task) -> dict[str, ModelSpec]:
+    """Registered networks of a task by name."""
+    return {name: spec for name, spec in model_specs().items() if spec.task is task}
+
+
 def model_spec(name: str) -> ModelSpec:
     """Registered network of a name.
 
