@@ -37,9 +37,27 @@ VOC21_LABELS = (
 )  # fmt: skip
 """Classes of Pascal VOC's masks in their order (Everingham et al. 2010, the VOC challenge)."""
 
+COCO_LABELS = (
+    "person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat",
+    "traffic light", "fire hydrant", "street sign", "stop sign", "parking meter", "bench", "bird",
+    "cat", "dog", "horse", "sheep", "cow", "elephant", "bear", "zebra", "giraffe", "hat",
+    "backpack", "umbrella", "shoe", "eye glasses", "handbag", "tie", "suitcase", "frisbee",
+    "skis", "snowboard", "sports ball", "kite", "baseball bat", "baseball glove", "skateboard",
+    "surfboard", "tennis racket", "bottle", "plate", "wine glass", "cup", "fork", "knife",
+    "spoon", "bowl", "banana", "apple", "sandwich", "orange", "broccoli", "carrot", "hot dog",
+    "pizza", "donut", "cake", "chair", "couch", "potted plant", "bed", "mirror", "dining table",
+    "window", "desk", "toilet", "door", "tv", "laptop", "mouse", "remote", "keyboard",
+    "cell phone", "microwave", "oven", "toaster", "sink", "refrigerator", "blender", "book",
+    "clock", "vase", "scissors", "teddy bear", "hair drier", "toothbrush",
+)  # fmt: skip
+"""COCO's categories by id, from 1 to 90 (Lin et al. 2014, https://arxiv.org/abs/1405.0312). Ten of
+them (street sign, hat, shoe, eye glasses, plate, mirror, window, desk, door, blender) have no boxes
+in the published annotations; networks that were trained on ids score them all the same."""
+
 KNOWN_LABELS: dict[str, Callable[[], tuple[str, ...]]] = {
     "fashion-mnist": lambda: FASHION_MNIST_LABELS,
     "imagenet-1k": imagenet_labels,
+    "coco-90": lambda: COCO_LABELS,
     "voc-21": lambda: VOC21_LABELS,
 }
 """Label lists by name."""

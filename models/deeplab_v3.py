@@ -16,7 +16,7 @@ from calibration_data.labels import VOC21_LABELS
 from calibration_data.preprocessing import Crop, Preprocessing
 from models import mobilenet_v1, mobilenet_v2
 from models.backbones import Backbone
-from models.blocks import activation_layer, batch_norm, conv_bn
+from models.blocks import Activation, activation_layer, batch_norm, conv_bn
 from models.spec import Knob, ModelSpec
 
 if TYPE_CHECKING:
@@ -42,6 +42,15 @@ class DeepLab:
     output_stride: int = 16
     pyramid: bool = False
     filters: int = 256
+
+
+def _unrounded_v2(spec: ModelSpec, output_stride: int) -> Backbone:
+    """MobileNetV2 whose widths are not rounded to multiples of 8.
+
+    tensorflow/models, research/deeplab/core/feature_extractor.py: ``divisible_by`` is 1 for a depth
+    multiplier other than 1.
+    """
+    return mobilenet_v2.backbone(spec, output_stride, divisor=1)
 
 
 def build(spec: ModelSpec) -> keras.Model:
@@ -73,7 +82,10 @@ def _image_level(spec: ModelSpec, x: Any) -> Any:
 
 
 def _branch(spec: ModelSpec, x: Any, kernel: int, dilation: int, name: str) -> Any:
-    """Convolution, batch norm and activation: ``[b, h, w, c] -> [b, h, w, filters]``."""
+    """Convolution, batch norm and ReLU: ``[b, h, w, c] -> [b, h, w, filters]``.
+
+    The head has ReLU whatever the backbone has, as in tensorflow/models, research/deeplab/model.py.
+    """
     import keras
 
     filters = spec.details.filters
@@ -84,7 +96,7 @@ def _branch(spec: ModelSpec, x: Any, kernel: int, dilation: int, name: str) -> A
             filters, kernel, padding="same", dilation_rate=dilation, use_bias=False, name=name
         )(x)
         x = batch_norm(_MOMENTUM, f"{name}_bn")(x)
-    return activation_layer(spec.activation, f"{name}_relu")(x)
+    return activation_layer(Activation.RELU, f"{name}_relu")(x)
 
 
 _SOURCE = "Sandler et al. 2018, arXiv:1801.04381, section 6.3 and table 7"
@@ -109,13 +121,13 @@ SPECS = (
         "deeplab_v3_mobilenet_v2",
         "DeepLabv3 on MobileNetV2 1.0/513, output stride 16, without ASPP; any --alpha and --size",
         mobilenet_v2.STAGES,
-        DeepLab(mobilenet_v2.backbone),
+        DeepLab(_unrounded_v2),
     ),
     _spec(
         "deeplab_v3_aspp_mobilenet_v2",
         "DeepLabv3 on MobileNetV2 1.0/513, output stride 16, with ASPP",
         mobilenet_v2.STAGES,
-        DeepLab(mobilenet_v2.backbone, pyramid=True),
+        DeepLab(_unrounded_v2, pyramid=True),
     ),
     _spec(
         "deeplab_v3_mobilenet_v1",

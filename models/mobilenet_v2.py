@@ -54,12 +54,13 @@ SMALL_IMAGE_STAGES = (
 """Table 2 with the strides for images of 32 pixels: a stem of stride 1 and three strides of 2."""
 
 
-def backbone(spec: ModelSpec, output_stride: int = 32) -> Backbone:
+def backbone(spec: ModelSpec, output_stride: int = 32, divisor: int = 8) -> Backbone:
     """Feature maps of the network, without its last convolution and classifier.
 
     Args:
         spec: network.
         output_stride: largest ratio of the input's side to a feature map's.
+        divisor: of which the widths are multiples.
     """
     import keras
 
@@ -67,7 +68,7 @@ def backbone(spec: ModelSpec, output_stride: int = 32) -> Backbone:
     inputs = keras.Input(spec.input_shape)
     x = conv_bn(
         inputs,
-        make_divisible(STEM_CHANNELS * spec.alpha),
+        make_divisible(STEM_CHANNELS * spec.alpha, divisor),
         3,
         spec.stem_stride,
         momentum=momentum,
@@ -85,7 +86,7 @@ def backbone(spec: ModelSpec, output_stride: int = 32) -> Backbone:
             blocks.append(
                 inverted_residual(
                     blocks[-1],
-                    filters=make_divisible(int(stage.channels * spec.alpha)),
+                    filters=make_divisible(int(stage.channels * spec.alpha), divisor),
                     inner=stage.expansion * blocks[-1].narrow.shape[-1],
                     style=style,
                     prefix=f"block_{block}_" if block else "expanded_conv_",

@@ -13,6 +13,7 @@ from calibration_data.channels import Channels, plain_channels
 from calibration_data.preprocessing import Preprocessing
 from foundation.errors import InvalidInputError
 from models.blocks import Activation, Bottleneck, Shortcut
+from models.weights.npm import NpmWeights
 
 if TYPE_CHECKING:
     import keras
@@ -58,6 +59,7 @@ class ModelSpec:
         classifier_activation: ``linear`` (logits) or ``softmax``.
         weights: name of the default weights.
         pretrained: spec -> Keras model with published ImageNet weights; None if there are none.
+        published: weights that were published for other data than ImageNet.
         deployed: trained network -> network with equal outputs that is quantized, for families
             that are trained in a larger form; None if both forms are the same.
 
@@ -82,6 +84,7 @@ class ModelSpec:
     classifier_activation: str = "linear"
     weights: str = "random"
     pretrained: Callable[[ModelSpec], keras.Model] | None = field(default=None, repr=False)
+    published: tuple[NpmWeights, ...] = ()
     deployed: Callable[[keras.Model], keras.Model] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:

