@@ -14,6 +14,7 @@ from calibration_data.preprocessing import Preprocessing
 from calibration_data.task import Task
 from foundation.errors import InvalidInputError
 from models.blocks import Activation, Bottleneck, Shortcut
+from models.weights.npm import NpmWeights
 
 if TYPE_CHECKING:
     import keras
@@ -68,6 +69,7 @@ class ModelSpec:
         classifier_activation: ``linear`` (logits) or ``softmax``.
         weights: name of the default weights.
         pretrained: spec -> Keras model with published ImageNet weights; None if there are none.
+        published: weights that were published for other data than ImageNet.
         deployed: trained network -> network with equal outputs that is quantized, for families
             that are trained in a larger form; None if both forms are the same.
         task: what the outputs mean.
@@ -93,6 +95,7 @@ class ModelSpec:
     classifier_activation: str = "linear"
     weights: str = "random"
     pretrained: Callable[[ModelSpec], keras.Model] | None = field(default=None, repr=False)
+    published: tuple[NpmWeights, ...] = ()
     deployed: Callable[[keras.Model], keras.Model] | None = field(default=None, repr=False)
     task: Task = field(default=Task.CLASSIFICATION, repr=False)
 
