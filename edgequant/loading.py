@@ -71,7 +71,7 @@ def own_contract(request: ModelRequest) -> tuple[Preprocessing | None, Path | No
     A registered model has its own, and a .tflite that we wrote has a card.
     """
     if not request.is_file:
-        return request.spec().preprocessing, None
+        return request.spec().contract, None
     path = Path(request.reference)
     card = target_of(path).read_card(path) if is_tflite(request) and path.is_file() else None
     return None if card is None else card.preprocessing, path

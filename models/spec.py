@@ -10,8 +10,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from calibration_data.channels import Channels, plain_channels
+from calibration_data.detection import Detector
 from calibration_data.preprocessing import Preprocessing
-from calibration_data.task import Task
+from calibration_data.task import OutputTask, Task, Tasks
 from foundation.errors import InvalidInputError
 from models.blocks import Activation, Bottleneck, Shortcut
 from models.weights.npm import NpmWeights
@@ -73,6 +74,7 @@ class ModelSpec:
         deployed: trained network -> network with equal outputs that is quantized, for families
             that are trained in a larger form; None if both forms are the same.
         task: what the outputs mean.
+        detector: spec -> anchors and thresholds of a detector; None for other networks.
 
     Raises:
         InvalidInputError: a width, size or class count that no network can have.
@@ -98,6 +100,7 @@ class ModelSpec:
     published: tuple[NpmWeights, ...] = ()
     deployed: Callable[[keras.Model], keras.Model] | None = field(default=None, repr=False)
     task: Task = field(default=Task.CLASSIFICATION, repr=False)
+    detector: Callable[[ModelSpec], Detector] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if not 0 < self.alpha <= 8:
@@ -118,6 +121,16 @@ class ModelSpec:
         labels = self.preprocessing.labels
         if labels and len(labels) != self.classes:
             _refuse(f"{self.classes} classes need as many labels", len(labels))
+
+    @property
+    def contract(self) -> Preprocessing:
+        """Contract of the weights, with the task and a detector's anchors for this input size."""
+        if self.task is Task.CLASSIFICATION:
+            return self.preprocessing
+        detector = None if self.detector is None else self.detector(self)
+        return replace(
+            self.preprocessing, tasks=Tasks(OutputTask(self.task)), detector=detector
+        )
 
     @property
     def input_shape(self) -> tuple[int, ...]:

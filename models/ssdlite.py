@@ -20,6 +20,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from calibration_data.anchors import AnchorLevel, BoxCoding, Scales
+from calibration_data.detection import Detector
 from calibration_data.labels import COCO_LABELS, FASHION_MNIST_LABELS
 from calibration_data.preprocessing import Crop, Preprocessing
 from calibration_data.task import Task
@@ -85,6 +86,17 @@ def levels(spec: ModelSpec) -> tuple[AnchorLevel, ...]:
     strides = [_FINEST << level for level in range(2 + len(details.extras))]
     maps = tuple((-(-size[0] // stride), -(-size[1] // stride)) for stride in strides)
     return details.scales.levels(maps, (size[0], size[1]))
+
+
+def detector(spec: ModelSpec) -> Detector:
+    """Anchors, coding and thresholds of a network, whose scores end in a sigmoid for each class."""
+    maps = levels(spec)
+    return Detector(
+        boxes=tuple(f"boxes_{number}" for number in range(len(maps))),
+        scores=tuple(f"scores_{number}" for number in range(len(maps))),
+        levels=maps,
+        coding=spec.details.coding,
+    )
 
 
 def build(spec: ModelSpec) -> keras.Model:
@@ -205,6 +217,7 @@ def _coco(
         weights="coco" if published else "random",
         published=published,
         task=Task.DETECTION,
+        detector=detector,
     )
 
 
@@ -268,6 +281,7 @@ SPECS = (
         classes=10,
         weights="fashion_scenes",
         task=Task.DETECTION,
+        detector=detector,
     ),
     _coco(
         "ssdlite_mobilenet_v1",
