@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from calibration_data.anchors import AnchorLevel, BoxCoding
 from foundation.errors import InvalidInputError
 from foundation.foreign import printable
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+DETECTIONS = ("detection_boxes", "detection_classes", "detection_scores", "num_detections")
+"""Outputs of a file with post-processing inside, by the names of tensorflow/models' detectors."""
 
 
 class ScoreEnd(StrEnum):
@@ -36,7 +44,7 @@ class Detector:
         end: function from a score to a probability.
         ground: whether the first score of an anchor is the ground's, that is, no object.
         score_threshold: smallest probability of a detection.
-        iou_threshold: overlap from which the weaker of two boxes of one class is dropped.
+        iou_threshold: overlap above which the weaker of two boxes of one class is dropped.
         most: largest number of detections of a photo.
 
     Raises:
@@ -78,6 +86,13 @@ class Detector:
     def count(self) -> int:
         """Number of anchors."""
         return sum(level.count for level in self.levels)
+
+    @cached_property
+    def anchors(self) -> np.ndarray:
+        """Anchors of all levels, float32 ``[count, 4]``: centre y, centre x, height, width."""
+        import numpy as np
+
+        return np.concatenate([level.boxes() for level in self.levels])
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values of the table ``[detection]``, readable by ``from_dict``."""

@@ -199,7 +199,9 @@ def measure(
                     one.task.labels,
                 )
             )
-    remarks = [*conversion_remarks(dataset)]
+    remarks = [*conversion_remarks(dataset), *dataset.remarks]
+    for one in measured:
+        remarks += one.kind.remarks(dataset, contract)
     if len(measured) > 1 and dataset.labels is not None:
         remarks.append(
             "the class numbers of the images name no output of the network and are not used"

@@ -36,12 +36,13 @@ from edgequant.outputs import check_limit_on, model_outputs, settled_contract, t
 from edgequant.planning import Planner
 from edgequant.repair.repairer import Limits, Repair, Repairer
 from edgequant.requests import QuantizeRequest
+from export.postprocess import require_postprocess
 from export.target import ExportRequest, export_targets
 from foundation.digests import sha256_of
 from foundation.errors import InvalidInputError, UnsupportedError
 from foundation.scratch import require_writable
 from models.loading.request import LoadedModel
-from quantize.islands import MOST_FLOAT
+from quantize.islands import MOST_FLOAT, note
 from quantize.plans.plan import PlannedNetwork
 from quantize.qat.exchange import QatSettings
 from quantize.recipes import Optimization, Recipe
@@ -150,6 +151,7 @@ def prepare(request: QuantizeRequest, inputs: Inputs) -> Prepared:
     outputs = model_outputs(loaded)
     told = (inputs.measured, inputs.calibration)
     contract = settled_contract(contract, outputs, told, measured=inputs.measured is not None)
+    require_postprocess((recipe.postprocess for recipe in request.recipes), contract)
     if inputs.measured is not None:  # labels that do not fit are refused before any work
         true_values(inputs.measured, contract, outputs)
         check_limit_on(inputs.measured, contract, outputs, request.max_drop)
@@ -196,7 +198,9 @@ def artifact_key(request: QuantizeRequest, recipe: Recipe, inputs: Inputs) -> st
             "told": inputs.told,
             "recipe": recipe.to_dict(),
             "calibration": calibration,
-            "repair": _repair_key(request) if _repairs(request, recipe) else None,
+            "repair": (request.max_drop, request.most_float, request.repair_with.value)
+            if _repairs(request, recipe)
+            else None,
             "float_share": request.float_share,
             "qat": asdict(request.qat) if _is_trained(recipe) else None,
             "versions": versions(target.packages),
@@ -221,7 +225,7 @@ def write_artifact(
     """Export one recipe, as repaired, and deliver it with its companions."""
     if repair is not None:
         recipe = repair.applied(recipe)
-    if recipe.planned:
+    if recipe.needs_calibration:
         recipe = prepared.planner.completed(recipe)
     target = export_targets()[recipe.target]
     calibration = prepared.calibration if recipe.needs_calibration else None
@@ -233,7 +237,8 @@ def write_artifact(
         None if calibration is None else lambda: _images(calibration, planned, advance),
         request.calibration.seed,
         planned,
-        lambda: prepared.planner.graph,
+        lambda: prepared.planner.written_from(recipe),
+        request.float_share,
     )
     origin: dict[str, Any] = {
         "model": {"name": prepared.loaded.name, "sha256": request.model.digest()},
@@ -266,6 +271,8 @@ def write_artifact(
 
     def write(part: Path) -> None:
         target.write(export, part)
+        if planned is None and recipe.needs_calibration and target.found_in_float is not None:
+            origin["remarks"] += note(target.found_in_float(part))
         differs = _difference(request, recipe, prepared, part, planned)
         origin["remarks"] += [] if differs is None else [differs]
 
@@ -366,10 +373,6 @@ def _repairer(request: QuantizeRequest, prepared: Prepared) -> Repairer:
     assert request.most_float is not None
     limits = Limits(request.max_drop, request.most_float, request.repair_with)
     return Repairer(prepared.planner, prepared.outputs, limits)
-
-
-def _repair_key(request: QuantizeRequest) -> tuple[Any, ...]:
-    return request.max_drop, request.most_float, request.repair_with.value
 
 
 def _is_trained(recipe: Recipe) -> bool:

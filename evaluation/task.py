@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from calibration_data.datasets.base import Dataset
     from calibration_data.preprocessing import Preprocessing
-    from evaluation.flips import Flip
+    from evaluation.flips import Changed
     from evaluation.intervals import Interval
     from evaluation.runner import Batch, Reduction
 
@@ -55,6 +55,7 @@ class TaskKind:
         annotated: (images, contract) -> targets ``[n, ...]`` from boxes or masks, or None for
             images without; raises InvalidInputError for annotations of other classes. None for
             tasks whose targets are class numbers or tables, which ``check`` reads.
+        remarks: (images, contract) -> sentences that the reader of a measurement needs.
         assumed: (images, contract, batches with the float network's outputs) -> images whose true
             boxes or masks are what the float network says; for images without annotations.
         unit: unit of the loss of the primary metric, in words.
@@ -72,7 +73,7 @@ class TaskKind:
     drops: Callable[[Any], dict[str, Drop]] = field(repr=False, default=lambda _: {})
     interval: Callable[[Any], Interval] | None = field(repr=False, default=None)
     changed: Callable[[Any], int] | None = field(repr=False, default=None)
-    flips: Callable[[Any, Callable[[int], str], int], tuple[Flip, ...]] | None = field(
+    flips: Callable[[Any, Callable[[int], str], int], tuple[Changed, ...]] | None = field(
         repr=False, default=None
     )
     per_class: Callable[[Any], tuple[ClassAccuracy, ...]] | None = field(repr=False, default=None)
@@ -83,6 +84,9 @@ class TaskKind:
     )
     annotated: Callable[[Dataset, Preprocessing], np.ndarray | None] | None = field(
         repr=False, default=None
+    )
+    remarks: Callable[[Dataset, Preprocessing], tuple[str, ...]] = field(
+        repr=False, default=lambda *_: ()
     )
     assumed: Assumed | None = field(repr=False, default=None)
     unit: str = "points"

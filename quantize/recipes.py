@@ -57,6 +57,23 @@ class BatchAxis(StrEnum):
     """A free axis named ``batch``."""
 
 
+class Postprocess(StrEnum):
+    """Operators behind the outputs of the network, inside the file."""
+
+    NONE = "none"
+    TFLITE = "tflite"
+    """TFLite_Detection_PostProcess, in a .tflite: the file gives detections."""
+    ONNX = "onnx"
+    """NonMaxSuppression and what it needs, in an .onnx: the file gives detections."""
+    ARGMAX = "argmax"
+    """The class of each pixel in the place of the scores of all classes."""
+
+    @property
+    def target(self) -> str | None:
+        """Name of the only export target that has these operators; None for all targets."""
+        return self.value if self in (Postprocess.TFLITE, Postprocess.ONNX) else None
+
+
 class WeightRange(StrEnum):
     """Integers that the weights of an int8 ONNX file use.
 
@@ -123,6 +140,8 @@ class PlanSettings:
         float_ops: names of operators that stay in float32 in an int8 file.
         ranges: method that chooses the ranges of activations.
         wide_ops: names of operators with int16 activations in an int8 .tflite.
+        int16: whether every operator is in int16x8 or in float32, none in int8: the whole file is
+            then in int16x8, its input and outputs included.
     """
 
     granularity: Granularity = Granularity.PER_CHANNEL
@@ -131,6 +150,7 @@ class PlanSettings:
     float_ops: tuple[str, ...] = ()
     ranges: RangeMethod = RangeMethod.MIN_MAX
     wide_ops: tuple[str, ...] = ()
+    int16: bool = False
 
 
 _PER_TENSOR = PlanSettings(granularity=Granularity.PER_TENSOR)
@@ -150,10 +170,12 @@ class Recipe:
         io: type of input and output.
         layout: order of the input's axes; ``nchw`` is for targets that take it.
         batch: first axis of the input.
+        postprocess: operators behind the network's outputs.
 
     Raises:
-        UnsupportedError: integer input with float activations, int16 activations in ONNX, or ranges
-            and operators of other types in a recipe that the engine does not plan.
+        UnsupportedError: integer input with float activations, int16 activations in ONNX, ranges
+            and operators of other types in a recipe that the engine does not plan, or
+            post-processing of another format.
     """
 
     name: str
@@ -164,6 +186,7 @@ class Recipe:
     io: IoType = IoType.FLOAT32
     layout: Layout = Layout.NHWC
     batch: BatchAxis = BatchAxis.ONE
+    postprocess: Postprocess = Postprocess.NONE
 
     def __post_init__(self) -> None:
         if self.io is not IoType.FLOAT32 and self.precision is not Precision.INT8:
@@ -174,6 +197,13 @@ class Recipe:
             )
         if self.settings.wide_ops and self.target != "tflite":
             raise no_wide_onnx(self.name)
+        if self.postprocess.target not in (None, self.target):
+            raise UnsupportedError(
+                f"post-processing {self.postprocess.value} is for recipes whose names begin with "
+                f"{self.postprocess.target}",
+                received=f"--postprocess {self.postprocess.value} with {self.name}",
+                remedy="use the post-processing of that format, or another recipe",
+            )
         if self.planned:
             return
         asked = ["--keep-float"] if self.settings.float_ops else []
@@ -192,7 +222,7 @@ class Recipe:
     def planned(self) -> bool:
         """Whether the engine decides the integers, in a plan that other files can share."""
         chosen_here = self.settings.optimization is not Optimization.CONVERTER
-        return self.precision is Precision.INT8 and chosen_here
+        return self.settings.int16 or (self.precision is Precision.INT8 and chosen_here)
 
     @property
     def needs_calibration(self) -> bool:
@@ -222,7 +252,15 @@ class Recipe:
             "ranges": self.settings.ranges.value,
             "float_ops": list(self.settings.float_ops),
             "wide_ops": list(self.settings.wide_ops),
+            **({"int16": True} if self.settings.int16 else {}),
+            **self._postprocess_entry(),
         }
+
+    def _postprocess_entry(self) -> dict[str, Any]:
+        """Entry of ``to_dict`` for post-processing; empty without, as in files from before it."""
+        if self.postprocess is Postprocess.NONE:
+            return {}
+        return {"postprocess": self.postprocess.value}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Recipe:
@@ -235,6 +273,7 @@ class Recipe:
             ranges=RangeMethod(values.get("ranges", "min-max")),
             float_ops=tuple(values.get("float_ops", ())),
             wide_ops=tuple(values.get("wide_ops", ())),
+            int16=bool(values.get("int16", False)),
         )
         return replace(
             known,
@@ -242,6 +281,7 @@ class Recipe:
             io=IoType(values["io"]),
             layout=Layout(values["layout"]),
             batch=BatchAxis(values["batch"]),
+            postprocess=Postprocess(values.get("postprocess", "none")),
         )
 
 

@@ -63,6 +63,15 @@ io_option = option(
     section=Section.RECIPE,
     help="Batch axis of an .onnx: one image, or any number.",
 )
+@option(
+    "--postprocess",
+    type=click.Choice(["none", "tflite", "onnx"]),
+    default="none",
+    show_default=True,
+    section=Section.RECIPE,
+    help="Operators behind the outputs: tflite and onnx give the boxes, classes and scores of a "
+    "detector after non-maximum suppression, in a file of that format.",
+)
 @plan_options
 @wide_option
 @qat_options

@@ -23,6 +23,7 @@ from quantize.recipes import (
     IoType,
     Layout,
     Optimization,
+    Postprocess,
     RangeMethod,
     Recipe,
     RepairType,
@@ -109,6 +110,7 @@ def _recipe(values: dict[str, Any], name: str) -> Recipe:
         chosen,
         layout=Layout(values["layout"] or chosen.layout),
         batch=BatchAxis(values["batch"] or chosen.batch),
+        postprocess=Postprocess(values.get("postprocess") or chosen.postprocess),
         settings=replace(
             chosen.settings,
             optimization=Optimization(values["optimize"]),

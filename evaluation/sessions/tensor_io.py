@@ -202,7 +202,9 @@ def joined(calls: Sequence[Sequence[np.ndarray]], source: str) -> tuple[np.ndarr
         raise InvalidInputError(
             "a prediction needs at least one image", received="none", remedy="give some images"
         )
-    if flat := [output.shape for output in calls[0] if output.ndim < 2]:
+    # One number for each image, such as that of its detections, stands beside outputs with rows.
+    rows = {len(output) for output in calls[0] if output.ndim > 1}
+    if flat := [o.shape for o in calls[0] if o.ndim < 1 or (o.ndim == 1 and {len(o)} != rows)]:
         raise InvalidInputError(
             "an output of a network is [batch, ...], one row for each image",
             received=f"{source} with {list(flat[0])}",

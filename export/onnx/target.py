@@ -9,6 +9,7 @@ from export.onnx.check import FloatNames, check_graph
 from export.onnx.float_render import check_equal, render_float, require_one_tensor
 from export.onnx.graph import BATCH_NAME, OnnxGraph, from_model, to_model
 from export.onnx.inspect import inspect, load, read_card
+from export.onnx.postprocess import postprocessed
 from export.onnx.quantize import dynamic_int8, static_int8, to_float16
 from export.onnx.render import computed_in_float, render, require_writable
 from export.onnx.runtime import run_outputs
@@ -16,7 +17,7 @@ from export.target import CARD_KEY, ArtifactCard, ExportRequest, ExportTarget, r
 from foundation.errors import InvalidInputError, UnsupportedError
 from network.graph import Graph
 from quantize.islands import NO_KERNEL
-from quantize.recipes import BatchAxis, IoType, Precision, Recipe, WeightRange
+from quantize.recipes import BatchAxis, IoType, Postprocess, Precision, Recipe, WeightRange
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,6 +56,10 @@ def write(request: ExportRequest, path: Path) -> None:
     graph.outputs = tuple((name, (batch, *sizes[1:])) for name, sizes in graph.outputs)
     _write_model(to_model(graph), request, path)
     _check_file(path, request)
+    if recipe.postprocess is not Postprocess.NONE:
+        longer = postprocessed(graph, recipe.postprocess, request.preprocessing)
+        _write_model(to_model(longer), request, path)
+        _check_outputs(_valid(path), request)
 
 
 def _graph(request: ExportRequest) -> OnnxGraph:
@@ -120,7 +125,13 @@ def _saturation(recipe: Recipe) -> str:
 
 def _check_file(path: Path, request: ExportRequest) -> None:
     """Read the file, and refuse one that is not valid, not as the recipe says or not finite."""
-    import numpy as np
+    model = _valid(path)
+    check_graph(from_model(model), request.recipe, _in_float(request))
+    _check_outputs(model, request)
+
+
+def _valid(path: Path) -> onnx.ModelProto:
+    """The file as a model, checked by ONNX's rules."""
     from onnx import checker
 
     model = load(path)
@@ -132,8 +143,14 @@ def _check_file(path: Path, request: ExportRequest) -> None:
             received=str(error).strip().splitlines()[0][:200],
             remedy="report this model to the project",
         ) from error
+    return model
+
+
+def _check_outputs(model: onnx.ModelProto, request: ExportRequest) -> None:
+    """Run a sample, and refuse outputs of other shapes or that are not finite."""
+    import numpy as np
+
     graph = from_model(model)
-    check_graph(graph, request.recipe, _in_float(request))
     outputs = run_outputs(model, _sample(request), request.recipe.layout)
     fits = [
         values.shape[1:] == sizes[1:] and np.isfinite(values).all()

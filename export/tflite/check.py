@@ -118,6 +118,26 @@ def check_outputs(
         )
 
 
+def check_runs(path: Path, image: np.ndarray) -> None:
+    """Run a file with post-processing once.
+
+    Args:
+        path: path of the file.
+        image: float32 ``[1, *shape]``.
+
+    Raises:
+        UnsupportedError: it does not load or run, or gives numbers that are not finite.
+    """
+    import numpy as np
+
+    if not all(np.isfinite(output).all() for output in _run(path, image)):
+        raise UnsupportedError(
+            "post-processing gives finite numbers",
+            received=f"{path.name} with NaN or infinity",
+            remedy="look for NaN in the weights, and at the preprocessing contract",
+        )
+
+
 def _output_fault(output: np.ndarray, wanted: np.ndarray, recipe: Recipe) -> str:
     """Phrase for an output that is not the model's; empty for one that is."""
     import numpy as np
