@@ -81,12 +81,16 @@ class MaskTruth:
     """True masks of a dataset.
 
     Attributes:
-        of: image index -> class of each pixel, uint8 ``[height, width]`` of the photo; ``ignored``
-            for pixels that are not measured; called from several threads.
+        of: image index -> class of each pixel, uint8 ``[height, width]`` of the photo, or its
+            colour, ``[height, width, 3]``; called from several threads.
         class_names: names of the classes in the order of their numbers; empty if unknown.
-        ignored: value of pixels that are not measured.
+        ignored: value of pixels that are not measured in masks with names of classes; that of
+            others is in the contract.
+        others_are_ground: whether classes that a network does not have are its background, as in
+            sets of more classes than it was trained on.
     """
 
     of: Callable[[int], np.ndarray] = field(repr=False)
     class_names: tuple[str, ...] = ()
     ignored: int = IGNORED
+    others_are_ground: bool = False

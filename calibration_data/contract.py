@@ -204,10 +204,12 @@ def _changed(contract: Preprocessing, request: ContractRequest) -> Preprocessing
         short_side = contract.resize_short_side
     channels = contract.channels if request.channels is None else request.channels
     count = channel_count(channels)
+    fill = contract.fill[:1] if len(set(contract.fill)) == 1 else contract.fill
     return replace(
         contract,
         crop=crop,
         resize_short_side=short_side if crop is Crop.CENTER else None,
+        fill=fill if crop is Crop.LETTERBOX else (),
         interpolation=request.interpolation or contract.interpolation,
         channels=channels,
         mean=_numbers(request.mean, contract.mean, count),

@@ -27,6 +27,12 @@ class Crop(StrEnum):
     """No resizing: the image is centred on black; one larger than ``size`` is refused."""
     EXACT = "exact"
     """No resizing: an image of another size is refused."""
+    LETTERBOX = "letterbox"
+    """Resize by one factor so that the whole image just fits, centre it, and fill the rest."""
+
+
+FILL = (127,)
+"""Grey level around a letterboxed image unless a contract states another: the middle of 0..255."""
 
 
 class Interpolation(StrEnum):
@@ -49,6 +55,7 @@ class Geometry:
         crop: method by which the image is brought to this size.
         resize_short_side: pixels of the short side before a centre crop; None for other methods.
         interpolation: resampling filter of the resize.
+        fill: level around a letterboxed image: one, or one for each channel of the image.
     """
 
     height: int
@@ -56,6 +63,7 @@ class Geometry:
     crop: Crop
     resize_short_side: int | None
     interpolation: Interpolation
+    fill: tuple[int, ...] = FILL
 
     def placement(self, height: int, width: int) -> Placement:
         """Where the pixels of a photo lie in the result.
@@ -69,6 +77,10 @@ class Geometry:
             scale = (self.height / height, self.width / width)
         elif self.crop is Crop.PAD:
             offset = (float((self.height - height) // 2), float((self.width - width) // 2))
+        elif self.crop is Crop.LETTERBOX:
+            inner = self._letterboxed(height, width)
+            scale = (inner[0] / height, inner[1] / width)
+            offset = (float((self.height - inner[0]) // 2), float((self.width - inner[1]) // 2))
         elif self.crop is Crop.CENTER:
             assert self.resize_short_side is not None
             shorter = min(height, width)
@@ -97,12 +109,16 @@ class Geometry:
         from PIL import Image
 
         if isinstance(image, np.ndarray):
-            planes = [self._plane(Image.fromarray(image[..., c])) for c in range(image.shape[-1])]
+            count = image.shape[-1]
+            levels = self.fill * (count // len(self.fill))
+            planes = [
+                self._plane(Image.fromarray(image[..., c]), (levels[c],)) for c in range(count)
+            ]
             return np.stack(planes, axis=-1)
-        pixels = self._plane(image)
+        pixels = self._plane(image, self.fill)
         return pixels if pixels.ndim == 3 else pixels[..., None]
 
-    def _plane(self, image: Image.Image) -> np.ndarray:
+    def _plane(self, image: Image.Image, fill: tuple[int, ...]) -> np.ndarray:
         """One Pillow image, ``[height, width]`` for grey and ``[height, width, 3]`` for RGB."""
         import numpy as np
         from PIL import Image
@@ -112,6 +128,9 @@ class Geometry:
         resample = Image.Resampling[self.interpolation.name]
         if self.crop is Crop.STRETCH:
             return np.asarray(image.resize((self.width, self.height), resample))
+        if self.crop is Crop.LETTERBOX:
+            height, width = self._letterboxed(image.height, image.width)
+            return self._on_canvas(np.asarray(image.resize((width, height), resample)), fill)
         assert self.resize_short_side is not None
         shorter = min(image.size)
         # Integer division, as in torchvision: a float scale loses a row where the ratio is exact.
@@ -137,8 +156,6 @@ class Geometry:
         return np.asarray(image.resize((self.width, self.height), resample, box=box))
 
     def _placed(self, pixels: np.ndarray) -> np.ndarray:
-        import numpy as np
-
         height, width = pixels.shape[:2]
         fits = (
             (height, width) == (self.height, self.width)
@@ -151,9 +168,26 @@ class Geometry:
                 f"with crop = '{self.crop.value}' an image has {limit} "
                 f"{self.height}x{self.width} pixels",
                 received=f"{height}x{width}",
-                remedy="resize the images, or use crop = 'center' or 'stretch' in the contract",
+                remedy="resize the images, or use crop = 'center', 'stretch' or 'letterbox' in "
+                "the contract",
             )
+        return self._on_canvas(pixels, (0,))
+
+    def _letterboxed(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width of an image that is made to fit by one factor."""
+        factor = min(self.height / height, self.width / width)
+        return (
+            min(max(round(height * factor), 1), self.height),
+            min(max(round(width * factor), 1), self.width),
+        )
+
+    def _on_canvas(self, pixels: np.ndarray, fill: tuple[int, ...]) -> np.ndarray:
+        """Pixels in the middle of a canvas of a level for all channels, or one for each."""
+        import numpy as np
+
+        height, width = pixels.shape[:2]
         top, left = (self.height - height) // 2, (self.width - width) // 2
-        canvas = np.zeros((self.height, self.width, *pixels.shape[2:]), np.uint8)
+        canvas = np.empty((self.height, self.width, *pixels.shape[2:]), np.uint8)
+        canvas[...] = fill if pixels.ndim == 3 else fill[0]
         canvas[top : top + height, left : left + width] = pixels
         return canvas

@@ -28,6 +28,8 @@ FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF", "TIFF", "PPM")
 By default Pillow tries all of its decoders, and passes an EPS to Ghostscript, which runs it as a
 program. MPO, which some phones write as .jpg, is part of JPEG.
 """
+_ORIENTATION, _SIDEWAYS = 0x0112, (5, 6, 7, 8)
+"""EXIF tag of the orientation, and its values that exchange rows and columns."""
 
 
 def decode_file(path: Path) -> Image.Image:
@@ -57,6 +59,18 @@ def header_conversions(path: Path) -> tuple[str, ...]:
     """
     with _opened(path) as image:
         return conversions_of(image)
+
+
+def upright_size(path: Path) -> tuple[int, int]:
+    """Height and width of what ``decode_file`` returns, from the header alone.
+
+    Raises:
+        InvalidInputError: a file that is not of ``FORMATS``.
+    """
+    with _opened(path) as image:
+        turned = image.getexif().get(_ORIENTATION, 1) in _SIDEWAYS
+        width, height = image.size[::-1] if turned else image.size
+        return height, width
 
 
 @contextmanager

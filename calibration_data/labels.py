@@ -40,7 +40,38 @@ VOC21_LABELS = (
 )  # fmt: skip
 """Classes of Pascal VOC's masks in their order (Everingham et al. 2010, the VOC challenge)."""
 
+COCO_LABELS = (
+    "person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat",
+    "traffic light", "fire hydrant", "street sign", "stop sign", "parking meter", "bench", "bird",
+    "cat", "dog", "horse", "sheep", "cow", "elephant", "bear", "zebra", "giraffe", "hat",
+    "backpack", "umbrella", "shoe", "eye glasses", "handbag", "tie", "suitcase", "frisbee", "skis",
+    "snowboard", "sports ball", "kite", "baseball bat", "baseball glove", "skateboard", "surfboard",
+    "tennis racket", "bottle", "plate", "wine glass", "cup", "fork", "knife", "spoon", "bowl",
+    "banana", "apple", "sandwich", "orange", "broccoli", "carrot", "hot dog", "pizza", "donut",
+    "cake", "chair", "couch", "potted plant", "bed", "mirror", "dining table", "window", "desk",
+    "toilet", "door", "tv", "laptop", "mouse", "remote", "keyboard", "cell phone", "microwave",
+    "oven", "toaster", "sink", "refrigerator", "blender", "book", "clock", "vase", "scissors",
+    "teddy bear", "hair drier", "toothbrush",
+)  # fmt: skip
+"""Categories of COCO by their ids from 1 to 90; ten of them are in no annotation (Lin et al. 2014,
+https://arxiv.org/abs/1405.0312, figure 11)."""
+
+CITYSCAPES_LABELS = (
+    "road", "sidewalk", "building", "wall", "fence", "pole", "traffic light", "traffic sign",
+    "vegetation", "terrain", "sky", "person", "rider", "car", "truck", "bus", "train", "motorcycle",
+    "bicycle",
+)  # fmt: skip
+"""Classes that Cityscapes evaluates, by their train ids (Cordts et al. 2016, arXiv:1604.01685)."""
+
+VOC_NAMES_OF_COCO = {
+    "airplane": "aeroplane", "couch": "sofa", "dining table": "diningtable",
+    "motorcycle": "motorbike", "potted plant": "pottedplant", "tv": "tvmonitor",
+}  # fmt: skip
+"""Pascal VOC's name of classes that COCO names differently."""
+
 KNOWN_LABELS: dict[str, Callable[[], tuple[str, ...]]] = {
+    "cityscapes-19": lambda: CITYSCAPES_LABELS,
+    "coco-90": lambda: COCO_LABELS,
     "fashion-mnist": lambda: FASHION_MNIST_LABELS,
     "imagenet-1k": imagenet_labels,
     "voc-21": lambda: VOC21_LABELS,

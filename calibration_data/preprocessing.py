@@ -20,10 +20,11 @@ from calibration_data.channels import (
     plain_channels,
 )
 from calibration_data.detection import Detector
-from calibration_data.geometry import Crop, Geometry, Interpolation
+from calibration_data.geometry import FILL, Crop, Geometry, Interpolation
 from calibration_data.pixels import require_area
 from calibration_data.placement import Placement
 from calibration_data.plain_arrays import plain_values
+from calibration_data.plain_toml import numbers, texts, two, whole, wholes
 from calibration_data.segmentation import Segmenter
 from calibration_data.task import KEYS, Tasks
 from foundation.errors import InvalidInputError
@@ -74,6 +75,8 @@ class Preprocessing:
         tasks: what the outputs mean (keys ``task``, ``threshold`` and ``[outputs.NAME]``).
         detector: anchors and thresholds of a detector (table ``[detection]``); None for others.
         segmenter: meaning of masks (table ``[segmentation]``); None for others.
+        fill: level 0..255 around the image, one or one per channel in the order of ``channels``; of
+            ``letterbox`` only, which has 127 if none is given.
 
     Raises:
         InvalidInputError: an impossible combination (a centre crop larger than the resized image,
@@ -92,6 +95,7 @@ class Preprocessing:
     tasks: Tasks = field(default=Tasks(), repr=False)
     detector: Detector | None = field(default=None, repr=False)
     segmenter: Segmenter | None = field(default=None, repr=False)
+    fill: tuple[int, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         if self.plain:
@@ -138,6 +142,21 @@ class Preprocessing:
                 "resize_short_side must be at least the longer side of size, and at most "
                 f"{_LARGEST_SIDE}",
                 f"{self.resize_short_side} with size {self.size}",
+            )
+        self._check_fill()
+
+    def _check_fill(self) -> None:
+        if self.crop is Crop.LETTERBOX and not self.fill:
+            object.__setattr__(self, "fill", FILL)
+        if self.fill and self.crop is not Crop.LETTERBOX:
+            _refuse("fill goes with crop = 'letterbox'", f"crop = {self.crop.value!r} and fill")
+        if self.fill and (
+            len(self.fill) not in (1, self.channel_count)
+            or not all(0 <= level <= 255 for level in self.fill)
+        ):
+            _refuse(
+                f"fill must be one whole number from 0 to 255, or {self._count_in_words}",
+                list(self.fill),
             )
 
     @classmethod
@@ -220,6 +239,8 @@ class Preprocessing:
             }
         if self.resize_short_side is not None:
             values["resize_short_side"] = self.resize_short_side
+        if self.fill:
+            values["fill"] = list(self.fill)
         if self.labels:
             values["labels"] = list(self.labels)
         if self.detector is not None:
@@ -238,7 +259,7 @@ class Preprocessing:
         """
         of_images = {
             "size", "crop", "resize_short_side", "interpolation", "channels", "detection",
-            "segmentation",
+            "fill", "segmentation",
         }  # fmt: skip
         of_arrays = {"shape"}
         common = {"mean", "std", "labels", *KEYS}
@@ -267,14 +288,15 @@ class Preprocessing:
         short_side = values.get("resize_short_side")
         default_crop = Crop.STRETCH if short_side is None else Crop.CENTER
         return cls(
-            size=_two(values["size"]),
+            size=two(values["size"]),
             crop=Crop(values.get("crop", default_crop.value)),
-            resize_short_side=None if short_side is None else _whole(short_side),
+            resize_short_side=None if short_side is None else whole(short_side),
+            fill=wholes(values.get("fill", ())),
             interpolation=Interpolation(values.get("interpolation", "bilinear")),
             channels=parsed_channels(values.get("channels", "rgb")),
-            mean=_numbers(values.get("mean", 127.5)),
-            std=_numbers(values.get("std", 127.5)),
-            labels=_texts(values.get("labels", ())),
+            mean=numbers(values.get("mean", 127.5)),
+            std=numbers(values.get("std", 127.5)),
+            labels=texts(values.get("labels", ())),
             tasks=Tasks.from_dict(values),
             detector=Detector.from_dict(values["detection"]) if "detection" in values else None,
             segmenter=Segmenter.from_dict(values["segmentation"])
@@ -288,10 +310,10 @@ class Preprocessing:
         if not isinstance(shape, list | tuple):
             raise TypeError(f"shape = {shape!r}, which is not a list of whole numbers")
         contract = cls.of_arrays(
-            tuple(_whole(side) for side in shape),
-            _numbers(values.get("mean", 0.0)),
-            _numbers(values.get("std", 1.0)),
-            _texts(values.get("labels", ())),
+            tuple(whole(side) for side in shape),
+            numbers(values.get("mean", 0.0)),
+            numbers(values.get("std", 1.0)),
+            texts(values.get("labels", ())),
         )
         return replace(contract, tasks=Tasks.from_dict(values))
 
@@ -354,37 +376,11 @@ class Preprocessing:
     @property
     def _geometry(self) -> Geometry:
         height, width = self.size
-        return Geometry(height, width, self.crop, self.resize_short_side, self.interpolation)
-
-
-def _whole(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{value!r} where a whole number belongs")
-    return value
-
-
-def _two(value: Any) -> tuple[int, int]:
-    if not isinstance(value, list | tuple) or len(value) != 2:
-        raise ValueError(f"size = {value!r}, which is not [height, width]")
-    return _whole(value[0]), _whole(value[1])
-
-
-def _texts(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list | tuple) or not all(isinstance(x, str) for x in value):
-        raise TypeError(f"labels = {value!r}, which is not a list of texts")
-    return tuple(value)
-
-
-def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{value!r} where a number belongs")
-    return float(value)
-
-
-def _numbers(value: Any) -> tuple[float, ...]:
-    if not isinstance(value, list | tuple):
-        return (_number(value),)
-    return tuple(_number(v) for v in value)
+        # Channels are put into the order of the tensor after the geometry.
+        fill = self.fill[::-1] if self.channels is ChannelOrder.BGR else self.fill
+        return Geometry(
+            height, width, self.crop, self.resize_short_side, self.interpolation, fill or FILL
+        )
 
 
 def _refuse(rule: str, received: object) -> None:

@@ -15,12 +15,18 @@ import numpy as np
 SIDE = 160
 """Height and width of a scene in pixels."""
 
-_SMALLEST, _LARGEST = 36, 104
+_SMALLEST, _LARGEST = 48, 104
 """Side in pixels to which the 28 pixels of a garment are enlarged."""
 _MOST_GARMENTS = 4
-_VISIBLE = 24
+_VISIBLE = 40
 """Smallest grey level of a garment's pixel; darker ones are the ground."""
-_TRIES = 12
+_DARKEST = 40
+"""Share of its colour, of 255, that a garment's darkest visible pixel has at least."""
+_PALEST = 144
+"""Smallest level of a garment's colour."""
+_GROUND = 136
+"""Number of levels, from 0, of the ground's colours: the ground is darker than the garments."""
+_TRIES = 24
 """Places that are tried for a garment before it is left out."""
 
 
@@ -90,14 +96,15 @@ class Wardrobe:
         for _ in range(dice.between(1, _MOST_GARMENTS)):
             garment = dice.below(len(self.images))
             grey = _enlarged(self.images[garment], dice.between(_SMALLEST, _LARGEST))
-            colour = 96 + dice.levels(3) * 160 // 256
+            colour = _PALEST + dice.levels(3) * (256 - _PALEST) // 256
             visible = grey >= _VISIBLE
             place = _place(dice, visible, boxes)
             if place is None:
                 continue
             top, left = place
             area = (slice(top, top + len(grey)), slice(left, left + len(grey)))
-            painted = grey[..., None].astype(np.int64) * colour // 255
+            shade = _DARKEST + grey[..., None].astype(np.int64) * (255 - _DARKEST) // 255
+            painted = shade * colour // 255
             image[area] = np.where(visible[..., None], painted, image[area])
             mask[area] = np.where(visible, 1 + self.labels[garment], mask[area])
             boxes.append(_box(visible, top, left))
@@ -119,7 +126,7 @@ def _enlarged(grey: np.ndarray, side: int) -> np.ndarray:
 
 def _ground(dice: _Dice) -> np.ndarray:
     """Ground of two colours, int64 ``[side, side, 3]``: blurred noise, stripes and grain."""
-    first, second = dice.levels(3), dice.levels(3)
+    first, second = dice.levels(3) * _GROUND // 256, dice.levels(3) * _GROUND // 256
     mixture = np.zeros((SIDE, SIDE), np.int64)  # 0 to 255: share of the second colour
     for cells in (3, 8, 20):
         coarse = dice.levels(cells, cells).astype(np.uint8)

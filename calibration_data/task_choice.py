@@ -49,7 +49,8 @@ def with_tasks(
 
     What the contract states holds. Otherwise softmax means classification, one sigmoid binary,
     several sigmoids multi-label; an output without such an end means what the data says: class
-    numbers are classification, measured numbers are regression.
+    numbers are classification, measured numbers are regression. A map of scores is segmentation if
+    it ends in softmax, or the data has masks, or the contract a name for each class.
 
     Args:
         contract: contract of the model.
@@ -105,7 +106,7 @@ def likely_task(
         alone: whether the network has no other output.
     """
     if output.is_map:
-        return None
+        return _likely_map(output, labels, datasets)
     truths = (truth_of(d, output.name, alone=alone, labels=labels) for d in datasets)
     truth = next((truth for truth in truths if truth is not None), None)
     classes = truth is not None and truth.labels is not None and output.width > 1
@@ -124,6 +125,17 @@ def likely_task(
     named = len(labels) == output.width > 1
     if named or (output.end is End.UNKNOWN and output.width > 1 and alone):
         return Task.CLASSIFICATION
+    return None
+
+
+def _likely_map(
+    output: Output, labels: tuple[str, ...], datasets: Sequence[Dataset]
+) -> Task | None:
+    """Segmentation for a map ``[h, w, classes]`` with masks, a softmax or a name of each class."""
+    if len(output.shape) == 3 and output.width > 1:
+        told = output.end is End.SOFTMAX or len(labels) == output.width
+        if told or any(dataset.masks is not None for dataset in datasets):
+            return Task.SEGMENTATION
     return None
 
 
@@ -178,6 +190,13 @@ def _check(output: Output, task: OutputTask) -> None:
             f"the task {task.task} has an output of two values at least",
             received=f"{output.name} with {output.width}",
             remedy=f"state {Task.BINARY} or {Task.REGRESSION}",
+        )
+    if task.task is Task.SEGMENTATION and not 2 <= len(output.shape) <= 3:
+        raise InvalidInputError(
+            "a segmentation output is a map of scores [height, width, classes], or of class "
+            "numbers [height, width]",
+            received=f"{output.name}, {list(output.shape)}",
+            remedy=f"state {Task.CLASSIFICATION} for one answer for each image",
         )
     if output.is_map and task.task not in (Task.REGRESSION, Task.SEGMENTATION):
         raise InvalidInputError(

@@ -97,11 +97,15 @@ def data_digest(data: str | None) -> str:
     if data is None:
         return ""
     root = next((Path(text) for text, _ in readings(data) if text and Path(text).exists()), None)
-    if root is None:
+    files = [] if root is None else [root]
+    if root is not None and not root.is_file():
+        files = sorted(p for p in root.rglob("*") if p.is_file())
+    for text in [text for text, _ in readings(data) if text] if root is None else [str(root)]:
+        files += referenced_files(text)
+    if not files:
         return data
-    files = [root] if root.is_file() else sorted(p for p in root.rglob("*") if p.is_file())
     whole = hashlib.sha256(data.encode())
-    for path in (*files, *referenced_files(str(root))):
+    for path in files:
         stat = path.stat()
         line = f"{path} {stat.st_size} {stat.st_mtime_ns}\n"
         whole.update(line.encode(errors="surrogateescape"))  # names need not be UTF-8

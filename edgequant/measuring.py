@@ -39,6 +39,11 @@ from models.loading.request import LoadedModel
 from network.inspection import Inspection
 from quantize.recipes import Precision, Recipe, WeightRange
 
+_MOST_AT_ONCE = 32
+"""Largest number of images that are run at once."""
+_MAP_VALUES = 1 << 24
+"""Largest number of values of the maps of a batch: 64 MB of a network."""
+
 LATENCY_PLAN = ClockPlan(warmup=10, repeats=300, seconds=3.0)
 
 
@@ -164,7 +169,7 @@ def measure(
     with terminal.progress("images", len(dataset)) as advance:
         results = predict_many(
             openers,
-            stream(dataset, contract),
+            stream(dataset, contract, batch_size=_batch_size(contract)),
             workers=cores(),
             progress=_increments(advance),
             groups=partial(groups_of, dataset, contract),
@@ -194,12 +199,22 @@ def measure(
                     one.task.labels,
                 )
             )
-    remarks = [*conversion_remarks(dataset)]
+    remarks = [*conversion_remarks(dataset), *dataset.remarks]
+    for one in measured:
+        remarks += one.kind.remarks(dataset, contract)
     if len(measured) > 1 and dataset.labels is not None:
         remarks.append(
             "the class numbers of the images name no output of the network and are not used"
         )
     return Measurement(tuple(rows), this_machine(), tuple(remarks))
+
+
+def _batch_size(contract: Preprocessing) -> int:
+    """Images that are run at once: fewer where the output is a map as large as they are."""
+    if contract.tasks.only.known is not Task.SEGMENTATION:
+        return _MOST_AT_ONCE
+    values = math.prod(contract.size[:2]) * max(len(contract.labels), contract.channel_count)
+    return max(1, min(_MOST_AT_ONCE, _MAP_VALUES // values))
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,6 +9,7 @@ import numpy as np
 
 from calibration_data.contract import complete_labels
 from calibration_data.datasets.base import GIVE_LABELS, Dataset
+from calibration_data.mask_classes import mask_labels
 from calibration_data.preprocessing import Preprocessing
 from calibration_data.task import End, OutputTask, Task
 from calibration_data.task_choice import Output, with_tasks
@@ -64,6 +65,8 @@ def settled_contract(
     outputs = [replace(o, name=name) for o, name in zip(outputs, names, strict=True)]
     given = [dataset for dataset in datasets if dataset is not None]
     contract = with_tasks(contract, outputs, given, measured=measured)
+    if contract.tasks.only.known is Task.SEGMENTATION:
+        return mask_labels(contract, outputs[0].shape, given)
     if contract.tasks.only.known.of_maps:
         return contract
     return complete_labels(contract, outputs[0].width, _naming(given))

@@ -42,7 +42,7 @@ from foundation.digests import sha256_of
 from foundation.errors import InvalidInputError, UnsupportedError
 from foundation.scratch import require_writable
 from models.loading.request import LoadedModel
-from quantize.islands import MOST_FLOAT
+from quantize.islands import MOST_FLOAT, note
 from quantize.plans.plan import PlannedNetwork
 from quantize.qat.exchange import QatSettings
 from quantize.recipes import Optimization, Recipe
@@ -225,7 +225,7 @@ def write_artifact(
     """Export one recipe, as repaired, and deliver it with its companions."""
     if repair is not None:
         recipe = repair.applied(recipe)
-    if recipe.planned:
+    if recipe.needs_calibration:
         recipe = prepared.planner.completed(recipe)
     target = export_targets()[recipe.target]
     calibration = prepared.calibration if recipe.needs_calibration else None
@@ -237,7 +237,8 @@ def write_artifact(
         None if calibration is None else lambda: _images(calibration, planned, advance),
         request.calibration.seed,
         planned,
-        lambda: prepared.planner.graph,
+        lambda: prepared.planner.written_from(recipe),
+        request.float_share,
     )
     origin: dict[str, Any] = {
         "model": {"name": prepared.loaded.name, "sha256": request.model.digest()},
@@ -270,6 +271,8 @@ def write_artifact(
 
     def write(part: Path) -> None:
         target.write(export, part)
+        if planned is None and recipe.needs_calibration and target.found_in_float is not None:
+            origin["remarks"] += note(target.found_in_float(part))
         differs = _difference(request, recipe, prepared, part, planned)
         origin["remarks"] += [] if differs is None else [differs]
 

@@ -22,11 +22,12 @@ from quantize.islands import (
     check_share,
     check_trainable,
     islands,
+    named,
     note,
     with_islands,
 )
 from quantize.plans.plan import PlannedNetwork
-from quantize.plans.widening import widened
+from quantize.plans.widening import whole_settings, widened
 from quantize.qat.training import QatSettings, trained_plan
 from quantize.ranges.extremes import BATCH
 from quantize.ranges.float_pass import CalibrationImages
@@ -66,6 +67,18 @@ class Planner:
 
         return from_keras(self.model, self.contract)
 
+    @cached_property
+    def converters(self) -> Graph:
+        """Float graph that TensorFlow's converter makes of the model."""
+        from network.from_keras import as_converted
+
+        return as_converted(self.model, self.contract)
+
+    def written_from(self, recipe: Recipe) -> Graph:
+        """Float graph that the file of a recipe is written from."""
+        converter = export_targets()[recipe.target].by_converter and not recipe.planned
+        return self.converters if converter and recipe.needs_calibration else self.graph
+
     @property
     def images(self) -> CalibrationImages:
         """Calibration set in the engine's form.
@@ -91,6 +104,8 @@ class Planner:
             UnsupportedError: names the operator that cannot be written or trained, or those that
                 would stay in float32 with more than ``most_float`` of the multiply-adds.
         """
+        asked = recipe.settings.float_ops
+        recipe = self._with_plan(recipe)
         check = export_targets()[recipe.target].require_writable
         if check is not None:
             check(self.graph, recipe)
@@ -99,7 +114,6 @@ class Planner:
             check_float_ends(self.graph)
             check_runs(self.graph)
             check_trainable(self.graph, recipe)
-        asked = recipe.settings.float_ops
         check_share(self.in_float(recipe), self.most_float, asked, recipe.name)
 
     def refusals(self, recipes: Iterable[Recipe]) -> dict[str, UnsupportedError]:
@@ -123,16 +137,31 @@ class Planner:
         """Operators without an integer form in the files of a recipe; none for float recipes."""
         if not recipe.needs_calibration:
             return ()
-        target = export_targets()[recipe.target]
-        written = {} if target.in_float is None else target.in_float(self.graph, recipe)
-        return islands(self.graph, written)
+        target, recipe = export_targets()[recipe.target], self._with_plan(recipe)
+        graph = self.written_from(recipe)
+        reasons = {} if target.in_float is None else target.in_float(graph, recipe)
+        return named(graph, reasons) if graph is not self.graph else islands(graph, reasons)
 
     def completed(self, recipe: Recipe) -> Recipe:
-        """Recipe with every operator without an integer form in float32."""
+        """Recipe with every operator without an integer form in float32.
+
+        A recipe that the target cannot write without a plan gets one.
+        """
+        recipe = self._with_plan(recipe)
         return with_islands(recipe, self.graph) if recipe.planned else recipe
+
+    def _with_plan(self, recipe: Recipe) -> Recipe:
+        needs_plan = export_targets()[recipe.target].needs_plan
+        asked = needs_plan is not None and recipe.needs_calibration and not recipe.planned
+        if needs_plan is None or not asked or not needs_plan(self.graph, self.converters, recipe):
+            return recipe
+        return replace(recipe, settings=whole_settings(self.graph, recipe.settings))
 
     def remarks(self, recipe: Recipe) -> tuple[str, ...]:
         """Sentence about operators that only files of this format compute in float."""
+        recipe = self._with_plan(recipe)
+        if recipe.settings.int16 or self.written_from(recipe) is not self.graph:
+            return ()  # in the notes of the plan, or read from the written file
         planned = {op.name for op in islands(self.graph)} if recipe.planned else set()
         return note(op for op in self.in_float(recipe) if op.name not in planned)
 

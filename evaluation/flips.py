@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from evaluation.scores import Scores
 
 MOST_FLIPS = 40
 """Largest number of flips in a result: those with the widest margin of the float network."""
+
+
+class Changed(Protocol):
+    """An image whose answer changed."""
+
+    def to_dict(self, labels: tuple[str, ...] = ()) -> dict[str, Any]:
+        """Plain values for JSON; classes by name where ``labels`` has one."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,8 @@ class Metric:
 
     Attributes:
         name: key in reports.
-        unit: ``%``, ``dB``, ``nat``; ``target`` for the unit of the targets; empty for none.
+        unit: ``%``, ``dB``, ``nat``, ``count``; ``target`` for the unit of the targets; empty for
+            none.
         needs_reference: whether the metric compares with the float network.
         function: outputs -> value; its docstring has formula and source.
         needs_targets: whether the metric compares with the true values.
@@ -60,7 +61,7 @@ class Metric:
     @property
     def head(self) -> str:
         """Title with the unit."""
-        unit = "" if self.unit in ("", "target") else f" {self.unit}"
+        unit = "" if self.unit in ("", "target", "count") else f" {self.unit}"
         return f"{self.title or self.name}{unit}"
 
 

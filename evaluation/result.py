@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from calibration_data.task import Task
-from evaluation.flips import Flip
+from evaluation.flips import Changed
 from evaluation.latency import Latency
 from evaluation.machine import Machine
 from evaluation.metrics import AccuracyDrop, Drop, Metrics
@@ -52,7 +52,7 @@ class Evaluation:
     metrics: Metrics
     latency: Latency | None = None
     remarks: tuple[str, ...] = ()
-    flipped: tuple[Flip, ...] = ()
+    flipped: tuple[Changed, ...] = ()
     output: str = ""
     labels: tuple[str, ...] = ()
 

@@ -87,7 +87,7 @@ class Outputs:
     @property
     def before(self) -> Outputs:
         """The float network's output as the subject, without a reference."""
-        return Outputs(self.required_reference, self.targets, None, self.threshold)
+        return type(self)(self.required_reference, self.targets, None, self.threshold)
 
     @property
     def rows(self) -> np.ndarray:

@@ -18,9 +18,13 @@ if TYPE_CHECKING:
 
     from calibration_data.datasets.base import Dataset
     from calibration_data.preprocessing import Preprocessing
-    from evaluation.flips import Flip
+    from evaluation.flips import Changed
     from evaluation.intervals import Interval
-    from evaluation.runner import Reduction
+    from evaluation.runner import Batch, Reduction
+
+    Assumed = Callable[
+        [Dataset, Preprocessing, Sequence[tuple[Batch, tuple[np.ndarray, ...]]]], Dataset
+    ]
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,9 @@ class TaskKind:
         annotated: (images, contract) -> targets ``[n, ...]`` from boxes or masks, or None for
             images without; raises InvalidInputError for annotations of other classes. None for
             tasks whose targets are class numbers or tables, which ``check`` reads.
+        remarks: (images, contract) -> sentences that the reader of a measurement needs.
+        assumed: (images, contract, batches with the float network's outputs) -> images whose true
+            boxes or masks are what the float network says; for images without annotations.
         unit: unit of the loss of the primary metric, in words.
         lower_is_better: whether less of the primary metric is better.
         resampled: whether the interval of the loss is a bootstrap, which can take seconds.
@@ -66,7 +73,7 @@ class TaskKind:
     drops: Callable[[Any], dict[str, Drop]] = field(repr=False, default=lambda _: {})
     interval: Callable[[Any], Interval] | None = field(repr=False, default=None)
     changed: Callable[[Any], int] | None = field(repr=False, default=None)
-    flips: Callable[[Any, Callable[[int], str], int], tuple[Flip, ...]] | None = field(
+    flips: Callable[[Any, Callable[[int], str], int], tuple[Changed, ...]] | None = field(
         repr=False, default=None
     )
     per_class: Callable[[Any], tuple[ClassAccuracy, ...]] | None = field(repr=False, default=None)
@@ -78,6 +85,10 @@ class TaskKind:
     annotated: Callable[[Dataset, Preprocessing], np.ndarray | None] | None = field(
         repr=False, default=None
     )
+    remarks: Callable[[Dataset, Preprocessing], tuple[str, ...]] = field(
+        repr=False, default=lambda *_: ()
+    )
+    assumed: Assumed | None = field(repr=False, default=None)
     unit: str = "points"
     lower_is_better: bool = False
     resampled: bool = False

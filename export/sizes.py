@@ -52,7 +52,8 @@ def expected_bytes(graph: Graph, converted: bytes, contract: Preprocessing, reci
     """
     if recipe.target == "onnx":
         return _onnx_bytes(graph, contract, recipe)
-    content = _TFLITE[recipe.precision](graph, converted, recipe)
+    write = _int8 if recipe.planned else _TFLITE[recipe.precision]
+    content = write(graph, converted, recipe)
     whole = content if isinstance(content, bytes) else converted
     card = ArtifactCard(contract, with_islands(recipe, graph) if recipe.planned else recipe)
     size = len(finish(whole, card, graph.outputs))

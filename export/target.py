@@ -16,6 +16,7 @@ from foundation.errors import InvalidInputError
 from foundation.foreign import reading
 from network.graph import Graph
 from network.inspection import Inspection
+from quantize.islands import MOST_FLOAT, FloatOperator
 from quantize.plans.plan import PlannedNetwork
 from quantize.recipes import Recipe
 
@@ -38,8 +39,11 @@ class ExportRequest:
         seed: seed for every random choice of the target.
         planned: network and integers of a recipe that has a plan; None where the target chooses
             the integers.
-        graph: function that returns the canonical float graph of the model, which a caller may
-            have already; None where the target makes it when it needs it.
+        graph: function that returns the float graph of the model that a file without a plan is
+            written from (``ExportTarget.by_converter``), which a caller may have already; None
+            where the target makes it when it needs it.
+        most_float: largest share of the multiply-adds that operators in float may have in such a
+            file.
     """
 
     model: keras.Model
@@ -49,6 +53,7 @@ class ExportRequest:
     seed: int = 0
     planned: PlannedNetwork | None = None
     graph: Callable[[], Graph] | None = None
+    most_float: float = MOST_FLOAT
 
 
 def random_inputs(contract: Preprocessing, count: int, seed: int) -> np.ndarray:
@@ -86,9 +91,15 @@ class ExportTarget:
         require_writable: (canonical float graph, recipe) raises UnsupportedError for a graph that
             ``write`` refuses, before a plan is made; None where every graph that has a plan can be
             written.
-        in_float: (canonical float graph, recipe) -> reason by name of the operators that its
-            quantized files compute in float, beyond those that a plan leaves there; None for a
-            format that has an integer form of everything.
+        in_float: (float graph, recipe) -> reason by name of the operators that its quantized files
+            compute in float, beyond those that a plan leaves there; None for a format that has an
+            integer form of everything.
+        by_converter: whether files without a plan are written from the graph that TensorFlow's
+            converter makes, not from the canonical one.
+        needs_plan: (canonical graph, the converter's, recipe) -> whether the engine has to choose
+            the integers of a recipe that is otherwise written without a plan.
+        found_in_float: path -> operators in float of a quantized file that was written without a
+            plan; None for a format that is not looked into.
     """
 
     name: str
@@ -99,6 +110,11 @@ class ExportTarget:
     packages: tuple[str, ...] = ()
     require_writable: Callable[[Graph, Recipe], None] | None = field(default=None, repr=False)
     in_float: Callable[[Graph, Recipe], Mapping[str, str]] | None = field(default=None, repr=False)
+    by_converter: bool = False
+    needs_plan: Callable[[Graph, Graph, Recipe], bool] | None = field(default=None, repr=False)
+    found_in_float: Callable[[Path], tuple[FloatOperator, ...]] | None = field(
+        default=None, repr=False
+    )
 
 
 @dataclass(frozen=True)

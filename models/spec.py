@@ -24,6 +24,14 @@ LARGEST_SIDE = 4096
 MOST_CLASSES = 100_000
 """Largest product of the number of outputs and a width above 1: four times ImageNet-21k's."""
 
+_FEWEST_CLASSES = {Task.CLASSIFICATION: 2, Task.DETECTION: 1, Task.SEGMENTATION: 2}
+_CLASSES_RULE = {
+    Task.CLASSIFICATION: "a classifier has at least 2 classes",
+    Task.DETECTION: "a detector has at least 1 class, the ground not counted",
+    Task.SEGMENTATION: "a segmenter has at least 2 classes, the background counted",
+}
+"""Tasks that registered networks have."""
+
 
 class Knob(StrEnum):
     """Setting of a family that a user may change, besides size and number of classes."""
@@ -51,7 +59,8 @@ class ModelSpec:
         details: further settings of the family, as a frozen record; None if there are none.
         knobs: settings that the user may change.
         alpha: width multiplier.
-        classes: number of outputs.
+        classes: number of classes that are told apart. A detector's outputs have one more, the
+            ground; a segmenter counts the background among them.
         activation: non-linearity between convolutions.
         bottleneck: whether the narrow ends of inverted residuals are linear.
         shortcut: tensors that the shortcuts of inverted residuals join.
@@ -59,9 +68,9 @@ class ModelSpec:
         classifier_activation: ``linear`` (logits) or ``softmax``.
         weights: name of the default weights.
         pretrained: spec -> Keras model with published ImageNet weights; None if there are none.
-        task: what the network is for.
         deployed: trained network -> network with equal outputs that is quantized, for families
             that are trained in a larger form; None if both forms are the same.
+        task: what the outputs mean.
 
     Raises:
         InvalidInputError: a width, size or class count that no network can have.
@@ -83,15 +92,15 @@ class ModelSpec:
     stem_stride: int = 2
     classifier_activation: str = "linear"
     weights: str = "random"
-    task: Task = Task.CLASSIFICATION
     pretrained: Callable[[ModelSpec], keras.Model] | None = field(default=None, repr=False)
     deployed: Callable[[keras.Model], keras.Model] | None = field(default=None, repr=False)
+    task: Task = field(default=Task.CLASSIFICATION, repr=False)
 
     def __post_init__(self) -> None:
         if not 0 < self.alpha <= 8:
             _refuse("the width multiplier alpha is above 0 and at most 8", self.alpha)
-        if self.classes < 2:
-            _refuse("a classifier has at least 2 classes", self.classes)
+        if self.classes < _FEWEST_CLASSES[self.task]:
+            _refuse(_CLASSES_RULE[self.task], self.classes)
         wider = max(self.alpha, 1.0)
         if self.classes * wider > MOST_CLASSES:
             rule = f"classes, times alpha where it is above 1, are at most {MOST_CLASSES:,}"
@@ -101,6 +110,8 @@ class ModelSpec:
             _refuse("the stride of the stem is 1 or 2", self.stem_stride)
         if self.classifier_activation not in ("linear", "softmax"):
             _refuse("the classifier ends in linear or softmax", self.classifier_activation)
+        if self.task is not Task.CLASSIFICATION and self.classifier_activation != "linear":
+            _refuse(f"a network for {self.task} gives logits", self.classifier_activation)
         labels = self.preprocessing.labels
         if labels and len(labels) != self.classes:
             _refuse(f"{self.classes} classes need as many labels", len(labels))
@@ -125,16 +136,21 @@ class ModelSpec:
         changed = replace(contract, channels=channels, mean=contract.mean[:1], std=contract.std[:1])
         return replace(self, preprocessing=changed)
 
-    def resized(self, size: int) -> ModelSpec:
-        """Copy of the specification for square inputs of ``size`` pixels."""
-        _refuse_large_side(size, self.alpha)  # before the contract, which has a wider limit
+    def resized(self, size: int | tuple[int, int]) -> ModelSpec:
+        """Copy of the specification for inputs of another size.
+
+        Args:
+            size: side of square inputs in pixels, or their height and width.
+        """
+        shape = (size, size) if isinstance(size, int) else size
+        _refuse_large_side(max(shape), self.alpha)  # before the contract, which has a wider limit
         contract = self.preprocessing
         short_side = contract.resize_short_side
         if short_side is not None:
-            short_side = max(size, round(short_side * size / min(contract.size)))
+            short_side = max(*shape, round(short_side * min(shape) / min(contract.size)))
         return replace(
             self,
-            preprocessing=replace(contract, size=(size, size), resize_short_side=short_side),
+            preprocessing=replace(contract, size=shape, resize_short_side=short_side),
         )
 
 

@@ -20,7 +20,7 @@ from network.graph import INPUT_NAME, Graph
 from network.input_casts import without_input_casts
 from network.input_scaling import refuse_two_normalizations
 from network.output_order import require_order
-from network.tflite.canonical import canonical_graph
+from network.tflite.canonical import canonical_graph, graph_of, object_form
 from network.wrapping import wrapped_graph
 
 if TYPE_CHECKING:
@@ -53,6 +53,16 @@ def from_keras(model: keras.Model, contract: Preprocessing) -> Graph:
     if len(function.outputs) > 1:
         require_order(function, content)
     return canonical_graph(content, names_of_outputs(model, function))
+
+
+def as_converted(model: keras.Model, contract: Preprocessing) -> Graph:
+    """Float graph that TensorFlow's converter makes of a model, as it is, without any rewrite.
+
+    Arguments and errors are those of ``from_keras``.
+    """
+    function = frozen(model, contract.shape)
+    content = converted(function, "the converter's graph")
+    return graph_of(object_form(content), names_of_outputs(model, function))
 
 
 def names_of_outputs(model: keras.Model, function: Any) -> tuple[str, ...]:

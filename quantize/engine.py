@@ -14,13 +14,14 @@ import numpy as np
 
 from calibration_data.preprocessing import Preprocessing
 from foundation.errors import InvalidInputError
-from network.affine import QuantParams, symmetric_params
+from network.affine import IntType, QuantParams, symmetric_params
 from network.graph import Graph
 from network.integer_forms import obstacle
+from network.multiply_adds import operations
 from network.run_tensorflow import no_integer_form
 from quantize.equalization.equalize import equalized
 from quantize.equalization.pairing import paired
-from quantize.islands import check_examples, islands, note
+from quantize.islands import NO_INT16, FloatOperator, check_examples, islands, note
 from quantize.parallel import one_blas_thread
 from quantize.plans.plan import IntegerConstant, QuantizationPlan, digest
 from quantize.plans.widening import check_wide, wide_activations, wide_biases
@@ -39,21 +40,29 @@ JUDGED_BYTES = 256 * 1024**2
 """Memory for the activations of the images that judge narrower ranges: 32 images of 28 pixels
 overlook rare but needed values, and cost 1 dB on the shipped network; hundreds fit in here."""
 
+RANGED_OPERATIONS = 12 * 10**9
+"""Operations of the float network on images beyond the fewest that ranges are measured on: half a
+second on one core. A single number at the end of a network, an age for instance, takes hundreds of
+examples to show its range; 48 of them cut it, and cost 10 to 20 dB."""
+
+FEWEST_SERIES = 32
+"""Smallest number of arrays that are not photos to round layers on."""
+
 
 @dataclass(frozen=True)
 class Effort:
     """Work that a level of optimization does.
 
     Attributes:
-        images: largest number of images that layers are rounded on.
+        images: largest number of images that layers are rounded on; vectors and series are more.
         positions: largest number of one image's positions that enter the moments of a layer.
         sweeps: largest number of coordinate descent sweeps when a layer is rounded.
         narrowings: factors on the widest scale of a weight, from which each channel takes the one
             of the least error.
         judges: smallest number of images that judge narrower ranges of activations; with 0 the
             calibrated ranges stay.
-        ranged: largest number of images that ranges are measured on; evenly spread ones if the
-            set has more.
+        ranged: number of images that ranges are measured on; evenly spread ones if the set has
+            more. Small networks run on as many as RANGED_OPERATIONS permits.
         mirrored: whether layers are rounded on mirrored images too, as far as MEMORY_BYTES permits.
     """
 
@@ -99,12 +108,12 @@ def make_plan(
         InvalidInputError: a float or wide operator that the graph does not have; no image, images
             of another size, or NaN in images, weights or activations.
     """
-    check_wide(graph, settings.float_ops, settings.wide_ops)
+    check_wide(graph, settings.float_ops, settings.wide_ops, whole=settings.int16)
     # Everything before the weights.
     prepared = settled(graph, images, contract, settings, advance)
     scaled = prepared.graph
-    params = _integer_activations(scaled, prepared.params, settings.float_ops)
-    params = wide_activations(scaled, params, settings.wide_ops)
+    params = _integer_activations(scaled, prepared.params, settings)
+    params = wide_activations(scaled, params, settings.wide_ops, whole=settings.int16)
 
     # Weights and biases, layer by layer, then the other constants.
     effort = EFFORTS[settings.optimization]
@@ -118,7 +127,7 @@ def make_plan(
     with one_blas_thread():
         constants = lockstep.run(prepared.images, advance)
     constants |= wide_biases(scaled, params, constants, settings.wide_ops)
-    constants |= _elementwise_constants(scaled, params, settings.float_ops)
+    constants |= _elementwise_constants(scaled, params, settings.float_ops, settings.wide_ops)
 
     return QuantizationPlan(
         graph=digest(graph),
@@ -129,8 +138,13 @@ def make_plan(
         ),
         floats=_float_constants(graph, scaled, settings.float_ops),
         story=_story(settings, prepared, images.count),
-        notes=(*note(islands(graph)), *prepared.notes),
+        notes=(*note(_in_float(graph, settings)), *prepared.notes),
     )
+
+
+def _in_float(graph: Graph, settings: PlanSettings) -> tuple[FloatOperator, ...]:
+    """Operators that the plan leaves in float32 without being asked to."""
+    return islands(graph, dict.fromkeys(settings.float_ops, NO_INT16) if settings.int16 else None)
 
 
 @dataclass(frozen=True)
@@ -164,7 +178,7 @@ def _story(settings: PlanSettings, prepared: Settled, count: int) -> dict[str, A
         "narrowings": list(effort.narrowings),
         "judges": effort.judges,
         "mirrored": prepared.mirrored,
-        "range_images": min(effort.ranged, count),
+        "range_images": min(_ranged(prepared.graph, effort), count),
     }
 
 
@@ -184,9 +198,10 @@ def settled(
     # Extremes of the float activations, and images to round on.
     image_bytes = _bytes_per_image(graph)
     most = max(2, MEMORY_BYTES // image_bytes)
-    mirrored = effort.mirrored and _has_mirror_images(graph, contract)
-    wanted = effort.images if mirrored or not effort.mirrored else _examples(graph, effort)
-    measured = float_pass(graph, images, min(wanted, most), effort.ranged, advance)
+    pictures = _has_mirror_images(graph, contract)
+    mirrored = effort.mirrored and pictures
+    wanted = effort.images if pictures else _examples(graph, effort)
+    measured = float_pass(graph, images, min(wanted, most), _ranged(graph, effort), advance)
 
     # Channels rescaled, centred and reordered.
     typical = measured.typical if effort.judges else None
@@ -199,7 +214,7 @@ def settled(
     if settings.ranges is not RangeMethod.MIN_MAX:
         shape = graph.tensors[graph.input].shape[1:]
         ranges |= observed_ranges(scaled, checked(images.batches(), shape), settings.ranges)
-    elif effort.judges:
+    elif effort.judges and not settings.int16:  # int16 has no use for a narrower range
         enough = max(effort.judges, JUDGED_BYTES // image_bytes)  # small images show less
         judges = measured.images[spread(len(measured.images), enough)]
         ranges = narrowed(scaled, ranges, judges, advance)
@@ -210,9 +225,18 @@ def settled(
 
 
 def _examples(graph: Graph, effort: Effort) -> int:
-    """Arrays to round layers on: twice as many as images, and of vectors one for each position."""
+    """Arrays to round layers on: twice as many as images, and of vectors one for each position.
+
+    Few positions of a series are read at a time; 16 keyword series cost 11 dB against 32.
+    """
     vectors = len(graph.tensors[graph.input].shape) == 2
-    return effort.positions if vectors else 2 * effort.images
+    return effort.positions if vectors else max(2 * effort.images, FEWEST_SERIES)
+
+
+def _ranged(graph: Graph, effort: Effort) -> int:
+    """Largest number of images that ranges are measured on."""
+    each = sum(operations(graph, op) for op in graph.ops)
+    return max(effort.ranged, RANGED_OPERATIONS // max(each, 1))
 
 
 def _has_mirror_images(graph: Graph, contract: Preprocessing | None) -> bool:
@@ -254,10 +278,12 @@ def _bytes_per_image(graph: Graph) -> int:
 
 
 def _integer_activations(
-    graph: Graph, params: Mapping[str, QuantParams], float_ops: tuple[str, ...]
+    graph: Graph, params: Mapping[str, QuantParams], settings: PlanSettings
 ) -> dict[str, QuantParams]:
     """Parameters of the activations that an integer operator computes or reads."""
-    floats = frozenset(float_ops)
+    floats = frozenset(settings.float_ops)
+    # Ends are integers in files with integer input and outputs, which int16x8 files do not have.
+    ends = () if settings.int16 else (graph.input, *graph.outputs)
     unknown = floats - {op.name for op in graph.ops}
     if unknown:
         raise InvalidInputError(
@@ -269,7 +295,6 @@ def _integer_activations(
     def needed(name: str) -> bool:
         producer = graph.producers.get(name)
         around = [*graph.readers[name], *([producer] if producer else [])]
-        ends = (graph.input, *graph.outputs)  # integers in files with integer input and outputs
         return name in ends or any(op.name not in floats for op in around)
 
     return {name: value for name, value in params.items() if needed(name)}
@@ -288,7 +313,10 @@ def _float_constants(
 
 
 def _elementwise_constants(
-    graph: Graph, params: Mapping[str, QuantParams], float_ops: tuple[str, ...]
+    graph: Graph,
+    params: Mapping[str, QuantParams],
+    float_ops: tuple[str, ...],
+    wide_ops: tuple[str, ...],
 ) -> dict[str, IntegerConstant]:
     """Stored operands of elementwise operators and joins in integers, one scale per operand.
 
@@ -303,7 +331,10 @@ def _elementwise_constants(
             name = op.inputs[position] if position < len(op.inputs) else ""
             if graph.is_constant(name):
                 value = graph.value(name)
-                of_value = symmetric_params(float(np.abs(value).max(initial=0.0)))
+                largest = float(np.abs(value).max(initial=0.0))
+                of_value = symmetric_params(largest)
+                if op.name in wide_ops:
+                    of_value = symmetric_params(largest, bits=16, dtype=IntType.INT16)
                 if op.traits.tied:
                     of_value = params[op.name]
                 constants[name] = IntegerConstant(of_value, of_value.quantize(value))

@@ -27,6 +27,9 @@ _SHOWN = 8
 NO_KERNEL = "no integer kernel in ONNX Runtime"
 """Reason of an operator that an .onnx computes in float between its quantizers."""
 
+NO_INT16 = "no int16 kernel"
+"""Reason of an operator that stays in float in tflite-int16x8."""
+
 
 @dataclass(frozen=True)
 class FloatOperator:
@@ -64,7 +67,16 @@ def islands(graph: Graph, others: Mapping[str, str] | None = None) -> tuple[Floa
         graph: canonical.
         others: further ones that a format has no integer form for, reason by name.
     """
-    reasons = {**(others or {}), **without_integer_form(graph)}
+    return named(graph, {**(others or {}), **without_integer_form(graph)})
+
+
+def named(graph: Graph, reasons: Mapping[str, str]) -> tuple[FloatOperator, ...]:
+    """These operators with their shares, in the order of the graph.
+
+    Args:
+        graph: canonical, or as a file has it.
+        reasons: why each stays in float32, by name.
+    """
     counted = shares(graph, reasons)
     return tuple(
         FloatOperator(op.name, str(op.kind), reasons[op.name], counted[op.name])
@@ -84,11 +96,11 @@ def with_islands(recipe: Recipe, graph: Graph) -> Recipe:
 
 def note(operators: Iterable[FloatOperator]) -> tuple[str, ...]:
     """Sentence about operators in float32; none where there are none."""
-    named = tuple(operators)
-    if not named:
+    given = tuple(operators)
+    if not given:
         return ()
-    whole = percent(sum(op.share for op in named))
-    return (f"stays in float32, {whole} of the multiply-adds: {_listed(named)}",)
+    whole = percent(sum(op.share for op in given))
+    return (f"stays in float32, {whole} of the multiply-adds: {_listed(given)}",)
 
 
 def check_share(
@@ -106,13 +118,13 @@ def check_share(
         UnsupportedError: names the operators with their shares.
     """
     chosen = frozenset(asked)
-    named = tuple(op for op in operators if op.name not in chosen)
-    share = sum(op.share for op in named)
+    counted = tuple(op for op in operators if op.name not in chosen)
+    share = sum(op.share for op in counted)
     if share > most:
         raise UnsupportedError(
             f"operators without an integer form have at most {percent(most)} of the multiply-adds"
             f" of an int8 network (--max-float-share {most:g})",
-            received=f"{percent(share)} in {name}: {_listed(named)}",
+            received=f"{percent(share)} in {name}: {_listed(counted)}",
             remedy=f"give --max-float-share {min(1.0, -(-share * 100 // 1) / 100):g}, replace these"
             " layers, or use a float16 recipe",
         )
@@ -188,7 +200,7 @@ def check_runs(graph: Graph) -> None:
                 raise not_run(op, error) from error
 
 
-def _listed(named: tuple[FloatOperator, ...]) -> str:
-    shown = sorted(named, key=lambda op: -op.share)[:_SHOWN]
-    more = len(named) - len(shown)
+def _listed(operators: tuple[FloatOperator, ...]) -> str:
+    shown = sorted(operators, key=lambda op: -op.share)[:_SHOWN]
+    more = len(operators) - len(shown)
     return ", ".join(map(str, shown)) + (f" and {more} more" if more else "")

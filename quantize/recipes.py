@@ -140,6 +140,8 @@ class PlanSettings:
         float_ops: names of operators that stay in float32 in an int8 file.
         ranges: method that chooses the ranges of activations.
         wide_ops: names of operators with int16 activations in an int8 .tflite.
+        int16: whether every operator is in int16x8 or in float32, none in int8: the whole file is
+            then in int16x8, its input and outputs included.
     """
 
     granularity: Granularity = Granularity.PER_CHANNEL
@@ -148,6 +150,7 @@ class PlanSettings:
     float_ops: tuple[str, ...] = ()
     ranges: RangeMethod = RangeMethod.MIN_MAX
     wide_ops: tuple[str, ...] = ()
+    int16: bool = False
 
 
 _PER_TENSOR = PlanSettings(granularity=Granularity.PER_TENSOR)
@@ -219,7 +222,7 @@ class Recipe:
     def planned(self) -> bool:
         """Whether the engine decides the integers, in a plan that other files can share."""
         chosen_here = self.settings.optimization is not Optimization.CONVERTER
-        return self.precision is Precision.INT8 and chosen_here
+        return self.settings.int16 or (self.precision is Precision.INT8 and chosen_here)
 
     @property
     def needs_calibration(self) -> bool:
@@ -249,6 +252,7 @@ class Recipe:
             "ranges": self.settings.ranges.value,
             "float_ops": list(self.settings.float_ops),
             "wide_ops": list(self.settings.wide_ops),
+            **({"int16": True} if self.settings.int16 else {}),
             **self._postprocess_entry(),
         }
 
@@ -269,6 +273,7 @@ class Recipe:
             ranges=RangeMethod(values.get("ranges", "min-max")),
             float_ops=tuple(values.get("float_ops", ())),
             wide_ops=tuple(values.get("wide_ops", ())),
+            int16=bool(values.get("int16", False)),
         )
         return replace(
             known,

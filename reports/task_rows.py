@@ -82,6 +82,8 @@ def value_text(metric: Metric, value: float | None, row: Row | None = None) -> s
         return "-"
     if metric.unit == "%":
         return f"{value:.2f}"
+    if metric.unit == "count":
+        return f"{value:.0f}"
     return f"{value:.4f}" if metric.unit == "" else f"{value:.4g}"
 
 

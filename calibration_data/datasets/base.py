@@ -80,6 +80,7 @@ class Dataset:
         targets: true values that are not class numbers; ``labels`` is None then.
         boxes: true boxes; None without.
         masks: true masks; None without.
+        remarks: sentences about the annotations that the reader of a measurement needs.
     """
 
     name: str
@@ -95,6 +96,7 @@ class Dataset:
     targets: tuple[Targets, ...] = field(repr=False, default=())
     boxes: BoxTruth | None = field(repr=False, default=None)
     masks: MaskTruth | None = field(repr=False, default=None)
+    remarks: tuple[str, ...] = field(repr=False, default=())
 
     def __post_init__(self) -> None:
         if self.labels is None and self.count is None:

@@ -95,7 +95,7 @@ def _nested(folder: Path) -> bool:
     return any(path.is_dir() for path in folder.glob("*/*"))
 
 
-def _direct_images(folder: Path) -> list[Path]:
+def direct_images(folder: Path) -> list[Path]:
     """Image files right inside a folder, not in folders below it."""
     with reading(folder, "an image folder can be read", "check its permissions"):
         return sorted(
@@ -107,12 +107,17 @@ def _direct_images(folder: Path) -> list[Path]:
         )
 
 
-def _open(text: str, split: str | None) -> Dataset:
+def open_folder(text: str, split: str | None) -> Dataset:
+    """Dataset of a folder of images; ``KIND`` says which.
+
+    Raises:
+        InvalidInputError: no such split, or a folder of another layout.
+    """
     if split in UNLABELLED and not (Path(text) / split).is_dir():
         return _unlabelled(text, split)
     folder = _split_folder(text, split)
     name = str(folder) if split is None else f"{text}:{split}"
-    direct, label_file = _direct_images(folder), inside(folder)
+    direct, label_file = direct_images(folder), inside(folder)
     if direct and label_file is not None:
         return _labelled_by_file(name, folder, label_file)
     if direct:
@@ -210,7 +215,7 @@ KIND = DatasetKind(
     "labels.json inside or beside it); SPLIT is a folder inside it, or `unlabelled`: all images in "
     "it and below, without labels",
     matches=lambda text: Path(text).is_dir(),
-    open=_open,
+    open=open_folder,
     referenced=label_files_beside,
     order=90,
 )

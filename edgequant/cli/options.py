@@ -175,7 +175,7 @@ contract_options = _together(
     ),
     option(
         "--crop",
-        type=click.Choice(["center", "stretch", "pad", "exact"]),
+        type=click.Choice(["center", "stretch", "letterbox", "pad", "exact"]),
         section=Section.PREPROCESSING,
         help="How an image gets the size of the input; pad and exact do not resize.",
     ),

@@ -181,13 +181,14 @@ def _json(report: tables.Document) -> str:
 
 def train_command(model: ModelRequest, values: dict[str, Any], terminal: Terminal) -> None:
     """Train a registered network on a training split."""
-    from models.training.run import TrainingRecipe, train
+    from models.training.objective import objective_of
+    from models.training.run import train
 
     names = ("epochs", "batch_size", "learning_rate", "holdout", "seed")
     changes = {name: values[name] for name in names if values[name] is not None}
-    recipe = replace(TrainingRecipe(), **changes)
     dataset = open_dataset(values["data"])
     spec = model.spec()
+    recipe = replace(objective_of(spec).recipe, **changes)
 
     def tell(epoch: int, figures: dict[str, float]) -> None:
         if not terminal.interactive:
@@ -203,15 +204,16 @@ def train_command(model: ModelRequest, values: dict[str, Any], terminal: Termina
         on_epoch=tell,
         force=values["force"],
     )
+    score = result.development_accuracy
     terminal.say(
-        f"top-1 {result.development_accuracy:.2f} % on {result.development_images:,} development "
-        f"images\nweights  {result.weights}\ncard     {result.card}"
+        f"{result.score} {score:.2f} % on {result.development_images:,} development images\n"
+        f"weights  {result.weights}\ncard     {result.card}"
     )
     terminal.result(
         {
             "weights": str(result.weights),
             "card": str(result.card),
-            "development_top1": result.development_accuracy,
+            f"development_{result.score.lower().replace('-', '')}": score,
             "development_images": result.development_images,
         }
     )

@@ -22,7 +22,7 @@ from network.affine import QuantParams
 from quantize.plans.check import check_fits
 from quantize.plans.diff import differences
 from quantize.plans.plan import PlannedNetwork, QuantizationPlan
-from quantize.recipes import IoType, Recipe
+from quantize.recipes import IoType, Precision, Recipe
 from quantize.recipes import recipe as recipe_of
 
 _SHOWN = 40
@@ -151,11 +151,18 @@ def apply_command(request: ApplyRequest, terminal: Terminal) -> None:
 def _checked(recipe: Recipe, plan: QuantizationPlan) -> Recipe:
     """Recipe with the settings of the plan."""
     wanted, made = recipe.settings, plan.settings
-    fits = (wanted.granularity, wanted.weight_range) == (made.granularity, made.weight_range)
-    if not (recipe.planned and fits):
+    if made.int16:
+        fits, rule = recipe.precision is Precision.INT16X8, "tflite-int16x8, which it was made for"
+    else:
+        alike = (wanted.granularity, wanted.weight_range) == (made.granularity, made.weight_range)
+        fits = recipe.planned and alike
+        rule = (
+            "int8 recipes of its granularity and weight range, "
+            f"{made.granularity.value} and {made.weight_range.value}"
+        )
+    if not fits:
         raise InvalidInputError(
-            "a plan is applied in int8 recipes of its granularity and weight range, "
-            f"{made.granularity.value} and {made.weight_range.value}",
+            f"a plan is applied in {rule}",
             received=recipe.name,
             remedy="choose another recipe, or make a plan with edgequant quantize",
         )

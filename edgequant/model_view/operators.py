@@ -7,12 +7,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from export.tflite.islands import NO_INT16, left_in_float
+from export.tflite.islands import left_in_float
 from network.graph import Graph, Op
 from network.integer_forms import obstacle
 from network.multiply_adds import shares
-from quantize.islands import percent
-from quantize.recipes import recipe
+from quantize.islands import NO_INT16, percent
+from quantize.recipes import Recipe
 
 TARGETS = ("tflite-int8", "onnx-int8", "tflite-int16x8")
 """Recipes whose types are shown."""
@@ -55,7 +55,7 @@ class OperatorRow:
 
 
 def operator_rows(
-    graph: Graph, in_onnx: Iterable[str] | None, refused: str
+    graph: Graph, in_onnx: Iterable[str] | None, refused: str, wide: Recipe
 ) -> tuple[OperatorRow, ...]:
     """Rows of a network, the largest share first.
 
@@ -64,9 +64,10 @@ def operator_rows(
         in_onnx: names of operators that an int8 .onnx computes in float between quantizers; None
             where there can be no such file.
         refused: name of the operator that prevents it; empty without one.
+        wide: recipe of the int16x8 file, with the settings of its plan if it gets one.
     """
     written = None if in_onnx is None else frozenset(in_onnx)
-    left = left_in_float(graph, recipe("tflite-int16x8"))
+    left = left_in_float(graph, wide)
     counted = shares(graph, (op.name for op in graph.ops))
     counts: Counter[tuple[str, tuple[str, ...], str]] = Counter()
     sums: Counter[tuple[str, tuple[str, ...], str]] = Counter()

@@ -26,7 +26,7 @@ from network.graph import Graph
 from network.input_scaling import InputScaling, input_scaling, refuse_two_normalizations
 from network.multiply_adds import operations
 from network.operators import OpKind
-from network.tflite.canonical import canonical_graph
+from network.tflite.canonical import canonical_graph, graph_of, object_form
 from quantize.islands import FloatOperator
 from quantize.recipes import RECIPES, recipe
 
@@ -106,6 +106,7 @@ def view_of(request: ModelRequest, asked: ContractRequest) -> ModelView:
     graph = canonical_graph(content, names_of_outputs(loaded.model, function))
     planner = Planner(loaded.model, assumed, None, most_float=1.0)
     vars(planner)["graph"] = graph  # traced already
+    vars(planner)["converters"] = graph_of(object_form(content))
     int8 = [known for known in RECIPES if known.name in ("tflite-int8", "onnx-int8")]
     refused = {name: str(error) for name, error in planner.refusals(int8).items()}
     in_float = {known.name: planner.in_float(known) for known in int8 if known.name not in refused}
@@ -119,10 +120,15 @@ def view_of(request: ModelRequest, asked: ContractRequest) -> ModelView:
         input=loaded.input_shape,
         contract=contract,
         outputs=output_views(loaded, contract),
-        operators=operator_rows(graph, written, _culprit(graph, refused.get("onnx-int8", ""))),
+        operators=operator_rows(
+            graph,
+            written,
+            _culprit(graph, refused.get("onnx-int8", "")),
+            planner.completed(recipe("tflite-int16x8")),
+        ),
         in_float=in_float,
         refused=refused,
-        sizes={k: v for k, v in _sizes(graph, content, assumed).items() if k not in refused},
+        sizes={k: v for k, v in _sizes(planner, content).items() if k not in refused},
         warnings=tuple(_warnings(loaded, input_scaling(function), function, contract)),
     )
 
@@ -161,11 +167,12 @@ def _culprit(graph: Graph, sentence: str) -> str:
     return next((op.name for op in graph.ops if sentence and f"gives {op.name}:" in sentence), "")
 
 
-def _sizes(graph: Graph, content: bytes, contract: Preprocessing) -> dict[str, int]:
+def _sizes(planner: Planner, content: bytes) -> dict[str, int]:
     sizes: dict[str, int] = {}
     for name in SIZED:
+        known = planner.completed(recipe(name)) if name == "tflite-int16x8" else recipe(name)
         try:
-            sizes[name] = expected_bytes(graph, content, contract, recipe(name))
+            sizes[name] = expected_bytes(planner.graph, content, planner.contract, known)
         except (UnsupportedError, InvalidInputError):
             continue  # the sentence is among those of the recipes that cannot be written
     return sizes

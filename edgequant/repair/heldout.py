@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from calibration_data.calibration_set import CalibrationSet
+from calibration_data.datasets.base import Dataset
 from calibration_data.stream import stream
 from calibration_data.task import Task
 from calibration_data.task_choice import Output
@@ -32,12 +33,14 @@ class Halves:
             the float network's answers are used as labels.
         targets: true values of the judged images in a task that is no classification; None without
             any that fit.
+        dataset: the judged images as a dataset.
     """
 
     fitting: CalibrationImages
     judged: LabelledImages
     labelled: bool
-    targets: np.ndarray | None = None
+    targets: np.ndarray | None
+    dataset: Dataset
 
 
 def halves(calibration: CalibrationSet, outputs: Sequence[Output], most: int) -> Halves:
@@ -77,4 +80,5 @@ def halves(calibration: CalibrationSet, outputs: Sequence[Output], most: int) ->
         LabelledImages(len(chosen), pairs, classifies),
         targets is not None,
         targets,
+        judged,
     )

@@ -47,7 +47,8 @@ def lost(
         task: task of the output.
         kind: metrics of the task.
     """
-    true = targets if targets is not None else _assumed(exact, task)
+    reduced = kind.reduction is not None  # then what counts as true is in the rows
+    true = targets if targets is not None or reduced else _assumed(exact, task)
     scores = kind.scores(outputs, true, exact, task.limit)
     agreement = _agreement(scores, kind)
     if true is None or not kind.first.applies(scores):
@@ -59,6 +60,8 @@ def _agreement(scores: Outputs, kind: TaskKind) -> float:
     if kind.task is Task.CLASSIFICATION:
         same = scores.outputs.argmax(axis=1) == scores.required_reference.argmax(axis=1)
         return 100 * float(same.mean())
+    if kind.task is Task.SEGMENTATION:
+        return 100 - kind.metric(kind.likeness).function(scores)
     # Equal outputs have an infinite SQNR, which JSON does not have.
     return min(kind.metric(kind.likeness).function(scores), _MOST_DB)
 

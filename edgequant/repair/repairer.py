@@ -13,21 +13,19 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-
 from calibration_data.calibration_set import CalibrationSet
 from calibration_data.task import OutputTask
 from calibration_data.task_choice import Output
-from edgequant.outputs import task_of
+from edgequant.outputs import answers
 from edgequant.planning import Planner
+from edgequant.repair.comparing import Compared, Reduced, Whole
 from edgequant.repair.heldout import Halves, halves
 from edgequant.repair.judging import lost
 from evaluation.task import TaskKind
 from network.graph import Graph
-from network.run_tensorflow import run
 from quantize.engine import make_plan, settled
 from quantize.plans.plan import PlannedNetwork
-from quantize.plans.simulate import float_share, simulated
+from quantize.plans.simulate import float_share
 from quantize.plans.widening import can_be_wide
 from quantize.recipes import Optimization, PlanSettings, Recipe, RepairType
 from quantize.sensitivity.mixed_precision import Noise, growing
@@ -36,7 +34,6 @@ from quantize.sensitivity.ranking import LabelledImages, Sensitivity, sensitivit
 MOST_JUDGED = 1000
 JUDGED_BYTES = 256 * 1024**2
 RANKED_IMAGES = 64
-_BATCH = 32
 _LEVELS = (Optimization.FAST, Optimization.DEFAULT, Optimization.BEST)
 
 
@@ -264,7 +261,7 @@ class Repairer:
         self, steps: list[Step], chosen: Step, ranking: Sensitivity | None = None
     ) -> Repair:
         share = float_share(self.planner.graph, (*chosen.float_ops, *chosen.wide_ops))
-        images = len(self._judge.images)
+        images = self._judge.count
         limit, labelled = self.limits.max_drop, self._halves.labelled
         unit = self._judge.kind.unit
         return Repair(limit, images, tuple(steps), chosen, share, ranking, labelled, unit)
@@ -277,7 +274,8 @@ class Repairer:
 
     @cached_property
     def _halves(self) -> Halves:
-        size = 4 * math.prod(self.planner.contract.shape)  # bytes
+        values = [self.planner.contract.shape, *(output.shape for output in self.outputs)]
+        size = 4 * max(math.prod(shape) for shape in values)  # bytes
         most = min(MOST_JUDGED, max(1, JUDGED_BYTES // size))
         return halves(self._calibration, self.outputs, most)
 
@@ -287,9 +285,14 @@ class Repairer:
 
     @cached_property
     def _judge(self) -> Judge:
-        contract, alone = self.planner.contract, len(self.outputs) == 1
-        task, kind = task_of(contract, self.outputs[0].name, alone=alone)
-        return Judge.of(self.planner.graph, self._halves, task, kind)
+        contract, graph, held = self.planner.contract, self.planner.graph, self._halves
+        answer = answers(contract, self.outputs)[0]
+        compare: Callable[[PlannedNetwork], Compared] = (
+            Whole.of(graph, held)
+            if answer.kind.reduction is None
+            else Reduced.of(graph, held, contract, self.outputs, answer)
+        )
+        return Judge(compare, held.judged.count, answer.task, answer.kind)
 
 
 def first_that_holds(count: int, holds: Callable[[int], bool]) -> int | None:
@@ -321,37 +324,21 @@ class Judge:
     """Held-out images with the float network's output.
 
     Attributes:
-        images: float32 ``[n, *shape]``.
-        targets: true values in the form of the task; None where float's answers count as right.
-        exact: float32 ``[n, ...]``.
+        compared: plan -> its output beside that of the float network.
+        count: number of images.
         task: task of the output.
         kind: metrics of the task.
     """
 
-    images: np.ndarray
-    targets: np.ndarray | None
-    exact: np.ndarray
+    compared: Callable[[PlannedNetwork], Compared]
+    count: int
     task: OutputTask
     kind: TaskKind
 
-    @classmethod
-    def of(cls, graph: Graph, held: Halves, task: OutputTask, kind: TaskKind) -> Judge:
-        """Judge with the output of the float network."""
-        images = np.concatenate([images for images, _ in held.judged.batches()])
-        exact = np.concatenate(
-            [run(graph, images[i : i + _BATCH]) for i in range(0, len(images), _BATCH)]
-        )
-        return cls(images, held.targets, exact, task, kind)
-
     def step(self, request: PlanSettings, planned: PlannedNetwork) -> Step:
         """Run a plan on the held-out images and compare it with the float network."""
-        outputs = np.concatenate(
-            [
-                simulated(planned, self.images[i : i + _BATCH])
-                for i in range(0, len(self.images), _BATCH)
-            ]
-        )
-        loss = lost(outputs, self.exact, self.targets, self.task, self.kind)
+        found = self.compared(planned)
+        loss = lost(found.outputs, found.exact, found.targets, self.task, self.kind)
         return Step(
             optimization=request.optimization,
             float_ops=request.float_ops,

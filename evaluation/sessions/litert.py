@@ -53,6 +53,7 @@ class LiteRTSession:
     """A .tflite file in LiteRT's interpreter.
 
     Inputs and outputs are float32, int8, uint8 or int16; scales and zero points come from the file.
+    Outputs may be whole numbers without a scale, as those of ARG_MAX are.
     Every call runs as many images as the file's batch, or one where that is free.
 
     Attributes:
@@ -73,7 +74,9 @@ class LiteRTSession:
         self.batch = self._images.batch or 1
         self._allocate()
         self._input_params = _params(inputs[0], path.name)
-        self._results = [(d["index"], _params(d, path.name)) for d in named.values()]
+        self._results = [
+            (d["index"], None if _counts(d) else _params(d, path.name)) for d in named.values()
+        ]
         self.info = RuntimeInfo(
             kernels.runtime, version("ai-edge-litert"), self._kernels_used(kernels), threads
         )
@@ -184,6 +187,13 @@ def _image_input(details: dict[str, Any], path: Path) -> InputTensor:
     free = [int(size) for size in details["shape_signature"]] or [int(s) for s in details["shape"]]
     image = InputTensor.of_file(path, free)
     return image.with_batch(image.batch or 1)
+
+
+def _counts(details: dict[str, Any]) -> bool:
+    """Whether an output holds whole numbers as they are, such as classes."""
+    import numpy as np
+
+    return np.dtype(details["dtype"]).name in ("int32", "int64")
 
 
 def _params(details: dict[str, Any], source: str) -> QuantParams | None:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _LOADABLE = "an .onnx file is one that ONNX Runtime can load and run"
 _REMEDY = "export the file again"
+_WHOLE_TYPES = ("tensor(int32)", "tensor(int64)")
+"""Types of outputs of class numbers, as those of ArgMax are."""
 _FLOAT_TYPES = {"tensor(float)": "float32", "tensor(float16)": "float16"}
 
 
@@ -54,9 +56,9 @@ _PRECISE = _Mode(
 class OnnxRuntimeSession:
     """An .onnx file in ONNX Runtime's CPU provider.
 
-    Inputs and outputs are float32 or float16, in NHWC or NCHW order. Where the batch is free,
-    images run one at a time: a dynamically quantized file scales its activations over the whole
-    batch, so that answers would depend on the other images.
+    Inputs and outputs are float32 or float16, in NHWC or NCHW order; outputs may be class numbers.
+    Where the batch is free, images run one at a time: a dynamically quantized file scales its
+    activations over the whole batch, so that answers would depend on the other images.
 
     Attributes:
         info: runtime, version and kernels.
@@ -73,7 +75,8 @@ class OnnxRuntimeSession:
         self.outputs = tuple(str(output.name) for output in outputs)
         self._dtype = _float_type(inputs[0], path.name)
         for output in outputs:
-            _float_type(output, path.name)
+            if output.type not in _WHOLE_TYPES:
+                _float_type(output, path.name)
         image = InputTensor.of_file(path, inputs[0].shape)
         self._images = image.with_batch(image.batch or 1)
         self.batch = self._images.batch or 1

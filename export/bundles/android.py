@@ -136,6 +136,12 @@ def _crop_advice(contract: Preprocessing) -> str:
         )
     if contract.crop is Crop.STRETCH:
         return "So was the network's training data."
+    if contract.crop is Crop.LETTERBOX:
+        levels = ", ".join(map(str, contract.fill))
+        return (
+            "The network was trained on whole images that keep their shape: scale the bitmap to "
+            f"fit, centre it, and fill the rest with {levels} of 255 before."
+        )
     return "The network was trained on images of just that size: scale or pad before."
 
 

@@ -62,20 +62,23 @@ class _Writing:
         if params is None or io is IoType.INT8:
             return self._activation(self.graph.input)
         source = self.file.tensor(name, shape, *_io_type(io, params))
-        quantized = self._activation(self.graph.input, suffix="_int8")
-        self._operator("QUANTIZE", (source,), (quantized,))
+        dtype = params.dtype.value
+        quantized = self._activation(self.graph.input, suffix=f"_{dtype}")
+        self._operator("QUANTIZE", (source,), (quantized,), dtype=dtype)
         return source
 
     def _output(self, name: str, io: IoType) -> int:
         """Index of an output tensor; adds the operator that changes its type."""
         params = self.plan.activations.get(name)
-        computed = self.index[name, "float32" if params is None else "int8"]
+        dtype = "float32" if params is None else params.dtype.value
+        computed = self.index[name, dtype]
         if params is None or io is IoType.INT8:
             return computed
-        self.file.renamed(computed, f"{name}_int8")
+        self.file.renamed(computed, f"{name}_{dtype}")
         shape = self.graph.tensors[name].shape
         sink = self.file.tensor(name, shape, *_io_type(io, params))
-        self._operator("DEQUANTIZE" if io is IoType.FLOAT32 else "QUANTIZE", (computed,), (sink,))
+        kind = "DEQUANTIZE" if io is IoType.FLOAT32 else "QUANTIZE"
+        self._operator(kind, (computed,), (sink,), dtype=dtype)
         return sink
 
     def _write(self, op: Op) -> None:
@@ -86,7 +89,8 @@ class _Writing:
         for name, index in zip(op.outputs, outputs, strict=True):
             params = self.plan.activations.get(name)
             if params is not None and params.dtype.value != dtype:
-                self._operator("QUANTIZE", (index,), (self._activation(name),))
+                stored = params.dtype.value
+                self._operator("QUANTIZE", (index,), (self._activation(name),), dtype=stored)
 
     def _computed_in(self, op: Op) -> str:
         if op.name in self.plan.settings.float_ops:

@@ -19,12 +19,13 @@ from typing import TYPE_CHECKING, Any
 from export.target import ArtifactCard, ExportRequest, ExportTarget, random_inputs
 from export.tflite.check import check_file, check_outputs, check_runs
 from export.tflite.inspect import inspect
-from export.tflite.islands import counted, left_in_float
+from export.tflite.islands import counted, found_in_float, left_in_float, needs_plan
 from export.tflite.metadata import finish, read_card
 from export.tflite.postprocess import add_postprocess
 from export.tflite.render import render
 from foundation.errors import InvalidInputError, UnsupportedError
 from network.from_keras import converted, frozen, names_of_outputs
+from quantize.islands import check_share
 from quantize.recipes import BatchAxis, Granularity, Layout, Postprocess, Precision, Recipe
 
 if TYPE_CHECKING:
@@ -45,22 +46,23 @@ def write(request: ExportRequest, path: Path) -> None:
     recipe = request.recipe
     _refuse_other_formats(recipe)
     image = _sample(request)
-    kinds = _kinds_in_float(request)
+    float_too = request.planned is None and _leaves_floats(request)
     if request.planned is None:
         function = frozen(request.model, request.preprocessing.shape)
         expected, outputs = _expected(function, image), names_of_outputs(request.model, function)
         content = converted(
             function,
             request.recipe.name,
-            lambda converter: _configure(converter, request, float_too=bool(kinds)),
+            lambda converter: _configure(converter, request, float_too=float_too),
         )
     else:  # the graph is from a trace already; another takes longer than the model on one image
         expected = _expected(lambda one: request.model(one, training=False), image)
         outputs = request.planned.graph.outputs
         content = render(request.planned.graph, request.planned.plan, recipe.io)
     path.write_bytes(finish(content, ArtifactCard(request.preprocessing, recipe), outputs))
-    others = counted(path, kinds) if request.planned is None else _other_kinds(request)
-    check_file(path, recipe, others)
+    if float_too:
+        check_share(found_in_float(path), request.most_float, (), recipe.name)
+    check_file(path, recipe, counted(path) if float_too else _other_kinds(request))
     check_outputs(path, image, expected, recipe)
     if recipe.postprocess is not Postprocess.NONE:
         add_postprocess(path, recipe.postprocess, request.preprocessing, outputs)
@@ -90,7 +92,7 @@ def _refuse_other_formats(recipe: Recipe) -> None:
 
 
 def _other_kinds(request: ExportRequest) -> Counter[tuple[str, str]]:
-    """Number of operators that the plan has in other types than int8, by type and kind."""
+    """Number of operators that the plan has in other types than the recipe's, by type and kind."""
     if request.planned is None:
         return Counter()
     plan, graph = request.planned.plan, request.planned.graph
@@ -100,17 +102,14 @@ def _other_kinds(request: ExportRequest) -> Counter[tuple[str, str]]:
         for op in graph.ops
         if op.name in plan.settings.float_ops
     }
-    types |= dict.fromkeys(plan.settings.wide_ops, "int16")
+    if request.recipe.precision is Precision.INT8:
+        types |= dict.fromkeys(plan.settings.wide_ops, "int16")
     return Counter((types[op.name], str(op.kind)) for op in graph.ops if op.name in types)
 
 
-def _kinds_in_float(request: ExportRequest) -> frozenset[str]:
-    """Kinds of operators that the converter may leave in float in a quantized file."""
-    if request.graph is None:
-        return frozenset()
-    graph = request.graph()
-    left = left_in_float(graph, request.recipe)
-    return frozenset(str(op.kind) for op in graph.ops if op.name in left)
+def _leaves_floats(request: ExportRequest) -> bool:
+    """Whether the converter is allowed to leave operators in float in a quantized file."""
+    return request.graph is not None and bool(left_in_float(request.graph(), request.recipe))
 
 
 def _configure(converter: Any, request: ExportRequest, *, float_too: bool) -> None:
@@ -207,4 +206,7 @@ TARGET = ExportTarget(
     read_card=read_card,
     packages=("tensorflow", "keras", "ai-edge-litert", "flatbuffers"),
     in_float=left_in_float,
+    by_converter=True,
+    needs_plan=needs_plan,
+    found_in_float=found_in_float,
 )

@@ -10,7 +10,8 @@ from typing import Any
 from calibration_data.channels import plain_channels
 from calibration_data.datasets.base import Dataset
 from models.spec import Knob, ModelSpec, model_specs
-from models.training.recipe import TrainingRecipe
+from models.training.objective import objective_of
+from models.training.recipe import Schedule
 
 _OPTIONS = ("epochs", "batch_size", "learning_rate", "holdout", "seed")
 """Fields of the recipe for which ``edgequant train`` has an option."""
@@ -35,7 +36,7 @@ def _channels(spec: ModelSpec) -> dict[str, Any]:
     return {} if contract.is_colour else {"channels": plain_channels(contract.channels)}
 
 
-def run_key(spec: ModelSpec, dataset: Dataset, recipe: TrainingRecipe) -> dict[str, Any]:
+def run_key(spec: ModelSpec, dataset: Dataset, recipe: Schedule) -> dict[str, Any]:
     """Identity of a run as plain JSON values: network, data and recipe."""
     return {
         **_network(spec),
@@ -45,17 +46,18 @@ def run_key(spec: ModelSpec, dataset: Dataset, recipe: TrainingRecipe) -> dict[s
     }
 
 
-def _command(spec: ModelSpec, dataset: Dataset, recipe: TrainingRecipe) -> str:
+def _command(spec: ModelSpec, dataset: Dataset, recipe: Schedule) -> str:
     """Command line of a run; recipe fields without an option are in the card's recipe only."""
     words = ["edgequant", "train", "--model", spec.name, "--data", dataset.name]
     registered = model_specs().get(spec.name, spec)
+    usual_recipe = objective_of(spec).recipe
     stated, usual = (plain_channels(s.preprocessing.channels) for s in (spec, registered))
     for option, value, default in (
         ("size", spec.preprocessing.size[0], registered.preprocessing.size[0]),
         ("channels", stated, usual),
         ("classes", spec.classes, registered.classes),
         *((knob.value, getattr(spec, knob), getattr(registered, knob)) for knob in Knob),
-        *((name, getattr(recipe, name), getattr(TrainingRecipe(), name)) for name in _OPTIONS),
+        *((name, getattr(recipe, name), getattr(usual_recipe, name)) for name in _OPTIONS),
     ):
         if value != default:
             words += [f"--{option.replace('_', '-')}", str(value)]
@@ -63,7 +65,7 @@ def _command(spec: ModelSpec, dataset: Dataset, recipe: TrainingRecipe) -> str:
 
 
 def card(
-    spec: ModelSpec, dataset: Dataset, recipe: TrainingRecipe, accuracy: float, epoch: int
+    spec: ModelSpec, dataset: Dataset, recipe: Schedule, scores: dict[str, float], epoch: int
 ) -> dict[str, Any]:
     """Card of trained weights, as plain JSON values.
 
@@ -71,7 +73,7 @@ def card(
         spec: network with its labels.
         dataset: training split, including the development images.
         recipe: recipe of the training.
-        accuracy: top-1 in percent on the development images.
+        scores: score of the development images, by its name.
         epoch: epoch after which the network had these weights.
     """
     import keras
@@ -88,7 +90,7 @@ def card(
             "development_images": recipe.holdout,
         },
         "recipe": asdict(recipe),
-        "development_top1_percent": round(accuracy, 2),
+        **scores,
         "epoch": epoch,
         "versions": {
             "python": platform.python_version(),

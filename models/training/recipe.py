@@ -1,8 +1,9 @@
-"""Recipe for the training of a network, and augmentation of its images.
+"""Recipes for the training of networks, and augmentation of a classifier's images.
 
-The recipe is the MobileNetV2 paper's (section 6.1: RMSProp with decay and momentum 0.9), adapted
-to a short schedule: cosine decay with a warm-up instead of a factor of 0.98 per epoch, decoupled
-weight decay, label smoothing, an average of the weights, and augmentation.
+A classifier's recipe is the MobileNetV2 paper's (section 6.1: RMSProp with decay and momentum 0.9),
+adapted to a short schedule: cosine decay with a warm-up instead of a factor of 0.98 per epoch,
+decoupled weight decay, label smoothing, an average of the weights, and augmentation. Detectors and
+segmenters are trained with AdamW, from a classifier's weights.
 """
 
 from __future__ import annotations
@@ -16,23 +17,17 @@ from foundation.errors import InvalidInputError
 
 
 @dataclass(frozen=True)
-class TrainingRecipe:
-    """Recipe for the training of a network.
+class Schedule:
+    """What the recipes of all tasks have in common.
 
     Attributes:
         epochs: number of passes over the training images.
         batch_size: images per step.
         learning_rate: peak learning rate, after the warm-up.
         warmup_epochs: epochs of linear warm-up.
-        rho: RMSProp's decay of the squared gradients.
-        momentum: RMSProp's momentum.
-        epsilon: RMSProp's epsilon; 1.0 as in TF-Slim's MobileNet training.
         weight_decay: decoupled weight decay per step, multiplied by the learning rate; not applied
             to batch norms, biases and depthwise kernels.
-        label_smoothing: share of the target that is spread over all classes.
         ema_momentum: momentum of the average of the weights, which is the result.
-        shift: largest random translation, in pixels.
-        erase: probability of erasing a rectangle (Zhong et al. 2017).
         holdout: number of images at the end of the training split that are used for development.
         seed: seed of initial weights, order and augmentation.
     """
@@ -41,14 +36,8 @@ class TrainingRecipe:
     batch_size: int = 128
     learning_rate: float = 0.1
     warmup_epochs: float = 1.0
-    rho: float = 0.9
-    momentum: float = 0.9
-    epsilon: float = 1.0
     weight_decay: float = 2e-3
-    label_smoothing: float = 0.05
     ema_momentum: float = 0.998
-    shift: int = 2
-    erase: float = 0.25
     holdout: int = 5000
     seed: int = 1
 
@@ -59,10 +48,70 @@ class TrainingRecipe:
                 received=f"{self.epochs}, {self.batch_size} and {self.learning_rate}",
                 remedy="choose other values",
             )
-        if self.seed < 0 or self.shift < 0 or not 0 <= self.erase <= 1:
+        if self.seed < 0:
             raise InvalidInputError(
-                "seed and shift are not below 0, and erase is a probability",
-                received=f"{self.seed}, {self.shift} and {self.erase}",
+                "a seed is not below 0", received=self.seed, remedy="choose another value"
+            )
+
+
+@dataclass(frozen=True)
+class TrainingRecipe(Schedule):
+    """Recipe for the training of a classifier.
+
+    Attributes:
+        rho: RMSProp's decay of the squared gradients.
+        momentum: RMSProp's momentum.
+        epsilon: RMSProp's epsilon; 1.0 as in TF-Slim's MobileNet training.
+        label_smoothing: share of the target that is spread over all classes.
+        shift: largest random translation, in pixels.
+        erase: probability of erasing a rectangle (Zhong et al. 2017).
+    """
+
+    rho: float = 0.9
+    momentum: float = 0.9
+    epsilon: float = 1.0
+    label_smoothing: float = 0.05
+    shift: int = 2
+    erase: float = 0.25
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.shift < 0 or not 0 <= self.erase <= 1:
+            raise InvalidInputError(
+                "shift is not below 0, and erase is a probability",
+                received=f"{self.shift} and {self.erase}",
+                remedy="choose other values",
+            )
+
+
+@dataclass(frozen=True)
+class DenseRecipe(Schedule):
+    """Recipe for the training of a detector or a segmenter: AdamW from a classifier's weights.
+
+    Attributes:
+        clip_norm: largest norm of all gradients together.
+        gain: largest relative change of a colour's brightness in augmentation.
+        start: classifier and name of its weights, ``MODEL:WEIGHTS``, that layers of the same name
+            and shape begin with; empty for none.
+    """
+
+    epochs: int = 20
+    batch_size: int = 32
+    learning_rate: float = 3e-3
+    warmup_epochs: float = 0.5
+    weight_decay: float = 0.02
+    ema_momentum: float = 0.998
+    holdout: int = 400
+    clip_norm: float = 10.0
+    gain: float = 0.25
+    start: str = "mobilenet_v2_small:fashion_mnist"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.clip_norm < math.inf or not 0 <= self.gain < 1:
+            raise InvalidInputError(
+                "clip_norm is above 0, and gain from 0 to below 1",
+                received=f"{self.clip_norm} and {self.gain}",
                 remedy="choose other values",
             )
 

@@ -1,4 +1,4 @@
-"""Training of small networks, such as the shipped one."""
+"""Training of small networks, such as the shipped ones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from calibration_data.contract import align_labels, complete_labels
 from calibration_data.datasets.base import Dataset
 from foundation.delivery import Orders, deliver, require_free, settle, staging
 from foundation.digests import sha256_of
@@ -21,57 +20,15 @@ from foundation.foreign import printable
 from foundation.scratch import require_writable
 from models.spec import ModelSpec
 from models.training.card import card, run_key
-from models.training.data import augmented_batches, labels_of, pixels_of, split_holdout
-from models.training.recipe import TrainingRecipe
+from models.training.data import split_holdout
+from models.training.objective import Objective, objective_of
+from models.training.recipe import Schedule, TrainingRecipe
 from models.training.state import Progress, TrainingState
 
 if TYPE_CHECKING:
     import keras
 
 __all__ = ["TrainingRecipe", "TrainingResult", "train"]
-
-
-def _learning_rate(recipe: TrainingRecipe, steps_per_epoch: int) -> Any:
-    import keras
-
-    warmup = max(1, round(recipe.warmup_epochs * steps_per_epoch))
-    return keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=recipe.learning_rate / warmup,
-        warmup_target=recipe.learning_rate,
-        warmup_steps=warmup,
-        decay_steps=max(1, recipe.epochs * steps_per_epoch - warmup),
-        alpha=0.0,
-    )
-
-
-def _compiled(spec: ModelSpec, recipe: TrainingRecipe, steps_per_epoch: int) -> keras.Model:
-    import keras
-
-    keras.utils.set_random_seed(recipe.seed)
-    model = spec.build(spec)
-    optimizer = keras.optimizers.RMSprop(
-        _learning_rate(recipe, steps_per_epoch),
-        rho=recipe.rho,
-        momentum=recipe.momentum,
-        epsilon=recipe.epsilon,
-        weight_decay=recipe.weight_decay,
-        use_ema=True,
-        ema_momentum=recipe.ema_momentum,
-    )
-    depthwise = [
-        weight
-        for layer in model.layers
-        if isinstance(layer, keras.layers.DepthwiseConv2D)
-        for weight in layer.trainable_variables
-    ]
-    optimizer.exclude_from_weight_decay(var_list=depthwise, var_names=["gamma", "beta", "bias"])
-    loss = keras.losses.CategoricalCrossentropy(
-        from_logits=model.layers[-1].activation is keras.activations.linear,
-        label_smoothing=recipe.label_smoothing,
-    )
-    # XLA makes depthwise convolutions nine times slower on a CPU (measured).
-    model.compile(optimizer, loss, metrics=["accuracy"], jit_compile=False)
-    return model
 
 
 @dataclass(frozen=True)
@@ -81,14 +38,16 @@ class TrainingResult:
     Attributes:
         weights: file of the weights.
         card: file of their card.
-        development_accuracy: top-1 in percent on the development images.
+        development_accuracy: score in percent on the development images.
         development_images: number of development images.
+        score: name of that score, such as top-1.
     """
 
     weights: Path
     card: Path
     development_accuracy: float
     development_images: int
+    score: str
 
 
 @dataclass(frozen=True)
@@ -97,15 +56,17 @@ class _Run:
 
     Attributes:
         spec: network, with the labels of the dataset.
+        objective: training of its task.
         dataset: training split, including the development images.
         recipe: recipe of the training.
-        development: images on which accuracy is measured after every epoch.
+        development: images on which the score is measured after every epoch.
         output: folder for weights, card and the state of an unfinished run.
     """
 
     spec: ModelSpec
+    objective: Objective
     dataset: Dataset
-    recipe: TrainingRecipe
+    recipe: Schedule
     development: Dataset
     output: Path
 
@@ -126,13 +87,24 @@ class _Run:
         return {p: sha256_of(p) for p in (self.weights, self.card) if os.path.lexists(p)}
 
     def result(self, accuracy: float) -> TrainingResult:
-        return TrainingResult(self.weights, self.card, accuracy, len(self.development))
+        score = self.objective.score
+        return TrainingResult(self.weights, self.card, accuracy, len(self.development), score)
+
+    def compiled(self, steps_per_epoch: int) -> keras.Model:
+        """Network to train, with optimizer, loss, and the weights that the recipe begins with."""
+        import keras
+
+        keras.utils.set_random_seed(self.recipe.seed)
+        model = self.objective.trained(self.spec)
+        self.objective.initial(self.spec, self.recipe, model)
+        self.objective.compiled(model, self.recipe, steps_per_epoch)
+        return model
 
 
 def train(
     spec: ModelSpec,
     dataset: Dataset,
-    recipe: TrainingRecipe,
+    recipe: Schedule,
     output: Path,
     *,
     weights: Sequence[np.ndarray] | None = None,
@@ -142,7 +114,7 @@ def train(
 ) -> TrainingResult:
     """Train a network and write its weights with a card; a killed run is resumed.
 
-    The weights are those of the epoch with the best accuracy on the development images.
+    The weights are those of the epoch with the best score on the development images.
 
     Args:
         spec: network to build; its contract crops and normalizes the images.
@@ -160,10 +132,8 @@ def train(
             that this run did not write.
         GateFailedError: the loss or a weight is not finite; existing weights are not changed.
     """
-    dataset.require_labels("training")
-    contract = complete_labels(spec.preprocessing, spec.classes, dataset)
-    spec = replace(spec, preprocessing=contract)
-    dataset = align_labels(dataset, contract, spec.classes)
+    objective = objective_of(spec)
+    spec, dataset = objective.prepared(spec, dataset)
     training, development = split_holdout(dataset, recipe.holdout)
     if len(training) < recipe.batch_size:
         raise InvalidInputError(
@@ -171,13 +141,13 @@ def train(
             received=f"{len(training)} in {dataset.name} without the development images",
             remedy="set --batch-size or --holdout",
         )
-    run = _Run(spec, dataset, recipe, development, output)
+    run = _Run(spec, objective, dataset, recipe, development, output)
     progress = _resumed(run, force=force)
     if progress.is_done(recipe.epochs) and len(run.existing()) == 2:
         assert progress.best is not None
         return run.result(progress.best.accuracy)
     require_writable(output)
-    model = _compiled(spec, recipe, len(training) // recipe.batch_size)
+    model = run.compiled(len(training) // recipe.batch_size)
     if weights is not None:
         model.set_weights(weights)
     if progress.epochs_done:
@@ -227,9 +197,7 @@ def _fitted(
     Raises:
         GateFailedError: the loss or a weight is not finite.
     """
-    batches = augmented_batches(
-        run.spec, pixels_of(run.spec, training), labels_of(training), run.recipe
-    )
+    batches = run.objective.batches(run.spec, training, run.recipe)
     journal = _journal(run, batches, progress, on_epoch)
     try:
         model.fit(
@@ -253,14 +221,14 @@ class _DivergedError(Exception):
 
 def _journal(
     run: _Run,
-    batches: keras.utils.PyDataset,
+    batches: Any,
     progress: Progress,
     on_epoch: Callable[[int, dict[str, float]], None] | None,
 ) -> Any:
     """Keras callback that stores the state after every epoch; its ``progress`` is the latest."""
     import keras
 
-    accuracy_of = _accuracy_function(run)
+    score_of = run.objective.scorer(run.spec, run.development)
 
     class Journal(keras.callbacks.Callback):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -280,12 +248,13 @@ def _journal(
         def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
             averaged = _averaged(self.model)
             finite = all(np.isfinite(a).all() for a in (*averaged, *self.model.get_weights()))
-            accuracy = accuracy_of(averaged) if finite else math.nan
-            if not math.isfinite(accuracy):
+            score = score_of(averaged) if finite else math.nan
+            if not math.isfinite(score):
                 raise _DivergedError(f"weights or scores that are not finite in epoch {self.epoch}")
-            self.progress = run.state.save(self.model, self.progress, averaged, accuracy)
+            self.progress = run.state.save(self.model, self.progress, averaged, score)
             if on_epoch is not None:
-                on_epoch(epoch + 1, {key: float(value) for key, value in (logs or {}).items()})
+                figures = {key: float(value) for key, value in (logs or {}).items()}
+                on_epoch(epoch + 1, figures | {run.objective.score: score})
 
     return Journal()
 
@@ -299,24 +268,6 @@ def _averaged(model: keras.Model) -> list[np.ndarray]:
     for variable, value in zip(trained, values, strict=True):
         variable.assign(value)
     return averaged
-
-
-def _accuracy_function(run: _Run) -> Callable[[list[np.ndarray]], float]:
-    """Function: weights -> top-1 in percent on development images, NaN if a score is not finite."""
-    model = run.spec.build(run.spec)
-    pixels, labels, step = pixels_of(run.spec, run.development), labels_of(run.development), 250
-
-    def accuracy_of(weights: list[np.ndarray]) -> float:
-        model.set_weights(weights)
-        images = run.spec.preprocessing.normalize(pixels)  # [n, h, w, 3]
-        starts = range(0, len(images), step)
-        batches = [model(images[start : start + step], training=False) for start in starts]
-        scores = np.concatenate([np.asarray(batch) for batch in batches])  # [n, classes]
-        if not np.isfinite(scores).all():
-            return math.nan
-        return float(np.mean(np.argmax(scores, -1) == labels) * 100)
-
-    return accuracy_of
 
 
 def _stopped(run: _Run, progress: Progress, received: str) -> GateFailedError:
@@ -341,10 +292,18 @@ def _written(run: _Run, progress: Progress) -> TrainingResult:
     assert progress.best is not None
     # A new model has no optimizer, whose variables would make the file 4 times as large.
     model = run.spec.build(run.spec)
-    model.set_weights(run.state.best_weights(progress))
+    trained = run.objective.trained(run.spec)
+    trained.set_weights(run.state.best_weights(progress))
+    for layer in (layer for layer in model.layers if layer.weights):
+        layer.set_weights(trained.get_layer(layer.name).get_weights())
     size = sum(values.nbytes for values in model.get_weights())
-    accuracy = progress.best.accuracy
-    weights_card = card(run.spec, run.dataset, run.recipe, accuracy, progress.best.epoch)
+    weights_card = card(
+        run.spec,
+        run.dataset,
+        run.recipe,
+        {run.objective.key: round(progress.best.accuracy, 2)},
+        progress.best.epoch,
+    )
     with staging(run.output) as staged:
         weights = staged.path(run.weights.name)
         # HDF5 can end the whole process on a full disk; writing plain bytes first raises instead.
@@ -357,4 +316,4 @@ def _written(run: _Run, progress: Progress) -> TrainingResult:
         replaceable = frozenset(ours)
         names = (run.weights.name, run.card.name)
         deliver(staged, lambda: Orders(dict.fromkeys(names, replaceable)))
-    return run.result(weights_card["development_top1_percent"])
+    return run.result(weights_card[run.objective.key])

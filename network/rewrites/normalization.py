@@ -106,7 +106,7 @@ def _deviation(parts: Parts) -> bool:
     return True
 
 
-def _absorbed(parts: Parts) -> bool:
+def absorbed(parts: Parts) -> bool:
     """A dense layer or a pointwise convolution of ``gain * w + offset``, as one of w.
 
     Only w that a normalization has just scaled: other networks keep their weights.
@@ -156,8 +156,7 @@ def _affine(parts: Parts, name: str, channels: int) -> tuple[str, np.ndarray, np
 
 
 RULES: Mapping[str, Sequence[Rule]] = {
-    OpKind.DENSE: (_absorbed,),
-    OpKind.CONV: (_absorbed,),
+    OpKind.CONV: (absorbed,),
     OpKind.ADD: (_centred,),
     OpKind.SQUARED_DIFFERENCE: (_deviation,),
 }

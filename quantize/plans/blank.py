@@ -9,6 +9,7 @@ from network.graph import Graph, Op
 from network.integer_forms import measured
 from network.operators import OpKind
 from quantize.plans.plan import IntegerConstant, QuantizationPlan
+from quantize.plans.widening import wide_activations
 from quantize.ranges.activations import Range, activation_params
 from quantize.recipes import Granularity, PlanSettings
 
@@ -29,15 +30,18 @@ def blank_plan(graph: Graph, settings: PlanSettings) -> QuantizationPlan:
         if op.name in settings.float_ops:
             continue
         if op.is_weighted:
-            constants |= _weights(graph, op, settings.granularity, rng)
+            constants |= _weights(graph, op, settings, rng)
         else:
             stored = (op.inputs[p] for p in op.data_positions if p < len(op.inputs))
+            dtype = IntType.INT16 if op.name in settings.wide_ops else IntType.INT8
             constants |= {
-                name: _constant(rng, graph.value(name).shape, IntType.INT8)
+                name: _constant(rng, graph.value(name).shape, dtype)
                 for name in stored
                 if graph.is_constant(name)
             }
-    return QuantizationPlan("", activation_params(graph, ranges, None), constants, settings)
+    params = activation_params(graph, ranges, None)
+    params = wide_activations(graph, params, settings.wide_ops, whole=settings.int16)
+    return QuantizationPlan("", params, constants, settings)
 
 
 def _end(rng: np.random.Generator) -> float:
@@ -58,13 +62,14 @@ def _constant(
 
 
 def _weights(
-    graph: Graph, op: Op, granularity: Granularity, rng: np.random.Generator
+    graph: Graph, op: Op, settings: PlanSettings, rng: np.random.Generator
 ) -> dict[str, IntegerConstant]:
     shape = graph.weight(op).shape
     channels = shape[op.channel_axis]
-    several = granularity is Granularity.PER_CHANNEL and op.kind != OpKind.DENSE
+    several = settings.granularity is Granularity.PER_CHANNEL and op.kind != OpKind.DENSE
     scales, axis = (channels, op.channel_axis) if several else (1, None)
+    of_bias = IntType.INT64 if op.name in settings.wide_ops else IntType.INT32
     return {
         op.inputs[1]: _constant(rng, shape, IntType.INT8, scales, axis),
-        op.inputs[2]: _constant(rng, (channels,), IntType.INT32, scales, 0 if several else None),
+        op.inputs[2]: _constant(rng, (channels,), of_bias, scales, 0 if several else None),
     }

@@ -124,6 +124,7 @@ class QuantizationPlan:
             "weight_range": self.settings.weight_range.value,
             "float_ops": list(self.settings.float_ops),
             "wide_ops": list(self.settings.wide_ops),
+            **({"int16": True} if self.settings.int16 else {}),
             "floats": sorted(self.floats),
             "settings": self.described,
             "notes": list(self.notes),
@@ -263,6 +264,7 @@ def _settings(header: Mapping[str, Any]) -> PlanSettings:
         float_ops=tuple(header["float_ops"]),
         ranges=RangeMethod(asked.get("ranges", RangeMethod.MIN_MAX)),
         wide_ops=tuple(header.get("wide_ops", ())),
+        int16=header.get("int16", False) is True,
     )
 
 

@@ -18,20 +18,49 @@ import numpy as np
 from foundation.errors import InvalidInputError, UnsupportedError
 from network.affine import IntType, QuantParams, symmetric_params
 from network.graph import Graph, Op
+from network.integer_forms import obstacle
 from network.operators import TRAITS
 from quantize.plans.plan import IntegerConstant, PlannedNetwork
+from quantize.recipes import Optimization, PlanSettings, WeightRange
 
 WIDE_KINDS = frozenset(kind for kind, row in TRAITS.items() if row.int16_version is not None)
 """Operators with int16 kernels whose bits the oracle knows. HARD_SWISH has none in LiteRT; the
 specification fixes the scale of LOGISTIC and SOFTMAX."""
 
 
-def can_be_wide(graph: Graph, op: Op) -> bool:
-    """Whether an operator has a form in int16x8: kernels, and operands that are activations."""
-    if op.kind not in WIDE_KINDS:
-        return False
+def can_be_wide(graph: Graph, op: Op, *, stored: bool = False) -> bool:
+    """Whether an operator has a form in int16x8: kernels, and operands that are activations.
+
+    Args:
+        graph: canonical.
+        op: operator of the graph.
+        stored: whether operands may be stored numbers as well, as in a whole file in int16x8.
+    """
+    if op.kind not in WIDE_KINDS or stored:
+        return op.kind in WIDE_KINDS
     positions = range(len(op.inputs)) if op.traits.data is None else op.traits.data
     return not any(graph.is_constant(op.inputs[position]) for position in positions)
+
+
+def whole_settings(graph: Graph, settings: PlanSettings) -> PlanSettings:
+    """Settings of a file in int16x8: operators without a form there stay in float32.
+
+    Training ends in int8, so that its effort is that of the plan which it starts from.
+    """
+    wide = tuple(
+        op.name
+        for op in graph.ops
+        if not obstacle(graph, op) and can_be_wide(graph, op, stored=True)
+    )
+    trained = settings.optimization is Optimization.QAT
+    return replace(
+        settings,
+        weight_range=WeightRange.FULL,  # sums of int16 kernels have 32 bits and more
+        optimization=Optimization.BEST if trained else settings.optimization,
+        float_ops=tuple(sorted({op.name for op in graph.ops} - set(wide))),
+        wide_ops=wide,
+        int16=True,
+    )
 
 
 def wide_params(params: QuantParams) -> QuantParams:
@@ -63,10 +92,33 @@ def widened(planned: PlannedNetwork, names: tuple[str, ...]) -> PlannedNetwork:
     return PlannedNetwork(graph, changed)
 
 
+def whole_params(params: QuantParams) -> QuantParams:
+    """int16 parameters, zero point 0, for the range that int8 parameters were made for.
+
+    A step more than int8 reaches: where the specification fixes a scale of 1/256, that is 1.
+    """
+    low, high = params.real_range
+    step = params.scale[0]
+    return symmetric_params(max(-low, high + step), bits=16, dtype=IntType.INT16)
+
+
 def wide_activations(
-    graph: Graph, activations: Mapping[str, QuantParams], names: tuple[str, ...]
+    graph: Graph,
+    activations: Mapping[str, QuantParams],
+    names: tuple[str, ...],
+    *,
+    whole: bool = False,
 ) -> dict[str, QuantParams]:
-    """Parameters of all activations; between wide operators they are int16."""
+    """Parameters of all activations; between wide operators they are int16.
+
+    Args:
+        graph: canonical.
+        activations: int8 parameters by name.
+        names: names of the wide operators.
+        whole: whether no operator is in int8: every activation is int16, the ends included.
+    """
+    if whole:
+        return {name: whole_params(params) for name, params in activations.items()}
     wide = frozenset(names)
     return {
         name: wide_params(params) if _is_inside(graph, name, wide) else params
@@ -88,7 +140,9 @@ def wide_biases(
     }
 
 
-def check_wide(graph: Graph, float_ops: tuple[str, ...], names: tuple[str, ...]) -> None:
+def check_wide(
+    graph: Graph, float_ops: tuple[str, ...], names: tuple[str, ...], *, whole: bool = False
+) -> None:
     """Refuse operators that cannot be in int16x8; raises as ``widened``."""
     wide = frozenset(names)
     ops = {op.name: op for op in graph.ops}
@@ -104,7 +158,9 @@ def check_wide(graph: Graph, float_ops: tuple[str, ...], names: tuple[str, ...])
             received=f"both for {', '.join(sorted(both))}",
             remedy="name it in --keep-float or in --keep-int16",
         )
-    lacking = [ops[name] for name in sorted(wide) if not can_be_wide(graph, ops[name])]
+    lacking = [
+        ops[name] for name in sorted(wide) if not can_be_wide(graph, ops[name], stored=whole)
+    ]
     if lacking:
         raise UnsupportedError(
             f"operators in int16x8 are {', '.join(sorted(WIDE_KINDS))} of activations",

@@ -57,6 +57,57 @@ def test_padding_centres_on_black() -> None:
     np.testing.assert_array_equal(got, expected)
 
 
+def test_a_letterbox_keeps_the_shape_of_the_image_and_fills_the_rest() -> None:
+    image = Image.fromarray(smooth(30, 50))
+    contract = Preprocessing(size=(20, 20), crop=Crop.LETTERBOX)
+    got = contract.pixels(image)
+    inner = np.asarray(image.resize((20, 12), Image.Resampling.BILINEAR))
+    np.testing.assert_array_equal(got[4:16], inner)
+    assert set(got[:4].ravel()) == set(got[16:].ravel()) == {127}
+    place = contract.placement(30, 50)
+    assert (place.scale, place.offset) == ((0.4, 0.4), (4.0, 0.0))
+
+
+@pytest.mark.parametrize("channels", [ChannelOrder.RGB, ChannelOrder.BGR])
+@pytest.mark.parametrize("as_array", [False, True])
+def test_the_fill_of_a_letterbox_has_the_order_of_the_tensor(
+    channels: ChannelOrder, as_array: bool
+) -> None:
+    contract = Preprocessing(
+        (6, 6), Crop.LETTERBOX, channels=channels, fill=(1, 2, 3), mean=(0,), std=(1,)
+    )
+    picture = np.full((2, 4, 3), 200, np.uint8)
+    got = contract.tensor(picture if as_array else Image.fromarray(picture))
+    assert got[0, 0].tolist() == [1, 2, 3]
+    assert got[3, 3].tolist() == [200, 200, 200]
+
+
+def test_a_letterbox_of_other_channels_fills_them_all() -> None:
+    contract = Preprocessing((4, 4), Crop.LETTERBOX, channels=5, fill=(7,))
+    got = contract.pixels(np.full((2, 4, 5), 200, np.uint8))
+    assert set(got[0].ravel()) == {7}
+    assert set(got[1].ravel()) == {200}
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"crop": "letterbox", "fill": 256}, "fill must be one whole number from 0 to 255"),
+        ({"crop": "letterbox", "fill": [1, 2]}, "or three"),
+        ({"crop": "letterbox", "fill": 1.5}, "1.5 where a whole number belongs"),
+        ({"crop": "stretch", "fill": 0}, "fill goes with crop = 'letterbox'"),
+    ],
+)
+def test_a_fill_that_cannot_be_is_refused(values: dict[str, Any], words: str) -> None:
+    with pytest.raises(InvalidInputError, match=words):
+        Preprocessing.from_dict({"size": [4, 4], **values})
+
+
+def test_a_fill_survives_being_written_and_read() -> None:
+    contract = Preprocessing((4, 4), Crop.LETTERBOX, fill=(1, 2, 3))
+    assert Preprocessing.from_dict(contract.to_dict()) == contract
+
+
 @pytest.mark.parametrize(
     ("crop", "shape"),
     [(Crop.PAD, (5, 6)), (Crop.PAD, (4, 7)), (Crop.EXACT, (3, 6)), (Crop.EXACT, (6, 4))],

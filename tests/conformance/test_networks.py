@@ -175,7 +175,9 @@ def test_there_are_thirty_small_networks_with_names_for_files() -> None:
 
 
 def test_a_table_is_read_as_it_was_written(tmp_path: Path) -> None:
-    cell = NetworkCell("net", PAIR[0], "litert-reference", "no", None, 31.5, sentence='a, "b"')
+    cell = NetworkCell(
+        "net", PAIR[0], "litert-reference", "fast", "no", None, 31.5, sentence='a, "b"'
+    )
     path = tmp_path / "networks.csv"
     path.write_text(table_text([cell]), encoding="utf-8")
     assert read_cells(path) == {cell.key: cell}

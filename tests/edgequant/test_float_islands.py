@@ -8,7 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from evaluation.session import runtimes
+from export.tflite.inspect import inspect as inspect_tflite
 from tests.edgequant.conftest import Run, model_and_images
+from tests.network.graphs import sqnr_db
 
 
 def network(function: Any) -> Any:
@@ -111,3 +114,79 @@ def test_what_one_format_cannot_hold_leaves_the_other_file(run: Run, tmp_path: P
     )
     assert len(list(output.rglob("*.tflite"))) == 1
     assert not list(output.rglob("*.onnx"))
+
+
+def attention_like(x: Any) -> Any:
+    """Layer norm, GELU and ELU, of which the converter makes files that LiteRT does not run."""
+    import keras
+
+    x = keras.layers.LayerNormalization(name="norm")(x)
+    return keras.layers.ELU(name="elu")(keras.activations.gelu(x, approximate=False))
+
+
+@pytest.fixture(scope="module")
+def normed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    return saved(tmp_path_factory.mktemp("normed"), "normed", attention_like)
+
+
+def test_int16x8_is_planned_where_the_converter_cannot_write_it(
+    run: Run, normed: tuple[Path, Path], tmp_path: Path
+) -> None:
+    import keras
+
+    model, data = normed
+    command = ("quantize", "--model", model, "--recipe", "tflite-int16x8", "--optimize", "fast",
+               "--calibration", f"{data}:train", "--samples", 32, "--output", tmp_path,
+               "--json")  # fmt: skip
+    outcome = run(*command)
+    assert outcome.code == 0, outcome.err
+    (remark,) = [text for text in outcome.json["remarks"] if "stays in float32" in text]
+    assert "GELU" in remark
+    assert "no int16 kernel" in remark
+    path = Path(outcome.json["artifact"])
+    held = {(op.compute, op.name) for op in inspect_tflite(path).operators}
+    assert {("int16", "CONV_2D"), ("int16", "MUL"), ("float32", "RSQRT")} <= held
+    assert not any(compute == "int8" for compute, _ in held)
+    pictures = np.random.default_rng(1).uniform(-1, 1, (8, 16, 16, 3)).astype(np.float32)
+    exact = np.asarray(keras.models.load_model(model)(pictures))
+    found = runtimes()["litert-reference"].open(path, 1).predict(pictures)
+    assert sqnr_db(exact, found) > 40
+    assert run(*command).json["unchanged"]
+    plan = path.with_suffix(".plan")
+    again = ("plan", "apply", plan, "--model", model, "--output", tmp_path / "again", "--json")
+    applied = run(*again, "--recipe", "tflite-int16x8")
+    assert Path(applied.json["artifact"]).read_bytes() == path.read_bytes()
+    refused = run(*again, "--recipe", "tflite-int8")
+    assert refused.code == 2
+    assert "tflite-int16x8, which it was made for" in refused.err
+
+
+def test_the_share_of_int16x8_is_known_before_it_is_made(
+    run: Run, normed: tuple[Path, Path], tmp_path: Path
+) -> None:
+    model, data = normed
+    for effort in ("fast", "converter"):
+        outcome = run(
+            "quantize", "--model", model, "--recipe", "tflite-int16x8", "--optimize", effort,
+            "--calibration", f"{data}:train", "--max-float-share", 0.001, "--output", tmp_path,
+        )  # fmt: skip
+        assert outcome.code == 2
+        assert "--max-float-share 0.001" in outcome.err
+    shown = run("inspect", model, "--json").json
+    types = {row["kind"]: row["types"]["tflite-int16x8"] for row in shown["operators"]}
+    assert (types["GELU"], types["CONV_2D"]) == ("float32", "int16")
+
+
+def test_the_converters_own_operators_are_counted(
+    run: Run, normed: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """A negative that the canonical graph does not have is in float in the converter's file."""
+    model, data = normed
+    outcome = run(
+        "quantize", "--model", model, "--recipe", "tflite-int8", "--optimize", "converter",
+        "--calibration", f"{data}:train", "--samples", 16, "--output", tmp_path, "--json",
+    )  # fmt: skip
+    assert outcome.code == 0, outcome.err
+    (remark,) = outcome.json["remarks"]
+    assert "NEG" in remark
+    assert "left by the converter" in remark

@@ -91,6 +91,65 @@ def _target_json(path: Path) -> None:
     path.write_text(json.dumps(rows), encoding="utf-8")
 
 
+def _read_boxes(path: Path) -> object:
+    from calibration_data.datasets.base import open_dataset
+
+    dataset = open_dataset(str(path))
+    assert dataset.boxes is not None
+    return [dataset.boxes.of(i) for i in range(len(dataset))]
+
+
+def _coco(path: Path) -> None:
+    _image(path.parent / "0.png")
+    values = {
+        "images": [{"id": 1, "file_name": "0.png", "width": 24, "height": 24}],
+        "annotations": [
+            {"id": 1, "image_id": 1, "category_id": 3, "bbox": [2, 3, 4.5, 6], "area": 20}
+        ],
+        "categories": [{"id": 3, "name": "dog"}],
+    }
+    path.write_text(json.dumps(values), encoding="utf-8")
+
+
+def _voc(path: Path) -> None:
+    _image(path.with_suffix(".png"))
+    path.write_text(
+        "<annotation><size><width>24</width><height>24</height></size><object><name>dog</name>"
+        "<bndbox><xmin>2</xmin><ymin>3</ymin><xmax>9</xmax><ymax>20</ymax></bndbox></object>"
+        "</annotation>",
+        encoding="utf-8",
+    )
+
+
+def _read_voc(path: Path) -> object:
+    return _read_boxes(path.parent)
+
+
+def _yolo(path: Path) -> None:
+    path.write_text("0 0.5 0.5 0.25 0.5\n1 0.4 0.4 0.3 0.3\n", encoding="utf-8")
+
+
+def _read_yolo(path: Path) -> object:
+    with tempfile.TemporaryDirectory(dir=path.parent) as name:
+        folder = Path(name)
+        for inside in ("images", "labels"):
+            (folder / inside).mkdir()
+        _image(folder / "images/0.png")
+        (folder / "classes.txt").write_text("dog\ncat\n", encoding="utf-8")
+        shutil.copy(path, folder / "labels/0.txt")
+        return _read_boxes(folder)
+
+
+def _names(path: Path) -> None:
+    path.write_text("train: images\nnc: 2\nnames:\n  0: dog\n  1: 'cat'\n", encoding="utf-8")
+
+
+def _read_names(path: Path) -> object:
+    from calibration_data.datasets.yolo import class_names
+
+    return class_names(path.parent, path.parent)
+
+
 def _idx(path: Path) -> None:
     from calibration_data.datasets.idx import idx_bytes
 
@@ -348,6 +407,10 @@ PARSERS = (
     Parser("label json", "data.json", _label_json, _read_images),
     Parser("target csv", "data.csv", _target_csv, _read_images),
     Parser("target json", "data.json", _target_json, _read_images),
+    Parser("coco json", "boxes.json", _coco, _read_boxes),
+    Parser("voc xml", "0.xml", _voc, _read_voc),
+    Parser("yolo text", "0.txt", _yolo, _read_yolo),
+    Parser("yolo names", "data.yaml", _names, _read_names),
     Parser("idx", "images-idx3-ubyte.gz", _idx, _read_idx),
     Parser("toml", "contract.toml", _toml, _read_toml),
     Parser("labels", "labels.txt", _labels, _read_labels),

@@ -203,3 +203,53 @@ def test_a_convolution_keeps_its_weight_behind_other_products() -> None:
     b.conv("conv", scaled, 5)
     graph = b.graph("conv")
     assert rewritten(graph) is graph
+
+
+def pooled(height: int, width: int, step: int, result: int, *, same: bool = False) -> Graph:
+    b = Builder(np.random.default_rng(3))
+    options = {
+        "padding": 0 if same else 1, "strideW": step, "strideH": step, "filterWidth": width,
+        "filterHeight": height, "fusedActivationFunction": 1,
+    }  # fmt: skip
+    shape = (1, result, result, 3)
+    return b.graph(b.op(OpKind.AVERAGE_POOL, "pool", ("image",), shape, "Pool2DOptions", **options))
+
+
+@pytest.mark.parametrize("same", [False, True])
+def test_small_means_are_convolutions_of_equal_weights(same: bool) -> None:
+    graph, pictures = pooled(2, 2, 2, SIDE // 2, same=same), images(2) - 0.5
+    found = rewritten(graph)
+    assert [op.kind for op in found.ops] == [OpKind.DEPTHWISE_CONV]
+    blocks = pictures.reshape(2, SIDE // 2, 2, SIDE // 2, 2, 3)
+    np.testing.assert_allclose(run(found, pictures), np.maximum(blocks.mean((2, 4)), 0), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "graph",
+    [
+        pooled(3, 3, 1, SIDE - 2),  # of nine numbers no sum is a tie
+        pooled(SIDE, SIDE, 1, 1),  # of 64 hardly one is
+        pooled(2, 2, 1, SIDE, same=True),  # the last windows are smaller
+        pooled(4, 4, 2, SIDE // 2, same=True),
+    ],
+)
+def test_other_means_stay(graph: Graph) -> None:
+    assert rewritten(graph) is graph
+
+
+def test_a_dense_layer_on_a_map_is_a_pointwise_convolution() -> None:
+    b = Builder(np.random.default_rng(3))
+    constants = b.weights("dense", (5, 3), 5)
+    options = {"fusedActivationFunction": 1, "keepNumDims": True}
+    shape, table = (1, SIDE, SIDE, 5), "FullyConnectedOptions"
+    dense = b.op(OpKind.DENSE, "dense", ("image", *constants), shape, table, **options)
+    graph, pictures = b.graph(dense), images(2)
+    found = rewritten(graph)
+    assert [(op.kind, found.weight(op).shape) for op in found.ops] == [(OpKind.CONV, (5, 1, 1, 3))]
+    np.testing.assert_allclose(run(found, pictures), run(graph, pictures), atol=1e-6)
+
+
+def test_a_dense_layer_on_a_vector_stays() -> None:
+    b = Builder(np.random.default_rng(3))
+    graph = b.graph(b.dense("dense", b.mean("mean", "image"), 5))
+    assert rewritten(graph) is graph

@@ -13,8 +13,8 @@ import pytest
 
 from foundation.errors import InvalidInputError, UnsupportedError
 from network.affine import QuantParams
-from network.graph import Graph
-from network.operators import Fused
+from network.graph import Graph, Tensor
+from network.operators import Fused, OpKind
 from network.run_tensorflow import run
 from quantize.engine import make_plan, settled
 from quantize.equalization.equalize import equalized
@@ -58,6 +58,32 @@ def test_equalization_leaves_the_function_as_it_is(seed: int, fused: Fused) -> N
     before, after = run(graph, fresh), run(scaled, fresh)
     assert any(not np.array_equal(graph.weight(op), scaled.weight(op)) for op in graph.weighted)
     assert np.abs(before - after).max() <= 2e-5 * np.abs(before).max()
+
+
+def test_the_least_effort_measures_a_small_network_on_every_image() -> None:
+    b = Builder(np.random.default_rng(0))
+    graph = b.graph(b.dense("scores", b.mean("mean", "image"), 1))
+    bright = images(400)
+    bright[1] += 8  # not among the 48 that a large network is measured on
+    plan = make_plan(graph, CalibrationImages(400, lambda: [bright]), None, FAST)
+    (scale,), (zero,) = plan.activations["mean"].scale, plan.activations["mean"].zero_point
+    assert scale * (127 - zero) >= bright[1].mean((0, 1)).max() - scale / 2
+    assert plan.story["range_images"] == 400
+
+
+@pytest.mark.parametrize(("shape", "count"), [((6,), 200), ((20, 4), 32), ((8, 8, 3), 8)])
+def test_vectors_and_series_are_rounded_on_more_examples(
+    shape: tuple[int, ...], count: int
+) -> None:
+    b = Builder(np.random.default_rng(0))
+    b.tensors["image"] = Tensor("image", (1, *shape))
+    options = {"fusedActivationFunction": 0, "keepNumDims": True}
+    constants = b.weights("scores", (5, shape[-1]), 5)
+    result = (1, *shape[:-1], 5)
+    b.op(OpKind.DENSE, "scores", ("image", *constants), result, "FullyConnectedOptions", **options)
+    arrays = np.random.default_rng(1).normal(size=(300, *shape)).astype(np.float32)
+    plan = make_plan(b.graph(), CalibrationImages(300, lambda: [arrays]), None, FAST)
+    assert plan.story["rounding_images"] == count
 
 
 def test_equalization_evens_out_a_residual_stream() -> None:

@@ -22,6 +22,7 @@ class NetworkCell:
         network: name of the style or architecture.
         recipe: name of the recipe.
         runtime: what ran the file.
+        effort: effort of the plan (``--optimize``); empty for a recipe without a plan.
         made: ``yes``, or ``no`` where the recipe was refused or failed.
         sqnr_db: signal to noise of the worst output against Keras; empty without a file.
         converter_db: the same of TensorFlow's int8 file, from the same examples; empty where the
@@ -38,6 +39,7 @@ class NetworkCell:
     network: str
     recipe: str
     runtime: str
+    effort: str = ""
     made: str = "yes"
     sqnr_db: float | None = None
     converter_db: float | None = None

@@ -118,6 +118,7 @@ def measure(
             subject.style.name,
             name,
             runtime,
+            effort=subject.style.effort.value if recipe(name).planned else "",
             converter_db=plain[0] if int8 else None,
             converter_seconds=plain[1] if int8 else None,
         )
@@ -144,14 +145,14 @@ def make_all(subject: Subject, recipes: tuple[str, ...]) -> dict[str, Made]:
 
 
 def command(subject: Subject, recipes: tuple[str, ...]) -> Made:
-    """Run the command of a style with these recipes, at the least effort."""
+    """Run the command of a style with these recipes, at its effort."""
     from edgequant.cli.main import cli
 
     folder = subject.folder / "+".join(recipes)
     line = subject.style.command_line.replace(",".join(PAIR), ",".join(recipes))
     _, *words = shlex.split(line)
     if any(recipe(name).planned for name in recipes):
-        words += ["--optimize", "default"]
+        words += ["--optimize", subject.style.effort.value]
     words += ["--output", str(folder), "--json"]
     sentence, began = "", time.process_time()
     with chdir(subject.folder), Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from quantize.recipes import Optimization
+
 if TYPE_CHECKING:
     import keras
 
@@ -70,6 +72,7 @@ class Style:
         data: stored examples.
         task: task that the product finds or is told; empty for outputs that no task is for.
         command: options of ``edgequant quantize`` beyond model, contract, data and recipe.
+        effort: effort of the table's int8 files.
     """
 
     name: str
@@ -79,6 +82,7 @@ class Style:
     data: Examples = field(repr=False)
     task: str = "classification"
     command: str = ""
+    effort: Optimization = Optimization.DEFAULT
 
     @property
     def command_line(self) -> str:

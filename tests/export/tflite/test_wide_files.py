@@ -12,15 +12,22 @@ import pytest
 from evaluation.session import runtimes
 from export.onnx.render import render as render_onnx
 from export.tflite.check import check_file
+from export.tflite.islands import left_in_float, needs_plan
 from export.tflite.render import render
 from foundation.errors import UnsupportedError
+from network.graph import Op
+from network.operators import Fused, OpKind
 from network.run_tensorflow import run
 from network.tflite.reader import read_flat_model
-from quantize.plans.plan import PlannedNetwork
+from quantize.engine import make_plan
+from quantize.islands import NO_INT16
+from quantize.plans.blank import blank_plan
+from quantize.plans.check import check_fits
+from quantize.plans.plan import PlannedNetwork, QuantizationPlan
 from quantize.plans.simulate import simulated
-from quantize.plans.widening import widened
-from quantize.recipes import IoType, Layout, PlanSettings, recipe
-from tests.network.graphs import bottlenecks, images, planned, sqnr_db
+from quantize.plans.widening import whole_settings, widened
+from quantize.recipes import IoType, Layout, Optimization, PlanSettings, recipe
+from tests.network.graphs import Builder, bottlenecks, calibration, images, planned, sqnr_db
 
 ALL = tuple(op.name for op in bottlenecks(0).ops)
 REGIONS = {
@@ -109,6 +116,65 @@ def test_the_written_file_is_checked_for_what_the_plan_says(tmp_path: Path) -> N
         check_file(path, chosen)
     with pytest.raises(UnsupportedError, match="where the plan has 1 CONV_2D in int16"):
         check_file(path, chosen, {("int16", "CONV_2D"): 1})
+
+
+def whole() -> PlannedNetwork:
+    """A network with a stored factor, all of it in int16x8."""
+    b = Builder(np.random.default_rng(3))
+    stem = b.conv("stem", "image", 8, kernel=3, stride=2, fused=Fused.RELU6)
+    factor = b.constant("factor", np.linspace(0.2, 3, 8, dtype=np.float32))
+    deep = b.depthwise("depthwise", stem)
+    b.op(OpKind.MUL, "scaled", (deep, factor), b.tensors[deep].shape, "MulOptions")
+    b.dense("scores", b.mean("pool", "scaled"), 4)
+    graph = b.graph()
+    settings = whole_settings(graph, PlanSettings(optimization=Optimization.FAST))
+    plan = make_plan(graph, calibration(), None, settings)
+    return PlannedNetwork(plan.network(graph), plan)
+
+
+def test_a_whole_file_in_int16_has_no_int8_activation(tmp_path: Path) -> None:
+    network = whole()
+    assert network.plan.settings.float_ops == ()
+    assert {p.dtype.value for p in network.plan.activations.values()} == {"int16"}
+    assert network.plan.constants["factor"].integers.dtype == np.int16
+    check_fits(network.plan, network.graph)
+    path = written(network, tmp_path / "whole.tflite", IoType.FLOAT32)
+    check_file(path, recipe("tflite-int16x8"))
+    assert {t.dtype for t in read_flat_model(path).subgraphs[0].tensors} == {
+        "float32", "int16", "int8", "int32", "int64",
+    }  # fmt: skip
+    fresh = images(16, seed=9)
+    found = {
+        name: runtimes()[name].open(path, 1).predict(fresh)
+        for name in ("oracle", "litert-reference", "litert-xnnpack")
+    }
+    assert np.array_equal(found["oracle"], found["litert-reference"])
+    exact = run(network.graph, fresh)
+    assert min(sqnr_db(exact, scores) for scores in found.values()) > 40
+    network.plan.save(tmp_path / "whole.plan")
+    assert QuantizationPlan.load(tmp_path / "whole.plan").settings == network.plan.settings
+    blank = render(network.graph, blank_plan(network.graph, network.plan.settings), IoType.FLOAT32)
+    assert len(blank) == pytest.approx(path.stat().st_size, rel=0.02)
+
+
+def test_what_has_no_int16_form_stays_in_float() -> None:
+    b = Builder(np.random.default_rng(3))
+    stem = b.conv("stem", "image", 8, kernel=3, stride=2)
+    b.op(OpKind.GELU, "gelu", (stem,), b.tensors[stem].shape, "GeluOptions", approximate=False)
+    b.dense("scores", b.mean("pool", "gelu"), 4)
+    graph = b.graph()
+    settings = whole_settings(graph, PlanSettings(optimization=Optimization.QAT))
+    assert settings.float_ops == ("gelu",)
+    assert settings.optimization is Optimization.BEST  # training ends in int8
+    asked = recipe("tflite-int16x8")
+    assert left_in_float(graph, replace(asked, settings=settings)) == {"gelu": NO_INT16}
+    assert left_in_float(graph, asked) == {}  # the converter has an int16 GELU
+    assert not needs_plan(graph, graph, asked)
+    odd = replace(graph, ops=(*graph.ops, Op("SQUARED_DIFFERENCE", ("gelu", "gelu"), ("zero",))))
+    assert needs_plan(graph, odd, asked)
+    assert needs_plan(graph, replace(graph, ops=(*graph.ops, Op("NEG", ("gelu",), ("n",)))), asked)
+    assert not needs_plan(graph, odd, asked.with_effort(Optimization.CONVERTER))
+    assert not needs_plan(graph, odd, recipe("tflite-int8"))
 
 
 def test_onnx_files_take_none() -> None:
