@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -121,11 +122,13 @@ def narrowed(model: keras.Model) -> keras.Model:
 
     parameters = model.count_params()
     fitting = (ways for ways in WAYS if parameters / ways**2 <= MOST)
-    ways = next(fitting, WAYS[-1])
-    if ways == 1:
-        return model
-    clone: keras.Model = keras.models.clone_model(model, clone_function=partial(_narrow, ways))
-    return clone
+    for ways in range(next(fitting, WAYS[-1]), 1, -1):
+        with suppress(ValueError):  # odd channels that are joined and added no longer fit: NASNet
+            clone: keras.Model = keras.models.clone_model(
+                model, clone_function=partial(_narrow, ways)
+            )
+            return clone
+    return model
 
 
 def _narrow(ways: int, layer: Any) -> Any:

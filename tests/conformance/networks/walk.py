@@ -14,7 +14,7 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
@@ -127,10 +127,8 @@ def _smallest_first(names: tuple[str, ...]) -> list[str]:
 def _failed(name: str, code: int) -> list[NetworkCell]:
     how = f"signal {-code}" if code < 0 else f"exit code {code}"
     sentence = f"BUG the process ended with {how}"
-    return [
-        NetworkCell(name, recipe, RUNTIMES[f".{recipe.partition('-')[0]}"], "no", sentence=sentence)
-        for recipe in PAIR
-    ]
+    cells = (NetworkCell(name, recipe, RUNTIMES[f".{recipe.partition('-')[0]}"]) for recipe in PAIR)
+    return [replace(cell, made="no", sentence=sentence) for cell in cells]
 
 
 def _sources() -> str:
