@@ -13,21 +13,16 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-
 from calibration_data.calibration_set import CalibrationSet
-from calibration_data.task import OutputTask
 from calibration_data.task_choice import Output
 from edgequant.outputs import task_of
 from edgequant.planning import Planner
 from edgequant.repair.heldout import Halves, halves
-from edgequant.repair.judging import lost
-from evaluation.task import TaskKind
+from edgequant.repair.judging import Judge, Judged
 from network.graph import Graph
-from network.run_tensorflow import run
 from quantize.engine import make_plan, settled
 from quantize.plans.plan import PlannedNetwork
-from quantize.plans.simulate import float_share, simulated
+from quantize.plans.simulate import float_share
 from quantize.plans.widening import can_be_wide
 from quantize.recipes import Optimization, PlanSettings, Recipe, RepairType
 from quantize.sensitivity.mixed_precision import Noise, growing
@@ -36,7 +31,6 @@ from quantize.sensitivity.ranking import LabelledImages, Sensitivity, sensitivit
 MOST_JUDGED = 1000
 JUDGED_BYTES = 256 * 1024**2
 RANKED_IMAGES = 64
-_BATCH = 32
 _LEVELS = (Optimization.FAST, Optimization.DEFAULT, Optimization.BEST)
 
 
@@ -49,9 +43,10 @@ class Step:
         float_ops: operators in float32.
         wide_ops: operators in int16x8.
         drop: loss of the plan on the held-out images, in points of top-1 or in the unit of
-            another task's primary metric.
+            another task's primary metric; of several outputs, the largest.
         agreement: percentage of held-out images with the float network's answer; SQNR in dB in a
             task without answers.
+        output: name of the output with this loss; empty for a network with one.
     """
 
     optimization: Optimization
@@ -59,6 +54,7 @@ class Step:
     wide_ops: tuple[str, ...]
     drop: float
     agreement: float
+    output: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -68,6 +64,7 @@ class Step:
             "wide_ops": list(self.wide_ops),
             "drop": self.drop,
             "agreement": self.agreement,
+            **({"output": self.output} if self.output else {}),
         }
 
 
@@ -129,12 +126,12 @@ class Repair:
                     what.append(f"kept in {kind} ({share}) {names}")
             sentences.append(
                 f"repaired for --max-drop {self.limit:g}: {'; '.join(what)}; the drop {where} went "
-                f"from {first.drop:.2f} to {chosen.drop:.2f} {self.unit}"
+                f"from {_said(first)} to {_said(chosen)} {self.unit}"
             )
         if not self.holds:
             sentences.append(
                 f"no plan within --max-float-share kept --max-drop {self.limit:g} {where}; "
-                f"the best of them loses {chosen.drop:.2f} {self.unit}"
+                f"the best of them loses {_said(chosen)} {self.unit}"
             )
         return sentences
 
@@ -163,6 +160,10 @@ class Repair:
         }
 
 
+def _said(step: Step) -> str:
+    return f"{step.drop:.2f}" + (f" ({step.output})" if step.output else "")
+
+
 @dataclass(frozen=True)
 class Limits:
     """Limits of a repair.
@@ -184,7 +185,8 @@ class Repairer:
 
     Attributes:
         planner: planner of the model, with its calibration set.
-        outputs: outputs of the model; plans are judged by the first one.
+        outputs: outputs of the model; plans are judged by the largest loss of those with true
+            values, or of all where no output has some.
         limits: limits of the repair.
         made: finished repairs by requested settings.
     """
@@ -258,7 +260,9 @@ class Repairer:
     def _step(self, tried: PlanSettings, advance: Callable[[int], None]) -> Step:
         graph = self.planner.graph
         plan = make_plan(graph, self._halves.fitting, self.planner.contract, tried, advance)
-        return self._judge.step(tried, PlannedNetwork(plan.network(graph), plan))
+        loss, output = self._judge.worst(PlannedNetwork(plan.network(graph), plan))
+        wide = plan.settings.wide_ops
+        return Step(tried.optimization, tried.float_ops, wide, loss.drop, loss.agreement, output)
 
     def _repair(
         self, steps: list[Step], chosen: Step, ranking: Sensitivity | None = None
@@ -266,7 +270,7 @@ class Repairer:
         share = float_share(self.planner.graph, (*chosen.float_ops, *chosen.wide_ops))
         images = len(self._judge.images)
         limit, labelled = self.limits.max_drop, self._halves.labelled
-        unit = self._judge.kind.unit
+        unit = self._judge.unit
         return Repair(limit, images, tuple(steps), chosen, share, ranking, labelled, unit)
 
     @property
@@ -288,8 +292,13 @@ class Repairer:
     @cached_property
     def _judge(self) -> Judge:
         contract, alone = self.planner.contract, len(self.outputs) == 1
-        task, kind = task_of(contract, self.outputs[0].name, alone=alone)
-        return Judge.of(self.planner.graph, self._halves, task, kind)
+        targets = self._halves.targets
+        judged = [
+            Judged(place, output.name, *task_of(contract, output.name, alone=alone))
+            for place, output in enumerate(self.outputs)
+            if not targets or output.name in targets
+        ]
+        return Judge.of(self.planner.graph, self._halves, tuple(judged))
 
 
 def first_that_holds(count: int, holds: Callable[[int], bool]) -> int | None:
@@ -314,48 +323,3 @@ def first_that_holds(count: int, holds: Callable[[int], bool]) -> int | None:
         else:
             failed = middle
     return number
-
-
-@dataclass(frozen=True, eq=False)
-class Judge:
-    """Held-out images with the float network's output.
-
-    Attributes:
-        images: float32 ``[n, *shape]``.
-        targets: true values in the form of the task; None where float's answers count as right.
-        exact: float32 ``[n, ...]``.
-        task: task of the output.
-        kind: metrics of the task.
-    """
-
-    images: np.ndarray
-    targets: np.ndarray | None
-    exact: np.ndarray
-    task: OutputTask
-    kind: TaskKind
-
-    @classmethod
-    def of(cls, graph: Graph, held: Halves, task: OutputTask, kind: TaskKind) -> Judge:
-        """Judge with the output of the float network."""
-        images = np.concatenate([images for images, _ in held.judged.batches()])
-        exact = np.concatenate(
-            [run(graph, images[i : i + _BATCH]) for i in range(0, len(images), _BATCH)]
-        )
-        return cls(images, held.targets, exact, task, kind)
-
-    def step(self, request: PlanSettings, planned: PlannedNetwork) -> Step:
-        """Run a plan on the held-out images and compare it with the float network."""
-        outputs = np.concatenate(
-            [
-                simulated(planned, self.images[i : i + _BATCH])
-                for i in range(0, len(self.images), _BATCH)
-            ]
-        )
-        loss = lost(outputs, self.exact, self.targets, self.task, self.kind)
-        return Step(
-            optimization=request.optimization,
-            float_ops=request.float_ops,
-            wide_ops=planned.plan.settings.wide_ops,
-            drop=loss.drop,
-            agreement=loss.agreement,
-        )

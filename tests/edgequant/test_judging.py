@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from calibration_data.task import OutputTask, Task
-from edgequant.repair.judging import lost
+from edgequant.repair.judging import Judge, Judged, lost
 from evaluation.task import task_kinds
+from network.run_tensorflow import run_outputs
+from quantize.engine import make_plan
+from quantize.plans.plan import PlannedNetwork
+from quantize.recipes import Optimization, PlanSettings
+from tests.network.graphs import Builder, calibration, images
 
 EXACT = np.array([[0.9, 0.2], [0.1, 0.8], [0.6, 0.3], [0.2, 0.7]], np.float32)
 MOVED = np.array([[0.9, 0.2], [0.1, 0.8], [0.3, 0.6], [0.2, 0.45]], np.float32)
@@ -56,3 +63,28 @@ def test_labels_lose_average_precision_or_answers() -> None:
     silent = np.full((4, 2), 0.1, np.float32)
     loss = lost(MOVED, silent, None, OutputTask(Task.MULTI_LABEL), task_kinds()[Task.MULTI_LABEL])
     assert loss.drop == 100 - loss.agreement
+
+
+def test_the_output_that_loses_most_decides() -> None:
+    b = Builder(np.random.default_rng(0))
+    pool = b.mean("pool", b.conv("stem", "image", 8, kernel=3, stride=2))
+    first, second = b.dense("kind", pool, 4), b.dense("size", pool, 2)
+    graph = b.graph(first, second)
+    settings = PlanSettings(optimization=Optimization.FAST)
+    plan = make_plan(graph, calibration(), None, settings)
+    stored = plan.constants["size.weight"]  # the second output alone is ruined
+    broken = replace(stored, integers=np.zeros_like(stored.integers))
+    plan = replace(plan, constants={**plan.constants, "size.weight": broken})
+    kinds = task_kinds()
+    outputs = (
+        Judged(0, "kind", OutputTask(Task.CLASSIFICATION), kinds[Task.CLASSIFICATION]),
+        Judged(1, "size", OutputTask(Task.EMBEDDING), kinds[Task.EMBEDDING]),
+    )
+    pictures = images(16, seed=5)
+    exact = run_outputs(graph, pictures)
+    network = PlannedNetwork(plan.network(graph), plan)
+    loss, name = Judge(pictures, {}, exact, outputs).worst(network)
+    assert (name, loss.drop > 50) == ("size", True)
+    loss, name = Judge(pictures, {}, exact, outputs[:1]).worst(network)
+    assert (name, loss.drop < 50) == ("kind", True)
+    assert Judge(pictures, {}, exact, outputs[:1]).unit == "points"
