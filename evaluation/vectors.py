@@ -47,13 +47,13 @@ def make_vectors(
             )
         outputs, runtime = run.outputs, run.runtime
         main = read_flat_model(path).subgraphs[0]
-        classes = is_classifier([main.tensors[index].shape[1:] for index in main.outputs])
+        shapes = [main.tensors[index].shape[1:] for index in main.outputs]
     else:
         session = runtime_for(path, runtime_name).open(path, 1)
         inputs = contract.normalize(pixels)
         rows = session.run(inputs)
         outputs = np.concatenate([row.reshape(len(row), -1) for row in rows], axis=1)
-        classes = is_classifier([row.shape[1:] for row in rows])
+        shapes = [row.shape[1:] for row in rows]
         info = session.info
         runtime = f"{info.runtime} {info.version} ({info.kernels})"
     if outputs.dtype == np.float32 and not np.isfinite(outputs).all():
@@ -62,4 +62,4 @@ def make_vectors(
             received=f"NaN or infinity from {path.name}",
             remedy="look at the weights, and at the preprocessing contract",
         )
-    return Vectors(inputs, outputs, runtime, classes)
+    return Vectors(inputs, outputs, runtime, is_classifier(shapes, contract))

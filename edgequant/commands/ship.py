@@ -29,7 +29,13 @@ from edgequant.ship.proving import Proven, show_proofs
 from edgequant.ship.request import ShipRequest
 from evaluation.machine import PACKAGES
 from export.bundles.labels import check_labels
-from export.bundles.target import ShipTarget, is_classifier, ship_target, ship_targets
+from export.bundles.target import (
+    ShipTarget,
+    is_classifier,
+    is_yes_or_no,
+    ship_target,
+    ship_targets,
+)
 from foundation.digests import sha256_of
 from foundation.errors import UnsupportedError
 from foundation.scratch import require_writable
@@ -85,18 +91,21 @@ def _with_labels_of_values(prepared: Prepared) -> Prepared:
 
 def _check_outputs(prepared: Prepared, targets: list[ShipTarget]) -> None:
     """Refuse labels that do not fit, and targets that take only the scores of classes."""
-    outputs = prepared.loaded.outputs
-    if is_classifier([output.shape for output in outputs]):
-        check_labels(prepared.contract, prepared.loaded.classes)
+    outputs, contract = prepared.loaded.outputs, prepared.contract
+    given = [output.shape for output in outputs]
+    lacking = [target.name for target in targets if not target.any_outputs]
+    if is_classifier(given, contract) or (lacking and is_yes_or_no(given, contract)):
+        check_labels(contract, prepared.loaded.classes)
         return
-    if prepared.contract.labels:
-        check_labels(prepared.contract, len(prepared.contract.labels))
-    if lacking := [target.name for target in targets if not target.any_outputs]:
+    if contract.labels:
+        check_labels(contract, len(contract.labels))
+    if lacking:
         able = ", ".join(name for name, target in ship_targets().items() if target.any_outputs)
         shapes = ", ".join(f"{output.name} {list(output.shape)}" for output in outputs)
+        task = "" if contract.tasks.named else f" for {contract.tasks.only.known}"
         raise UnsupportedError(
-            f"a bundle for {', '.join(lacking)} holds a network with one output, scores of classes",
-            received=shapes,
+            f"a bundle for {', '.join(lacking)} holds a network with one output, scores of labels",
+            received=shapes + task,
             remedy=f"give --for {able}, or ship the file of 'edgequant quantize'",
         )
 

@@ -14,9 +14,9 @@ from edgequant.outputs import Answer
 from edgequant.repair.heldout import Halves
 from evaluation.runner import Reduction
 from network.graph import Graph
-from network.run_tensorflow import run, run_outputs
+from network.run_tensorflow import run_outputs
 from quantize.plans.plan import PlannedNetwork
-from quantize.plans.simulate import simulated, simulated_outputs
+from quantize.plans.simulate import simulated_outputs
 
 _BATCH = 32
 _REDUCED_BATCH = 8
@@ -38,54 +38,35 @@ class Compared:
 
 
 @dataclass(frozen=True, eq=False)
-class Whole:
-    """Comparison of the first output, value by value.
+class Part:
+    """An answer of the network as it is compared.
 
     Attributes:
-        images: float32 ``[n, *shape]``.
-        exact: output of the float network, float32 ``[n, ...]``.
-        targets: true values; None without any.
+        places: places of its outputs among those of the network.
+        reduction: what is kept of them; None to compare the only one value by value.
+        targets: true values, or those that the float network's answers stand for; None without.
     """
 
-    images: np.ndarray
-    exact: np.ndarray
+    places: tuple[int, ...]
+    reduction: Reduction | None
     targets: np.ndarray | None
 
-    @classmethod
-    def of(cls, graph: Graph, held: Halves) -> Whole:
-        """Comparison on the judged images."""
-        images = np.concatenate([images for images, _ in held.judged.batches()])
-        exact = np.concatenate(
-            [run(graph, images[i : i + _BATCH]) for i in range(0, len(images), _BATCH)]
-        )
-        return cls(images, exact, held.targets)
 
-    def __call__(self, planned: PlannedNetwork) -> Compared:
-        """Run a plan on the images."""
-        outputs = np.concatenate(
-            [
-                simulated(planned, self.images[i : i + _BATCH])
-                for i in range(0, len(self.images), _BATCH)
-            ]
-        )
-        return Compared(outputs, self.exact, self.targets)
+_Run = tuple[Batch, tuple[np.ndarray, ...]]
+"""A batch with the outputs of the float network."""
 
 
 @dataclass(frozen=True, eq=False)
-class Reduced:
-    """Comparison of what a task keeps of its outputs.
+class Comparison:
+    """Comparison of some answers of a network on held-out images.
 
     Attributes:
-        batches: images with the float network's outputs that are one answer.
-        places: their places among the outputs of the network.
-        reduction: what is kept of them.
-        targets: true values, or those that the float network's answers stand for.
+        runs: images with the float network's outputs.
+        parts: answers that are compared.
     """
 
-    batches: tuple[tuple[Batch, tuple[np.ndarray, ...]], ...]
-    places: tuple[int, ...]
-    reduction: Reduction
-    targets: np.ndarray | None
+    runs: tuple[_Run, ...]
+    parts: tuple[Part, ...]
 
     @classmethod
     def of(
@@ -94,39 +75,61 @@ class Reduced:
         held: Halves,
         contract: Preprocessing,
         outputs: Sequence[Output],
-        answer: Answer,
-    ) -> Reduced:
-        """Comparison on the judged images; without true values, float's answers are taken as true.
+        judged: Sequence[Answer],
+    ) -> Comparison:
+        """Comparison on the judged images.
 
         Args:
             graph: float network.
             held: judged images.
             contract: contract of the network.
             outputs: outputs of the network.
-            answer: outputs that are judged, of a task with a reduction.
+            judged: answers that are compared.
         """
-        names = tuple(output.name for output in answer.outputs)
-        places = tuple(outputs.index(output) for output in answer.outputs)
-        found = []
-        for batch in stream(held.dataset, contract, batch_size=_REDUCED_BATCH):
-            exact = run_outputs(graph, batch.images)
-            found.append((batch, tuple(exact[place] for place in places)))
-        batches, dataset = tuple(found), held.dataset
-        kind = answer.kind
-        if held.targets is None and kind.assumed is not None:
-            dataset = kind.assumed(dataset, contract, batches)
-        assert kind.reduction is not None
-        targets = held.targets
-        if targets is None and kind.annotated is not None and kind.assumed is not None:
-            targets = kind.annotated(dataset, contract)
-        return cls(batches, places, kind.reduction(dataset, contract, names), targets)
+        reduced = any(answer.kind.reduction is not None for answer in judged)
+        size = _REDUCED_BATCH if reduced else _BATCH
+        batches = stream(held.dataset, contract, batch_size=size)
+        runs = tuple((batch, run_outputs(graph, batch.images)) for batch in batches)
+        return cls(runs, tuple(_part(answer, runs, held, contract, outputs) for answer in judged))
 
-    def __call__(self, planned: PlannedNetwork) -> Compared:
-        """Run a plan on the images."""
+    def __call__(self, planned: PlannedNetwork) -> tuple[Compared, ...]:
+        """Run a plan on the images: a comparison of each answer."""
+        found = [simulated_outputs(planned, batch.images) for batch, _ in self.runs]
+        return tuple(self._compared(part, found) for part in self.parts)
+
+    def _compared(self, part: Part, found: list[tuple[np.ndarray, ...]]) -> Compared:
         rows = []
-        for batch, exact in self.batches:
-            outputs = simulated_outputs(planned, batch.images)
-            both = {"float": exact, "plan": tuple(outputs[place] for place in self.places)}
-            rows.append(self.reduction(both, batch))
+        for (batch, exact), outputs in zip(self.runs, found, strict=True):
+            both = {"float": _at(exact, part.places), "plan": _at(outputs, part.places)}
+            if part.reduction is None:
+                rows.append({name: array for name, (array,) in both.items()})
+            else:
+                rows.append(dict(part.reduction(both, batch)))
         joined = {n: np.concatenate([row[n] for row in rows]) for n in ("plan", "float")}
-        return Compared(joined["plan"], joined["float"], self.targets)
+        return Compared(joined["plan"], joined["float"], part.targets)
+
+
+def _part(
+    answer: Answer,
+    runs: tuple[_Run, ...],
+    held: Halves,
+    contract: Preprocessing,
+    outputs: Sequence[Output],
+) -> Part:
+    """An answer; without true values of a reduced one, what the float network says is taken."""
+    places = tuple(outputs.index(output) for output in answer.outputs)
+    kind, targets = answer.kind, held.targets.get(answer.name)
+    if kind.reduction is None:
+        return Part(places, None, targets)
+    dataset = held.dataset
+    if targets is None and kind.assumed is not None:
+        dataset = kind.assumed(
+            dataset, contract, tuple((batch, _at(exact, places)) for batch, exact in runs)
+        )
+        targets = None if kind.annotated is None else kind.annotated(dataset, contract)
+    names = tuple(output.name for output in answer.outputs)
+    return Part(places, kind.reduction(dataset, contract, names), targets)
+
+
+def _at(arrays: tuple[np.ndarray, ...], places: tuple[int, ...]) -> tuple[np.ndarray, ...]:
+    return tuple(arrays[place] for place in places)

@@ -5,7 +5,7 @@ The images that accuracy is reported on take part in no choice.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -29,29 +29,31 @@ class Halves:
     Attributes:
         fitting: images to make plans on.
         judged: images to judge plans on.
-        labelled: whether ``judged`` has classes that are indices of the network's outputs; if not,
-            the float network's answers are used as labels.
-        targets: true values of the judged images in a task that is no classification; None without
-            any that fit.
+        targets: true values of the judged images, by the name of the output, for each output that
+            has some that fit; empty where the float network's answers count as right.
         dataset: the judged images as a dataset.
     """
 
     fitting: CalibrationImages
     judged: LabelledImages
-    labelled: bool
-    targets: np.ndarray | None
+    targets: Mapping[str, np.ndarray]
     dataset: Dataset
+
+    @property
+    def labelled(self) -> bool:
+        """Whether ``judged`` has true values; if not, the float network's answers are used."""
+        return bool(self.targets)
 
 
 def halves(calibration: CalibrationSet, outputs: Sequence[Output], most: int) -> Halves:
     """Every other image for plans, and up to ``most`` of the remaining ones to judge on.
 
-    If the set has no labels, or labels that do not fit the task of the first output, the float
+    If the set has no labels, or labels that do not fit the tasks of the outputs, the float
     network's answers are used as labels.
 
     Args:
         calibration: calibration images.
-        outputs: outputs of the network; plans are judged by the first one.
+        outputs: outputs of the network; plans are judged by those with true values, or by all.
         most: largest number of images to judge on.
     """
     every = np.arange(len(calibration.dataset))
@@ -60,9 +62,10 @@ def halves(calibration: CalibrationSet, outputs: Sequence[Output], most: int) ->
     decided = calibration.dataset.subset(fitting)
     judged = calibration.dataset.subset(chosen)
     contract, first = calibration.preprocessing, outputs[0]
-    targets = None
+    targets: dict[str, np.ndarray] = {}
     with suppress(InvalidInputError):
-        targets = true_values(judged, contract, outputs)[first.name]
+        true = true_values(judged, contract, outputs)
+        targets = {name: values for name, values in true.items() if values is not None}
     task, _ = task_of(contract, first.name, alone=len(outputs) == 1)
     classifies = task.known is Task.CLASSIFICATION
 
@@ -72,13 +75,12 @@ def halves(calibration: CalibrationSet, outputs: Sequence[Output], most: int) ->
 
     def pairs() -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
         for batch in stream(judged, calibration.preprocessing):
-            known = classifies and targets is not None
-            yield batch.images, targets[batch.indices] if known and targets is not None else None
+            classes = targets.get(first.name) if classifies else None
+            yield batch.images, None if classes is None else classes[batch.indices]
 
     return Halves(
         CalibrationImages(len(fitting), images),
         LabelledImages(len(chosen), pairs, classifies),
-        targets is not None,
         targets,
         judged,
     )

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from calibration_data.task import OutputTask, Task
+from edgequant.outputs import Answer
+from edgequant.repair.comparing import Compared
 from evaluation.decisions import answers
 from evaluation.scores import Outputs
 from evaluation.task import TaskKind
+from quantize.plans.plan import PlannedNetwork
 
 _MOST_DB = 999.0
 
@@ -77,3 +81,37 @@ def _assumed(exact: np.ndarray, task: OutputTask) -> np.ndarray | None:
         return exact.reshape(len(exact), -1).astype(np.float64)
     said = answers(Outputs(exact, None, None, task.limit)).astype(np.int64)
     return said[:, 0] if task.known is Task.BINARY else said
+
+
+@dataclass(frozen=True, eq=False)
+class Judge:
+    """Held-out images with the float network's outputs.
+
+    Attributes:
+        compare: plan -> its outputs beside those of the float network, for each of ``judged``.
+        count: number of images.
+        judged: answers of the network that plans are judged by.
+    """
+
+    compare: Callable[[PlannedNetwork], tuple[Compared, ...]]
+    count: int
+    judged: tuple[Answer, ...]
+
+    @property
+    def unit(self) -> str:
+        """Unit of the drops, in words."""
+        units = {answer.kind.unit for answer in self.judged}
+        return units.pop() if len(units) == 1 else "in the unit of its metric"
+
+    def worst(self, planned: PlannedNetwork) -> tuple[Loss, str]:
+        """Run a plan on the held-out images: its largest loss, and the output that has it.
+
+        The name is empty for a network with one answer.
+        """
+        losses = [
+            lost(found.outputs, found.exact, found.targets, answer.task, answer.kind)
+            for found, answer in zip(self.compare(planned), self.judged, strict=True)
+        ]
+        number = max(range(len(losses)), key=lambda place: losses[place].drop)
+        worst = self.judged[number]
+        return losses[number], "" if worst.alone else worst.name

@@ -14,14 +14,12 @@ from functools import cached_property
 from typing import Any
 
 from calibration_data.calibration_set import CalibrationSet
-from calibration_data.task import OutputTask
 from calibration_data.task_choice import Output
 from edgequant.outputs import answers
 from edgequant.planning import Planner
-from edgequant.repair.comparing import Compared, Reduced, Whole
+from edgequant.repair.comparing import Comparison
 from edgequant.repair.heldout import Halves, halves
-from edgequant.repair.judging import lost
-from evaluation.task import TaskKind
+from edgequant.repair.judging import Judge
 from network.graph import Graph
 from quantize.engine import make_plan, settled
 from quantize.plans.plan import PlannedNetwork
@@ -46,9 +44,10 @@ class Step:
         float_ops: operators in float32.
         wide_ops: operators in int16x8.
         drop: loss of the plan on the held-out images, in points of top-1 or in the unit of
-            another task's primary metric.
+            another task's primary metric; of several outputs, the largest.
         agreement: percentage of held-out images with the float network's answer; SQNR in dB in a
             task without answers.
+        output: name of the output with this loss; empty for a network with one.
     """
 
     optimization: Optimization
@@ -56,6 +55,7 @@ class Step:
     wide_ops: tuple[str, ...]
     drop: float
     agreement: float
+    output: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -65,6 +65,7 @@ class Step:
             "wide_ops": list(self.wide_ops),
             "drop": self.drop,
             "agreement": self.agreement,
+            **({"output": self.output} if self.output else {}),
         }
 
 
@@ -126,12 +127,12 @@ class Repair:
                     what.append(f"kept in {kind} ({share}) {names}")
             sentences.append(
                 f"repaired for --max-drop {self.limit:g}: {'; '.join(what)}; the drop {where} went "
-                f"from {first.drop:.2f} to {chosen.drop:.2f} {self.unit}"
+                f"from {_said(first)} to {_said(chosen)} {self.unit}"
             )
         if not self.holds:
             sentences.append(
                 f"no plan within --max-float-share kept --max-drop {self.limit:g} {where}; "
-                f"the best of them loses {chosen.drop:.2f} {self.unit}"
+                f"the best of them loses {_said(chosen)} {self.unit}"
             )
         return sentences
 
@@ -160,6 +161,10 @@ class Repair:
         }
 
 
+def _said(step: Step) -> str:
+    return f"{step.drop:.2f}" + (f" ({step.output})" if step.output else "")
+
+
 @dataclass(frozen=True)
 class Limits:
     """Limits of a repair.
@@ -181,7 +186,8 @@ class Repairer:
 
     Attributes:
         planner: planner of the model, with its calibration set.
-        outputs: outputs of the model; plans are judged by the first one.
+        outputs: outputs of the model; plans are judged by the largest loss of those with true
+            values, or of all where no output has some.
         limits: limits of the repair.
         made: finished repairs by requested settings.
     """
@@ -255,7 +261,9 @@ class Repairer:
     def _step(self, tried: PlanSettings, advance: Callable[[int], None]) -> Step:
         graph = self.planner.graph
         plan = make_plan(graph, self._halves.fitting, self.planner.contract, tried, advance)
-        return self._judge.step(tried, PlannedNetwork(plan.network(graph), plan))
+        loss, output = self._judge.worst(PlannedNetwork(plan.network(graph), plan))
+        wide = plan.settings.wide_ops
+        return Step(tried.optimization, tried.float_ops, wide, loss.drop, loss.agreement, output)
 
     def _repair(
         self, steps: list[Step], chosen: Step, ranking: Sensitivity | None = None
@@ -263,7 +271,7 @@ class Repairer:
         share = float_share(self.planner.graph, (*chosen.float_ops, *chosen.wide_ops))
         images = self._judge.count
         limit, labelled = self.limits.max_drop, self._halves.labelled
-        unit = self._judge.kind.unit
+        unit = self._judge.unit
         return Repair(limit, images, tuple(steps), chosen, share, ranking, labelled, unit)
 
     @property
@@ -285,14 +293,14 @@ class Repairer:
 
     @cached_property
     def _judge(self) -> Judge:
-        contract, graph, held = self.planner.contract, self.planner.graph, self._halves
-        answer = answers(contract, self.outputs)[0]
-        compare: Callable[[PlannedNetwork], Compared] = (
-            Whole.of(graph, held)
-            if answer.kind.reduction is None
-            else Reduced.of(graph, held, contract, self.outputs, answer)
+        contract, held = self.planner.contract, self._halves
+        judged = tuple(
+            answer
+            for answer in answers(contract, self.outputs)
+            if not held.targets or answer.name in held.targets
         )
-        return Judge(compare, held.judged.count, answer.task, answer.kind)
+        compare = Comparison.of(self.planner.graph, held, contract, self.outputs, judged)
+        return Judge(compare, held.judged.count, judged)
 
 
 def first_that_holds(count: int, holds: Callable[[int], bool]) -> int | None:
@@ -317,32 +325,3 @@ def first_that_holds(count: int, holds: Callable[[int], bool]) -> int | None:
         else:
             failed = middle
     return number
-
-
-@dataclass(frozen=True, eq=False)
-class Judge:
-    """Held-out images with the float network's output.
-
-    Attributes:
-        compared: plan -> its output beside that of the float network.
-        count: number of images.
-        task: task of the output.
-        kind: metrics of the task.
-    """
-
-    compared: Callable[[PlannedNetwork], Compared]
-    count: int
-    task: OutputTask
-    kind: TaskKind
-
-    def step(self, request: PlanSettings, planned: PlannedNetwork) -> Step:
-        """Run a plan on the held-out images and compare it with the float network."""
-        found = self.compared(planned)
-        loss = lost(found.outputs, found.exact, found.targets, self.task, self.kind)
-        return Step(
-            optimization=request.optimization,
-            float_ops=request.float_ops,
-            wide_ops=planned.plan.settings.wide_ops,
-            drop=loss.drop,
-            agreement=loss.agreement,
-        )

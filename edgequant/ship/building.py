@@ -14,6 +14,7 @@ import numpy as np
 from calibration_data.datasets.base import Dataset, open_dataset
 from calibration_data.preprocessing import Preprocessing
 from calibration_data.stream import converted
+from calibration_data.task import Task
 from edgequant.artifacts import versions, write_json, write_text
 from edgequant.cli.terminal import Terminal
 from edgequant.pipeline import Inputs, Prepared
@@ -27,7 +28,7 @@ from edgequant.ship.request import ShipRequest
 from evaluation.machine import PACKAGES
 from evaluation.vectors import make_vectors
 from export.bundles.labels import write_labels
-from export.bundles.target import BundleRequest, ShipTarget, is_classifier
+from export.bundles.target import BundleRequest, ShipTarget, is_classifier, is_yes_or_no
 from foundation.errors import InvalidInputError
 
 _PROBABILITY_TOLERANCE = 1e-3
@@ -173,10 +174,14 @@ class Builder:
     @cached_property
     def _gives_probabilities(self) -> bool:
         """Whether the scores of every image in the test vectors are probabilities."""
-        if not is_classifier([output.shape for output in self.prepared.loaded.outputs]):
+        contract = self.prepared.contract
+        shapes = [output.shape for output in self.prepared.loaded.outputs]
+        if not (is_classifier(shapes, contract) or is_yes_or_no(shapes, contract)):
             return False
-        images = self.prepared.contract.normalize(self._pixels)  # [n, *shape]
+        images = contract.normalize(self._pixels)  # [n, *shape]
         scores = np.asarray(self.prepared.loaded.model(images, training=False))  # [n, classes]
+        if contract.tasks.only.known is not Task.CLASSIFICATION:  # one sigmoid each
+            return bool(scores.min() >= 0 and scores.max() <= 1)
         distance = np.abs(scores.sum(axis=1) - 1).max()
         return bool(scores.min() >= 0 and distance < _PROBABILITY_TOLERANCE)
 

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from calibration_data.calibration_set import CalibrationSet
+from calibration_data.one_pair import OnePair
 from calibration_data.preprocessing import Preprocessing
 from edgequant.artifacts import read_json
 from edgequant.cli.terminal import Terminal
 from edgequant.pipeline import Inputs, Prepared, artifact_key, artifact_path, write_artifact
 from edgequant.requests import QuantizeRequest
 from export.bundles.target import ContractNeed, ShipFile
-from models.rewriting.fold_contract import fold, is_one_pair_rgb
+from models.rewriting.fold_contract import Folded, fold, is_one_pair_rgb
+from network.fold_input import fold_input
+from network.wrapping import as_model, wrapped_graph
+
+if TYPE_CHECKING:
+    import keras
 
 
 @dataclass(frozen=True)
@@ -82,7 +88,7 @@ class Exporter:
         if need is ContractNeed.ANY or is_one_pair_rgb(prepared.contract):
             return prepared, ""
         if self._folded is None:
-            folding = fold(prepared.loaded.model, prepared.contract)
+            folding = _folded(prepared.loaded.model, prepared.contract)
             calibration = prepared.calibration
             if calibration is not None:
                 calibration = CalibrationSet(calibration.dataset, folding.contract)
@@ -92,3 +98,13 @@ class Exporter:
                 folding.how,
             )
         return self._folded
+
+
+def _folded(model: keras.Model, contract: Preprocessing) -> Folded:
+    """Model, of layers or of a graph, that takes pixels with one mean and one std."""
+    graph = wrapped_graph(model)
+    if graph is None:
+        return fold(model, contract)
+    pair = OnePair.of(contract)
+    folded, padded = fold_input(graph, pair)
+    return Folded(as_model(folded, model.name), pair.contract, pair.how(padded=padded))

@@ -86,7 +86,7 @@ def _read_outputs(values: dict[str, Any], vectors: Vectors) -> np.ndarray:
     import numpy as np
 
     path = Path(values["outputs"])
-    with reading(path, "a model gives one score per class", "make the bundle again"):
+    with reading(path, "a model gives the numbers of its outputs", "make the bundle again"):
         return np.frombuffer(path.read_bytes(), "<f4").reshape(vectors.outputs.shape)
 
 
@@ -98,12 +98,7 @@ def _compared(runtime: str, vectors: Vectors, outputs: dict[str, np.ndarray]) ->
     for name, scores in outputs.items():
         if not np.isfinite(scores).all():
             return failed(f"{runtime} gives NaN or infinity for {name}")
-        best = scores == scores.max(axis=1, keepdims=True)
-        wrong = [
-            number
-            for number, (row, expected) in enumerate(zip(best, vectors.outputs, strict=True))
-            if not row[expected.argmax()]
-        ]
+        wrong = [i for i, same in enumerate(vectors.same_labels(scores)) if not same]
         if wrong:
             return failed(
                 f"{runtime} gives {name} other labels than {vectors.runtime} for {len(wrong)} of "
@@ -116,8 +111,9 @@ def _compared(runtime: str, vectors: Vectors, outputs: dict[str, np.ndarray]) ->
                 f"{difference:.3g}"
             )
         largest = max(largest, difference)
+    what = "labels" if vectors.classes else "outputs"
     sentence = (
-        f"{runtime} gives {' and '.join(outputs)} the labels of {vectors.runtime} for "
+        f"{runtime} gives {' and '.join(outputs)} the {what} of {vectors.runtime} for "
         f"{len(vectors.outputs)} of {len(vectors.outputs)} images; scores differ by at most "
         f"{largest:.3g}"
     )

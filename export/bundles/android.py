@@ -43,12 +43,18 @@ def dressed(role: str, path: Path, contract: Preprocessing, name: str) -> bytes:
     scores = main.tensors[main.outputs[0]]
     task = TaskFile(
         name=f"{name} {role}",
-        description=f"Classifies an image into {len(contract.labels)} classes.",
+        description=_description(contract),
         contract=contract,
         dtype=scores.dtype,
         output_range=(0.0, 255.0) if scores.dtype == "uint8" else (-3.4028235e38, 3.4028235e38),
     )
     return with_task_metadata(content, task, labels_text(contract))
+
+
+def _description(contract: Preprocessing) -> str:
+    if len(contract.labels) == 1:
+        return f"Gives the probability of {contract.labels[0]} in an image."
+    return f"Classifies an image into {len(contract.labels)} classes."
 
 
 def file_name(name: str, role: str) -> str:

@@ -194,7 +194,7 @@ def _guide(request: BundleRequest, _folder: Path, figures: Figures) -> str:
             + "".join(f"\n\n{line}" for line in _float_lines(request))
         )
     name = compiled_name(request.name, str(rows[0]["accelerator"]))
-    several = outputs_of(read_flat_model(request.files[ROLE]).subgraphs[0])
+    several = outputs_of(read_flat_model(request.files[ROLE]).subgraphs[0], request.contract)
     return "\n".join(
         [
             f"Estimates of Vela {figures[VELA]['version']}, not measurements on silicon:",

@@ -23,7 +23,8 @@ def check_labels(contract: Preprocessing, classes: int) -> None:
         raise InvalidInputError(
             f"a bundle carries one label for each of the {classes} outputs",
             received=f"{len(contract.labels)} labels",
-            remedy="give the list that the model was trained with: --labels FILE",
+            remedy="give the list that the model was trained with: --labels FILE, or --task "
+            "embedding or regression for numbers without labels",
         )
     for label in contract.labels:
         if not label.isascii() or not label.isprintable():

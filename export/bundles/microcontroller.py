@@ -91,10 +91,10 @@ def ends_of(graph: Subgraph) -> c.Ends:
     )
 
 
-def outputs_of(graph: Subgraph) -> tuple[c_outputs.OutputEnd, ...]:
-    """Outputs of an int8 file that are not the scores of classes; empty for a classifier."""
+def outputs_of(graph: Subgraph, contract: Preprocessing) -> tuple[c_outputs.OutputEnd, ...]:
+    """Outputs of an int8 file that are not scores of labels; empty for a classifier."""
     tensors = [graph.tensors[index] for index in graph.outputs]
-    if is_classifier([tensor.shape[1:] for tensor in tensors]):
+    if is_classifier([tensor.shape[1:] for tensor in tensors], contract):
         return ()
     return tuple(
         c_outputs.OutputEnd(
@@ -110,7 +110,7 @@ def outputs_of(graph: Subgraph) -> tuple[c_outputs.OutputEnd, ...]:
 def contract_texts(request: BundleRequest) -> dict[str, str]:
     """Content of ``model_contract`` and, of a detector, ``model_decoder``, by file name."""
     graph = read_flat_model(request.files[ROLE]).subgraphs[0]
-    ends, outputs = ends_of(graph), outputs_of(graph)
+    ends, outputs = ends_of(graph), outputs_of(graph, request.contract)
     lines = c_outputs.output_lines(outputs) if outputs else None
     table = pixel_table(request.contract, ends)
     return {
@@ -141,7 +141,7 @@ def _sources(request: BundleRequest) -> dict[str, str]:
     """Content of the sources that do not depend on measurements, by file name."""
     name, path = request.name, request.files[ROLE]
     graph = read_flat_model(path).subgraphs[0]
-    several, count = bool(outputs_of(graph)), len(request.pixels[:_C_VECTORS])
+    several, count = bool(outputs_of(graph, request.contract)), len(request.pixels[:_C_VECTORS])
     entry = CInput(request.contract)
     operators = tuple(sorted({operator.name for operator in graph.operators}))
     return {
@@ -166,7 +166,7 @@ def _measured_sources(
         figures: figures of the measurements.
     """
     name, pixels = request.name, request.pixels[:_C_VECTORS]
-    several = outputs_of(read_flat_model(request.files[ROLE]).subgraphs[0])
+    several = outputs_of(read_flat_model(request.files[ROLE]).subgraphs[0], request.contract)
     array = (c_outputs.VECTORS_NAME,) if several else ()
     return {
         "model_arena.h": c.arena_header(name, arena_of(figures)),
@@ -271,7 +271,7 @@ def _guide(request: BundleRequest, _folder: Path, figures: Figures) -> str:
     )
     entry = CInput(request.contract)
     source = "Sensor" if request.contract.plain else "Camera"
-    outputs = outputs_of(read_flat_model(request.files[ROLE]).subgraphs[0])
+    outputs = outputs_of(read_flat_model(request.files[ROLE]).subgraphs[0], request.contract)
     lines = [
         f"Add the .cc and .h files to a project that has TFLite Micro. {memory}",
         *_filling(request.contract),

@@ -11,6 +11,7 @@ from calibration_data.preprocessing import ChannelOrder, Preprocessing
 from export.bundles.labels import LABELS, labels_text, write_labels
 from export.bundles.ort_format import CONFIG, Usability, mobile_usability, write_ort
 from export.bundles.target import VECTORS, BundleRequest, Figures, ShipFile, ShipTarget
+from export.onnx.inspect import inspect
 from foundation.foreign import read_text, reading
 from quantize.recipes import recipe
 
@@ -38,7 +39,8 @@ def _write(request: BundleRequest, folder: Path) -> None:
     write_ort(model, folder)
     (folder / REPORT).write_bytes(_report(mobile_usability(model)))
     request.vectors[ROLE].write(folder / VECTORS, ROLE)
-    write_labels(request.contract, folder)
+    if request.contract.labels:
+        write_labels(request.contract, folder)
 
 
 def _finish(_request: BundleRequest, _folder: Path, _figures: Figures) -> None:
@@ -64,7 +66,8 @@ def _rebuild(request: BundleRequest, folder: Path, _figures: Figures) -> dict[st
     answers = read_text(report, rule, _REMEDY)
     with reading(report, rule, _REMEDY):
         usability = tuple(Usability.from_dict(answer) for answer in json.loads(answers))
-    return {LABELS: labels_text(request.contract), REPORT: _report(usability)}
+    labels = {LABELS: labels_text(request.contract)} if request.contract.labels else {}
+    return {**labels, REPORT: _report(usability)}
 
 
 def _check_model(path: Path) -> None:
@@ -102,6 +105,8 @@ def _guide(request: BundleRequest, folder: Path, _figures: Figures) -> str:
     shape = ", ".join(str(size) for size in contract.shape)
     count, (words, swift, python) = contract.channel_count, _what(contract)
     value = "value" if contract.plain else "pixel"
+    names = [(_identifier(name), name) for name in _outputs(folder, request)]
+    quoted = ", ".join(f'"{name}"' for _, name in names)
     lines += [
         "",
         (
@@ -124,9 +129,9 @@ def _guide(request: BundleRequest, folder: Path, _figures: Figures) -> str:
         "let session = try ORTSession(env: env, modelPath: path, sessionOptions: nil)",
         "let input = try ORTValue(tensorData: data, elementType: .float,",
         f"                         shape: [1, {shape}])",
-        'let out = try session.run(withInputs: ["image": input], outputNames: ["scores"],',
+        f'let out = try session.run(withInputs: ["image": input], outputNames: [{quoted}],',
         "                          runOptions: nil)",
-        'let scores = try out["scores"]!.tensorData() as Data',
+        *(f'let {plain} = try out["{name}"]!.tensorData() as Data' for plain, name in names),
         "```",
         "",
         "```python",
@@ -135,11 +140,32 @@ def _guide(request: BundleRequest, folder: Path, _figures: Figures) -> str:
         f"session = onnxruntime.InferenceSession('{request.name}-int8.onnx')",
         f"image = np.float32({value}s[None]) - np.float32([{_list(contract.mean)}])",
         f"image /= np.float32([{_list(contract.std)}])",
-        "scores = session.run(None, {'image': image})[0][0]",
-        "print(open('labels.txt').read().splitlines()[scores.argmax()])",
+        *_python_outputs(request, [plain for plain, _ in names]),
         "```",
     ]
     return "\n".join(lines)
+
+
+def _outputs(folder: Path, request: BundleRequest) -> tuple[str, ...]:
+    """Names of the outputs of the model in a folder."""
+    found = inspect(folder / f"{request.name}-int8.onnx").outputs
+    return tuple(tensor.name for tensor in found)
+
+
+def _identifier(name: str) -> str:
+    """Name of a variable in Swift and Python."""
+    plain = re.sub(r"\W", "_", name, flags=re.ASCII)
+    return plain if plain[:1].isalpha() else f"output_{plain}"
+
+
+def _python_outputs(request: BundleRequest, names: list[str]) -> list[str]:
+    """Lines that run the session, and print the label where the output has one."""
+    if not request.vectors[ROLE].classes:
+        return [f"[{', '.join(names)}] = session.run(None, {{'image': image}})"]
+    return [
+        f"{names[0]} = session.run(None, {{'image': image}})[0][0]",
+        f"print(open('labels.txt').read().splitlines()[{names[0]}.argmax()])",
+    ]
 
 
 def _what(contract: Preprocessing) -> tuple[str, str, str]:
@@ -177,4 +203,5 @@ BUNDLE = ShipTarget(
     data=_data,
     rebuild=_rebuild,
     proofs=("onnxruntime", "onnxruntime-node"),
+    any_outputs=True,
 )

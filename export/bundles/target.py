@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from calibration_data.preprocessing import Preprocessing
+from calibration_data.task import Task
 from foundation.errors import InvalidInputError
 from foundation.foreign import read_object, reading, require_regular
 from quantize.recipes import Recipe
@@ -227,8 +228,8 @@ class ShipTarget:
         guide: (request, folder, figures) -> Markdown on loading the files.
         measurements: names of proofs that run before ``finish``.
         proofs: names of proofs that run on the finished folder; ``verify`` runs them again.
-        any_outputs: whether it takes networks with several outputs, or with one that is not the
-            scores of classes.
+        any_outputs: whether it takes networks with several outputs, or with one that is not
+            scores of labels.
         budgets: (folder, figures) -> measured memory, for the gates.
     """
 
@@ -250,9 +251,21 @@ class ShipTarget:
     )
 
 
-def is_classifier(shapes: Sequence[Sequence[int | None]]) -> bool:
-    """Whether these outputs, without the batch, are one vector of scores for several classes."""
-    return len(shapes) == 1 and len(shapes[0]) == 1 and (shapes[0][0] or 0) > 1
+def is_classifier(shapes: Sequence[Sequence[int | None]], contract: Preprocessing) -> bool:
+    """Whether the outputs are one vector of scores, each of which belongs to a label.
+
+    Args:
+        shapes: shapes of the outputs, without the batch.
+        contract: contract with the task, which may say that the numbers are an embedding or
+            quantities.
+    """
+    scored = contract.tasks.only.known in (Task.CLASSIFICATION, Task.MULTI_LABEL)
+    return scored and len(shapes) == 1 and len(shapes[0]) == 1 and (shapes[0][0] or 0) > 1
+
+
+def is_yes_or_no(shapes: Sequence[Sequence[int | None]], contract: Preprocessing) -> bool:
+    """Whether the only output is one probability, of the label that yes stands for."""
+    return [list(shape) for shape in shapes] == [[1]] and (contract.tasks.only.known is Task.BINARY)
 
 
 def ship_targets() -> dict[str, ShipTarget]:

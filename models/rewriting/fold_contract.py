@@ -1,14 +1,6 @@
 """Folding of a contract that a platform cannot express into the network's first layer.
 
-Platforms such as MediaPipe's tasks take RGB pixels with one mean m and one standard deviation s.
-For a pixel p, let
-
-    y   = (p - m) / s                              the platform's tensor
-    x_c = (p - mean_c) / std_c                     channel c of the network's tensor
-        = gain_c * y + shift_c
-    gain_c  = s / std_c
-    shift_c = (m - mean_c) / std_c
-
+``calibration_data.one_pair`` has the gain and the shift of each channel, and y and x.
 A convolution is linear, so that the gain is folded into its kernel, and the shift into its bias if
 every output covers the whole kernel. If the convolution pads, its zeros are zeros of x, not of y:
 they stand for the pixel mean_c, which differs between channels. Such a convolution gets the input
@@ -18,18 +10,16 @@ those of x.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from calibration_data.one_pair import OnePair
 from calibration_data.preprocessing import ChannelOrder, Preprocessing
 from foundation.errors import UnsupportedError
 
 if TYPE_CHECKING:
     import keras
     import numpy as np
-
-_PAIR = 128.0
-"""Mean and std after folding: a scale of 1/128 and the zero point 128 express them exactly."""
 
 
 @dataclass(frozen=True)
@@ -65,27 +55,17 @@ def fold(model: keras.Model, contract: Preprocessing) -> Folded:
     """
     import numpy as np
 
-    first = _first_layer(model)
-    pair = replace(contract, channels=ChannelOrder.RGB, mean=(_PAIR,) * 3, std=(_PAIR,) * 3)
-    gain = _PAIR / np.array(contract.std, np.float64)
-    shift = (_PAIR - np.array(contract.mean, np.float64)) / np.array(contract.std, np.float64)
-    order = slice(None, None, -1 if contract.channels is ChannelOrder.BGR else 1)
+    first, pair = _first_layer(model), OnePair.of(contract)
     kernel, bias = _split_weights(first)
-    offset = None
-    if _pads(first):
-        offset = (shift / gain)[order]
-        how = (
-            "std folded into the first convolution, mean added in front of it, because its zero "
-            "padding is the mean colour, which no constant pixel is"
-        )
+    offset, padded = None, _pads(first)
+    if padded:
+        offset = (pair.shift / pair.gain)[pair.order]
     else:
-        bias = bias + np.einsum("hwio,i->o", kernel, shift)
-        how = "mean and std folded into the first convolution"
-    kernel = (kernel * gain[None, None, :, None])[:, :, order]
-    if contract.channels is ChannelOrder.BGR:
-        how += ", channel order too"
+        bias = bias + np.einsum("hwio,i->o", kernel, pair.shift)
+    kernel = (kernel * pair.gain[None, None, :, None])[:, :, pair.order]
     weights = [kernel.astype(np.float32), bias.astype(np.float32)]
-    return Folded(_rebuilt(model, first, weights, offset), pair, how)
+    rebuilt = _rebuilt(model, first, weights, offset)
+    return Folded(rebuilt, pair.contract, pair.how(padded=padded))
 
 
 def _first_layer(model: keras.Model) -> Any:

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from calibration_data.stream import Batch
 from calibration_data.task import OutputTask, Task
-from edgequant.repair.judging import lost
+from calibration_data.task_choice import Output
+from edgequant.outputs import Answer
+from edgequant.repair.comparing import Comparison, Part
+from edgequant.repair.judging import Judge, lost
 from evaluation.task import task_kinds
+from network.run_tensorflow import run_outputs
+from quantize.engine import make_plan
+from quantize.plans.plan import PlannedNetwork
+from quantize.recipes import Optimization, PlanSettings
+from tests.network.graphs import Builder, calibration, images
 
 EXACT = np.array([[0.9, 0.2], [0.1, 0.8], [0.6, 0.3], [0.2, 0.7]], np.float32)
 MOVED = np.array([[0.9, 0.2], [0.1, 0.8], [0.3, 0.6], [0.2, 0.45]], np.float32)
@@ -56,3 +67,35 @@ def test_labels_lose_average_precision_or_answers() -> None:
     silent = np.full((4, 2), 0.1, np.float32)
     loss = lost(MOVED, silent, None, OutputTask(Task.MULTI_LABEL), task_kinds()[Task.MULTI_LABEL])
     assert loss.drop == 100 - loss.agreement
+
+
+def test_the_output_that_loses_most_decides() -> None:
+    b = Builder(np.random.default_rng(0))
+    pool = b.mean("pool", b.conv("stem", "image", 8, kernel=3, stride=2))
+    first, second = b.dense("kind", pool, 4), b.dense("size", pool, 2)
+    graph = b.graph(first, second)
+    settings = PlanSettings(optimization=Optimization.FAST)
+    plan = make_plan(graph, calibration(), None, settings)
+    stored = plan.constants["size.weight"]  # the second output alone is ruined
+    broken = replace(stored, integers=np.zeros_like(stored.integers))
+    plan = replace(plan, constants={**plan.constants, "size.weight": broken})
+    kinds = task_kinds()
+    names = {"kind": Task.CLASSIFICATION, "size": Task.EMBEDDING}
+    judged = tuple(
+        Answer(name, (Output(name, ()),), OutputTask(task), kinds[task], alone=False)
+        for name, task in names.items()
+    )
+    pictures = images(16, seed=5)
+    batch = Batch(pictures, None, np.arange(16), np.zeros((16, 2), np.int64))
+    runs = ((batch, run_outputs(graph, pictures)),)
+    network = PlannedNetwork(plan.network(graph), plan)
+
+    def judge(count: int) -> Judge:
+        parts = tuple(Part((place,), None, None) for place in range(count))
+        return Judge(Comparison(runs, parts), 16, judged[:count])
+
+    loss, name = judge(2).worst(network)
+    assert (name, loss.drop > 50) == ("size", True)
+    loss, name = judge(1).worst(network)
+    assert (name, loss.drop < 50) == ("kind", True)
+    assert judge(1).unit == "points"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -274,3 +275,4 @@ def test_two_outputs_are_measured_by_the_columns_of_their_names(run: Run, tmp_pa
     failed = run(*command, "--max-drop", -1000, "--max-float-share", 0)
     assert failed.code == 1
     assert "MAE grows and accuracy falls by at most -1000" in failed.err
+    assert re.search(r"the best of them loses -?[\d.]+ \((age|glad)\)", failed.err)

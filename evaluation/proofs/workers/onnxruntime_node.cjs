@@ -19,8 +19,10 @@ async function main() {
   for (let i = 0; i < count; ++i) {
     const image = new ort.Tensor("float32", values.slice(i * size, (i + 1) * size), [1, ...shape]);
     const results = await session.run({ [session.inputNames[0]]: image });
-    const scores = results[session.outputNames[0]].data;
-    rows.push(Buffer.from(scores.buffer, scores.byteOffset, scores.byteLength));
+    for (const name of session.outputNames) {
+      const numbers = results[name].data;
+      rows.push(Buffer.from(numbers.buffer, numbers.byteOffset, numbers.byteLength));
+    }
   }
   fs.writeFileSync(request.outputs, Buffer.concat(rows));
 }
