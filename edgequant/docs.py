@@ -58,11 +58,11 @@ def _recipes(_: str) -> str:
 
 def _models(_: str) -> str:
     rows = [
-        f"| `{s.name}` | {s.summary} | {'x'.join(map(str, s.input_shape))} | {s.classes} | "
-        f"{', '.join(known_weights(s))} |"
+        f"| `{s.name}` | {s.task} | {s.summary} | {'x'.join(map(str, s.input_shape))} "
+        f"| {s.classes} | {', '.join(known_weights(s))} |"
         for s in model_specs().values()
     ]
-    head = ["| model | what | input | classes | weights |", "|---|---|---|---:|---|"]
+    head = ["| model | task | what | input | classes | weights |", "|---|---|---|---|---:|---|"]
     return "\n".join([*head, *rows])
 
 

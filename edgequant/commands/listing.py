@@ -71,6 +71,7 @@ def _models() -> list[dict[str, Any]]:
     return [
         {
             "name": spec.name,
+            "task": str(spec.task),
             **_cost_cells(costs.get(spec.name)),
             "input": "x".join(str(size) for size in spec.input_shape),
             "classes": spec.classes,

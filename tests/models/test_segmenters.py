@@ -85,11 +85,10 @@ def test_costs_on_cityscapes_are_those_of_the_paper(
     """The authors' figures count three operations for each h-swish, and none for other ones."""
     spec = model_spec(name)
     details = replace(spec.details, filters=filters)
-    model = (changed := replace(spec, alpha=alpha, details=details, preprocessing=CITY)).build(
-        changed
-    )
-    cost = cost_of(model)
-    assert cost.folded_params == pytest.approx(params, rel=WITHIN)
+    spec = replace(spec, alpha=alpha, details=details, preprocessing=CITY)
+    cost = cost_of(spec.build(spec))
+    # The paper rounds to ten thousand parameters.
+    assert cost.folded_params == pytest.approx(params, rel=WITHIN, abs=5000)
     swishes = 3 * _elements_of_swish(cost) if spec.activation is Activation.HARD_SWISH else 0
     assert cost.macs + swishes == pytest.approx(macs, rel=WITHIN)
 
