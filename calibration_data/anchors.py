@@ -56,7 +56,7 @@ class Scales:
     """Rule for the shapes of all levels.
 
     Attributes:
-        smallest: scale of the first level, as a part of the image's side.
+        smallest: scale of the first level, as a part of the image's shorter side.
         largest: scale of the last level.
         ratios: width over height of a cell's anchors; each level has one more square anchor of a
             scale between its own and the next level's.
@@ -65,11 +65,18 @@ class Scales:
 
     smallest: float = 0.2
     largest: float = 0.95
-    ratios: tuple[float, ...] = (1.0, 2.0, 0.5, 3.0, 1 / 3)
+    ratios: tuple[float, ...] = (1.0, 2.0, 0.5, 3.0, 0.3333)
     reduced: bool = True
 
-    def levels(self, sizes: tuple[tuple[int, int], ...]) -> tuple[AnchorLevel, ...]:
+    def levels(
+        self, sizes: tuple[tuple[int, int], ...], image: tuple[int, int] = (1, 1)
+    ) -> tuple[AnchorLevel, ...]:
         """Anchors of feature maps of these heights and widths, the finest first.
+
+        Args:
+            sizes: height and width of each feature map.
+            image: height and width of the image, or any other two numbers of their ratio. A square
+                anchor is square in pixels.
 
         Raises:
             InvalidInputError: no feature map, or scales that do not rise.
@@ -84,8 +91,12 @@ class Scales:
         scales = [
             self.smallest + (self.largest - self.smallest) * i / steps for i in range(len(sizes))
         ] + [1.0]
+        shorter = min(image)
+        high, wide = shorter / image[0], shorter / image[1]
         return tuple(
-            AnchorLevel(rows, columns, self._shapes(level, scales))
+            AnchorLevel(
+                rows, columns, tuple((h * high, w * wide) for h, w in self._shapes(level, scales))
+            )
             for level, (rows, columns) in enumerate(sizes)
         )
 

@@ -41,23 +41,30 @@ COCO_LABELS = (
     "person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat",
     "traffic light", "fire hydrant", "street sign", "stop sign", "parking meter", "bench", "bird",
     "cat", "dog", "horse", "sheep", "cow", "elephant", "bear", "zebra", "giraffe", "hat",
-    "backpack", "umbrella", "shoe", "eye glasses", "handbag", "tie", "suitcase", "frisbee",
-    "skis", "snowboard", "sports ball", "kite", "baseball bat", "baseball glove", "skateboard",
-    "surfboard", "tennis racket", "bottle", "plate", "wine glass", "cup", "fork", "knife",
-    "spoon", "bowl", "banana", "apple", "sandwich", "orange", "broccoli", "carrot", "hot dog",
-    "pizza", "donut", "cake", "chair", "couch", "potted plant", "bed", "mirror", "dining table",
-    "window", "desk", "toilet", "door", "tv", "laptop", "mouse", "remote", "keyboard",
-    "cell phone", "microwave", "oven", "toaster", "sink", "refrigerator", "blender", "book",
-    "clock", "vase", "scissors", "teddy bear", "hair drier", "toothbrush",
+    "backpack", "umbrella", "shoe", "eye glasses", "handbag", "tie", "suitcase", "frisbee", "skis",
+    "snowboard", "sports ball", "kite", "baseball bat", "baseball glove", "skateboard", "surfboard",
+    "tennis racket", "bottle", "plate", "wine glass", "cup", "fork", "knife", "spoon", "bowl",
+    "banana", "apple", "sandwich", "orange", "broccoli", "carrot", "hot dog", "pizza", "donut",
+    "cake", "chair", "couch", "potted plant", "bed", "mirror", "dining table", "window", "desk",
+    "toilet", "door", "tv", "laptop", "mouse", "remote", "keyboard", "cell phone", "microwave",
+    "oven", "toaster", "sink", "refrigerator", "blender", "book", "clock", "vase", "scissors",
+    "teddy bear", "hair drier", "toothbrush",
 )  # fmt: skip
-"""COCO's categories by id, from 1 to 90 (Lin et al. 2014, https://arxiv.org/abs/1405.0312). Ten of
-them (street sign, hat, shoe, eye glasses, plate, mirror, window, desk, door, blender) have no boxes
-in the published annotations; networks that were trained on ids score them all the same."""
+"""Categories of COCO by their ids from 1 to 90; ten of them are in no annotation (Lin et al. 2014,
+https://arxiv.org/abs/1405.0312, figure 11)."""
+
+CITYSCAPES_LABELS = (
+    "road", "sidewalk", "building", "wall", "fence", "pole", "traffic light", "traffic sign",
+    "vegetation", "terrain", "sky", "person", "rider", "car", "truck", "bus", "train", "motorcycle",
+    "bicycle",
+)  # fmt: skip
+"""Classes that Cityscapes evaluates, by their train ids (Cordts et al. 2016, arXiv:1604.01685)."""
 
 KNOWN_LABELS: dict[str, Callable[[], tuple[str, ...]]] = {
+    "cityscapes-19": lambda: CITYSCAPES_LABELS,
+    "coco-90": lambda: COCO_LABELS,
     "fashion-mnist": lambda: FASHION_MNIST_LABELS,
     "imagenet-1k": imagenet_labels,
-    "coco-90": lambda: COCO_LABELS,
     "voc-21": lambda: VOC21_LABELS,
 }
 """Label lists by name."""

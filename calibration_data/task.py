@@ -27,6 +27,10 @@ class Task(StrEnum):
     """Measured quantities."""
     EMBEDDING = "embedding"
     """Vector whose direction is compared with those of other images."""
+    DETECTION = "detection"
+    """Boxes around objects, each with a score for each class."""
+    SEGMENTATION = "segmentation"
+    """Map of one score per class and pixel; the class with the largest score is the answer."""
 
     @property
     def decides(self) -> bool:

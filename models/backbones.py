@@ -8,7 +8,7 @@ section 3.1).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from foundation.errors import InvalidInputError
@@ -87,3 +87,48 @@ class Strides:
         self.current *= stride
         # A strided convolution cannot be dilated, and none follows a lost stride.
         return stride, dilation
+
+
+def unchanged(_spec: Any, x: Any) -> Any:
+    """Last feature map as it is, for a head that no convolution stands ahead of."""
+    return x
+
+
+def halved(stages: tuple[Any, ...], first: int) -> tuple[Any, ...]:
+    """Table of stages with half of the output channels from a row on.
+
+    For few classes the last block of a network for ImageNet's thousand has more channels than it
+    needs (Howard et al. 2019, https://arxiv.org/abs/1905.02244, sections 6.3 and 6.4).
+
+    Args:
+        stages: rows with ``channels``.
+        first: index of the first row that is halved.
+    """
+    return tuple(
+        replace(row, channels=row.channels // 2) if index >= first else row
+        for index, row in enumerate(stages)
+    )
+
+
+def require_aligned(size: tuple[int, ...], stride: int) -> None:
+    """Refuse an input on which a feature map of an output stride does not lie evenly.
+
+    Cells of a feature map stand for ``stride`` pixels each if the side is a multiple of it, and
+    their centres are ``stride`` pixels apart, from the first pixel to the last, if it is one more.
+
+    Args:
+        size: height and width of the input.
+        stride: output stride of the feature map.
+
+    Raises:
+        InvalidInputError: another side.
+    """
+    if all(side % stride in (0, 1) and side > 1 for side in size):
+        return
+    side = next(side for side in size if side % stride not in (0, 1) or side <= 1)
+    whole = max(stride, round(side / stride) * stride)
+    raise InvalidInputError(
+        f"at output stride {stride} the sides of the input are multiples of {stride}, or one more",
+        received=f"{size[0]}x{size[1]}",
+        remedy=f"choose {whole} or {whole + 1} instead of {side}, or another output stride",
+    )

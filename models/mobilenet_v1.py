@@ -16,6 +16,7 @@ from calibration_data.preprocessing import Preprocessing
 from foundation.errors import InvalidInputError
 from models.backbones import Backbone, Strides
 from models.blocks import (
+    Activation,
     Residual,
     activation_layer,
     conv_bn,
@@ -68,12 +69,14 @@ STAGES = (
 """Table 1 of the paper; its last stride of 2 is an error, since the size stays 7x7."""
 
 
-def backbone(spec: ModelSpec, output_stride: int = 32) -> Backbone:
+def backbone(spec: ModelSpec, output_stride: int = 32, *, same: bool = False) -> Backbone:
     """Feature maps of the network, without its classifier.
 
     Args:
         spec: network.
         output_stride: largest ratio of the input's side to a feature map's.
+        same: whether strided blocks pad odd sizes on both sides, as TensorFlow's SAME does, so
+            that a feature map lies evenly on the image; keras.applications pads at the end.
     """
     import keras
 
@@ -95,7 +98,13 @@ def backbone(spec: ModelSpec, output_stride: int = 32) -> Backbone:
             before = x
             stride, dilation = strides.step(stage.stride if repeat == 0 else 1)
             filters = _channels(stage.channels, spec.alpha)
-            x = _separable(x, filters, stride, spec, len(blocks) + 1, dilation)
+            # keras.applications pads strided blocks by one row and column at the end, whatever the
+            # size. With an odd size no kernel reaches that padding, so that a valid convolution
+            # gives the same result without a PAD operator; a single row is too small for one.
+            uneven = stride == 2 and all(side % 2 and side > 1 for side in x.shape[1:3])
+            padding = "valid" if uneven and not same else "same"
+            style = Depthwise(stride, dilation, padding)
+            x = _separable(x, filters, style, spec.activation, len(blocks) + 1)
             blocks.append(Residual(x, expansion=before))
             at.append(strides.current)
     return Backbone(inputs, tuple(blocks), tuple(at))
@@ -119,28 +128,39 @@ def build(spec: ModelSpec) -> keras.Model:
     return keras.Model(features.inputs, outputs, name=spec.name)
 
 
+@dataclass(frozen=True)
+class Depthwise:
+    """Settings of a depthwise convolution.
+
+    Attributes:
+        stride: its stride.
+        dilation: its dilation, which is 1 with a stride of 2.
+        padding: Keras's name of its padding.
+    """
+
+    stride: int
+    dilation: int
+    padding: str
+
+
 def _separable(
-    x: Any, filters: int, stride: int, spec: ModelSpec, block: int, dilation: int
+    x: Any, filters: int, depthwise: Depthwise, activation: Activation, block: int
 ) -> Any:
     """Depthwise separable block: ``[b, h, w, c] -> [b, h/stride, w/stride, filters]``."""
-    # keras.applications pads strided blocks by one row and column at the end, whatever the size.
-    # With an odd size no kernel reaches that padding, so that a valid convolution gives the same
-    # result without a PAD operator; a single row is too small for a valid convolution.
-    padding = "valid" if stride == 2 and x.shape[1] % 2 and x.shape[1] > 1 else "same"
     dw, pw = f"conv_dw_{block}", f"conv_pw_{block}"
     x = depthwise_bn(
         x,
         3,
-        stride,
+        depthwise.stride,
         momentum=MOMENTUM,
         conv=dw,
         bn=f"{dw}_bn",
-        padding=padding,
-        dilation=dilation,
+        padding=depthwise.padding,
+        dilation=depthwise.dilation,
     )
-    x = activation_layer(spec.activation, f"{dw}_relu")(x)
+    x = activation_layer(activation, f"{dw}_relu")(x)
     x = conv_bn(x, filters, 1, 1, momentum=MOMENTUM, conv=pw, bn=f"{pw}_bn")
-    return activation_layer(spec.activation, f"{pw}_relu")(x)
+    return activation_layer(activation, f"{pw}_relu")(x)
 
 
 def _channels(channels: int, alpha: float) -> int:

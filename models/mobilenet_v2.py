@@ -40,6 +40,8 @@ STAGES = (
     Stage(6, 320, 1, 1),  # 7
 )
 """Table 2 of the paper."""
+C4 = 5
+"""Index of the row of ``STAGES`` that leaves output stride 16."""
 
 SMALL_IMAGE_STAGES = (
     # t, c, n, s          resolution at 32, after a stem of stride 1
@@ -54,13 +56,13 @@ SMALL_IMAGE_STAGES = (
 """Table 2 with the strides for images of 32 pixels: a stem of stride 1 and three strides of 2."""
 
 
-def backbone(spec: ModelSpec, output_stride: int = 32, divisor: int = 8) -> Backbone:
+def backbone(spec: ModelSpec, output_stride: int = 32, *, divisor: int = 8) -> Backbone:
     """Feature maps of the network, without its last convolution and classifier.
 
     Args:
         spec: network.
         output_stride: largest ratio of the input's side to a feature map's.
-        divisor: of which the widths are multiples.
+        divisor: number that the channels at any width are multiples of.
     """
     import keras
 
@@ -99,11 +101,18 @@ def backbone(spec: ModelSpec, output_stride: int = 32, divisor: int = 8) -> Back
     return Backbone(inputs, tuple(blocks[1:]), tuple(at[1:]))
 
 
-def last_convolution(spec: ModelSpec, x: Any) -> Any:
-    """Last convolution before the classifier, ``[b, h, w, c] -> [b, h, w, 1280 or more]``."""
+def last_convolution(spec: ModelSpec, x: Any, *, narrowed: bool = False) -> Any:
+    """Last convolution before the classifier, ``[b, h, w, c] -> [b, h, w, 1280 or more]``.
+
+    Args:
+        spec: network.
+        x: last feature map.
+        narrowed: whether a width below 1 is applied to it; for a classifier it is not (section 5
+            of the paper).
+    """
     momentum = 0.999 if spec.stages is STAGES else 0.99
-    # Section 5 of the paper: a width below 1 is not applied to the last convolution.
-    head = make_divisible(HEAD_CHANNELS * spec.alpha) if spec.alpha > 1 else HEAD_CHANNELS
+    scaled = spec.alpha > 1 or narrowed
+    head = make_divisible(HEAD_CHANNELS * spec.alpha) if scaled else HEAD_CHANNELS
     x = conv_bn(x, head, 1, 1, momentum=momentum, conv="Conv_1", bn="Conv_1_bn")
     return activation_layer(spec.activation, "out_relu")(x)
 

@@ -118,6 +118,8 @@ LARGE = (
     Bneck(5, 6, 160, True, _HS, 1),  # 7
 )
 """Table 1 of the paper."""
+LARGE_C4 = 12
+"""Index of the row of ``LARGE`` that leaves output stride 16."""
 
 SMALL = (
     # k, exp/in, c, SE, NL, s            resolution at 224
@@ -134,6 +136,8 @@ SMALL = (
     Bneck(5, 6, 96, True, _HS, 1),  # 7
 )
 """Table 2 of the paper."""
+SMALL_C4 = 8
+"""Index of the row of ``SMALL`` that leaves output stride 16."""
 
 
 def minimalistic(stages: tuple[Bneck, ...]) -> tuple[Bneck, ...]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from calibration_data.channels import Channels, plain_channels
 from calibration_data.preprocessing import Preprocessing
+from calibration_data.task import Task
 from foundation.errors import InvalidInputError
 from models.blocks import Activation, Bottleneck, Shortcut
 from models.weights.npm import NpmWeights
@@ -23,6 +24,14 @@ LARGEST_SIDE = 4096
 """Largest product of input side in pixels and width above 1, as activations must fit in memory."""
 MOST_CLASSES = 100_000
 """Largest product of the number of outputs and a width above 1: four times ImageNet-21k's."""
+
+_FEWEST_CLASSES = {Task.CLASSIFICATION: 2, Task.DETECTION: 1, Task.SEGMENTATION: 2}
+_CLASSES_RULE = {
+    Task.CLASSIFICATION: "a classifier has at least 2 classes",
+    Task.DETECTION: "a detector has at least 1 class, the ground not counted",
+    Task.SEGMENTATION: "a segmenter has at least 2 classes, the background counted",
+}
+"""Tasks that registered networks have."""
 
 
 class Knob(StrEnum):
@@ -51,7 +60,8 @@ class ModelSpec:
         details: further settings of the family, as a frozen record; None if there are none.
         knobs: settings that the user may change.
         alpha: width multiplier.
-        classes: number of outputs.
+        classes: number of classes that are told apart. A detector's outputs have one more, the
+            ground; a segmenter counts the background among them.
         activation: non-linearity between convolutions.
         bottleneck: whether the narrow ends of inverted residuals are linear.
         shortcut: tensors that the shortcuts of inverted residuals join.
@@ -62,6 +72,7 @@ class ModelSpec:
         published: weights that were published for other data than ImageNet.
         deployed: trained network -> network with equal outputs that is quantized, for families
             that are trained in a larger form; None if both forms are the same.
+        task: what the outputs mean.
 
     Raises:
         InvalidInputError: a width, size or class count that no network can have.
@@ -86,12 +97,13 @@ class ModelSpec:
     pretrained: Callable[[ModelSpec], keras.Model] | None = field(default=None, repr=False)
     published: tuple[NpmWeights, ...] = ()
     deployed: Callable[[keras.Model], keras.Model] | None = field(default=None, repr=False)
+    task: Task = field(default=Task.CLASSIFICATION, repr=False)
 
     def __post_init__(self) -> None:
         if not 0 < self.alpha <= 8:
             _refuse("the width multiplier alpha is above 0 and at most 8", self.alpha)
-        if self.classes < 2:
-            _refuse("a classifier has at least 2 classes", self.classes)
+        if self.classes < _FEWEST_CLASSES[self.task]:
+            _refuse(_CLASSES_RULE[self.task], self.classes)
         wider = max(self.alpha, 1.0)
         if self.classes * wider > MOST_CLASSES:
             rule = f"classes, times alpha where it is above 1, are at most {MOST_CLASSES:,}"
@@ -101,6 +113,8 @@ class ModelSpec:
             _refuse("the stride of the stem is 1 or 2", self.stem_stride)
         if self.classifier_activation not in ("linear", "softmax"):
             _refuse("the classifier ends in linear or softmax", self.classifier_activation)
+        if self.task is not Task.CLASSIFICATION and self.classifier_activation != "linear":
+            _refuse(f"a network for {self.task} gives logits", self.classifier_activation)
         labels = self.preprocessing.labels
         if labels and len(labels) != self.classes:
             _refuse(f"{self.classes} classes need as many labels", len(labels))
@@ -125,16 +139,21 @@ class ModelSpec:
         changed = replace(contract, channels=channels, mean=contract.mean[:1], std=contract.std[:1])
         return replace(self, preprocessing=changed)
 
-    def resized(self, size: int) -> ModelSpec:
-        """Copy of the specification for square inputs of ``size`` pixels."""
-        _refuse_large_side(size, self.alpha)  # before the contract, which has a wider limit
+    def resized(self, size: int | tuple[int, int]) -> ModelSpec:
+        """Copy of the specification for inputs of another size.
+
+        Args:
+            size: side of square inputs in pixels, or their height and width.
+        """
+        shape = (size, size) if isinstance(size, int) else size
+        _refuse_large_side(max(shape), self.alpha)  # before the contract, which has a wider limit
         contract = self.preprocessing
         short_side = contract.resize_short_side
         if short_side is not None:
-            short_side = max(size, round(short_side * size / min(contract.size)))
+            short_side = max(*shape, round(short_side * min(shape) / min(contract.size)))
         return replace(
             self,
-            preprocessing=replace(contract, size=(size, size), resize_short_side=short_side),
+            preprocessing=replace(contract, size=shape, resize_short_side=short_side),
         )
 
 
@@ -158,6 +177,11 @@ def model_specs() -> dict[str, ModelSpec]:
                 raise ValueError(f"two networks are named {spec.name}")
             specs[spec.name] = spec
     return dict(sorted(specs.items()))
+
+
+def specs_of(task: Task) -> dict[str, ModelSpec]:
+    """Registered networks of a task by name."""
+    return {name: spec for name, spec in model_specs().items() if spec.task is task}
 
 
 def model_spec(name: str) -> ModelSpec:

