@@ -105,7 +105,7 @@ def read_tfjs(path: Path) -> TfjsModel:
     """
     manifest = _model_file(path)
     text = read_object(manifest, _RULE, _REMEDY)
-    with reading(manifest, _RULE, _REMEDY):
+    with reading(manifest, _RULE, _REMEDY), np.errstate(all="ignore"):
         nodes = _nodes(text)
         groups = _groups(text)
         weights: dict[str, np.ndarray] = {}

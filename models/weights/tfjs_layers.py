@@ -56,7 +56,8 @@ def tfjs_layers(path: Path) -> tuple[StoredLayer, ...]:
         InvalidInputError: as ``read_tfjs``; operators and weights that do not fit each other.
     """
     model = read_tfjs(path)
-    with reading(model.path, _RULE, _REMEDY):
+    # What is not finite stays so, and is refused with the loaded network.
+    with reading(model.path, _RULE, _REMEDY), np.errstate(all="ignore"):
         return _Graph(model).layers()
 
 
