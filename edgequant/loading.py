@@ -23,6 +23,7 @@ from models.loading.request import (
 )
 from models.loading.request import load as load_keras
 from models.weights.by_shape import StoredLayer, assign_by_shape
+from models.weights.named import known_weights
 from models.weights.tfjs import is_tfjs
 from models.weights.tfjs_layers import tfjs_layers
 from network.from_tflite import SUFFIX, constants_of, from_tflite
@@ -50,8 +51,9 @@ def load(request: ModelRequest) -> LoadedModel:
         (source,) = (flat := read_flat_model(path).subgraphs[0]).inputs
         integers = flat.tensors[source].dtype != "float32"
         return checked(request, as_model(graph, request.name), takes_pixels=integers)
-    if request.weights is not None and not request.is_file:
-        path = Path(request.weights)
+    weights = request.weights
+    if weights and not request.is_file and weights not in known_weights(request.spec()):
+        path = Path(weights)
         if path.suffix == SUFFIX and path.is_file():
             admit_tflite(path)
             return _with_layers(request, layers_in(path), _rounding(path))

@@ -68,15 +68,6 @@ class DeepLab:
             )
 
 
-def _unrounded_v2(spec: ModelSpec, output_stride: int) -> Backbone:
-    """MobileNetV2 whose widths are not rounded to multiples of 8.
-
-    tensorflow/models, research/deeplab/core/feature_extractor.py: ``divisible_by`` is 1 for a depth
-    multiplier other than 1.
-    """
-    return mobilenet_v2.backbone(spec, output_stride, divisor=1)
-
-
 def build(spec: ModelSpec) -> keras.Model:
     """Build the network: ``[b, h, w, channels] -> [b, h/stride, w/stride, classes]``, logits.
 

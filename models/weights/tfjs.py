@@ -77,8 +77,8 @@ class _Weight:
 
 
 def is_tfjs(path: Path) -> bool:
-    """Whether a path is one that ``read_tfjs`` reads: a folder with model.json, or a .json."""
-    return path.suffix == ".json" if path.is_file() else (path / MODEL_FILE).is_file()
+    """Whether a path is one that ``read_tfjs`` reads: a folder, or a .json file."""
+    return path.is_dir() or (path.suffix == ".json" and path.is_file())
 
 
 def tfjs_files(path: Path) -> tuple[Path, ...]:
@@ -105,7 +105,7 @@ def read_tfjs(path: Path) -> TfjsModel:
     """
     manifest = _model_file(path)
     text = read_object(manifest, _RULE, _REMEDY)
-    with reading(manifest, _RULE, _REMEDY):
+    with reading(manifest, _RULE, _REMEDY), np.errstate(all="ignore"):
         nodes = _nodes(text)
         groups = _groups(text)
         weights: dict[str, np.ndarray] = {}
@@ -139,14 +139,21 @@ def _groups(text: Mapping[str, Any]) -> list[tuple[list[str], list[_Weight]]]:
     groups = text.get("weightsManifest")
     if not isinstance(groups, list) or not groups:
         raise ValueError("it has no weightsManifest")
-    found = [
-        ([_plain(name) for name in group["paths"]], [_weight(w) for w in group["weights"]])
-        for group in groups
-    ]
+    found = []
+    for group in groups:
+        paths, weights = _entries(group, "paths", "weights")
+        found.append(([_plain(name) for name in paths], [_weight(entry) for entry in weights]))
     names = [weight.name for _, weights in found for weight in weights]
     if len(set(names)) < len(names):
         raise ValueError("two weights have one name")
     return found
+
+
+def _entries(values: Any, *names: str) -> list[Any]:
+    """Values of an object under these names."""
+    if not isinstance(values, dict) or any(name not in values for name in names):
+        raise ValueError(f"an entry of its weightsManifest without {' or '.join(names)}")
+    return [values[name] for name in names]
 
 
 def _plain(name: Any) -> str:
@@ -158,21 +165,21 @@ def _plain(name: Any) -> str:
 
 
 def _weight(entry: Any) -> _Weight:
-    name, shape, dtype = entry["name"], entry["shape"], entry["dtype"]
+    name, shape, dtype = _entries(entry, "name", "shape", "dtype")
     if not isinstance(name, str) or dtype not in _TYPES:
-        raise ValueError(f"{name!r} of the type {dtype!r}, where {', '.join(_TYPES)} are known")
+        raise ValueError(f"{name} of the type {dtype}, where {', '.join(_TYPES)} are known")
     if not isinstance(shape, list) or not all(type(n) is int and n >= 0 for n in shape):
-        raise ValueError(f"{name} with the shape {shape!r}")
+        raise ValueError(f"{name} with the shape {shape}")
     quantization = entry.get("quantization")
     if quantization is None:
         return _Weight(name, tuple(shape), dtype, _TYPES[dtype])
-    stored = quantization["dtype"]
+    (stored,) = _entries(quantization, "dtype")
     fits = dtype == "float32" or (dtype == "int32" and stored != "float16")
     if stored not in _QUANTIZED or not fits:
-        raise ValueError(f"{name} of the type {dtype} quantized to {stored!r}")
+        raise ValueError(f"{name} of the type {dtype} quantized to {stored}")
     if stored == "float16":
         return _Weight(name, tuple(shape), dtype, _QUANTIZED[stored])
-    scale, least = float(quantization["scale"]), float(quantization["min"])
+    scale, least = (float(value) for value in _entries(quantization, "scale", "min"))
     if not (math.isfinite(scale) and math.isfinite(least)):
         raise ValueError(f"{name} with the scale {scale} and the smallest value {least}")
     return _Weight(name, tuple(shape), dtype, _QUANTIZED[stored], scale, least)

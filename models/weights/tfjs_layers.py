@@ -56,7 +56,8 @@ def tfjs_layers(path: Path) -> tuple[StoredLayer, ...]:
         InvalidInputError: as ``read_tfjs``; operators and weights that do not fit each other.
     """
     model = read_tfjs(path)
-    with reading(model.path, _RULE, _REMEDY):
+    # What is not finite stays so, and is refused with the loaded network.
+    with reading(model.path, _RULE, _REMEDY), np.errstate(all="ignore"):
         return _Graph(model).layers()
 
 
@@ -102,11 +103,10 @@ class _Graph:
             channels: numbers of channels of the layers before it.
         """
         affine = node.op in _NORMS or node.op == "Mul" or node.op in _SUMS
-        if not affine or node.name in self._folded or len(self._variables(node)) != 1:
+        if not affine or node.name in self._folded:
             return
-        if any(size > 1 and self._constant(node, size) is not None for size in channels) or (
-            node.op in _NORMS and channels
-        ):
+        vector = any(size > 1 and self._constant(node, size) is not None for size in channels)
+        if vector or (node.op in _NORMS and channels):
             raise ValueError(f"{node.name} is part of no convolution or dense layer before it")
 
     def _ordered(self) -> Iterator[_Node]:
@@ -169,8 +169,9 @@ class _Graph:
             step = self._fused(node, fused)
             return _identity(channels) if step is None else _fitting(step, channels, node.name)
         scale, bias = _identity(channels)
-        joined = False
-        while len(readers := self._readers[node.name]) == 1:
+        joined, passed = False, set[str]()
+        while len(readers := self._readers[node.name]) == 1 and node.name not in passed:
+            passed.add(node.name)  # a damaged graph may go round in a circle
             (reader,) = readers
             if reader.op in _SUMS:
                 # Behind a sum with another layer's result, only an addition is still a bias.
@@ -190,7 +191,7 @@ class _Graph:
         if "FusedBatchNorm" in fused:
             return self._norm(node, node.inputs[2:6])
         if "BiasAdd" in fused:
-            bias = self._weights[node.inputs[2]].astype(np.float64)
+            (bias,) = self._values(node, node.inputs[2:3], 1)
             return np.ones_like(bias), bias
         return None
 
@@ -223,10 +224,17 @@ class _Graph:
             return None
         return found[0].reshape(-1).astype(np.float64)
 
+    def _values(self, node: _Node, names: tuple[str, ...], count: int) -> list[np.ndarray]:
+        """So many constants that a node reads, as float64."""
+        found = [self._weights[n].astype(np.float64) for n in names if n in self._weights]
+        if len(found) != count:
+            raise ValueError(f"{node.name} reads {len(found)} constants of a layer, not {count}")
+        return found
+
     def _norm(self, node: _Node, names: tuple[str, ...]) -> _Affine:
         """Batch norm at inference: ``(x - mean) / sqrt(variance + epsilon) * gamma + beta``."""
         self._folded.add(node.name)
-        gamma, beta, mean, variance = (self._weights[n].astype(np.float64) for n in names)
+        gamma, beta, mean, variance = self._values(node, names, 4)
         epsilon = float(node.attributes.get("epsilon", {}).get("f", _EPSILON))
         if not (variance + epsilon > 0).all():
             raise ValueError(f"{node.name} with a variance that is not positive")

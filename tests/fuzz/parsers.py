@@ -251,6 +251,24 @@ def _read_state(path: Path) -> object:
     return read_torch_weights(path)
 
 
+def _tfjs(path: Path) -> None:
+    from tests.models.weights.tfjs_files import Tfjs, write
+
+    made = Tfjs()
+    kernel = made.constant("kernel", np.arange(12, dtype=np.float32).reshape(1, 1, 3, 4))
+    x = made.node("Conv2D", "conv", ["image", kernel])
+    norm = [made.constant(name, np.ones(4, np.float32)) for name in ("g", "b", "m", "v")]
+    x = made.node("FusedBatchNormV3", "norm", [x, *norm], epsilon={"f": 0.001})
+    made.node("Relu6", "relu", [x])
+    write(path.parent, made, shards=2, quantized={"kernel": "uint8"})
+
+
+def _read_tfjs(path: Path) -> object:
+    from models.weights.tfjs_layers import tfjs_layers
+
+    return tfjs_layers(path.parent)
+
+
 def _plan(path: Path) -> None:
     from tests.network.graphs import planned
 
@@ -417,6 +435,8 @@ PARSERS = (
     *_images(),
     Parser("pth", "net.pth", _state, _read_state),
     Parser("legacy pth", "net.pt", _legacy_state, _read_state),
+    Parser("tfjs model", "model.json", _tfjs, _read_tfjs),
+    Parser("tfjs shard", "group1-shard1of2", _tfjs, _read_tfjs),
     Parser("plan", "net.plan", _plan, _read_plan),
     Parser("tflite", "net.tflite", _tflite, _read_tflite),
     Parser("canonical graph", "float.tflite", _float_tflite, _read_canonical),
