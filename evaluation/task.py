@@ -58,6 +58,7 @@ class TaskKind:
         remarks: (images, contract) -> sentences that the reader of a measurement needs.
         assumed: (images, contract, batches with the float network's outputs) -> images whose true
             boxes or masks are what the float network says; for images without annotations.
+        instead: names of the outputs of a file that does the task's last steps itself.
         unit: unit of the loss of the primary metric, in words.
         lower_is_better: whether less of the primary metric is better.
         resampled: whether the interval of the loss is a bootstrap, which can take seconds.
@@ -89,6 +90,7 @@ class TaskKind:
         repr=False, default=lambda *_: ()
     )
     assumed: Assumed | None = field(repr=False, default=None)
+    instead: tuple[str, ...] = ()
     unit: str = "points"
     lower_is_better: bool = False
     resampled: bool = False

@@ -154,6 +154,8 @@ def _output(row: Row) -> str:
 def _likeness(row: Row) -> tuple[bool, float, str]:
     if not compares(row):
         return (False, 0.0, row["name"])
+    if "sqnr_db" not in row:  # detections alone were compared
+        return (True, float("inf"), row["name"])
     sqnr = row["sqnr_db"]
     return (True, float("-inf") if sqnr is None else -sqnr, row["name"])
 

@@ -20,7 +20,7 @@ def kind_of(row: Row) -> TaskKind:
 
 def compares(row: Row) -> bool:
     """Whether a row was compared with the float network."""
-    return "sqnr_db" in row
+    return "sqnr_db" in row or "agreement" in row
 
 
 def primary(row: Row) -> float | None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from calibration_data.contract import resolve_contract
 from calibration_data.datasets.base import Dataset, open_dataset
+from calibration_data.detection import DETECTIONS
 from calibration_data.preprocessing import Preprocessing
 from calibration_data.task_choice import Output
 from edgequant.artifacts import (
@@ -312,7 +313,8 @@ def _ends(inspection: Inspection, path: Path) -> tuple[int, ...]:
     inputs, outputs = inspection.inputs, inspection.outputs
     if len(inputs) > 1:
         raise several_inputs(path, [tensor.name for tensor in inputs])
-    rows = bool(outputs) and all(len(output.shape) > 1 for output in outputs)
+    decoded = {output.name for output in outputs} == set(DETECTIONS)
+    rows = bool(outputs) and (decoded or all(len(output.shape) > 1 for output in outputs))
     if len(inputs) != 1 or not rows:
         raise InvalidInputError(
             "an artifact has one input, and outputs with a row for each example",
