@@ -15,6 +15,7 @@ from calibration_data.preprocessing import Preprocessing
 from calibration_data.task import OutputTask, Task, Tasks
 from foundation.errors import InvalidInputError
 from models.blocks import Activation, Bottleneck, Shortcut
+from models.weights.npm import NpmWeights
 
 if TYPE_CHECKING:
     import keras
@@ -69,6 +70,7 @@ class ModelSpec:
         classifier_activation: ``linear`` (logits) or ``softmax``.
         weights: name of the default weights.
         pretrained: spec -> Keras model with published ImageNet weights; None if there are none.
+        published: weights that were published for other data than ImageNet.
         deployed: trained network -> network with equal outputs that is quantized, for families
             that are trained in a larger form; None if both forms are the same.
         task: what the outputs mean.
@@ -95,6 +97,7 @@ class ModelSpec:
     classifier_activation: str = "linear"
     weights: str = "random"
     pretrained: Callable[[ModelSpec], keras.Model] | None = field(default=None, repr=False)
+    published: tuple[NpmWeights, ...] = ()
     deployed: Callable[[keras.Model], keras.Model] | None = field(default=None, repr=False)
     task: Task = field(default=Task.CLASSIFICATION, repr=False)
     detector: Callable[[ModelSpec], Detector] | None = field(default=None, repr=False)
@@ -185,6 +188,11 @@ def model_specs() -> dict[str, ModelSpec]:
                 raise ValueError(f"two networks are named {spec.name}")
             specs[spec.name] = spec
     return dict(sorted(specs.items()))
+
+
+def specs_of(task: Task) -> dict[str, ModelSpec]:
+    """Registered networks of a task by name."""
+    return {name: spec for name, spec in model_specs().items() if spec.task is task}
 
 
 def model_spec(name: str) -> ModelSpec:
