@@ -115,6 +115,7 @@ class RowMaker:
         there = np.arange(self.wide.most) < given.counts[:, None]
         above = there & (given.scores >= self.detector.score_threshold)
         rows["shown"] = np.minimum(above.sum(axis=1), self.detector.most)
+        rows["size"] = sizes
         _compare(rows, found, first)
         for i, (height, width) in enumerate(sizes):
             n = int(given.counts[i])

@@ -49,6 +49,7 @@ class TaskKind:
         flips: (outputs, image index -> name, largest number) -> images with other answers.
         per_class: accuracy by class.
         parts: figures of single values of an output.
+        curve: precision at recalls from 0 to 1, all of them 0 to 1.
         scores: class of the outputs, which checks them.
         reduction: (images, contract, names of the outputs) -> what is kept of outputs that are
             too large to be kept whole, or that are one answer together; None to keep them.
@@ -79,6 +80,7 @@ class TaskKind:
     )
     per_class: Callable[[Any], tuple[ClassAccuracy, ...]] | None = field(repr=False, default=None)
     parts: Callable[[Any], tuple[PartRow, ...]] | None = field(repr=False, default=None)
+    curve: Callable[[Any], tuple[float, ...]] | None = field(repr=False, default=None)
     scores: type[Outputs] = Outputs
     reduction: Callable[[Dataset, Preprocessing, tuple[str, ...]], Reduction] | None = field(
         repr=False, default=None
@@ -152,6 +154,7 @@ def evaluate(outputs: Outputs, kind: TaskKind | None = None) -> Metrics:
         task=kind.task,
         drops=kind.drops(outputs) if paired else {},
         parts=kind.parts(outputs) if labelled and kind.parts else (),
+        curve=kind.curve(outputs) if labelled and kind.curve else (),
     )
 
 

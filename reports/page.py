@@ -121,10 +121,12 @@ class Gallery:
     Attributes:
         caption: common property of the pictures, with the markup of ``Prose``.
         items: pictures in the order in which they are shown.
+        wide: whether pictures are large, with their text below.
     """
 
     caption: str
     items: tuple[Thumb, ...]
+    wide: bool = False
 
 
 @dataclass(frozen=True)

@@ -47,11 +47,13 @@ class Column:
         head: title with the unit.
         cell: text of a row's cell; a dash without a value.
         numeric: whether cells are aligned right.
+        minor: whether the table on the screen leaves it out.
     """
 
     head: str
     cell: Callable[[Row], str]
     numeric: bool = True
+    minor: bool = False
 
 
 def _changed(row: Row) -> str:
@@ -130,7 +132,7 @@ def _metric_column(metric: Metric) -> Column:
     def cell(row: Row) -> str:
         return value_text(metric, row["metrics"].get(metric.name), row)
 
-    return Column(metric.head, cell)
+    return Column(metric.head, cell, minor=metric.minor)
 
 
 def document(measurement: Measurement, **more: Any) -> Document:
@@ -170,7 +172,7 @@ def screen_table(report: Document) -> Table:
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, title=title_of(report) or None, title_justify="left")
-    columns = columns_of(report["rows"])
+    columns = [column for column in columns_of(report["rows"]) if not column.minor]
     for column in columns:
         table.add_column(column.head, justify="right" if column.numeric else "left", no_wrap=True)
     for row in report["rows"]:

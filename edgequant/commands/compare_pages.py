@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from calibration_data.datasets.base import Dataset
 from calibration_data.preprocessing import Preprocessing
 from calibration_data.stream import converted
+from calibration_data.task import Task
 from edgequant.cli.invocation import command_line
 from edgequant.measuring import open_measured
 from edgequant.pipeline import Prepared
 from edgequant.requests import MeasureRequest
 from reports import tables
+from reports.box_pictures import SIDE
 from reports.compare_page import page, shown_images
 from reports.html import write_page
 from reports.pictures import png, visible
+
+if TYPE_CHECKING:
+    from calibration_data.datasets.base import Picture
 
 
 def write_compare_page(
@@ -46,5 +54,16 @@ def write_compare_page(
 
 
 def _pictures(numbers: list[int], dataset: Dataset, contract: Preprocessing) -> dict[int, bytes]:
-    """Each image as the network receives it, resized and cropped, as PNG, by number."""
+    """Each image as the network receives it, resized and cropped, as PNG, by number.
+
+    Of a detector's photos, whose boxes are drawn, the photo itself.
+    """
+    if contract.tasks.only.known is Task.DETECTION:
+        return {n: png(visible(converted(dataset, n, _photo)), SIDE) for n in numbers}
     return {number: png(visible(converted(dataset, number, contract.pixels))) for number in numbers}
+
+
+def _photo(picture: Picture) -> np.ndarray:
+    """Pixels of a photo, uint8 ``[height, width, n]``."""
+    pixels = picture if isinstance(picture, np.ndarray) else np.asarray(picture.convert("RGB"))
+    return pixels if pixels.ndim == 3 else pixels[..., None]

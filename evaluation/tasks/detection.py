@@ -175,6 +175,12 @@ def _parts(outputs: Detected) -> tuple[PartRow, ...]:
     )
 
 
+def _curve(outputs: Detected) -> tuple[float, ...]:
+    """Precision at each of ``RECALLS`` at an overlap of 0.5, mean over the classes."""
+    curves = [record.curve(0) for record in outputs.records("all")]
+    return tuple(float(value) for value in np.mean(curves, axis=0)) if curves else ()
+
+
 def reduction(dataset: Dataset, contract: Preprocessing, names: tuple[str, ...]) -> Reduction:
     """Function that turns the raw outputs of a batch into one row of detections for each photo.
 
@@ -289,6 +295,7 @@ def _sized(name: str, title: str, area: str, *, recall: bool) -> Metric:
     return Metric(
         name, "%", needs_reference=False, function=_of_size(area, recall=recall),
         needs_targets=True, title=title, note=f"{what} of {of}", defined=_has_size(area),
+        minor=True,
     )  # fmt: skip
 
 
@@ -310,6 +317,7 @@ TASK = TaskKind(
         Metric(
             "ap75", "%", needs_reference=False, function=ap75, needs_targets=True, title="AP75",
             note="at an overlap of 0.75", defined=_has_size("all"),
+            minor=True,
         ),
         *(_sized(f"ap_{area}", f"AP {area}", area, recall=False) for area in _SIZES),
         _sized("ar", "AR", "all", recall=True),
@@ -345,6 +353,7 @@ TASK = TaskKind(
     changed=_changed,
     flips=_flips,
     parts=_parts,
+    curve=_curve,
     scores=Detected,
     reduction=reduction,
     annotated=_annotated,
