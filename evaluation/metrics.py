@@ -38,6 +38,7 @@ class Metric:
         title: head of its column; the name if it has no other.
         note: what it is, in half a sentence.
         defined: whether these outputs and targets have a value of it; no report shows another.
+        listed: whether tables have a column of it.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Metric:
     title: str = ""
     note: str = ""
     defined: Callable[[Any], bool] = field(repr=False, default=lambda _: True)
+    listed: bool = True
 
     def applies(self, outputs: Outputs) -> bool:
         """Whether the outputs have what the metric compares with, and a value of it."""

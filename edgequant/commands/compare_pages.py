@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from calibration_data.datasets.base import Dataset
 from calibration_data.preprocessing import Preprocessing
 from calibration_data.stream import converted
 from edgequant.cli.invocation import command_line
+from edgequant.commands.mask_overlays import mask_overlays
 from edgequant.measuring import open_measured
 from edgequant.pipeline import Prepared
 from edgequant.requests import MeasureRequest
@@ -18,7 +20,11 @@ from reports.pictures import png, visible
 
 
 def write_compare_page(
-    report: tables.Document, prepared: Prepared, request: MeasureRequest, stored: Path
+    report: tables.Document,
+    prepared: Prepared,
+    request: MeasureRequest,
+    stored: Path,
+    files: Mapping[str, Path],
 ) -> Path:
     """Write the page of a report beside its JSON.
 
@@ -27,6 +33,7 @@ def write_compare_page(
         prepared: model with its contract.
         request: images that were measured on.
         stored: path of the JSON; the page has its name.
+        files: path of the file of each row, by the row's name.
 
     Returns:
         Path of the page.
@@ -41,7 +48,8 @@ def write_compare_page(
         for what, ending in (("JSON", ".json"), ("CSV", ".csv"), ("Markdown", ".md"))
     )
     path = stored.with_suffix(".html")
-    write_page(page(report, pictures, command_line(), data), path)
+    masks = mask_overlays(report, prepared, files, dataset)
+    write_page(page(report, pictures, command_line(), data, masks), path)
     return path
 
 
