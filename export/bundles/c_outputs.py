@@ -90,19 +90,33 @@ def runner_source(name: str, entry: CInput) -> str:
     return source("model_runner.h", code.splitlines(), name, RUNNER_INCLUDES)
 
 
-def guide(space: str, entry: CInput, origin: str) -> list[str]:
-    """Lines of C++ that run the network and read an output; ``origin`` is what is read from."""
+def guide(space: str, entry: CInput, origin: str, reading: list[str]) -> list[str]:
+    """Lines of C++ that run the network and read its outputs.
+
+    Args:
+        space: namespace of the sources.
+        entry: input of the network.
+        origin: what examples are read from.
+        reading: lines that read the outputs.
+    """
     return [
         "int main() {",
         f"  if (!{space}::SetUp() || !{space}::SelfTest()) return 1;",
         f"  static {entry.element} {entry.buffer}[{space}::{entry.size}];",
         f"  while (Read{origin}({entry.buffer})) {{  // yours",
         f"    if (!{space}::Run({entry.buffer})) continue;",
+        *reading,
+        "  }",
+        "}",
+    ]
+
+
+def each_output(space: str) -> list[str]:
+    """Lines of C++ that read one output after the other."""
+    return [
         f"    for (int number = 0; number < {space}::kOutputCount; ++number) {{",
         f"      Use({space}::kOutputs[number], {space}::Output(number));  // yours",
         "    }",
-        "  }",
-        "}",
     ]
 
 

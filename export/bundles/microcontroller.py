@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from calibration_data.preprocessing import ChannelOrder, Preprocessing
-from export.bundles import c_outputs
+from export.bundles import c_decoder, c_outputs
 from export.bundles import c_sources as c
 from export.bundles.c_inputs import CInput
 from export.bundles.target import (
@@ -108,7 +108,7 @@ def outputs_of(graph: Subgraph) -> tuple[c_outputs.OutputEnd, ...]:
 
 
 def contract_texts(request: BundleRequest) -> dict[str, str]:
-    """Content of ``model_contract.h`` and ``model_contract.cc``, by file name."""
+    """Content of ``model_contract`` and, of a detector, ``model_decoder``, by file name."""
     graph = read_flat_model(request.files[ROLE]).subgraphs[0]
     ends, outputs = ends_of(graph), outputs_of(graph)
     lines = c_outputs.output_lines(outputs) if outputs else None
@@ -118,6 +118,7 @@ def contract_texts(request: BundleRequest) -> dict[str, str]:
         "model_contract.cc": c.contract_source(
             request.name, request.contract, table, labelled=not outputs
         ),
+        **c_decoder.decoder_texts(request.name, request.contract, outputs),
     }
 
 
@@ -277,12 +278,22 @@ def _guide(request: BundleRequest, _folder: Path, figures: Figures) -> str:
         "",
         "```cpp",
         '#include "model_contract.h"',
+        *(['#include "model_decoder.h"'] if request.contract.detector else []),
         '#include "model_runner.h"',
         "",
-        *(c_outputs.guide(space, entry, source) if outputs else _class_guide(space, entry, source)),
+        *(
+            c_outputs.guide(space, entry, source, _reading(request.contract, space))
+            if outputs
+            else _class_guide(space, entry, source)
+        ),
         "```",
     ]
     return "\n".join(lines)
+
+
+def _reading(contract: Preprocessing, space: str) -> list[str]:
+    """Lines of C++ that read the outputs, for the guide."""
+    return c_outputs.each_output(space) if contract.detector is None else c_decoder.guide(space)
 
 
 def _class_guide(space: str, entry: CInput, source: str) -> list[str]:
