@@ -142,6 +142,34 @@ def test_polygons_are_masks_and_what_two_classes_claim_is_not_measured(tmp_path:
     assert not dataset.masks.of(1).any()  # a photo without objects is background
 
 
+def test_run_lengths_in_letters_are_those_of_the_library(tmp_path: Path) -> None:
+    from pycocotools import mask as rle
+
+    inside = np.random.default_rng(0).integers(0, 2, (3, 4), np.uint8)
+    runs = rle.encode(np.asfortranarray(inside))
+    text = coco(
+        tmp_path,
+        [{"category_id": 3, "segmentation": {**runs, "counts": runs["counts"].decode()}}],
+    )
+    np.testing.assert_array_equal(mask_of(text), inside)
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {"counts": [9, 9], "size": [3, 4]},
+        {"counts": [12], "size": [4, 3]},
+        [[0, 0, 1e9, 0, 1e9, 1e9]],
+        [[0, 0, 1]],
+        {"counts": "~~", "size": [3, 4]},
+    ],
+)
+def test_a_shape_that_does_not_fit_its_image_is_one_sentence(tmp_path: Path, shape: Any) -> None:
+    text = coco(tmp_path, [{"category_id": 3, "segmentation": shape}])
+    with pytest.raises(InvalidInputError, match="COCO's annotations"):
+        mask_of(text)
+
+
 def test_panoptic_segments_are_masks(tmp_path: Path) -> None:
     ids = np.array([[1, 1, 300, 300], [1, 1, 300, 70000], [0, 0, 5, 5]])
     pixels = np.stack([ids % 256, ids // 256 % 256, ids // 65536], axis=-1).astype(np.uint8)
