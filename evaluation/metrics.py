@@ -39,6 +39,7 @@ class Metric:
         note: what it is, in half a sentence.
         defined: whether these outputs and targets have a value of it; no report shows another.
         minor: whether the table on the screen leaves it to the other reports.
+        listed: whether tables have a column of it.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Metric:
     note: str = ""
     defined: Callable[[Any], bool] = field(repr=False, default=lambda _: True)
     minor: bool = field(repr=False, default=False)
+    listed: bool = True
 
     def applies(self, outputs: Outputs) -> bool:
         """Whether the outputs have what the metric compares with, and a value of it."""

@@ -11,6 +11,7 @@ from calibration_data.task import Task
 from reports import box_pictures, tables
 from reports.compare_figures import drops, trade
 from reports.compare_lead import compared, headline, lead
+from reports.mask_galleries import MaskKey, changed_masks
 from reports.page import (
     Cell,
     Column,
@@ -66,6 +67,7 @@ def page(
     pictures: Mapping[int, bytes],
     generated: str,
     data: tuple[tuple[str, str], ...] = (),
+    masks: Mapping[MaskKey, bytes] | None = None,
 ) -> Page:
     """Page of a comparison.
 
@@ -74,8 +76,11 @@ def page(
         pictures: PNG of the images in ``shown_images``, by number; missing ones are left out.
         generated: command that made the report.
         data: name and relative path of each file beside the page.
+        masks: PNG of the photos in ``shown_masks``; missing ones are left out.
     """
-    sections = [section for part in by_output(report) for section in _of_output(part, pictures)]
+    sections = [
+        section for part in by_output(report) for section in _of_output(part, pictures, masks or {})
+    ]
     sections.append(_conditions(report))
     return Page(
         f"{report['model']}: float against quantized",
@@ -86,20 +91,27 @@ def page(
     )
 
 
-def _of_output(report: Document, pictures: Mapping[int, bytes]) -> list[Section]:
+def _of_output(
+    report: Document, pictures: Mapping[int, bytes], masks: Mapping[MaskKey, bytes]
+) -> list[Section]:
     """Sections of one output, whose name is in their titles if there are several."""
     sections = [
         *trade(report),
         *drops(report),
         *box_pictures.curves(report),
         Section("All figures", (_table(report),)),
-        *_changed(report, pictures),
+        *(changed_masks(report, masks) if _has_masks(report) else _changed(report, pictures)),
         *_by_class(report),
         *_by_part(report),
     ]
     if "output" not in report:
         return sections
     return [replace(section, title=f"{title_of(report)}: {section.title}") for section in sections]
+
+
+def _has_masks(report: Document) -> bool:
+    """Whether the answers of one output are masks."""
+    return kind_of(report["rows"][0]).task is Task.SEGMENTATION
 
 
 def labelled(report: Document) -> bool:
@@ -113,6 +125,7 @@ def shown_images(report: Document) -> list[int]:
         {
             flip["image"]
             for part in by_output(report)
+            if not _has_masks(part)
             for row in compared(part)
             for flip in row.get("flipped", ())[: _limit(part)]
         }

@@ -107,11 +107,13 @@ class Thumb:
         png: bytes of the file.
         label: title of the picture.
         lines: lines below the title.
+        wide: whether it is as wide as the page allows, with a row of its own.
     """
 
     png: bytes
     label: str
     lines: tuple[str, ...] = ()
+    wide: bool = False
 
 
 @dataclass(frozen=True)

@@ -110,6 +110,7 @@ def columns_of(rows: list[Row]) -> tuple[Column, ...]:
     if kind.task is Task.CLASSIFICATION:
         return COLUMNS
     measured = [m for m in kind.metrics if any(m.name in row["metrics"] for row in rows)]
+    measured = [metric for metric in measured if metric.listed]
     known = [m for m in measured if not m.needs_reference]
     likeness = [m for m in measured if m.needs_reference]
     drops = any("drop" in row for row in rows)

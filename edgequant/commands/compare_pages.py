@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from calibration_data.preprocessing import Preprocessing
 from calibration_data.stream import converted
 from calibration_data.task import Task
 from edgequant.cli.invocation import command_line
+from edgequant.commands.mask_overlays import mask_overlays
 from edgequant.measuring import open_measured
 from edgequant.pipeline import Prepared
 from edgequant.requests import MeasureRequest
@@ -26,7 +28,11 @@ if TYPE_CHECKING:
 
 
 def write_compare_page(
-    report: tables.Document, prepared: Prepared, request: MeasureRequest, stored: Path
+    report: tables.Document,
+    prepared: Prepared,
+    request: MeasureRequest,
+    stored: Path,
+    files: Mapping[str, Path],
 ) -> Path:
     """Write the page of a report beside its JSON.
 
@@ -35,6 +41,7 @@ def write_compare_page(
         prepared: model with its contract.
         request: images that were measured on.
         stored: path of the JSON; the page has its name.
+        files: path of the file of each row, by the row's name.
 
     Returns:
         Path of the page.
@@ -49,7 +56,8 @@ def write_compare_page(
         for what, ending in (("JSON", ".json"), ("CSV", ".csv"), ("Markdown", ".md"))
     )
     path = stored.with_suffix(".html")
-    write_page(page(report, pictures, command_line(), data), path)
+    masks = mask_overlays(report, prepared, files, dataset)
+    write_page(page(report, pictures, command_line(), data, masks), path)
     return path
 
 

@@ -46,7 +46,14 @@ from edgequant.outputs import (
     settled_contract,
     stated_names,
 )
-from edgequant.pipeline import Prepared, open_inputs, prepare_shown, quantize, raise_refused
+from edgequant.pipeline import (
+    Prepared,
+    artifact_path,
+    open_inputs,
+    prepare_shown,
+    quantize,
+    raise_refused,
+)
 from edgequant.requests import EvaluateRequest, MeasureRequest, QuantizeRequest
 from evaluation.child.policy import OURS, Isolation
 from evaluation.machine import PACKAGES
@@ -167,7 +174,8 @@ def _write_comparison(
         )
         for ending, text in texts:
             part.with_suffix(ending).write_text(text, encoding="utf-8")
-        write_compare_page(report, prepared, request.measure, part)
+        files = {recipe.name: artifact_path(request, recipe) for recipe in request.recipes}
+        write_compare_page(report, prepared, request.measure, part, files)
         return deliver_files(staged, force=request.force)
 
 

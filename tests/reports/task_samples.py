@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,10 @@ from evaluation.scores import Outputs
 from evaluation.session import RuntimeInfo
 from evaluation.task import TaskKind, evaluate, task_kinds
 from reports import compare_page, tables
+from reports.mask_galleries import shown_masks
 from reports.page import Page
 from tests.evaluation.detections import drawn_photo, drawn_truths, moved, rows_of
+from tests.evaluation.segments import drawn_masks
 from tests.reports.samples import HOSTILE, picture
 
 N = 60
@@ -28,6 +31,7 @@ _LABELS = {
     Task.MULTI_LABEL: ("sky", HOSTILE, "sea"),
     Task.REGRESSION: ("width", "height"),
     Task.DETECTION: ("ant", HOSTILE, "cow"),
+    Task.SEGMENTATION: ("ground", HOSTILE, "sea"),
 }
 
 
@@ -54,7 +58,12 @@ def _rows(task: Task, several: bool, labelled: bool) -> list[Evaluation]:
     for name, noise in _NOISE.items():
         outputs = exact + rng.normal(0, 1, exact.shape) * noise
         reference = exact.astype(np.float32) if noise else None
-        scores = kind.scores(outputs.astype(np.float32), targets if labelled else None, reference)
+        if task is Task.SEGMENTATION:
+            scores = drawn_masks(N, noise=noise, labelled=labelled)
+            scores = scores if noise else replace(scores, reference=None)
+        else:
+            true = targets if labelled else None
+            scores = kind.scores(outputs.astype(np.float32), true, reference)
         flips = kind.flips(scores, lambda i: f"{i}.png", 40) if kind.flips and noise else ()
         rows.append(_row(name, kind, scores, flips, several))
     return rows
@@ -104,4 +113,6 @@ def _detections(several: bool, labelled: bool) -> list[Evaluation]:
 def task_page(report: dict[str, Any]) -> Page:
     """Page of a document of ``measured``."""
     pictures = {number: picture(number) for number in compare_page.shown_images(report)}
-    return compare_page.page(report, pictures, "edgequant compare", (("JSON", "a.json"),))
+    masks = {key: picture(key[2], 300) for key in shown_masks(report)}
+    data = (("JSON", "a.json"),)
+    return compare_page.page(report, pictures, "edgequant compare", data, masks)
