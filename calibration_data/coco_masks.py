@@ -22,6 +22,7 @@ _RULE = (
 )
 _REMEDY = "download or write the file again"
 _MOST = IGNORED - 1
+_MOST_PIXELS = 1 << 28
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,18 +65,12 @@ class CocoMasks:
             return self._segments(index) if self.panoptic else self._painted(index)
 
     def _painted(self, index: int) -> np.ndarray:
-        from pycocotools import mask as rle
-
         _, height, width = self.images[index]
         painted = np.zeros((height, width), np.uint8)
         crowds = np.zeros((height, width), bool)
         for one in self.objects[index]:
             shape = one["segmentation"]
-            if isinstance(shape, dict) and not isinstance(shape["counts"], list):
-                runs = shape
-            else:
-                runs = rle.frPyObjects(shape, height, width)
-            inside = rle.decode(rle.merge(runs) if isinstance(runs, list) else runs) > 0
+            inside = (_of_runs if isinstance(shape, dict) else _of_polygons)(shape, height, width)
             if one.get("iscrowd"):
                 crowds |= inside
                 continue
@@ -100,6 +95,60 @@ class CocoMasks:
         }
         table = np.array([classes.get(int(number), IGNORED) for number in known], np.uint8)
         return table[places].reshape(ids.shape)
+
+
+def _of_polygons(polygons: Any, height: int, width: int) -> np.ndarray:
+    """Pixels inside of polygons, bool ``[height, width]``, as COCO's own library draws them.
+
+    Raises:
+        ValueError: corners that are no numbers, or far outside of the image.
+    """
+    from pycocotools import mask as rle
+
+    corners = [[float(value) for value in polygon] for polygon in polygons]
+    if not corners:
+        return np.zeros((height, width), bool)
+    reach = 2 * max(height, width)
+    for polygon in corners:
+        whole = len(polygon) >= 6 and len(polygon) % 2 == 0
+        if not whole or not all(-reach <= value <= 2 * reach for value in polygon):
+            raise ValueError("a polygon without three corners, or far outside of its image")
+    inside: np.ndarray = rle.decode(rle.merge(rle.frPyObjects(corners, height, width))) > 0
+    return inside
+
+
+def _of_runs(runs: dict[str, Any], height: int, width: int) -> np.ndarray:
+    """Pixels of run lengths, which alternate column by column and begin outside.
+
+    Source: maskApi.c of https://github.com/cocodataset/cocoapi, ``rleFrString``: a run is 5 bits a
+    letter, the lowest first, and from the third on the difference to the run before the last.
+
+    Raises:
+        ValueError: runs that do not fill the image.
+    """
+    counts = runs["counts"]
+    lengths = _from_letters(counts) if isinstance(counts, str) else [int(n) for n in counts]
+    fits = list(runs["size"]) == [height, width] and min(lengths, default=0) >= 0
+    if not fits or sum(lengths) != height * width:
+        raise ValueError("run lengths that do not fill their image")
+    inside = np.repeat(np.arange(len(lengths)) % 2 == 1, lengths)
+    return inside.reshape(width, height).T
+
+
+def _from_letters(text: str) -> list[int]:
+    lengths: list[int] = []
+    value = shift = 0
+    for letter in text:
+        bits = ord(letter) - 48
+        value |= (bits & 31) << shift
+        shift += 5
+        if bits & 32:
+            continue
+        if bits & 16:
+            value -= 1 << shift
+        lengths.append(value + lengths[-2] if len(lengths) > 2 else value)
+        value = shift = 0
+    return lengths
 
 
 def read_coco_masks(path: Path) -> CocoMasks:
@@ -132,6 +181,8 @@ def read_coco_masks(path: Path) -> CocoMasks:
             tuple(tuple(by_image[row["id"]]) for row in rows),
             panoptic,
         )
+        if not all(0 < h * w <= _MOST_PIXELS and h > 0 for _, h, w in found.images):
+            raise ValueError("an image without a size, or of more pixels than can be read")
         drawn = panoptic or all("segmentation" in o for many in found.objects for o in many)
         if not drawn or not names or len(set(names)) < len(names):
             raise ValueError("annotations without segmentation, or categories of one name")

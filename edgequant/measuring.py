@@ -37,7 +37,7 @@ from foundation.errors import GateFailedError, InvalidInputError
 from foundation.threads import cores
 from models.loading.request import LoadedModel
 from network.inspection import Inspection
-from quantize.recipes import Precision, Recipe, WeightRange
+from quantize.recipes import Postprocess, Precision, Recipe, WeightRange
 
 _MOST_AT_ONCE = 32
 """Largest number of images that are run at once."""
@@ -91,8 +91,21 @@ def file_candidate(
     return Candidate(
         subject,
         file.open,
-        int8_remarks(path, runtime.name, this_machine()),
+        (*decoding_remarks(path), *int8_remarks(path, runtime.name, this_machine())),
     )
+
+
+def decoding_remarks(path: Path) -> tuple[str, ...]:
+    """Remark on a file that we wrote with a detector's decoding inside; none for others."""
+    card = target_of(path).read_card(path)
+    detector = None if card is None else card.preprocessing.detector
+    if card is None or detector is None or card.recipe.postprocess is Postprocess.NONE:
+        return ()
+    remark = (
+        f"gives detections from a score of {detector.score_threshold:g} alone, {detector.most} at "
+        "most: its AP lies below that of raw outputs, which keep weaker ones"
+    )
+    return (remark,)
 
 
 def int8_remarks(path: Path, runtime: str, machine: Machine) -> tuple[str, ...]:

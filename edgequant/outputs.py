@@ -154,7 +154,7 @@ def groups_of(dataset: Dataset, contract: Preprocessing, names: Sequence[str]) -
         outputs = tuple(own[output.name] for output in answer.outputs)
         make = answer.kind.reduction
         reduction = None if make is None else make(dataset, contract, outputs)
-        groups.append(Group(own[answer.name], outputs, reduction))
+        groups.append(Group(own[answer.name], outputs, reduction, answer.kind.instead))
     return tuple(groups)
 
 

@@ -19,13 +19,15 @@ from foundation.errors import InvalidInputError
 def row_type(most: int) -> np.dtype:
     """Row of one photo with room for some detections.
 
-    ``boxes`` are in pixels of the photo, the surest first; ``count`` are there, of which the first
-    ``shown`` keep the contract's thresholds; ``right`` and ``ignored`` are as in
-    ``box_matching.Matches``; ``signal`` and ``noise`` are sums of squares of the first network's
-    raw boxes and scores, and of the differences to them; ``finite`` tells whether both are.
+    ``size`` is the photo's height and width in pixels; ``boxes`` are in them, the surest first;
+    ``count`` are there, of which the first ``shown`` keep the contract's thresholds; ``right`` and
+    ``ignored`` are as in ``box_matching.Matches``; ``signal`` and ``noise`` are sums of squares of
+    the first network's raw boxes and scores, and of the differences to them; ``finite`` tells
+    whether both are.
     """
     return np.dtype(
         [
+            ("size", np.int32, (2,)),
             ("boxes", np.float32, (most, 4)),
             ("scores", np.float32, (most,)),
             ("classes", np.int32, (most,)),
@@ -192,6 +194,7 @@ class ChangedBoxes:
         values: dict[str, Any] = {
             "image": self.image,
             "name": self.name,
+            "size": self.after["size"].tolist(),
             "lost": self.lost,
             "gained": self.gained,
             "before": listed(self.before),

@@ -38,6 +38,8 @@ class Metric:
         title: head of its column; the name if it has no other.
         note: what it is, in half a sentence.
         defined: whether these outputs and targets have a value of it; no report shows another.
+        minor: whether the table on the screen leaves it to the other reports.
+        listed: whether tables have a column of it.
     """
 
     name: str
@@ -48,6 +50,8 @@ class Metric:
     title: str = ""
     note: str = ""
     defined: Callable[[Any], bool] = field(repr=False, default=lambda _: True)
+    minor: bool = field(repr=False, default=False)
+    listed: bool = True
 
     def applies(self, outputs: Outputs) -> bool:
         """Whether the outputs have what the metric compares with, and a value of it."""
@@ -207,6 +211,7 @@ class Metrics:
         task: meaning of the output.
         drops: paired loss of other metrics, by name.
         parts: figures of single values of the output.
+        curve: precision at evenly spaced recalls from 0 to 1; empty for tasks without.
     """
 
     n: int
@@ -220,6 +225,7 @@ class Metrics:
     task: Task = Task.CLASSIFICATION
     drops: Mapping[str, Drop] = field(default_factory=dict)
     parts: tuple[PartRow, ...] = ()
+    curve: tuple[float, ...] = ()
 
     @property
     def top1(self) -> float | None:

@@ -119,6 +119,8 @@ class Evaluation:
              "drop": row.drop}
             for row in metrics.parts
         ]  # fmt: skip
+        if metrics.curve:
+            values["curve"] = [round(value, 4) for value in metrics.curve]
         values["remarks"] = list(self.remarks)
         return values
 

@@ -61,11 +61,14 @@ class Group:
         name: its name in the results.
         outputs: names of the outputs as the first network has them.
         reduction: what is kept of them; None to keep the only output whole.
+        instead: names of the outputs that a network may have in the place of all its own, and
+            which the reduction tells apart from them; empty for none.
     """
 
     name: str
     outputs: tuple[str, ...]
     reduction: Reduction | None = None
+    instead: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.reduction is None and len(self.outputs) != 1:
@@ -219,22 +222,32 @@ def _predict(
     session_set = free.get()
     try:
         found = {name: session.run(batch.images) for name, session in session_set.items()}
-        names = next(iter(session_set.values())).outputs
-        arranged = {
-            name: in_order(found[name], session.outputs, names, name)
-            for name, session in session_set.items()
-        }
+        own = {name: session.outputs for name, session in session_set.items()}
     finally:
         free.put(session_set)
+    names = next(iter(own.values()))
     outputs = {}
     for group in groups(names):
-        places = [names.index(output) for output in group.outputs]
-        arrays = {name: tuple(arranged[name][place] for place in places) for name in arranged}
+        arrays = {name: _of_group(group, names, found[name], own[name], name) for name in found}
         if group.reduction is None:
             outputs[group.name] = {name: array for name, (array,) in arrays.items()}
         else:
             outputs[group.name] = dict(group.reduction(arrays, batch))
     return _FinishedBatch(outputs, batch.labels, batch.indices)
+
+
+def _of_group(
+    group: Group,
+    names: tuple[str, ...],
+    arrays: tuple[np.ndarray, ...],
+    own: tuple[str, ...],
+    source: str,
+) -> tuple[np.ndarray, ...]:
+    """Outputs of one network that are in a group, in its order; arguments as of ``in_order``."""
+    if group.instead and set(own) == set(group.instead):
+        return in_order(arrays, own, group.instead, source)
+    ordered = in_order(arrays, own, names, source)
+    return tuple(ordered[names.index(output)] for output in group.outputs)
 
 
 def in_order(

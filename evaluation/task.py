@@ -49,6 +49,7 @@ class TaskKind:
         flips: (outputs, image index -> name, largest number) -> images with other answers.
         per_class: accuracy by class.
         parts: figures of single values of an output.
+        curve: precision at recalls from 0 to 1, all of them 0 to 1.
         scores: class of the outputs, which checks them.
         reduction: (images, contract, names of the outputs) -> what is kept of outputs that are
             too large to be kept whole, or that are one answer together; None to keep them.
@@ -58,6 +59,7 @@ class TaskKind:
         remarks: (images, contract) -> sentences that the reader of a measurement needs.
         assumed: (images, contract, batches with the float network's outputs) -> images whose true
             boxes or masks are what the float network says; for images without annotations.
+        instead: names of the outputs of a file that does the task's last steps itself.
         unit: unit of the loss of the primary metric, in words.
         lower_is_better: whether less of the primary metric is better.
         resampled: whether the interval of the loss is a bootstrap, which can take seconds.
@@ -78,6 +80,7 @@ class TaskKind:
     )
     per_class: Callable[[Any], tuple[ClassAccuracy, ...]] | None = field(repr=False, default=None)
     parts: Callable[[Any], tuple[PartRow, ...]] | None = field(repr=False, default=None)
+    curve: Callable[[Any], tuple[float, ...]] | None = field(repr=False, default=None)
     scores: type[Outputs] = Outputs
     reduction: Callable[[Dataset, Preprocessing, tuple[str, ...]], Reduction] | None = field(
         repr=False, default=None
@@ -89,6 +92,7 @@ class TaskKind:
         repr=False, default=lambda *_: ()
     )
     assumed: Assumed | None = field(repr=False, default=None)
+    instead: tuple[str, ...] = ()
     unit: str = "points"
     lower_is_better: bool = False
     resampled: bool = False
@@ -150,6 +154,7 @@ def evaluate(outputs: Outputs, kind: TaskKind | None = None) -> Metrics:
         task=kind.task,
         drops=kind.drops(outputs) if paired else {},
         parts=kind.parts(outputs) if labelled and kind.parts else (),
+        curve=kind.curve(outputs) if labelled and kind.curve else (),
     )
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import PurePath
 from typing import Any
 
 from calibration_data.task import Task
-from reports import tables
+from reports import box_pictures, tables
 from reports.compare_figures import drops, trade
 from reports.compare_lead import compared, headline, lead
+from reports.mask_galleries import MaskKey, changed_masks
 from reports.page import (
     Cell,
     Column,
@@ -24,6 +24,7 @@ from reports.page import (
     Table,
     Thumb,
 )
+from reports.pictures import short_name
 from reports.task_rows import (
     by_output,
     drop_head,
@@ -42,8 +43,10 @@ Row = dict[str, Any]
 MOST_PICTURES = 240
 """Largest number of pictures on the page; with many changed answers, each recipe shows fewer."""
 _CLASSES = 40
+_CHANGED = "Images whose answer changed"
 _PART_NOTES = {
     Task.MULTI_LABEL: "average precision",
+    Task.DETECTION: "average precision of the class, mean over overlaps of 0.50:0.95",
     Task.SEGMENTATION: "intersection over union of the pixels of the class, over all images",
 }
 _NOTES = {
@@ -64,6 +67,7 @@ def page(
     pictures: Mapping[int, bytes],
     generated: str,
     data: tuple[tuple[str, str], ...] = (),
+    masks: Mapping[MaskKey, bytes] | None = None,
 ) -> Page:
     """Page of a comparison.
 
@@ -72,8 +76,11 @@ def page(
         pictures: PNG of the images in ``shown_images``, by number; missing ones are left out.
         generated: command that made the report.
         data: name and relative path of each file beside the page.
+        masks: PNG of the photos in ``shown_masks``; missing ones are left out.
     """
-    sections = [section for part in by_output(report) for section in _of_output(part, pictures)]
+    sections = [
+        section for part in by_output(report) for section in _of_output(part, pictures, masks or {})
+    ]
     sections.append(_conditions(report))
     return Page(
         f"{report['model']}: float against quantized",
@@ -84,19 +91,27 @@ def page(
     )
 
 
-def _of_output(report: Document, pictures: Mapping[int, bytes]) -> list[Section]:
+def _of_output(
+    report: Document, pictures: Mapping[int, bytes], masks: Mapping[MaskKey, bytes]
+) -> list[Section]:
     """Sections of one output, whose name is in their titles if there are several."""
     sections = [
         *trade(report),
         *drops(report),
+        *box_pictures.curves(report),
         Section("All figures", (_table(report),)),
-        *_changed(report, pictures),
+        *(changed_masks(report, masks) if _has_masks(report) else _changed(report, pictures)),
         *_by_class(report),
         *_by_part(report),
     ]
     if "output" not in report:
         return sections
     return [replace(section, title=f"{title_of(report)}: {section.title}") for section in sections]
+
+
+def _has_masks(report: Document) -> bool:
+    """Whether the answers of one output are masks."""
+    return kind_of(report["rows"][0]).task is Task.SEGMENTATION
 
 
 def labelled(report: Document) -> bool:
@@ -110,6 +125,7 @@ def shown_images(report: Document) -> list[int]:
         {
             flip["image"]
             for part in by_output(report)
+            if not _has_masks(part)
             for row in compared(part)
             for flip in row.get("flipped", ())[: _limit(part)]
         }
@@ -149,7 +165,9 @@ def _limit(report: Document) -> int:
     """Largest number of pictures per recipe with which a page keeps to MOST_PICTURES."""
     counts = [len(row.get("flipped", ())) for row in compared(report)]
     limit = max(counts, default=0)
-    while limit > 1 and sum(min(count, limit) for count in counts) > MOST_PICTURES:
+    detects = kind_of(report["rows"][0]).task is Task.DETECTION
+    most = box_pictures.MOST_PHOTOS if detects else MOST_PICTURES
+    while limit > 1 and sum(min(count, limit) for count in counts) > most:
         limit -= 1
     return limit
 
@@ -158,7 +176,12 @@ def _changed(report: Document, pictures: Mapping[int, bytes]) -> list[Section]:
     """Section of the images whose answer changed, recipe by recipe."""
     limit = _limit(report)
     galleries = []
+    detects = kind_of(report["rows"][0]).task is Task.DETECTION
     for row in compared(report):
+        if detects:
+            flips = [f for f in row.get("flipped", ())[:limit] if f["image"] in pictures]
+            galleries += [box_pictures.gallery(row, flips, pictures)] if flips else []
+            continue
         thumbs = tuple(
             _thumb(flip, pictures[flip["image"]], kind_of(row).task.decides)
             for flip in row.get("flipped", ())[:limit]
@@ -173,6 +196,10 @@ def _changed(report: Document, pictures: Mapping[int, bytes]) -> list[Section]:
             galleries.append(Gallery(caption, thumbs))
     if not galleries:
         return []
+    first = headline(report)
+    galleries.sort(key=lambda g: first is None or not g.caption.startswith(f"**{first['name']}**"))
+    if detects:
+        return [Section(_CHANGED, (box_pictures.explanation(), *galleries))]
     text = (
         "Each picture is the input of the network, with the answer of the float network and, after "
         "the arrow, that of the file. "
@@ -185,15 +212,13 @@ def _changed(report: Document, pictures: Mapping[int, bytes]) -> list[Section]:
         if kind.task.decides
         else "the lead of its best score over its second."
     )
-    first = headline(report)
-    galleries.sort(key=lambda g: first is None or not g.caption.startswith(f"**{first['name']}**"))
-    return [Section("Images whose answer changed", (Prose(text), *galleries))]
+    return [Section(_CHANGED, (Prose(text), *galleries))]
 
 
 def _thumb(flip: dict[str, Any], png: bytes, decides: bool) -> Thumb:
     answers = f"{flip['before']} \N{RIGHTWARDS ARROW} {flip['after']}"
     lead_of_best = f"{'from threshold' if decides else 'lead'} {flip['margin']:.2g}, "
-    lead_of_best += _short(flip["name"])
+    lead_of_best += short_name(flip["name"])
     if flip["label"] is None:
         return Thumb(png, answers, (lead_of_best,))
     what = "wrong both times"
@@ -202,11 +227,6 @@ def _thumb(flip: dict[str, Any], png: bytes, decides: bool) -> Thumb:
     elif flip["after"] == flip["label"]:
         what = "won"
     return Thumb(png, answers, (f"{what}; it is {flip['label']}", lead_of_best))
-
-
-def _short(name: str) -> str:
-    """Last two parts of a path; the rest of it would tell readers about the machine."""
-    return "/".join(PurePath(name).parts[-2:])
 
 
 def _by_class(report: Document) -> list[Section]:

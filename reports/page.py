@@ -107,11 +107,13 @@ class Thumb:
         png: bytes of the file.
         label: title of the picture.
         lines: lines below the title.
+        wide: whether it is as wide as the page allows, with a row of its own.
     """
 
     png: bytes
     label: str
     lines: tuple[str, ...] = ()
+    wide: bool = False
 
 
 @dataclass(frozen=True)
@@ -121,10 +123,12 @@ class Gallery:
     Attributes:
         caption: common property of the pictures, with the markup of ``Prose``.
         items: pictures in the order in which they are shown.
+        wide: whether pictures are large, with their text below.
     """
 
     caption: str
     items: tuple[Thumb, ...]
+    wide: bool = False
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,6 +12,11 @@ if TYPE_CHECKING:
 SIDE = 64
 """Largest length of the longer side in pixels."""
 _COLORS = 128
+
+
+def short_name(name: str) -> str:
+    """Last two parts of a path; the rest of it would tell readers about the machine."""
+    return "/".join(PurePath(name).parts[-2:])
 
 
 def visible(values: np.ndarray) -> np.ndarray:

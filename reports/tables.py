@@ -47,11 +47,13 @@ class Column:
         head: title with the unit.
         cell: text of a row's cell; a dash without a value.
         numeric: whether cells are aligned right.
+        minor: whether the table on the screen leaves it out.
     """
 
     head: str
     cell: Callable[[Row], str]
     numeric: bool = True
+    minor: bool = False
 
 
 def _changed(row: Row) -> str:
@@ -108,6 +110,7 @@ def columns_of(rows: list[Row]) -> tuple[Column, ...]:
     if kind.task is Task.CLASSIFICATION:
         return COLUMNS
     measured = [m for m in kind.metrics if any(m.name in row["metrics"] for row in rows)]
+    measured = [metric for metric in measured if metric.listed]
     known = [m for m in measured if not m.needs_reference]
     likeness = [m for m in measured if m.needs_reference]
     drops = any("drop" in row for row in rows)
@@ -130,7 +133,7 @@ def _metric_column(metric: Metric) -> Column:
     def cell(row: Row) -> str:
         return value_text(metric, row["metrics"].get(metric.name), row)
 
-    return Column(metric.head, cell)
+    return Column(metric.head, cell, minor=metric.minor)
 
 
 def document(measurement: Measurement, **more: Any) -> Document:
@@ -158,8 +161,8 @@ def _output(row: Row) -> str:
 
 
 def _likeness(row: Row) -> tuple[bool, float, str]:
-    if "sqnr_db" not in row:  # the float network, or a file that gives classes
-        return (compares(row), 0.0, row["name"])
+    if "sqnr_db" not in row:  # the float network, or a file that gives classes or detections
+        return (compares(row), float("inf") if compares(row) else 0.0, row["name"])
     sqnr = row["sqnr_db"]
     return (True, float("-inf") if sqnr is None else -sqnr, row["name"])
 
@@ -170,7 +173,7 @@ def screen_table(report: Document) -> Table:
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, title=title_of(report) or None, title_justify="left")
-    columns = columns_of(report["rows"])
+    columns = [column for column in columns_of(report["rows"]) if not column.minor]
     for column in columns:
         table.add_column(column.head, justify="right" if column.numeric else "left", no_wrap=True)
     for row in report["rows"]:

@@ -20,7 +20,11 @@ def kind_of(row: Row) -> TaskKind:
 
 def part_words(kind: TaskKind) -> tuple[str, str]:
     """What the parts of an output are, and the metric of each."""
-    words = {Task.MULTI_LABEL: ("label", "AP %"), Task.SEGMENTATION: ("class", "IoU %")}
+    words = {
+        Task.MULTI_LABEL: ("label", "AP %"),
+        Task.DETECTION: ("class", "AP %"),
+        Task.SEGMENTATION: ("class", "IoU %"),
+    }
     return words.get(kind.task, ("value", kind.first.head))
 
 

@@ -181,7 +181,7 @@ def _referenced(text: str) -> tuple[Path, ...]:
     pair = _pair(text)
     if pair is None:
         return ()
-    folders = [*pair, pair[1].with_suffix("")]
+    folders = dict.fromkeys((*pair, pair[1].with_suffix("")))  # of panoptic images, the last
     inside = [p for folder in folders if folder.is_dir() for p in sorted(folder.iterdir())]
     return tuple(path for path in (*inside, pair[1]) if path.is_file())
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from calibration_data.contract import resolve_contract
 from calibration_data.datasets.base import Dataset, open_dataset
+from calibration_data.detection import DETECTIONS
 from calibration_data.preprocessing import Preprocessing
 from calibration_data.task_choice import Output
 from edgequant.artifacts import (
@@ -45,7 +46,14 @@ from edgequant.outputs import (
     settled_contract,
     stated_names,
 )
-from edgequant.pipeline import Prepared, open_inputs, prepare_shown, quantize, raise_refused
+from edgequant.pipeline import (
+    Prepared,
+    artifact_path,
+    open_inputs,
+    prepare_shown,
+    quantize,
+    raise_refused,
+)
 from edgequant.requests import EvaluateRequest, MeasureRequest, QuantizeRequest
 from evaluation.child.policy import OURS, Isolation
 from evaluation.machine import PACKAGES
@@ -166,7 +174,8 @@ def _write_comparison(
         )
         for ending, text in texts:
             part.with_suffix(ending).write_text(text, encoding="utf-8")
-        write_compare_page(report, prepared, request.measure, part)
+        files = {recipe.name: artifact_path(request, recipe) for recipe in request.recipes}
+        write_compare_page(report, prepared, request.measure, part, files)
         return deliver_files(staged, force=request.force)
 
 
@@ -312,7 +321,8 @@ def _ends(inspection: Inspection, path: Path) -> tuple[int, ...]:
     inputs, outputs = inspection.inputs, inspection.outputs
     if len(inputs) > 1:
         raise several_inputs(path, [tensor.name for tensor in inputs])
-    rows = bool(outputs) and all(len(output.shape) > 1 for output in outputs)
+    decoded = {output.name for output in outputs} == set(DETECTIONS)
+    rows = bool(outputs) and (decoded or all(len(output.shape) > 1 for output in outputs))
     if len(inputs) != 1 or not rows:
         raise InvalidInputError(
             "an artifact has one input, and outputs with a row for each example",

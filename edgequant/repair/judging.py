@@ -64,8 +64,6 @@ def _agreement(scores: Outputs, kind: TaskKind) -> float:
     if kind.task is Task.CLASSIFICATION:
         same = scores.outputs.argmax(axis=1) == scores.required_reference.argmax(axis=1)
         return 100 * float(same.mean())
-    if kind.task is Task.SEGMENTATION:
-        return 100 - kind.metric(kind.likeness).function(scores)
     # Equal outputs have an infinite SQNR, which JSON does not have.
     return min(kind.metric(kind.likeness).function(scores), _MOST_DB)
 

@@ -132,7 +132,9 @@ def _reduced(
     found: list[Mapping[str, np.ndarray]] = []
     for batch, of_file in zip(*both, strict=True):
         exact = _of_names(own.session, batch.images, names)
-        values = _of_names(ran.session, of_file.images, names)
+        given = answer.kind.instead  # by a file that does the task's last steps itself
+        inside = bool(given) and set(ran.session.outputs) == set(given)
+        values = _of_names(ran.session, of_file.images, given if inside else names)
         found.append(reduction({"float": exact, "file": values}, batch))
     outputs, expected = (np.concatenate([row[n] for row in found]) for n in ("file", "float"))
     return outputs, expected

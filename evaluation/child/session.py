@@ -10,6 +10,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from calibration_data.detection import DETECTIONS
 from evaluation.child.policy import Isolation
 from evaluation.child.process import Child
 from evaluation.child.tasks import TASKS
@@ -73,8 +74,10 @@ class ChildSession:
         answer = self._child.ask({"op": "run"}, [images], self._limit * (len(images) + 1))
         outputs = answer.arrays
         fits = len(outputs) == len(names) and all(
-            output.dtype == np.float32 and output.ndim >= 2 and len(output) == len(images)
-            for output in outputs
+            output.dtype == np.float32
+            and output.ndim >= (1 if name == DETECTIONS[-1] else 2)  # a number for each image
+            and len(output) == len(images)
+            for name, output in zip(names, outputs, strict=True)
         )
         if not fits:
             shown = ", ".join(f"{output.dtype} {list(output.shape)}" for output in outputs)

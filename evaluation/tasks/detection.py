@@ -1,21 +1,21 @@
 """Detection: boxes of objects with a class and a score, which all outputs tell together.
 
-Metrics of right answers are those of COCO, over the ``MOST`` surest detections of each photo whose
-score is ``FLOOR`` at least: a threshold as applications have it would cut the curve of precision
-and recall off. What is compared with float, and shown, are detections as the contract's thresholds
-give them.
+Metrics of right answers are those of COCO, over the ``detection_rows.MOST`` surest detections of
+each photo whose score is ``detection_rows.FLOOR`` at least: a threshold as applications have it
+would cut the curve of precision and recall off. What is compared with float, and shown, are
+detections as the contract's thresholds give them.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from calibration_data.annotations import Boxes
+from calibration_data.detection import DETECTIONS
 from calibration_data.targets import Truth
 from calibration_data.task import OutputTask, Task
 from evaluation.average_precision import (
@@ -25,25 +25,19 @@ from evaluation.average_precision import (
     mean_over_classes,
 )
 from evaluation.bootstrap import bootstrap_drop
-from evaluation.box_matching import AREAS, OVERLAPS, coco_matches
-from evaluation.decoding import decoded, joined
-from evaluation.detected import Detected, row_type
+from evaluation.box_matching import AREAS, OVERLAPS
+from evaluation.detected import Detected
+from evaluation.detection_rows import RowMaker
 from evaluation.metrics import Drop, Metric, PartRow
 from evaluation.task import TaskKind
 from foundation.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from calibration_data.datasets.base import Dataset
-    from calibration_data.detection import Detector
     from calibration_data.preprocessing import Preprocessing
     from evaluation.bootstrap import Statistic
     from evaluation.flips import Changed
     from evaluation.runner import Batch, Reduction
-
-MOST = 100
-"""Number of detections of a photo that COCO's metrics take."""
-FLOOR = 0.001
-"""Smallest score of a detection that COCO's metrics take here; a curve's tail below is empty."""
 
 _EVERY = tuple(range(len(OVERLAPS)))
 
@@ -114,8 +108,12 @@ def _has_size(area: str) -> Callable[[Detected], bool]:
     return lambda outputs: bool(outputs.records(area))
 
 
+def _has_noise(outputs: Detected) -> bool:
+    """Whether raw outputs were compared: a file with the decoding inside has none."""
+    return bool(np.isfinite(outputs.outputs["noise"]).all())
+
+
 def _sqnr(outputs: Detected, part: int) -> float:
-    assert outputs.required_reference is not None
     signal = float(outputs.outputs["signal"][:, part].sum())
     noise = float(outputs.outputs["noise"][:, part].sum())
     if signal == 0:
@@ -177,6 +175,12 @@ def _parts(outputs: Detected) -> tuple[PartRow, ...]:
     )
 
 
+def _curve(outputs: Detected) -> tuple[float, ...]:
+    """Precision at each of ``RECALLS`` at an overlap of 0.5, mean over the classes."""
+    curves = [record.curve(0) for record in outputs.records("all")]
+    return tuple(float(value) for value in np.mean(curves, axis=0)) if curves else ()
+
+
 def reduction(dataset: Dataset, contract: Preprocessing, names: tuple[str, ...]) -> Reduction:
     """Function that turns the raw outputs of a batch into one row of detections for each photo.
 
@@ -185,13 +189,7 @@ def reduction(dataset: Dataset, contract: Preprocessing, names: tuple[str, ...])
         contract: contract with a detector.
         names: names of the outputs in the order in which they are given.
     """
-    detector = _required(contract)
-    own = names if set(names) == set(detector.names) else detector.names
-    wide = replace(
-        detector,
-        score_threshold=min(FLOOR, detector.score_threshold),
-        most=max(MOST, detector.most),
-    )
+    maker = RowMaker.of(contract, names)
     numbers = class_numbers(dataset, contract)
 
     def reduced(
@@ -200,48 +198,11 @@ def reduction(dataset: Dataset, contract: Preprocessing, names: tuple[str, ...])
         truths = None
         if dataset.boxes is not None:
             truths = [renumbered(dataset.boxes.of(int(i)), numbers) for i in batch.indices]
-        raw = {key: dict(zip(own, arrays, strict=True)) for key, arrays in outputs.items()}
-        first = next(iter(raw.values()))
-        return {
-            key: _rows(wide, detector, arrays, first, contract, batch.sizes, truths)
-            for key, arrays in raw.items()
-        }
+        found = {key: maker.found(arrays) for key, arrays in outputs.items()}
+        first = next(iter(found.values()))
+        return {key: maker.rows(one, first, batch.sizes, truths) for key, one in found.items()}
 
     return reduced
-
-
-def _rows(
-    wide: Detector,
-    detector: Detector,
-    raw: Mapping[str, np.ndarray],
-    first: Mapping[str, np.ndarray],
-    contract: Preprocessing,
-    sizes: np.ndarray,
-    truths: Sequence[Boxes] | None,
-) -> np.ndarray:
-    found = decoded(wide, raw)
-    rows = np.zeros(len(sizes), row_type(wide.most))
-    rows["count"], rows["scores"], rows["classes"] = found.counts, found.scores, found.classes
-    there = np.arange(wide.most) < found.counts[:, None]
-    above = there & (found.scores >= detector.score_threshold)
-    rows["shown"] = np.minimum(above.sum(axis=1), detector.most)
-    for part, (mine, reference) in enumerate(
-        zip(joined(wide, raw), joined(wide, first), strict=True)
-    ):
-        signal = reference.reshape(len(sizes), -1).astype(np.float64)
-        with np.errstate(invalid="ignore", over="ignore"):
-            noise = signal - mine.reshape(len(sizes), -1)
-            rows["signal"][:, part] = np.square(signal).sum(axis=1)
-            rows["noise"][:, part] = np.square(noise).sum(axis=1)
-        rows["finite"][:, part] = np.isfinite(mine).all(axis=(1, 2))
-    for i, (height, width) in enumerate(sizes):
-        n = int(found.counts[i])
-        boxes = contract.placement(int(height), int(width)).to_photo(found.boxes[i, :n])
-        rows["boxes"][i, :n] = boxes
-        if truths is not None:
-            matches = coco_matches(truths[i], boxes, found.scores[i, :n], found.classes[i, :n])
-            rows["right"][i, :, :n], rows["ignored"][i, :, :n] = matches.right, matches.ignored
-    return rows
 
 
 def class_numbers(dataset: Dataset, contract: Preprocessing) -> np.ndarray:
@@ -319,16 +280,6 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
-def _required(contract: Preprocessing) -> Detector:
-    if contract.detector is None:
-        raise InvalidInputError(
-            "a detector's contract has a table [detection] with its anchors",
-            received="none",
-            remedy="write one, as docs/your-model.md shows",
-        )
-    return contract.detector
-
-
 def _check(truth: Truth, _task: OutputTask, _shape: tuple[int, ...]) -> np.ndarray:
     raise InvalidInputError(
         "a detector is measured with true boxes",
@@ -344,6 +295,7 @@ def _sized(name: str, title: str, area: str, *, recall: bool) -> Metric:
     return Metric(
         name, "%", needs_reference=False, function=_of_size(area, recall=recall),
         needs_targets=True, title=title, note=f"{what} of {of}", defined=_has_size(area),
+        minor=True,
     )  # fmt: skip
 
 
@@ -365,6 +317,7 @@ TASK = TaskKind(
         Metric(
             "ap75", "%", needs_reference=False, function=ap75, needs_targets=True, title="AP75",
             note="at an overlap of 0.75", defined=_has_size("all"),
+            minor=True,
         ),
         *(_sized(f"ap_{area}", f"AP {area}", area, recall=False) for area in _SIZES),
         _sized("ar", "AR", "all", recall=True),
@@ -384,10 +337,12 @@ TASK = TaskKind(
         Metric(
             "sqnr_db", "dB", needs_reference=True, function=sqnr_scores, title="SQNR scores",
             note="signal to quantization noise of the score outputs; more is better",
+            defined=_has_noise,
         ),
         Metric(
             "sqnr_boxes_db", "dB", needs_reference=True, function=sqnr_boxes, title="SQNR boxes",
             note="the same of the codes of boxes",
+            defined=_has_noise,
         ),
     ),
     primary="ap",
@@ -398,9 +353,11 @@ TASK = TaskKind(
     changed=_changed,
     flips=_flips,
     parts=_parts,
+    curve=_curve,
     scores=Detected,
     reduction=reduction,
     annotated=_annotated,
     remarks=_remarks,
+    instead=DETECTIONS,
     resampled=True,
 )  # fmt: skip

@@ -55,6 +55,11 @@ def pixels_changed(outputs: MaskRows) -> float:
     return 100 * int(rows["changed"].sum()) / max(int(rows["seen"].sum()), 1)
 
 
+def agreement(outputs: MaskRows) -> float:
+    """Percent of the pixels of all photos that have the class of the float network."""
+    return 100 - pixels_changed(outputs)
+
+
 def sqnr(outputs: MaskRows) -> float:
     """Signal to quantization noise of the maps as the networks give them, in dB.
 
@@ -277,12 +282,16 @@ TASK = TaskKind(
             title="pixels changed", note="pixels of the photos with another class than in float",
         ),
         Metric(
+            "agreement", "%", needs_reference=True, function=agreement, title="pixels as float",
+            note="pixels of the photos with the class of the float network", listed=False,
+        ),
+        Metric(
             "sqnr_db", "dB", needs_reference=True, function=sqnr, title="SQNR",
             note="signal to quantization noise of the map; more is better", defined=_has_signal,
         ),
     ),
     primary="miou",
-    likeness="pixels_changed",
+    likeness="agreement",
     check=_check,
     drop=_drop,
     drops=_drops,

@@ -118,7 +118,7 @@ def test_an_output_that_can_mean_several_things_is_asked_for(
     refused = run("evaluate", model, "--data", unlabelled)
     assert refused.code == 2
     assert refused.err.startswith("edgequant: measuring needs to know what an output means")
-    assert "give --task (classification, binary, multi-label, regression, embedding)" in refused.err
+    assert "give --task (classification, binary, multi-label, regression, " in refused.err
     assert refused.err.count("\n") == 1
     asked = run("evaluate", model, "--data", unlabelled, "--task", "embedding", "--json")
     assert asked.json["task"] == "embedding"

@@ -35,6 +35,7 @@ def rows_of(
         if truths is not None:
             found = coco_matches(truths[i], np.asarray(boxes, np.float32), scores, classes)
             rows["right"][i, :, :n], rows["ignored"][i, :, :n] = found.right, found.ignored
+    rows["size"] = 300, 320
     rows["signal"], rows["noise"], rows["finite"] = 1.0, noise, True
     return rows
 

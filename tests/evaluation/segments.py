@@ -62,12 +62,12 @@ def rows_of(
     return dict(reduced(arrays, photos(count, *size)))
 
 
-def drawn_masks(n: int, *, seed: int = 0) -> MaskRows:
+def drawn_masks(n: int, *, seed: int = 0, noise: float = 1.5, labelled: bool = True) -> MaskRows:
     """Masks of a file near those of a float network, that both are mostly right about."""
     rng = np.random.default_rng(seed)
     coarse = rng.integers(0, 3, (n, 3, 3))
     truth = coarse.repeat(4, axis=1).repeat(4, axis=2)
     exact = scores_of(truth) + rng.normal(0, 2, (n, SIDE, SIDE, 3)).astype(np.float32)
-    moved = exact + rng.normal(0, 1.5, exact.shape).astype(np.float32)
-    rows = rows_of({"float": exact, "file": moved}, truth.astype(np.uint8))
-    return MaskRows(rows["file"], np.arange(n), rows["float"])
+    moved = exact + noise * rng.normal(0, 1, exact.shape).astype(np.float32)
+    rows = rows_of({"float": exact, "file": moved}, truth.astype(np.uint8) if labelled else None)
+    return MaskRows(rows["file"], np.arange(n) if labelled else None, rows["float"])

@@ -111,6 +111,41 @@ def _coco(path: Path) -> None:
     path.write_text(json.dumps(values), encoding="utf-8")
 
 
+def _coco_masks(path: Path) -> None:
+    _image(path.parent / "0.png")
+    runs = {"counts": [100, 30, 446], "size": [24, 24]}
+    values = {
+        "images": [{"id": 1, "file_name": "0.png", "width": 24, "height": 24}],
+        "annotations": [
+            {"image_id": 1, "category_id": 3, "segmentation": [[2, 2, 9, 2, 9, 9, 2, 9]]},
+            {"image_id": 1, "category_id": 5, "iscrowd": 1, "segmentation": runs},
+        ],
+        "categories": [{"id": 3, "name": "dog"}, {"id": 5, "name": "cat"}],
+    }
+    path.write_text(json.dumps(values), encoding="utf-8")
+
+
+def _read_coco_masks(path: Path) -> object:
+    from calibration_data.coco_masks import read_coco_masks
+
+    found = read_coco_masks(path)
+    return [found.mask(i) for i in range(len(found.images))]
+
+
+def _mask(path: Path) -> None:
+    from PIL import Image
+
+    image = Image.fromarray(np.arange(144, dtype=np.uint8).reshape(12, 12) % 3)
+    image.putpalette(list(range(256)) * 3)
+    image.save(path)
+
+
+def _read_mask(path: Path) -> object:
+    from calibration_data.mask_files import read_mask
+
+    return read_mask(path)
+
+
 def _voc(path: Path) -> None:
     _image(path.with_suffix(".png"))
     path.write_text(
@@ -426,6 +461,8 @@ PARSERS = (
     Parser("target csv", "data.csv", _target_csv, _read_images),
     Parser("target json", "data.json", _target_json, _read_images),
     Parser("coco json", "boxes.json", _coco, _read_boxes),
+    Parser("coco masks", "masks.json", _coco_masks, _read_coco_masks),
+    Parser("mask", "mask.png", _mask, _read_mask),
     Parser("voc xml", "0.xml", _voc, _read_voc),
     Parser("yolo text", "0.txt", _yolo, _read_yolo),
     Parser("yolo names", "data.yaml", _names, _read_names),
