@@ -22,6 +22,7 @@ from edgequant.outputs import answers, groups_of, stated_names, true_values
 from edgequant.requests import MeasureRequest
 from evaluation.child.policy import OURS, Isolation
 from evaluation.child.session import ForeignFile
+from evaluation.final_detections import gives_detections
 from evaluation.flips import MOST_FLIPS
 from evaluation.latency import ClockPlan, Latency, latency
 from evaluation.lint.silent_float import FLOAT_ENDS
@@ -91,8 +92,19 @@ def file_candidate(
     return Candidate(
         subject,
         file.open,
-        int8_remarks(path, runtime.name, this_machine()),
+        (*int8_remarks(path, runtime.name, this_machine()), *_postprocess_remarks(path)),
     )
+
+
+def _postprocess_remarks(path: Path) -> tuple[str, ...]:
+    """Remark on a file whose detections are final; none for others."""
+    if not gives_detections([output.name for output in target_of(path).inspect(path).outputs]):
+        return ()
+    remark = (
+        "thresholds inside the file cut its detections, so all of this table are cut at those of "
+        "the contract: AP is less than that of raw outputs"
+    )
+    return (remark,)
 
 
 def int8_remarks(path: Path, runtime: str, machine: Machine) -> tuple[str, ...]:

@@ -9,11 +9,13 @@ import numpy as np
 
 from calibration_data.contract import complete_labels
 from calibration_data.datasets.base import GIVE_LABELS, Dataset
+from calibration_data.detection import DETECTIONS
 from calibration_data.mask_classes import mask_labels
 from calibration_data.preprocessing import Preprocessing
 from calibration_data.task import End, OutputTask, Task
 from calibration_data.task_choice import Output, with_tasks
 from edgequant.graph_ends import graph_ends
+from evaluation.final_detections import gives_detections
 from evaluation.runner import Group
 from evaluation.task import TaskKind, checked_targets, task_kinds
 from foundation.errors import InvalidInputError
@@ -152,6 +154,7 @@ def groups_of(dataset: Dataset, contract: Preprocessing, names: Sequence[str]) -
     groups = []
     for answer in answers(contract, [Output(name, ()) for name in stated]):
         outputs = tuple(own[output.name] for output in answer.outputs)
+        outputs = DETECTIONS if gives_detections(outputs) else outputs
         make = answer.kind.reduction
         reduction = None if make is None else make(dataset, contract, outputs)
         groups.append(Group(own[answer.name], outputs, reduction))

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Protocol
 
+from calibration_data.detection import DETECTIONS
+from evaluation.final_detections import gives_detections
 from evaluation.session import Closeable
 from foundation.errors import InvalidInputError
 
@@ -229,7 +231,12 @@ def _predict(
     outputs = {}
     for group in groups(names):
         places = [names.index(output) for output in group.outputs]
-        arrays = {name: tuple(arranged[name][place] for place in places) for name in arranged}
+        arrays = {
+            name: arranged[name]  # of a file that decodes inside: another form of the same answer
+            if gives_detections(session.outputs) and not gives_detections(names)
+            else tuple(arranged[name][place] for place in places)
+            for name, session in session_set.items()
+        }
         if group.reduction is None:
             outputs[group.name] = {name: array for name, (array,) in arrays.items()}
         else:
@@ -245,12 +252,21 @@ def in_order(
     Args:
         arrays: outputs of the file.
         names: their names.
-        wanted: names in the wanted order; names that the file does not have stand for places.
+        wanted: names in the wanted order; names that the file does not have stand for places. A
+            file that gives detections is in the order ``DETECTIONS``.
         source: name of the file for an error.
 
     Raises:
         InvalidInputError: another number of outputs.
     """
+    if gives_detections(names) and not gives_detections(wanted):
+        wanted = DETECTIONS
+    elif gives_detections(wanted) and not gives_detections(names):
+        raise InvalidInputError(
+            "the first of several networks gives what the others are compared with",
+            received=f"one that gives detections, before {source} with {', '.join(names)}",
+            remedy="compare with the float model, or with a file without post-processing",
+        )
     if len(arrays) != len(wanted):
         raise InvalidInputError(
             "networks that are compared have the same outputs",

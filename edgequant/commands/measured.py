@@ -48,6 +48,7 @@ from edgequant.outputs import (
 from edgequant.pipeline import Prepared, open_inputs, prepare_shown, quantize, raise_refused
 from edgequant.requests import EvaluateRequest, MeasureRequest, QuantizeRequest
 from evaluation.child.policy import OURS, Isolation
+from evaluation.final_detections import gives_detections
 from evaluation.machine import PACKAGES
 from evaluation.session import runtime_for
 from evaluation.sessions.tensor_io import InputTensor
@@ -312,7 +313,9 @@ def _ends(inspection: Inspection, path: Path) -> tuple[int, ...]:
     inputs, outputs = inspection.inputs, inspection.outputs
     if len(inputs) > 1:
         raise several_inputs(path, [tensor.name for tensor in inputs])
-    rows = bool(outputs) and all(len(output.shape) > 1 for output in outputs)
+    flat = [output.name for output in outputs if len(output.shape) < 2]
+    # The number of detections is one number for each image.
+    rows = bool(outputs) and (not flat or gives_detections([o.name for o in outputs]))
     if len(inputs) != 1 or not rows:
         raise InvalidInputError(
             "an artifact has one input, and outputs with a row for each example",

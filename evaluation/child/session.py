@@ -73,7 +73,7 @@ class ChildSession:
         answer = self._child.ask({"op": "run"}, [images], self._limit * (len(images) + 1))
         outputs = answer.arrays
         fits = len(outputs) == len(names) and all(
-            output.dtype == np.float32 and output.ndim >= 2 and len(output) == len(images)
+            output.dtype == np.float32 and output.ndim >= 1 and len(output) == len(images)
             for output in outputs
         )
         if not fits:

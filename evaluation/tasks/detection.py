@@ -25,9 +25,11 @@ from evaluation.average_precision import (
     mean_over_classes,
 )
 from evaluation.bootstrap import bootstrap_drop
-from evaluation.box_matching import AREAS, OVERLAPS, coco_matches
-from evaluation.decoding import decoded, joined
-from evaluation.detected import Detected, row_type
+from evaluation.box_matching import AREAS, OVERLAPS
+from evaluation.decoding import decoded
+from evaluation.detected import Detected
+from evaluation.detected_rows import add_noise, rows_of
+from evaluation.final_detections import are_detections, detections_of, with_room
 from evaluation.metrics import Drop, Metric, PartRow
 from evaluation.task import TaskKind
 from foundation.errors import InvalidInputError
@@ -112,6 +114,11 @@ def _of_size(area: str, *, recall: bool) -> Callable[[Detected], float]:
 
 def _has_size(area: str) -> Callable[[Detected], bool]:
     return lambda outputs: bool(outputs.records(area))
+
+
+def _is_raw(outputs: Detected) -> bool:
+    """Whether neither file decodes inside, so that codes and scores can be compared."""
+    return bool(np.isfinite(outputs.outputs["signal"]).all())
 
 
 def _sqnr(outputs: Detected, part: int) -> float:
@@ -200,48 +207,21 @@ def reduction(dataset: Dataset, contract: Preprocessing, names: tuple[str, ...])
         truths = None
         if dataset.boxes is not None:
             truths = [renumbered(dataset.boxes.of(int(i)), numbers) for i in batch.indices]
-        raw = {key: dict(zip(own, arrays, strict=True)) for key, arrays in outputs.items()}
-        first = next(iter(raw.values()))
-        return {
-            key: _rows(wide, detector, arrays, first, contract, batch.sizes, truths)
-            for key, arrays in raw.items()
+        # A file that decodes inside has cut at its thresholds, and so must what is compared.
+        cut = detector if any(are_detections(arrays) for arrays in outputs.values()) else wide
+        raw = {
+            key: {} if are_detections(arrays) else dict(zip(own, arrays, strict=True))
+            for key, arrays in outputs.items()
         }
+        first, rows = next(iter(raw.values())), {}
+        for key, arrays in outputs.items():
+            found = decoded(cut, raw[key]) if raw[key] else detections_of(arrays)
+            found = with_room(found, wide.most)
+            rows[key] = rows_of(found, detector, contract, batch.sizes, truths)
+            add_noise(rows[key], detector, raw[key], first)
+        return rows
 
     return reduced
-
-
-def _rows(
-    wide: Detector,
-    detector: Detector,
-    raw: Mapping[str, np.ndarray],
-    first: Mapping[str, np.ndarray],
-    contract: Preprocessing,
-    sizes: np.ndarray,
-    truths: Sequence[Boxes] | None,
-) -> np.ndarray:
-    found = decoded(wide, raw)
-    rows = np.zeros(len(sizes), row_type(wide.most))
-    rows["count"], rows["scores"], rows["classes"] = found.counts, found.scores, found.classes
-    there = np.arange(wide.most) < found.counts[:, None]
-    above = there & (found.scores >= detector.score_threshold)
-    rows["shown"] = np.minimum(above.sum(axis=1), detector.most)
-    for part, (mine, reference) in enumerate(
-        zip(joined(wide, raw), joined(wide, first), strict=True)
-    ):
-        signal = reference.reshape(len(sizes), -1).astype(np.float64)
-        with np.errstate(invalid="ignore", over="ignore"):
-            noise = signal - mine.reshape(len(sizes), -1)
-            rows["signal"][:, part] = np.square(signal).sum(axis=1)
-            rows["noise"][:, part] = np.square(noise).sum(axis=1)
-        rows["finite"][:, part] = np.isfinite(mine).all(axis=(1, 2))
-    for i, (height, width) in enumerate(sizes):
-        n = int(found.counts[i])
-        boxes = contract.placement(int(height), int(width)).to_photo(found.boxes[i, :n])
-        rows["boxes"][i, :n] = boxes
-        if truths is not None:
-            matches = coco_matches(truths[i], boxes, found.scores[i, :n], found.classes[i, :n])
-            rows["right"][i, :, :n], rows["ignored"][i, :, :n] = matches.right, matches.ignored
-    return rows
 
 
 def class_numbers(dataset: Dataset, contract: Preprocessing) -> np.ndarray:
@@ -384,10 +364,11 @@ TASK = TaskKind(
         Metric(
             "sqnr_db", "dB", needs_reference=True, function=sqnr_scores, title="SQNR scores",
             note="signal to quantization noise of the score outputs; more is better",
+            defined=_is_raw,
         ),
         Metric(
             "sqnr_boxes_db", "dB", needs_reference=True, function=sqnr_boxes, title="SQNR boxes",
-            note="the same of the codes of boxes",
+            note="the same of the codes of boxes", defined=_is_raw,
         ),
     ),
     primary="ap",
