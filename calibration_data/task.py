@@ -187,7 +187,9 @@ class Tasks:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Tasks:
-        """Read the keys ``KEYS`` of a contract; other keys are passed over.
+        """Read the keys ``KEYS`` of a contract; the table of a task states that task too.
+
+        Other keys are passed over.
 
         Raises:
             InvalidInputError: an unknown task or key, or a value that breaks a rule.
@@ -201,6 +203,11 @@ class Tasks:
                     f"[outputs.{name}] has the keys {', '.join(_OUTPUT_KEYS)}", ", ".join(unknown)
                 )
         only = _output_task({key: values[key] for key in ("task", "threshold") if key in values})
+        for task in (Task.DETECTION, Task.SEGMENTATION):
+            if task in values and not outputs:
+                if only.task not in (None, task):
+                    raise _refused(f"[{task}] goes with task = '{task}'", f"task = '{only.task}'")
+                only = replace(only, task=task)
         return cls(only, tuple((str(name), _output_task(t)) for name, t in outputs.items()))
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,8 @@ from models.loading.request import (
 )
 from models.loading.request import load as load_keras
 from models.weights.by_shape import StoredLayer, assign_by_shape
+from models.weights.tfjs import is_tfjs
+from models.weights.tfjs_layers import tfjs_layers
 from network.from_tflite import SUFFIX, constants_of, from_tflite
 from network.graph import Graph, Op
 from network.operators import OpKind
@@ -47,8 +50,13 @@ def load(request: ModelRequest) -> LoadedModel:
         (source,) = (flat := read_flat_model(path).subgraphs[0]).inputs
         integers = flat.tensors[source].dtype != "float32"
         return checked(request, as_model(graph, request.name), takes_pixels=integers)
-    if request.weights is not None and _is_file(request.weights):
-        return _with_weights(request, Path(request.weights))
+    if request.weights is not None and not request.is_file:
+        path = Path(request.weights)
+        if path.suffix == SUFFIX and path.is_file():
+            admit_tflite(path)
+            return _with_layers(request, layers_in(path), _rounding(path))
+        if is_tfjs(path):
+            return _with_layers(request, tfjs_layers(path))
     return load_keras(request)
 
 
@@ -63,7 +71,7 @@ def own_contract(request: ModelRequest) -> tuple[Preprocessing | None, Path | No
     A registered model has its own, and a .tflite that we wrote has a card.
     """
     if not request.is_file:
-        return request.spec().preprocessing, None
+        return request.spec().contract, None
     path = Path(request.reference)
     card = target_of(path).read_card(path) if is_tflite(request) and path.is_file() else None
     return None if card is None else card.preprocessing, path
@@ -100,16 +108,20 @@ def layers_in(path: Path) -> tuple[StoredLayer, ...]:
 def stored_layers(graph: Graph) -> tuple[StoredLayer, ...]:
     """Convolutions and dense layers of a graph, in Keras's order of axes."""
     depth, layers = {graph.input: 0}, list[StoredLayer]()
+    sources: dict[str, frozenset[str]] = {}
     for op in graph.ops:
         before = max((depth.get(name, 0) for name in op.inputs if name), default=0)
+        read = frozenset().union(*(sources.get(name, ()) for name in op.inputs if name))
         weighted = op.is_weighted and graph.is_constant(op.inputs[1])
         depth.update(dict.fromkeys(op.outputs, before + weighted))
         if weighted:
-            layers.append(_stored(op, graph, before + 1))
+            layers.append(_stored(op, graph, before + 1, tuple(sorted(read))))
+            read = frozenset({op.name})
+        sources.update(dict.fromkeys(op.outputs, read))
     return tuple(layers)
 
 
-def _stored(op: Op, graph: Graph, depth: int) -> StoredLayer:
+def _stored(op: Op, graph: Graph, depth: int, sources: tuple[str, ...]) -> StoredLayer:
     weight = graph.weight(op)
     if op.kind == OpKind.DEPTHWISE_CONV:
         channels = graph.tensors[op.inputs[0]].shape[-1]
@@ -118,28 +130,33 @@ def _stored(op: Op, graph: Graph, depth: int) -> StoredLayer:
         kernel = np.transpose(weight, (1, 2, 3, 0))  # OHWI -> HWIO
     else:
         kernel = weight.T
-    depthwise = op.kind == OpKind.DEPTHWISE_CONV
-    return StoredLayer(op.name, kernel, graph.bias(op), depthwise, depth)
+    return StoredLayer(
+        op.name,
+        kernel,
+        graph.bias(op),
+        depthwise=op.kind == OpKind.DEPTHWISE_CONV,
+        depth=depth,
+        sources=sources,
+        positions=math.prod(graph.tensors[op.outputs[0]].shape[1:-1]),
+        dilation=int(op.options.get("dilationHFactor", 1)),
+    )
 
 
-def _with_weights(request: ModelRequest, path: Path) -> LoadedModel:
-    """A registered network with the weights of a .tflite."""
+def _with_layers(
+    request: ModelRequest, layers: tuple[StoredLayer, ...], remarks: tuple[str, ...] = ()
+) -> LoadedModel:
+    """A registered network with the weights of an exported one."""
     spec = request.spec()
-    admit_tflite(path)
-    layers = layers_in(path)
     model = spec.build(spec)
     if spec.deployed is not None:
         model = spec.deployed(model)
     assign_by_shape(model, layers)
-    types = {t.dtype for t in read_flat_model(path).subgraphs[0].tensors if t.constant and t.scale}
-    remarks = (
-        (f"the weights are those of {path.name} with the rounding of its integers",)
-        if types
-        else ()
-    )
     return checked(request, model, remarks)
 
 
-def _is_file(weights: str) -> bool:
-    path = Path(weights)
-    return path.suffix == SUFFIX and path.is_file()
+def _rounding(path: Path) -> tuple[str, ...]:
+    """Remark on a .tflite whose weights are integers."""
+    tensors = read_flat_model(path).subgraphs[0].tensors
+    if not any(tensor.constant and tensor.scale for tensor in tensors):
+        return ()
+    return (f"the weights are those of {path.name} with the rounding of its integers",)

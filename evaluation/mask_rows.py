@@ -100,36 +100,60 @@ def reduction(dataset: Dataset, contract: Preprocessing, names: tuple[str, ...])
         import numpy as np
 
         maps = {name: array for name, (array,) in arrays.items()}
-        classes = max(class_count(array.shape[1:], labels) for array in maps.values())
+        shapes = [array.shape[1:] for array in maps.values()]
+        told = [s for s in shapes if len(s) == 3 and s[2] > 1]  # class numbers do not tell how many
+        classes = max(class_count(shape, labels) for shape in told or shapes)
         truths = mask_classes(dataset, contract, classes, labels)
         rows = {name: np.zeros(len(batch.indices), row_type(classes)) for name in maps}
         for place, index in enumerate(batch.indices):
             size = _photo_size(batch, place, contract)
             truth = None if truths is None else truths.of(int(index), size, dataset.describe(index))
+            # Where one gives classes, what is lost is not that others are enlarged smoothly.
+            grids = _Grids(contract, size, as_numbers=len(told) < len(shapes))
             one = {name: array[place] for name, array in maps.items()}
-            _count(one, truth, contract, size, {n: r[place] for n, r in rows.items()})
+            of_photo = {name: row[place] for name, row in rows.items()}
+            _count(one, truth, grids, of_photo)
         return rows
 
     return reduced
 
 
+@dataclass(frozen=True)
+class _Grids:
+    """How maps become masks of one photo.
+
+    Attributes:
+        contract: contract of the networks.
+        size: height and width of the photo.
+        as_numbers: whether scores become class numbers at the size of the map.
+    """
+
+    contract: Preprocessing
+    size: tuple[int, int]
+    as_numbers: bool
+
+    def of(self, values: np.ndarray) -> tuple[PhotoGrid, np.ndarray]:
+        """Grid of a map, and the values that are enlarged."""
+        grid = grid_of(self.contract, self.size, values.shape[:2])
+        return grid, classes_of(values) if self.as_numbers else values
+
+
 def _count(
     maps: Mapping[str, np.ndarray],
     truth: np.ndarray | None,
-    contract: Preprocessing,
-    size: tuple[int, int],
+    grids: _Grids,
     rows: Mapping[str, np.void],
 ) -> None:
     """Fill the rows of one photo, which all networks have seen."""
     import numpy as np
 
     exact = exact_mask = None
-    for name, values in maps.items():
+    for name, whole in maps.items():
         row, classes = rows[name], len(rows[name]["counts"])
-        row["finite"] = np.isfinite(values).all()
+        row["finite"] = np.isfinite(whole).all()
         if not row["finite"]:
             continue
-        grid = grid_of(contract, size, values.shape[:2])
+        grid, values = grids.of(whole)
         seen = grid.seen
         exact = values if exact is None else exact
         mask = mask_of(grid, values, classes, exact)
@@ -143,6 +167,14 @@ def _count(
             known = np.where(seen, truth, UNMEASURED)
             row["counts"] = _counts(known, mask, classes)
             row["borders"] = boundary_counts(known, mask, classes)
+
+
+def classes_of(values: np.ndarray) -> np.ndarray:
+    """Class numbers ``[h, w]`` of a map of scores ``[h, w, classes]``; others as they are."""
+    if values.ndim == 3 and values.shape[2] > 1:
+        numbers: np.ndarray = values.argmax(axis=2)
+        return numbers
+    return values
 
 
 def grid_of(contract: Preprocessing, size: tuple[int, int], map_size: tuple[int, ...]) -> PhotoGrid:

@@ -68,6 +68,15 @@ class DeepLab:
             )
 
 
+def _unrounded_v2(spec: ModelSpec, output_stride: int) -> Backbone:
+    """MobileNetV2 whose widths are not rounded to multiples of 8.
+
+    tensorflow/models, research/deeplab/core/feature_extractor.py: ``divisible_by`` is 1 for a depth
+    multiplier other than 1.
+    """
+    return mobilenet_v2.backbone(spec, output_stride, divisor=1)
+
+
 def build(spec: ModelSpec) -> keras.Model:
     """Build the network: ``[b, h, w, channels] -> [b, h/stride, w/stride, classes]``, logits.
 
@@ -98,7 +107,10 @@ def _image_level(x: Any, filters: int) -> Any:
     rows, columns = x.shape[1:3]
     mean = keras.layers.GlobalAveragePooling2D(keepdims=True, name="image_pooling_mean")(x)
     mean = _branch(mean, filters, 1, 1, "image_pooling")  # [b, 1, 1, f]
-    return keras.layers.UpSampling2D((rows, columns), name="image_pooling_up")(mean)
+    # Of one cell every interpolation makes equal ones; the bilinear one is a single operator.
+    return keras.layers.UpSampling2D(
+        (rows, columns), interpolation="bilinear", name="image_pooling_up"
+    )(mean)
 
 
 def _branch(x: Any, filters: int, kernel: int, dilation: int, name: str) -> Any:

@@ -10,10 +10,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from calibration_data.channels import Channels, plain_channels
+from calibration_data.detection import Detector
 from calibration_data.preprocessing import Preprocessing
-from calibration_data.task import Task
+from calibration_data.task import OutputTask, Task, Tasks
 from foundation.errors import InvalidInputError
 from models.blocks import Activation, Bottleneck, Shortcut
+from models.weights.npm import NpmWeights
 
 if TYPE_CHECKING:
     import keras
@@ -68,9 +70,11 @@ class ModelSpec:
         classifier_activation: ``linear`` (logits) or ``softmax``.
         weights: name of the default weights.
         pretrained: spec -> Keras model with published ImageNet weights; None if there are none.
+        published: weights that were published for other data than ImageNet.
         deployed: trained network -> network with equal outputs that is quantized, for families
             that are trained in a larger form; None if both forms are the same.
         task: what the outputs mean.
+        detector: spec -> anchors and thresholds of a detector; None for other networks.
 
     Raises:
         InvalidInputError: a width, size or class count that no network can have.
@@ -93,8 +97,10 @@ class ModelSpec:
     classifier_activation: str = "linear"
     weights: str = "random"
     pretrained: Callable[[ModelSpec], keras.Model] | None = field(default=None, repr=False)
+    published: tuple[NpmWeights, ...] = ()
     deployed: Callable[[keras.Model], keras.Model] | None = field(default=None, repr=False)
     task: Task = field(default=Task.CLASSIFICATION, repr=False)
+    detector: Callable[[ModelSpec], Detector] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if not 0 < self.alpha <= 8:
@@ -115,6 +121,16 @@ class ModelSpec:
         labels = self.preprocessing.labels
         if labels and len(labels) != self.classes:
             _refuse(f"{self.classes} classes need as many labels", len(labels))
+
+    @property
+    def contract(self) -> Preprocessing:
+        """Contract of the weights, with the task and a detector's anchors for this input size."""
+        if self.task is Task.CLASSIFICATION:
+            return self.preprocessing
+        detector = None if self.detector is None else self.detector(self)
+        return replace(
+            self.preprocessing, tasks=Tasks(OutputTask(self.task)), detector=detector
+        )
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -174,6 +190,11 @@ def model_specs() -> dict[str, ModelSpec]:
                 raise ValueError(f"two networks are named {spec.name}")
             specs[spec.name] = spec
     return dict(sorted(specs.items()))
+
+
+def specs_of(task: Task) -> dict[str, ModelSpec]:
+    """Registered networks of a task by name."""
+    return {name: spec for name, spec in model_specs().items() if spec.task is task}
 
 
 def model_spec(name: str) -> ModelSpec:

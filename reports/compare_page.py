@@ -30,6 +30,7 @@ from reports.task_rows import (
     kind_of,
     loss_text,
     no_labels,
+    part_words,
     title_of,
     value_text,
 )
@@ -41,6 +42,10 @@ Row = dict[str, Any]
 MOST_PICTURES = 240
 """Largest number of pictures on the page; with many changed answers, each recipe shows fewer."""
 _CLASSES = 40
+_PART_NOTES = {
+    Task.MULTI_LABEL: "average precision",
+    Task.SEGMENTATION: "intersection over union of the pixels of the class, over all images",
+}
 _NOTES = {
     "top-1 %": "right answers",
     "top-5 %": "right answer among the five best scores",
@@ -242,12 +247,11 @@ def _by_part(report: Document) -> list[Section]:
         return []
     kind = kind_of(row)
     parts.sort(key=lambda p: (-p["drop"], p["part"]))
-    multi = kind.task is Task.MULTI_LABEL
-    what, metric = ("label", "AP %") if multi else ("value", kind.first.head)
+    what, metric = part_words(kind)
     columns = (
         Column(what),
-        Column("images", Kind.NUMBER, "that have the label" if multi else ""),
-        Column(metric, Kind.NUMBER, "average precision" if multi else kind.first.note),
+        Column("images", Kind.NUMBER, f"that have the {what}" if what != "value" else ""),
+        Column(metric, Kind.NUMBER, _PART_NOTES.get(kind.task, kind.first.note)),
         Column("growth" if kind.lower_is_better else "drop, points", Kind.NUMBER, "against float"),
     )
     rows = tuple(

@@ -26,6 +26,7 @@ from reports.task_rows import (
     loss_text,
     no_labels,
     nothing_compared,
+    part_words,
     percent,
     title_of,
     value_text,
@@ -114,10 +115,15 @@ def columns_of(rows: list[Row]) -> tuple[Column, ...]:
         *COLUMNS[:2],
         *(_metric_column(metric) for metric in known),
         *((Column(drop_head(kind), drop_text),) if drops else ()),
-        *((Column("answers changed", _changed),) if any("flips" in row for row in rows) else ()),
+        *((Column("answers changed", _changed),) if _answers_change(rows) else ()),
         *(_metric_column(metric) for metric in likeness),
         *COLUMNS[-3:],
     )
+
+
+def _answers_change(rows: list[Row]) -> bool:
+    """Whether images with changed answers tell something: nearly every mask changes a little."""
+    return kind_of(rows[0]).task is not Task.SEGMENTATION and any("flips" in row for row in rows)
 
 
 def _metric_column(metric: Metric) -> Column:
@@ -152,8 +158,8 @@ def _output(row: Row) -> str:
 
 
 def _likeness(row: Row) -> tuple[bool, float, str]:
-    if not compares(row):
-        return (False, 0.0, row["name"])
+    if "sqnr_db" not in row:  # the float network, or a file that gives classes
+        return (compares(row), 0.0, row["name"])
     sqnr = row["sqnr_db"]
     return (True, float("-inf") if sqnr is None else -sqnr, row["name"])
 
@@ -294,8 +300,7 @@ def _by_part(row: Row) -> list[str]:
     parts.sort(key=lambda p: (-p["drop"], p["part"]))
     if not parts:
         return []
-    what = "label" if kind.task is Task.MULTI_LABEL else "value"
-    metric = "AP %" if kind.task is Task.MULTI_LABEL else kind.first.title
+    what, metric = part_words(kind)
     lines = [
         f"\n## By {what}: {' '.join((row['name'], row.get('output', ''))).strip()}\n",
         f"| {what} | n | {metric} | {'growth' if kind.lower_is_better else 'drop, points'} |",

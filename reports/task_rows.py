@@ -18,9 +18,15 @@ def kind_of(row: Row) -> TaskKind:
     return task_kinds()[Task(row.get("task", Task.CLASSIFICATION))]
 
 
+def part_words(kind: TaskKind) -> tuple[str, str]:
+    """What the parts of an output are, and the metric of each."""
+    words = {Task.MULTI_LABEL: ("label", "AP %"), Task.SEGMENTATION: ("class", "IoU %")}
+    return words.get(kind.task, ("value", kind.first.head))
+
+
 def compares(row: Row) -> bool:
     """Whether a row was compared with the float network."""
-    return "sqnr_db" in row
+    return "sqnr_db" in row or "flips" in row
 
 
 def primary(row: Row) -> float | None:

@@ -134,8 +134,8 @@ model_options = _together(
         type=NAME_OR_PATH,
         metavar="NAME|FILE",
         section=Section.MODEL,
-        help="Weights of a registered model: imagenet, random[:SEED], a shipped checkpoint, or a "
-        "file (.h5, .keras, .tflite).",
+        help="Weights of a registered model: imagenet, coco, random[:SEED], a shipped checkpoint, "
+        "a file (.h5, .keras, .tflite), or the folder of a TensorFlow.js model.",
     ),
     spec_options,
     trust_option,

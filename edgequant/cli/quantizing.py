@@ -65,12 +65,13 @@ io_option = option(
 )
 @option(
     "--postprocess",
-    type=click.Choice(["none", "tflite", "onnx"]),
+    type=click.Choice(["none", "tflite", "onnx", "argmax"]),
     default="none",
     show_default=True,
     section=Section.RECIPE,
     help="Operators behind the outputs: tflite and onnx give the boxes, classes and scores of a "
-    "detector after non-maximum suppression, in a file of that format.",
+    "detector after non-maximum suppression, in a file of that format; argmax gives the class of "
+    "each place of a segmenter's map, at the size of the map, in place of the scores.",
 )
 @plan_options
 @wide_option

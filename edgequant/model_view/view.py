@@ -146,7 +146,7 @@ def _contract(
     loaded: LoadedModel, asked: ContractRequest, path: Path | None
 ) -> Preprocessing | None:
     """Contract of the model; None where nothing states one."""
-    own = None if loaded.spec is None else loaded.spec.preprocessing
+    own = None if loaded.spec is None else loaded.spec.contract
     stated = stated_contract(asked, own=own, model_path=path)
     shape, pixels = loaded.input_shape, loaded.takes_pixels
     needed = len(shape) == 3 and not pixels and not asked.plain

@@ -189,11 +189,17 @@ def to_model(graph: OnnxGraph) -> onnx.ModelProto:
         )
         for n in graph.nodes
     ]
+    whole = {name for n in graph.nodes if n.op_type == "ArgMax" for name in n.outputs}
     proto = helper.make_graph(
         nodes,
         "network",
         [helper.make_tensor_value_info(graph.input[0], TensorProto.FLOAT, graph.input[1])],
-        [helper.make_tensor_value_info(n, TensorProto.FLOAT, sizes) for n, sizes in graph.outputs],
+        [
+            helper.make_tensor_value_info(
+                name, TensorProto.INT64 if name in whole else TensorProto.FLOAT, sizes
+            )
+            for name, sizes in graph.outputs
+        ],
         [numpy_helper.from_array(_contiguous(v), name) for name, v in graph.constants.items()],
     )
     model: onnx.ModelProto = helper.make_model(

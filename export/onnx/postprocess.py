@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from calibration_data.preprocessing import Preprocessing
+from export.onnx.class_maps import with_class_maps
 from export.onnx.detections import with_detections
 from export.onnx.graph import OnnxGraph
-from export.postprocess import detector_of
+from export.postprocess import class_maps_of, detector_of
 from foundation.errors import UnsupportedError
 from quantize.recipes import Postprocess
 
@@ -21,10 +22,12 @@ def postprocessed(graph: OnnxGraph, postprocess: Postprocess, contract: Preproce
     Raises:
         UnsupportedError: a network that has nothing for them, or no such operators in this format.
     """
+    if postprocess is Postprocess.ARGMAX:
+        return with_class_maps(graph, class_maps_of(contract, dict(graph.outputs)))
     if postprocess is not Postprocess.ONNX:
         raise UnsupportedError(
-            "an .onnx file has the post-processing onnx",
+            "an .onnx file has the post-processing onnx or argmax",
             received=postprocess.value,
-            remedy="use --postprocess onnx, or none",
+            remedy="use --postprocess onnx, argmax, or none",
         )
     return with_detections(graph, detector_of(postprocess, contract))

@@ -178,7 +178,9 @@ def _run(path: Path, image: np.ndarray) -> list[np.ndarray]:
         ) from error
     results = [np.asarray(interpreter.get_tensor(sink["index"])) for sink in sinks]
     return [
-        result if result.dtype == np.float32 else _params(sink).dequantize(result)
+        result
+        if result.dtype in (np.float32, np.int32)  # classes have no scale
+        else _params(sink).dequantize(result)
         for result, sink in zip(results, sinks, strict=True)
     ]
 

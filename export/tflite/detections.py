@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
 from calibration_data.detection import DETECTIONS, Detector, ScoreEnd
+from export.tflite.behind import Behind
 from export.tflite.metadata import packed
 from foundation.errors import UnsupportedError
 from network.tflite.outputs import with_signature
@@ -49,7 +49,7 @@ def with_detections(content: bytes, detector: Detector, names: Sequence[str]) ->
     ends = dict(zip(names, (int(i) for i in model.subgraphs[0].outputs), strict=True))
     if missing := [name for name in detector.names if name not in ends]:
         raise _misfit(f"outputs {', '.join(names)} without {missing[0]}")
-    behind = _Behind(model)
+    behind = _Detections(model)
     boxes = behind.levels([ends[name] for name in detector.boxes], 4)
     width = sum(behind.size(ends[name]) for name in detector.scores) // detector.count
     scores = behind.levels([ends[name] for name in detector.scores], width)
@@ -98,26 +98,8 @@ def _options(detector: Detector, classes: int) -> bytes:
 
 
 @dataclass
-class _Behind:
-    """Operators that are added behind the outputs of a file.
-
-    Attributes:
-        model: a ``ModelT`` of the schema's object API, changed in place.
-        codes: index of each added operator code, by name and version.
-    """
-
-    model: Any
-    codes: dict[tuple[str, int], int] = field(default_factory=dict)
-
-    @property
-    def graph(self) -> Any:
-        return self.model.subgraphs[0]
-
-    def shape(self, tensor: int) -> tuple[int, ...]:
-        return tuple(int(size) for size in self.graph.tensors[tensor].shape)
-
-    def size(self, tensor: int) -> int:
-        return math.prod(self.shape(tensor))
+class _Detections(Behind):
+    """Operators of a detector that are added behind the outputs of a file."""
 
     def levels(self, ends: Sequence[int], width: int) -> int:
         """Levels in float32, one behind the other: ``[1, anchors, width]``."""
@@ -170,50 +152,6 @@ class _Behind:
         name = self.graph.tensors[tensor].name
         return str(name, "utf-8") if isinstance(name, bytes) else str(name)
 
-    def tensor(
-        self, name: str, shape: Sequence[int], kind: str | int, quantization: Any = None
-    ) -> int:
-        from ai_edge_litert import schema_py_generated as schema
-
-        number = kind if isinstance(kind, int) else int(getattr(schema.TensorType, kind))
-        self.graph.tensors.append(
-            schema.TensorT(
-                shape=list(shape), type=number, buffer=0, name=name.encode(),
-                quantization=quantization, hasRank=True,
-            )
-        )  # fmt: skip
-        return len(self.graph.tensors) - 1
-
-    def constant(self, name: str, value: np.ndarray, kind: str = "FLOAT32") -> int:
-        from ai_edge_litert.schema_py_generated import BufferT
-
-        index = self.tensor(name, value.shape, kind)
-        data = np.frombuffer(np.ascontiguousarray(value).tobytes(), np.uint8)
-        self.graph.tensors[index].buffer = len(self.model.buffers)
-        self.model.buffers.append(BufferT(data=data))
-        return index
-
-    def operator(
-        self,
-        kind: str,
-        version: int,
-        inputs: Sequence[int],
-        outputs: Sequence[int],
-        table: str = "",
-        **options: Any,
-    ) -> None:
-        from ai_edge_litert import schema_py_generated as schema
-
-        number = int(getattr(schema.BuiltinOperator, kind))
-        self.graph.operators.append(
-            schema.OperatorT(
-                opcodeIndex=self._code(kind, version, number), inputs=list(inputs),
-                outputs=list(outputs),
-                builtinOptionsType=int(getattr(schema.BuiltinOptions, table or "NONE")),
-                builtinOptions=getattr(schema, f"{table}T")(**options) if table else None,
-            )
-        )  # fmt: skip
-
     def custom(self, inputs: Sequence[int], outputs: Sequence[int], options: bytes) -> None:
         from ai_edge_litert import schema_py_generated as schema
 
@@ -222,19 +160,6 @@ class _Behind:
         operator.customOptions = np.frombuffer(options, np.uint8)
         operator.customOptionsFormat = int(schema.CustomOptionsFormat.FLEXBUFFERS)
         self.model.operatorCodes[operator.opcodeIndex].customCode = OPERATOR.encode()
-
-    def _code(self, kind: str, version: int, number: int) -> int:
-        """Index of an operator code of these, added at first use."""
-        from ai_edge_litert.schema_py_generated import OperatorCodeT
-
-        if (kind, version) not in self.codes:
-            self.codes[kind, version] = len(self.model.operatorCodes)
-            self.model.operatorCodes.append(
-                OperatorCodeT(
-                    deprecatedBuiltinCode=min(number, 127), builtinCode=number, version=version
-                )
-            )
-        return self.codes[kind, version]
 
 
 def _misfit(received: str) -> UnsupportedError:

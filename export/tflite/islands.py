@@ -100,7 +100,9 @@ def found_in_float(path: Path) -> tuple[FloatOperator, ...]:
     left = {
         op.name: BY_CONVERTER
         for op, operator in zip(graph.ops, flat.operators, strict=False)
-        if operator.name not in (QUANTIZE, DEQUANTIZE) and _computes_floats(flat, operator)
+        if operator.name not in (QUANTIZE, DEQUANTIZE)
+        and _computes_floats(flat, operator)
+        and not (operator.name == "ARG_MAX" and set(operator.outputs) <= set(flat.outputs))
     }
     computing = tuple(op for op in graph.ops if op.kind not in (QUANTIZE, DEQUANTIZE))
     return named(replace(graph, ops=computing), left)

@@ -25,6 +25,7 @@ from models.loading.integer_inputs import float_fed
 from models.output_ends import keras_output_names
 from models.spec import Knob, ModelSpec, model_spec, model_specs
 from models.weights.named import build_with_weights, checkpoint_path, random_seed
+from models.weights.tfjs import is_tfjs, tfjs_files
 
 if TYPE_CHECKING:
     import keras
@@ -122,8 +123,9 @@ class ModelRequest:
         spec = self.spec()
         weights = self.weights or spec.weights
         parts = [repr(spec), weights]
-        files = (checkpoint_path(spec, weights), Path(weights))
-        parts += [sha256_of(path) for path in files if path.is_file()]
+        path = Path(weights)
+        files = (checkpoint_path(spec, weights), *(tfjs_files(path) if is_tfjs(path) else (path,)))
+        parts += [sha256_of(file) for file in files if file.is_file()]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 

@@ -2,21 +2,24 @@
 
 An exported file has other names than the Keras layers, and its operators may come in another order.
 A layer is recognized by three things that an export leaves as they are: its kernel's shape, whether
-it is depthwise, and its depth, the largest number of layers with weights on a way to it. Where two
-layers agree in all three, nothing is assigned: the order of parallel branches is not known.
+it is depthwise, and its depth, the largest number of layers with weights on a way to it. Layers
+that agree in all three are told apart by the layers around them, by the size of their results and
+by dilation (``pairing``); where these agree too, nothing is assigned.
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from foundation.errors import InvalidInputError
 from models.cost.keras_graph import nodes_of
+from models.weights.pairing import Place, partners
 
 if TYPE_CHECKING:
     import keras
@@ -38,6 +41,9 @@ class StoredLayer:
         bias: float32 ``[out]``; zeros for a layer without bias.
         depthwise: whether it is a depthwise convolution.
         depth: largest number of such layers on a way to it, itself included.
+        sources: names of the layers that it reads, directly or through layers without weights.
+        positions: height times width of its result; 0 if unknown.
+        dilation: of its kernel.
     """
 
     name: str
@@ -45,6 +51,9 @@ class StoredLayer:
     bias: np.ndarray = field(repr=False)
     depthwise: bool
     depth: int
+    sources: tuple[str, ...] = ()
+    positions: int = 0
+    dilation: int = 1
 
 
 @dataclass
@@ -56,6 +65,9 @@ class _Target:
     bias: Any
     depthwise: bool
     depth: int
+    sources: frozenset[int] = frozenset()
+    positions: int = 0
+    dilation: int = 1
     norm: Any = None
 
 
@@ -80,14 +92,16 @@ def assign_by_shape(model: keras.Model, stored: Sequence[StoredLayer]) -> None:
     ours, theirs = [_key_of(t) for t in targets], [_key_of(s) for s in stored]
     if sorted(ours) != sorted(theirs):
         raise _fault(model, _mismatch(targets, stored))
-    if twice := [key for key, count in Counter(ours).items() if count > 1]:
-        first, second, *_ = (t.name for t in targets if _key_of(t) == twice[0])
-        received = f"{first} and {second}, parallel and of one shape {list(twice[0][2])}"
+    found = partners([_place_of(t) for t in targets], _places_of(stored))
+    pairs = [(t, stored[i]) for t, i in zip(targets, found, strict=True) if i is not None]
+    if len(pairs) < len(targets):
+        unknown = targets[found.index(None)]
+        first, second, *_ = (t.name for t in targets if _key_of(t) == _key_of(unknown))
+        received = f"{first} and {second}, parallel and of one shape {list(_key_of(unknown)[2])}"
         raise _fault(model, received)
-    by_key = dict(zip(theirs, stored, strict=True))
     assigned: set[int] = set()
-    for target in targets:
-        assigned |= _assign(model, target, by_key[_key_of(target)])
+    for target, layer in pairs:
+        assigned |= _assign(model, target, layer)
     if left := [weight.path for weight in model.weights if id(weight) not in assigned]:
         raise _fault(model, f"no values for {left[0]}, which is folded into no layer")
 
@@ -98,6 +112,18 @@ def _key_of(layer: _Target | StoredLayer) -> _Key:
     if len(shape) == 4 and shape[:2] == (1, 1) and not layer.depthwise:
         shape = shape[2:]
     return layer.depth, layer.depthwise, shape
+
+
+def _place_of(target: _Target) -> Place:
+    return Place(_key_of(target), tuple(target.sources), (target.positions, target.dilation))
+
+
+def _places_of(stored: Sequence[StoredLayer]) -> list[Place]:
+    index = {layer.name: number for number, layer in enumerate(stored)}
+    return [
+        Place(_key_of(s), tuple(index[n] for n in s.sources), (s.positions, s.dilation))
+        for s in stored
+    ]
 
 
 def _mismatch(targets: Sequence[_Target], stored: Sequence[StoredLayer]) -> str:
@@ -159,28 +185,38 @@ def _variance(epsilon: float) -> np.float32:
 def _targets(model: keras.Model) -> list[_Target]:
     """Layers with kernels in the order of the graph, each with the batch norm that follows it."""
     walk = _Walk()
-    walk.run(model, [0] * len(model.inputs), [None] * len(model.inputs))
+    walk.run(model, [_Known()] * len(model.inputs))
     if walk.shared:
         raise _fault(model, f"{walk.shared}, which the network calls more than once")
     return walk.targets
 
 
+@dataclass(frozen=True)
+class _Known:
+    """What is known of a tensor while a model is walked.
+
+    Attributes:
+        depth: largest number of layers with kernels on a way to it.
+        maker: layer with a kernel that gives it, if one does.
+        sources: indexes of the layers with kernels that it comes from.
+    """
+
+    depth: int = 0
+    maker: _Target | None = None
+    sources: frozenset[int] = frozenset()
+
+
 class _Walk:
-    """Walk over a model and those in it, which counts layers with kernels."""
+    """Walk over a model and those in it, which collects layers with kernels."""
 
     def __init__(self) -> None:
         self.targets: list[_Target] = []
         self.shared = ""
         self._seen: set[int] = set()
 
-    def run(
-        self, model: Any, depths: list[int], makers: list[_Target | None]
-    ) -> tuple[list[int], list[_Target | None]]:
-        """Depth of each output, and the layer with a kernel that gives it, if one does."""
-        known = {
-            id(tensor): (depth, maker)
-            for tensor, depth, maker in zip(model.inputs, depths, makers, strict=True)
-        }
+    def run(self, model: Any, given: list[_Known]) -> list[_Known]:
+        """What is known of each output, from what is known of each input."""
+        known = {id(tensor): state for tensor, state in zip(model.inputs, given, strict=True)}
         nodes = nodes_of(model)
         readers = Counter(id(t) for node in nodes for t in node.input_tensors)
         readers.update(id(t) for t in model.outputs)
@@ -188,46 +224,55 @@ class _Walk:
             layer = node.operation
             before = [known[id(tensor)] for tensor in node.input_tensors]
             if hasattr(layer, "layers") and getattr(layer, "inputs", None):
-                ends = self.run(layer, [d for d, _ in before], [None] * len(before))
-                after = list(zip(*ends, strict=True))
+                after = self.run(layer, [replace(state, maker=None) for state in before])
             else:
                 alone = len(before) == 1 and readers[id(node.input_tensors[0])] == 1
-                after = [self._called(layer, before, alone)] * len(node.output_tensors)
+                shape = node.output_tensors[0].shape
+                after = [self._called(layer, before, alone, shape)] * len(node.output_tensors)
             known.update({id(t): a for t, a in zip(node.output_tensors, after, strict=True)})
-        results = [known[id(tensor)] for tensor in model.outputs]
-        return [depth for depth, _ in results], [maker for _, maker in results]
+        return [known[id(tensor)] for tensor in model.outputs]
 
     def _called(
-        self, layer: Any, before: list[tuple[int, _Target | None]], alone: bool
-    ) -> tuple[int, _Target | None]:
-        """Depth and layer of the result of one call."""
-        kind, depth = type(layer).__name__, max((depth for depth, _ in before), default=0)
+        self, layer: Any, before: list[_Known], alone: bool, shape: tuple[int | None, ...]
+    ) -> _Known:
+        """What is known of the result of one call, which has this shape."""
+        kind = type(layer).__name__
+        depth = max((state.depth for state in before), default=0)
+        sources = frozenset().union(*(state.sources for state in before))
         if getattr(layer, "weights", None):
             if id(layer) in self._seen:
                 self.shared = self.shared or layer.name
             self._seen.add(id(layer))
-        maker = before[0][1] if before else None
+        maker = before[0].maker if before else None
         if kind == "BatchNormalization" and alone and maker is not None and maker.norm is None:
             maker.norm = layer
-            return depth, None
+            return _Known(depth, None, sources)
         if kind in ("Identity", "Dropout", "Flatten", "Reshape"):
-            return depth, maker if alone and kind in ("Identity", "Dropout") else None
+            kept = maker if alone and kind in ("Identity", "Dropout") else None
+            return _Known(depth, kept, sources)
         if kind not in _KERNELS:
-            return depth, None
-        target = self._added(layer, kind, depth)
+            return _Known(depth, None, sources)
+        target = self._added(layer, kind, depth, sources)
+        target.positions = math.prod(size or 0 for size in shape[1:-1])
+        target.dilation = max(getattr(layer, "dilation_rate", None) or (1,))
         linear = getattr(layer.activation, "__name__", "") == "linear"
-        return target.depth, target if linear else None
+        last = frozenset({len(self.targets) - 1})
+        return _Known(target.depth, target if linear else None, last)
 
-    def _added(self, layer: Any, kind: str, depth: int) -> _Target:
+    def _added(self, layer: Any, kind: str, depth: int, sources: frozenset[int]) -> _Target:
+        """Add one layer, or both halves of a separable convolution; returns the last of them."""
         bias = layer.bias if layer.use_bias else None
         if kind == _SEPARABLE:
             inner = _Target(f"{layer.name} (depthwise)", layer.depthwise_kernel, None, True,
-                            depth + 1)  # fmt: skip
-            outer = _Target(layer.name, layer.pointwise_kernel, bias, False, depth + 2)
-            self.targets += [inner, outer]
-            return outer
-        self.targets.append(_Target(layer.name, layer.kernel, bias, kind == _DEPTHWISE, depth + 1))
-        return self.targets[-1]
+                            depth + 1, sources)  # fmt: skip
+            self.targets.append(inner)
+            sources = frozenset({len(self.targets) - 1})
+            outer = _Target(layer.name, layer.pointwise_kernel, bias, False, depth + 2, sources)
+        else:
+            deep = kind == _DEPTHWISE
+            outer = _Target(layer.name, layer.kernel, bias, deep, depth + 1, sources)
+        self.targets.append(outer)
+        return outer
 
 
 def _fault(model: keras.Model, received: str) -> InvalidInputError:

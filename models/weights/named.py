@@ -13,6 +13,9 @@ from foundation.foreign import reading
 from models.loading.archives import check_weights_file
 from models.loading.files import load_keras_file
 from models.spec import ModelSpec
+from models.weights.by_shape import assign_by_shape
+from models.weights.npm import NpmWeights
+from models.weights.tfjs_layers import tfjs_layers
 
 if TYPE_CHECKING:
     import keras
@@ -43,7 +46,8 @@ def shipped_weights(spec: ModelSpec) -> tuple[str, ...]:
 
 def known_weights(spec: ModelSpec) -> tuple[str, ...]:
     """Names of weights that ``build_with_weights`` accepts for a network."""
-    return (*shipped_weights(spec), *(("imagenet",) if spec.pretrained else ()), "random")
+    published = (*(("imagenet",) if spec.pretrained else ()), *(w.name for w in spec.published))
+    return (*shipped_weights(spec), *published, "random")
 
 
 def random_seed(weights: str) -> int | None:
@@ -72,8 +76,9 @@ def build_with_weights(spec: ModelSpec, weights: str) -> keras.Model:
     Args:
         spec: network to build.
         weights: name of a shipped checkpoint; ``imagenet`` (Keras's download and cache, or an
-            installed package of weights); ``random`` or ``random:SEED``; or the path of a
-            .weights.h5, .h5 or .keras file (edgequant.loading takes a .tflite too).
+            installed package of weights) or another published name (``models.weights.npm``);
+            ``random`` or ``random:SEED``; or the path of a .weights.h5, .h5 or .keras file
+            (edgequant.loading takes a .tflite and a TensorFlow.js model too).
 
     Raises:
         InvalidInputError: no such weights, or weights of another network.
@@ -82,6 +87,9 @@ def build_with_weights(spec: ModelSpec, weights: str) -> keras.Model:
         return _with_keras_weights(spec)
     if random_seed(weights) is not None:
         return _with_random_weights(spec, weights)
+    for published in spec.published:
+        if published.name == weights:
+            return _with_published(spec, published)
     path = checkpoint_path(spec, weights)
     if not path.is_file():
         path = Path(weights)
@@ -91,7 +99,7 @@ def build_with_weights(spec: ModelSpec, weights: str) -> keras.Model:
             f"weights of {spec.name} are one of {known}, or a file",
             received=weights,
             remedy="give one of these names, or the path of a .weights.h5, .h5, .keras or .tflite "
-            "file",
+            "file or of a TensorFlow.js model.json",
         )
     return _with_file(spec, path)
 
@@ -133,6 +141,19 @@ def _with_keras_weights(spec: ModelSpec) -> keras.Model:
         ),
     )
     model.set_weights(source.get_weights())
+    return model
+
+
+def _with_published(spec: ModelSpec, published: NpmWeights) -> keras.Model:
+    if spec.classes != published.classes or not spec.preprocessing.is_colour:
+        contract = spec.preprocessing
+        raise InvalidInputError(
+            f"the weights {published.name} are of {published.classes} classes and three colours",
+            received=f"{spec.classes} classes and {contract.channel_count} channels",
+            remedy="leave --classes and --channels out, or give --weights FILE",
+        )
+    model = spec.build(spec)
+    assign_by_shape(model, tfjs_layers(published.model()))
     return model
 
 

@@ -26,6 +26,7 @@ from calibration_data.contract import ContractRequest
 from calibration_data.datasets.base import Dataset, open_dataset
 from calibration_data.preprocessing import Crop, Preprocessing
 from calibration_data.stream import stream
+from calibration_data.task import Task
 from edgequant.pipeline import open_inputs, prepare, write_artifact
 from edgequant.requests import CalibrationRequest, QuantizeRequest
 from evaluation.runner import predict_many
@@ -35,7 +36,7 @@ from evaluation.sessions.keras_model import KerasSession
 from evaluation.task import evaluate
 from foundation.atomic import write_whole
 from models.loading.request import ModelRequest
-from models.spec import ModelSpec, model_specs
+from models.spec import ModelSpec, model_specs, specs_of
 from models.weights.named import build_with_weights, shipped_weights
 from quantize.recipes import RECIPES, Recipe, WeightRange, recipe
 from tests.conformance.networks.cells import NETWORKS
@@ -244,7 +245,7 @@ def _write(path: Path, *, full_size: bool) -> None:
     """Measure model by model; each is written when it is done, and the others keep their rows."""
     known = read_table(path) if path.is_file() else {}
     rows = {key: cell for key, cell in known.items() if key[0] in model_specs()}
-    for spec in model_specs().values():
+    for spec in specs_of(Task.CLASSIFICATION).values():
         sys.stderr.write(f"{path.stem}: {spec.name}\n")
         with tempfile.TemporaryDirectory() as folder:
             found = cells(spec, Path(folder), walk_of(spec.name, full_size=full_size))

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from calibration_data.task import Task
 from evaluation.session import runtimes
-from models.spec import model_families, model_specs
+from models.spec import model_families, model_specs, specs_of
 from quantize.recipes import RECIPES
 from tests.conformance.table import (
     ESSENTIAL,
@@ -31,6 +32,8 @@ FAST_MODELS = {
 """Which network of a family the fast tests take, where it is not the first."""
 FAST_FAMILIES = ("mobilenet_v2", "mobilenet_v3", "shufflenet_v2")
 """Shipped weights, gates with hard-swish, and shuffles; the other families are slow tests."""
+CLASSIFIERS = specs_of(Task.CLASSIFICATION)
+"""Networks of the tables; ``tests/export/test_dense_networks.py`` has those of the other tasks."""
 FAST_RECIPES = ("tflite-float32", "tflite-int8", "onnx-int8")
 
 SQNR_TOLERANCE_DB = 1.5
@@ -62,7 +65,8 @@ def _assert_as_before(model: str, walk: Walk, folder: Path) -> set[tuple[str, st
     "family",
     [
         pytest.param(family, marks=() if family in FAST_FAMILIES else pytest.mark.slow)
-        for family in model_families()
+        for family, specs in model_families().items()
+        if specs[0].task is Task.CLASSIFICATION
     ],
 )
 def test_a_network_of_each_family_is_as_far_from_float_as_before(
@@ -76,20 +80,20 @@ def test_a_network_of_each_family_is_as_far_from_float_as_before(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", model_specs())
+@pytest.mark.parametrize("model", CLASSIFIERS)
 def test_every_cell_of_the_table_is_as_far_from_float_as_before(model: str, tmp_path: Path) -> None:
     found = _assert_as_before(model, walk_of(model), tmp_path)
     assert found == {key for key in read_table(REFERENCE) if key[0] == model}
 
 
-@pytest.mark.parametrize("model", model_specs())
+@pytest.mark.parametrize("model", CLASSIFIERS)
 def test_every_network_is_in_the_table_and_keeps_its_answers(model: str) -> None:
     rows = {key[1]: cell for key, cell in read_table(REFERENCE).items() if key[0] == model}
     assert set(ESSENTIAL) <= set(rows), "run make conformance"
     _assert_sound(rows)
 
 
-@pytest.mark.parametrize("model", model_specs())
+@pytest.mark.parametrize("model", CLASSIFIERS)
 def test_every_network_is_in_the_table_of_full_size(model: str) -> None:
     rows = {key[1]: cell for key, cell in read_table(FULL_SIZE).items() if key[0] == model}
     assert set(ESSENTIAL) == set(rows), "run make conformance"

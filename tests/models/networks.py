@@ -21,6 +21,11 @@ def tiny_spec(**changes: Any) -> ModelSpec:
     return replace(small, **{"alpha": 1.0, "stages": TINY_STAGES, **changes})
 
 
+def single(spec: ModelSpec) -> ModelSpec:
+    """The network with one block of each stage, quick to build."""
+    return replace(spec, stages=tuple(replace(stage, repeats=1) for stage in spec.stages))
+
+
 def randomize(model: keras.Model, seed: int = 0) -> None:
     """Set random weights, including batch norms, with which activations do not vanish."""
     rng = np.random.default_rng(seed)

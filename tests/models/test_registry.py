@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from calibration_data.preprocessing import Crop, Preprocessing
+from calibration_data.task import Task
 from foundation.errors import InvalidInputError
 from models.blocks import Activation
 from models.spec import Knob, ModelSpec, model_families, model_spec, model_specs
@@ -43,13 +44,28 @@ def test_a_registered_network_builds_as_its_spec_says(spec: ModelSpec) -> None:
     model = build_with_weights(spec, "random")
     assert model.name == spec.name
     assert model.input_shape == (None, *spec.input_shape)
-    assert model.output_shape == (None, spec.classes)
+    _assert_outputs(model, spec)
     assert len(spec.preprocessing.labels) in (0, spec.classes)
-    ends = keras.activations.serialize(model.layers[-1].activation)
-    assert ends == spec.classifier_activation
     assert model_spec(spec.name) == spec
     assert spec.source
     assert "\n" not in spec.summary
+
+
+def _assert_outputs(model: keras.Model, spec: ModelSpec) -> None:
+    """The outputs are those of the task."""
+    shapes = [tuple(output.shape) for output in model.outputs]
+    if spec.task is Task.CLASSIFICATION:
+        assert shapes == [(None, spec.classes)]
+        ends = keras.activations.serialize(model.layers[-1].activation)
+        assert ends == spec.classifier_activation
+    elif spec.task is Task.SEGMENTATION:
+        assert [(len(shape), shape[-1]) for shape in shapes] == [(4, spec.classes)]
+    else:
+        boxes, classes = shapes[: len(shapes) // 2], shapes[len(shapes) // 2 :]
+        for of_boxes, of_classes in zip(boxes, classes, strict=True):
+            assert of_boxes[:3] == of_classes[:3]
+            assert of_boxes[3] % 4 == 0
+            assert of_classes[3] == of_boxes[3] // 4 * (1 + spec.classes)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +83,9 @@ def test_every_activation_builds(spec: ModelSpec, activation: Activation) -> Non
     changed = replace(spec.resized(32), activation=activation, alpha=0.35)
     model = changed.build(changed)
     randomize(model)
-    assert np.isfinite(scores(model, 32)).all()
+    images = np.random.default_rng(0).uniform(-1, 1, (2, *changed.input_shape))
+    found = model(images.astype(np.float32), training=False)
+    assert all(np.isfinite(output).all() for output in keras.tree.flatten(found))
 
 
 def test_activations_differ_in_what_they_answer() -> None:
@@ -84,7 +102,7 @@ def test_activations_differ_in_what_they_answer() -> None:
 
 @NAMED
 def test_resizing_keeps_the_contract_in_proportion(spec: ModelSpec) -> None:
-    side, short = spec.preprocessing.size[0], spec.preprocessing.resize_short_side
+    side, short = min(spec.preprocessing.size), spec.preprocessing.resize_short_side
     for size in (side // 2, side, side + 1):
         contract = spec.resized(size).preprocessing
         assert contract.size == (size, size)
@@ -93,7 +111,17 @@ def test_resizing_keeps_the_contract_in_proportion(spec: ModelSpec) -> None:
             assert contract.resize_short_side is None
         else:
             assert contract.resize_short_side == pytest.approx(short * size / side, abs=0.5)
-    assert spec.resized(side) == spec
+    assert spec.resized(spec.preprocessing.size) == spec
+
+
+def test_an_input_may_be_a_rectangle() -> None:
+    spec = model_spec("mobilenet_v2").resized((128, 96))
+    assert spec.input_shape == (128, 96, 3)
+    assert spec.preprocessing.resize_short_side == 128  # the longer side must fit in
+    small = tiny_spec().resized((16, 8))
+    assert small.build(small).input_shape == (None, 16, 8, 3)
+    with pytest.raises(InvalidInputError, match="at most 4,096; received size 5000"):
+        tiny_spec().resized((8, 5000))
 
 
 @pytest.mark.parametrize(
@@ -107,6 +135,9 @@ def test_resizing_keeps_the_contract_in_proportion(spec: ModelSpec) -> None:
         ({"classes": 11}, "11 classes need as many labels; received 10"),
         ({"stem_stride": 4}, "stem is 1 or 2"),
         ({"classifier_activation": "sigmoid"}, "linear or softmax"),
+        ({"task": Task.SEGMENTATION, "classifier_activation": "softmax"}, "gives logits"),
+        ({"task": Task.SEGMENTATION, "classes": 1}, "a segmenter has at least 2 classes"),
+        ({"task": Task.DETECTION, "classes": 0}, "a detector has at least 1 class, the ground"),
     ],
 )
 def test_a_spec_that_no_network_can_have_is_refused(changes: dict[str, Any], rule: str) -> None:
@@ -136,7 +167,7 @@ def test_a_spec_without_labels_may_have_any_number_of_classes() -> None:
 
 @NAMED
 def test_weights_that_a_spec_names_are_shipped(spec: ModelSpec) -> None:
-    if spec.weights not in ("random", "imagenet"):
+    if spec.weights not in ("random", "imagenet", *(w.name for w in spec.published)):
         assert spec.weights in shipped_weights(spec)
 
 

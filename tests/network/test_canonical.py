@@ -11,9 +11,10 @@ import keras
 import numpy as np
 import pytest
 
+from calibration_data.task import Task
 from evaluation.session import runtimes
 from export.target import ExportRequest, export_targets
-from models.spec import ModelSpec, model_specs
+from models.spec import ModelSpec, model_specs, specs_of
 from network.from_keras import from_keras
 from network.graph import Graph
 from network.run_tensorflow import run
@@ -213,7 +214,8 @@ def _float_file(model: keras.Model, contract: Any, folder: Path) -> Path:
 
 QUICK = ("mobilenet_v2_small", "mobilenet_v3_small", "shufflenet_v2")
 NETWORKS = [
-    pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in model_specs()
+    pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow)
+    for name in specs_of(Task.CLASSIFICATION)
 ]
 MORE = 4.0
 """Errors of two float32 computations of one function are of one size, for both are sums of about as

@@ -63,12 +63,12 @@ def test_equalization_leaves_the_function_as_it_is(seed: int, fused: Fused) -> N
 def test_the_least_effort_measures_a_small_network_on_every_image() -> None:
     b = Builder(np.random.default_rng(0))
     graph = b.graph(b.dense("scores", b.mean("mean", "image"), 1))
-    bright = images(400)
+    bright = images(250)
     bright[1] += 8  # not among the 48 that a large network is measured on
-    plan = make_plan(graph, CalibrationImages(400, lambda: [bright]), None, FAST)
+    plan = make_plan(graph, CalibrationImages(250, lambda: [bright]), None, FAST)
     (scale,), (zero,) = plan.activations["mean"].scale, plan.activations["mean"].zero_point
     assert scale * (127 - zero) >= bright[1].mean((0, 1)).max() - scale / 2
-    assert plan.story["range_images"] == 400
+    assert plan.story["range_images"] == 250
 
 
 @pytest.mark.parametrize(("shape", "count"), [((6,), 200), ((20, 4), 32), ((8, 8, 3), 8)])

@@ -18,6 +18,7 @@ from evaluation.task import TaskKind, evaluate, task_kinds
 from evaluation.tasks.embedding import nearest
 from foundation.errors import InvalidInputError
 from tests.evaluation.detections import drawn_detections
+from tests.evaluation.segments import drawn_masks
 
 KINDS = task_kinds()
 EVERY = pytest.mark.parametrize("kind", KINDS.values(), ids=str)
@@ -31,6 +32,8 @@ def drawn(kind: TaskKind, n: int = 40, seed: int = 0) -> Outputs:
     """Outputs of a file near those of a float network, with targets that both mostly meet."""
     if kind.task is Task.DETECTION:
         return drawn_detections(n, seed=seed)
+    if kind.task is Task.SEGMENTATION:
+        return drawn_masks(n, seed=seed)
     rng = np.random.default_rng(seed)
     width = 1 if kind.task is Task.BINARY else 4
     exact = rng.normal(0, 1, (n, width))
@@ -100,8 +103,8 @@ def test_the_drop_is_the_difference_of_the_primary_metric(kind: TaskKind) -> Non
 def test_equal_outputs_lose_nothing_and_intervals_repeat(kind: TaskKind) -> None:
     both = drawn(kind, seed=5)
     outputs = both.outputs.copy()
-    if kind.task is Task.DETECTION:
-        outputs["noise"] = 0  # rows hold the differences to what they were compared with
+    for name in {"noise", "changed"}.intersection(outputs.dtype.names or ()):
+        outputs[name] = 0  # rows hold the differences to what they were compared with
     same = evaluate(kind.scores(outputs, both.targets, outputs), kind)
     assert same.drop.points == 0
     assert same.drop.low <= 0 <= same.drop.high
