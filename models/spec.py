@@ -128,9 +128,7 @@ class ModelSpec:
         if self.task is Task.CLASSIFICATION:
             return self.preprocessing
         detector = None if self.detector is None else self.detector(self)
-        return replace(
-            self.preprocessing, tasks=Tasks(OutputTask(self.task)), detector=detector
-        )
+        return replace(self.preprocessing, tasks=Tasks(OutputTask(self.task)), detector=detector)
 
     @property
     def input_shape(self) -> tuple[int, ...]:
