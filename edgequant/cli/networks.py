@@ -163,8 +163,10 @@ def cost(**values: Any) -> None:
 def train(**values: Any) -> None:
     """Train a registered model, or continue an interrupted run.
 
-    The weights are those of the epoch with the best accuracy on the development images. A loss that
-    is not finite ends the run with exit code 1.
+    The weights are those of the epoch with the best score on the development images: top-1, AP50 of
+    a detector, mIOU of a segmenter. Defaults named below are a classifier's; detectors and
+    segmenters have others, which their card states. A loss that is not finite ends the run with
+    exit code 1.
     """
     with terminal_of(values) as terminal:
         from edgequant.commands.measured import train_command

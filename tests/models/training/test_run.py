@@ -186,7 +186,7 @@ def test_a_run_that_is_killed_and_goes_on_ends_as_if_nothing_had_been(
 
     def stop(epoch: int, figures: dict[str, float]) -> None:
         epochs.append(epoch)
-        assert set(figures) == {"accuracy", "loss"}
+        assert set(figures) == {"accuracy", "loss", "top-1"}
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
