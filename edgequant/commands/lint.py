@@ -19,10 +19,11 @@ from calibration_data.datasets.base import Dataset, open_dataset
 from calibration_data.preprocessing import Crop, Preprocessing
 from calibration_data.stream import converted
 from edgequant.cli.terminal import Terminal
+from edgequant.lint_outputs import Answers, answers_of
 from edgequant.outputs import is_classifier
 from evaluation.child.policy import Isolation
 from evaluation.child.session import open_foreign
-from evaluation.lint.check import CheckedFault, State, lint
+from evaluation.lint.check import CheckedFault, State, lint, lint_outputs
 from evaluation.lint.hypotheses import gather
 from evaluation.lint.judging import chance, matched
 from evaluation.lint.subject import ScoreKind, Subject
@@ -103,7 +104,10 @@ def lint_command(request: LintRequest, terminal: Terminal) -> None:
     pixels = _pixels(dataset, contract, opened)
     session = _session(request, opened, contract)
     evidence, unjudged = None, ""
-    if session is not None:
+    answers: tuple[Answers, ...] = ()
+    if session is not None and len(session.outputs) > 1:
+        answers = answers_of(session, dataset, pixels, contract)
+    elif session is not None:
         classes = session.predict(contract.normalize(pixels[:1])).shape[1]
         if is_classifier(contract):
             dataset, unjudged = matched(dataset, contract, classes)
@@ -127,7 +131,12 @@ def lint_command(request: LintRequest, terminal: Terminal) -> None:
         unjudged=unjudged,
         isolation=request.isolation,
     )
-    faults = lint(subject)
+    if answers:
+        named = {a.name: a.seen_in(subject) for a in answers}
+        main = next((a.name for a in answers if a.labels is not None), answers[0].name)
+        faults = lint_outputs(named.pop(main), named)
+    else:
+        faults = lint(subject)
     for remark in remarks:
         terminal.note(f"{request.data}: {remark}")
     _show(request, faults, session.info if session else None, assumed, len(dataset), terminal)
@@ -135,8 +144,8 @@ def lint_command(request: LintRequest, terminal: Terminal) -> None:
 
 
 def _refuse_faults(name: str, faults: tuple[CheckedFault, ...]) -> None:
-    wrong = [f.check.name for f in faults if f.outcome.state is State.FOUND]
-    unknown = [f.check.name for f in faults if f.outcome.state is State.NOT_JUDGED]
+    wrong = [f.name for f in faults if f.outcome.state is State.FOUND]
+    unknown = [f.name for f in faults if f.outcome.state is State.NOT_JUDGED]
     if wrong or unknown:
         parts = [", ".join(wrong)] if wrong else []
         parts += [f"{', '.join(unknown)} not judged"] if unknown else []
@@ -160,7 +169,6 @@ def _open(request: LintRequest) -> _Opened:
         inputs, outputs = getattr(model, "inputs", None) or [], getattr(model, "outputs", None)
         if len(inputs) != 1:
             raise not_one_input(path, len(inputs), len(outputs or []))
-        _check_outputs(path, len(outputs or []))
         shape = _input_shape(tuple(inputs[0].shape), path)
         return _Opened(shape, Layout.NHWC, None, None, model)
     target = target_of(path)
@@ -169,19 +177,9 @@ def _open(request: LintRequest) -> _Opened:
     inspection, card = target.inspect(path), target.read_card(path)
     if len(inspection.inputs) != 1:
         raise not_one_input(path, len(inspection.inputs), len(inspection.outputs))
-    _check_outputs(path, len(inspection.outputs))
     shape = _input_shape(inspection.inputs[0].shape, path)
     contract = None if card is None else card.preprocessing
     return _Opened(shape, file_layout(path, shape), inspection, contract, None)
-
-
-def _check_outputs(path: Path, count: int) -> None:
-    if count != 1:
-        raise InvalidInputError(
-            "lint judges a network by the scores of its only output",
-            received=f"{path} with {count} outputs",
-            remedy="lint the part that ends in one of them",
-        )
 
 
 def _input_shape(shape: tuple[int | None, ...], path: Path) -> tuple[int | None, ...]:
@@ -272,7 +270,7 @@ def _show(
 ) -> None:
     for fault in faults:
         outcome = fault.outcome
-        terminal.say(f"{outcome.state.value:>12}  {fault.check.name}: {outcome.sentence}")
+        terminal.say(f"{outcome.state.value:>12}  {fault.name}: {outcome.sentence}")
         if outcome.remedy:
             terminal.say(f"{'':>14}{outcome.remedy}")
     if assumed:

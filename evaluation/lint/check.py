@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from importlib import import_module
@@ -54,6 +54,8 @@ class LintCheck:
         run: subject -> outcome.
         needs_images: whether the check needs the network's answers to images.
         compares: whether it compares accuracies, which needs labels that match the outputs.
+        per_output: whether it looks at the numbers of an output, so that a network with several
+            has it checked for each.
         order: position in the report, ascending.
     """
 
@@ -62,15 +64,29 @@ class LintCheck:
     run: Callable[[Subject], Outcome] = field(repr=False)
     needs_images: bool = True
     compares: bool = False
+    per_output: bool = False
     order: int = 50
 
 
 @dataclass(frozen=True)
 class CheckedFault:
-    """A check with its outcome."""
+    """A check with its outcome.
+
+    Attributes:
+        check: the check.
+        outcome: its outcome.
+        output: name of the output that was checked; empty for a network with one, and for checks
+            of the whole file.
+    """
 
     check: LintCheck
     outcome: Outcome
+    output: str = ""
+
+    @property
+    def name(self) -> str:
+        """Name of the check, with the output that it looked at."""
+        return f"{self.check.name} ({self.output})" if self.output else self.check.name
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -80,6 +96,7 @@ class CheckedFault:
             "sentence": self.outcome.sentence,
             "figures": self.outcome.figures,
             "remedy": self.outcome.remedy,
+            **({"output": self.output} if self.output else {}),
         }
 
 
@@ -97,6 +114,25 @@ def lint_checks() -> tuple[LintCheck, ...]:
 def lint(subject: Subject) -> tuple[CheckedFault, ...]:
     """Run every check; without answers to images, the checks that need them are not measured."""
     return tuple(CheckedFault(check, _outcome(check, subject)) for check in lint_checks())
+
+
+def lint_outputs(main: Subject, others: Mapping[str, Subject]) -> tuple[CheckedFault, ...]:
+    """Run every check on a network with several outputs.
+
+    Args:
+        main: the network with the answers of the output that has labels, or of the first one.
+        others: the network with the answers of each other output, by its name.
+    """
+    faults: list[CheckedFault] = []
+    for check in lint_checks():
+        output = main.output_name if check.per_output else ""
+        faults.append(CheckedFault(check, _outcome(check, main), output))
+        if check.per_output:
+            faults += [
+                CheckedFault(check, _outcome(check, subject), name)
+                for name, subject in others.items()
+            ]
+    return tuple(faults)
 
 
 def _outcome(check: LintCheck, subject: Subject) -> Outcome:

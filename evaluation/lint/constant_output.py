@@ -45,4 +45,6 @@ def run(subject: Subject) -> Outcome:
     return clean(sentence, **figures)
 
 
-CHECK = LintCheck("constant-output", "the same output whatever the image", run, order=30)
+CHECK = LintCheck(
+    "constant-output", "the same output whatever the image", run, per_output=True, order=30
+)

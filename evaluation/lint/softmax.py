@@ -69,8 +69,10 @@ def _doubled(outputs: np.ndarray) -> bool:
 
 def _step(subject: Subject) -> float:
     """Step of an integer output; 0 for floats."""
-    outputs = () if subject.inspection is None else subject.inspection.outputs
-    return outputs[0].scale[0] if outputs and outputs[0].scale else 0.0
+    if subject.inspection is None:
+        return 0.0
+    scale = subject.inspection.outputs[subject.output].scale
+    return scale[0] if scale else 0.0
 
 
-CHECK = LintCheck("softmax", "softmax missing or doubled", run, order=31)
+CHECK = LintCheck("softmax", "softmax missing or doubled", run, per_output=True, order=31)

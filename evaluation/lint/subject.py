@@ -38,6 +38,8 @@ class Subject:
         scores: kind of outputs that the caller needs.
         unjudged: reason why right and wrong answers cannot be distinguished; empty where they can.
         isolation: how the file may be run.
+        output: number of the output whose answers these are.
+        output_name: name of that output; empty for a network with one.
     """
 
     path: Path
@@ -50,6 +52,8 @@ class Subject:
     scores: ScoreKind = ScoreKind.ANY
     unjudged: str = ""
     isolation: Isolation = OURS
+    output: int = 0
+    output_name: str = ""
 
     @property
     def measured(self) -> Evidence:

@@ -185,7 +185,8 @@ def _floored(probabilities: np.ndarray) -> np.ndarray:
 def _check(truth: Truth, task: OutputTask, shape: tuple[int, ...]) -> np.ndarray:
     """True classes, int64 ``[n]``, as the network numbers its outputs.
 
-    Rows of a table with a single 1, as ``keras.utils.to_categorical`` makes them, are classes too.
+    Rows of a table with a single 1, as ``keras.utils.to_categorical`` makes them, are classes too,
+    and so is a column of whole numbers beside others.
     """
     import numpy as np
 
@@ -193,6 +194,8 @@ def _check(truth: Truth, task: OutputTask, shape: tuple[int, ...]) -> np.ndarray
     if labels is None and values is not None and values.shape[1] == shape[-1]:
         once = np.isin(values, (0, 1)).all() and (values.sum(axis=1) == 1).all()
         labels = values.argmax(axis=1) if once else None  # [n]
+    if labels is None and values is not None and values.shape[1] == 1 < shape[-1]:
+        labels = values[:, 0].astype(np.int64) if (values % 1 == 0).all() else None
     if labels is None:
         raise InvalidInputError(
             "a classifier is measured with one class for each image",
