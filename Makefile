@@ -10,7 +10,8 @@ PIP := $(PYTHON) -m pip --python $(BIN)/python --quiet --disable-pip-version-che
 READY := $(VENV)/.ready
 
 MODEL ?= mobilenet_v2_small
-DATA ?= fashion_mnist:test
+# The images that the shipped weights of a model were trained for.
+DATA ?= $(if $(filter %_fashion,$(MODEL)),fashion_scenes,fashion_mnist):test
 RECIPE ?= tflite-int8
 TRAIN_DATA ?= keras/fashion_mnist:train
 # Options that have no variable here, such as ARGS="--samples 200".

@@ -32,7 +32,7 @@ _CLASSES_RULE = {
     Task.DETECTION: "a detector has at least 1 class, the ground not counted",
     Task.SEGMENTATION: "a segmenter has at least 2 classes, the background counted",
 }
-"""Tasks that registered networks have."""
+"""Rules of the tasks that registered networks have."""
 
 
 class Knob(StrEnum):
@@ -105,7 +105,7 @@ class ModelSpec:
     def __post_init__(self) -> None:
         if not 0 < self.alpha <= 8:
             _refuse("the width multiplier alpha is above 0 and at most 8", self.alpha)
-        if self.classes < _FEWEST_CLASSES[self.task]:
+        if self.classes < _FEWEST_CLASSES.get(self.task, 1):
             _refuse(_CLASSES_RULE[self.task], self.classes)
         wider = max(self.alpha, 1.0)
         if self.classes * wider > MOST_CLASSES:

@@ -34,11 +34,14 @@ def compile_with(
     model.compile(optimizer, loss, jit_compile=False)
 
 
-def begin_with_classifier(_spec: ModelSpec, recipe: DenseRecipe, model: keras.Model) -> None:
-    """Set the layers that the recipe's classifier has too, by name and shape, to its weights."""
-    if not recipe.start:
-        return
+def begin_with_classifier(spec: ModelSpec, recipe: DenseRecipe, model: keras.Model) -> None:
+    """Set the layers that the recipe's classifier has too, by name and shape, to its weights.
+
+    A network of another width than the classifier's begins at random.
+    """
     name, _, weights = recipe.start.partition(":")
+    if not recipe.start or model_spec(name).alpha != spec.alpha:
+        return
     layers = {layer.name: layer for layer in build_with_weights(model_spec(name), weights).layers}
     for layer in model.layers:
         values = layers[layer.name].get_weights() if layer.name in layers else []

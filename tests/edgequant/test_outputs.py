@@ -80,6 +80,6 @@ def test_platforms_of_classifiers_are_refused_before_anything_is_written(
     images = ("--calibration", f"{photos}:train", "--output", tmp_path / "bundle")
     done = run("ship", "--model", model, "--for", "android,microcontroller", *images)
     assert done.code == 2, done.err
-    assert "for android holds a network with one output, scores of classes" in done.err
+    assert "for android holds a network with one output, scores of labels" in done.err
     assert "--for ethos-u, microcontroller" in done.err
     assert not (tmp_path / "bundle").exists()

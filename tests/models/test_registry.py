@@ -195,6 +195,7 @@ def test_a_checkpoint_has_a_card(spec: ModelSpec, weights: str) -> None:
     assert card["versions"]["keras"]
     assert card["versions"]["tensorflow"]
     assert spec.name in card["command"]
-    accuracies = [value for key, value in card.items() if key.endswith("_top1_percent")]
+    ends = ("_top1_percent", "_ap50_percent", "_miou_percent")
+    accuracies = [value for key, value in card.items() if key.endswith(ends)]
     assert accuracies
     assert all(100 / spec.classes < value <= 100 for value in accuracies)
