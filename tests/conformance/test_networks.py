@@ -50,38 +50,24 @@ EXACT_DB = 60.0
 """Above this the outputs are float rounding apart, and how far apart says nothing."""
 BELOW_CONVERTER_DB = 1.0
 """How far a network may be below TensorFlow's converter; on average it is above."""
+_FEW = "random weights at full depth, in the least effort: both keep a few decibels"
+_DEEP = "dozens of layer norms at full depth, in the least effort; a block alone is level"
 BELOW: dict[str, str] = {
-    "mobile_vit": "attention on four axes: its softmax is made of parts, which int8 holds badly",
-    "channel_shuffle": "cause not known",
-    "valid_strides": "cause not known",
-    "dense_block": "stored factors of batch norms between joins, in LiteRT alone",
-    "normalized": "the variances of groups in int8",
-    "class_and_box": "cause not known; the noise of two outputs is followed together",
-    "age": "one number at the end: cause not known",
-    "keywords_1d": "weights that do not saturate on x86 are half a step coarser",
-    "keywords_2d": "weights that do not saturate on x86 are half a step coarser",
     "vitals": "dense layers have one scale per weight here, one per unit in the converter's file",
-    "MobileNetV3Small_start": "cause not known",
-    "ConvNeXtBase": "dense layers have one scale per weight",
-    "ConvNeXtLarge": "dense layers have one scale per weight",
-    "ConvNeXtSmall": "dense layers have one scale per weight",
-    "ConvNeXtTiny": "dense layers have one scale per weight",
-    "ConvNeXtXLarge": "dense layers have one scale per weight",
-    "EfficientNetB0": "noise of random weights: both lose nearly everything",
-    "EfficientNetB2": "noise of random weights: both lose nearly everything",
+    "ConvNeXtBase": _DEEP,
+    "ConvNeXtLarge": _DEEP,
+    "ConvNeXtSmall": _DEEP,
+    "ConvNeXtTiny": _DEEP,
+    "ConvNeXtXLarge": _DEEP,
+    "DenseNet169": _FEW,
+    "EfficientNetB0": _FEW,
+    "InceptionV3": _FEW,
+    "MobileNetV2": _FEW,
+    "NASNetLarge": _FEW,
+    "NASNetMobile": _FEW,
+    "ResNet152": _FEW,
 }
 """Networks further below the converter, and why, as far as it is known."""
-UNMEASURED = (
-    "EfficientNetB4", "EfficientNetB5", "EfficientNetB6", "EfficientNetB7", "EfficientNetV2B0",
-    "EfficientNetV2B1", "EfficientNetV2B2", "EfficientNetV2B3", "EfficientNetV2L",
-    "EfficientNetV2M", "EfficientNetV2S", "InceptionResNetV2", "InceptionV3", "MobileNet",
-    "MobileNetV2", "MobileNetV3Large", "MobileNetV3Small", "NASNetLarge", "NASNetMobile",
-    "ResNet101", "ResNet101V2", "ResNet152", "ResNet152V2", "ResNet50", "ResNet50V2", "VGG16",
-    "VGG19", "Xception",
-)  # fmt: skip
-"""Architectures whose rows are still to be measured at full depth; their beginnings are there."""
-NOT_COMPARED = {"mobile_vit": "operators of its softmax stay in float32"}
-"""Networks whose files are not compared integer by integer, and why."""
 
 
 def _assert_as_before(name: str, found: list[NetworkCell]) -> None:
@@ -126,7 +112,7 @@ def test_every_network_is_in_the_table_and_in_both_formats(name: str) -> None:
     assert not [sentence for sentence in red.values() if sentence.startswith("BUG")]
     for recipe in PAIR:
         same = cells[recipe].parity == cells[recipe].oracle == "same"
-        assert same is (name not in NOT_COMPARED)
+        assert same
         assert (cells[recipe].float_share or 0) <= 5
 
 
@@ -162,9 +148,7 @@ def test_every_function_of_keras_applications_that_builds_a_network_is_walked() 
 
 
 def test_the_table_has_every_network() -> None:
-    missing = set(styles()) - set(NAMES)
-    assert missing == set(UNMEASURED), "run python -m tests.conformance.table networks"
-    assert set(NAMES) <= set(styles())
+    assert set(styles()) == set(NAMES), "run python -m tests.conformance.table networks"
 
 
 def test_there_are_thirty_small_networks_with_names_for_files() -> None:
@@ -249,7 +233,7 @@ def test_a_recipe_runs_in_the_runtime_of_its_format() -> None:
 def test_the_page_for_a_users_model_has_every_style_as_it_is() -> None:
     text = PAGE.read_text(encoding="utf-8")
     assert rendered(text) == text, "run python -m tests.conformance.networks.docs"
-    assert len(text.splitlines()) <= 210
+    assert len(text.splitlines()) <= 225
 
 
 def test_the_page_names_options_and_recipes_that_there_are() -> None:
