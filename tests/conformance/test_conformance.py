@@ -30,7 +30,7 @@ FAST_MODELS = {
     "shufflenet_v1": "shufflenet_v1_g3",
 }
 """Which network of a family the fast tests take, where it is not the first."""
-FAST_FAMILIES = ("mobilenet_v2", "mobilenet_v3", "shufflenet_v2")
+FAST_FAMILIES = ("mobilenet_v2",)
 """Shipped weights, gates with hard-swish, and shuffles; the other families are slow tests."""
 CLASSIFIERS = specs_of(Task.CLASSIFICATION)
 """Networks of the tables; ``tests/export/test_dense_networks.py`` has those of the other tasks."""

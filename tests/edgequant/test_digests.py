@@ -193,16 +193,16 @@ MADE = recipe("tflite-int8").with_effort(Optimization.DEFAULT)
 
 def test_equal_bytes_are_not_spoken_of(record: DigestRecord) -> None:
     own = record.digests["default"]["tflite-int8"]
-    assert remark_on(asked(), MADE, SPEC.preprocessing, record.data, own) is None
+    assert remark_on(asked(), MADE, SPEC.contract, record.data, own) is None
 
 
 def test_other_bytes_are(record: DigestRecord) -> None:
     own = record.digests["default"]["tflite-int8"]
-    found = remark_on(asked(), MADE, SPEC.preprocessing, record.data, Digests("0", "1"))
+    found = remark_on(asked(), MADE, SPEC.contract, record.data, Digests("0", "1"))
     assert found is not None
     assert found.startswith("plan and file differ from what was recorded")
     assert own.file[:12] in found
-    found = remark_on(asked(), MADE, SPEC.preprocessing, record.data, replace(own, file="1"))
+    found = remark_on(asked(), MADE, SPEC.contract, record.data, replace(own, file="1"))
     assert found is not None
     assert found.startswith("the file differs from what was recorded")
 
@@ -222,14 +222,14 @@ def test_other_requests_have_nothing_recorded(
     record: DigestRecord, changes: dict[str, object]
 ) -> None:
     other = Digests("0", "1")
-    assert remark_on(asked(**changes), MADE, SPEC.preprocessing, record.data, other) is None
+    assert remark_on(asked(**changes), MADE, SPEC.contract, record.data, other) is None
 
 
 def test_other_settings_have_nothing_recorded(
     record: DigestRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = Digests("0", "1")
-    contract = SPEC.preprocessing
+    contract = SPEC.contract
     moved = replace(contract, mean=(0.0, 0.0, 0.0))
     for made in (
         replace(MADE, io=IoType.UINT8),
