@@ -31,7 +31,7 @@ FAST_MODELS = {
 }
 """Which network of a family the fast tests take, where it is not the first."""
 FAST_FAMILIES = ("mobilenet_v2",)
-"""Shipped weights, gates with hard-swish, and shuffles; the other families are slow tests."""
+"""The family of the shipped weights; the others are slow tests."""
 CLASSIFIERS = specs_of(Task.CLASSIFICATION)
 """Networks of the tables; ``tests/export/test_dense_networks.py`` has those of the other tasks."""
 FAST_RECIPES = ("tflite-float32", "tflite-int8", "onnx-int8")
