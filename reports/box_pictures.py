@@ -20,6 +20,8 @@ SIDE = 400
 """Largest length of the longer side of a photo in pixels."""
 MOST_PHOTOS = 36
 """Largest number of photos on a page."""
+_COLOURS = 128
+"""Colours of a picture, which take a third of the bytes of all."""
 _FLOAT, _FILE = (0, 114, 178), (230, 97, 0)
 """Colours of boxes, which colour-blind readers tell apart."""
 
@@ -42,7 +44,7 @@ def boxed(png: bytes, flip: Mapping[str, Any]) -> bytes:
             corners = (left, top, max(left, right - 1), max(top, bottom - 1))
             draw.rectangle(corners, outline=colour, width=width)
     buffer = io.BytesIO()
-    image.save(buffer, "PNG", optimize=True)
+    image.quantize(_COLOURS).save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
 
 
