@@ -25,6 +25,7 @@ from export.bundles.target import VECTORS, read_vectors
 _STUBS = Path(__file__).parent / "stubs"
 _FLAGS = ("-std=c++17", "-O1", "-Wall", "-Wextra", "-Werror", "-DMODEL_TENSOR_ARENA_SIZE=1048576")
 _CORTEX_M = ("-mcpu=cortex-m55", "-mthumb", "-mfloat-abi=hard", "-fno-exceptions", "-fno-rtti")
+_INSTALL = "apt-get install gcc-arm-none-eabi libstdc++-arm-none-eabi-newlib"
 _CLASSES = {
     "NAMED": "kLabels[kClasses - 1] == nullptr",
     "RUN": "Best(kVectorScores[v]) < 0 || Classify(kVectorPixels[v]) < 0",
@@ -101,9 +102,12 @@ def on_cortex_m(request: ProofRequest) -> ProofResult:
     """Compile for a Cortex-M55, and report the flash and RAM of the objects."""
     compiler = shutil.which("arm-none-eabi-g++")
     if not compiler:
-        return not_run(
-            "arm-none-eabi-g++", "apt-get install gcc-arm-none-eabi libstdc++-arm-none-eabi-newlib"
-        )
+        return not_run("arm-none-eabi-g++", _INSTALL)
+    headers = request.scratch / "headers.cc"
+    headers.write_text("#include <cmath>\n#include <cstdint>\n", encoding="ascii")
+    probe = [compiler, *_CORTEX_M, "-fsyntax-only", str(headers)]
+    if run_tool(probe, request.scratch).code:
+        return not_run("the C++ headers of arm-none-eabi-g++", _INSTALL)
     done = _compile(request, compiler, _CORTEX_M, link=False)
     if done.code:
         return failed(f"arm-none-eabi-g++ refuses the sources: {_first_error(done.log)}")

@@ -86,7 +86,7 @@ def _trained(spec: ModelSpec) -> keras.Model:
     for outputs, size in ((model.outputs[:half], 4), (model.outputs[half:], 1 + spec.classes)):
         flat = [keras.layers.Reshape((-1, size))(output) for output in outputs]
         columns.append(keras.layers.Concatenate(axis=1)(flat) if half > 1 else flat[0])
-    return keras.Model(model.inputs, keras.layers.Concatenate(axis=2)(columns), name=spec.name)
+    return keras.Model(model.input, keras.layers.Concatenate(axis=2)(columns), name=spec.name)
 
 
 def _initial(spec: ModelSpec, recipe: DenseRecipe, model: keras.Model) -> None:
