@@ -27,8 +27,10 @@ class Segmenter:
 
     def __post_init__(self) -> None:
         values = [self.ignored, *(level for colour in self.palette for level in colour)]
-        if not all(0 <= value <= 255 for value in values):
-            _refuse("ignored and the levels of a palette are whole numbers from 0 to 255", values)
+        if strange := [value for value in values if not 0 <= value <= 255]:
+            _refuse(
+                "ignored and the levels of a palette are whole numbers from 0 to 255", strange[0]
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values of the table ``[segmentation]``, readable by ``from_dict``."""
@@ -47,7 +49,12 @@ class Segmenter:
         """
         if not isinstance(values, dict) or set(values) - {"ignored", "palette"}:
             _refuse("[segmentation] has the keys ignored and palette", values)
-        colours = tuple((int(r), int(g), int(b)) for r, g, b in values.get("palette", ()))
+        palette = values.get("palette", ())
+        if not isinstance(palette, list | tuple) or not all(
+            isinstance(colour, list | tuple) and len(colour) == 3 for colour in palette
+        ):
+            _refuse("a palette is a list of colours of three levels, [[r, g, b], ...]", palette)
+        colours = tuple((int(r), int(g), int(b)) for r, g, b in palette)
         return cls(int(values.get("ignored", IGNORED)), colours)
 
 

@@ -133,17 +133,33 @@ def _photo(
     path: Path, image: Any, annotations: list[Any], numbers: dict[int, int], source: Path
 ) -> AnnotatedPhoto:
     size = int(image["height"]), int(image["width"])
-    rectangles = np.array([a["bbox"] for a in annotations], np.float64).reshape(-1, 4)
+    rectangles = np.array([_rectangle(a, image, source) for a in annotations]).reshape(-1, 4)
     left, top, width, height = rectangles.T
+    filled = width * height
     boxes, empty = checked_boxes(
         f"{printable(image['file_name'])} of {printable(source)}",
         size,
         np.stack([top, left, top + height, left + width], axis=1),
         np.array([numbers[a["category_id"]] for a in annotations], np.int64),
         np.array([bool(a.get("iscrowd", 0)) for a in annotations], bool),
-        np.array([float(a.get("area", a["bbox"][2] * a["bbox"][3])) for a in annotations]),
+        np.array([float(a.get("area", area)) for a, area in zip(annotations, filled, strict=True)]),
     )
     return AnnotatedPhoto(path, size, boxes, empty)
+
+
+def _rectangle(annotation: Any, image: Any, source: Path) -> list[float]:
+    """Left, top, width and height of a box in pixels."""
+    box = annotation.get("bbox")
+    try:
+        left, top, width, height = map(float, box)
+    except (TypeError, ValueError) as error:
+        raise InvalidInputError(
+            "an annotation of COCO has a bbox = [left, top, width, height]",
+            received=f"{'none' if box is None else printable(box)[:80]} for "
+            f"{printable(image['file_name'])} in {printable(source)}",
+            remedy="correct that annotation, or delete it",
+        ) from error
+    return [left, top, width, height]
 
 
 def _paths(source: Path, names: list[str]) -> list[Path]:

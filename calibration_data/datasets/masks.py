@@ -8,13 +8,21 @@ from pathlib import Path
 from calibration_data.annotations import MaskTruth
 from calibration_data.coco_masks import read_coco_masks
 from calibration_data.datasets.base import Dataset, DatasetKind, SplitRole, refuse_unknown_split
-from calibration_data.image_files import IMAGE_SUFFIXES, from_paths
-from calibration_data.mask_files import masks_by_name, masks_of, read_mask
+from calibration_data.image_files import IMAGE_SUFFIXES, from_paths, spread, upright_size
+from calibration_data.mask_files import (
+    mask_size,
+    masks_by_name,
+    masks_of,
+    read_mask,
+    require_mask_size,
+)
 from foundation.errors import InvalidInputError
 from foundation.foreign import printable, read_text, reading, require_regular
 
 MASKED = "masked"
 """Split of the photos that have a mask, whatever else lies beside them."""
+_PROBED = 4096
+"""Largest number of photos whose size is compared with the mask before any work is done."""
 
 
 @dataclass(frozen=True)
@@ -146,6 +154,8 @@ def _of_voc(text: str, split: str | None, layout: _Layout) -> Dataset:
 
 
 def _with_masks(text: str, split: str | None, images: list[Path], masks: list[Path]) -> Dataset:
+    for i in spread(len(images), _PROBED):
+        require_mask_size(mask_size(masks[i]), upright_size(images[i]), str(images[i]))
     name = text if split is None else f"{text}:{split}"
     found = from_paths(name, _role(split, images), images)
     return replace(found, masks=MaskTruth(lambda i: read_mask(masks[i])))
@@ -164,6 +174,8 @@ def _of_coco(text: str, split: str | None, photos: Path, path: Path) -> Dataset:
         require_regular(photos / name, "COCO's JSON lists photos of the folder", remedy)
         for name, _, _ in found.images
     ]
+    for i in spread(len(images), _PROBED):
+        require_mask_size(found.images[i][1:], upright_size(images[i]), str(images[i]))
     return replace(from_paths(text, _role(None, images), images), masks=found.truth)
 
 
