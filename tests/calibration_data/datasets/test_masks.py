@@ -34,7 +34,7 @@ def save(folder: Path, name: str, pixels: np.ndarray, palette: bool = False) -> 
 
 def photos_in(folder: Path, count: int = 2) -> None:
     for number in range(count):
-        save(folder, f"{number}.png", np.full((3, 4, 3), 40 * number, np.uint8))
+        save(folder, f"{number}.png", np.full((3, 4, 3), 40 * number % 256, np.uint8))
 
 
 def mask_of(data: str, index: int = 0) -> np.ndarray:
