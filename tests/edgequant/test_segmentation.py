@@ -193,3 +193,24 @@ def test_values_of_masks_are_looked_at_before_any_work(
     assert message in done.err
     assert "calibrat" not in done.out
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("masks", [True, False])
+def test_sensitivity_is_in_points_of_miou(
+    run: Run, subject: Subject, tmp_path: Path, masks: bool
+) -> None:
+    model, scenes = subject
+    data = scenes / "train" if masks else scenes / "train" / "images"
+    done = run(
+        "sensitivity", "--model", model, "--calibration", data, "--optimize", "fast",
+        "--output", tmp_path, "--json",
+    )  # fmt: skip
+    found = done.json
+    assert (found["metric"], found["labelled"]) == ("mIOU", masks)
+    assert (found["float"] is not None) is masks
+    effects = [row[part] for row in found["rows"] for part in ("weights", "activations")]
+    assert all(abs(effect["drop"]) < 10 for effect in effects if effect)
+    assert min(effect["agreement"] for effect in effects if effect) < 100
+    shown = (tmp_path / "colours-sensitivity.html").read_text()
+    assert "Float mIOU" in shown
+    assert ("count as right" in shown) is not masks
