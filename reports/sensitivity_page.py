@@ -121,7 +121,6 @@ def _figure(rows: list[Row], total: int) -> Figure:
 
 
 def _table(report: Document) -> Table:
-    metric = metric_of(report)
     columns = [
         Column("layer"),
         Column("rank", Kind.NUMBER, "by the noise of both parts"),

@@ -9,12 +9,14 @@ import json
 import os
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from calibration_data.box_files import AnnotatedPhoto, checked_boxes, photos_with_boxes
+from calibration_data.coco_masks import has_shapes, masks_in
 from calibration_data.datasets.base import (
     Dataset,
     DatasetKind,
@@ -95,10 +97,12 @@ def _open(text: str, split: str | None) -> Dataset:
     with reading(source, _RULE, _REMEDY):
         values = json.loads(content)
         photos, class_names = _read(values, source)
+        shapes = has_shapes(values)
     word = split or (source.parent.name if source.name in _FILES else source.stem)
     role = SplitRole.of(re.sub(r"^instances_|\d+$", "", word))
     name = text if split is None else f"{text}:{split}"
-    return photos_with_boxes(name, role, photos, class_names)
+    found = photos_with_boxes(name, role, photos, class_names)
+    return replace(found, masks=masks_in(values, source).truth) if shapes else found
 
 
 def _read(values: Any, source: Path) -> tuple[list[AnnotatedPhoto], tuple[str, ...]]:
@@ -213,7 +217,8 @@ KIND = DatasetKind(
     name="coco",
     syntax="FILE.json or FOLDER[:SPLIT]",
     summary="COCO JSON with true boxes: photos beside it, in a folder beside it, or above; of a "
-    "folder, its instances.json or a file of its folder annotations/, which SPLIT names",
+    "folder, its instances.json or a file of its folder annotations/, which SPLIT names; with "
+    "polygons or run lengths for segmenters, too",
     matches=_matches,
     open=_open,
     referenced=_referenced,
