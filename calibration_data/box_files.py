@@ -11,7 +11,7 @@ import numpy as np
 
 from calibration_data.annotations import Boxes, BoxTruth
 from calibration_data.datasets.base import Dataset, SplitRole
-from calibration_data.image_files import decode_file, from_paths, upright_size
+from calibration_data.image_files import decode_file, from_paths, spread, upright_size
 from foundation.errors import InvalidInputError
 from foundation.foreign import printable
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 SLACK = 1.0
 """Pixels by which a box may leave its photo: tools round its edges outwards."""
-_PROBED = 32
-"""Photos whose size is compared with the annotations before any work is done."""
+_PROBED = 4096
+"""Largest number of photos whose size is compared with the annotations before any work is done."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,9 +61,15 @@ def checked_boxes(
 
     Raises:
         InvalidInputError: a box that is not finite, ends before it begins or leaves the photo by
-            more than ``SLACK``.
+            more than ``SLACK``, or an area that is not finite or below zero.
     """
     edges = np.asarray(corners, np.float64).reshape(-1, 4)
+    if areas is not None and not ((values := np.asarray(areas, np.float64)) >= 0).all():
+        raise InvalidInputError(
+            "the area of an object is a number of pixels from 0 on",
+            received=f"{values[~(values >= 0)][0]:g} ({source})",
+            remedy="correct that annotation, or delete its area",
+        )
     limits = np.array(size * 2, np.float64)
     rules = (
         ("the edges of a box are finite numbers", ~np.isfinite(edges).all(axis=1)),
@@ -114,7 +120,7 @@ def photos_with_boxes(
         InvalidInputError: a photo of another size than its annotations state; here for some of
             them, for the others when they are decoded.
     """
-    for i in np.unique(np.linspace(0, len(photos) - 1, _PROBED).astype(int)) if photos else ():
+    for i in spread(len(photos), _PROBED):
         _refuse_other_photo(photos[i], upright_size(photos[i].path))
 
     def decode(i: int) -> Image.Image:

@@ -164,6 +164,28 @@ def read_coco_masks(path: Path) -> CocoMasks:
     require_regular(path, _RULE, _REMEDY)
     with reading(path, _RULE, _REMEDY):
         document = json.loads(path.read_bytes())
+    return masks_in(document, path)
+
+
+def has_shapes(document: Any) -> bool:
+    """Whether a document of boxes tells the pixels of its objects, by categories of a name each."""
+    names = [str(row["name"]) for row in document["categories"]]
+    shapes = [one.get("segmentation") for one in document["annotations"]]
+    known = all(isinstance(shape, list | dict) for shape in shapes) and any(shapes)
+    return known and len(set(names)) == len(names) < _MOST
+
+
+def masks_in(document: Any, path: Path) -> CocoMasks:
+    """Masks of a document that has been read.
+
+    Args:
+        document: content of the JSON.
+        path: its path, beside which the images of panoptic segments lie.
+
+    Raises:
+        InvalidInputError, UnsupportedError: as ``read_coco_masks``.
+    """
+    with reading(path, _RULE, _REMEDY):
         categories = sorted(document["categories"], key=lambda row: int(row["id"]))
         names = tuple(str(row["name"]) for row in categories)
         by_image: dict[Any, list[dict[str, Any]]] = defaultdict(list)

@@ -36,13 +36,17 @@ FILL = (127,)
 
 
 class Interpolation(StrEnum):
-    """Resampling filter, by Pillow's name."""
+    """Resampling filter: those of Pillow by its names, and one of TensorFlow 1."""
 
     NEAREST = "nearest"
     BILINEAR = "bilinear"
     BICUBIC = "bicubic"
     LANCZOS = "lanczos"
     BOX = "box"
+    TF1_BILINEAR = "tf1-bilinear"
+    """Bilinear between the pixels around ``place * old / new``, without half-pixel centres and
+    without smoothing: ``tf.compat.v1.image.resize_bilinear``, on which the detectors of
+    tensorflow/models were trained."""
 
 
 @dataclass(frozen=True)
@@ -125,12 +129,11 @@ class Geometry:
 
         if self.crop in (Crop.PAD, Crop.EXACT):
             return self._placed(np.asarray(image))
-        resample = Image.Resampling[self.interpolation.name]
         if self.crop is Crop.STRETCH:
-            return np.asarray(image.resize((self.width, self.height), resample))
+            return self._resized(image, self.height, self.width)
         if self.crop is Crop.LETTERBOX:
             height, width = self._letterboxed(image.height, image.width)
-            return self._on_canvas(np.asarray(image.resize((width, height), resample)), fill)
+            return self._on_canvas(self._resized(image, height, width), fill)
         assert self.resize_short_side is not None
         shorter = min(image.size)
         # Integer division, as in torchvision: a float scale loses a row where the ratio is exact.
@@ -143,8 +146,8 @@ class Geometry:
         if self.interpolation is not Interpolation.BILINEAR:
             # With a box, nearest and box select other pixels, and Pillow may swap its two passes,
             # whose 8-bit intermediate values clip the overshoot of bicubic and lanczos.
-            whole = image.resize(resized, resample)
-            return np.asarray(whole.crop((left, top, left + self.width, top + self.height)))
+            whole = self._resized(image, resized[1], resized[0])
+            return whole[top : top + self.height, left : left + self.width]
         # Resampling only the box that is cropped equals resize and crop within one grey level,
         # in a half to a fifth of the time.
         box: Box = (
@@ -153,7 +156,18 @@ class Geometry:
             (left + self.width) * image.width / resized[0],
             (top + self.height) * image.height / resized[1],
         )
-        return np.asarray(image.resize((self.width, self.height), resample, box=box))
+        size = (self.width, self.height)
+        return np.asarray(image.resize(size, Image.Resampling.BILINEAR, box=box))
+
+    def _resized(self, image: Image.Image, height: int, width: int) -> np.ndarray:
+        """Pixels of an image of another height and width, by the contract's filter."""
+        import numpy as np
+        from PIL import Image
+
+        if self.interpolation is Interpolation.TF1_BILINEAR:
+            return tf1_bilinear(np.asarray(image), height, width)
+        resample = Image.Resampling[self.interpolation.name]
+        return np.asarray(image.resize((width, height), resample))
 
     def _placed(self, pixels: np.ndarray) -> np.ndarray:
         height, width = pixels.shape[:2]
@@ -191,3 +205,36 @@ class Geometry:
         canvas[...] = fill if pixels.ndim == 3 else fill[0]
         canvas[top : top + height, left : left + width] = pixels
         return canvas
+
+
+def tf1_bilinear(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Resize as ``tf.compat.v1.image.resize_bilinear(align_corners=False)``, rounded to levels.
+
+    Args:
+        pixels: uint8 ``[h, w]`` or ``[h, w, channels]``.
+        height: new height in pixels.
+        width: new width in pixels.
+
+    Returns:
+        uint8 ``[height, width]`` or ``[height, width, channels]``.
+    """
+    import numpy as np
+
+    # Rows that are needed first, so that a large photo is not converted as a whole.
+    low, high, share = _tf1_taps(pixels.shape[0], height)
+    share = share.reshape(-1, *[1] * (pixels.ndim - 1))
+    rows = pixels[low] * (1 - share) + pixels[high] * share  # [height, w, ...]
+    low, high, share = _tf1_taps(pixels.shape[1], width)
+    share = share.reshape(1, -1, *[1] * (pixels.ndim - 2))
+    resized = rows[:, low] * (1 - share) + rows[:, high] * share
+    levels: np.ndarray = np.clip(np.round(resized), 0, 255).astype(np.uint8)
+    return levels
+
+
+def _tf1_taps(old: int, new: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Both neighbours of each new place, and the share of the second, float32 ``[new]``."""
+    import numpy as np
+
+    places = np.arange(new, dtype=np.float32) * np.float32(old / new)
+    low = np.minimum(places.astype(np.int64), old - 1)
+    return low, np.minimum(low + 1, old - 1), places - low.astype(np.float32)

@@ -120,6 +120,11 @@ def from_paths(
     )
 
 
+def spread(count: int, most: int) -> list[int]:
+    """At most ``most`` of the places from 0 to ``count - 1``, evenly spread over all."""
+    return [i * count // min(count, most) for i in range(min(count, most))]
+
+
 def listed_files(source: Path, names: Sequence[str]) -> list[Path]:
     """The image files that a list names, each of them checked without being opened.
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -11,10 +12,12 @@ import numpy as np
 from calibration_data.annotations import MaskTruth
 from calibration_data.datasets.base import Dataset
 from calibration_data.labels import BACKGROUND, VOC_NAMES_OF_COCO
+from calibration_data.mask_files import require_mask_size
 from calibration_data.preprocessing import Preprocessing
 from calibration_data.segmentation import Segmenter
 from foundation.errors import InvalidInputError
 from foundation.foreign import printable
+from foundation.threads import cores
 
 UNMEASURED = -1
 """Class of a pixel that is not measured."""
@@ -72,13 +75,32 @@ class MaskClasses:
             InvalidInputError: a mask of another size, or with a value or colour of no class.
         """
         mask = self.masks.of(index)
-        if mask.shape[:2] != tuple(size):
-            raise InvalidInputError(
-                "a mask has the height and width of its photo",
-                received=f"{mask.shape[0]}x{mask.shape[1]} for {name} of {size[0]}x{size[1]}",
-                remedy="make the mask again at the size of the photo (one that is turned by EXIF "
-                "has the size that is seen)",
-            )
+        require_mask_size(mask.shape[:2], size, name)
+        return self._numbers(mask, name)
+
+    def check(self, indices: Sequence[int], describe: Callable[[int], str]) -> bool:
+        """Look at the values of masks.
+
+        Args:
+            indices: images of the dataset.
+            describe: index of an image -> its name, for messages.
+
+        Returns:
+            Whether one of the masks has a pixel that is measured.
+
+        Raises:
+            InvalidInputError: a mask with a value or colour of no class.
+        """
+
+        def measured(index: int) -> bool:
+            classes = self._numbers(self.masks.of(index), describe(index))
+            return bool((classes != UNMEASURED).any())
+
+        with ThreadPoolExecutor(cores()) as pool:
+            return any(list(pool.map(measured, indices)))
+
+    def _numbers(self, mask: np.ndarray, name: str) -> np.ndarray:
+        """Classes of a mask of numbers or colours."""
         if mask.ndim == 3:
             return self._of_colours(mask, name)
         found: np.ndarray = self._table[mask]

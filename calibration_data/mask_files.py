@@ -41,6 +41,22 @@ def read_mask(path: Path) -> np.ndarray:
         return _values(image)
 
 
+def mask_size(path: Path) -> tuple[int, int]:
+    """Height and width of a mask, from its header alone.
+
+    Raises:
+        InvalidInputError: a file that is not of ``SUFFIXES``'s formats.
+    """
+    from PIL import Image
+
+    require_regular(path, _RULE, _REMEDY)
+    with (
+        reading(path, _RULE, _REMEDY, raised=(Image.DecompressionBombError,)),
+        Image.open(path, formats=_FORMATS) as image,
+    ):
+        return image.height, image.width
+
+
 def _values(image: Image.Image) -> np.ndarray:
     import numpy as np
 
@@ -54,6 +70,23 @@ def _values(image: Image.Image) -> np.ndarray:
     if numbers.ndim != 2 or numbers.dtype.kind not in "iu" or not 0 <= numbers.max() <= 255:
         raise ValueError(f"mode {image.mode}, with numbers up to {numbers.max()}")
     return numbers.astype(np.uint8)
+
+
+def require_mask_size(mask: Sequence[int], photo: Sequence[int], name: str) -> None:
+    """Refuse a mask of another height and width than its photo.
+
+    Args:
+        mask: height and width of the mask.
+        photo: height and width of the photo.
+        name: name of the photo, for messages.
+    """
+    if tuple(mask) != tuple(photo):
+        raise InvalidInputError(
+            "a mask has the height and width of its photo",
+            received=f"{mask[0]}x{mask[1]} for {name} of {photo[0]}x{photo[1]}",
+            remedy="make the mask again at the size of the photo (one that is turned by EXIF "
+            "has the size that is seen)",
+        )
 
 
 def masks_of(photos: Sequence[Path], folder: Path, remedy: str) -> list[Path]:
@@ -71,8 +104,10 @@ def masks_of(photos: Sequence[Path], folder: Path, remedy: str) -> list[Path]:
     found = [known.get(photo.stem, known.get(photo.name)) for photo in photos]
     missing = [photo for photo, mask in zip(photos, found, strict=True) if mask is None]
     if missing:
+        if len(missing) == len(photos):
+            remedy = "give the folder with the masks of these photos; JPEG does not keep numbers"
         raise InvalidInputError(
-            "each photo has a mask of its name",
+            f"each photo has a mask of its name ({', '.join(SUFFIXES)})",
             received=f"{len(missing)} of {len(photos)} photos without one in {printable(folder)}, "
             f"the first of them {printable(missing[0].name)}",
             remedy=remedy,

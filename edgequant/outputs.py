@@ -186,22 +186,23 @@ def check_answered(dataset: Dataset, max_drop: float | None) -> None:
         )
 
 
-def check_limit_on(
+def check_labels_and_limit(
     dataset: Dataset,
     contract: Preprocessing,
     outputs: Sequence[Output],
     max_drop: float | None,
 ) -> None:
-    """Refuse a limit on a loss that is not measured, or that no loss can exceed.
+    """Refuse labels that do not fit, and a limit on a loss that is not measured or never above it.
 
     Raises:
-        InvalidInputError: images whose right answers are unknown, or a number of percentage points
-            beyond 100.
+        InvalidInputError: labels for another task, images whose right answers are unknown, or a
+            number of percentage points beyond 100.
     """
     check_answered(dataset, max_drop)
+    true = true_values(dataset, contract, outputs)
     if max_drop is None:
         return
-    known = [name for name, v in true_values(dataset, contract, outputs).items() if v is not None]
+    known = [name for name, values in true.items() if values is not None]
     if not known:
         raise InvalidInputError(
             "--max-drop limits a loss of right answers, which labels must tell for one output",

@@ -32,7 +32,7 @@ from edgequant.artifacts import (
 from edgequant.cli.terminal import Terminal
 from edgequant.digests import Digests, plan_digest, remark_on
 from edgequant.loading import contract_of, load, own_contract
-from edgequant.outputs import check_limit_on, model_outputs, settled_contract, true_values
+from edgequant.outputs import check_labels_and_limit, model_outputs, settled_contract
 from edgequant.planning import Planner
 from edgequant.repair.repairer import Limits, Repair, Repairer
 from edgequant.requests import QuantizeRequest
@@ -153,8 +153,7 @@ def prepare(request: QuantizeRequest, inputs: Inputs) -> Prepared:
     contract = settled_contract(contract, outputs, told, measured=inputs.measured is not None)
     require_postprocess((recipe.postprocess for recipe in request.recipes), contract)
     if inputs.measured is not None:  # labels that do not fit are refused before any work
-        true_values(inputs.measured, contract, outputs)
-        check_limit_on(inputs.measured, contract, outputs, request.max_drop)
+        check_labels_and_limit(inputs.measured, contract, outputs, request.max_drop)
     calibration = None
     if inputs.calibration is not None:
         asked = request.calibration

@@ -180,7 +180,8 @@ def classes_of(values: np.ndarray) -> np.ndarray:
 def grid_of(contract: Preprocessing, size: tuple[int, int], map_size: tuple[int, ...]) -> PhotoGrid:
     """A map of a network on the pixels of a photo of a height and width."""
     place = contract.placement(*size)
-    return PhotoGrid(place, (map_size[0], map_size[1]))
+    segmenter = contract.segmenter or Segmenter()
+    return PhotoGrid(place, (map_size[0], map_size[1]), segmenter.upsampling)
 
 
 def mask_of(grid: PhotoGrid, values: np.ndarray, classes: int, exact: np.ndarray) -> np.ndarray:

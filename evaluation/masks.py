@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from calibration_data.placement import Placement
+from calibration_data.segmentation import Upsampling
 from foundation.errors import InvalidInputError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -25,16 +26,19 @@ _STRIP = 64
 class PhotoGrid:
     """Map of a network on the pixels of a photo.
 
-    A map is enlarged to the tensor of the network and from there to the photo, both bilinear with
-    half-pixel centres. The two are one linear function of each axis, which is applied at once.
+    A map is enlarged to the tensor of the network and from there to the photo, both bilinear; the
+    second with half-pixel centres, the first as ``upsampling`` says. The two are one linear
+    function of each axis, which is applied at once.
 
     Attributes:
         place: where the photo lies in the tensor.
         size: height and width of the map.
+        upsampling: pixel convention of the enlargement to the tensor.
     """
 
     place: Placement
     size: tuple[int, int]
+    upsampling: Upsampling = Upsampling.HALF_PIXEL
     _seen: tuple[Any, Any] = field(init=False, repr=False, default=(None, None))
 
     @property
@@ -108,7 +112,10 @@ class PhotoGrid:
         whole = _bilinear(self._positions(axis), wanted)
         if side == wanted:
             return whole
-        return (whole @ _bilinear((np.arange(wanted) + 0.5) * side / wanted, side)).tocsr()
+        centres = (np.arange(wanted) + 0.5) * side / wanted
+        if self.upsampling is Upsampling.ALIGN_CORNERS:
+            centres = np.linspace(0.5, side - 0.5, wanted)
+        return (whole @ _bilinear(centres, side)).tocsr()
 
 
 def _bilinear(positions: np.ndarray, size: int) -> Any:

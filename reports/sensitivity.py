@@ -26,19 +26,36 @@ _PLOTTED = 40
 def document(ranking: Sensitivity, **more: Any) -> Document:
     """All measurements as plain values, the most sensitive layer first."""
     rows = [{"rank": i, **row.to_dict()} for i, row in enumerate(ranking.layers, 1)]
-    return {**more, "n": ranking.images, "top1": ranking.top1, "rows": rows}
+    float_values = {"top1": ranking.top1, "float": ranking.value}
+    return {**more, "n": ranking.images, **float_values, "rows": rows}
 
 
 NO_LABELS = "no labels that count the outputs, so that float's answers count as right"
-
-
 NO_CLASSES = "an output without classes, so that noise alone is measured"
 
 
 def labelled(report: Document) -> bool:
     """Whether right answers are known; reports of earlier versions do not say, and were."""
     known: bool = report.get("labelled", True)
-    return known and report["top1"] is not None
+    return known and (report["top1"] is not None or report.get("float") is not None)
+
+
+def metric_of(report: Document) -> str:
+    """Title of the metric whose loss is told."""
+    return str(report.get("metric", "top-1"))
+
+
+def float_value(report: Document) -> str:
+    """The float network's metric, or why there is none."""
+    if labelled(report):
+        value = report["top1"] if report["top1"] is not None else report["float"]
+        return f"{value:.2f} %"
+    return NO_LABELS if _has_drops(report) else NO_CLASSES
+
+
+def _has_drops(report: Document) -> bool:
+    parts = (row[part] for row in report["rows"] for part in _PARTS if row[part] is not None)
+    return any(part["drop"] is not None for part in parts)
 
 
 def conditions(report: Document) -> list[str]:
@@ -49,11 +66,12 @@ def conditions(report: Document) -> list[str]:
         "activations are a layer's results"
     )
     how = f"Recipe {report['recipe']}, --optimize {report['optimization']}"
-    known = f"float top-1 {report['top1']:.2f} %" if labelled(report) else NO_LABELS
-    if report["top1"] is None:
-        known = NO_CLASSES
+    known = float_value(report)
+    if labelled(report):
+        known = f"float {metric_of(report)} {known}"
+    step = f"; one image is {100 / report['n']:.2f} points" if "top-1" in metric_of(report) else ""
     return [
-        f"{n}; {known}; one image is {100 / report['n']:.2f} points.",
+        f"{n}; {known}{step}.",
         f"{alone}. Ranked by the noise of both on the outputs.",
         f"{how}; float arithmetic on the integers, no runtime's kernels.",
     ]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from reports.figures import SERIES, plain, svg
 from reports.page import Cell, Column, Facts, Figure, Kind, Page, Prose, Section, Table
-from reports.sensitivity import NO_CLASSES, NO_LABELS, conditions, drop_text, labelled
+from reports.sensitivity import conditions, drop_text, float_value, metric_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,7 +32,7 @@ def page(report: Document, generated: str, data: tuple[tuple[str, str], ...] = (
     facts = Facts(
         (
             ("Images", f"{report['n']:,} of {report['data']} that nothing was decided on"),
-            ("Float top-1", _float_top1(report)),
+            (f"Float {metric_of(report)}", float_value(report)),
             ("Recipe", f"{report['recipe']}, --optimize {report['optimization']}"),
         )
     )
@@ -120,12 +120,6 @@ def _figure(rows: list[Row], total: int) -> Figure:
     )
 
 
-def _float_top1(report: Document) -> str:
-    if report["top1"] is None:
-        return NO_CLASSES
-    return f"{report['top1']:.2f} %" if labelled(report) else NO_LABELS
-
-
 def _table(report: Document) -> Table:
     columns = [
         Column("layer"),
@@ -135,7 +129,11 @@ def _table(report: Document) -> Table:
     for name, _, _ in _PARTS:
         columns += [
             Column(f"{name} dB", Kind.NUMBER, "SQNR of the outputs; less is worse"),
-            Column("drop, points", Kind.NUMBER, f"of top-1, with {name} alone in integers"),
+            Column(
+                "drop, points",
+                Kind.NUMBER,
+                f"of {metric_of(report)}, with {name} alone in integers",
+            ),
         ]
     columns.append(Column("multiply-adds %", Kind.NUMBER, "of the network's"))
     total = sum(row["multiply_adds"] for row in report["rows"]) or 1

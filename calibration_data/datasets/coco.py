@@ -9,12 +9,14 @@ import json
 import os
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from calibration_data.box_files import AnnotatedPhoto, checked_boxes, photos_with_boxes
+from calibration_data.coco_masks import has_shapes, masks_in
 from calibration_data.datasets.base import (
     Dataset,
     DatasetKind,
@@ -95,10 +97,12 @@ def _open(text: str, split: str | None) -> Dataset:
     with reading(source, _RULE, _REMEDY):
         values = json.loads(content)
         photos, class_names = _read(values, source)
+        shapes = has_shapes(values)
     word = split or (source.parent.name if source.name in _FILES else source.stem)
     role = SplitRole.of(re.sub(r"^instances_|\d+$", "", word))
     name = text if split is None else f"{text}:{split}"
-    return photos_with_boxes(name, role, photos, class_names)
+    found = photos_with_boxes(name, role, photos, class_names)
+    return replace(found, masks=masks_in(values, source).truth) if shapes else found
 
 
 def _read(values: Any, source: Path) -> tuple[list[AnnotatedPhoto], tuple[str, ...]]:
@@ -133,17 +137,33 @@ def _photo(
     path: Path, image: Any, annotations: list[Any], numbers: dict[int, int], source: Path
 ) -> AnnotatedPhoto:
     size = int(image["height"]), int(image["width"])
-    rectangles = np.array([a["bbox"] for a in annotations], np.float64).reshape(-1, 4)
+    rectangles = np.array([_rectangle(a, image, source) for a in annotations]).reshape(-1, 4)
     left, top, width, height = rectangles.T
+    filled = width * height
     boxes, empty = checked_boxes(
         f"{printable(image['file_name'])} of {printable(source)}",
         size,
         np.stack([top, left, top + height, left + width], axis=1),
         np.array([numbers[a["category_id"]] for a in annotations], np.int64),
         np.array([bool(a.get("iscrowd", 0)) for a in annotations], bool),
-        np.array([float(a.get("area", a["bbox"][2] * a["bbox"][3])) for a in annotations]),
+        np.array([float(a.get("area", area)) for a, area in zip(annotations, filled, strict=True)]),
     )
     return AnnotatedPhoto(path, size, boxes, empty)
+
+
+def _rectangle(annotation: Any, image: Any, source: Path) -> list[float]:
+    """Left, top, width and height of a box in pixels."""
+    box = annotation.get("bbox")
+    try:
+        left, top, width, height = map(float, box)
+    except (TypeError, ValueError) as error:
+        raise InvalidInputError(
+            "an annotation of COCO has a bbox = [left, top, width, height]",
+            received=f"{'none' if box is None else printable(box)[:80]} for "
+            f"{printable(image['file_name'])} in {printable(source)}",
+            remedy="correct that annotation, or delete it",
+        ) from error
+    return [left, top, width, height]
 
 
 def _paths(source: Path, names: list[str]) -> list[Path]:
@@ -197,7 +217,8 @@ KIND = DatasetKind(
     name="coco",
     syntax="FILE.json or FOLDER[:SPLIT]",
     summary="COCO JSON with true boxes: photos beside it, in a folder beside it, or above; of a "
-    "folder, its instances.json or a file of its folder annotations/, which SPLIT names",
+    "folder, its instances.json or a file of its folder annotations/, which SPLIT names; with "
+    "polygons or run lengths for segmenters, too",
     matches=_matches,
     open=_open,
     referenced=_referenced,

@@ -8,13 +8,23 @@ from pathlib import Path
 from calibration_data.annotations import MaskTruth
 from calibration_data.coco_masks import read_coco_masks
 from calibration_data.datasets.base import Dataset, DatasetKind, SplitRole, refuse_unknown_split
-from calibration_data.image_files import IMAGE_SUFFIXES, from_paths
-from calibration_data.mask_files import masks_by_name, masks_of, read_mask
+from calibration_data.datasets.voc import KIND as BOXES
+from calibration_data.datasets.voc import annotated_photos
+from calibration_data.image_files import IMAGE_SUFFIXES, from_paths, spread, upright_size
+from calibration_data.mask_files import (
+    mask_size,
+    masks_by_name,
+    masks_of,
+    read_mask,
+    require_mask_size,
+)
 from foundation.errors import InvalidInputError
 from foundation.foreign import printable, read_text, reading, require_regular
 
 MASKED = "masked"
 """Split of the photos that have a mask, whatever else lies beside them."""
+_PROBED = 4096
+"""Largest number of photos whose size is compared with the mask before any work is done."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +126,10 @@ def _of_folders(text: str, split: str | None, photos: Path, masks: Path) -> Data
 
 
 def _of_voc(text: str, split: str | None, layout: _Layout) -> Dataset:
-    """Pascal VOC's folder: the photos of a list, or without a split those that have a mask."""
+    """Pascal VOC's folder: the photos of a list, or without a split those that have a mask.
+
+    They have boxes too if each of them has an XML; a list that only Main has is one of boxes.
+    """
     root = Path(text)
     photos, masks, lists = (root / n for n in (layout.photos, layout.masks, layout.lists))
     with reading(photos, "an image folder can be read", "check its permissions"):
@@ -125,6 +138,8 @@ def _of_voc(text: str, split: str | None, layout: _Layout) -> Dataset:
         names = [name for name in masks_by_name(masks) if name in known]
     else:
         splits = tuple(sorted(path.stem for path in lists.glob("*.txt")))
+        if split not in splits and (lists.parent / "Main" / f"{split}.txt").is_file():
+            return BOXES.open(text, split)
         refuse_unknown_split(text, split, splits)
         path = lists / f"{split}.txt"
         rule = "a list of Pascal VOC has the name of an image in each line"
@@ -142,10 +157,16 @@ def _of_voc(text: str, split: str | None, layout: _Layout) -> Dataset:
             )
     images = [known[name] for name in names]
     remedy = "add the masks, or correct the list"
-    return _with_masks(text, split, images, masks_of(images, masks, remedy))
+    found = _with_masks(text, split, images, masks_of(images, masks, remedy))
+    files = root / "Annotations"
+    if all((files / f"{path.stem}.xml").is_file() for path in images):
+        found = replace(found, boxes=annotated_photos(found.name, found.role, images, files).boxes)
+    return found
 
 
 def _with_masks(text: str, split: str | None, images: list[Path], masks: list[Path]) -> Dataset:
+    for i in spread(len(images), _PROBED):
+        require_mask_size(mask_size(masks[i]), upright_size(images[i]), str(images[i]))
     name = text if split is None else f"{text}:{split}"
     found = from_paths(name, _role(split, images), images)
     return replace(found, masks=MaskTruth(lambda i: read_mask(masks[i])))
@@ -164,6 +185,8 @@ def _of_coco(text: str, split: str | None, photos: Path, path: Path) -> Dataset:
         require_regular(photos / name, "COCO's JSON lists photos of the folder", remedy)
         for name, _, _ in found.images
     ]
+    for i in spread(len(images), _PROBED):
+        require_mask_size(found.images[i][1:], upright_size(images[i]), str(images[i]))
     return replace(from_paths(text, _role(None, images), images), masks=found.truth)
 
 

@@ -67,15 +67,33 @@ def _open(text: str, split: str | None) -> Dataset:
             return open_folder(text, split)
         paths = _listed(lists / f"{split}.txt", paths)
     annotated = [path for path in paths if (files / f"{path.stem}.xml").is_file()]
-    read = [_read(files / f"{path.stem}.xml") for path in annotated]
-    names = {name for one in read for name in one.names}
-    class_names = CLASSES if names <= set(CLASSES) else tuple(sorted(names))
-    numbers = {name: number for number, name in enumerate(class_names)}
     remarks: tuple[str, ...] = ()
     if missing := len(paths) - len(annotated):
         remarks = (f"{missing} of {len(paths)} photos of {text} have no XML and are left out",)
     name = text if split is None else f"{text}:{split}"
     role = SplitRole.of(split or folder.resolve().name)
+    return annotated_photos(name, role, annotated, files, remarks)
+
+
+def annotated_photos(
+    name: str, role: SplitRole, annotated: list[Path], files: Path, remarks: tuple[str, ...] = ()
+) -> Dataset:
+    """Dataset of photos that have an XML each.
+
+    Args:
+        name: DATA as the user wrote it.
+        role: purpose for which the split may be used.
+        annotated: photos.
+        files: folder of the XML files, which have the names of the photos.
+        remarks: sentences for the reader of a measurement.
+
+    Raises:
+        InvalidInputError: a file that is no XML of Pascal VOC, or a box that breaks a rule.
+    """
+    read = [_read(files / f"{path.stem}.xml") for path in annotated]
+    names = {name for one in read for name in one.names}
+    class_names = CLASSES if names <= set(CLASSES) else tuple(sorted(names))
+    numbers = {name: number for number, name in enumerate(class_names)}
     photographed = [_photo(path, one, numbers) for path, one in zip(annotated, read, strict=True)]
     return photos_with_boxes(name, role, photographed, class_names, remarks)
 

@@ -188,7 +188,7 @@ contract_options = _together(
     ),
     option(
         "--interpolation",
-        type=click.Choice(["nearest", "bilinear", "bicubic", "lanczos", "box"]),
+        type=click.Choice(["nearest", "bilinear", "bicubic", "lanczos", "box", "tf1-bilinear"]),
         section=Section.PREPROCESSING,
         help="Filter for resizing.",
     ),

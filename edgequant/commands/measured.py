@@ -40,7 +40,7 @@ from edgequant.measuring import (
 )
 from edgequant.outputs import (
     check_answered,
-    check_limit_on,
+    check_labels_and_limit,
     file_outputs,
     model_outputs,
     settled_contract,
@@ -110,7 +110,7 @@ def evaluate_command(request: EvaluateRequest, terminal: Terminal) -> None:
     contract, candidate, outputs = _evaluated(request, dataset)
     names = stated_names([output.name for output in outputs], contract)
     outputs = tuple(replace(o, name=name) for o, name in zip(outputs, names, strict=True))
-    check_limit_on(dataset, contract, outputs, request.max_drop)
+    check_labels_and_limit(dataset, contract, outputs, request.max_drop)
     reference = None if request.reference is None else _reference(request, contract)
     measurement = measure([candidate], reference, dataset, contract, request.measure, terminal)
     report = tables.document(measurement)

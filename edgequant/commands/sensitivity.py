@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from edgequant.artifacts import write_json, write_text
 from edgequant.cli.invocation import command_line
 from edgequant.cli.terminal import Terminal
 from edgequant.pipeline import open_inputs, prepare_shown
 from edgequant.repair.heldout import halves
+from edgequant.repair.verdicts import scores_of
 from edgequant.requests import QuantizeRequest
 from foundation.atomic import write_whole
 from foundation.errors import InvalidInputError
@@ -47,7 +50,9 @@ def sensitivity_command(request: QuantizeRequest, limit: int, terminal: Terminal
     total = images.fitting.count + len(graph.ops) + images.judged.count
     with terminal.progress("layers", total) as advance:
         decided = settled(graph, images.fitting, prepared.contract, asked, advance)
-        ranking = sensitivity(decided, asked, images.judged, advance)
+        told = scores_of(graph, images, prepared.contract, prepared.outputs)
+        judged = images.judged if told is None else replace(images.judged, scores=told[0])
+        ranking = sensitivity(decided, asked, judged, advance)
     report = report_of.document(
         ranking,
         model=request.model.name,
@@ -55,6 +60,7 @@ def sensitivity_command(request: QuantizeRequest, limit: int, terminal: Terminal
         optimization=recipe.settings.optimization.value,
         data=prepared.calibration.dataset.name,
         labelled=images.labelled,
+        metric="top-1" if told is None else told[1],
     )
     stem = request.output / f"{request.model.name}-sensitivity"
     json_path, csv_path, plot_path, html_path = (stem.parent / f"{stem.name}{e}" for e in _ENDINGS)

@@ -76,6 +76,7 @@ class Comparison:
         contract: Preprocessing,
         outputs: Sequence[Output],
         judged: Sequence[Answer],
+        batch_size: int | None = None,
     ) -> Comparison:
         """Comparison on the judged images.
 
@@ -85,9 +86,10 @@ class Comparison:
             contract: contract of the network.
             outputs: outputs of the network.
             judged: answers that are compared.
+            batch_size: images in a batch; None for as many as fit the answers.
         """
         reduced = any(answer.kind.reduction is not None for answer in judged)
-        size = _REDUCED_BATCH if reduced else _BATCH
+        size = batch_size or (_REDUCED_BATCH if reduced else _BATCH)
         batches = stream(held.dataset, contract, batch_size=size)
         runs = tuple((batch, run_outputs(graph, batch.images)) for batch in batches)
         return cls(runs, tuple(_part(answer, runs, held, contract, outputs) for answer in judged))

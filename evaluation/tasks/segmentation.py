@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from calibration_data.image_files import spread
 from calibration_data.targets import Truth
 from calibration_data.task import OutputTask, Task
 from evaluation.bootstrap import bootstrap_drop
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     from calibration_data.datasets.base import Dataset
     from calibration_data.preprocessing import Preprocessing
     from evaluation.bootstrap import Statistic
+
+
+_LOOKED_AT = 256
+"""Largest number of masks whose values are looked at before any work is done."""
 
 
 def miou(outputs: MaskRows) -> float:
@@ -252,8 +257,18 @@ def _annotated(dataset: Dataset, contract: Preprocessing) -> np.ndarray | None:
     labels = contract.labels
     if labels:
         masks = mask_classes(dataset, contract, len(labels), labels)
-        if masks is not None and masks.masks.of(0).ndim == 3 and not masks.segmenter.palette:
-            masks.of(0, masks.masks.of(0).shape[:2], dataset.describe(0))  # the error of a palette
+        indices = spread(len(dataset), _LOOKED_AT)
+        if (
+            masks is not None
+            and not masks.check(indices, dataset.describe)
+            and len(indices) == len(dataset)
+        ):
+            raise InvalidInputError(
+                "a segmenter is measured on masks of which one shows a class of the network",
+                received=f"{dataset.name} with pixels that are not measured alone",
+                remedy="give the masks of these photos, or correct ignored or palette under "
+                "[segmentation] in the contract",
+            )
     return np.arange(len(dataset))
 
 

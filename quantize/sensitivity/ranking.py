@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -28,6 +28,33 @@ INPUT_KIND = "INPUT"
 
 
 @dataclass(frozen=True)
+class Verdict:
+    """What a task says of the outputs of all images.
+
+    Attributes:
+        value: its first metric; None without true values.
+        drop: its loss against the float network, in the task's unit.
+        agreement: percent of the answers that are those of the float network.
+    """
+
+    value: float | None
+    drop: float
+    agreement: float
+
+
+class Scores(Protocol):
+    """Statistics of one change, for tasks whose answers are no single scores."""
+
+    def add(self, exact: list[np.ndarray], changed: list[np.ndarray]) -> None:
+        """Add the next ``BATCH`` images: float and changed outputs, ``[batch, ...]`` each."""
+        ...
+
+    def verdict(self) -> Verdict:
+        """What is lost on all images."""
+        ...
+
+
+@dataclass(frozen=True)
 class LabelledImages:
     """Images to measure on, which nothing was decided on.
 
@@ -36,12 +63,14 @@ class LabelledImages:
         batches: images float32 ``[batch, height, width, 3]`` and labels int64 ``[batch]``, from
             the start at each call; None for labels stands for the float network's answers.
         classifies: whether the largest score is the network's answer; without answers there is no
-            drop and no agreement, and noise alone ranks.
+            drop and no agreement, unless ``scores`` tells them.
+        scores: makes the scores of one change, for detectors and segmenters; None for others.
     """
 
     count: int
     batches: Callable[[], Iterable[tuple[np.ndarray, np.ndarray | None]]]
     classifies: bool = True
+    scores: Callable[[], Scores] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -51,9 +80,10 @@ class Effect:
     Attributes:
         noise: power of the change of the outputs, as a share of their power; the mean of these
             shares over several outputs.
-        drop: top-1 of the float network minus that of the changed one, in percentage points; None
-            for a network that does not classify.
-        agreement: percent of images with the same answer; None for such a network too.
+        drop: top-1 of the float network minus that of the changed one in percentage points, or the
+            loss of the first metric of a detector or segmenter; None for other networks.
+        agreement: percent of images, boxes or pixels with the same answer; None for such a network
+            too.
         outputs: noise of each of several outputs, by name; empty for a single one.
     """
 
@@ -124,11 +154,14 @@ class Sensitivity:
         images: number of images that it was measured on.
         top1: top-1 of the float network on these images, in percent; None for a network that does
             not classify.
+        value: first metric of a float detector or segmenter on these images; None for others, and
+            without true values.
     """
 
     layers: tuple[LayerSensitivity, ...]
     images: int
     top1: float | None
+    value: float | None = None
 
 
 def sensitivity(
@@ -158,8 +191,8 @@ def sensitivity(
     with one_blas_thread():
         solved = solved_alone(settled, settings, advance)
     candidates = list(changes(settled, solved, frozenset(settings.float_ops)))
-    tallies = {(change.name, change.part): _Tally() for change in candidates}
-    base = _Tally()
+    tallies = {(change.name, change.part): _Tally.of(judged) for change in candidates}
+    base = _Tally.of(judged)
     for images, labels in _batches(judged):
         activations = float_activations(graph, images)
         exact = [np.asarray(activations[name]) for name in graph.outputs]  # [batch, ...] each
@@ -179,7 +212,8 @@ def sensitivity(
     rows = [_row(graph, name, tallies, base, decides) for name in names]
     rows.sort(key=lambda row: (-row.noise, row.name))
     top1 = 100 * base.right / base.images if decides else None
-    return Sensitivity(tuple(rows), base.images, top1)
+    value = None if base.scores is None else base.scores.verdict().value
+    return Sensitivity(tuple(rows), base.images, top1, value)
 
 
 def _batches(judged: LabelledImages) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
@@ -200,6 +234,7 @@ class _Tally:
         noise: sum of squares of each output's changes.
         right: number of right answers, those of the first output of classes.
         same: number of answers that are those of the float network.
+        scores: statistics of a detector or segmenter; None for others.
     """
 
     images: int = 0
@@ -207,6 +242,12 @@ class _Tally:
     noise: list[float] = field(default_factory=list)
     right: int = 0
     same: int = 0
+    scores: Scores | None = None
+
+    @classmethod
+    def of(cls, judged: LabelledImages) -> _Tally:
+        """A tally of no image yet."""
+        return cls(scores=None if judged.scores is None else judged.scores())
 
     def add(
         self, exact: list[np.ndarray], changed: list[np.ndarray], labels: np.ndarray | None
@@ -217,6 +258,8 @@ class _Tally:
         noises = [energy(c.astype(np.float64) - e) for e, c in zip(exact, changed, strict=True)]
         self.signal = _added(self.signal, [energy(output) for output in exact])
         self.noise = _added(self.noise, noises)
+        if self.scores is not None:
+            self.scores.add(exact, changed)
         number = decided([output.shape for output in exact])
         if number is None:
             answers = same = np.zeros(count, np.int64)
@@ -244,10 +287,15 @@ def _row(
         tally = tallies.get((name, part))
         if tally is None:
             return None
+        drop = 100 * (base.right - tally.right) / base.images if decides else None
+        agreement = 100 * tally.same / base.images if decides else None
+        if tally.scores is not None:
+            verdict = tally.scores.verdict()
+            drop, agreement = verdict.drop, verdict.agreement
         return Effect(
             noise=mean_noise(tally.signal, tally.noise),
-            drop=100 * (base.right - tally.right) / base.images if decides else None,
-            agreement=100 * tally.same / base.images if decides else None,
+            drop=drop,
+            agreement=agreement,
             outputs={} if len(graph.outputs) == 1 else by_output(tally),
         )
 

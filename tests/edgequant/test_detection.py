@@ -138,6 +138,11 @@ def test_sensitivity_ranks_by_all_outputs(
     ).json  # fmt: skip
     names = {"fine_boxes", "coarse_boxes", "fine_scores", "coarse_scores"}
     assert set(found["rows"][0]["weights"]["outputs_sqnr_db"]) == names
+    assert (found["metric"], found["labelled"], found["top1"]) == ("AP", True, None)
+    assert found["float"] > 5
+    effects = [row[part] for row in found["rows"] for part in ("weights", "activations")]
+    assert all(abs(effect["drop"]) < 20 for effect in effects if effect)
+    assert any(effect["drop"] for effect in effects if effect)
 
 
 def test_inspect_names_the_task(run: Run, subject: tuple[Path, Path]) -> None:

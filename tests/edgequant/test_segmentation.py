@@ -140,6 +140,8 @@ def test_the_card_of_a_bundle_has_the_miou_of_its_file(
     [
         ({"labels": '["a", "b"]'}, "a segmenter of 4 classes has 4 labels"),
         ({"palette": "[[0, 0, 0], [1, 1, 1]]"}, "one colour of its own for each of the 4"),
+        ({"palette": "[[0, 0], [1, 1]]"}, "a palette is a list of colours of three levels"),
+        ({"palette": "[[0, 0, 300]]"}, "whole numbers from 0 to 255; received 300"),
     ],
 )
 def test_a_contract_that_does_not_fit_is_refused_before_any_work(
@@ -168,3 +170,47 @@ def test_argmax_of_a_classifier_is_refused(
     )  # fmt: skip
     assert done.code != 0
     assert "post-processing argmax gives the class of each place" in done.err
+
+
+@pytest.mark.parametrize(
+    ("value", "message"), [(7, "received 7 in the mask of"), (None, "one shows a class of the")]
+)
+def test_values_of_masks_are_looked_at_before_any_work(
+    run: Run, subject: Subject, tmp_path: Path, value: int | None, message: str
+) -> None:
+    from PIL import Image
+
+    write_scenes(tmp_path / "scenes", "images", "masks", range(6))
+    for path in sorted((tmp_path / "scenes" / "masks").iterdir())[0 if value is None else -1 :]:
+        mask = np.asarray(Image.open(path)).copy()
+        mask[...] = 255 if value is None else value
+        Image.fromarray(mask).save(path)
+    done = run(
+        "quantize", "--model", subject[0], "--recipe", "tflite-int8", "--data", tmp_path / "scenes",
+        "--calibration", f"{subject[1]}:train", "--output", tmp_path / "out",
+    )  # fmt: skip
+    assert done.code == 2
+    assert message in done.err
+    assert "calibrat" not in done.out
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("masks", [True, False])
+def test_sensitivity_is_in_points_of_miou(
+    run: Run, subject: Subject, tmp_path: Path, masks: bool
+) -> None:
+    model, scenes = subject
+    data = scenes / "train" if masks else scenes / "train" / "images"
+    done = run(
+        "sensitivity", "--model", model, "--calibration", data, "--optimize", "fast",
+        "--output", tmp_path, "--json",
+    )  # fmt: skip
+    found = done.json
+    assert (found["metric"], found["labelled"]) == ("mIOU", masks)
+    assert (found["float"] is not None) is masks
+    effects = [row[part] for row in found["rows"] for part in ("weights", "activations")]
+    assert all(abs(effect["drop"]) < 10 for effect in effects if effect)
+    assert min(effect["agreement"] for effect in effects if effect) < 100
+    shown = (tmp_path / "colours-sensitivity.html").read_text()
+    assert "Float mIOU" in shown
+    assert ("count as right" in shown) is not masks

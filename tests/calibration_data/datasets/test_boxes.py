@@ -149,6 +149,49 @@ def test_the_areas_of_a_coco_json_are_those_of_the_objects(tmp_path: Path) -> No
     assert not dataset.boxes.of(0).crowd.any()
 
 
+def test_polygons_in_a_coco_json_are_masks_too(tmp_path: Path) -> None:
+    values = coco_values()
+    assert open_dataset(str(coco(tmp_path / "plain", values))).masks is None
+    for annotation in values["annotations"]:
+        left, top, width, height = annotation["bbox"]
+        right, bottom = left + width, top + height
+        annotation["segmentation"] = [[left, top, right, top, right, bottom, left, bottom]]
+        annotation["iscrowd"] = 0
+    dataset = open_dataset(str(coco(tmp_path / "drawn", values)))
+    check(dataset, crowds=False)
+    assert dataset.masks is not None
+    assert dataset.masks.class_names == ("background", *NAMES)
+    mask = dataset.masks.of(2)
+    assert (mask.shape, mask[15, 40], mask[5, 40]) == (SIZES["c"], 2, 0)
+    for category in values["categories"]:
+        category["name"] = "thing"  # boxes may share a name, masks may not
+    assert open_dataset(str(coco(tmp_path / "names", values))).masks is None
+
+
+def test_a_voc_folder_with_masks_has_both_where_a_list_of_masks_does(tmp_path: Path) -> None:
+    folder = voc(tmp_path / "set")
+    masks, lists = folder / "SegmentationClass", folder / "ImageSets"
+    for path in (masks, lists / "Main", lists / "Segmentation"):
+        path.mkdir(parents=True)
+    for name in "ac":
+        mask = Image.new("L", SIZES[name][::-1], 3)
+        mask.save(masks / f"{name}.png")
+    (lists / "Main" / "train.txt").write_text("b\nc\n")
+    (lists / "Segmentation" / "val.txt").write_text("c\n")
+    whole, val = open_dataset(str(folder)), open_dataset(f"{folder}:val")
+    for dataset, names in ((whole, "ac"), (val, "c")):
+        assert dataset.boxes is not None
+        assert dataset.masks is not None
+        assert [Path(dataset.describe(i)).stem for i in range(len(dataset))] == list(names)
+        found = dataset.boxes.of(len(names) - 1)
+        assert [dataset.boxes.class_names[label] for label in found.labels] == ["dog"]
+        assert dataset.masks.of(len(names) - 1).shape == SIZES["c"]
+    train = open_dataset(f"{folder}:train")
+    assert (len(train), train.masks) == (2, None)
+    (folder / "Annotations" / "a.xml").unlink()
+    assert open_dataset(str(folder)).boxes is None
+
+
 def test_places_of_a_coco_json(tmp_path: Path) -> None:
     root = tmp_path / "set"
     photos(root / "val2017")
@@ -232,7 +275,10 @@ def changed(key: str, **values: Any) -> dict[str, Any]:
         (changed("annotations", bbox=[-3, 5, 20, 9]), "a box lies in its photo, up to 1 pixel"),
         (changed("annotations", bbox=[9, 9, -4, 9]), "no negative height or width.*right 5"),
         (changed("annotations", bbox=[9, 9, float("nan"), 9]), "the edges of a box are finite"),
-        (changed("annotations", bbox=[9, 9, 9]), "a COCO JSON has the lists"),
+        (changed("annotations", bbox=[9, 9, 9]), r"a bbox = \[left, .*received \[9, 9, 9\] for "),
+        (changed("annotations", bbox=None), "a bbox = .*received none for .* in .*json"),
+        (changed("annotations", area=-4), "a number of pixels from 0 on; received -4"),
+        (changed("annotations", area=float("nan")), "from 0 on; received nan"),
         (changed("images", file_name="z.png"), "the photos that .* names .*z.png, which does not"),
         (changed("images", file_name="../../p.png"), "names photos in its folder|does not exist"),
         (changed("images", width=61), "photos of the stated size.*60x40 pixels, annotated as 61x"),

@@ -34,7 +34,7 @@ def save(folder: Path, name: str, pixels: np.ndarray, palette: bool = False) -> 
 
 def photos_in(folder: Path, count: int = 2) -> None:
     for number in range(count):
-        save(folder, f"{number}.png", np.full((3, 4, 3), 40 * number, np.uint8))
+        save(folder, f"{number}.png", np.full((3, 4, 3), 40 * number % 256, np.uint8))
 
 
 def mask_of(data: str, index: int = 0) -> np.ndarray:
@@ -65,13 +65,24 @@ def test_a_photo_without_a_mask_is_refused_or_left_out(tmp_path: Path) -> None:
     photos_in(tmp_path / "photos", 3)
     save(tmp_path / "masks", "1.png", MASK)
     text = f"{tmp_path / 'photos'}+masks"
-    with pytest.raises(InvalidInputError, match=r"mask of its name; received 2 of 3.*:masked"):
+    with pytest.raises(InvalidInputError, match=r"mask of its name.*; received 2 of 3.*:masked"):
         open_dataset(text)
     assert len(open_dataset(f"{text}:masked")) == 1
     with pytest.raises(InvalidInputError, match="masked"):
         open_dataset(f"{text}:train")
     with pytest.raises(InvalidInputError, match="which does not exist"):
         open_dataset(f"{tmp_path / 'photos'}+other")
+    save(tmp_path / "jpegs", "1.jpg", MASK)
+    with pytest.raises(InvalidInputError, match=r"\.png.*received 3 of 3.*JPEG does not keep"):
+        open_dataset(f"{tmp_path / 'photos'}+jpegs")
+
+
+def test_a_mask_of_another_size_is_known_before_it_is_decoded(tmp_path: Path) -> None:
+    photos_in(tmp_path / "photos", 40)
+    for number in range(40):
+        save(tmp_path / "masks", f"{number}.png", MASK[: 2 if number == 33 else 3])
+    with pytest.raises(InvalidInputError, match=r"received 2x4 for .*33\.png of 3x4"):
+        open_dataset(f"{tmp_path / 'photos'}+masks")
 
 
 def test_images_and_masks_in_one_folder_or_in_one_of_each_split(tmp_path: Path) -> None:
