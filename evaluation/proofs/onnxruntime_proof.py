@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evaluation.proofs.agreement import agreement
 from evaluation.proofs.child import run_tool
 from evaluation.proofs.proof import (
     Proof,
@@ -19,7 +20,7 @@ from evaluation.proofs.proof import (
     run_worker,
 )
 from export.bundles.onnx_mobile import ROLE, models
-from export.bundles.target import VECTORS, Vectors, largest_allowed, read_vectors
+from export.bundles.target import VECTORS, Vectors, read_vectors
 from foundation.foreign import reading
 
 if TYPE_CHECKING:
@@ -91,27 +92,21 @@ def _read_outputs(values: dict[str, Any], vectors: Vectors) -> np.ndarray:
 
 
 def _compared(runtime: str, vectors: Vectors, outputs: dict[str, np.ndarray]) -> ProofResult:
-    """Compare the labels, which must be the expected ones, and report the scores' difference."""
+    """Compare the answers, which must be the expected ones, and report the largest difference."""
     import numpy as np
 
-    largest = 0.0
+    largest, what = 0.0, ""
     for name, scores in outputs.items():
         if not np.isfinite(scores).all():
             return failed(f"{runtime} gives NaN or infinity for {name}")
-        wrong = [i for i, same in enumerate(vectors.same_labels(scores)) if not same]
-        if wrong:
+        agreed = agreement(vectors, scores)
+        if not agreed.holds:
             return failed(
-                f"{runtime} gives {name} other labels than {vectors.runtime} for {len(wrong)} of "
-                f"{len(scores)} images, the first is {wrong[0]}"
+                f"{runtime} gives {name} other {agreed.what} than {vectors.runtime} for "
+                f"{len(scores) - sum(agreed.same)} of {len(scores)} images, the first is "
+                f"{agreed.first_wrong}; {agreed.within}"
             )
-        difference = float(np.abs(scores - vectors.outputs).max())
-        if difference > largest_allowed(vectors.outputs):
-            return failed(
-                f"{runtime} gives {name} scores that differ from those of {vectors.runtime} by "
-                f"{difference:.3g}"
-            )
-        largest = max(largest, difference)
-    what = "labels" if vectors.classes else "outputs"
+        largest, what = max(largest, agreed.largest), agreed.what
     sentence = (
         f"{runtime} gives {' and '.join(outputs)} the {what} of {vectors.runtime} for "
         f"{len(vectors.outputs)} of {len(vectors.outputs)} images; scores differ by at most "
