@@ -104,6 +104,13 @@ def on_cortex_m(request: ProofRequest) -> ProofResult:
         return not_run(
             "arm-none-eabi-g++", "apt-get install gcc-arm-none-eabi libstdc++-arm-none-eabi-newlib"
         )
+    probe = request.scratch / "headers.cpp"
+    probe.write_text("#include <cstdint>\n", encoding="ascii")
+    command = [compiler, *_CORTEX_M, "-fsyntax-only", str(probe)]
+    if run_tool(command, request.scratch).code:
+        return not_run(
+            "the C++ library of arm-none-eabi-g++", "apt-get install libstdc++-arm-none-eabi-newlib"
+        )
     done = _compile(request, compiler, _CORTEX_M, link=False)
     if done.code:
         return failed(f"arm-none-eabi-g++ refuses the sources: {_first_error(done.log)}")
