@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from calibration_data.box_decoder import boxes_of, grid, overlaps
 from foundation.errors import InvalidInputError
 
 
@@ -41,14 +42,7 @@ class AnchorLevel:
 
     def boxes(self) -> np.ndarray:
         """Anchors row by row, cell by cell, shape by shape: float32 ``[count, 4]``."""
-        y = (np.arange(self.rows, dtype=np.float32) + 0.5) / self.rows
-        x = (np.arange(self.columns, dtype=np.float32) + 0.5) / self.columns
-        shapes = np.array(self.shapes, np.float32)  # [k, 2]
-        anchors = np.empty((self.rows, self.columns, len(shapes), 4), np.float32)
-        anchors[..., 0] = y[:, None, None]
-        anchors[..., 1] = x[None, :, None]
-        anchors[..., 2:] = shapes
-        return anchors.reshape(-1, 4)
+        return grid(self.rows, self.columns, self.shapes)
 
 
 @dataclass(frozen=True)
@@ -131,28 +125,13 @@ class BoxCoding:
 
     def decode(self, codes: np.ndarray, anchors: np.ndarray) -> np.ndarray:
         """Boxes float32 ``[..., n, 4]`` of codes ``[..., n, 4]`` against ``n`` anchors."""
-        values = codes / np.array(self.factors, np.float32)
-        centres = values[..., :2] * anchors[:, 2:] + anchors[:, :2]
-        half = np.exp(values[..., 2:]) * anchors[:, 2:] / 2
-        boxes: np.ndarray = np.concatenate([centres - half, centres + half], axis=-1)
-        return boxes.astype(np.float32)
+        return boxes_of(codes, anchors, self.factors)
 
 
 def corners(anchors: np.ndarray) -> np.ndarray:
     """Top, left, bottom and right of anchors, ``[n, 4]``."""
     half = anchors[:, 2:] / 2
     return np.concatenate([anchors[:, :2] - half, anchors[:, :2] + half], axis=1)
-
-
-def overlaps(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Intersection over union of boxes ``[n, 4]`` and ``[m, 4]``: ``[n, m]``; 0 for no area."""
-    low = np.maximum(first[:, None, :2], second[None, :, :2])
-    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    inner = np.prod(np.maximum(high - low, 0), axis=2)
-    areas = [np.prod(np.maximum(b[:, 2:] - b[:, :2], 0), axis=1) for b in (first, second)]
-    union = areas[0][:, None] + areas[1][None] - inner
-    result: np.ndarray = np.divide(inner, union, out=np.zeros_like(inner), where=union > 0)
-    return result
 
 
 def matched(anchors: np.ndarray, boxes: np.ndarray, threshold: float = 0.5) -> np.ndarray:

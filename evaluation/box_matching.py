@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from calibration_data.anchors import overlaps
 from calibration_data.annotations import Boxes
+from calibration_data.box_decoder import overlaps
 
 if TYPE_CHECKING:
     from pycocotools.cocoeval import COCOeval

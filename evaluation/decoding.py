@@ -1,9 +1,7 @@
 """Boxes from the outputs of a single-shot detector: decoding and non-maximum suppression.
 
-This is the definition that compiled and exported decoders are compared with. Source: Liu et al.
-2016, "SSD: Single Shot MultiBox Detector", https://arxiv.org/abs/1512.02325, section 2.2 and 3;
-comparisons are those of TensorFlow Lite's TFLite_Detection_PostProcess with regular suppression: a
-score equal to its threshold is a detection, an overlap equal to its threshold drops no box.
+The arithmetic is that of ``calibration_data.box_decoder``, which bundles hold a copy of; here it
+reads a contract, and refuses what does not fit it.
 """
 
 from __future__ import annotations
@@ -13,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calibration_data.anchors import overlaps
-from calibration_data.detection import Detector, ScoreEnd
+from calibration_data import box_decoder
+from calibration_data.detection import Detector
 from foundation.errors import InvalidInputError
 
 
@@ -108,15 +106,7 @@ def probabilities(detector: Detector, scores: np.ndarray) -> np.ndarray:
         detector: end of the scores, and whether the first is the ground's.
         scores: as ``joined`` returns them.
     """
-    values: np.ndarray = scores.astype(np.float32)
-    if detector.end is ScoreEnd.SOFTMAX:
-        values = np.exp(values - values.max(axis=-1, keepdims=True))
-        values /= values.sum(axis=-1, keepdims=True)
-    values = values[..., 1:] if detector.ground else values
-    if detector.end is ScoreEnd.SIGMOID:
-        with np.errstate(over="ignore"):  # the exponential of a large number is 1 / 0
-            values = 1 / (1 + np.exp(-values))
-    return values
+    return box_decoder.probabilities(scores, detector.end.value, ground=detector.ground)
 
 
 def suppressed(
@@ -132,25 +122,8 @@ def suppressed(
     Returns:
         Anchors and classes of the detections, int64 ``[n]`` each, the surest first.
     """
-    above = np.flatnonzero(scores.reshape(-1) >= detector.score_threshold)
-    above = above[np.argsort(-scores.reshape(-1)[above], kind="stable")]
-    anchors, classes = np.divmod(above, scores.shape[1])
-    active = np.ones(len(above), bool)
-    kept: list[int] = []
-    place = 0
-    # Classes do not touch each other, so the best of all classes can be taken one by one.
-    while len(kept) < detector.most and place < len(above):
-        kept.append(place)
-        active[place] = False
-        rivals = np.flatnonzero(active & (classes == classes[place]))
-        with np.errstate(invalid="ignore"):  # infinite boxes
-            shares = overlaps(boxes[anchors[[place]]], boxes[anchors[rivals]])[0]
-        active[rivals[shares > detector.iou_threshold]] = False
-        following = active[place:].argmax()
-        if not active[place + following]:
-            break
-        place += int(following)
-    return anchors[kept], classes[kept]
+    limits = (detector.score_threshold, detector.iou_threshold, detector.most)
+    return box_decoder.suppressed(boxes, scores, *limits)
 
 
 def _misfit(detector: Detector, received: str) -> InvalidInputError:

@@ -29,7 +29,8 @@ class ChildRun:
     """Result of a run in a child process.
 
     Attributes:
-        outputs: ``[n, classes]`` in the file's type; None when the run failed.
+        outputs: ``[n, numbers]`` in the file's type, or uint8 classes of places; None when the run
+            failed.
         error: reason of the failure, or None.
         missing: package that is not installed, or None.
         runtime: name, version, kernels and machine.
@@ -63,7 +64,12 @@ def tflite_inputs(path: Path, pixels: np.ndarray, contract: Preprocessing) -> np
 
 
 def run_file(
-    path: Path, inputs: np.ndarray, runtime: str, interpreter: Path | None = None
+    path: Path,
+    inputs: np.ndarray,
+    runtime: str,
+    interpreter: Path | None = None,
+    *,
+    masks: bool = False,
 ) -> ChildRun:
     """Run inputs through a file, one image per call.
 
@@ -72,6 +78,7 @@ def run_file(
         inputs: ``[n, *shape]`` in the file's type.
         runtime: ``litert-reference`` or ``litert-xnnpack``.
         interpreter: Python interpreter with ai-edge-litert; None for this one.
+        masks: return the class of each place, uint8, in the place of a map's scores.
     """
     import numpy as np
 
@@ -85,6 +92,7 @@ def run_file(
             "dtype": inputs.dtype.name,
             "shape": list(inputs.shape),
             "outputs": str(outputs),
+            "masks": masks,
         }
         reply = run_worker("litert_run", ProofRequest(scratch, scratch, interpreter), values)
         if reply.missing or reply.error:

@@ -93,7 +93,7 @@ def _check_outputs(prepared: Prepared, targets: list[ShipTarget]) -> None:
     """Refuse labels that do not fit, and targets that take only the scores of classes."""
     outputs, contract = prepared.loaded.outputs, prepared.contract
     given = [output.shape for output in outputs]
-    lacking = [target.name for target in targets if not target.any_outputs]
+    lacking = [target.name for target in targets if not target.takes_outputs(given, contract)]
     if is_classifier(given, contract) or (lacking and is_yes_or_no(given, contract)):
         check_labels(contract, prepared.loaded.classes)
         return

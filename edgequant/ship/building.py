@@ -63,8 +63,9 @@ class Builder:
         with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
             base = self.request.base
             exporter = Exporter(base, self.prepared, self.inputs, Path(scratch), self.terminal)
+            contract = self.prepared.contract
             for target in targets:
-                exported = {file.role: exporter.export(file) for file in target.files}
+                exported = {file.role: exporter.export(file) for file in target.files_of(contract)}
                 for role, file in exported.items():
                     files[f"{target.name}/{role}"] = (file.path, file.contract)
                 contents[target.name], section = self._deliver(target, exported, folder)
@@ -121,10 +122,10 @@ class Builder:
     ) -> BundleRequest:
         """Values that a target is written from, test vectors of each file included."""
         vectors = {}
-        for file in target.files:
+        for file in target.files_of(self.prepared.contract):
             model = exported[file.role]
             vectors[file.role] = make_vectors(
-                model.path, self._pixels, model.contract, file.runtime
+                model.path, self._pixels, model.contract, file.runtime, masks=file.masks
             )
         return BundleRequest(
             name=self.prepared.loaded.name,

@@ -95,6 +95,7 @@ _PURPOSES = {
     "score of {threshold:g}.",
     Task.REGRESSION: "Measures {count} quantities of {what}.",
     Task.EMBEDDING: "Makes a vector of {what}, whose direction is near that of like images.",
+    Task.DETECTION: "Finds objects of {count} classes in {what}, with a box for each.",
     Task.SEGMENTATION: "Gives each place of {what} one of {count} classes.",
 }
 

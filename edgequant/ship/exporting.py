@@ -56,12 +56,13 @@ class Exporter:
     inputs: Inputs
     scratch: Path
     terminal: Terminal
-    _files: dict[tuple[str, str, ContractNeed], Exported] = field(default_factory=dict, repr=False)
+    _files: dict[tuple[str, ...], Exported] = field(default_factory=dict, repr=False)
     _folded: tuple[Prepared, str] | None = field(default=None, repr=False)
 
     def export(self, file: ShipFile) -> Exported:
         """Export a file and add what its platform expects in it, unless it was exported before."""
-        key = (file.recipe.name, file.recipe.io.value, file.need)
+        asked = file.recipe
+        key = (asked.name, asked.io.value, asked.postprocess.value, file.need.value)
         if key not in self._files:
             prepared, folded = self._expressible(file.need)
             path, record = self._write(file, prepared)

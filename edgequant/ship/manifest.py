@@ -14,7 +14,7 @@ from edgequant.ship.bundle import MANIFEST
 from edgequant.ship.contents import VERSION
 from edgequant.ship.proving import Proven
 from export.bundles.labels import check_labels
-from export.bundles.target import ShipTarget, ship_targets
+from export.bundles.target import ShipFile, ShipTarget, ship_targets
 from foundation.foreign import read_object, reading
 
 RULE = f"a bundle is a folder with a {MANIFEST} that 'edgequant ship' wrote"
@@ -33,11 +33,13 @@ class TargetEntry:
 
     Attributes:
         target: platform.
+        files: model files of the target, for the task of the network.
         contracts: preprocessing that the application does, by role of the file.
         proofs: results of measurements and proofs when the bundle was made, by name.
     """
 
     target: ShipTarget
+    files: tuple[ShipFile, ...]
     contracts: Mapping[str, Preprocessing]
     proofs: Mapping[str, Proven]
 
@@ -94,19 +96,20 @@ def read_manifest(folder: Path) -> Manifest:
             model,
             contract,
             _get(_get(values, "vectors", dict), "images", int),
-            {name: _target(name, _get(targets, name, dict)) for name in targets},
+            {name: _target(name, _get(targets, name, dict), contract) for name in targets},
             values,
         )
 
 
-def _target(name: str, values: dict[str, Any]) -> TargetEntry:
+def _target(name: str, values: dict[str, Any], contract: Preprocessing) -> TargetEntry:
     known = ship_targets()
     if name not in known:
         raise ValueError(f"the target {name}, where {', '.join(known)} are known")
     target = known[name]
     _get(values, "title", str)
     files: _Object = _get(values, "files", dict)
-    roles = [file.role for file in target.files]
+    needed = target.files_of(contract)
+    roles = [file.role for file in needed]
     if list(files) != roles:
         raise ValueError(f"files {', '.join(files) or 'none'} of {name}, not {', '.join(roles)}")
     contracts = {
@@ -119,7 +122,7 @@ def _target(name: str, values: dict[str, Any]) -> TargetEntry:
     expected = [*target.measurements, *later]
     if [proof.name for proof in proofs] != expected:
         raise ValueError(f"other proofs of {name} than {', '.join(expected)}")
-    return TargetEntry(target, contracts, {proof.name: proof for proof in proofs})
+    return TargetEntry(target, needed, contracts, {proof.name: proof for proof in proofs})
 
 
 def _proof(values: Any) -> Proven:

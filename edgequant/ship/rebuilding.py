@@ -31,12 +31,13 @@ from export.bundles.target import (
 from export.target import target_of
 from foundation.errors import GateFailedError, InvalidInputError
 from foundation.foreign import printable, reading, require_regular
-from quantize.recipes import Recipe
+from quantize.recipes import Postprocess, Recipe
 
 _RULE = "a bundle has the files of its targets, and they can be read"
 _REMEDY = "download the bundle again from whoever made it, or write it again"
 _GUIDE, _CARD = "SHIPPING.md", "MODEL_CARD.md"
 _SHOWN = 3
+_DETECTING = (Postprocess.TFLITE, Postprocess.ONNX)
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def _rebuild_target(rebuilt: Rebuilt, folder: str, entry: TargetEntry) -> None:
     for name in data:
         require_regular(source / name, _RULE, _REMEDY)
         shutil.copyfile(source / name, place / name)
-    for file in target.files:
+    for file in entry.files:
         _check_card(place / request.files[file.role].name, file, entry, manifest)
     for name, content in target.rebuild(request, source, entry.figures).items():
         (place / name).write_bytes(content)
@@ -110,7 +111,7 @@ def _request(
 ) -> BundleRequest:
     """Values that a target was written from, as its folder and the manifest state them."""
     manifest, target = rebuilt.manifest, entry.target
-    vectors = {file.role: _vectors(folder, file, manifest) for file in target.files}
+    vectors = {file.role: _vectors(folder, file, manifest) for file in entry.files}
     request = BundleRequest(
         name=manifest.model,
         contract=manifest.contract,
@@ -121,7 +122,7 @@ def _request(
         probabilities=probabilities,
     )
     names = target.data(request, entry.figures)
-    files = {file.role: folder / name for file, name in zip(target.files, names, strict=False)}
+    files = {file.role: folder / name for file, name in zip(entry.files, names, strict=False)}
     for path in files.values():
         require_regular(path, _RULE, _REMEDY)
     return BundleRequest(**{**vars(request), "files": files})
@@ -152,6 +153,14 @@ def _as_asked(recipe: Recipe) -> Recipe:
 def _vectors(folder: Path, file: ShipFile, manifest: Manifest) -> Vectors:
     """Test vectors of a file; their shapes and kernels must be those of the manifest."""
     vectors = read_vectors(folder / VECTORS, file.role)
+    detector, inside = manifest.contract.detector, file.recipe.postprocess in _DETECTING
+    most = detector.most if detector is not None and inside else 0
+    if (vectors.detections, vectors.masks) != (most, file.masks):
+        raise InvalidInputError(
+            f"test vectors of {file.role} hold what its file gives",
+            received=f"detections: {vectors.detections}, masks: {vectors.masks}",
+            remedy=_REMEDY,
+        )
     numbers = len(manifest.contract.labels) if vectors.classes else vectors.outputs.shape[1]
     expected = ((manifest.images, *manifest.contract.shape), (manifest.images, numbers))
     if (vectors.inputs.shape, vectors.outputs.shape) != expected or (

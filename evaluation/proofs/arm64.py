@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from evaluation.litert_child import RESOLVERS, run_file
+from evaluation.proofs.agreement import agreement
 from evaluation.proofs.proof import (
     Proof,
     ProofRequest,
@@ -20,8 +21,8 @@ ARM64 = "litert-arm64"
 def run(request: ProofRequest) -> ProofResult:
     """Run both Android files with XNNPACK and with the reference kernels.
 
-    The labels must be the expected ones, or share the largest score with them. The differences of
-    the outputs are reported, in steps of an integer file or in score of a float file.
+    The answers must be the expected ones, as ``agreement`` compares them; the differences are
+    reported.
     """
     if request.runtime is None:
         return not_run("LiteRT on aarch64", "make verify-arm64 runs it under qemu-user")
@@ -41,7 +42,7 @@ def _compare(request: ProofRequest, role: str, runtime: str) -> ProofResult:
 
     model = next(iter(sorted(request.folder.glob(f"*-{role}.tflite"))))
     vectors = read_vectors(request.folder / VECTORS, role)
-    done = run_file(model, vectors.inputs, runtime, request.runtime)
+    done = run_file(model, vectors.inputs, runtime, request.runtime, masks=vectors.masks)
     if done.missing:
         return not_run(f"{done.missing} in {request.runtime}", "make verify-arm64")
     if done.outputs is None:
@@ -50,20 +51,19 @@ def _compare(request: ProofRequest, role: str, runtime: str) -> ProofResult:
     if outputs.shape != vectors.outputs.shape or outputs.dtype != vectors.outputs.dtype:
         return failed(f"{model.name} gives outputs of another type or number than its vectors")
     difference = np.abs(outputs.astype(np.float64) - vectors.outputs.astype(np.float64))
-    same = vectors.same_labels(outputs)
-    unit = "steps" if outputs.dtype.kind in "iu" else "in score"
+    agreed = agreement(vectors, outputs)
     sentence = (
-        f"{done.runtime} gives {model.name} the label of {vectors.runtime} for {sum(same)} of "
-        f"{len(same)} images; {int((difference > 0).sum())} of {difference.size} outputs "
-        f"differ, by up to {difference.max():.3g} {unit}"
+        f"{done.runtime} gives {model.name} the {agreed.what} of {vectors.runtime} for "
+        f"{sum(agreed.same)} of {len(outputs)} images, {agreed.within}; "
+        f"{int((difference > 0).sum())} of {difference.size} outputs differ"
     )
     figures = {
         "runtime": done.runtime,
         "differing": int((difference > 0).sum()),
         "outputs": difference.size,
-        "largest_difference": float(difference.max()),
+        "largest_difference": agreed.largest,
     }
-    verdict = Verdict.PROVEN if all(same) else Verdict.FAILED
+    verdict = Verdict.PROVEN if agreed.holds else Verdict.FAILED
     return ProofResult(verdict, sentence, figures)
 
 

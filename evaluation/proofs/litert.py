@@ -5,15 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from evaluation.litert_child import RESOLVERS, run_file
+from evaluation.proofs.agreement import agreement
 from evaluation.proofs.proof import Proof, ProofRequest, ProofResult, Verdict, failed, not_run
-from export.bundles.target import VECTORS, largest_allowed, read_vectors
+from export.bundles.target import VECTORS, read_vectors
 
 
 def run(request: ProofRequest) -> ProofResult:
     """Run every .tflite that has test vectors with the kernels that computed them.
 
     Outputs of the reference kernels must be equal. Other kernels depend on the processor: their
-    labels must be equal, or share the largest score, and outputs within ``largest_allowed``.
+    answers must be the expected ones, as ``agreement`` compares them.
     """
     import numpy as np
 
@@ -25,7 +26,7 @@ def run(request: ProofRequest) -> ProofResult:
         kernels = vectors.kernels
         if kernels not in RESOLVERS:
             return failed(f"{listed.name} is of {vectors.runtime}, which is none of LiteRT's")
-        done = run_file(path, vectors.inputs, kernels, request.runtime)
+        done = run_file(path, vectors.inputs, kernels, request.runtime, masks=vectors.masks)
         if done.missing:
             return not_run("ai-edge-litert", "pip install edgequant")
         if done.outputs is None:
@@ -33,20 +34,19 @@ def run(request: ProofRequest) -> ProofResult:
         outputs = done.outputs
         if outputs.shape != vectors.outputs.shape or outputs.dtype != vectors.outputs.dtype:
             return failed(f"{path.name} gives outputs of another type or number than {listed.name}")
-        difference = float(np.abs(outputs.astype(np.float64) - vectors.outputs).max())
-        same = vectors.same_labels(outputs)
-        allowed = 0.0 if kernels == "litert-reference" else largest_allowed(vectors.outputs)
-        if not all(same) or not difference <= allowed:
+        agreed = agreement(vectors, outputs)
+        exact = kernels != "litert-reference" or np.array_equal(outputs, vectors.outputs)
+        if not (agreed.holds and exact):
             return failed(
                 f"{done.runtime} gives other outputs for {path.name} than {vectors.runtime}: "
-                f"{sum(same)} of {len(same)} labels, up to {difference:g}"
+                f"the same {agreed.what} for {sum(agreed.same)} of {len(outputs)} images, "
+                f"{agreed.within}"
             )
-        unit = "steps" if outputs.dtype.kind in "iu" else "in score"
         sentences.append(
-            f"{done.runtime} gives {path.name} the same {len(same)} labels, outputs within "
-            f"{difference:.3g} {unit}"
+            f"{done.runtime} gives {path.name} the same {agreed.what} for {len(outputs)} of "
+            f"{len(outputs)} images, {agreed.within}"
         )
-        figures[role] = {"images": len(same), "largest_difference": difference}
+        figures[role] = {"images": len(outputs), "largest_difference": agreed.largest}
     return ProofResult(Verdict.PROVEN, "; ".join(sentences), figures)
 
 

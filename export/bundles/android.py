@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from calibration_data.preprocessing import Crop, Preprocessing
+from calibration_data.task import Task
+from export.bundles.android_tasks import takes, task_file, task_of
 from export.bundles.labels import LABELS, labels_text, write_labels
 from export.bundles.target import (
     VECTORS,
@@ -16,16 +19,20 @@ from export.bundles.target import (
     ShipTarget,
 )
 from export.bundles.tflite_ends import pixel_input
-from export.bundles.tflite_tasks import TaskFile, with_task_metadata
-from foundation.errors import UnsupportedError
+from export.bundles.tflite_maps import with_whole_map
+from export.bundles.tflite_tasks import with_task_metadata
+from foundation.errors import InvalidInputError, UnsupportedError
+from foundation.scratch import temporary_scratch
 from network.tflite.reader import read_flat_model
-from quantize.recipes import IoType, recipe
+from quantize.recipes import IoType, Postprocess, recipe
 
 ROLES = ("int8", "float16")
 
 
 def dressed(role: str, path: Path, contract: Preprocessing, name: str) -> bytes:
     """Add what Android tasks need: a uint8 input for raw pixels, metadata and labels.
+
+    A segmenter's map is enlarged to the size of the input.
 
     Args:
         role: ``int8`` or ``float16``.
@@ -39,22 +46,14 @@ def dressed(role: str, path: Path, contract: Preprocessing, name: str) -> bytes:
     content = path.read_bytes()
     if role == "int8":
         content = pixel_input(content, contract, path)
-    main = read_flat_model(path).subgraphs[0]
-    scores = main.tensors[main.outputs[0]]
-    task = TaskFile(
-        name=f"{name} {role}",
-        description=_description(contract),
-        contract=contract,
-        dtype=scores.dtype,
-        output_range=(0.0, 255.0) if scores.dtype == "uint8" else (-3.4028235e38, 3.4028235e38),
-    )
+    if contract.tasks.only.known is Task.SEGMENTATION:
+        content = with_whole_map(content, (contract.size[0], contract.size[1]))
+    with temporary_scratch() as scratch:
+        whole = scratch / path.name
+        whole.write_bytes(content)
+        graph = read_flat_model(whole).subgraphs[0]
+    task = task_file(f"{name} {role}", contract, graph)
     return with_task_metadata(content, task, labels_text(contract))
-
-
-def _description(contract: Preprocessing) -> str:
-    if len(contract.labels) == 1:
-        return f"Gives the probability of {contract.labels[0]} in an image."
-    return f"Classifies an image into {len(contract.labels)} classes."
 
 
 def file_name(name: str, role: str) -> str:
@@ -67,6 +66,7 @@ def _check(contract: Preprocessing) -> None:
 
     Raises:
         UnsupportedError: grey images, other channels, or plain arrays.
+        InvalidInputError: no labels.
     """
     if not contract.is_colour:
         raise UnsupportedError(
@@ -75,6 +75,12 @@ def _check(contract: Preprocessing) -> None:
             + (" of plain arrays" if contract.plain else ""),
             remedy="ship it --for microcontroller, ethos-u or onnx-mobile, or run the .tflite of "
             "'edgequant quantize' with LiteRT's interpreter",
+        )
+    if not contract.labels:
+        raise InvalidInputError(
+            "Android's image tasks answer with names, and so need labels",
+            received="a contract without labels",
+            remedy="give the list that the model was trained with: --labels FILE",
         )
 
 
@@ -109,29 +115,33 @@ def _guide(request: BundleRequest, _folder: Path, _figures: Figures) -> str:
         ),
         "",
         "```kotlin",
-        '// build.gradle: implementation("com.google.mediapipe:tasks-vision:latest.release")',
-        "import com.google.mediapipe.framework.image.BitmapImageBuilder",
-        "import com.google.mediapipe.tasks.core.BaseOptions",
-        "import com.google.mediapipe.tasks.vision.core.RunningMode",
-        "import com.google.mediapipe.tasks.vision.imageclassifier.ImageClassifier",
-        "",
-        "val options = ImageClassifier.ImageClassifierOptions.builder()",
-        "    .setBaseOptions(BaseOptions.builder()",
-        f'        .setModelAssetPath("{file_name(request.name, "int8")}").build())',
-        "    .setMaxResults(3)",
-        "    .setRunningMode(RunningMode.IMAGE)",
-        "    .build()",
-        "val classifier = ImageClassifier.createFromOptions(context, options)",
-        "val result = classifier.classify(BitmapImageBuilder(bitmap).build())",
-        "val best = result.classificationResult().classifications()[0].categories()[0]",
-        'println("${best.categoryName()} ${best.score()}")',
+        *task_of(contract).kotlin(file_name(request.name, "int8")),
         "```",
         "",
         f"The task stretches the bitmap to {height}x{width}. {_crop_advice(contract)}",
-        "Scores are "
-        + ("probabilities." if request.probabilities else "logits: compare, don't threshold."),
+        _answers(request),
     ]
     return "\n".join(lines)
+
+
+def _answers(request: BundleRequest) -> str:
+    """What the numbers of the answers mean, for the guide."""
+    contract = request.contract
+    if (detector := contract.detector) is not None:
+        return (
+            f"The file gives at most {detector.most} boxes, in pixels of the bitmap, with a "
+            f"probability of {detector.score_threshold:g} or more; of two boxes of one class that "
+            f"overlap by more than {detector.iou_threshold:g} (intersection over union), the surer."
+        )
+    if contract.tasks.only.known is Task.SEGMENTATION:
+        return (
+            "A value of the mask is a line of labels.txt, counted from 0; the mask has the size "
+            "of the bitmap. The file enlarges the network's map to its input's size, bilinear "
+            "with half-pixel centres; from there to a bitmap of another size the task does."
+        )
+    return "Scores are " + (
+        "probabilities." if request.probabilities else "logits: compare, don't threshold."
+    )
 
 
 def _crop_advice(contract: Preprocessing) -> str:
@@ -151,13 +161,33 @@ def _crop_advice(contract: Preprocessing) -> str:
     return "The network was trained on images of just that size: scale or pad before."
 
 
-def _ship_file(role: str, name: str, io: IoType | None) -> ShipFile:
+def _ship_file(
+    role: str,
+    io: IoType | None,
+    postprocess: Postprocess = Postprocess.NONE,
+    *,
+    masks: bool = False,
+) -> ShipFile:
     return ShipFile(
         role,
-        recipe(name).with_io(io),
+        replace(recipe(f"tflite-{role}").with_io(io), postprocess=postprocess),
         "litert-xnnpack",
         need=ContractNeed.ONE_PAIR_RGB,
         dress=partial(dressed, role),
+        masks=masks,
+    )
+
+
+def _files_of_task(contract: Preprocessing) -> tuple[ShipFile, ...]:
+    """Files of a detector, which suppress boxes themselves, and of a segmenter."""
+    task = contract.tasks.only.known
+    inside = Postprocess.TFLITE if task is Task.DETECTION else Postprocess.NONE
+    if task not in (Task.DETECTION, Task.SEGMENTATION):
+        return ()
+    masks = task is Task.SEGMENTATION
+    return (
+        _ship_file("int8", IoType.UINT8, inside, masks=masks),
+        _ship_file("float16", None, inside, masks=masks),
     )
 
 
@@ -165,10 +195,9 @@ BUNDLE = ShipTarget(
     name="android",
     title="Android (MediaPipe Tasks, LiteRT)",
     extra="android",
-    files=(
-        _ship_file("int8", "tflite-int8", IoType.UINT8),
-        _ship_file("float16", "tflite-float16", None),
-    ),
+    files=(_ship_file("int8", IoType.UINT8), _ship_file("float16", None)),
+    files_of_task=_files_of_task,
+    takes=takes,
     check=_check,
     write=_write,
     finish=_finish,

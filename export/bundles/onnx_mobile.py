@@ -5,18 +5,22 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from calibration_data.preprocessing import ChannelOrder, Preprocessing
+from calibration_data.task import Task
 from export.bundles.labels import LABELS, labels_text, write_labels
+from export.bundles.onnx_decoder import SCRIPT, decoder_files, python_lines
 from export.bundles.ort_format import CONFIG, Usability, mobile_usability, write_ort
 from export.bundles.target import VECTORS, BundleRequest, Figures, ShipFile, ShipTarget
 from export.onnx.inspect import inspect
 from foundation.foreign import read_text, reading
-from quantize.recipes import recipe
+from quantize.recipes import Postprocess, recipe
 
 ROLE = "int8"
-REPORT = "mobile_usability.json"
+INSIDE = "int8-detections"
+"""Role of the file of a detector that suppresses boxes itself."""
 _REMEDY = "make the bundle again"
 _CONFIG_LINE = re.compile(r"(#.*|!.*|[\w.]+;\d+;[\w,{}\[\]\":. -]*|)", re.ASCII)
 _HOW = """\
@@ -24,9 +28,15 @@ _HOW = """\
 `build.sh --include_ops_by_config` takes for a build with these operators and types alone."""
 
 
-def models(folder: Path) -> tuple[Path, ...]:
-    """Paths of the .onnx and the .ort in this target's folder."""
-    return tuple(sorted(p for p in folder.iterdir() if p.suffix in (".onnx", ".ort")))
+def models(folder: Path, role: str = ROLE) -> tuple[Path, ...]:
+    """Paths of the .onnx and the .ort of a role in this target's folder."""
+    kinds = (".onnx", ".ort")
+    found = (p for p in folder.iterdir() if p.suffix in kinds and p.stem.endswith(f"-{role}"))
+    return tuple(sorted(found))
+
+
+def _report_name(role: str) -> str:
+    return f"mobile_usability{role.removeprefix(ROLE)}.json"
 
 
 def _check(_: Preprocessing) -> None:
@@ -34,11 +44,14 @@ def _check(_: Preprocessing) -> None:
 
 
 def _write(request: BundleRequest, folder: Path) -> None:
-    model = folder / f"{request.name}-int8.onnx"
-    shutil.copyfile(request.files[ROLE], model)
-    write_ort(model, folder)
-    (folder / REPORT).write_bytes(_report(mobile_usability(model)))
-    request.vectors[ROLE].write(folder / VECTORS, ROLE)
+    for role, path in request.files.items():
+        model = folder / f"{request.name}-{role}.onnx"
+        shutil.copyfile(path, model)
+        write_ort(model, folder)
+        (folder / _report_name(role)).write_bytes(_report(mobile_usability(model)))
+        request.vectors[role].write(folder / VECTORS, role)
+    for name, content in decoder_files(request.contract).items():
+        (folder / name).write_bytes(content)
     if request.contract.labels:
         write_labels(request.contract, folder)
 
@@ -48,26 +61,32 @@ def _finish(_request: BundleRequest, _folder: Path, _figures: Figures) -> None:
 
 
 def _data(request: BundleRequest, _figures: Figures) -> tuple[str, ...]:
-    stem = f"{request.name}-int8"
-    return (f"{stem}.onnx", f"{stem}.ort", f"{stem}{CONFIG}")
+    stems = [f"{request.name}-{role}" for role in request.vectors]
+    return tuple(f"{stem}{end}" for end in (".onnx", ".ort", CONFIG) for stem in stems)
 
 
 def _rebuild(request: BundleRequest, folder: Path, _figures: Figures) -> dict[str, bytes]:
-    """Content of labels and report; refuses a list of operators that is unsafe in a build."""
-    onnx, _, config = (folder / name for name in _data(request, {}))
-    _check_model(onnx)
+    """Content of labels, reports and decoder; refuses unsafe lists of operators and models."""
+    reports = {_report_name(role): _checked(request, folder, role) for role in request.vectors}
+    labels = {LABELS: labels_text(request.contract)} if request.contract.labels else {}
+    return {**labels, **reports, **decoder_files(request.contract)}
+
+
+def _checked(request: BundleRequest, folder: Path, role: str) -> bytes:
+    """Report of a role, after a look at its model and its list of operators."""
+    stem = f"{request.name}-{role}"
+    _check_model(folder / f"{stem}.onnx")
+    config = folder / f"{stem}{CONFIG}"
     rule = "the list of operators has lines such as 'ai.onnx;13;Conv,QuantizeLinear'"
     text = read_text(config, rule, _REMEDY, encoding="ascii")
     with reading(config, rule, _REMEDY):
         if odd := [line for line in text.splitlines() if not _CONFIG_LINE.fullmatch(line)]:
             raise ValueError(odd[0])
-    report = folder / REPORT
+    report = folder / _report_name(role)
     rule = "the report of mobile usability is a list of answers in JSON"
     answers = read_text(report, rule, _REMEDY)
     with reading(report, rule, _REMEDY):
-        usability = tuple(Usability.from_dict(answer) for answer in json.loads(answers))
-    labels = {LABELS: labels_text(request.contract)} if request.contract.labels else {}
-    return {**labels, REPORT: _report(usability)}
+        return _report(tuple(Usability.from_dict(answer) for answer in json.loads(answers)))
 
 
 def _check_model(path: Path) -> None:
@@ -94,18 +113,12 @@ def _report(answers: tuple[Usability, ...]) -> bytes:
 
 def _guide(request: BundleRequest, folder: Path, _figures: Figures) -> str:
     contract = request.contract
-    answers = json.loads((folder / REPORT).read_text(encoding="utf-8"))
-    lines = [_HOW, "", "| provider | fit as it is | nodes taken | in parts | not taken |"]
-    lines.append("|---|---|---:|---:|---|")
-    lines += [
-        f"| {a['provider']} | {a['answer']} | {a['nodes']} of {a['all_nodes']} | "
-        f"{a['partitions']} | {', '.join(a['unsupported']) or '-'} |"
-        for a in answers
-    ]
+    shown = INSIDE if INSIDE in request.files else ROLE  # the file that Swift opens
+    lines = [_HOW, *_decoding_guide(request), *_providers(request, folder)]
     shape = ", ".join(str(size) for size in contract.shape)
     count, (words, swift, python) = contract.channel_count, _what(contract)
     value = "value" if contract.plain else "pixel"
-    names = [(_identifier(name), name) for name in _outputs(folder, request)]
+    names = [(_identifier(name), name) for name in _outputs(folder, request, shown)]
     quoted = ", ".join(f'"{name}"' for _, name in names)
     lines += [
         "",
@@ -125,7 +138,7 @@ def _guide(request: BundleRequest, folder: Path, _figures: Figures) -> str:
         ),
         "let data = NSMutableData(bytes: &image, length: image.count * 4)",
         "let env = try ORTEnv(loggingLevel: .warning)",
-        f'let path = Bundle.main.path(forResource: "{request.name}-int8", ofType: "ort")!',
+        f'let path = Bundle.main.path(forResource: "{request.name}-{shown}", ofType: "ort")!',
         "let session = try ORTSession(env: env, modelPath: path, sessionOptions: nil)",
         "let input = try ORTValue(tensorData: data, elementType: .float,",
         f"                         shape: [1, {shape}])",
@@ -135,7 +148,7 @@ def _guide(request: BundleRequest, folder: Path, _figures: Figures) -> str:
         "```",
         "",
         "```python",
-        "import numpy as np, onnxruntime",
+        *_python_imports(contract),
         f"# {python}",
         f"session = onnxruntime.InferenceSession('{request.name}-int8.onnx')",
         f"image = np.float32({value}s[None]) - np.float32([{_list(contract.mean)}])",
@@ -146,9 +159,41 @@ def _guide(request: BundleRequest, folder: Path, _figures: Figures) -> str:
     return "\n".join(lines)
 
 
-def _outputs(folder: Path, request: BundleRequest) -> tuple[str, ...]:
-    """Names of the outputs of the model in a folder."""
-    found = inspect(folder / f"{request.name}-int8.onnx").outputs
+def _decoding_guide(request: BundleRequest) -> list[str]:
+    """What the two files of a detector give; empty for other networks."""
+    if request.contract.detector is None:
+        return []
+    return [
+        "",
+        (
+            f"`{request.name}-{INSIDE}` gives detections (`detection_boxes` top, left, bottom, "
+            "right relative to the input, `detection_classes`, `detection_scores`, and "
+            f"`num_detections`, behind which rows are zeros). `{request.name}-{ROLE}` gives the "
+            f"network's own outputs, which `{SCRIPT}` decodes with NumPy alone."
+        ),
+    ]
+
+
+def _providers(request: BundleRequest, folder: Path) -> list[str]:
+    """Table of what execution providers of phones take of each model."""
+    alone = len(request.files) == 1
+    head = "provider | fit as it is | nodes taken | in parts | not taken |"
+    lines = ["", f"| {head}" if alone else f"| file | {head}"]
+    lines.append("|---|---|---:|---:|---|" if alone else "|---|---|---|---:|---:|---|")
+    for role in request.files:
+        answers = json.loads((folder / _report_name(role)).read_text(encoding="utf-8"))
+        first = "" if alone else f"| {role} "
+        lines += [
+            f"{first}| {a['provider']} | {a['answer']} | {a['nodes']} of {a['all_nodes']} | "
+            f"{a['partitions']} | {', '.join(a['unsupported']) or '-'} |"
+            for a in answers
+        ]
+    return lines
+
+
+def _outputs(folder: Path, request: BundleRequest, role: str) -> tuple[str, ...]:
+    """Names of the outputs of a model in a folder."""
+    found = inspect(folder / f"{request.name}-{role}.onnx").outputs
     return tuple(tensor.name for tensor in found)
 
 
@@ -158,8 +203,27 @@ def _identifier(name: str) -> str:
     return plain if plain[:1].isalpha() else f"output_{plain}"
 
 
+def _python_imports(contract: Preprocessing) -> list[str]:
+    if contract.detector is None:
+        return ["import numpy as np, onnxruntime"]
+    return [
+        "import json, numpy as np, onnxruntime",
+        f"from {SCRIPT.removesuffix('.py')} import detections",
+    ]
+
+
 def _python_outputs(request: BundleRequest, names: list[str]) -> list[str]:
-    """Lines that run the session, and print the label where the output has one."""
+    """Lines that run the session, and print the answer where the output has labels."""
+    contract = request.contract
+    if contract.detector is not None:
+        return python_lines(contract.labels)
+    if contract.tasks.only.known is Task.SEGMENTATION and len(names) == 1 and contract.labels:
+        return [
+            f"{names[0]} = session.run(None, {{'image': image}})[0][0]",
+            f"mask = {names[0]}.argmax(axis=-1)  # at the size of the network's map",
+            "counts = np.bincount(mask.ravel())",
+            "print(open('labels.txt').read().splitlines()[counts.argmax()])  # the largest",
+        ]
     if not request.vectors[ROLE].classes:
         return [f"[{', '.join(names)}] = session.run(None, {{'image': image}})"]
     return [
@@ -191,11 +255,20 @@ def _list(values: tuple[float, ...]) -> str:
     return ", ".join(f"{value:g}" for value in values)
 
 
+def _files_of_task(contract: Preprocessing) -> tuple[ShipFile, ...]:
+    """Files of a detector: with its own outputs, and with detections."""
+    if contract.detector is None:
+        return ()
+    inside = replace(recipe("onnx-int8"), postprocess=Postprocess.ONNX)
+    return (*BUNDLE.files, ShipFile(INSIDE, inside, "onnxruntime"))
+
+
 BUNDLE = ShipTarget(
     name="onnx-mobile",
     title="ONNX Runtime (mobile, Node, desktop)",
     extra="onnx-mobile",
     files=(ShipFile(ROLE, recipe("onnx-int8"), "onnxruntime"),),
+    files_of_task=_files_of_task,
     check=_check,
     write=_write,
     finish=_finish,

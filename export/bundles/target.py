@@ -49,6 +49,7 @@ class ShipFile:
         need: contracts that the platform can express.
         dress: (path, contract, name of the model) -> content that ships, where the platform needs
             more than the pipeline writes.
+        masks: whether the test vectors have the class of each place of a map, and not its scores.
     """
 
     role: str
@@ -56,6 +57,7 @@ class ShipFile:
     runtime: str
     need: ContractNeed = ContractNeed.ANY
     dress: Callable[[Path, Preprocessing, str], bytes] | None = field(repr=False, default=None)
+    masks: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,12 +70,17 @@ class Vectors:
             the numbers of all outputs, one after the other in the file's order.
         runtime: name, version and kernels of the runtime that computed the outputs.
         classes: whether the outputs are the scores of classes, whose largest is the label.
+        detections: largest number of detections of an image, if the outputs are ``DETECTIONS``;
+            otherwise 0.
+        masks: whether the outputs are the class of each place of a map, uint8, and not its scores.
     """
 
     inputs: np.ndarray
     outputs: np.ndarray
     runtime: str
     classes: bool = True
+    detections: int = 0
+    masks: bool = False
 
     @property
     def kernels(self) -> str:
@@ -99,6 +106,10 @@ class Vectors:
         values: dict[str, Any] = {"runtime": self.runtime}
         if not self.classes:
             values["classes"] = False
+        if self.detections:
+            values["detections"] = self.detections
+        if self.masks:
+            values["masks"] = True
         for name, array in (("inputs", self.inputs), ("outputs", self.outputs)):
             path = folder / f"{role}.{name}.bin"
             path.write_bytes(array.astype(array.dtype.newbyteorder("<")).tobytes())
@@ -133,7 +144,15 @@ def read_vectors(folder: Path, role: str) -> Vectors:
             raise ValueError("no runtime in one line of text")
         if not all(np.isfinite(a).all() for a in (inputs, outputs) if a.dtype.kind == "f"):
             raise ValueError("NaN or infinity")
-        return Vectors(inputs, outputs, runtime, values.get("classes", True) is True)
+        detections, masks = values.get("detections", 0), values.get("masks", False) is True
+        if type(detections) is not int or (
+            detections and not (detections > 0 and outputs.shape[1] == 6 * detections + 1)
+        ):
+            raise ValueError("outputs that are no detections")
+        if masks and outputs.dtype != np.uint8:
+            raise ValueError("outputs that are no masks")
+        classes = values.get("classes", True) is True
+        return Vectors(inputs, outputs, runtime, classes, detections, masks)
 
 
 def _read_array(folder: Path, name: str, values: Any, types: tuple[str, ...]) -> np.ndarray:
@@ -218,6 +237,10 @@ class ShipTarget:
         title: title for headings.
         extra: extra of the package that installs the runtime of the proofs.
         files: model files that are written first.
+        files_of_task: contract -> model files of a task that needs others; empty where ``files``
+            are right. Without it they always are.
+        takes: (shapes of the outputs without the batch, contract) -> whether it takes a network
+            whose outputs are no scores of labels; none without it, unless ``any_outputs``.
         check: refuses a contract that the platform cannot express, before any work.
         write: (request, folder) writes the model files and the files that belong to them.
         finish: (request, folder, figures) writes the files that depend on measurements.
@@ -246,9 +269,26 @@ class ShipTarget:
     measurements: tuple[str, ...] = ()
     proofs: tuple[str, ...] = ()
     any_outputs: bool = False
+    takes: Callable[[Sequence[Sequence[int | None]], Preprocessing], bool] | None = field(
+        repr=False, default=None
+    )
+    files_of_task: Callable[[Preprocessing], tuple[ShipFile, ...]] | None = field(
+        repr=False, default=None
+    )
     budgets: Callable[[Path, Figures], tuple[Budget, ...]] = field(
         repr=False, default=lambda _folder, _figures: ()
     )
+
+    def takes_outputs(
+        self, shapes: Sequence[Sequence[int | None]], contract: Preprocessing
+    ) -> bool:
+        """Whether it takes a network with these outputs, which are no scores of labels."""
+        return self.any_outputs or (self.takes is not None and self.takes(shapes, contract))
+
+    def files_of(self, contract: Preprocessing) -> tuple[ShipFile, ...]:
+        """Model files that are written for the network of a contract."""
+        others = () if self.files_of_task is None else self.files_of_task(contract)
+        return others or self.files
 
 
 def is_classifier(shapes: Sequence[Sequence[int | None]], contract: Preprocessing) -> bool:

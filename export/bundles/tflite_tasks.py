@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from calibration_data.preprocessing import Preprocessing
@@ -25,10 +26,50 @@ LABEL_FILE = "labels.txt"
 _IDENTIFIER = b"M001"
 _PARSER_VERSION = "1.0.0"
 _RGB = 1  # ColorSpaceType
-_IMAGE_PROPERTIES, _FEATURE_PROPERTIES = 2, 1  # ContentProperties
+_FEATURE_PROPERTIES, _IMAGE_PROPERTIES, _BOX_PROPERTIES = 1, 2, 3  # ContentProperties
 _NORMALIZATION = 1  # ProcessUnitOptions
-_TENSOR_AXIS_LABELS = 2  # AssociatedFileType
+_BOUNDARIES, _RATIO = 1, 0  # BoundingBoxType, CoordinateType
+_LEFT_TOP_RIGHT_BOTTOM = (1, 0, 3, 2)  # places of these in a box of ours
+_SEGMENTER = "SEGMENTER_METADATA"
+_SEGMENTER_IDENTIFIER = b"V001"
+_ANY_FLOAT = (-3.4028235e38, 3.4028235e38)
 _ZIP_DATE = (1980, 1, 1, 0, 0, 0)
+
+
+class LabelsOf(IntEnum):
+    """What the lines of a label file name; values of ``AssociatedFileType``."""
+
+    PLACES = 2
+    """Places along the tensor's last axis."""
+    VALUES = 3
+    """Values of the tensor."""
+
+
+class Activation(IntEnum):
+    """Function that a segmenter's task puts behind the output; values of ``Activation``."""
+
+    NONE = 0
+    SIGMOID = 1
+    SOFTMAX = 2
+
+
+@dataclass(frozen=True)
+class TaskOutput:
+    """Metadata of an output.
+
+    Attributes:
+        name: name by which the task finds the output.
+        description: description in one sentence.
+        limits: smallest and largest value; None leaves them out.
+        labels: what the label file names; None for an output without labels.
+        boxes: whether the output is of boxes: top, left, bottom, right relative to the input.
+    """
+
+    name: str
+    description: str
+    limits: tuple[float, float] | None = None
+    labels: LabelsOf | None = None
+    boxes: bool = False
 
 
 @dataclass(frozen=True)
@@ -39,20 +80,52 @@ class TaskFile:
         name: name of the model.
         description: description in one sentence.
         contract: RGB contract with one mean, one std and labels.
-        dtype: type of input and output, NumPy's name.
-        output_range: smallest and largest value of the output tensor.
+        dtype: type of the input, NumPy's name.
+        outputs: metadata of each output, in the file's order.
+        activation: function behind a segmenter's output; None for other networks.
     """
 
     name: str
     description: str
     contract: Preprocessing
     dtype: str
-    output_range: tuple[float, float]
+    outputs: tuple[TaskOutput, ...]
+    activation: Activation | None = None
 
     @property
     def input_range(self) -> tuple[float, float]:
         """Smallest and largest value of the input tensor."""
         return (0.0, 255.0) if self.dtype == "uint8" else self.contract.value_range
+
+
+def scores_output(dtype: str) -> tuple[TaskOutput, ...]:
+    """Output of a classifier: one score a label.
+
+    Args:
+        dtype: type of the output, NumPy's name.
+    """
+    limits = (0.0, 255.0) if dtype == "uint8" else _ANY_FLOAT
+    return (TaskOutput("scores", "One score a label.", limits, LabelsOf.PLACES),)
+
+
+def map_output() -> tuple[TaskOutput, ...]:
+    """Output of a segmenter: a map of one score a label."""
+    return (
+        TaskOutput("segmentation_masks", "One score a label and place.", labels=LabelsOf.PLACES),
+    )
+
+
+def detection_outputs() -> tuple[TaskOutput, ...]:
+    """Outputs of a detector that suppresses boxes itself, in the order of ``DETECTIONS``.
+
+    The names are those by which MediaPipe's detection_postprocessing_graph.cc finds the outputs.
+    """
+    return (
+        TaskOutput("location", "Edges of each box, relative to the image.", boxes=True),
+        TaskOutput("category", "Label of each box.", labels=LabelsOf.VALUES),
+        TaskOutput("score", "Probability of each box.", (0.0, 1.0)),
+        TaskOutput("number of detections", "Number of boxes."),
+    )
 
 
 def with_task_metadata(content: bytes, task: TaskFile, labels: bytes) -> bytes:
@@ -75,13 +148,17 @@ def with_task_metadata(content: bytes, task: TaskFile, labels: bytes) -> bytes:
 
 
 def metadata_buffer(task: TaskFile) -> bytes:
-    """FlatBuffer with the metadata of a classifier: one image as input, one score per label."""
+    """FlatBuffer with the metadata of a network: one image as input, and its outputs."""
     import flatbuffers
 
     tables = _Tables(flatbuffers.Builder(1024))
-    subgraph = tables.table(
-        {2: tables.tables([_input(tables, task)]), 3: tables.tables([_output(tables, task)])}
-    )
+    parts = {
+        2: tables.tables([_input(tables, task)]),
+        3: tables.tables([_output(tables, output) for output in task.outputs]),
+    }
+    if task.activation is not None:
+        parts[9] = tables.tables([_segmenter(tables, task.activation)])
+    subgraph = tables.table(parts)
     root = tables.table(
         {
             0: tables.text(task.name),
@@ -114,22 +191,42 @@ def _input(tables: _Tables, task: TaskFile) -> int:
     )
 
 
-def _output(tables: _Tables, task: TaskFile) -> int:
-    properties = tables.table({})
-    content = tables.table({1: properties}, enums={0: _FEATURE_PROPERTIES})
-    labels = tables.table(
-        {0: tables.text(LABEL_FILE), 1: tables.text("One label an output.")},
-        enums={2: _TENSOR_AXIS_LABELS},
-    )
-    return tables.table(
-        {
-            0: tables.text("scores"),
-            1: tables.text("One score a label."),
-            3: content,
-            5: _stats(tables, task.output_range),
-            6: tables.tables([labels]),
-        }
-    )
+def _output(tables: _Tables, output: TaskOutput) -> int:
+    if output.boxes:
+        order = tables.whole(_LEFT_TOP_RIGHT_BOTTOM)
+        properties = tables.table({0: order}, enums={1: _BOUNDARIES, 2: _RATIO})
+    else:
+        properties = tables.table({})
+    kind = _BOX_PROPERTIES if output.boxes else _FEATURE_PROPERTIES
+    content = tables.table({1: properties}, enums={0: kind})
+    fields = {}
+    if output.labels is not None:
+        labels = tables.table(
+            {0: tables.text(LABEL_FILE), 1: tables.text("One label an output.")},
+            enums={2: int(output.labels)},
+        )
+    fields[0], fields[1], fields[3] = (
+        tables.text(output.name), tables.text(output.description), content,
+    )  # fmt: skip
+    if output.limits is not None:
+        fields[5] = _stats(tables, output.limits)
+    if output.labels is not None:
+        fields[6] = tables.tables([labels])
+    return tables.table(fields)
+
+
+def _segmenter(tables: _Tables, activation: Activation) -> int:
+    """Custom metadata of MediaPipe's ImageSegmenter: a FlatBuffer inside.
+
+    Source: mediapipe/tasks/metadata/image_segmenter_metadata_schema.fbs.
+    """
+    import flatbuffers
+
+    inner = _Tables(flatbuffers.Builder(64))
+    root = inner.table({1: inner.text(_PARSER_VERSION)}, enums={0: int(activation)})
+    inner.builder.Finish(root, file_identifier=_SEGMENTER_IDENTIFIER)
+    data = tables.aligned(bytes(inner.builder.Output()), 16)
+    return tables.table({0: tables.text(_SEGMENTER), 1: data})
 
 
 def _stats(tables: _Tables, limits: tuple[float, float]) -> int:
@@ -151,6 +248,19 @@ class _Tables:
         self.builder.StartVector(4, len(items), 4)
         for value in reversed(items):
             self.builder.PrependFloat32(value)
+        return int(self.builder.EndVector())
+
+    def whole(self, values: Sequence[int]) -> int:
+        self.builder.StartVector(4, len(values), 4)
+        for value in reversed(values):
+            self.builder.PrependUint32(value)
+        return int(self.builder.EndVector())
+
+    def aligned(self, values: bytes, alignment: int) -> int:
+        """Write bytes that begin at a multiple of ``alignment``."""
+        self.builder.StartVector(1, len(values), alignment)
+        for value in reversed(values):
+            self.builder.PrependByte(value)
         return int(self.builder.EndVector())
 
     def tables(self, offsets: list[int]) -> int:

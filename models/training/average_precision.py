@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calibration_data.anchors import overlaps
+from calibration_data.box_decoder import overlaps
 
 _MOST_BOXES = 200
 """Boxes of a class that non-maximum suppression looks at, the likeliest first."""

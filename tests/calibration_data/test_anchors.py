@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calibration_data.anchors import BoxCoding, Scales, corners, matched, overlaps
+from calibration_data.anchors import BoxCoding, Scales, corners, matched
+from calibration_data.box_decoder import overlaps
 from foundation.errors import InvalidInputError
 
 MAPS_300 = ((19, 19), (10, 10), (5, 5), (3, 3), (2, 2), (1, 1))

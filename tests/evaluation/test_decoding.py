@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from calibration_data.anchors import AnchorLevel, overlaps
+from calibration_data.anchors import AnchorLevel
+from calibration_data.box_decoder import overlaps
 from calibration_data.detection import Detector, ScoreEnd
 from evaluation.decoding import decoded, joined, probabilities
 from foundation.errors import InvalidInputError

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from calibration_data.anchors import Scales, overlaps
+from calibration_data.anchors import Scales
+from calibration_data.box_decoder import overlaps
 from calibration_data.detection import DETECTIONS, Detector
 from calibration_data.preprocessing import Crop, Preprocessing
 from evaluation.decoding import Detections, joined, probabilities

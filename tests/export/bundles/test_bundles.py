@@ -22,7 +22,15 @@ from export.bundles.ethos_u import accelerators
 from export.bundles.labels import check_labels
 from export.bundles.microcontroller import pixel_table
 from export.bundles.target import Vectors, read_vectors, ship_target, ship_targets
-from export.bundles.tflite_tasks import TaskFile, metadata_buffer, with_task_metadata
+from export.bundles.tflite_tasks import (
+    Activation,
+    TaskFile,
+    detection_outputs,
+    map_output,
+    metadata_buffer,
+    scores_output,
+    with_task_metadata,
+)
 from foundation.errors import InvalidInputError, UnsupportedError
 from network.affine import IntType, QuantParams
 
@@ -89,6 +97,14 @@ class _Table:
         start, count = self._table.Vector(offset), self._table.VectorLen(offset)
         return list(np.frombuffer(bytes(self._table.Bytes[start : start + 4 * count]), "<f4"))
 
+    def wholes(self, field: int) -> list[int]:
+        return np.frombuffer(np.array(self.floats(field), "<f4").tobytes(), "<u4").tolist()
+
+    def content(self, field: int) -> bytes:
+        offset = self._at(field) - self._table.Pos
+        start, count = self._table.Vector(offset), self._table.VectorLen(offset)
+        return bytes(self._table.Bytes[start : start + count])
+
     def byte(self, field: int) -> int:
         return self._table.Bytes[self._at(field)]
 
@@ -99,7 +115,7 @@ class _Table:
 
 def task(dtype: str = "float32") -> TaskFile:
     contract = replace(CONTRACT, mean=(100.0,) * 3, std=(50.0,) * 3)
-    return TaskFile("m", "A network.", contract, dtype, (0.0, 255.0))
+    return TaskFile("m", "A network.", contract, dtype, scores_output(dtype))
 
 
 def test_metadata_says_what_the_contract_says() -> None:
@@ -122,6 +138,38 @@ def test_metadata_says_what_the_contract_says() -> None:
     assert scores.table(3).byte(0) == 1  # FeatureProperties
     (labels,) = scores.tables(6)
     assert (labels.text(0), labels.byte(2)) == ("labels.txt", 2)  # TENSOR_AXIS_LABELS
+
+
+def test_a_detectors_outputs_are_found_by_their_names() -> None:
+    """As MediaPipe's detection_postprocessing_graph.cc looks for them."""
+    (subgraph,) = _Table.root(metadata_buffer(replace(task(), outputs=detection_outputs()))).tables(
+        3
+    )
+    outputs = subgraph.tables(3)
+    assert [output.text(0) for output in outputs] == [
+        "location", "category", "score", "number of detections",
+    ]  # fmt: skip
+    content = outputs[0].table(3)
+    assert content.byte(0) == 3  # BoundingBoxProperties
+    assert content.table(1).byte(1) == 1  # BOUNDARIES; RATIO is the default of the next field
+    assert content.table(1).wholes(0) == [1, 0, 3, 2]
+    (labels,) = outputs[1].tables(6)
+    assert (labels.text(0), labels.byte(2)) == ("labels.txt", 3)  # TENSOR_VALUE_LABELS
+    assert (outputs[2].table(5).floats(1), outputs[2].table(5).floats(0)) == ([0.0], [1.0])
+
+
+def test_a_segmenters_activation_is_in_a_buffer_of_its_own() -> None:
+    of = replace(task(), outputs=map_output(), activation=Activation.SOFTMAX)
+    data = metadata_buffer(of)
+    (subgraph,) = _Table.root(data).tables(3)
+    (labels,) = subgraph.tables(3)[0].tables(6)
+    assert labels.byte(2) == 2  # TENSOR_AXIS_LABELS
+    (custom,) = subgraph.tables(9)
+    assert custom.text(0) == "SEGMENTER_METADATA"
+    inner = custom.content(1)
+    assert data.index(inner) % 16 == 0  # force_align
+    assert inner[4:8] == b"V001"
+    assert _Table.root(inner).byte(0) == 2  # SOFTMAX
 
 
 def test_uint8_metadata_has_the_range_of_pixels() -> None:

@@ -1,5 +1,7 @@
 package com.google.mediapipe.tasks.components.containers
 
+import android.graphics.RectF
+
 abstract class Category {
     abstract fun categoryName(): String
 
@@ -12,4 +14,10 @@ abstract class Classifications {
 
 abstract class ClassificationResult {
     abstract fun classifications(): List<Classifications>
+}
+
+abstract class Detection {
+    abstract fun categories(): List<Category>
+
+    abstract fun boundingBox(): RectF
 }

@@ -1,3 +1,5 @@
 package android.graphics
 
 abstract class Bitmap
+
+abstract class RectF

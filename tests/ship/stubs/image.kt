@@ -1,6 +1,7 @@
 package com.google.mediapipe.framework.image
 
 import android.graphics.Bitmap
+import java.nio.ByteBuffer
 
 abstract class MPImage
 
@@ -10,4 +11,10 @@ abstract class BitmapImageBuilder {
     }
 
     abstract fun build(): MPImage
+}
+
+abstract class ByteBufferExtractor {
+    companion object {
+        fun extract(image: MPImage): ByteBuffer = TODO("$image")
+    }
 }
