@@ -57,7 +57,7 @@ def quantize(job: Job) -> None:
             raise
     for name in recipes:
         suffix = f".{name.partition('-')[0]}"
-        (written,) = folder.glob(f"*/*{suffix}")
+        (written,) = folder.rglob(f"*{suffix}")  # one recipe has no folder of its own
         shutil.move(written, job.result(suffix))
 
 

@@ -1,0 +1,64 @@
+"""How well a figure of likeness to float orders files as their drop does: rank correlations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from reports.accuracy import task_of
+
+_LIKENESS = {
+    "sqnr_db": "SQNR of the scores or the map",
+    "sqnr_boxes_db": "SQNR of the boxes",
+    "agreement": "as float %",
+}
+_FEWEST = 4
+"""Fewest files of which a rank correlation is told."""
+
+Row = Mapping[str, str]
+
+
+def rank_table(rows: Iterable[Row]) -> str:
+    """Spearman's rank correlation of each figure with the drop, over the files of a network.
+
+    A file counts once, in the first runtime of its rows, and so do our .tflite and .onnx of one
+    setting, which hold the same integers. 1.00 means that the file that is more like float by that
+    figure always loses less. Source: Spearman 1904, The American Journal of Psychology 15:72-101.
+
+    Args:
+        rows: rows of detectors and segmenters from a table of quantizers.
+    """
+    networks: dict[str, list[Row]] = {}
+    for row in rows:
+        networks.setdefault(row["network"], []).append(row)
+    lines = [
+        f"| network | files | loss of | {' | '.join(_LIKENESS.values())} |",
+        f"|---|---:|---|{'---:|' * len(_LIKENESS)}",
+    ]
+    for network, of_network in sorted(networks.items()):
+        losses = {"AP": "drop", "AP50": "ap50_drop"}
+        if task_of(of_network) != "detection":
+            losses = {"mIOU": "drop"}
+        files = _files(of_network)
+        for title, loss in losses.items():
+            cells = (_correlation(files, figure, loss) for figure in _LIKENESS)
+            lines.append(f"| {network} | {len(files)} | {title} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _files(rows: Sequence[Row]) -> list[Row]:
+    """One row of each quantized file."""
+    found: dict[tuple[str, str, str], Row] = {}
+    for row in sorted(rows, key=lambda row: row["runtime"]):
+        if row["drop"] and row["tool"] != "float32":
+            found.setdefault((row["granularity"], row["tool"], row["setting"]), row)
+    return list(found.values())
+
+
+def _correlation(rows: Sequence[Row], figure: str, loss: str) -> str:
+    """Rank correlation of a figure with the negative of a loss; ``-`` for too few files."""
+    from scipy.stats import spearmanr
+
+    known = [(float(row[figure]), -float(row[loss])) for row in rows if row.get(figure)]
+    if len(known) < _FEWEST:
+        return "-"
+    return f"{spearmanr(*zip(*known, strict=True)).statistic:.2f}"
