@@ -55,10 +55,10 @@ def _files(rows: Sequence[Row]) -> list[Row]:
 
 
 def _correlation(rows: Sequence[Row], figure: str, loss: str) -> str:
-    """Rank correlation of a figure with the negative of a loss; ``-`` for too few files."""
+    """Rank correlation of a figure with the negative of a loss; ``-`` for too few or equal ones."""
     from scipy.stats import spearmanr
 
     known = [(float(row[figure]), -float(row[loss])) for row in rows if row.get(figure)]
-    if len(known) < _FEWEST:
+    if len(known) < _FEWEST or any(len(set(column)) == 1 for column in zip(*known, strict=True)):
         return "-"
     return f"{spearmanr(*zip(*known, strict=True)).statistic:.2f}"
