@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from reports.accuracy import task_of
 
-_LIKENESS = {
-    "sqnr_db": "SQNR of the scores or the map",
-    "sqnr_boxes_db": "SQNR of the boxes",
-    "agreement": "as float %",
+Row = Mapping[str, str]
+
+
+def _mean_noise(row: Row) -> float | None:
+    """SQNR of scores and boxes together in dB: of the mean of their noises, each as a share."""
+    noises = [10 ** (-float(row[k]) / 10) for k in ("sqnr_db", "sqnr_boxes_db") if row.get(k)]
+    return -10 * math.log10(sum(noises) / len(noises)) if len(noises) == 2 else None
+
+
+def _plain(name: str) -> Callable[[Row], float | None]:
+    return lambda row: float(row[name]) if row.get(name) else None
+
+
+_LIKENESS: dict[str, Callable[[Row], float | None]] = {
+    "SQNR of the scores or the map": _plain("sqnr_db"),
+    "SQNR of the boxes": _plain("sqnr_boxes_db"),
+    "SQNR of both": _mean_noise,
+    "as float %": _plain("agreement"),
 }
 _FEWEST = 4
 """Fewest files of which a rank correlation is told."""
-
-Row = Mapping[str, str]
 
 
 def rank_table(rows: Iterable[Row]) -> str:
@@ -31,7 +44,7 @@ def rank_table(rows: Iterable[Row]) -> str:
     for row in rows:
         networks.setdefault(row["network"], []).append(row)
     lines = [
-        f"| network | files | loss of | {' | '.join(_LIKENESS.values())} |",
+        f"| network | files | loss of | {' | '.join(_LIKENESS)} |",
         f"|---|---:|---|{'---:|' * len(_LIKENESS)}",
     ]
     for network, of_network in sorted(networks.items()):
@@ -40,7 +53,7 @@ def rank_table(rows: Iterable[Row]) -> str:
             losses = {"mIOU": "drop"}
         files = _files(of_network)
         for title, loss in losses.items():
-            cells = (_correlation(files, figure, loss) for figure in _LIKENESS)
+            cells = (_correlation(files, figure, loss) for figure in _LIKENESS.values())
             lines.append(f"| {network} | {len(files)} | {title} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -54,11 +67,12 @@ def _files(rows: Sequence[Row]) -> list[Row]:
     return list(found.values())
 
 
-def _correlation(rows: Sequence[Row], figure: str, loss: str) -> str:
+def _correlation(rows: Sequence[Row], figure: Callable[[Row], float | None], loss: str) -> str:
     """Rank correlation of a figure with the negative of a loss; ``-`` for too few or equal ones."""
     from scipy.stats import spearmanr
 
-    known = [(float(row[figure]), -float(row[loss])) for row in rows if row.get(figure)]
+    pairs = ((figure(row), -float(row[loss])) for row in rows)
+    known = [pair for pair in pairs if pair[0] is not None]
     if len(known) < _FEWEST or any(len(set(column)) == 1 for column in zip(*known, strict=True)):
         return "-"
     return f"{spearmanr(*zip(*known, strict=True)).statistic:.2f}"

@@ -192,12 +192,17 @@ def test_ranks_agree_where_the_likest_file_loses_least() -> None:
 
 def test_ranks_of_a_detector_are_told_for_both_precisions() -> None:
     files = [
-        {**_file(f"{i}", f"{i}", f"{-i}"), "task": "detection", "ap50_drop": f"{i}"}
+        {
+            **_file(f"{i}", f"{i}", f"{-i}"),
+            "task": "detection",
+            "ap50_drop": f"{i}",
+            "sqnr_boxes_db": f"{-3 * i}",
+        }
         for i in range(4)
     ]
     (ap, ap50) = rank_table(files).splitlines()[2:]
-    assert "| AP | 1.00 |" in ap
-    assert "| AP50 | -1.00 |" in ap50
+    assert "| AP | 1.00 | -1.00 | -1.00 | - |" in ap  # of both, the boxes have more noise
+    assert "| AP50 | -1.00 | 1.00 | 1.00 | - |" in ap50
 
 
 def test_a_command_is_timed_with_its_peak_memory() -> None:
