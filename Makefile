@@ -24,6 +24,9 @@ OUTPUT ?=
 MODELS ?=
 PEERS ?=
 SLOW ?=
+# For bench-dense: folder of photos with boxes and masks, folder of published integer files.
+PHOTOS ?=
+PUBLISHED ?=
 # For test-slow: K/N runs part K of N.
 PART ?=
 # For fuzz: seconds to run.
@@ -43,7 +46,7 @@ RECIPES := tflite-float32 tflite-float16 tflite-dynamic tflite-int8 tflite-int8-
 .DEFAULT_GOAL := help
 .PHONY: help setup quantize compare train ship ship-runtimes verify-arm64 \
 	test test-slow test-ship test-browser fuzz lint format conformance \
-	bench peers bench-accuracy relu6-study coco-weights costs digests docs lock clean $(RECIPES)
+	bench peers bench-accuracy bench-dense relu6-study coco-weights costs digests docs lock clean $(RECIPES)
 
 help: ## list the targets and variables
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -171,6 +174,13 @@ bench-accuracy: $(READY) ## compare with the other quantizers (PEERS=) on MODELS
 	$(BIN)/python -m benchmarks.accuracy $(if $(MODELS),--models $(MODELS)) \
 		$(if $(CALIBRATION),--calibration $(CALIBRATION) --data $(DATA)) \
 		$(if $(PEERS),--peers $(PEERS)) $(if $(SLOW),--effort slow) $(ARGS)
+
+# The dense suite: 20 minutes and 8 GiB for a job, int8 without the SDKs' own integers.
+bench-dense: $(READY) ## compare on detectors and segmenters (PHOTOS= and PUBLISHED= folders)
+	$(BIN)/python -m benchmarks.accuracy --suite dense --minutes 20 --gibibytes 8 \
+		--peers edgequant tflite_converter onnxruntime_static --runtimes litert-xnnpack onnxruntime \
+		--settings fast default best float16 dynamic int16x8 MinMax "MinMax, average" \
+		$(if $(PHOTOS),--photos $(PHOTOS)) $(if $(PUBLISHED),--published $(PUBLISHED)) $(ARGS)
 
 relu6-study: $(READY) ## measure why ReLU6 quantizes well (RETRAIN=1 trains first, for hours)
 	$(EDGEQUANT) study relu6 $(if $(RETRAIN),--retrain --data $(TRAIN_DATA)) $(ARGS)

@@ -20,13 +20,13 @@ from typing import Any
 
 import edgequant  # noqa: F401 - pins our top-level packages
 from benchmarks.accuracy.environments import environment
-from benchmarks.accuracy.networks import Network, found_models, open_network
+from benchmarks.accuracy.networks import Network, open_network
 from benchmarks.accuracy.peer import PER_CHANNEL, load_images, peers
 from benchmarks.accuracy.runs import Effort, Limits, run_job
+from benchmarks.accuracy.subjects import chosen
 from benchmarks.peers.tflite_converter import one_by_one, plain_converter
 from benchmarks.record import Figure, report
 from edgequant.cli.terminal import open_terminal
-from edgequant.requests import MeasureRequest
 from foundation.errors import InvalidInputError
 from foundation.threads import cores
 from quantize.ranges.float_pass import CalibrationImages, float_pass
@@ -61,8 +61,8 @@ def run(
     """
     figures: list[Figure] = []
     with open_terminal(machine_readable=False, debug=False) as terminal:
-        for reference in found_models(models):
-            network = open_network(reference, calibration, MeasureRequest(data), terminal)
+        for subject in chosen(models, calibration, data):
+            network = open_network(subject, None, terminal)
             figures += _network_figures(network, repeats, levels)
     return figures
 

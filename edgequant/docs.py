@@ -25,6 +25,7 @@ from models.weights.named import known_weights
 from quantize.recipes import RECIPES
 from reports import tables
 from reports.accuracy import accuracy_tables
+from reports.ranks import rank_table
 from studies.relu6 import docs as relu6
 
 HOME = Path(__file__).resolve().parent.parent
@@ -140,12 +141,20 @@ def _measured_at(file: str) -> str:
     return f"Measured at commit {commits[file]}."
 
 
-def _accuracy(_: str) -> str:
-    """Tables of all quantizers on all networks, from ``make bench-accuracy``."""
-    path = HOME / _RESULTS / "accuracy.csv"
-    with path.open(newline="", encoding="utf-8") as handle:
-        tables_of_all = accuracy_tables(csv.DictReader(handle))
-    return f"\n{tables_of_all}\n\n{_measured_at(path.name)}\n"
+def _accuracy(name: str) -> str:
+    """Tables of all quantizers on all networks of a CSV; ``accuracy`` if none is named."""
+    file = f"{name or 'accuracy'}.csv"
+    return f"\n{accuracy_tables(_rows(file))}\n\n{_measured_at(file)}\n"
+
+
+def _ranks(name: str) -> str:
+    """Table of how the likeness of a file to float orders the drops, from the same CSV."""
+    return rank_table(_rows(f"{name}.csv"))
+
+
+def _rows(file: str) -> list[dict[str, str]]:
+    with (HOME / _RESULTS / file).open(newline="", encoding="utf-8") as handle:
+        return list(csv.DictReader(handle))
 
 
 _PARTS: dict[str, Callable[[str], str]] = {
@@ -157,6 +166,7 @@ _PARTS: dict[str, Callable[[str], str]] = {
     "results": _results,
     "figures": _figures,
     "accuracy": _accuracy,
+    "ranks": _ranks,
     "relu6": relu6.part,
 }
 

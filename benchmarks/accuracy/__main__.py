@@ -1,6 +1,7 @@
 """``python -m benchmarks.accuracy``: quantize with every tool, measure in one run, write the table.
 
-``make bench-accuracy MODELS=... CALIBRATION=... DATA=...``. Files of finished jobs are cached under
+``make bench-accuracy MODELS=... CALIBRATION=... DATA=...``, or ``make bench-dense`` for the suite
+of detectors and segmenters. Files of finished jobs and finished measurements are cached under
 .peers/cache, so an interrupted run continues where it stopped. The rows of a network and
 granularity are measured together and replace those of an earlier run.
 """
@@ -11,6 +12,8 @@ import argparse
 import os
 import sys
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 
@@ -19,10 +22,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import edgequant  # noqa: F401 - pins our top-level packages
 from benchmarks.accuracy import rows as table
 from benchmarks.accuracy.environments import environment
-from benchmarks.accuracy.networks import Network, found_models, open_network
-from benchmarks.accuracy.peer import GRANULARITIES, peers
+from benchmarks.accuracy.measured import kept_rows
+from benchmarks.accuracy.networks import Network, open_network
+from benchmarks.accuracy.peer import GRANULARITIES, PER_TENSOR, peers
+from benchmarks.accuracy.published import with_scores
 from benchmarks.accuracy.rows import Row
 from benchmarks.accuracy.runs import Effort, Limits, Outcome, run_job
+from benchmarks.accuracy.subjects import SUITES, Folders, Subject, chosen, suite
 from calibration_data.stream import stream
 from edgequant.cli.terminal import Terminal, open_terminal
 from edgequant.measuring import Candidate, file_candidate, measure, model_candidate
@@ -54,12 +60,14 @@ def make_all(
     network: Network, granularity: str, options: argparse.Namespace, terminal: Terminal
 ) -> list[Made]:
     """Run every setting of every chosen peer, or read its cached files."""
-    limits = Limits(60 * options.minutes)
+    limits = Limits(60 * options.minutes, int(options.gibibytes * 1024**3))
     made = []
     for module, peer in peers().items():
         if options.peers and module not in options.peers:
             continue
         for setting in peer.settings:
+            if options.settings and setting.name not in options.settings:
+                continue
             job = network.job(peer.source, setting.name, granularity)
             outcome = run_job(
                 module, peer, job, environment(module), limits=limits,
@@ -79,7 +87,17 @@ def make_all(
                 reason=outcome.reason,
             )
             made.append(Made(row, outcome))
+    if network.subject.published is not None and granularity == PER_TENSOR:
+        made.append(_published(network, network.subject.published))
     return made
+
+
+def _published(network: Network, source: Path) -> Made:
+    """Integer file of the network's own source, which nobody calibrates."""
+    path = with_scores(source, network.images.parent / f"{source.stem}_scores.tflite")
+    summary = f"{source.name}, measured at its map of scores"
+    row = Row(network.name, PER_TENSOR, "source's own file", "uint8, trained", summary)
+    return Made(row, Outcome((path,)))
 
 
 def _calibration_images(network: Network) -> str:
@@ -115,10 +133,10 @@ def candidates_of(
 def _refusal(candidate: Candidate, image: np.ndarray) -> str:
     """Reason why a file cannot be measured, from a run on one image; empty if it can."""
     try:
-        scores = candidate.open(1).predict(image)
+        outputs = candidate.open(1).run(image)
     except InvalidInputError as error:
         return f"does not run: {error.received}"[:200]
-    return "" if np.isfinite(scores).all() else "gives NaN or infinity"
+    return "" if all(np.isfinite(o).all() for o in outputs) else "gives NaN or infinity"
 
 
 def measure_network(
@@ -126,15 +144,8 @@ def measure_network(
 ) -> list[Row]:
     """Measure the float network, our float files and the tools' files on the same tensors."""
     granularity = made[0].row.granularity if made else ""
-    floats = [
-        Made(
-            Row(network.name, granularity, "float32", artifact.recipe.name, "not quantized"),
-            Outcome((artifact.path,)),
-        )
-        for artifact in network.float_files
-    ]
-    ready, refused = candidates_of([*floats, *made], network, options.runtimes)
-    request = MeasureRequest(options.data, limit=options.limit)
+    ready, refused = candidates_of(made, network, options.runtimes)
+    request = MeasureRequest(network.subject.data, limit=options.limit)
     reference = model_candidate(network.prepared.loaded)
     measurement = measure(
         [candidate for _, candidate in ready],
@@ -155,16 +166,34 @@ def measure_network(
     return [*measured, *(replace(row, **where) for row in refused)]
 
 
+def _with_floats(network: Network, granularity: str, made: list[Made]) -> list[Made]:
+    """Our float files before the files of the tools."""
+    floats = [
+        Made(
+            Row(network.name, granularity, "float32", artifact.recipe.name, "not quantized"),
+            Outcome((artifact.path,)),
+        )
+        for artifact in network.float_files
+    ]
+    return [*floats, *made]
+
+
 def _options(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy", description=__doc__)
     parser.add_argument("--models", nargs="+", default=MODELS, help="files, names or folders")
     parser.add_argument("--calibration", default=CALIBRATION, help="DATA to calibrate on")
     parser.add_argument("--data", default=DATA, help="DATA to measure on")
+    parser.add_argument("--suite", choices=SUITES, help="networks and data in place of these three")
+    parser.add_argument("--photos", type=Path, help="folder of photos for the suite")
+    parser.add_argument("--published", type=Path, help="folder of published files for the suite")
+    parser.add_argument("--only", nargs="+", help="names of the networks of the suite to measure")
     parser.add_argument("--peers", nargs="*", default=(), help=f"names from {', '.join(peers())}")
+    parser.add_argument("--settings", nargs="+", help="settings to run; others are left out")
     parser.add_argument("--granularities", nargs="+", default=GRANULARITIES, choices=GRANULARITIES)
     parser.add_argument("--runtimes", nargs="+", default=RUNTIMES)
     parser.add_argument("--limit", type=int, help="largest number of test images")
     parser.add_argument("--minutes", type=float, default=10, help="time limit of a job")
+    parser.add_argument("--gibibytes", type=float, default=5, help="memory limit of a job")
     parser.add_argument("--effort", default="usual", choices=list(Effort), help="which jobs to run")
     parser.add_argument(
         "--only-make", action="store_true", help="write the files and measure nothing"
@@ -172,21 +201,37 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+def _subjects(options: argparse.Namespace) -> tuple[Subject, ...]:
+    if options.suite is None:
+        return chosen(tuple(options.models), options.calibration, options.data)
+    found = suite(options.suite, Folders(options.photos, options.published))
+    return tuple(s for s in found if not options.only or s.model.name in options.only)
+
+
 def run(options: argparse.Namespace, terminal: Terminal) -> None:
     """Quantize and measure network by network, and write the table after each."""
-    request = MeasureRequest(options.data, limit=options.limit)
-    for reference in found_models(tuple(options.models)):
-        network = open_network(reference, options.calibration, request, terminal)
+    path = table.TABLE if options.suite is None else table.table_of(options.suite)
+    for subject in _subjects(options):
+        network = open_network(subject, options.limit, terminal)
         for granularity in options.granularities:
             made = make_all(network, granularity, options, terminal)
-            if not options.only_make:
-                rows = measure_network(network, made, options, terminal)
-                table.merge(rows)
-                for row in rows:
-                    terminal.say(
-                        f"  {row.tool:18} {row.setting:45} {row.runtime:20} {row.top1:>6} "
-                        f"{row.agreement:>6} {row.sqnr_db:>6} {row.p50_ms:>8} {row.reason}"
-                    )
+            if options.only_make:
+                continue
+            made = _with_floats(network, granularity, made)
+            rows = kept_rows(
+                network.digest,
+                [made_one.row for made_one in made],
+                [file for made_one in made for file in made_one.outcome.files],
+                (subject.data, options.limit, options.runtimes),
+                partial(measure_network, network, made, options, terminal),
+            )
+            table.merge(rows, path)
+            for row in rows:
+                terminal.say(
+                    f"  {row.tool:18} {row.setting:25} {row.runtime:20} "
+                    f"{row.top1 or row.ap or row.miou:>6} {row.drop:>6} {row.agreement:>6} "
+                    f"{row.sqnr_db:>6} {row.p50_ms:>8} {row.reason}"
+                )
 
 
 def main(arguments: list[str]) -> int:

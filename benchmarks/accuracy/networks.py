@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks.accuracy.environments import PEERS
 from benchmarks.accuracy.peer import Job, Source
-from calibration_data.contract import ContractRequest
+from benchmarks.accuracy.subjects import Subject
 from calibration_data.datasets.base import Dataset
 from edgequant.artifacts import Artifact
 from edgequant.cli.terminal import Terminal
@@ -20,8 +20,6 @@ from edgequant.pipeline import Prepared, open_inputs, prepare_shown, quantize
 from edgequant.requests import CalibrationRequest, MeasureRequest, QuantizeRequest
 from foundation.atomic import write_whole
 from foundation.digests import sha256_of
-from models.loading.files import MODEL_SUFFIXES
-from models.loading.request import ModelRequest
 from quantize.recipes import recipe
 
 FLOAT_RECIPES = ("tflite-float32", "onnx-float32")
@@ -32,8 +30,7 @@ class Network:
     """Float network with the inputs of its quantizers.
 
     Attributes:
-        name: name in rows.
-        reference: path or registered name.
+        subject: network, data and preprocessing as they were chosen.
         prepared: loaded network with contract and calibration images.
         calibration: DATA text of the calibration images.
         float_files: our float32 exports, TFLite and ONNX.
@@ -42,8 +39,7 @@ class Network:
         measured: images to measure on.
     """
 
-    name: str
-    reference: str
+    subject: Subject
     prepared: Prepared
     calibration: str
     float_files: tuple[Artifact, ...]
@@ -51,25 +47,29 @@ class Network:
     digest: str
     measured: Dataset
 
+    @property
+    def name(self) -> str:
+        """Name in rows."""
+        return self.subject.model.name
+
     def job(self, source: Source, setting: str, granularity: str) -> Job:
         """Job on this network, whose output is not set yet."""
+        request, crop = self.subject.model, self.subject.contract.crop
         if source is Source.KERAS:
-            model = self.reference
+            model = request.reference
         else:
             model = next(str(a.path) for a in self.float_files if a.path.suffix == f".{source}")
-        return Job(model, str(self.images), self.calibration, granularity, setting, output="")
-
-
-def found_models(texts: tuple[str, ...]) -> tuple[str, ...]:
-    """Model files and names; a folder that is no SavedModel stands for its model files."""
-    models: list[str] = []
-    for text in texts:
-        path = Path(text)
-        if path.is_dir() and not (path / "saved_model.pb").is_file():
-            models += sorted(str(p) for p in path.iterdir() if p.suffix in MODEL_SUFFIXES)
-        else:
-            models.append(str(path.resolve()) if path.exists() else text)
-    return tuple(models)
+        return Job(
+            model,
+            str(self.images),
+            self.calibration,
+            granularity,
+            setting,
+            output="",
+            weights=request.weights or "",
+            alpha=request.alpha,
+            crop="" if crop is None else str(crop),
+        )
 
 
 def absolute(data: str) -> str:
@@ -80,22 +80,25 @@ def absolute(data: str) -> str:
     return f"{Path(head).resolve()}:{split}" if head and Path(head).exists() else data
 
 
-def open_network(
-    reference: str, calibration: str, measure: MeasureRequest, terminal: Terminal
-) -> Network:
+def open_network(subject: Subject, limit: int | None, terminal: Terminal) -> Network:
     """Load a network, export it in float and store its calibration tensors under .peers/inputs.
+
+    Args:
+        subject: what is quantized and measured.
+        limit: largest number of test images; None for all.
+        terminal: where progress is shown.
 
     Raises:
         InvalidInputError: as from ``edgequant quantize``, also if a calibration image is a test
             image.
     """
-    model = ModelRequest(reference)
-    folder = PEERS / "inputs" / model.name
+    folder = PEERS / "inputs" / subject.model.name
+    measure = MeasureRequest(subject.data, limit=limit)
     request = QuantizeRequest(
-        model,
-        ContractRequest(),
+        subject.model,
+        subject.contract,
         tuple(recipe(name) for name in FLOAT_RECIPES),
-        CalibrationRequest(calibration),
+        CalibrationRequest(subject.calibration),
         folder,
         measure,
     )
@@ -110,10 +113,9 @@ def open_network(
     for path in (*(a.path for a in artifacts), images):
         whole.update(sha256_of(path).encode())
     return Network(
-        model.name,
-        reference,
+        subject,
         prepared,
-        absolute(calibration),
+        absolute(subject.calibration),
         tuple(artifacts),
         images,
         whole.hexdigest(),

@@ -56,6 +56,9 @@ class Job:
         granularity: ``per-channel`` or ``per-tensor``.
         setting: name of one of the peer's settings.
         output: empty folder; every ``.tflite`` and ``.onnx`` there is a result.
+        weights: name or file of the weights of a registered network; empty for its own.
+        alpha: width multiplier of a registered network; None for its own.
+        crop: how an image gets the size of the input; empty for the network's own way.
     """
 
     model: str
@@ -64,11 +67,22 @@ class Job:
     granularity: str
     setting: str
     output: str
+    weights: str = ""
+    alpha: float | None = None
+    crop: str = ""
 
     @property
     def per_channel(self) -> bool:
         """Whether a weight tensor has one scale per output channel."""
         return self.granularity == PER_CHANNEL
+
+    @property
+    def options(self) -> list[str]:
+        """Options of the product's commands that name the network and its preprocessing."""
+        alpha = "" if self.alpha is None else f"{self.alpha:g}"
+        given = (("weights", self.weights), ("alpha", alpha), ("crop", self.crop))
+        words = [(f"--{name}", value) for name, value in given if value]
+        return ["--model", self.model, *(word for pair in words for word in pair)]
 
     def result(self, suffix: str) -> str:
         """Path to write a file with that suffix to."""

@@ -1,4 +1,4 @@
-"""This product, by its command, at each level of optimization that it has."""
+"""This product, by its command: int8 at each level of optimization, and its other recipes."""
 
 from __future__ import annotations
 
@@ -8,9 +8,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.accuracy.peer import Job, Peer, Setting, Source
+from benchmarks.accuracy.peer import PER_CHANNEL, Job, Peer, Setting, Source
 
 RECIPES = ("tflite-int8", "onnx-int8")
+OTHERS = {
+    "float16": ("tflite-float16", "onnx-float16"),
+    "dynamic": ("tflite-dynamic", "onnx-dynamic"),
+    "int16x8": ("tflite-int16x8",),
+}
+"""Recipes by the name of their setting; they have no weights per tensor."""
 _CONVERTER = "converter"
 
 
@@ -32,23 +38,26 @@ def _optimize() -> Any:
 
 
 def quantize(job: Job) -> None:
-    """One run of ``edgequant quantize`` for the .tflite and the .onnx."""
+    """One run of ``edgequant quantize`` for all files of a setting."""
     from edgequant.cli.main import main
 
-    recipes = RECIPES if job.per_channel else tuple(f"{name}-per-tensor" for name in RECIPES)
-    level = [] if _optimize() is None else ["--optimize", job.setting]
+    int8 = RECIPES if job.per_channel else tuple(f"{name}-per-tensor" for name in RECIPES)
+    recipes = OTHERS.get(job.setting, int8)
+    effort = _optimize() is not None and job.setting not in OTHERS
+    level = ["--optimize", job.setting] if effort else []
     folder = Path(job.output) / "command"
     try:
         main(
-            ["quantize", "--model", job.model, "--recipe", ",".join(recipes), *level,
+            ["quantize", *job.options, "--recipe", ",".join(recipes), *level,
              "--calibration", job.calibration, "--output", str(folder)]
         )  # fmt: skip
     except SystemExit as stop:
         if stop.code not in (None, 0, os.EX_OK):
             print(f"edgequant quantize exited with {stop.code}", file=sys.stderr)
             raise
-    for suffix in (".tflite", ".onnx"):
-        (written,) = folder.glob(f"*/*{suffix}")
+    for name in recipes:
+        suffix = f".{name.partition('-')[0]}"
+        (written,) = folder.rglob(f"*{suffix}")  # one recipe has no folder of its own
         shutil.move(written, job.result(suffix))
 
 
@@ -57,7 +66,10 @@ PEER = Peer(
     distributions=("edgequant", "tensorflow", "onnx"),
     source=Source.KERAS,
     imports=("tensorflow", "keras", "onnx", "onnxruntime", "ai_edge_litert.interpreter"),
-    settings=tuple(Setting(level, f"--optimize {level}") for level in levels()),
+    settings=(
+        *(Setting(level, f"--optimize {level}") for level in levels()),
+        *(Setting(name, f"--recipe {','.join(r)}", (PER_CHANNEL,)) for name, r in OTHERS.items()),
+    ),
     quantize=quantize,
     of_product=True,
 )

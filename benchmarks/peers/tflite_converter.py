@@ -22,9 +22,13 @@ def plain_converter(job: Job, images: Any) -> Any:
     import edgequant  # noqa: F401 - makes the rooms ours
     from models.loading.request import ModelRequest, load
 
-    model = load(ModelRequest(job.model)).model
+    loaded = load(ModelRequest(job.model, weights=job.weights or None, alpha=job.alpha))
     fixed = keras.Input(batch_shape=(1, *images.shape[1:]))
-    converter = tf.lite.TFLiteConverter.from_keras_model(keras.Model(fixed, model(fixed)))
+    outputs = loaded.model(fixed)
+    if len(loaded.outputs) > 1:  # the converter gives several in an order of its own
+        names = [output.name for output in loaded.outputs]
+        outputs = dict(zip(names, outputs, strict=True))
+    converter = tf.lite.TFLiteConverter.from_keras_model(keras.Model(fixed, outputs))
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter.inference_input_type = tf.int8

@@ -12,11 +12,12 @@ import pytest
 
 from benchmarks.accuracy import environments, rows, runs
 from benchmarks.accuracy.environments import Environment, environment, install
-from benchmarks.accuracy.networks import absolute, found_models
+from benchmarks.accuracy.networks import absolute
 from benchmarks.accuracy.peer import GRANULARITIES, HOME, Job, Peer, Setting, Source, peers
 from benchmarks.accuracy.peer import requirements as requirements_of
 from benchmarks.accuracy.rows import Row
 from benchmarks.accuracy.runs import Effort, Limits, Outcome, run_job
+from benchmarks.accuracy.subjects import found_models
 from reports.accuracy import accuracy_tables
 
 HERE = Environment(Path(sys.executable))
