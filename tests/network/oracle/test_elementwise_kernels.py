@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluation.oracle.reader import read_operators
 from foundation.errors import UnsupportedError
 from network.affine import IntType, QuantParams, symmetric_params
 from network.operators import OpKind
-from tests.evaluation.oracle.cases import SCALE, SEED, params, some, values
-from tests.evaluation.oracle.files import Compared, Options, Slot, constant, write_operator
+from network.oracle.reader import read_operators
+from tests.network.oracle.cases import SCALE, SEED, params, some, values
+from tests.network.oracle.files import Compared, Options, Slot, constant, write_operator
 
 HERE = Compared()
 WIDE = Compared()

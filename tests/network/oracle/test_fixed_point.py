@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluation.oracle.fixed_point import (
+from network.oracle.fixed_point import (
     Multiplier,
     doubling_high_mul,
     rounding_divide_by_pot,

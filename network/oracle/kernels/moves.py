@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from evaluation.oracle.call import Call, Kernel
 from network.operators import OpKind
+from network.oracle.call import Call, Kernel
 
 
 def _same_scales(call: Call, positions: tuple[int, ...]) -> None:

@@ -10,9 +10,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from evaluation.oracle.call import Call, Kernel
-from evaluation.oracle.fixed_point import Multiplier
 from network.operators import OpKind
+from network.oracle.call import Call, Kernel
+from network.oracle.fixed_point import Multiplier
 
 _LEFT_SHIFT = 20
 """Bits by which 8-bit summands are shifted to the left before they are rescaled."""

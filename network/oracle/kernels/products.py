@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from evaluation.oracle.call import MOST_PRODUCTS, Call, Kernel
-from evaluation.oracle.fixed_point import (
+from network.operators import OpKind
+from network.oracle.call import MOST_PRODUCTS, Call, Kernel
+from network.oracle.fixed_point import (
     INT32,
     Multiplier,
     doubling_high_mul,
     rounding_divide_by_pot,
     wrapped,
 )
-from network.operators import OpKind
 
 _NEWTON_STEPS = 5
 _ONE = 1 << 28

@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from network.affine import IntType, QuantParams, bias_params
-from tests.evaluation.oracle.files import Slot, constant
+from tests.network.oracle.files import Slot, constant
 
 FUSED = st.sampled_from([0, 1, 2, 3])
 PADDING = st.sampled_from([0, 1])

@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from evaluation.oracle.reader import read_operators
 from network.affine import QuantParams
 from network.operators import traits_of
+from network.oracle.reader import read_operators
 
 Options = tuple[str, Mapping[str, Any]] | None
 Test = TypeVar("Test", bound=Callable[..., None])

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from evaluation.oracle.call import Call, Kernel
 from network.affine import round_away
 from network.operators import OpKind
+from network.oracle.call import Call, Kernel
 
 _BITS = 10
 _ONE = 1 << _BITS

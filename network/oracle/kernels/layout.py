@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.oracle.call import Call, Kernel
 from network.operators import OpKind
+from network.oracle.call import Call, Kernel
 
 
 def pad(call: Call) -> tuple[np.ndarray, ...]:

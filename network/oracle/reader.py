@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.oracle.call import MOST_ELEMENTS
-from evaluation.oracle.model import IntegerModel, IntegerTensor, Operators
 from foundation.errors import InvalidInputError, UnsupportedError
 from foundation.foreign import reading
 from network.affine import IntType, QuantParams
 from network.graph import Op
 from network.operators import traits_of
+from network.oracle.call import MOST_ELEMENTS
+from network.oracle.model import IntegerModel, IntegerTensor, Operators
 from network.tflite.canonical import builtin_name
 from network.tflite.reader import WHOLE, read_flat_model
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from evaluation.oracle.call import Call, Kernel, rescaling
+from network.oracle.call import Call, Kernel, rescaling
 
 QUANTIZE = "QUANTIZE"
 DEQUANTIZE = "DEQUANTIZE"

@@ -8,19 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.oracle.call import Call, Kernel
-from evaluation.oracle.kernels.scales import DEQUANTIZE, QUANTIZE
 from foundation.errors import InvalidInputError, UnsupportedError
 from foundation.foreign import reading
 from foundation.tables import joined
 from network.affine import QuantParams
 from network.graph import Op
+from network.oracle.call import Call, Kernel
+from network.oracle.kernels.scales import DEQUANTIZE, QUANTIZE
 
 _FITTING = "operators have the inputs, options, shapes and scales that they compute with"
 _ELSEWHERE = "export the file again"
 _STRICT: dict[str, Any] = {"over": "raise", "divide": "raise", "invalid": "raise"}
 
-KERNELS: Mapping[str, Kernel] = joined("evaluation.oracle.kernels", "KERNELS")
+KERNELS: Mapping[str, Kernel] = joined("network.oracle.kernels", "KERNELS")
 """Kernel of each operator, by TFLite's builtin name."""
 
 

@@ -9,9 +9,9 @@ import math
 
 import numpy as np
 
-from evaluation.oracle.call import Call, Kernel, rescaling
-from evaluation.oracle.fixed_point import Multiplier
 from network.operators import OpKind
+from network.oracle.call import Call, Kernel, rescaling
+from network.oracle.fixed_point import Multiplier
 
 
 def mean(call: Call) -> tuple[np.ndarray, ...]:

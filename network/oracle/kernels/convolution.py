@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from evaluation.oracle.call import MOST_PRODUCTS, Call, Kernel, spread_of
-from evaluation.oracle.fixed_point import Multiplier
 from network.operators import OpKind
+from network.oracle.call import MOST_PRODUCTS, Call, Kernel, spread_of
+from network.oracle.fixed_point import Multiplier
 
 _SAME = 0
 """Value of Padding.SAME in the schema."""

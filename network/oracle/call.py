@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.oracle.fixed_point import Multiplier
 from foundation.errors import UnsupportedError
 from network.affine import IntType, QuantParams, activation_limits
 from network.graph import Op
+from network.oracle.fixed_point import Multiplier
 
 MOST_ELEMENTS = 1 << 27
 """Largest number of elements of a tensor: a gigabyte as int64, ten times what classifiers have."""

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from evaluation.oracle.call import MOST_PRODUCTS, Call, Kernel, spread_of
 from network.affine import activation_limits
 from network.operators import OpKind
+from network.oracle.call import MOST_PRODUCTS, Call, Kernel, spread_of
 
 _SAME = 0
 

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evaluation.oracle.reader import read_operators
 from foundation.errors import UnsupportedError
 from network.affine import IntType, QuantParams, bias_params
-from tests.evaluation.oracle import files
-from tests.evaluation.oracle.cases import (
+from network.oracle.reader import read_operators
+from tests.network.oracle import files
+from tests.network.oracle.cases import (
     FUSED,
     PADDING,
     SCALE,
@@ -25,7 +25,7 @@ from tests.evaluation.oracle.cases import (
     some,
     values,
 )
-from tests.evaluation.oracle.files import Compared, Slot, constant, reference, write_operator
+from tests.network.oracle.files import Compared, Slot, constant, reference, write_operator
 
 HERE = Compared()
 

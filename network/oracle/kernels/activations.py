@@ -16,8 +16,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from evaluation.oracle.call import Call, Kernel, rescaling
-from evaluation.oracle.fixed_point import (
+from network.affine import IntType, QuantParams, limits_in_steps, round_away
+from network.operators import OpKind
+from network.oracle.call import Call, Kernel, rescaling
+from network.oracle.fixed_point import (
     INT32,
     Multiplier,
     doubling_high_mul,
@@ -26,8 +28,6 @@ from evaluation.oracle.fixed_point import (
     one_over_one_plus,
     rounding_divide_by_pot,
 )
-from network.affine import IntType, QuantParams, limits_in_steps, round_away
-from network.operators import OpKind
 
 _EXP_OF_BITS = (
     (24, 1672461947), (25, 1302514674), (26, 790015084), (27, 290630308), (28, 39332535),

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from network.affine import IntType, QuantParams, bias_params, symmetric_params
-from tests.evaluation.oracle.cases import FUSED, PADDING, SEED, params, some, values
-from tests.evaluation.oracle.files import Compared, Options, Slot, constant
+from tests.network.oracle.cases import FUSED, PADDING, SEED, params, some, values
+from tests.network.oracle.files import Compared, Options, Slot, constant
 
 HERE = Compared()
 WIDE = Compared()

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluation.oracle.reader import read_operators
 from foundation.errors import UnsupportedError
 from network.affine import IntType, QuantParams
 from network.operators import OpKind
+from network.oracle.reader import read_operators
 from quantize.plans.widening import WIDE_KINDS
-from tests.evaluation.oracle.cases import FUSED, PADDING, SEED, params, some, values
-from tests.evaluation.oracle.files import Compared, Slot, constant, differing, write_operator
+from tests.network.oracle.cases import FUSED, PADDING, SEED, params, some, values
+from tests.network.oracle.files import Compared, Slot, constant, differing, write_operator
 
 WIDE = Compared()
 SHAPE = (1, 5, 6, 4)
