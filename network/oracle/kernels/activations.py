@@ -18,7 +18,7 @@ import numpy as np
 
 from network.affine import IntType, QuantParams, limits_in_steps, round_away
 from network.operators import OpKind
-from network.oracle.call import Call, Kernel, rescaling
+from network.oracle.call import Call, Kernel
 from network.oracle.fixed_point import (
     INT32,
     Multiplier,
@@ -134,11 +134,12 @@ def prelu(call: Call) -> tuple[np.ndarray, ...]:
 
 
 def absolute(call: Call) -> tuple[np.ndarray, ...]:
-    """ABS of centred integers, in another scale."""
+    """ABS of centred integers, in another scale; scales are divided in single precision."""
     values = np.abs(call.centred())
     if call.source().scale == call.result.scale:
         return (call.stored(values),)
-    return (call.stored(rescaling(call).apply(values)),)
+    ratio = np.float32(call.source().scale[0]) / np.float32(call.result.scale[0])
+    return (call.stored(Multiplier.of(np.float64(ratio)).apply(values)),)
 
 
 def square_root(call: Call) -> tuple[np.ndarray, ...]:

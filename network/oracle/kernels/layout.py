@@ -48,6 +48,11 @@ def split(call: Call) -> tuple[np.ndarray, ...]:
 
 def strided_slice(call: Call) -> tuple[np.ndarray, ...]:
     """STRIDED_SLICE with all of its masks."""
+    return (call.array(0)[slice_index(call)],)
+
+
+def slice_index(call: Call) -> tuple[Any, ...]:
+    """Index of NumPy that a STRIDED_SLICE stands for; refuses offsets."""
     options = call.options
     if options.get("offset"):
         raise call.refused("offsets")
@@ -67,7 +72,7 @@ def strided_slice(call: Call) -> tuple[np.ndarray, ...]:
         first = None if options["beginMask"] & bit else int(begin)
         last = None if options["endMask"] & bit else int(end)
         index.append(slice(first, last, int(step)))
-    return (call.array(0)[tuple(index)],)
+    return tuple(index)
 
 
 KERNELS: dict[str, Kernel] = {

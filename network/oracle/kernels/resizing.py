@@ -22,7 +22,7 @@ def nearest(call: Call) -> tuple[np.ndarray, ...]:
     values = call.array(0)
     height, width = _sizes(call)
     rows, columns = (
-        _nearest_places(call, before, after)
+        nearest_places(call, before, after)
         for before, after in zip(values.shape[1:3], (height, width), strict=True)
     )
     return (values[:, rows[:, None], columns],)
@@ -53,7 +53,7 @@ def _sizes(call: Call) -> tuple[int, int]:
     return height, width
 
 
-def _nearest_places(call: Call, before: int, after: int) -> np.ndarray:
+def nearest_places(call: Call, before: int, after: int) -> np.ndarray:
     """Index that each of ``after`` results reads among ``before``."""
     aligned, half = bool(call.options["alignCorners"]), bool(call.options["halfPixelCenters"])
     ratio = np.float32(before) / np.float32(after)

@@ -34,6 +34,13 @@ def test_functions_of_every_integer(kind: str, source: QuantParams, result: Quan
     assert HERE.differing(kind, [slots[0]], [slots[1]], TABLES[kind], [ALL]) == []
 
 
+def test_absolute_values_divide_scales_in_single_precision() -> None:
+    # 0.5 / float32(1/3) is 1.5 in single precision, and below it in double precision.
+    source, result = QuantParams((0.5,), (0,)), QuantParams((1 / 3,), (0,))
+    slots = Slot(ALL.shape, params=source), Slot(ALL.shape, params=result)
+    assert HERE.differing("ABS", [slots[0]], [slots[1]], TABLES["ABS"], [ALL]) == []
+
+
 @HERE.of("TANH")
 @some
 @given(params())
