@@ -55,6 +55,7 @@ class KernelCall:
         result: name of the tensor that it writes.
         rows: windows along the rows of the sources; None for a kernel on whole tensors.
         height: rows of the result, for a kernel on rows.
+        in_chain: the call in a chain that runs by rows; None where it is this one.
     """
 
     kernel: str
@@ -64,6 +65,7 @@ class KernelCall:
     result: str
     rows: Window | None = None
     height: int = 0
+    in_chain: KernelCall | None = None
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from export.c.calls import KernelCall, Lowering, Site
-from export.c.schedule import ALIASES, Layout, Schedule, schedule
+from export.c.schedule import ALIASES, Layout, Schedule, is_image_mean, schedule
 from foundation.errors import UnsupportedError
 from foundation.foreign import reading
 from foundation.tables import joined
+from network.graph import Op
+from network.operators import OpKind
 from network.oracle.model import IntegerModel
 from network.oracle.reader import read_integers
 from network.tflite.reader import read_flat_model
@@ -105,4 +107,11 @@ def layout_of(network: IntegerModel) -> Layout:
         frozenset(n for n, tensor in network.tensors.items() if tensor.value is not None),
         (network.input,),
         network.outputs,
+        frozenset(op.name for op in network.ops if _is_mean(op, network)),
     )
+
+
+def _is_mean(op: Op, network: IntegerModel) -> bool:
+    """Whether an operator is a mean over rows and columns."""
+    axes = network.tensors[op.inputs[1]].value if op.kind == OpKind.MEAN else None
+    return axes is not None and is_image_mean(axes, network.tensors[op.inputs[0]].shape)

@@ -13,6 +13,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from export.c.memory import MemoryPlan, Overlap, Step, plan_memory
 from export.c.windows import Shape, Window, overlap_gap, windows_of
 from network.graph import Op
@@ -21,6 +23,7 @@ from network.operators import OpKind
 ALIASES = (OpKind.RESHAPE, OpKind.EXPAND_DIMS, OpKind.SQUEEZE)
 """Operators whose result is the memory of their input."""
 _IN_PLACE = (OpKind.SOFTMAX, OpKind.L2_NORMALIZATION)
+_SUM_BYTES = 4
 _LONGEST = 12
 """Most operators of a block."""
 
@@ -35,6 +38,7 @@ class Layout:
         constants: names of stored tensors.
         inputs: names of the inputs.
         outputs: names of the outputs.
+        means: names of the results of means over all rows and columns.
         element_bytes: bytes of one number.
     """
 
@@ -43,6 +47,7 @@ class Layout:
     constants: frozenset[str] = field(repr=False)
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    means: frozenset[str] = frozenset()
     element_bytes: int = 1
 
     def buffers(self) -> dict[str, str]:
@@ -67,10 +72,17 @@ class Layout:
         """The name of an activation; empty for a constant or an absent input."""
         return "" if name in self.constants else name
 
+    def height(self, op: Op) -> int:
+        """Rows that an operator computes by rows: a mean takes one row of its source at a time."""
+        return self.shapes[self.read_by(op)[0] if op.name in self.means else op.name][1]
+
     def windows(self, op: Op) -> tuple[Window, Window] | None:
         """Windows along rows and columns; None where the kernel needs whole tensors."""
         reads = self.read_by(op)
         shape = self.shapes[op.name]
+        if op.name in self.means:
+            _, height, width, _ = self.shapes[reads[0]]
+            return Window(count=height), Window(count=width)
         if not reads or len(shape) != 4 or len(op.outputs) != 1 or shape[0] != 1:
             return None
         if op.kind in (OpKind.ADD, OpKind.SUB):
@@ -89,6 +101,12 @@ class Layout:
             return op.kind == "QUANTIZE"
         windowed = (OpKind.MEAN, OpKind.AVERAGE_POOL)
         return op.kind not in windowed and self.shapes[op.inputs[0]] == self.shapes[op.name]
+
+
+def is_image_mean(axes: np.ndarray, shape: Shape) -> bool:
+    """Whether axes are the rows and columns of one image ``[1, height, width, channels]``."""
+    found = {int(axis) % len(shape) for axis in np.atleast_1d(axes)} if shape else set()
+    return len(shape) == 4 and shape[0] == 1 and found == {1, 2}
 
 
 @dataclass(frozen=True)
@@ -192,6 +210,8 @@ def _joined(layout: Layout, blocks: Sequence[Block]) -> Block | None:
         windows = layout.windows(op)
         if windows is None:
             return None
+        if op.name in layout.means and op is not ops[-1]:
+            return None  # it has no row before it has read all of them
         reads = layout.read_by(op)
         within = [name for name in reads if name in inner]
         if number == 0:
@@ -230,11 +250,14 @@ def ring_bytes(layout: Layout, block: Block) -> int:
 
 
 def ring_sizes(layout: Layout, block: Block) -> dict[str, int]:
-    """Bytes of each ring of a block, by the name of the tensor."""
-    return {
+    """Bytes of each ring of a block, by the name of the tensor; sums of a mean by its own name."""
+    sizes = {
         name: rows * layout.size(name) // layout.shapes[name][1]
         for name, rows in block.rings.items()
     }
+    if block.rings and block.name in layout.means:
+        sizes[block.name] = _SUM_BYTES * math.prod(layout.shapes[block.name])
+    return sizes
 
 
 def _gap(layout: Layout, block: Block, source: str) -> int | None:
@@ -246,6 +269,8 @@ def _gap(layout: Layout, block: Block, source: str) -> int | None:
     if len(op.outputs) != 1 or list(layout.read_by(op)).count(source) != 1:
         return None
     windows = layout.windows(op)
+    if op.name in layout.means:
+        return None
     if windows is not None and (op.is_weighted or windows_of(op, layout.shapes[source], None)):
         return overlap_gap(*windows, layout.shapes[source], shape[3])
     same = layout.shapes[source] == shape
@@ -256,9 +281,11 @@ def _gap(layout: Layout, block: Block, source: str) -> int | None:
 def _chain_gap(layout: Layout, block: Block, source: str) -> int:
     """The gap of a chain, row by row: what its stages read after a row of the result is written."""
     windows = [found[0] for op in block.ops if (found := layout.windows(op)) is not None]
-    heights = [layout.shapes[op.name][1] for op in block.ops]
+    heights = [layout.height(op) for op in block.ops]
     readers = [i for i, op in enumerate(block.ops) if source in layout.read_by(op)]
     shape, result = layout.shapes[source], layout.shapes[block.name]
+    if block.name in layout.means:
+        return 0  # written when everything is read
     row, written = math.prod(shape[2:]), math.prod(result[2:])
     next_rows = [0] * len(windows)
     gap = 0

@@ -32,6 +32,7 @@ _KERNEL_FILES = {
     "matmul": "products.c",
     "transpose_conv": "transpose_conv.c",
     "mean": "reductions.c",
+    "mean_rows": "mean_rows.c",
     "reduce_max": "reductions.c",
     "reduce_min": "reductions.c",
     "softmax": "softmax.c",
@@ -84,12 +85,21 @@ def c_sources(
 
 def kernels_source(program: Program) -> str:
     """Content of ``kernels.c``: the kernels that the network calls, and no other."""
-    used = {call.kernel for calls in program.calls.values() for call in calls}
+    blocks = program.schedule.blocks
+    used = {
+        call.kernel for block in blocks for op in block.ops for call in calls_of(program, block, op)
+    }
     names = {_KERNEL_FILES[kernel] for kernel in used}
-    if any(len(block.ops) > 1 for block in program.schedule.blocks):
+    if any(len(block.ops) > 1 for block in blocks):
         names.add("stages.c")
-    head = '#include "net_kernels.h"\n\n#include "net_fixed_point.h"\n'
+    head = '#include "net_kernels.h"\n\n#include <string.h>\n\n#include "net_fixed_point.h"\n'
     return "\n".join([head, *(_kernel_text(name) for name in sorted(names))])
+
+
+def calls_of(program: Program, block: Block, op: Op) -> tuple[KernelCall, ...]:
+    """Calls of an operator where it stands: alone, or in a chain that runs by rows."""
+    calls = program.calls[op.name]
+    return tuple(call.in_chain or call for call in calls) if len(block.ops) > 1 else calls
 
 
 def _kernel_text(name: str) -> str:
@@ -177,7 +187,7 @@ class _Writer:
         params, blocks, runs = [], [], []
         for block in self.program.schedule.blocks:
             for op in block.ops:
-                params += self._params(op, numbers[op.name])
+                params += self._params(calls_of(self.program, block, op), numbers[op.name])
             if len(block.ops) > 1:
                 number = numbers[block.name]
                 blocks += self._chain(block, numbers)
@@ -213,9 +223,9 @@ class _Writer:
         ]
         return "\n".join(lines)
 
-    def _params(self, op: Op, number: int) -> list[str]:
+    def _params(self, calls: Sequence[KernelCall], number: int) -> list[str]:
         lines = []
-        for place, call in enumerate(self.program.calls[op.name]):
+        for place, call in enumerate(calls):
             fields = [f".{name} = {self.flash.value(v)}" for name, v in call.fields.items()]
             lines.append(f"static const net_{call.params}_params op_{number}_{place} = {{")
             line = "   "
@@ -261,23 +271,26 @@ class _Writer:
         place = schedule.plan.places[f"{block.name} (rows)"].offset
         views: dict[str, str] = {}
         for name, size in ring_sizes(schedule.layout, block).items():
-            rows = block.rings[name]
+            rows = block.rings.get(name, 1)
             views[name] = f"{{a + {place}, {rows}, {size // rows}}}"
             place += size
         stages = []
         for op in block.ops:
-            (call,) = self.program.calls[op.name]
+            (call,) = calls_of(self.program, block, op)
             assert call.rows is not None
             names = [source for source in call.sources if isinstance(source, str)]
             ins = [views.get(n) or self._rows(n, shapes[n][1]) for n in names]
-            out = views.get(op.name) or self._rows(op.name, call.height)
+            mean = op.name in schedule.layout.means
+            ins += [views[op.name]] if mean else []
+            out = self._rows(op.name, 1) if mean else views.get(op.name, "")
+            out = out or self._rows(op.name, call.height)
             ins += ["{a, 1, 0}"] * (2 - len(ins))
             window = f"{call.rows.stride}, {call.rows.before}, {call.rows.extent}"
             stages.append(
                 f"      {{net_{call.kernel}, &op_{numbers[op.name]}_0, {{{', '.join(ins)}}},\n"
                 f"       {out}, {window}}},"
             )
-        count, heights = len(block.ops), [shapes[op.name][1] for op in block.ops]
+        count, heights = len(block.ops), [schedule.layout.height(op) for op in block.ops]
         return [
             f"static void block_{numbers[block.name]}(int8_t *a) {{",
             f"  static const int32_t heights[{count}] = {{{', '.join(map(str, heights))}}};",

@@ -136,6 +136,13 @@ void net_mean(const net_reduce_params *op, const int8_t *in, int8_t *out);
 void net_reduce_max(const net_reduce_params *op, const int8_t *in, int8_t *out);
 void net_reduce_min(const net_reduce_params *op, const int8_t *in, int8_t *out);
 
+/* MEAN of an image row by row, in a chain: in[1] has an int32 sum for each channel. */
+typedef struct {
+  int32_t in_h, in_w, channels;
+  int32_t zero_sum, out_zero, low, high, multiplier, shift;
+} net_mean_rows_params;
+net_row_kernel net_mean_rows;
+
 /* SOFTMAX over the last axis. */
 typedef struct {
   int32_t rows, depth, multiplier, shift, lowest;

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
 from export.c.calls import Constant, Field, KernelCall, Lowering, Site, scaled, six, strides_of
-from export.c.windows import windows_of
+from export.c.schedule import is_image_mean
+from export.c.windows import Window, windows_of
 from network.affine import activation_limits
 from network.operators import OpKind
 from network.oracle.call import rescaling
@@ -56,11 +58,19 @@ def reduced(site: Site) -> tuple[KernelCall, ...]:
         "reduced": six(tuple(shape[axis] for axis in gone), 1),
         "reduced_strides": six(tuple(strides[axis] for axis in gone), 0),
     }
-    names = {OpKind.REDUCE_MAX: "reduce_max", OpKind.REDUCE_MIN: "reduce_min"}
-    kernel = names.get(OpKind(site.op.kind), "mean")
+    kernels = {OpKind.REDUCE_MAX: "reduce_max", OpKind.REDUCE_MIN: "reduce_min"}
+    kernel = kernels.get(OpKind(site.op.kind), "mean")
+    by_rows = None
     if kernel == "mean":
-        fields |= _mean(site, math.prod(shape[axis] for axis in gone))
-    return (KernelCall(kernel, "reduce", fields, (site.source(),), site.result.name),)
+        fields |= (mean := _mean(site, math.prod(shape[axis] for axis in gone)))
+        if is_image_mean(site.call.array(1), shape) and site.input().value is None:
+            image: dict[str, Field] = {"in_h": shape[1], "in_w": shape[2], "channels": shape[3]}
+            names = (site.input().name,)
+            by_rows = KernelCall(
+                "mean_rows", "mean_rows", image | mean, names, site.result.name, Window(), shape[1]
+            )
+    call = KernelCall(kernel, "reduce", fields, (site.source(),), site.result.name)
+    return (replace(call, in_chain=by_rows),)
 
 
 def _mean(site: Site, count: int) -> dict[str, Field]:
