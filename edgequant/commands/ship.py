@@ -143,6 +143,7 @@ def _key(request: ShipRequest, inputs: Inputs) -> str:
             "targets": request.targets,
             "vectors": (request.data, data_digest(request.data), request.vectors),
             "accelerators": request.accelerators,
+            "prefix": request.prefix,
             "runtimes": {name: str(path) for name, path in request.runtimes.items()},
             "versions": versions(PACKAGES),
             "installed": [name for name in _RUNTIMES if find_spec(name)],

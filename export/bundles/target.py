@@ -178,6 +178,7 @@ class BundleRequest:
             from them.
         accelerators: names of the configurations to compile for.
         probabilities: whether the measured outputs are probabilities.
+        prefix: prefix of the symbols of C sources.
     """
 
     name: str
@@ -188,6 +189,7 @@ class BundleRequest:
     pixels: np.ndarray
     accelerators: tuple[str, ...] = ()
     probabilities: bool = False
+    prefix: str = "net"
 
 
 @dataclass(frozen=True)
