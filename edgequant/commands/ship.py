@@ -76,6 +76,8 @@ def _write(
     _check_outputs(prepared, targets)
     for target in targets:
         target.check(prepared.contract)
+        if target.check_graph is not None:
+            target.check_graph(prepared.planner.graph, prepared.loaded.name)
     require_writable(request.output.parent)
     builder = Builder(request, prepared, inputs, key, terminal)
     write_bundle(request.output, lambda folder: builder.build(targets, folder))

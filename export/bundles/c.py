@@ -17,11 +17,12 @@ from export.bundles.target import (
 )
 from export.c.contract import contract_lines
 from export.c.names import Prefix
-from export.c.program import Program, read_program
+from export.c.program import Program, read_program, require_kernels
 from export.c.sources import c_sources
 from export.c.testing import test_sources
 from foundation.errors import InvalidInputError
 from foundation.foreign import read_bytes
+from network.graph import Graph
 from quantize.recipes import IoType, recipe
 
 ROLE = "int8"
@@ -66,6 +67,11 @@ def arena_in(folder: Path) -> int:
 
 def _check(_: Preprocessing) -> None:
     """Accept every contract: the application computes with its numbers."""
+
+
+def _check_graph(graph: Graph, name: str) -> None:
+    """Name the operators that no C kernel computes."""
+    require_kernels({str(op.kind) for op in graph.ops}, name)
 
 
 def _texts(request: BundleRequest, prefix: Prefix) -> dict[str, str]:
@@ -162,6 +168,7 @@ BUNDLE = ShipTarget(
     extra="c",
     files=(ShipFile(ROLE, recipe("tflite-int8").with_io(IoType.INT8), "litert-reference"),),
     check=_check,
+    check_graph=_check_graph,
     write=_write,
     finish=_finish,
     guide=_guide,

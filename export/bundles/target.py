@@ -21,6 +21,8 @@ from quantize.recipes import Recipe
 if TYPE_CHECKING:
     import numpy as np
 
+    from network.graph import Graph
+
 VECTORS = "vectors"
 """Name of the folder with a target's test vectors."""
 _VECTORS_RULE = "test vectors are a .json file and the two .bin files beside it"
@@ -232,6 +234,8 @@ class ShipTarget:
         proofs: names of proofs that run on the finished folder; ``verify`` runs them again.
         any_outputs: whether it takes networks with several outputs, or with one that is not
             scores of labels.
+        check_graph: refuses the canonical graph of a network that it cannot hold, with the name of
+            the network, before any work; None where every graph that can be quantized is held.
         budgets: (folder, figures) -> measured memory, for the gates.
     """
 
@@ -248,6 +252,7 @@ class ShipTarget:
     measurements: tuple[str, ...] = ()
     proofs: tuple[str, ...] = ()
     any_outputs: bool = False
+    check_graph: Callable[[Graph, str], None] | None = field(repr=False, default=None)
     budgets: Callable[[Path, Figures], tuple[Budget, ...]] = field(
         repr=False, default=lambda _folder, _figures: ()
     )
