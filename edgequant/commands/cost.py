@@ -69,6 +69,12 @@ class GridRequest:
 def run(model: ModelRequest, values: dict[str, Any], terminal: Terminal) -> None:
     """Count one network, or a grid if ``values`` have --grid."""
     output = values["output"] or Path("artifacts") / f"{model.name}-cost"
+    if values["plan"] and values["split"] != 1:
+        raise InvalidInputError(
+            "--plan plans the memory of a network that is not split",
+            received=f"--split {values['split']}",
+            remedy="remove --split, or remove --plan",
+        )
     if not values["grid"]:
         request = CostRequest(
             model,

@@ -8,6 +8,7 @@ import pytest
 
 from evaluation.parity.integer_steps import STEP_KINDS
 from export.bundles.resolver_methods import RESOLVER_METHODS
+from export.c.program import LOWERINGS
 from export.onnx.operators import WRITERS as ONNX_WRITERS
 from network.operators import TRAITS, OperatorTraits, OpKind, ResultScale, traits_of
 from network.oracle.model import KERNELS as INTEGER_KERNELS
@@ -20,6 +21,7 @@ ROOMS: dict[str, Collection[str]] = {
     "oracle": INTEGER_KERNELS,
     "parity": STEP_KINDS,
     "TFLite Micro": RESOLVER_METHODS,
+    "C": LOWERINGS,
 }
 """Kinds that each room supports."""
 

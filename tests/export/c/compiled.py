@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -47,12 +48,34 @@ def write_all(
     return sorted(folder / name for name in texts if name.endswith(".c"))
 
 
+@cache
+def _object(kernels: str, headers: tuple[tuple[str, str], ...], command: tuple[str, ...]) -> bytes:
+    """Compiled kernels, which many networks share; empty where the compiler refuses them."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for file, text in (("kernels.c", kernels), *headers):
+            (folder / file).write_text(text, encoding="ascii")
+        made = folder / "kernels.o"
+        line = [*command, "-c", "-o", str(made), str(folder / "kernels.c")]
+        done = subprocess.run(line, capture_output=True, check=False)
+        return b"" if done.returncode else made.read_bytes()
+
+
 def run(sources: Sequence[Path], *flags: str, compiler: str | None = COMPILER) -> str:
     """What the compiler or the program says against the sources; empty if all is well."""
     folder = sources[0].parent
     program, command = folder / "program", [str(compiler), *STRICT, *flags, "-I", str(folder)]
+    files = [str(source) for source in sources]
+    kernels = folder / "net_kernels.c"
+    if kernels in sources:
+        names = ("net_kernels.h", "net_fixed_point.h")
+        headers = tuple((name, (folder / name).read_text()) for name in names)
+        content = _object(kernels.read_text(), headers, (str(compiler), *STRICT, *flags))
+        if content:
+            (folder / "kernels.o").write_bytes(content)
+            files[files.index(str(kernels))] = str(folder / "kernels.o")
     done = subprocess.run(
-        [*command, "-o", str(program), *map(str, sources)],
+        [*command, "-o", str(program), *files],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     if done.returncode:

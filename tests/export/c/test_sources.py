@@ -5,22 +5,33 @@ from __future__ import annotations
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from export.c.names import Prefix
-from export.c.program import Program, read_program, require_kernels
+from export.c.program import Program, program_of, read_program, require_kernels
 from export.c.sources import comment
+from export.tflite.target import TARGET
 from foundation.errors import InvalidInputError, UnsupportedError
+from network.affine import IntType, QuantParams
+from network.oracle.model import IntegerModel
+from network.oracle.reader import read_operators
+from quantize.recipes import IoType, recipe
 from tests.export.c.compiled import SANITIZED, expected_of, needs_compiler, run, write_all
+from tests.export.tflite import tflite_cases
+from tests.network.oracle.files import Slot, write_operator
 
 CLANG = shutil.which("clang")
 
 
 @pytest.fixture(scope="module")
-def short_file(tflite_files: dict[str, Path]) -> Path:
-    return tflite_files["tflite-int8-int8"]
+def short_file(short_model: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("c") / "short.tflite"
+    wanted = recipe("tflite-int8").with_io(IoType.INT8)
+    TARGET.write(tflite_cases.request(short_model, wanted), path)
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -110,11 +121,23 @@ def test_operators_without_a_kernel_are_named_together() -> None:
     assert "ship for microcontroller" in str(error.value)
 
 
-def test_floats_and_16_bits_are_refused(tflite_files: dict[str, Path]) -> None:
-    for name in ("tflite-int8-float32", "tflite-int8-uint8", "tflite-float16-None"):
-        if name in tflite_files:
-            with pytest.raises(UnsupportedError):
-                read_program(tflite_files[name])
+@pytest.mark.parametrize("dtype", [IntType.UINT8, IntType.INT16])
+def test_other_types_than_int8_are_refused(dtype: IntType, tmp_path: Path) -> None:
+    params = QuantParams((0.5,), (0,), dtype)
+    slot = Slot((1, 2, 2, 3), dtype.value, params)
+    options = ("AddOptions", {"fusedActivationFunction": 0})
+    path = write_operator(tmp_path / "a.tflite", "ADD", [slot, slot], [slot], options)
+    network = read_operators(path)
+    model = IntegerModel(network.ops, network.tensors, "t0", ("t2",))
+    with pytest.raises(UnsupportedError, match=f"in {dtype.value}"):
+        program_of(model)
+
+
+def test_a_float_operator_is_named_before_the_file_is_read_as_integers(tmp_path: Path) -> None:
+    slots = Slot((1, 4), params=QuantParams((0.5,), (0,))), Slot((1, 4), "float32")
+    path = write_operator(tmp_path / "f.tflite", "DEQUANTIZE", [slots[0]], [slots[1]])
+    with pytest.raises(UnsupportedError, match="with DEQUANTIZE"):
+        read_program(path)
 
 
 def test_a_name_cannot_end_a_comment() -> None:
