@@ -3,7 +3,7 @@
 A row describes the operator, whatever computes it. Kernels and writers register by kind: float
 kernels in ``network.tensorflow_kernels``, TFLite versions here (``export.tflite.render`` writes
 every kind in the same way), ONNX writers in ``export.onnx.writers``, integer kernels in
-``evaluation.oracle.kernels``, steps that are compared in ``evaluation.parity.integer_steps``. A
+``network.oracle.kernels``, steps that are compared in ``evaluation.parity.integer_steps``. A
 test walks kind by kind and names each cell that is empty.
 
 Source: tensorflow/lite/schema/schema.fbs; LiteRT 8-bit quantization specification

@@ -58,6 +58,12 @@ def list_command(what: str, **values: Any) -> None:
 )
 @option("--layers", is_flag=True, section=Section.OUTPUT, help="Show every layer.")
 @option(
+    "--plan",
+    is_flag=True,
+    section=Section.OUTPUT,
+    help="Show the memory plan of the C sources: which tensor lies where in the arena, and when.",
+)
+@option(
     "--html",
     is_flag=True,
     section=Section.OUTPUT,

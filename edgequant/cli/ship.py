@@ -46,7 +46,16 @@ _runtime_option = option(
     metavar="PLATFORMS",
     required=True,
     section=Section.PLATFORMS,
-    help="Platforms, with commas: android, ethos-u, microcontroller, onnx-mobile.",
+    help="Platforms, with commas: android, c, ethos-u, microcontroller, onnx-mobile.",
+)
+@option(
+    "--prefix",
+    type=TEXT,
+    metavar="NAME",
+    default="net",
+    show_default=True,
+    section=Section.PLATFORMS,
+    help="Prefix of every symbol and file of the C sources, for several networks in one firmware.",
 )
 @option(
     "--accelerators",
@@ -141,6 +150,7 @@ def ship_request(values: dict[str, Any]) -> ShipRequest:
     from edgequant.ship.request import ShipRequest
     from evaluation.proofs.proof import runtime_paths
     from export.bundles.ethos_u import accelerators
+    from export.c.names import Prefix
     from quantize.islands import MOST_FLOAT
 
     model = model_request(values)
@@ -170,4 +180,5 @@ def ship_request(values: dict[str, Any]) -> ShipRequest:
         ),
         runtimes=runtime_paths(values["runtimes"]),
         force=values["force"],
+        prefix=Prefix(values["prefix"]).text,
     )

@@ -12,10 +12,11 @@ from edgequant.cli.invocation import command_line
 from edgequant.cli.terminal import Terminal, plain_table
 from edgequant.graph_layers import layer_graph
 from edgequant.loading import load
+from edgequant.memory_plan import planned
 from foundation.errors import InvalidInputError
 from models.cost.bottlenecks import split_expansions
 from models.cost.counting import Cost, cost_of, graph_cost, spec_cost
-from models.loading.request import ModelRequest
+from models.loading.request import LoadedModel, ModelRequest
 from models.spec import Knob
 from network.wrapping import wrapped_graph
 from reports import costs
@@ -34,6 +35,7 @@ class CostRequest:
         element_bytes: bytes per activation: 1 for int8, 2 for float16, 4 for float32.
         ways: groups that the inner tensors of inverted residuals are split into; 1 for no split.
         layers: also show every layer.
+        plan: also show the memory plan of the C sources.
         pages: folder for a page and its JSON; None for no page.
     """
 
@@ -41,6 +43,7 @@ class CostRequest:
     element_bytes: int = 1
     ways: int = 1
     layers: bool = False
+    plan: bool = False
     pages: Path | None = None
 
 
@@ -66,19 +69,26 @@ class GridRequest:
 def run(model: ModelRequest, values: dict[str, Any], terminal: Terminal) -> None:
     """Count one network, or a grid if ``values`` have --grid."""
     output = values["output"] or Path("artifacts") / f"{model.name}-cost"
+    if values["plan"] and values["split"] != 1:
+        raise InvalidInputError(
+            "--plan plans the memory of a network that is not split",
+            received=f"--split {values['split']}",
+            remedy="remove --split, or remove --plan",
+        )
     if not values["grid"]:
         request = CostRequest(
             model,
             values["element_bytes"],
             values["split"],
             values["layers"],
+            values["plan"],
             output if values["html"] else None,
         )
         cost_command(request, terminal)
         return
-    if values["split"] != 1 or values["layers"] or values["html"]:
+    if values["split"] != 1 or values["layers"] or values["plan"] or values["html"]:
         raise InvalidInputError(
-            "--split, --layers and --html are for one network; a grid always has its page",
+            "--split, --layers, --plan and --html are for one network; a grid always has its page",
             received="one of them with --grid",
             remedy="remove it, or remove --grid",
         )
@@ -106,7 +116,9 @@ def _numbers(option: str, text: str, kind: Callable[[str], Number]) -> tuple[Num
 def cost_command(request: CostRequest, terminal: Terminal) -> None:
     """Count one network and show it."""
     with terminal.progress(f"count {request.model.name}", None):
-        cost = _counted(request)
+        network = _loaded(request)
+        cost = _counted(request, network)
+        plan = planned(network, request.model, request.element_bytes) if request.plan else None
     terminal.say(f"{request.model.name}{_split_in(request.ways)}, one image:")
     if request.layers:
         terminal.table(_layer_table(cost, request.element_bytes))
@@ -114,6 +126,10 @@ def cost_command(request: CostRequest, terminal: Terminal) -> None:
         terminal.say(f"  {line}")
     name = f"{request.model.name}{_split_in(request.ways)}"
     report = {"model": request.model.name, **cost.to_dict(request.element_bytes)}
+    if plan is not None:
+        terminal.say("memory plan of the C sources, input and outputs included:")
+        terminal.say("\n".join(plan.lines()))
+        report["plan"] = plan.to_dict()
     if request.pages is not None:
         stem = request.pages / f"{request.model.name}-cost"
         write_json(stem.with_name(f"{stem.name}.json"), report)
@@ -176,12 +192,16 @@ def grid_command(request: GridRequest, terminal: Terminal) -> None:
     terminal.result({**report, **named})
 
 
-def _counted(request: CostRequest) -> Cost:
+def _loaded(request: CostRequest) -> LoadedModel:
     # Weights change no figure: unless they are named, none are loaded or downloaded.
     model = request.model
     if not model.is_file and model.weights is None:
         model = replace(model, weights="random")
-    network = load(model).model
+    return load(model)
+
+
+def _counted(request: CostRequest, loaded: LoadedModel) -> Cost:
+    network = loaded.model
     graph = wrapped_graph(network)
     if graph is not None and request.ways == 1:
         return graph_cost(layer_graph(graph))

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from edgequant.cli.terminal import Terminal, plain_table
 from evaluation.child.policy import Isolation
-from evaluation.oracle.reader import read_integers
 from evaluation.parity.compare import IntegerParity, compare_files
 from evaluation.parity.runs import (
     BASE,
@@ -24,6 +23,7 @@ from evaluation.parity.runs import (
 )
 from export.foreign import admit
 from foundation.errors import GateFailedError, InvalidInputError
+from network.oracle.reader import read_integers
 
 if TYPE_CHECKING:
     import numpy as np

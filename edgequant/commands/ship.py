@@ -76,6 +76,8 @@ def _write(
     _check_outputs(prepared, targets)
     for target in targets:
         target.check(prepared.contract)
+        if target.check_graph is not None:
+            target.check_graph(prepared.planner.graph, prepared.loaded.name)
     require_writable(request.output.parent)
     builder = Builder(request, prepared, inputs, key, terminal)
     write_bundle(request.output, lambda folder: builder.build(targets, folder))
@@ -143,6 +145,7 @@ def _key(request: ShipRequest, inputs: Inputs) -> str:
             "targets": request.targets,
             "vectors": (request.data, data_digest(request.data), request.vectors),
             "accelerators": request.accelerators,
+            "prefix": request.prefix,
             "runtimes": {name: str(path) for name, path in request.runtimes.items()},
             "versions": versions(PACKAGES),
             "installed": [name for name in _RUNTIMES if find_spec(name)],

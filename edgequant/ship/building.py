@@ -136,6 +136,7 @@ class Builder:
             pixels=self._pixels,
             accelerators=self.request.accelerators,
             probabilities=self._gives_probabilities,
+            prefix=self.request.prefix,
         )
 
     def _accuracy(self, files: dict[str, tuple[Path, Preprocessing]]) -> dict[str, Any]:

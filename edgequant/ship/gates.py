@@ -56,8 +56,8 @@ def check_applicable(gates: Gates, targets: tuple[str, ...]) -> None:
         InvalidInputError: names the option.
     """
     for option, value, holders in (
-        ("--max-flash", gates.max_flash, ("microcontroller", "ethos-u")),
-        ("--max-sram", gates.max_sram, ("microcontroller", "ethos-u")),
+        ("--max-flash", gates.max_flash, ("microcontroller", "ethos-u", "c")),
+        ("--max-sram", gates.max_sram, ("microcontroller", "ethos-u", "c")),
         ("--min-npu", gates.min_npu, ("ethos-u",)),
     ):
         if value is not None and not set(holders) & set(targets):
@@ -144,6 +144,12 @@ def _check_npu(least: float, targets: dict[str, Any]) -> None:
 
 
 def _unmeasured(option: str, what: str) -> EdgequantError:
+    if what == "c":
+        return GateFailedError(
+            f"{option} needs a measurement",
+            received="c not measured, since no compiler for Arm is installed",
+            remedy="apt-get install gcc-arm-none-eabi libnewlib-arm-none-eabi",
+        )
     extra = "ethos-u" if "ethos" in what else "micro"
     return GateFailedError(
         f"{option} needs a measurement",

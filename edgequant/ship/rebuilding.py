@@ -98,6 +98,7 @@ def _rebuild_target(rebuilt: Rebuilt, folder: str, entry: TargetEntry) -> None:
     for file in entry.files:
         _check_card(place / request.files[file.role].name, file, entry, manifest)
     for name, content in target.rebuild(request, source, entry.figures).items():
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
         (place / name).write_bytes(content)
     for role, vectors in request.vectors.items():
         vectors.write(place / VECTORS, role)

@@ -24,6 +24,7 @@ class ShipRequest:
         gates: limits that the bundle must keep.
         runtimes: path of each runtime that is not in this environment, by name.
         force: replace an existing bundle.
+        prefix: prefix of the symbols of C sources.
     """
 
     base: QuantizeRequest
@@ -35,3 +36,4 @@ class ShipRequest:
     gates: Gates
     runtimes: Mapping[str, Path]
     force: bool = False
+    prefix: str = "net"

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from evaluation.oracle.kernels.scales import DEQUANTIZE, QUANTIZE
-from evaluation.oracle.model import IntegerModel, IntegerTensor
-from evaluation.oracle.reader import read_integers
 from network.affine import IntType, QuantParams
 from network.graph import Op
 from network.operators import OpKind
+from network.oracle.kernels.scales import DEQUANTIZE, QUANTIZE
+from network.oracle.model import IntegerModel, IntegerTensor
+from network.oracle.reader import read_integers
 from network.tflite.canonical import short_name
 
 

@@ -11,13 +11,13 @@ import numpy as np
 
 from evaluation.child.policy import OURS, Isolation
 from evaluation.child.session import look_inside, open_foreign
-from evaluation.oracle.model import IntegerModel
-from evaluation.oracle.reader import read_integers
 from evaluation.parity.compare import Pair
 from evaluation.parity.integer_steps import output_params
 from evaluation.session import RuntimeInfo, runtimes
 from foundation.errors import UnsupportedError
 from network.affine import QuantParams
+from network.oracle.model import IntegerModel
+from network.oracle.reader import read_integers
 
 BASE = "litert-reference"
 """Runtime that the others are compared with."""

@@ -1,4 +1,4 @@
-"""Session of the integer interpreter in evaluation/oracle: LiteRT's reference kernels in NumPy."""
+"""Session of the integer interpreter in network/oracle: LiteRT's reference kernels in NumPy."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from foundation.errors import InvalidInputError
 if TYPE_CHECKING:
     import numpy as np
 
-    from evaluation.oracle.model import IntegerModel, IntegerTensor
+    from network.oracle.model import IntegerModel, IntegerTensor
 
 
 class OracleSession:
@@ -26,7 +26,7 @@ class OracleSession:
     """
 
     def __init__(self, path: Path, threads: int) -> None:
-        from evaluation.oracle.reader import read_integers
+        from network.oracle.reader import read_integers
 
         self._source = path.name
         self._model: IntegerModel = read_integers(path)

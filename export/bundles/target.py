@@ -21,6 +21,8 @@ from quantize.recipes import Recipe
 if TYPE_CHECKING:
     import numpy as np
 
+    from network.graph import Graph
+
 VECTORS = "vectors"
 """Name of the folder with a target's test vectors."""
 _VECTORS_RULE = "test vectors are a .json file and the two .bin files beside it"
@@ -197,6 +199,7 @@ class BundleRequest:
             from them.
         accelerators: names of the configurations to compile for.
         probabilities: whether the measured outputs are probabilities.
+        prefix: prefix of the symbols of C sources.
     """
 
     name: str
@@ -207,6 +210,7 @@ class BundleRequest:
     pixels: np.ndarray
     accelerators: tuple[str, ...] = ()
     probabilities: bool = False
+    prefix: str = "net"
 
 
 @dataclass(frozen=True)
@@ -253,6 +257,8 @@ class ShipTarget:
         proofs: names of proofs that run on the finished folder; ``verify`` runs them again.
         any_outputs: whether it takes networks with several outputs, or with one that is not
             scores of labels.
+        check_graph: refuses the canonical graph of a network that it cannot hold, with the name of
+            the network, before any work; None where every graph that can be quantized is held.
         budgets: (folder, figures) -> measured memory, for the gates.
     """
 
@@ -275,6 +281,7 @@ class ShipTarget:
     files_of_task: Callable[[Preprocessing], tuple[ShipFile, ...]] | None = field(
         repr=False, default=None
     )
+    check_graph: Callable[[Graph, str], None] | None = field(repr=False, default=None)
     budgets: Callable[[Path, Figures], tuple[Budget, ...]] = field(
         repr=False, default=lambda _folder, _figures: ()
     )

@@ -37,6 +37,19 @@ def test_a_page_of_a_network_has_its_order_and_its_command(run: Run, tmp_path: P
     assert sorted(layer["step"] for layer in report["layers"]) == list(range(len(report["layers"])))
 
 
+@pytest.mark.slow
+def test_the_memory_plan_is_shown(run: Run) -> None:
+    shown = run("cost", *SMALL, "--plan")
+    assert shown.code == 0, shown.err
+    assert "by rows" in shown.out
+    assert "the least of this order of execution" in shown.out
+    plan = run("cost", *SMALL, "--plan", "--json").json["plan"]
+    assert plan["arena_bytes"] == plan["bound_bytes"] < 61_440
+    assert max(b["offset"] + b["size"] for b in plan["buffers"]) == plan["arena_bytes"]
+    assert run("cost", *SMALL, "--grid", "--plan").code == 2
+    assert "remove --split" in run("cost", *SMALL, "--plan", "--split", 2).err
+
+
 def test_splitting_lowers_the_peak_and_no_multiply_adds(run: Run) -> None:
     report = run("cost", *SMALL, "--split", 3, "--json").json
     assert report["macs"] == 11_731_200

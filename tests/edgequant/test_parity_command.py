@@ -7,7 +7,7 @@ from pathlib import Path
 import onnx
 import pytest
 
-from evaluation.oracle.reader import read_integers
+from network.oracle.reader import read_integers
 from tests.edgequant.conftest import Run
 from tests.evaluation.parity.parity_cases import OnnxTwin
 

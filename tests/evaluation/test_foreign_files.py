@@ -12,9 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from evaluation.oracle.call import MOST_ELEMENTS
-from evaluation.oracle.model import IntegerTensor, Operators
-from evaluation.oracle.reader import read_integers, read_operators
 from evaluation.parity.compare import compare_files
 from evaluation.parity.onnx_steps import onnx_steps
 from evaluation.session import runtimes
@@ -24,6 +21,9 @@ from foundation.digests import sha256_of
 from foundation.errors import InvalidInputError, UnsupportedError
 from network.affine import QuantParams
 from network.graph import Op
+from network.oracle.call import MOST_ELEMENTS
+from network.oracle.model import IntegerTensor, Operators
+from network.oracle.reader import read_integers, read_operators
 from network.tflite.reader import read_flat_model
 from quantize.plans.plan import QuantizationPlan
 from tests.fuzz.parsers import PARSERS

@@ -11,7 +11,6 @@ import numpy as np
 import onnx
 import pytest
 
-from evaluation.oracle.reader import read_integers
 from evaluation.parity.compare import compare_files
 from evaluation.parity.layers import litert_layers
 from export.onnx.check import check_graph
@@ -22,6 +21,7 @@ from export.onnx.runtime import run_model
 from export.tflite.render import render as render_tflite
 from network.from_keras import converted
 from network.graph import Graph
+from network.oracle.reader import read_integers
 from network.run_tensorflow import run
 from network.tflite.canonical import canonical_graph
 from quantize.engine import make_plan

@@ -6,11 +6,12 @@ from collections.abc import Collection
 
 import pytest
 
-from evaluation.oracle.model import KERNELS as INTEGER_KERNELS
 from evaluation.parity.integer_steps import STEP_KINDS
 from export.bundles.resolver_methods import RESOLVER_METHODS
+from export.c.program import LOWERINGS
 from export.onnx.operators import WRITERS as ONNX_WRITERS
 from network.operators import TRAITS, OperatorTraits, OpKind, ResultScale, traits_of
+from network.oracle.model import KERNELS as INTEGER_KERNELS
 from network.run_tensorflow import KERNELS as FLOAT_KERNELS
 
 ROOMS: dict[str, Collection[str]] = {
@@ -20,6 +21,7 @@ ROOMS: dict[str, Collection[str]] = {
     "oracle": INTEGER_KERNELS,
     "parity": STEP_KINDS,
     "TFLite Micro": RESOLVER_METHODS,
+    "C": LOWERINGS,
 }
 """Kinds that each room supports."""
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.oracle.call import spread_of
-from evaluation.oracle.model import IntegerModel
 from network.affine import IntType, QuantParams
 from network.graph import Op
 from network.operators import OpKind
+from network.oracle.call import spread_of
+from network.oracle.model import IntegerModel
 
 
 class OnnxTwin:

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evaluation.oracle.reader import read_integers
 from evaluation.parity.compare import compare_files
 from evaluation.parity.runs import random_images, walk_litert, walk_onnx
 from export.onnx.check import check_graph
@@ -20,6 +19,7 @@ from export.tflite.render import render as render_tflite
 from network.affine import QuantParams, params_from_range
 from network.graph import Graph, Tensor
 from network.operators import TRAITS, Fused, OpKind
+from network.oracle.reader import read_integers
 from quantize.engine import make_plan
 from quantize.plans.plan import QuantizationPlan
 from quantize.recipes import IoType, Layout, Optimization, PlanSettings, recipe

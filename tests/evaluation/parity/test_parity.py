@@ -8,7 +8,6 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from evaluation.oracle.reader import read_integers
 from evaluation.parity import layers as parity_layers
 from evaluation.parity.compare import compare_files
 from evaluation.parity.runs import (
@@ -22,6 +21,7 @@ from evaluation.parity.runs import (
 from export.onnx.target import TARGET as ONNX
 from export.tflite.target import TARGET as TFLITE
 from foundation.errors import UnsupportedError
+from network.oracle.reader import read_integers
 from quantize.recipes import recipe
 from tests.evaluation.parity.parity_cases import OnnxTwin
 from tests.export.onnx.onnx_cases import precise_session

@@ -10,7 +10,6 @@ import pytest
 
 from calibration_data.datasets.base import open_dataset
 from calibration_data.stream import stream
-from evaluation.oracle.reader import read_integers
 from evaluation.parity.runs import on_the_grid, walk_litert
 from evaluation.session import runtime_for, runtimes
 from export.target import ExportRequest
@@ -19,9 +18,10 @@ from foundation.errors import InvalidInputError, UnsupportedError
 from models.loading.request import ModelRequest, load
 from models.spec import model_spec
 from network.affine import QuantParams
+from network.oracle.reader import read_integers
 from quantize.recipes import IoType, recipe
-from tests.evaluation.oracle.files import Slot, write_operator
 from tests.export.tflite.tflite_cases import build_short, images, request
+from tests.network.oracle.files import Slot, write_operator
 
 
 @pytest.fixture(scope="module")

@@ -1,1 +1,0 @@
-"""Integer kernels, a file for each kind of operator, joined in ``evaluation.oracle.model``."""

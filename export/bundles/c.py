@@ -1,0 +1,181 @@
+"""Bundle of portable C: the network itself, without an interpreter and without malloc."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from calibration_data.preprocessing import Preprocessing
+from export.bundles.target import (
+    VECTORS,
+    Budget,
+    BundleRequest,
+    Figures,
+    ShipFile,
+    ShipTarget,
+    is_classifier,
+)
+from export.c.contract import contract_lines
+from export.c.names import Prefix
+from export.c.program import Program, read_program, require_kernels
+from export.c.sources import c_sources
+from export.c.testing import test_sources
+from foundation.errors import InvalidInputError
+from foundation.foreign import read_bytes
+from network.graph import Graph
+from quantize.recipes import IoType, recipe
+
+ROLE = "int8"
+TEST = "test"
+"""Name of the folder with the self-test."""
+CORTEX_M = "cortex-m"
+"""Name of the proof that compiles for Cortex-M and runs there."""
+_C_VECTORS = 2
+"""Number of test vectors in the C sources; vectors/ has all of them."""
+_KERNELS = "_kernels.h"
+_MOST_HEADER = 1 << 20
+
+
+def prefix_in(folder: Path) -> Prefix:
+    """Prefix of the sources in this target's folder, from the names of the files.
+
+    Raises:
+        InvalidInputError: no sources there, or of several networks.
+    """
+    found = [path.name.removesuffix(_KERNELS) for path in folder.glob(f"*{_KERNELS}")]
+    if len(found) != 1:
+        raise InvalidInputError(
+            f"a folder of C sources has one file PREFIX{_KERNELS}",
+            received=f"{len(found)} of them",
+            remedy="make the bundle again",
+        )
+    return Prefix(found[0])
+
+
+def arena_in(folder: Path) -> int:
+    """Bytes of the arena, as the header in this target's folder says."""
+    prefix = prefix_in(folder)
+    rule, remedy = "the header of the C sources states the arena", "make the bundle again"
+    path = folder / prefix.file(".h")
+    text = read_bytes(path, rule, remedy)[:_MOST_HEADER].decode("ascii", "replace")
+    macro = f"{prefix.text.upper()}_ARENA_BYTES"
+    found = re.search(rf"^#define {macro} (\d{{1,12}})$", text, re.MULTILINE)
+    if found is None:
+        raise InvalidInputError(rule, received=path.name, remedy=remedy)
+    return int(found[1])
+
+
+def _check(_: Preprocessing) -> None:
+    """Accept every contract: the application computes with its numbers."""
+
+
+def _check_graph(graph: Graph, name: str) -> None:
+    """Name the operators that no C kernel computes."""
+    require_kernels({str(op.kind) for op in graph.ops}, name)
+
+
+def _texts(request: BundleRequest, prefix: Prefix) -> dict[str, str]:
+    """Content of every source by its path in the folder."""
+    program = read_program(request.files[ROLE])
+    vectors = request.vectors[ROLE]
+    tests = test_sources(prefix, vectors.inputs[:_C_VECTORS], vectors.outputs[:_C_VECTORS])
+    params = program.network.tensors[program.network.input].params
+    assert params is not None
+    extra = contract_lines(request.contract, params, labelled=_labelled(request, program))
+    return {
+        **c_sources(program, prefix, request.name, extra),
+        **{f"{TEST}/{name}": text for name, text in tests.items()},
+    }
+
+
+def _labelled(request: BundleRequest, program: Program) -> bool:
+    tensors = program.network.tensors
+    shapes = [tensors[name].shape[1:] for name in program.network.outputs]
+    return is_classifier(shapes, request.contract)
+
+
+def _write(request: BundleRequest, folder: Path) -> None:
+    (folder / _model_name(request)).write_bytes(request.files[ROLE].read_bytes())
+    (folder / TEST).mkdir()
+    for name, text in _texts(request, Prefix(request.prefix)).items():
+        (folder / name).write_text(text, encoding="ascii")
+    request.vectors[ROLE].write(folder / VECTORS, ROLE)
+
+
+def _model_name(request: BundleRequest) -> str:
+    return f"{request.name}-int8.tflite"
+
+
+def _finish(_request: BundleRequest, _folder: Path, _figures: Figures) -> None:
+    """Nothing depends on the measurements."""
+
+
+def _data(request: BundleRequest, _figures: Figures) -> tuple[str, ...]:
+    return (_model_name(request),)
+
+
+def _rebuild(request: BundleRequest, folder: Path, _figures: Figures) -> dict[str, bytes]:
+    texts = _texts(request, prefix_in(folder))
+    return {name: text.encode("ascii") for name, text in texts.items()}
+
+
+def _budgets(folder: Path, figures: Figures) -> tuple[Budget, ...]:
+    flash = figures.get(CORTEX_M, {}).get("flash_bytes")
+    return (Budget("c", flash, arena_in(folder)),)
+
+
+def _guide(request: BundleRequest, folder: Path, figures: Figures) -> str:
+    prefix = prefix_in(folder)
+    name, macro = prefix.text, prefix.text.upper()
+    flash = figures.get(CORTEX_M, {}).get("flash_bytes")
+    size = "" if flash is None else f" Code and weights take {flash:,} bytes of flash."
+    kind = "float" if request.contract.plain else "uint8_t"
+    count = request.contract.channel_count
+    total = f"{macro}_INPUT_BYTES"
+    what = "values" if request.contract.plain else "pixels"
+    use = (
+        "Add the .c and .h files to a project of any C99 compiler; nothing has to be ported, and "
+        f"nothing is allocated. The arena takes {arena_in(folder):,} bytes of RAM, input and "
+        f"outputs included.{size}"
+    )
+    lines = [
+        use,
+        f"`make -C {TEST}` compiles the sources and compares them with all test vectors.",
+        "",
+        "```c",
+        f'#include "{prefix.file(".h")}"',
+        "",
+        f"static uint8_t arena[{macro}_ARENA_BYTES];",
+        f"static {kind} {what}[{total}];  /* {count} numbers for each place */",
+        f"static int8_t out[{macro}_OUTPUT_BYTES];",
+        "",
+        "int main(void) {",
+        f"  int8_t *in = (int8_t *)arena + {macro}_INPUT_OFFSET;  /* not copied from there */",
+        f"  while (read_{what}({what})) {{  /* yours */",
+        f"    {name}_fill_input({what}, in);",
+        f"    {name}_run(in, out, arena);",
+        "    use(out);  /* yours */",
+        "  }",
+        "}",
+        "```",
+    ]
+    return "\n".join(lines)
+
+
+BUNDLE = ShipTarget(
+    name="c",
+    title="C99 without an interpreter",
+    extra="c",
+    files=(ShipFile(ROLE, recipe("tflite-int8").with_io(IoType.INT8), "litert-reference"),),
+    check=_check,
+    check_graph=_check_graph,
+    write=_write,
+    finish=_finish,
+    guide=_guide,
+    data=_data,
+    rebuild=_rebuild,
+    measurements=(CORTEX_M,),
+    proofs=("litert", "c99", CORTEX_M),
+    budgets=_budgets,
+    any_outputs=True,
+)

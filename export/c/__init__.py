@@ -1,0 +1,1 @@
+"""Portable C without an interpreter: memory plan, kernels and sources of an int8 network."""

@@ -1,0 +1,1 @@
+"""Integer kernels, a file for each kind of operator, joined in ``network.oracle.model``."""
