@@ -183,7 +183,7 @@ class DatasetKind:
 
 def dataset_kinds() -> tuple[DatasetKind, ...]:
     """All kinds, collected by walking this package: a new kind is one new file."""
-    package = import_module("calibration_data.datasets")
+    package = import_module(__package__)
     modules = (
         import_module(f"{package.__name__}.{module.name}")
         for module in pkgutil.iter_modules(package.__path__)
