@@ -168,6 +168,7 @@ class DatasetKind:
         referenced: DATA text (without its split) -> files that its images or labels come from,
             besides the file or folder that the text names.
         examples: registered names that ``edgequant list datasets`` shows.
+        listed: whether a user can write such a text.
         order: position in the order in which kinds are tried.
     """
 
@@ -178,6 +179,7 @@ class DatasetKind:
     open: Callable[[str, str | None], Dataset]
     referenced: Callable[[str], tuple[Path, ...]] = lambda _: ()
     examples: tuple[str, ...] = ()
+    listed: bool = True
     order: int = 50
 
 
