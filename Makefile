@@ -45,7 +45,7 @@ RECIPES := tflite-float32 tflite-float16 tflite-dynamic tflite-int8 tflite-int8-
 
 .DEFAULT_GOAL := help
 .PHONY: help setup quantize compare train ship ship-runtimes verify-arm64 \
-	test test-slow test-ship test-browser fuzz lint format conformance \
+	test test-slow test-ship test-browser test-wheel fuzz lint format conformance \
 	bench peers bench-accuracy bench-dense relu6-study coco-weights costs digests docs lock clean $(RECIPES)
 
 help: ## list the targets and variables
@@ -147,6 +147,9 @@ test-ship: $(SHIP_KOTLIN)/.ready ## test a bundle in the platforms' runtimes
 test-browser: $(READY) ## open the pages in headless Chromium (needs chromium-driver)
 	$(BIN)/python -m pytest -m browser $(ARGS)
 
+test-wheel: $(READY) ## build the wheel, and run it in an environment of its own
+	$(BIN)/python -m pytest tests/edgequant/test_wheel.py -m slow $(ARGS)
+
 fuzz: $(READY) ## feed damaged files to every parser for FUZZ_SECONDS=
 	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS) $(ARGS)
 
@@ -200,7 +203,7 @@ docs: $(READY) ## write the generated sections of the docs again
 
 lock: ## resolve the newest versions into requirements.lock (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-		--no-annotate --no-header --upgrade --extra dev --extra weights pyproject.toml -o requirements.lock
+		--no-annotate --no-header --upgrade --extra dev --extra qat --extra weights pyproject.toml -o requirements.lock
 
 clean: ## delete environments, artifacts and caches
-	rm -rf $(VENV) .venv-ship-* .peers artifacts .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-ship-* .peers artifacts build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -10,7 +10,7 @@ from importlib import import_module
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import benchmarks
-import edgequant  # noqa: F401 - pins our top-level packages
+import edgequant.process  # noqa: F401 - pins our top-level packages
 from benchmarks.record import report
 from foundation.errors import InvalidInputError
 

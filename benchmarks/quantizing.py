@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import edgequant  # noqa: F401 - pins our top-level packages
+import edgequant.process  # noqa: F401 - pins our top-level packages
 from benchmarks.accuracy.environments import environment
 from benchmarks.accuracy.networks import Network, open_network
 from benchmarks.accuracy.peer import PER_CHANNEL, load_images, peers

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import edgequant  # noqa: F401 - pins our top-level packages
+import edgequant.process  # noqa: F401 - pins our top-level packages
 from benchmarks.record import Figure, report
 from evaluation.machine import this_machine
 from foundation.errors import InvalidInputError

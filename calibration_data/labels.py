@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 
 FASHION_MNIST_LABELS = (
@@ -26,7 +25,7 @@ FASHION_MNIST_LABELS = (
 @cache
 def imagenet_labels() -> tuple[str, ...]:
     """WordNet ids of the 1,000 ImageNet classes in sorted order, the outputs' order in Keras."""
-    path = Path(str(files("calibration_data"))) / "data" / "labels" / "imagenet_1k.json"
+    path = Path(__file__).resolve().parent / "data" / "labels" / "imagenet_1k.json"
     return tuple(json.loads(path.read_text(encoding="utf-8"))["labels"])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import edgequant.process  # noqa: F401 - before what it sets
 from edgequant.cli.main import main
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from typing import Any
 
 from calibration_data.datasets.base import readings, referenced_files
 from calibration_data.preprocessing import Preprocessing
-from edgequant.rooms import ROOMS
+from edgequant.rooms import source_folders
 from export.target import export_targets
 from foundation.atomic import write_whole
 from foundation.delivery import Orders, Staging, is_plain, require_free, settle, staging
@@ -80,10 +80,9 @@ class Artifact:
 @cache
 def code_digest() -> str:
     """Hash of our own source: another version may write other files."""
-    home = Path(__file__).resolve().parent.parent
     whole = hashlib.sha256()
-    for room in ("edgequant", *ROOMS):
-        for path in sorted([*(home / room).rglob("*.py"), *(home / room).glob("templates/*")]):
+    for folder in source_folders():
+        for path in sorted([*folder.rglob("*.py"), *folder.glob("templates/*")]):
             whole.update(path.read_bytes())
     return whole.hexdigest()
 

@@ -68,7 +68,9 @@ def _models(_: str) -> str:
 
 
 def _datasets(_: str) -> str:
-    rows = [f"| `{_cell(kind.syntax)}` | {kind.summary} |" for kind in dataset_kinds()]
+    rows = [
+        f"| `{_cell(kind.syntax)}` | {kind.summary} |" for kind in dataset_kinds() if kind.listed
+    ]
     return "\n".join(["| DATA | what |", "|---|---|", *rows])
 
 

@@ -1,8 +1,10 @@
-"""Import of our top-level packages (`models`, `export` and others) from any current folder.
+"""Import of our packages beside this one (`models`, `export` and others), in a checkout or a wheel.
 
-Their names are plain, and a user's own folder may have the same ones. With PYTHONPATH=. or
-`python -m` that folder is first on sys.path; a finder ahead of the path resolves exactly our names
-instead. See docs/adr/0002-rooms-are-top-level-packages.md.
+In a checkout they are top-level folders with plain names, and a user's own folder may have the same
+ones. With PYTHONPATH=. or `python -m` that folder is first on sys.path; a finder ahead of the path
+resolves exactly our names instead. In a wheel they are inside this package, where no name can meet
+another one, and nothing is to be done. See docs/adr/0002-rooms-are-top-level-packages.md and
+docs/adr/0029-python-api.md.
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ ROOMS = (
     "reports",
     "studies",
 )
-_HOME = Path(__file__).resolve().parent.parent
+_HERE = Path(__file__).resolve().parent
+_INSIDE = _HERE / "_rooms"
+"""Folder of the rooms in a wheel (setup.py moves them there)."""
 
 
 class RoomFinder(MetaPathFinder):
@@ -41,13 +45,19 @@ class RoomFinder(MetaPathFinder):
         """Spec of one of our packages; None for every other module."""
         if path is not None or fullname not in ROOMS:
             return None
-        folder = _HOME / fullname
+        folder = _HERE.parent / fullname
         return spec_from_file_location(
             fullname, folder / "__init__.py", submodule_search_locations=[str(folder)]
         )
 
 
 def pin_rooms() -> None:
-    """Install the finder ahead of all others, once."""
-    if not any(isinstance(finder, RoomFinder) for finder in sys.meta_path):
+    """Install the finder of a checkout ahead of all others, once; a wheel needs none."""
+    if not _INSIDE.is_dir() and not any(isinstance(f, RoomFinder) for f in sys.meta_path):
         sys.meta_path.insert(0, RoomFinder())
+
+
+def source_folders() -> tuple[Path, ...]:
+    """Folders of our source: this package, and the rooms, which may be inside it."""
+    home = _INSIDE if _INSIDE.is_dir() else _HERE.parent
+    return (_HERE, *(home / room for room in ROOMS))

@@ -121,11 +121,11 @@ class Runtime:
 
 def runtimes() -> dict[str, Runtime]:
     """All runtimes by name: ``RUNTIMES`` of each module of evaluation/sessions."""
-    package = import_module("evaluation.sessions")
+    package = import_module(f"{__package__}.sessions")
     by_name: dict[str, Runtime] = {}
     for module in pkgutil.iter_modules(package.__path__):
         rows: tuple[Any, ...] = getattr(
-            import_module(f"evaluation.sessions.{module.name}"), "RUNTIMES", ()
+            import_module(f"{package.__name__}.{module.name}"), "RUNTIMES", ()
         )
         by_name.update({runtime.name: runtime for runtime in rows})
     return dict(sorted(by_name.items()))

@@ -120,9 +120,9 @@ class TaskKind:
 
 def task_kinds() -> dict[Task, TaskKind]:
     """All tasks by name: ``TASK`` of each module of evaluation/tasks."""
-    package = import_module("evaluation.tasks")
+    package = import_module(f"{__package__}.tasks")
     modules = (
-        import_module(f"evaluation.tasks.{module.name}")
+        import_module(f"{package.__name__}.{module.name}")
         for module in pkgutil.iter_modules(package.__path__)
     )
     kinds = [module.TASK for module in modules if hasattr(module, "TASK")]

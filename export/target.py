@@ -165,8 +165,9 @@ def parsed_card(text: str | bytes, path: Path, rule: str) -> ArtifactCard:
 
 def export_targets() -> dict[str, ExportTarget]:
     """All targets by name: ``TARGET`` of each module ``export.NAME.target``."""
-    package = import_module("export")
-    names = [f"export.{m.name}.target" for m in pkgutil.iter_modules(package.__path__) if m.ispkg]
+    folders = import_module(__package__).__path__
+    packages = [module.name for module in pkgutil.iter_modules(folders) if module.ispkg]
+    names = [f"{__package__}.{package}.target" for package in packages]
     modules = (import_module(name) for name in names if find_spec(name) is not None)
     targets = (module.TARGET for module in modules if hasattr(module, "TARGET"))
     return {target.name: target for target in sorted(targets, key=lambda t: t.name)}

@@ -170,11 +170,11 @@ class ModelSpec:
 
 def model_families() -> dict[str, tuple[ModelSpec, ...]]:
     """Registered networks by family; each module of ``models`` may define ``SPECS``."""
-    package = import_module("models")
+    package = import_module(__package__)
     families: dict[str, tuple[ModelSpec, ...]] = {}
     for module in pkgutil.iter_modules(package.__path__):
         if not module.ispkg:
-            specs = getattr(import_module(f"models.{module.name}"), "SPECS", ())
+            specs = getattr(import_module(f"{__package__}.{module.name}"), "SPECS", ())
             families |= {module.name: specs} if specs else {}
     return families
 

@@ -14,7 +14,7 @@ from network.graph import Graph, Op
 from network.integer_forms import FLOAT
 from network.rewrites.parts import Parts, Rule
 
-RULES: Mapping[str, Sequence[Rule]] = joined("network.rewrites", "RULES")
+RULES: Mapping[str, Sequence[Rule]] = joined(f"{__package__}.rewrites", "RULES")
 """Rules for each kind of operator, by its name in the schema; the first that fits is applied."""
 
 

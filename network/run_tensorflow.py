@@ -17,7 +17,7 @@ from network.tensorflow_kernels.common import Kernel
 if TYPE_CHECKING:
     import tensorflow as tf
 
-KERNELS: Mapping[str, Kernel] = joined("network.tensorflow_kernels", "KERNELS")
+KERNELS: Mapping[str, Kernel] = joined(f"{__package__}.tensorflow_kernels", "KERNELS")
 """Kernel of each kind of operator, from the files of the package."""
 
 

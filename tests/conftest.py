@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
+import edgequant.process  # noqa: F401 - a process of ours
+
 # Equal examples in every run, none of them from a folder that runs share, and no limit of time:
 # the machine may be busy.
 settings.register_profile(

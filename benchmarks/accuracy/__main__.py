@@ -19,7 +19,7 @@ import numpy as np
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import edgequant  # noqa: F401 - pins our top-level packages
+import edgequant.process  # noqa: F401 - pins our top-level packages
 from benchmarks.accuracy import rows as table
 from benchmarks.accuracy.environments import environment
 from benchmarks.accuracy.measured import kept_rows

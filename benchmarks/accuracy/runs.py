@@ -191,7 +191,7 @@ def _key(module: str, peer: Peer, job: Job, where: Environment, inputs: str) -> 
     for path in (source, requirements(module)):
         whole.update(b"" if path is None else path.read_bytes())
     if peer.of_product:
-        import edgequant  # noqa: F401 - pins our top-level packages
+        import edgequant.process  # noqa: F401 - pins our top-level packages
         from edgequant.artifacts import code_digest
 
         whole.update(code_digest().encode())

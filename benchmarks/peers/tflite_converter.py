@@ -19,7 +19,7 @@ def plain_converter(job: Job, images: Any) -> Any:
     import keras
     import tensorflow as tf
 
-    import edgequant  # noqa: F401 - makes the rooms ours
+    import edgequant.process  # noqa: F401 - makes the rooms ours
     from models.loading.request import ModelRequest, load
 
     loaded = load(ModelRequest(job.model, weights=job.weights or None, alpha=job.alpha))

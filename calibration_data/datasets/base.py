@@ -168,6 +168,7 @@ class DatasetKind:
         referenced: DATA text (without its split) -> files that its images or labels come from,
             besides the file or folder that the text names.
         examples: registered names that ``edgequant list datasets`` shows.
+        listed: whether a user can write such a text.
         order: position in the order in which kinds are tried.
     """
 
@@ -178,12 +179,13 @@ class DatasetKind:
     open: Callable[[str, str | None], Dataset]
     referenced: Callable[[str], tuple[Path, ...]] = lambda _: ()
     examples: tuple[str, ...] = ()
+    listed: bool = True
     order: int = 50
 
 
 def dataset_kinds() -> tuple[DatasetKind, ...]:
     """All kinds, collected by walking this package: a new kind is one new file."""
-    package = import_module("calibration_data.datasets")
+    package = import_module(__package__)
     modules = (
         import_module(f"{package.__name__}.{module.name}")
         for module in pkgutil.iter_modules(package.__path__)

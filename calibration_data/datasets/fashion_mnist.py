@@ -6,7 +6,6 @@ Learning Algorithms", https://arxiv.org/abs/1708.07747; MIT licence, beside the 
 
 from __future__ import annotations
 
-from importlib.resources import files
 from pathlib import Path
 
 from calibration_data.datasets.base import Dataset, DatasetKind, SplitRole, refuse_unknown_split
@@ -19,7 +18,7 @@ NAME = "fashion_mnist"
 
 def folder() -> Path:
     """Folder of the dataset's files."""
-    return Path(str(files("calibration_data"))) / "data" / NAME
+    return Path(__file__).resolve().parents[1] / "data" / NAME
 
 
 def _open(text: str, split: str | None) -> Dataset:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from typing import Protocol, runtime_checkable
 
 import click
 from click.core import ParameterSource
@@ -10,14 +11,28 @@ from click.core import ParameterSource
 _LEFT_OUT = {"as_json", "debug", "force"}
 
 
+@runtime_checkable
+class Caller(Protocol):
+    """Object of click's context that stands for a call from Python.
+
+    Attributes:
+        call: the call, as its author wrote it.
+    """
+
+    call: str
+
+
 def command_line() -> str:
     """Running command with the options that the user gave.
 
     Options that do not change the result are left out. Outside of a command: the program's name.
+    A program that runs the command line itself may name its own call (``Caller``).
     """
     context = click.get_current_context(silent=True)
     if context is None:
         return "edgequant"
+    if isinstance(context.obj, Caller):
+        return context.obj.call
     words = context.command_path.split()
     for parameter in context.command.params:
         name = parameter.name or ""

@@ -12,14 +12,18 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
+
+import click
 
 from edgequant.cli.streams import close_quietly, output_of, remarks_of
 from foundation.foreign import printable
 
 if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
     from rich.table import Table
 
 Advance = Callable[[int], None]
@@ -47,6 +51,10 @@ class Terminal:
         """Print a line, unless JSON was asked for."""
         if not self.machine_readable:
             print(_shown(text), file=self._out, flush=True)
+
+    def say_file(self, path: Path, label: str = "") -> None:
+        """Print the path of a written file, with a label before it."""
+        self.say(f"{label}  {path}")
 
     def note(self, text: str) -> None:
         """Print a line to standard error."""
@@ -91,25 +99,35 @@ class Terminal:
             yield lambda _: None
             return
         from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeElapsedColumn,
-            TimeRemainingColumn,
-        )
 
-        columns = (
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns, console=Console(file=self._err), transient=True) as bar:
+        with progress_bars(Console(file=self._err)) as bar:
             task = bar.add_task(text, total=total)
             yield lambda steps: bar.advance(task, steps)
+
+
+def progress_bars(console: Console) -> Progress:
+    """Bars of progress, which disappear at their end.
+
+    Args:
+        console: where they are drawn.
+    """
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    return Progress(*columns, console=console, transient=True)
 
 
 @contextmanager
@@ -165,8 +183,15 @@ def _shown(text: str) -> str:
 
 
 def terminal_of(values: dict[str, Any]) -> AbstractContextManager[Terminal]:
-    """Terminal for a command; takes its options --json and --debug out of ``values``."""
-    return open_terminal(machine_readable=values.pop("as_json"), debug=values.pop("debug"))
+    """Terminal for a command; takes its options --json and --debug out of ``values``.
+
+    A program that runs the command line itself may give one as the object of click's context.
+    """
+    machine_readable, debug = values.pop("as_json"), values.pop("debug")
+    context = click.get_current_context(silent=True)
+    if context is not None and isinstance(context.obj, Terminal):
+        return nullcontext(context.obj)
+    return open_terminal(machine_readable=machine_readable, debug=debug)
 
 
 def plain_table(

@@ -119,6 +119,7 @@ def _datasets() -> list[dict[str, Any]]:
             "names": ", ".join(kind.examples),
         }
         for kind in dataset_kinds()
+        if kind.listed
     ]
 
 

@@ -149,8 +149,8 @@ def compare_command(request: QuantizeRequest, terminal: Terminal) -> None:
     _show(report, terminal)
     terminal.say("unchanged since the last run:" if unchanged else "written:")
     for ending in (".md", ".json", ".csv"):
-        terminal.say(f"  {stored.with_suffix(ending)}")
-    terminal.say(f"page  {stored.with_suffix('.html')}")
+        terminal.say_file(stored.with_suffix(ending))
+    terminal.say_file(stored.with_suffix(".html"), "page")
     terminal.result(report)
     check_gate([report], request.max_drop)
     raise_refused(request, prepared)

@@ -11,13 +11,19 @@ import os
 import signal
 import socket
 import sys
+from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
-_HOME = Path(__file__).resolve().parent.parent.parent
+_HOME = next(
+    folder
+    for folder in Path(__file__).resolve().parents
+    if (folder / "edgequant" / "__init__.py").is_file()
+)
+"""Folder of our packages; in a wheel this file lies inside edgequant itself."""
 
 
-def _pin_our_packages() -> None:
+def _use_our_packages() -> None:
     """Import edgequant from the installation of this file, whatever the working folder."""
     folder = _HOME / "edgequant"
     spec = spec_from_file_location(
@@ -27,13 +33,14 @@ def _pin_our_packages() -> None:
     assert spec.loader is not None
     sys.modules["edgequant"] = package = module_from_spec(spec)
     spec.loader.exec_module(package)
+    import_module("edgequant.process")  # settings of a process of ours
 
 
 def main() -> None:
     """Give up rights, then serve the parent until it closes the socket."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent kills the child
     channel = socket.socket(fileno=int(sys.argv[1]))
-    _pin_our_packages()
+    _use_our_packages()
     from evaluation.child.readable import code_folders
     from foundation.confinement import confine, die_with_parent
 

@@ -102,7 +102,7 @@ class CheckedFault:
 
 def lint_checks() -> tuple[LintCheck, ...]:
     """All checks in the order of the report: ``CHECK`` of each module of this package."""
-    package = import_module("evaluation.lint")
+    package = import_module(__package__)
     modules = (
         import_module(f"{package.__name__}.{module.name}")
         for module in pkgutil.iter_modules(package.__path__)

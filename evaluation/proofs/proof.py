@@ -89,11 +89,11 @@ class Proof:
 
 def proofs() -> dict[str, Proof]:
     """All proofs by name: ``PROOFS`` of each module of this package."""
-    package = import_module("evaluation.proofs")
+    package = import_module(__package__)
     by_name: dict[str, Proof] = {}
     for module in pkgutil.iter_modules(package.__path__):
         rows: tuple[Proof, ...] = getattr(
-            import_module(f"evaluation.proofs.{module.name}"), "PROOFS", ()
+            import_module(f"{__package__}.{module.name}"), "PROOFS", ()
         )
         by_name.update({proof.name: proof for proof in rows})
     return dict(sorted(by_name.items()))

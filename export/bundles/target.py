@@ -317,9 +317,9 @@ def is_yes_or_no(shapes: Sequence[Sequence[int | None]], contract: Preprocessing
 
 def ship_targets() -> dict[str, ShipTarget]:
     """All targets by name, found by walking this package."""
-    package = import_module("export.bundles")
+    package = import_module(__package__)
     modules = (
-        import_module(f"export.bundles.{m.name}") for m in pkgutil.iter_modules(package.__path__)
+        import_module(f"{__package__}.{m.name}") for m in pkgutil.iter_modules(package.__path__)
     )
     targets = (module.BUNDLE for module in modules if hasattr(module, "BUNDLE"))
     return {target.name: target for target in sorted(targets, key=lambda t: t.name)}

@@ -8,5 +8,8 @@ from export.onnx.operators import WRITERS
 from export.onnx.rendering import Writer
 from foundation.tables import joined
 
-FLOAT_WRITERS: Mapping[str, Writer] = {**WRITERS, **joined("export.onnx.writers", "FLOAT_WRITERS")}
+FLOAT_WRITERS: Mapping[str, Writer] = {
+    **WRITERS,
+    **joined(f"{__package__}.writers", "FLOAT_WRITERS"),
+}
 """Writer of each kind of operator, by its name in the canonical graph."""

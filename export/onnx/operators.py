@@ -11,5 +11,5 @@ from collections.abc import Mapping
 from export.onnx.rendering import Writer
 from foundation.tables import joined
 
-WRITERS: Mapping[str, Writer] = joined("export.onnx.writers", "WRITERS")
+WRITERS: Mapping[str, Writer] = joined(f"{__package__}.writers", "WRITERS")
 """Writer of each kind of operator, by its name in the canonical graph."""

@@ -10,7 +10,6 @@ import csv
 import io
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
-from importlib.resources import files
 from pathlib import Path
 
 from foundation.atomic import write_whole
@@ -64,7 +63,7 @@ def table(costs: Iterable[ListedCost]) -> str:
 
 
 def _path() -> Path:
-    return Path(str(files("models"))) / "costs.csv"
+    return Path(__file__).resolve().parents[1] / "costs.csv"
 
 
 def main() -> None:

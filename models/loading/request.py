@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -229,9 +230,20 @@ def checked(
     input_shape, outputs = _checked_shapes(model, request.reference)
     _refuse_non_finite(model, request.reference)
     spec = None if request.is_file else request.spec()
+    model = _with_plain_name(model)
     fed = float_fed(model)
     takes_pixels = takes_pixels or fed is not model
     return LoadedModel(request.name, fed, input_shape, outputs, spec, remarks, takes_pixels)
+
+
+def _with_plain_name(model: keras.Model) -> keras.Model:
+    """The same layers under a name that TensorFlow can trace: letters, digits, ``_ . - / >``."""
+    import keras
+
+    if re.fullmatch(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*", model.name):
+        return model
+    plain = re.sub(r"[^A-Za-z0-9_.-]+", "_", model.name).lstrip("_-") or "model"
+    return keras.Model(model.inputs, model.outputs, name=plain)
 
 
 def _checked_shapes(

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     import keras
 
 _MODULES = {
-    Task.CLASSIFICATION: "models.training.classification",
-    Task.DETECTION: "models.training.detection",
-    Task.SEGMENTATION: "models.training.segmentation",
+    Task.CLASSIFICATION: f"{__package__}.classification",
+    Task.DETECTION: f"{__package__}.detection",
+    Task.SEGMENTATION: f"{__package__}.segmentation",
 }
 """Module of each task that can be trained; its ``OBJECTIVE`` is the task's row."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,7 +29,7 @@ _SUFFIX = ".weights.h5"
 
 def checkpoint_folder() -> Path:
     """Folder of the shipped checkpoints and their cards."""
-    return Path(str(files("models"))) / "checkpoints"
+    return Path(__file__).resolve().parents[1] / "checkpoints"
 
 
 def checkpoint_path(spec: ModelSpec, weights: str) -> Path:

@@ -20,7 +20,7 @@ _FITTING = "operators have the inputs, options, shapes and scales that they comp
 _ELSEWHERE = "export the file again"
 _STRICT: dict[str, Any] = {"over": "raise", "divide": "raise", "invalid": "raise"}
 
-KERNELS: Mapping[str, Kernel] = joined("network.oracle.kernels", "KERNELS")
+KERNELS: Mapping[str, Kernel] = joined(f"{__package__}.kernels", "KERNELS")
 """Kernel of each operator, by TFLite's builtin name."""
 
 

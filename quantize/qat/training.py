@@ -32,7 +32,7 @@ from quantize.rounding.second_order import neighbours
 
 __all__ = ["QatSettings", "trained_plan"]
 
-_HOME = Path(__file__).resolve().parents[2]
+_HOME = Path(__file__).resolve().parents[__package__.count(".") + 1]
 _SAFE_SUM = 128
 """Largest sum of two neighbouring weights of one sign that cannot saturate (``WeightRange``)."""
 
@@ -91,7 +91,7 @@ def _run_child(folder: Path, advance: Callable[[int], None]) -> None:
     with (folder / "stderr").open("wb") as log:
         # In the folder of the rooms, which stands first on the child's path, quantize is ours.
         child = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-m", "quantize.qat.child", str(folder)],
+            [sys.executable, "-m", f"{__package__}.child", str(folder)],
             cwd=_HOME,
             env=environment,
             stdin=subprocess.DEVNULL,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import zipfile
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
 def shipped() -> Path:
     """Folder of the repository's checkpoints."""
-    return Path(str(files("studies"))) / "relu6" / "checkpoints"
+    return Path(__file__).resolve().parent / "checkpoints"
 
 
 def path_of(folder: Path, name: str) -> Path:

@@ -7,7 +7,6 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import partial
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -237,7 +236,7 @@ TYPES: Mapping[str, type[Any]] = {
 
 def committed() -> Path:
     """Folder of the files that the docs are made from."""
-    return Path(str(files("studies"))) / "relu6" / "results"
+    return Path(__file__).resolve().parent / "results"
 
 
 def csv_text(rows: Sequence[Any], kind: type[Any]) -> str:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-import edgequant  # noqa: F401 - makes the rooms ours
+import edgequant.process  # noqa: F401 - makes the rooms ours
 from calibration_data.contract import ContractRequest
 from calibration_data.datasets.base import Dataset, open_dataset
 from calibration_data.preprocessing import Crop, Preprocessing

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from quantize.plans.plan import QuantizationPlan
+from quantize.qat import exchange
 from tests.edgequant.conftest import Run
 
 
@@ -37,6 +38,15 @@ def test_what_cannot_be_trained_is_refused_before_a_model_is_loaded(
     assert outcome.out == ""
     assert not (tmp_path / "o").exists()
     assert time.process_time() - began < 2
+
+
+def test_training_without_its_extra_is_refused_at_once(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exchange, "_TRAINING", ("no_such_package",))
+    outcome = run("quantize", "--recipe", "tflite-int8", "--optimize", "qat")
+    assert outcome.code == 2
+    assert "needs the extra 'qat'; received an installation without no_such_package" in outcome.err
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ import re
 from functools import partial
 from pathlib import Path
 
-import edgequant  # noqa: F401 - makes the rooms ours
+import edgequant.process  # noqa: F401 - makes the rooms ours
 from foundation.atomic import write_whole
 from tests.conformance.networks.registry import small_styles
 from tests.conformance.networks.style import Style

@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-import edgequant  # noqa: F401 - makes the rooms ours
+import edgequant.process  # noqa: F401 - makes the rooms ours
 from edgequant.repeatable import one_order_of_sums
 from tests.conformance.networks.cells import NetworkCell, write_part
 from tests.conformance.networks.measuring import MORE, PAIR, measure, prepare

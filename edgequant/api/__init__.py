@@ -1,0 +1,1 @@
+"""Functions for Python programs; ``edgequant`` exports them (docs/python.md)."""

@@ -1,0 +1,89 @@
+"""Models that a program gives: a path, a registered name, or a Keras model in memory."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from foundation.errors import InvalidInputError
+
+Model = Any
+"""A path, a registered name, or a model of Keras 3 (any backend) or tf_keras."""
+
+_KERAS = ("keras", "tf_keras")
+_DATE = (1980, 1, 1, 0, 0, 0)
+_WRITTEN = "metadata.json"
+
+
+def model_text(model: Model, folder: Path) -> str:
+    """Text that names a model on the command line.
+
+    Args:
+        model: path, registered name or Keras model; the latter is written as a .keras.
+        folder: private folder to write into.
+
+    Raises:
+        InvalidInputError: something else, or a model that Keras cannot save.
+    """
+    if isinstance(model, str | os.PathLike):
+        return os.fspath(model)
+    if not _is_keras(model):
+        raise InvalidInputError(
+            "a model is a Keras model, a path, or a registered name",
+            received=f"a {type(model).__module__}.{type(model).__qualname__}",
+            remedy="save it as .keras, SavedModel or .tflite and give the path",
+        )
+    path = folder / f"{_file_name(model)}.keras"
+    try:
+        model.save(path)
+    except (ValueError, TypeError, NotImplementedError, AttributeError) as error:
+        raise InvalidInputError(
+            "a model in memory is one that Keras can save",
+            received=f"{model.name} ({_first_line(error)})",
+            remedy="build it on keras.Input of built-in layers, and try model.save('model.keras')",
+        ) from error
+    _without_dates(path)
+    return str(path)
+
+
+def is_in_memory(model: Model) -> bool:
+    """Whether a model is an object, not a text that names one."""
+    return not isinstance(model, str | os.PathLike)
+
+
+def example_axes(model: Model) -> int | None:
+    """Number of axes of one example of a Keras model in memory; None if unknown."""
+    shape = getattr(model, "input_shape", None) if _is_keras(model) else None
+    return len(shape) - 1 if isinstance(shape, tuple) else None
+
+
+def _is_keras(model: Model) -> bool:
+    classes = type(model).__mro__
+    return hasattr(model, "save") and any(
+        c.__name__ == "Model" and c.__module__.split(".")[0] in _KERAS for c in classes
+    )
+
+
+def _file_name(model: Model) -> str:
+    return re.sub(r"[^\w.-]+", "_", str(model.name)).strip("._") or "model"
+
+
+def _without_dates(path: Path) -> None:
+    """Write the archive again without the time of its making: equal models are equal files."""
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in sorted(archive.namelist())}
+    if _WRITTEN in parts:
+        card = json.loads(parts[_WRITTEN])
+        card.pop("date_saved", None)
+        parts[_WRITTEN] = json.dumps(card).encode()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in parts.items():
+            archive.writestr(zipfile.ZipInfo(name, _DATE), content)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
