@@ -17,7 +17,7 @@ from network.oracle.model import IntegerModel
 from network.oracle.reader import read_integers
 from network.tflite.reader import read_flat_model
 
-LOWERINGS: Mapping[str, Lowering] = joined("export.c.lowering", "LOWERINGS")
+LOWERINGS: Mapping[str, Lowering] = joined(f"{__package__}.lowering", "LOWERINGS")
 """What is called for each kind of operator."""
 
 

@@ -103,7 +103,7 @@ def calls_of(program: Program, block: Block, op: Op) -> tuple[KernelCall, ...]:
 
 
 def _kernel_text(name: str) -> str:
-    return files("export.c").joinpath("kernels", name).read_text(encoding="ascii")
+    return files(str(__package__)).joinpath("kernels", name).read_text(encoding="ascii")
 
 
 def comment(text: str) -> str:
