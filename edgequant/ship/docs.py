@@ -61,11 +61,7 @@ def model_card(manifest: dict[str, Any], folder: Path) -> str:
         "| | |",
         "|---|---|",
         f"| model, sha256 | `{manifest['model_sha256']}` |",
-        *(
-            f"| {key} | {_shown(key, value)} |"
-            for key, value in contract.items()
-            if key != "labels"
-        ),
+        *(f"| {key} | {_shown(key, contract)} |" for key in contract if key != "labels"),
         (
             f"| test vectors | {manifest['vectors']['images']} images of "
             f"{manifest['vectors']['data']} |"
