@@ -106,7 +106,8 @@ def _check_outputs(prepared: Prepared, targets: list[ShipTarget]) -> None:
         shapes = ", ".join(f"{output.name} {list(output.shape)}" for output in outputs)
         task = "" if contract.tasks.named else f" for {contract.tasks.only.known}"
         raise UnsupportedError(
-            f"a bundle for {', '.join(lacking)} holds a network with one output, scores of labels",
+            f"a bundle for {', '.join(lacking)} holds a network with one output, scores of labels, "
+            "or a detector, or a segmenter of 2 to 255 classes",
             received=shapes + task,
             remedy=f"give --for {able}, or ship the file of 'edgequant quantize'",
         )

@@ -15,6 +15,7 @@ from calibration_data.datasets.base import Dataset
 from calibration_data.preprocessing import Preprocessing
 from calibration_data.stream import stream
 from calibration_data.task import Task
+from edgequant.measuring import decoding_remarks
 from edgequant.outputs import Answer, answers, true_values
 from edgequant.pipeline import Prepared
 from evaluation.scores import Outputs
@@ -47,7 +48,8 @@ def accuracy(
     Returns:
         ``data``, ``images`` and ``rows`` with top-1 (None without labels) and agreement with float
         in percent; in another task, ``task`` and rows with ``metric``, its primary metric, and
-        ``likeness`` to float; or ``reason``, a sentence, if the images' labels are not the model's.
+        ``likeness`` to float, and ``remarks`` on files that decode boxes; or ``reason``, a
+        sentence, if the images' labels are not the model's.
     """
     try:
         true = true_values(dataset, prepared.contract, prepared.outputs)
@@ -72,10 +74,14 @@ def accuracy(
         return {"file": name, "runtime": runtime, **figures}
 
     rows = [row("float model", "keras", own)]
+    remarks = []
     for name, (path, contract) in files.items():
+        remarks += [f"{name} {remark}" for remark in decoding_remarks(path)]
         runtime = runtime_for(path)
         rows.append(row(name, runtime.name, _Ran(runtime.open(path, 1), contract)))
-    about = {} if kind.task is Task.CLASSIFICATION else {"task": str(kind.task)}
+    about: dict[str, Any] = {} if kind.task is Task.CLASSIFICATION else {"task": str(kind.task)}
+    if remarks:
+        about["remarks"] = remarks
     return {"data": dataset.name, "images": len(images), **about, "rows": rows}
 
 

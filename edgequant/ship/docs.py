@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from calibration_data.detection import Detector
 from calibration_data.task import Task, Tasks
 from foundation.digests import sha256_of
 from reports.task_rows import card_figures, card_heads, card_labelled
@@ -25,7 +26,7 @@ def shipping_guide(manifest: dict[str, Any], sections: list[str]) -> str:
     lines = [
         f"# Shipping {manifest['model']}",
         "",
-        _HOW if manifest["preprocessing"].get("labels") else _HOW.replace(_LABELS, ""),
+        _HOW.replace(_LABELS, _labels(manifest["preprocessing"])),
     ]
     for (name, values), section in zip(manifest["targets"].items(), sections, strict=True):
         lines += ["", f"## {values['title']}: `{name}/`", "", section, ""]
@@ -35,6 +36,18 @@ def shipping_guide(manifest: dict[str, Any], sections: list[str]) -> str:
         for proof in values["proofs"]:
             lines.append(f"- {proof['verdict']}: {proof['sentence']}")
     return "\n".join(lines) + "\n"
+
+
+def _labels(contract: dict[str, Any]) -> str:
+    """What labels.txt has, as the beginning of a sentence; empty without labels."""
+    if not contract.get("labels"):
+        return ""
+    return _LABELS.replace("outputs", "classes") if _of_places(contract) else _LABELS
+
+
+def _of_places(contract: dict[str, Any]) -> bool:
+    """Whether the labels are those of boxes or pixels, and not of outputs."""
+    return Tasks.from_dict(contract).only.known in (Task.DETECTION, Task.SEGMENTATION)
 
 
 def model_card(manifest: dict[str, Any], folder: Path) -> str:
@@ -48,7 +61,7 @@ def model_card(manifest: dict[str, Any], folder: Path) -> str:
         "| | |",
         "|---|---|",
         f"| model, sha256 | `{manifest['model_sha256']}` |",
-        *(f"| {key} | {value} |" for key, value in contract.items() if key != "labels"),
+        *(f"| {key} | {_shown(key, contract)} |" for key in contract if key != "labels"),
         (
             f"| test vectors | {manifest['vectors']['images']} images of "
             f"{manifest['vectors']['data']} |"
@@ -76,6 +89,18 @@ def model_card(manifest: dict[str, Any], folder: Path) -> str:
             )
     lines += ["", "## Accuracy", "", *_accuracy(manifest["accuracy"]), "", _limits(contract)]
     return "\n".join(lines) + "\n"
+
+
+def _shown(key: str, contract: dict[str, Any]) -> Any:
+    """Value of the contract for the card; a detector's in words, since it is a table."""
+    if key != "detection":
+        return contract[key]
+    detector = Detector.from_dict(contract[key])
+    return (
+        f"{detector.count:,} anchors on {len(detector.levels)} levels; boxes from a score of "
+        f"{detector.score_threshold:g}, at most {detector.most}, IoU {detector.iou_threshold:g}; "
+        "all of it is in bundle.json"
+    )
 
 
 def _input_words(contract: dict[str, Any]) -> str:
@@ -134,4 +159,8 @@ def _accuracy(values: dict[str, Any]) -> list[str]:
     ]
     of = values["data"] if card_labelled(values) else f"{values['data']}, which have no labels"
     note = f"n = {values['images']:,} images of {of}, drawn at random."
-    return [*lines, "", f"{note} `edgequant evaluate` measures all of them, with an interval."]
+    remarks = [f"- {remark}" for remark in values.get("remarks", ())]
+    return [
+        *lines, "", f"{note} `edgequant evaluate` measures all of them, with an interval.",
+        *(["", *remarks] if remarks else []),
+    ]  # fmt: skip

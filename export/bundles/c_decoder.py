@@ -80,13 +80,20 @@ def decoder_texts(
     }  # fmt: skip
 
 
-def guide(space: str) -> list[str]:
-    """Lines of C++ that print what was found, after the network has run."""
+def guide(space: str, output: str = "") -> list[str]:
+    """Lines of C++ that print what was found, after the network has run.
+
+    Args:
+        space: name of the namespace; "" where it is in use.
+        output: expression of the integers of output ``i``; "" for the runner's.
+    """
+    of = f"{space}::" if space else ""
+    given = output or f"{of}Output(i)"
     return [
-        f"    const std::int8_t* outputs[{space}::kOutputCount];",
-        f"    for (int i = 0; i < {space}::kOutputCount; ++i) outputs[i] = {space}::Output(i);",
-        f"    static {space}::Detection found[{space}::kMostDetections];",
-        f"    const int count = {space}::Decode(outputs, found);",
+        f"    const std::int8_t* outputs[{of}kOutputCount];",
+        f"    for (int i = 0; i < {of}kOutputCount; ++i) outputs[i] = {given};",
+        f"    static {of}Detection found[{of}kMostDetections];",
+        f"    const int count = {of}Decode(outputs, found);",
         "    for (int i = 0; i < count; ++i) Draw(found[i]);  // yours",
     ]
 

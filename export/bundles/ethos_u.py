@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from calibration_data.preprocessing import Preprocessing
+from export.bundles import c_decoder
 from export.bundles import c_sources as c
 from export.bundles.c_inputs import CInput
 from export.bundles.microcontroller import contract_texts, outputs_of
@@ -206,6 +207,7 @@ def _guide(request: BundleRequest, _folder: Path, figures: Figures) -> str:
             "",
             "```cpp",
             f'#include "model_contract.h"  // FillInput, {"kOutputs" if several else "Best"}',
+            *(['#include "model_decoder.h"'] if request.contract.detector else []),
             f"using namespace {c.identifier(request.name)};",
             f"// model_data: the bytes of {name}, alignas(16); arena: alignas(16)",
             f"tflite::MicroMutableOpResolver<{1 + len(_cpu_operators(rows[0]))}> resolver;",
@@ -216,12 +218,20 @@ def _guide(request: BundleRequest, _folder: Path, figures: Figures) -> str:
             "if (interpreter.AllocateTensors() != kTfLiteOk) return 1;",
             f"FillInput({CInput(request.contract).buffer}, interpreter.input(0)->data.int8);",
             "if (interpreter.Invoke() != kTfLiteOk) return 1;",
-            "Use(kOutputs[0], interpreter.output(0)->data.int8);  // yours; and the others"
-            if several
-            else "const int best = Best(interpreter.output(0)->data.int8);",
+            *_reading(request.contract, several=bool(several)),
             "```",
         ]
     )
+
+
+def _reading(contract: Preprocessing, *, several: bool) -> list[str]:
+    """Lines of C++ that read the outputs, for the guide."""
+    if contract.detector is not None:
+        lines = c_decoder.guide("", "interpreter.output(i)->data.int8")
+        return [line.removeprefix("    ") for line in lines]
+    if several:
+        return ["Use(kOutputs[0], interpreter.output(0)->data.int8);  // yours; and the others"]
+    return ["const int best = Best(interpreter.output(0)->data.int8);"]
 
 
 def _float_lines(request: BundleRequest) -> list[str]:

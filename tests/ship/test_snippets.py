@@ -54,6 +54,19 @@ def parsed(language: str, code: str, folder: Path) -> subprocess.CompletedProces
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
+def compiled_kotlin(lines: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Compile lines as the body of a function, against declarations of the classes they use."""
+    imports, rest = split(lines, "import ")
+    body = "fun snippet(context: android.content.Context, bitmap: android.graphics.Bitmap) {\n"
+    (folder / "Snippet.kt").write_text(f"{imports}{body}{rest}}}\n", encoding="utf-8")
+    command = [
+        shutil.which("java") or "java", "-Xmx1g", "-cp", f"{KOTLIN}/lib/*",
+        "org.jetbrains.kotlin.cli.jvm.K2JVMCompiler", "-kotlin-home", str(KOTLIN), "-no-reflect",
+        "-Werror", "-d", str(folder / "out"), str(folder / "Snippet.kt"), str(STUBS),
+    ]  # fmt: skip
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
 @pytest.mark.parametrize("language", ["kotlin", "swift"])
 def test_the_grammar_takes_the_lines_and_not_broken_ones(
     bundle: Path, tmp_path: Path, language: str
@@ -67,25 +80,13 @@ def test_the_grammar_takes_the_lines_and_not_broken_ones(
 
 def test_kotlins_compiler_takes_the_lines(bundle: Path, tmp_path: Path) -> None:
     """Against declarations of Android's and MediaPipe's classes, where there is a compiler."""
-    java = shutil.which("java")
-    if not (java and shutil.which("npm")):
+    if not (shutil.which("java") and shutil.which("npm")):
         pytest.skip("no java or no npm: Kotlin's compiler cannot be had here")
     (code,) = snippets(bundle, "kotlin")
 
-    def compiled(lines: str) -> subprocess.CompletedProcess[str]:
-        imports, rest = split(lines, "import ")
-        body = "fun snippet(context: android.content.Context, bitmap: android.graphics.Bitmap) {\n"
-        (tmp_path / "Snippet.kt").write_text(f"{imports}{body}{rest}}}\n", encoding="utf-8")
-        command = [
-            java, "-Xmx1g", "-cp", f"{KOTLIN}/lib/*", "org.jetbrains.kotlin.cli.jvm.K2JVMCompiler",
-            "-kotlin-home", str(KOTLIN), "-no-reflect", "-Werror", "-d", str(tmp_path / "out"),
-            str(tmp_path / "Snippet.kt"), str(STUBS),
-        ]  # fmt: skip
-        return subprocess.run(command, capture_output=True, text=True, check=False)
-
-    done = compiled(code)
+    done = compiled_kotlin(code, tmp_path)
     assert done.returncode == 0, done.stderr
-    wrong = compiled(code.replace("setMaxResults(3)", 'setMaxResults("3")'))
+    wrong = compiled_kotlin(code.replace("setMaxResults(3)", 'setMaxResults("3")'), tmp_path)
     assert wrong.returncode != 0
     assert "setMaxResults" in wrong.stderr or "mismatch" in wrong.stderr
 
