@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from calibration_data.labels import VOC21_LABELS
 from calibration_data.preprocessing import Crop, Preprocessing
+from calibration_data.segmentation import Segmenter, Upsampling
 from calibration_data.task import Task
 from foundation.errors import InvalidInputError
 from models import mobilenet_v1, mobilenet_v2
@@ -121,13 +122,23 @@ _V2 = partial(mobilenet_v2.backbone, divisor=1)
 
 
 def _voc(name: str, summary: str, stages: tuple[Any, ...], details: DeepLab) -> ModelSpec:
-    """Segmenter of Pascal VOC's 21 classes."""
+    """Segmenter of Pascal VOC's 21 classes, fed and read as the published networks are.
+
+    They keep the aspect ratio, have the middle grey around the photo, and enlarge the scores with
+    aligned corners. Source: https://github.com/tensorflow/models/tree/master/research/deeplab,
+    ``deeplab_demo.ipynb`` and ``input_preprocess.py``; ``model.py``, ``predict_labels``.
+    """
     return ModelSpec(
         name=name,
         summary=summary,
         source=_SOURCE,
         build=build,
-        preprocessing=Preprocessing(size=(513, 513), crop=Crop.STRETCH, labels=VOC21_LABELS),
+        preprocessing=Preprocessing(
+            size=(513, 513),
+            crop=Crop.LETTERBOX,
+            labels=VOC21_LABELS,
+            segmenter=Segmenter(upsampling=Upsampling.ALIGN_CORNERS),
+        ),
         stages=stages,
         details=details,
         knobs=(Knob.ALPHA, Knob.ACTIVATION),

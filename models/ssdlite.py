@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from calibration_data.anchors import AnchorLevel, BoxCoding, Scales
 from calibration_data.detection import Detector
 from calibration_data.labels import COCO_LABELS, FASHION_MNIST_LABELS
-from calibration_data.preprocessing import Crop, Preprocessing
+from calibration_data.preprocessing import Crop, Interpolation, Preprocessing
 from calibration_data.task import Task
 from models import efficientnet_lite, mobilenet_v1, mobilenet_v2, mobilenet_v3
 from models.backbones import Backbone, halved, unchanged
@@ -203,13 +203,18 @@ def _coco(
     activation: Activation = Activation.RELU6,
     published: tuple[NpmWeights, ...] = (),
 ) -> ModelSpec:
-    """Detector of COCO's 90 ids."""
+    """Detector of COCO's 90 ids; published weights were trained on TensorFlow 1's resize."""
     return ModelSpec(
         name=name,
         summary=summary,
         source=source,
         build=build,
-        preprocessing=Preprocessing(size=(side, side), crop=Crop.STRETCH, labels=COCO_LABELS),
+        preprocessing=Preprocessing(
+            size=(side, side),
+            crop=Crop.STRETCH,
+            interpolation=Interpolation.TF1_BILINEAR if published else Interpolation.BILINEAR,
+            labels=COCO_LABELS,
+        ),
         stages=stages,
         details=details,
         knobs=(Knob.ALPHA, Knob.ACTIVATION),

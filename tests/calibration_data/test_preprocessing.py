@@ -22,6 +22,7 @@ from calibration_data.preprocessing import (
     Interpolation,
     Preprocessing,
 )
+from calibration_data.segmentation import Segmenter, Upsampling
 from foundation.errors import InvalidInputError
 
 STRETCH: dict[str, Any] = {"size": (8, 8), "crop": Crop.STRETCH}
@@ -219,3 +220,34 @@ def test_an_image_without_a_pixel_is_refused(shape: tuple[int, ...], crop: Crop)
     if len(shape) == 2 or shape[2] == 3:
         with pytest.raises(InvalidInputError, match="one row and one column of pixels"):
             contract.pixels(Image.new("RGB", (shape[1], shape[0])))
+
+
+@pytest.mark.parametrize("crop", [Crop.STRETCH, Crop.LETTERBOX, Crop.CENTER])
+@pytest.mark.parametrize("size", [(37, 61), (20, 90)])
+def test_the_resize_of_tensorflow_1(crop: Crop, size: tuple[int, int]) -> None:
+    import tensorflow as tf
+
+    photo = np.random.default_rng(0).integers(0, 256, (*size, 3)).astype(np.uint8)
+    short = 24 if crop is Crop.CENTER else None
+    contract = Preprocessing((24, 24), crop, short, Interpolation.TF1_BILINEAR)
+    found = contract.pixels(photo)
+    place = contract.placement(*size)
+    height, width = (round(side * by) for side, by in zip(size, place.scale, strict=True))
+    whole = tf.compat.v1.image.resize_bilinear(photo[None], (height, width))[0].numpy()
+    canvas = np.full((24, 24, 3), 127.0)
+    top, left = (int(offset) for offset in place.offset)
+    rows, columns = slice(max(top, 0), top + height), slice(max(left, 0), left + width)
+    canvas[rows, columns] = whole[max(-top, 0) :, max(-left, 0) :][:24, :24]
+    assert np.abs(found - canvas).max() <= 0.51
+    grey = contract.pixels(photo[..., 0])
+    np.testing.assert_array_equal(grey[..., 0], found[..., 0])
+
+
+def test_the_table_of_a_segmenter_states_the_enlargement() -> None:
+    values = {"ignored": 255, "upsampling": "align_corners"}
+    found = Segmenter.from_dict(values)
+    assert found.upsampling is Upsampling.ALIGN_CORNERS
+    assert found.to_dict() == values
+    assert "upsampling" not in Segmenter().to_dict()
+    with pytest.raises(InvalidInputError, match="half_pixel, align_corners; received both"):
+        Segmenter.from_dict({"upsampling": "both"})

@@ -10,7 +10,7 @@ from PIL import Image
 from scipy.ndimage import distance_transform_edt
 
 from calibration_data.preprocessing import Crop, Preprocessing
-from calibration_data.segmentation import Segmenter
+from calibration_data.segmentation import Segmenter, Upsampling
 from calibration_data.task import Task
 from evaluation.mask_rows import MaskRows, assumed, mask_of
 from evaluation.masks import PhotoGrid, boundary_counts, class_count
@@ -144,6 +144,17 @@ def test_scores_are_enlarged_as_a_library_does() -> None:
         for k in range(2)
     ]
     np.testing.assert_array_equal(grid.best(scores), np.stack(large, axis=-1).argmax(axis=2))
+
+
+def test_corners_of_map_and_input_lie_on_each_other_where_the_contract_says_so() -> None:
+    import tensorflow as tf
+
+    scores = np.random.default_rng(0).normal(size=(7, 9, 3)).astype(np.float32)
+    grid = PhotoGrid(
+        Preprocessing((25, 33), Crop.STRETCH).placement(25, 33), (7, 9), Upsampling.ALIGN_CORNERS
+    )
+    large = tf.compat.v1.image.resize_bilinear(scores[None], (25, 33), align_corners=True)
+    np.testing.assert_array_equal(grid.best(scores), np.argmax(large[0], axis=2))
 
 
 def test_memory_does_not_grow_with_the_photo() -> None:
