@@ -88,7 +88,9 @@ def on_cortex_m(request: ProofRequest) -> ProofResult:
     emulated = _emulated(request, compiler, built)
     if isinstance(emulated, ProofResult):
         return emulated
-    if emulated:
+    if isinstance(emulated, str):
+        sentence += f"; not run, since {emulated}"
+    else:
         figures |= emulated
         count = emulated["instructions"]
         counted = "" if count is None else f"{count:,} instructions an image and "
@@ -101,11 +103,11 @@ def on_cortex_m(request: ProofRequest) -> ProofResult:
 
 def _emulated(
     request: ProofRequest, compiler: str, built: list[str]
-) -> dict[str, Any] | ProofResult:
-    """Figures of the self-test in QEMU; none where it or the C library is missing."""
+) -> dict[str, Any] | ProofResult | str:
+    """Figures of the self-test in QEMU, or why it did not run."""
     machine = shutil.which("qemu-system-arm")
     if machine is None:
-        return {}
+        return "qemu-system-arm is not installed"
     prefix, image = prefix_in(request.folder), request.scratch / "image.elf"
     main = request.scratch / "main.c"
     text = (_BOARD / "main.c").read_text(encoding="ascii")
@@ -117,8 +119,11 @@ def _emulated(
     ]  # fmt: skip
     done = run_tool(command, request.scratch)
     if done.code:
-        # The network may be larger than the board, or newlib is not installed.
-        return {}
+        if "overflowed" in done.log:
+            return "the network is larger than the emulated board"
+        if any(word in done.log for word in (".specs", "cannot find")):
+            return "libnewlib-arm-none-eabi is not installed"
+        return failed(f"the self-test does not link for Cortex-M4: {_first_error(done.log)}")
     ran = run_tool(
         [machine, "-M", "mps2-an386", "-nographic", "-monitor", "none", "-serial", "none",
          "-icount", "shift=0", "-semihosting-config", "enable=on,target=native",
