@@ -97,6 +97,14 @@ _runtime_option = option(
     section=Section.LIMITS,
     help="SRAM of a model, such as 256K, above which the command exits with 1.",
 )
+@option(
+    "--max-instructions",
+    type=COUNT,
+    metavar="N",
+    section=Section.LIMITS,
+    help="Instructions an image on the emulated Cortex-M4, of C sources, above which the command "
+    "exits with 1.",
+)
 @float_share_option
 @output_option("ship")
 @option("--force", is_flag=True, section=Section.OUTPUT, help="Replace an existing bundle.")
@@ -177,6 +185,7 @@ def ship_request(values: dict[str, Any]) -> ShipRequest:
             min_npu=values["min_npu"],
             max_flash=size_in_bytes("--max-flash", values["max_flash"]),
             max_sram=size_in_bytes("--max-sram", values["max_sram"]),
+            max_instructions=values["max_instructions"],
         ),
         runtimes=runtime_paths(values["runtimes"]),
         force=values["force"],

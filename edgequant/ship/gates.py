@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from export.bundles.c import CORTEX_M
 from foundation.errors import EdgequantError, GateFailedError, InvalidInputError
 
 _UNITS = {"": 1, "k": 1024, "m": 1024**2}
@@ -42,11 +43,13 @@ class Gates:
         min_npu: smallest percentage of operators on the NPU, for every configuration.
         max_flash: largest flash in bytes, for every target with a figure of it.
         max_sram: largest SRAM in bytes, for every target with a figure of it.
+        max_instructions: most instructions an image on the emulated Cortex-M4, for C sources.
     """
 
     min_npu: float | None = None
     max_flash: int | None = None
     max_sram: int | None = None
+    max_instructions: int | None = None
 
 
 def check_applicable(gates: Gates, targets: tuple[str, ...]) -> None:
@@ -59,6 +62,7 @@ def check_applicable(gates: Gates, targets: tuple[str, ...]) -> None:
         ("--max-flash", gates.max_flash, ("microcontroller", "ethos-u", "c")),
         ("--max-sram", gates.max_sram, ("microcontroller", "ethos-u", "c")),
         ("--min-npu", gates.min_npu, ("ethos-u",)),
+        ("--max-instructions", gates.max_instructions, ("c",)),
     ):
         if value is not None and not set(holders) & set(targets):
             raise InvalidInputError(
@@ -89,6 +93,8 @@ def check_gates(gates: Gates, folder: Path, manifest: dict[str, Any]) -> None:
     _check_budget("sram", gates.max_sram, budgets)
     if gates.min_npu is not None:
         _check_npu(gates.min_npu, targets)
+    if gates.max_instructions is not None:
+        _check_instructions(gates.max_instructions, targets)
 
 
 def outcomes(gates: Gates, manifest: dict[str, Any]) -> list[tuple[str, str]]:
@@ -99,6 +105,11 @@ def outcomes(gates: Gates, manifest: dict[str, Any]) -> list[tuple[str, str]]:
         ("--max-flash", gates.max_flash, lambda: _check_budget("flash", gates.max_flash, budgets)),
         ("--max-sram", gates.max_sram, lambda: _check_budget("sram", gates.max_sram, budgets)),
         ("--min-npu", gates.min_npu, lambda: _check_npu(gates.min_npu or 0, targets)),
+        (
+            "--max-instructions",
+            gates.max_instructions,
+            lambda: _check_instructions(gates.max_instructions or 0, targets),
+        ),
     ]
     rows = []
     for option, value, check in checks:
@@ -141,6 +152,23 @@ def _check_npu(least: float, targets: dict[str, Any]) -> None:
                 + (f", on the CPU {left.rstrip('.')}" if left else ""),
                 remedy="replace these layers, or lower the limit",
             )
+
+
+def _check_instructions(most: int, targets: dict[str, Any]) -> None:
+    proofs = [p for p in targets.get("c", {}).get("proofs", []) if p["name"] == CORTEX_M]
+    counts = [p["figures"].get("instructions") for p in proofs]
+    if not counts or counts[0] is None:
+        raise GateFailedError(
+            "--max-instructions needs a count of an emulated Cortex-M4",
+            received="c not counted, since tools are missing or the network is too large for them",
+            remedy="apt-get install gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm",
+        )
+    if counts[0] > most:
+        raise GateFailedError(
+            f"c takes at most {most:,} instructions an image (--max-instructions)",
+            received=f"{counts[0]:,}",
+            remedy="choose a smaller network (--alpha, --size)",
+        )
 
 
 def _unmeasured(option: str, what: str) -> EdgequantError:

@@ -38,6 +38,20 @@ def test_a_bundle_of_c_is_proved_and_verified(
     limited = ship(run, tiny_keras, photos, out, "--prefix", "car", "--max-sram", "1K")
     assert limited.code == 1
     assert "c takes at most 1,024 bytes of sram" in limited.err
+    counted = ship(run, tiny_keras, photos, out, "--prefix", "car", "--max-instructions", 1)
+    assert counted.code == 1
+    assert "--max-instructions" in counted.err
+
+
+def test_a_limit_of_instructions_is_of_c_alone(
+    run: Run, tiny_keras: Path, photos: Path, tmp_path: Path
+) -> None:
+    outcome = run(
+        "ship", "--model", tiny_keras, "--calibration", f"{photos}:train", "--for", "onnx-mobile",
+        "--output", tmp_path / "out", "--max-instructions", 5,
+    )  # fmt: skip
+    assert outcome.code == 2
+    assert "--max-instructions is a limit of c" in outcome.err
 
 
 def test_a_prefix_is_refused_before_anything_is_made(
