@@ -23,7 +23,8 @@ def model_text(model: Model, folder: Path) -> str:
     """Text that names a model on the command line.
 
     Args:
-        model: path, registered name or Keras model; the latter is written as a .keras.
+        model: path, registered name or Keras model; the latter is written as a .keras, or as a
+            SavedModel if it has layers of the program.
         folder: private folder to write into.
 
     Raises:
@@ -37,16 +38,23 @@ def model_text(model: Model, folder: Path) -> str:
             received=f"a {type(model).__module__}.{type(model).__qualname__}",
             remedy="save it as .keras, SavedModel or .tflite and give the path",
         )
-    path = folder / f"{_file_name(model)}.keras"
+    saved_model = _has_foreign_layers(model)
+    path = folder / f"{_file_name(model)}{'' if saved_model else '.keras'}"
     try:
-        model.save(path)
-    except (ValueError, TypeError, NotImplementedError, AttributeError) as error:
+        if saved_model:
+            model.export(path, verbose=False)
+        else:
+            model.save(path)
+    except (ValueError, TypeError, NotImplementedError, AttributeError, RuntimeError) as error:
+        way = "model.export('folder')" if saved_model else "model.save('model.keras')"
         raise InvalidInputError(
-            "a model in memory is one that Keras can save",
+            "a model in memory is one that Keras can save, or export if it has other layers than "
+            "Keras's own",
             received=f"{model.name} ({_first_line(error)})",
-            remedy="build it on keras.Input of built-in layers, and try model.save('model.keras')",
+            remedy=f"build it on keras.Input, and try {way}",
         ) from error
-    _without_dates(path)
+    if not saved_model:
+        _without_dates(path)
     return str(path)
 
 
@@ -66,6 +74,16 @@ def _is_keras(model: Model) -> bool:
     return hasattr(model, "save") and any(
         c.__name__ == "Model" and c.__module__.split(".")[0] in _KERAS for c in classes
     )
+
+
+def _has_foreign_layers(model: Model) -> bool:
+    """Whether a model holds layers of the program, whose code its process does not have."""
+    waiting, known = [model], True
+    while waiting and known:
+        layer = waiting.pop()
+        known = type(layer).__module__.split(".")[0] in _KERAS
+        waiting += getattr(layer, "layers", ())
+    return not known
 
 
 def _file_name(model: Model) -> str:

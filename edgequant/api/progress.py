@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any, Literal
 
 from edgequant.api.worker import Listen
@@ -47,8 +48,13 @@ def listening(progress: OnProgress) -> Iterator[Listen]:
 
 
 def _can_show() -> bool:
-    """Whether a bar would be seen and not written into a log: a terminal, or a notebook."""
-    return sys.stderr.isatty() or "ipykernel" in sys.modules
+    """Whether a bar would be seen and not written into a log: a terminal, or a notebook.
+
+    In a notebook it is drawn with ipywidgets.
+    """
+    if "ipykernel" in sys.modules:
+        return find_spec("ipywidgets") is not None
+    return sys.stderr.isatty()
 
 
 def _teller(tell: Callable[[Progress], None]) -> Listen:

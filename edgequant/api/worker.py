@@ -103,7 +103,7 @@ def in_python(error: EdgequantError, folder: Path) -> EdgequantError:
         folder: folder whose path is left out.
     """
     rule, received, remedy = (
-        _words(text).replace(f"{folder}{os.sep}", "")
+        re.sub(rf"{re.escape(str(folder))}/(model/|reference/)?", "", _words(text))
         for text in (error.rule, error.received, error.remedy)
     )
     return type(error)(rule, received=received, remedy=remedy)

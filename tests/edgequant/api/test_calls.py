@@ -141,6 +141,22 @@ def test_a_contract_of_a_file_is_kept_for_arrays(here: Path, tiny_int8: Path) ->
     assert report.rows[0].n == 4
 
 
+def test_layers_of_the_program_are_exported(here: Path, examples: Examples) -> None:
+    import keras
+
+    class Twice(keras.layers.Layer):  # type: ignore[misc]
+        """A layer that no other process knows."""
+
+        def call(self, x: Any) -> Any:
+            return keras.ops.relu(x) * 2.0
+
+    image = keras.Input((8, 8, 3))
+    x = Twice(name="twice")(keras.layers.Conv2D(4, 3)(image))
+    model = keras.Model(image, keras.layers.Dense(3)(keras.layers.Flatten()(x)), name="custom")
+    artifact = eq.quantize(model, examples[0], progress=False)
+    assert artifact.path.name == "custom-tflite-int8.tflite"
+
+
 ERRORS: dict[str, tuple[type[eq.EdgequantError], str, dict[str, Any]]] = {
     "no calibration": (eq.InvalidInputError, "give calibration DATA", {"calibration": None}),
     "recipe": (eq.InvalidInputError, "received tflite-int9", {"recipe": "tflite-int9"}),

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -30,18 +27,10 @@ def test_the_page_speaks_of_every_function_and_error() -> None:
 
 
 @pytest.mark.slow
-def test_the_blocks_of_the_page_run(tmp_path: Path) -> None:
-    program = tmp_path / "page.py"
-    program.write_text("\n".join(_blocks()), encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, str(program)],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(HOME)},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert "tflite-int8: 0 of 200" in done.stdout
-    assert "missing.keras" in done.stdout
-    assert len(list((tmp_path / "report").iterdir())) == 4
-    assert (tmp_path / "app" / "mine.tflite").is_file()
+def test_the_blocks_of_the_page_run(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    exec(compile("\n".join(_blocks()), str(PAGE), "exec"), {"__name__": "page"})
+    out = capsys.readouterr().out
+    assert "tflite-int8: 0 of 200" in out
+    assert "missing.keras" in out
+    assert len(list((here / "report").iterdir())) == 4
+    assert (here / "app" / "mine.tflite").is_file()
