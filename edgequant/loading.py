@@ -14,6 +14,7 @@ from calibration_data.contract import ContractRequest, resolve_contract
 from calibration_data.preprocessing import Preprocessing
 from export.foreign import admit_tflite
 from export.target import target_of
+from foundation.errors import InvalidInputError
 from foundation.foreign import reading
 from models.loading.request import (
     LoadedModel,
@@ -162,3 +163,16 @@ def _rounding(path: Path) -> tuple[str, ...]:
     if not any(tensor.constant and tensor.scale for tensor in tensors):
         return ()
     return (f"the weights are those of {path.name} with the rounding of its integers",)
+
+
+def refuse_non_finite_outputs(loaded: LoadedModel, images: np.ndarray) -> None:
+    """Raise InvalidInputError for a model that gives NaN or infinity on calibration images."""
+    import tensorflow as tf
+
+    outputs = tf.nest.flatten(loaded.model(images, training=False))
+    if not all(np.isfinite(np.asarray(values)).all() for values in outputs):
+        raise InvalidInputError(
+            "the float model gives finite scores on calibration images",
+            received=f"{loaded.name} with NaN or Inf in its output",
+            remedy="check the weights, and that the preprocessing is the one it was trained with",
+        )

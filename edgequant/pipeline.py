@@ -31,7 +31,7 @@ from edgequant.artifacts import (
 )
 from edgequant.cli.terminal import Terminal
 from edgequant.digests import Digests, plan_digest, remark_on
-from edgequant.loading import contract_of, load, own_contract
+from edgequant.loading import contract_of, load, own_contract, refuse_non_finite_outputs
 from edgequant.outputs import check_labels_and_limit, model_outputs, settled_contract
 from edgequant.planning import Planner
 from edgequant.repair.repairer import Limits, Repair, Repairer
@@ -165,7 +165,7 @@ def prepare(request: QuantizeRequest, inputs: Inputs) -> Prepared:
         if inputs.measured is not None:
             refuse_shared_images(calibration.dataset, inputs.measured)
         if not all(r.planned for r in request.recipes if r.needs_calibration):
-            _refuse_non_finite_activations(loaded, calibration)  # a plan checks all images
+            refuse_non_finite_outputs(loaded, calibration.first(TRIED))  # a plan checks all images
     return Prepared(loaded, contract, calibration, request.qat, request.float_share)
 
 
@@ -388,15 +388,3 @@ def _images(
     for images in calibration.batches():
         yield images
         advance(len(images))
-
-
-def _refuse_non_finite_activations(loaded: LoadedModel, calibration: CalibrationSet) -> None:
-    import tensorflow as tf
-
-    outputs = tf.nest.flatten(loaded.model(calibration.first(TRIED), training=False))
-    if not all(np.isfinite(np.asarray(values)).all() for values in outputs):
-        raise InvalidInputError(
-            "the float model gives finite scores on calibration images",
-            received=f"{loaded.name} with NaN or Inf in its output",
-            remedy="check the weights, and that the preprocessing is the one it was trained with",
-        )

@@ -107,6 +107,7 @@ def quantize(**values: Any) -> None:
     section=Section.RECIPE,
     help=f"Recipes with commas; all by default: {_RECIPE_NAMES}.",
 )
+@option("--postprocess", type=TEXT, hidden=True, section=Section.RECIPE)
 @optimize_option
 @qat_options
 @calibration_options

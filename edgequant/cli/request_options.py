@@ -65,6 +65,12 @@ def quantize_request(values: dict[str, Any], suffix: str | None = None) -> Quant
 
 def compare_request(values: dict[str, Any]) -> QuantizeRequest:
     """Request of ``edgequant compare``, which repairs nothing."""
+    if values["postprocess"] is not None:
+        raise InvalidInputError(
+            "compare measures the outputs as the network gives them, the same in every format",
+            received=f"--postprocess {values['postprocess']}",
+            remedy="write that file with 'edgequant quantize', which measures it beside float",
+        )
     chosen = values["recipes"] or ",".join(known.name for known in RECIPES)
     values.update(recipes=chosen, io=None, layout=None, batch=None, ranges="min-max")
     values.update(_UNREPAIRED, keep_float=None, keep_int16=None)

@@ -128,6 +128,20 @@ def test_a_file_with_the_decoding_inside_has_the_same_detections(
     assert alone["metrics"]["ap"] == row["metrics"]["ap"]
 
 
+def test_a_comparison_with_the_decoding_inside_is_refused(
+    run: Run, subject: tuple[Path, Path], tmp_path: Path
+) -> None:
+    model, photos = subject
+    done = run(
+        "compare", "--model", model, "--data", f"{photos}:test", "--postprocess", "tflite",
+        "--output", tmp_path / "out",
+    )  # fmt: skip
+    assert done.code == 2
+    assert "compare measures the outputs as the network gives them" in done.err
+    assert "'edgequant quantize'" in done.err
+    assert not (tmp_path / "out").exists()
+
+
 def test_sensitivity_ranks_by_all_outputs(
     run: Run, subject: tuple[Path, Path], tmp_path: Path
 ) -> None:
