@@ -162,7 +162,11 @@ class MemoryPlan:
 
 
 def plan_memory(
-    steps: Sequence[Step], inputs: Mapping[str, int], outputs: Iterable[str]
+    steps: Sequence[Step],
+    inputs: Mapping[str, int],
+    outputs: Iterable[str],
+    *,
+    quick: bool = False,
 ) -> MemoryPlan:
     """Plan with the least arena over the orders that are known.
 
@@ -172,12 +176,15 @@ def plan_memory(
         steps: steps in an order in which they can run.
         inputs: sizes of the buffers that are filled before the first step, in bytes.
         outputs: names of the buffers that are read after the last step.
+        quick: whether only this order and the greedy packings are tried.
 
     Raises:
         ValueError: a step that reads a buffer before it is written.
     """
     kept = tuple(outputs)
     _lifetimes(tuple(steps), inputs, kept)  # refuses an order that cannot run
+    if quick:
+        return _packed(tuple(steps), inputs, kept, exchanges=0)
     plans = [_packed(order, inputs, kept) for order in _orders(steps, inputs, kept)]
     return min(plans, key=lambda plan: plan.arena)
 
@@ -205,7 +212,10 @@ def _orders(
 
 
 def _packed(
-    steps: tuple[Step, ...], inputs: Mapping[str, int], outputs: tuple[str, ...]
+    steps: tuple[Step, ...],
+    inputs: Mapping[str, int],
+    outputs: tuple[str, ...],
+    exchanges: int = _EXCHANGES,
 ) -> MemoryPlan:
     lives = _lifetimes(steps, inputs, outputs)
     overlaps = {
@@ -216,7 +226,7 @@ def _packed(
     }
     packing = _Packing(tuple(lives.values()), overlaps)
     bound = max((_needed(packing, n) for n in range(len(steps))), default=0)
-    places = packing.best(bound)
+    places = packing.best(bound, exchanges)
     return MemoryPlan(steps, {name: places[name] for name in lives}, bound)
 
 
@@ -250,14 +260,14 @@ class _Packing:
     buffers: tuple[Place, ...]
     overlaps: Mapping[tuple[str, str], int]
 
-    def best(self, bound: int) -> dict[str, Place]:
+    def best(self, bound: int, exchanges: int) -> dict[str, Place]:
         """Packing with the least arena that greedy orders and exchanges find."""
         neighbours = self._neighbours()
         orders = self._greedy_orders()
         found = min((self._placed(order, neighbours) for order in orders), key=_arena)
         random = Random(len(self.buffers))
         order = sorted(self.buffers, key=lambda b: (found[b.name].offset, -b.size))
-        for _ in range(_EXCHANGES if len(order) > 1 else 0):
+        for _ in range(exchanges if len(order) > 1 else 0):
             if _arena(found) <= bound:
                 break
             tried = _exchanged(order, found, random)

@@ -159,17 +159,25 @@ def schedule(layout: Layout, *, by_rows: bool = True) -> Schedule:
     blocks = [Block((op,)) for op in layout.ops if op.kind not in ALIASES]
     buffers = layout.buffers()
     plan = _plan(layout, blocks, buffers)
+    layers, blocks = (plan, blocks), _in_order(blocks, plan)
     while by_rows and (better := _better(layout, blocks, buffers, plan)) is not None:
         blocks, plan = better
+    plan = _plan(layout, blocks, buffers)
+    plan, blocks = min((plan, blocks), layers, key=lambda found: found[0].arena)
+    return Schedule(layout, tuple(_in_order(blocks, plan)), plan, buffers)
+
+
+def _in_order(blocks: Sequence[Block], plan: MemoryPlan) -> list[Block]:
     order = {step.name: number for number, step in enumerate(plan.steps)}
-    ordered = sorted(blocks, key=lambda block: order[block.name])
-    return Schedule(layout, tuple(ordered), plan, buffers)
+    return sorted(blocks, key=lambda block: order[block.name])
 
 
-def _plan(layout: Layout, blocks: Sequence[Block], buffers: Mapping[str, str]) -> MemoryPlan:
+def _plan(
+    layout: Layout, blocks: Sequence[Block], buffers: Mapping[str, str], *, quick: bool = False
+) -> MemoryPlan:
     steps = [_step(layout, block, buffers) for block in blocks]
     inputs = {name: layout.size(name) for name in layout.inputs}
-    return plan_memory(steps, inputs, [buffers[name] for name in layout.outputs])
+    return plan_memory(steps, inputs, [buffers[n] for n in layout.outputs], quick=quick)
 
 
 def _better(
@@ -189,7 +197,7 @@ def _better(
             if joined is None:
                 break
             tried = [*blocks[:first], joined, *blocks[last + 1 :]]
-            planned = _plan(layout, tried, buffers)
+            planned = _plan(layout, tried, buffers, quick=True)
             if planned.arena < least:
                 found, least = (tried, planned), planned.arena
     return found
