@@ -6,6 +6,7 @@ import json
 import tempfile
 from pathlib import Path
 
+import edgequant.process  # noqa: F401 - a process of ours
 from calibration_data.contract import ContractRequest
 from edgequant.digests import (
     EFFORTS,

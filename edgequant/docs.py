@@ -16,6 +16,7 @@ from pathlib import Path
 
 import click
 
+import edgequant.process  # noqa: F401 - a process of ours
 from calibration_data.datasets.base import dataset_kinds
 from edgequant.cli.main import cli
 from evaluation.session import runtimes

@@ -13,6 +13,7 @@ import warnings
 from dataclasses import asdict
 from pathlib import Path
 
+import edgequant.process  # noqa: F401 - a process of ours
 from tests.fuzz.parsers import PARSERS
 from tests.fuzz.runs import damaged, run_case
 
