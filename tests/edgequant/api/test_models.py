@@ -38,7 +38,9 @@ def test_a_text_or_a_path_is_as_it_is(tmp_path: Path) -> None:
     assert not is_in_memory("mobilenet_v2")
 
 
-@pytest.mark.parametrize("model", [None, 3, object(), [1, 2]], ids=repr)
+@pytest.mark.parametrize(
+    "model", [None, 3, object(), [1, 2]], ids=["none", "number", "object", "list"]
+)
 def test_what_is_no_model_is_refused(model: Any, tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match="a model is a Keras model, a path"):
         model_text(model, tmp_path)
