@@ -68,8 +68,8 @@ def gallery(row: Row, flips: list[dict[str, Any]], pictures: Mapping[int, bytes]
     some = f"{len(thumbs)} of " if len(thumbs) < changed else ""
     counts = row["metrics"]
     caption = (
-        f"**{row['name']}**: {some}{changed} photos changed, {counts['lost']:.0f} detections lost "
-        f"and {counts['gained']:.0f} gained on all photos"
+        f"**{row['name']}**: photos that changed: {some}{changed}; detections on all photos: "
+        f"{counts['lost']:.0f} lost, {counts['gained']:.0f} gained"
     )
     return Gallery(caption, thumbs, wide=True)
 

@@ -54,7 +54,7 @@ _NOTES = {
 @click.version_option(package_name="edgequant")
 @click.pass_context
 def cli(context: click.Context) -> None:
-    """Quantize image classifiers for mobile devices: Keras in, TFLite and ONNX out, measured."""
+    """Quantize vision networks for mobile devices: Keras in, TFLite and ONNX out, measured."""
     if context.invoked_subcommand != study.name:  # which trains
         one_order_of_sums()
 

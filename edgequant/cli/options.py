@@ -205,7 +205,7 @@ contract_options = _together(
         type=click.Choice(["classification", "binary", "multi-label", "regression", "embedding"]),
         section=Section.PREPROCESSING,
         help="What the output means; by default as the end of the network says: softmax, one "
-        "sigmoid, several sigmoids.",
+        "sigmoid, several sigmoids. Detectors and segmenters have a table of their contract.",
     ),
     option(
         "--threshold",
