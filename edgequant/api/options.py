@@ -20,7 +20,7 @@ class Preprocessing(TypedDict, total=False):
     std: float | Sequence[float]
     crop: Literal["center", "stretch", "letterbox", "pad", "exact"]
     resize_short_side: int
-    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos", "box"]
+    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "tf1-bilinear"]
     channels: str | int
     labels: str | os.PathLike[str] | Sequence[str]
     task: Literal["classification", "binary", "multi-label", "regression", "embedding"]

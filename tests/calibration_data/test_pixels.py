@@ -27,7 +27,9 @@ def _resized_then_cropped(image: Image.Image, contract: Preprocessing) -> np.nda
     return np.asarray(whole.crop((left, top, left + width, top + height)))
 
 
-@pytest.mark.parametrize("interpolation", Interpolation)
+@pytest.mark.parametrize(
+    "interpolation", [way for way in Interpolation if way.name in Image.Resampling.__members__]
+)
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize(("size", "short_side"), [((96, 96), 110), ((32, 48), 50), ((96, 96), 96)])
 def test_a_centre_crop_is_resize_then_crop(

@@ -81,5 +81,5 @@ def test_platforms_of_classifiers_are_refused_before_anything_is_written(
     done = run("ship", "--model", model, "--for", "android,microcontroller", *images)
     assert done.code == 2, done.err
     assert "for android holds a network with one output, scores of labels" in done.err
-    assert "--for ethos-u, microcontroller" in done.err
+    assert "give --for c, ethos-u, microcontroller, onnx-mobile" in done.err
     assert not (tmp_path / "bundle").exists()

@@ -58,7 +58,7 @@ def test_the_card_has_files_contract_and_accuracy(bundle: Path) -> None:
     manifest = json.loads((bundle / "bundle.json").read_text())
     rows = manifest["accuracy"]["rows"]
     assert [row["file"] for row in rows][:2] == ["float model", "android/int8"]
-    assert len(rows) == 6
+    assert len(rows) == 7
     assert all(row["as_float"] >= 75 for row in rows)
     assert f"n = {manifest['accuracy']['images']} images" in card
     assert "| mean | [127.5, 127.5, 127.5] |" in card

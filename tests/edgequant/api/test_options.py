@@ -33,7 +33,7 @@ def _options(name: str) -> dict[str, click.Parameter]:
     return {
         p.opts[0].removeprefix("--").replace("-", "_"): p
         for p in command.params
-        if isinstance(p, click.Option)
+        if isinstance(p, click.Option) and not p.hidden
     }
 
 

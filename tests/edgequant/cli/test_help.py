@@ -46,7 +46,7 @@ def test_every_option_has_a_sentence_and_its_values_have_a_name(name: str) -> No
     command = COMMANDS[name]
     context = context_of(command)
     for parameter in command.params:
-        if isinstance(parameter, click.Option):
+        if isinstance(parameter, click.Option) and not parameter.hidden:
             text = parameter.help or ""
             assert re.match(r"[A-Z].*\.$", text), f"{name} {parameter.opts[0]}: {text!r}"
             if not (parameter.is_flag or isinstance(parameter.type, click.Choice)):
@@ -63,7 +63,7 @@ def test_a_page_lists_each_option_once_in_sections_of_one_order(name: str) -> No
     assert titles == sorted(titles, key=known.index)
     tables = lines[lines.index(f"{titles[0]}:") :]
     listed = [line.split()[0].rstrip(",") for line in tables if line.startswith("  -")]
-    expected = [p.opts[0] for p in command.params if isinstance(p, click.Option)]
+    expected = [p.opts[0] for p in command.params if isinstance(p, click.Option) and not p.hidden]
     assert sorted(listed) == sorted([*expected, "-h"])
 
 
