@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from evaluation.lint.check import lint_checks
 from models.loading.request import ModelRequest, load
@@ -85,6 +86,7 @@ def test_folders_that_cannot_be_matched_to_the_outputs_are_not_judged(
     assert "top-1" not in "".join(line for line in shown.out.splitlines() if "shift" in line)
 
 
+@pytest.mark.slow
 def test_answers_that_are_no_better_than_guessing_are_not_judged(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "shipped.keras"
     load(ModelRequest("mobilenet_v2_small")).model.save(path)

@@ -35,6 +35,7 @@ def test_the_same_integers_are_said_to_be_the_same(
     assert found["layers"][0]["first_difference"] is None
 
 
+@pytest.mark.slow
 def test_differences_are_listed_and_strict_fails(run: Run, tiny_int8: Path, twin: Path) -> None:
     from onnx import numpy_helper
 

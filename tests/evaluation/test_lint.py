@@ -250,6 +250,7 @@ def calibration_images(label: int | None, count: int) -> list[np.ndarray]:
     return [CONTRACT.tensor(dataset.decode(int(i))) for i in chosen]
 
 
+@pytest.mark.slow
 def test_calibration_on_sandals_clips_trousers(tmp_path: Path) -> None:
     path = converted(network(), calibration_images(5, 40), tmp_path / "sandals.tflite")
     figures = only(opened(path, CONTRACT, *photos()), "calibration")

@@ -55,6 +55,7 @@ FILES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", FILES)
 def test_a_file_of_tf_keras_answers_as_tf_keras_does(legacy: Path, file: str) -> None:
     model, name = load_keras_file(legacy / file), file.partition(".")[0]
@@ -65,11 +66,13 @@ def test_a_file_of_tf_keras_answers_as_tf_keras_does(legacy: Path, file: str) ->
         assert np.ptp(known["scores"], axis=0).max() > 1e-3  # the answers depend on the image
 
 
+@pytest.mark.slow
 def test_the_pipeline_takes_such_a_file(legacy: Path) -> None:
     loaded = load(ModelRequest(str(legacy / "transfer.h5")))
     assert (loaded.size, loaded.classes) == ((64, 64), 5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".h5", ".keras"])
 def test_a_policy_of_mixed_precision_is_left_out_and_said(legacy: Path, suffix: str) -> None:
     loaded = load(ModelRequest(str(legacy / f"mixed{suffix}")))
@@ -342,6 +345,7 @@ def _cut(path: Path, changed: str, values: Any) -> Path:
     return target
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("values", "said"),
     [

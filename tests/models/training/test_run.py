@@ -179,6 +179,7 @@ def test_the_weights_are_trained_and_free_of_optimizer_slots(whole: TrainingResu
         assert "optimizer" not in archive
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_and_goes_on_ends_as_if_nothing_had_been(
     whole: TrainingResult, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
