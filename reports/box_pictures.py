@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from reports.figures import plain, svg
 from reports.page import Figure, Gallery, Prose, Section, Thumb
-from reports.pictures import short_name
+from reports.pictures import png_of_few_colours, short_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,8 +20,6 @@ SIDE = 400
 """Largest length of the longer side of a photo in pixels."""
 MOST_PHOTOS = 36
 """Largest number of photos on a page."""
-_COLOURS = 128
-"""Colours of a picture, which take a third of the bytes of all."""
 _FLOAT, _FILE = (0, 114, 178), (230, 97, 0)
 """Colours of boxes, which colour-blind readers tell apart."""
 
@@ -43,9 +41,7 @@ def boxed(png: bytes, flip: Mapping[str, Any]) -> bytes:
             top, left, bottom, right = (round(edge * scale) for edge in one["box"])
             corners = (left, top, max(left, right - 1), max(top, bottom - 1))
             draw.rectangle(corners, outline=colour, width=width)
-    buffer = io.BytesIO()
-    image.quantize(_COLOURS).save(buffer, "PNG", optimize=True)
-    return buffer.getvalue()
+    return png_of_few_colours(image)
 
 
 def gallery(row: Row, flips: list[dict[str, Any]], pictures: Mapping[int, bytes]) -> Gallery:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 
 import numpy as np
 
+from reports.pictures import png_of_few_colours
+
 SIDE = 176
 """Largest side in pixels of each of the three pictures."""
 _GAP = 4
-_COLOURS = 128
 _SHARE = 0.55
 """Opacity of a class on the photo."""
 _DIFFERENT = (230, 0, 110)
@@ -65,9 +65,7 @@ def mask_comparison(
     pictures.append(_tinted(grey, np.array(_DIFFERENT), np.asarray(share) > 0, 0.9))
     gap = np.full((size[1], _GAP, 3), 255, np.uint8)
     whole = np.concatenate([pictures[0], gap, pictures[1], gap, pictures[2]], axis=1)
-    buffer = io.BytesIO()
-    Image.fromarray(whole).quantize(_COLOURS).save(buffer, "PNG", optimize=True)
-    return buffer.getvalue()
+    return png_of_few_colours(Image.fromarray(whole))
 
 
 def _tinted(

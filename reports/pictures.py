@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
+    from PIL.Image import Image
 
 SIDE = 64
 """Largest length of the longer side in pixels."""
-_COLORS = 128
+COLOURS = 128
+"""Colours of a picture that is no exact copy, which take a third of the bytes of all."""
 
 
 def short_name(name: str) -> str:
@@ -57,7 +59,7 @@ def png(pixels: np.ndarray, side: int = SIDE) -> bytes:
 
     Returns:
         PNG bytes. A small picture keeps its pixels, and is grey if all of them are; one that was
-        scaled down has 128 colours, which takes a third of the bytes.
+        scaled down has few colours.
     """
     from PIL import Image
 
@@ -68,7 +70,16 @@ def png(pixels: np.ndarray, side: int = SIDE) -> bytes:
     if (pixels == pixels[..., :1]).all():
         image = image.convert("L")
     elif scaled:
-        image = image.quantize(_COLORS)
+        image = image.quantize(COLOURS)
+    return _encoded(image)
+
+
+def png_of_few_colours(image: Image) -> bytes:
+    """PNG of an RGB picture in ``COLOURS`` colours."""
+    return _encoded(image.quantize(COLOURS))
+
+
+def _encoded(image: Image) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, "PNG", optimize=True)
     return buffer.getvalue()

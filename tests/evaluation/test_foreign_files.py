@@ -108,7 +108,11 @@ def test_a_graph_that_goes_in_a_circle_has_an_end(folder: Path, tmp_path: Path) 
         model.graph.node.append(helper.make_node("Relu", ["image"], ["round"]))
         model.graph.node.append(helper.make_node("Relu", ["round"], ["image"]))
 
-    onnx_steps(_onnx(folder, tmp_path / "net.onnx", circle))
+    whole = onnx_steps(_onnx(folder, tmp_path / "whole.onnx", lambda _model: None))
+    steps = onnx_steps(_onnx(folder, tmp_path / "net.onnx", circle))
+    assert [step.name for step in steps] == [step.name for step in whole]
+    assert whole[0].result is not None
+    assert steps[0].result is None
 
 
 @pytest.mark.parametrize("card", ["[" * 100_000, "[]", "{", '{"preprocessing": 1, "recipe": []}'])

@@ -153,7 +153,10 @@ def test_a_name_of_weights_wins_over_a_folder_of_that_name(
 ) -> None:
     (tmp_path / "fashion_mnist").mkdir()
     monkeypatch.chdir(tmp_path)
-    load(ModelRequest("mobilenet_v2_small", weights="fashion_mnist"))
+    loaded = load(ModelRequest("mobilenet_v2_small", weights="fashion_mnist"))
+    shipped = load(ModelRequest("mobilenet_v2_small"))
+    pairs = zip(loaded.model.get_weights(), shipped.model.get_weights(), strict=True)
+    assert all(np.array_equal(mine, theirs) for mine, theirs in pairs)
 
 
 def test_a_network_that_is_no_detector_is_refused_with_a_layer(tmp_path: Path) -> None:
