@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 
 from export.c.calls import Constant, KernelCall
+from export.c.cmsis_nn import cmsis_nn_source
 from export.c.names import Prefix
 from export.c.program import Program
 from export.c.schedule import Block, ring_sizes
@@ -91,6 +92,8 @@ def c_sources(
         "sums.h": _kernel_text("sums.h"),
         "kernels.c": kernels_source(program),
     }
+    if (convolutions := cmsis_nn_source(program)) is not None:
+        texts["cmsis_nn.c"] = convolutions
     return {prefix.file(name): prefix.applied(text) for name, text in texts.items()}
 
 

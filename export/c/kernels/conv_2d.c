@@ -42,6 +42,9 @@ void net_conv_2d(const void *params, const net_rows *in, const net_rows *out, in
   const net_conv_2d_params *op = params;
   for (int32_t y = first; y < end; ++y) {
     int8_t *to = net_row(out, y);
+#ifdef NET_CMSIS_NN
+    if (net_cmsis_conv_2d(op, in, y * op->stride_h - op->pad_top, to)) continue;
+#endif
     for (int32_t x = 0; x < op->out_w; ++x) {
       net_conv_2d_pixel(op, in, y * op->stride_h - op->pad_top, x * op->stride_w - op->pad_left, to);
       to += op->out_c;

@@ -8,6 +8,9 @@ void net_depthwise(const void *params, const net_rows *in, const net_rows *out, 
   for (int32_t y = first; y < end; ++y) {
     int8_t *to = net_row(out, y);
     const int32_t top = y * op->stride_h - op->pad_top;
+#ifdef NET_CMSIS_NN
+    if (net_cmsis_depthwise(op, in, top, to)) continue;
+#endif
     const int32_t i0 = net_taps_before(top, op->dilation_h);
     const int32_t i1 = net_taps_end(top, op->dilation_h, op->kernel_h, op->in_h);
     for (int32_t x = 0; x < op->out_w; ++x) {

@@ -69,6 +69,14 @@ typedef struct {
 } net_depthwise_params;
 net_row_kernel net_depthwise;
 
+#ifdef NET_CMSIS_NN
+/* A row of the result by CMSIS-NN, whose window begins at row `top`; 0 where it has no kernel. */
+int net_cmsis_pointwise(const net_pointwise_params *op, const int8_t *row, int8_t *to);
+int net_cmsis_conv_2d(const net_conv_2d_params *op, const net_rows *rows, int32_t top, int8_t *to);
+int net_cmsis_depthwise(const net_depthwise_params *op, const net_rows *rows, int32_t top,
+                        int8_t *to);
+#endif
+
 /* AVERAGE_POOL_2D and MAX_POOL_2D. */
 typedef struct {
   int32_t in_h, in_w, channels, out_w;
