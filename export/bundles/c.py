@@ -30,6 +30,8 @@ TEST = "test"
 """Name of the folder with the self-test."""
 CORTEX_M = "cortex-m"
 """Name of the proof that compiles for Cortex-M and runs there."""
+CMSIS_NN = "cmsis-nn"
+"""Name of the proof with CMSIS-NN's convolutions, and of the library among the runtimes."""
 _C_VECTORS = 2
 """Number of test vectors in the C sources; vectors/ has all of them."""
 _KERNELS = "_kernels.h"
@@ -175,7 +177,7 @@ BUNDLE = ShipTarget(
     data=_data,
     rebuild=_rebuild,
     measurements=(CORTEX_M,),
-    proofs=("litert", "c99", CORTEX_M),
+    proofs=("litert", "c99", CORTEX_M, CMSIS_NN),
     budgets=_budgets,
     any_outputs=True,
 )

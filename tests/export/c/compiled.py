@@ -28,8 +28,9 @@ from tests.network.oracle.files import Options, Slot, write_operator
 COMPILER = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc")
 needs_compiler = pytest.mark.skipif(not COMPILER, reason="no C compiler is installed")
 STRICT = ("-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic")
-_ACLE = Path(__file__).parent / "acle"
-DSP = ("-D__ARM_FEATURE_DSP=1", f"-I{_ACLE}")
+ACLE = Path(__file__).parent / "acle"
+"""Folder with Arm's DSP intrinsics in C."""
+DSP = ("-D__ARM_FEATURE_DSP=1", f"-I{ACLE}")
 """Flags for the kernels with Arm's DSP instructions, which a header computes on any processor."""
 SANITIZED = ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
