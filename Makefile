@@ -46,7 +46,7 @@ RECIPES := tflite-float32 tflite-float16 tflite-dynamic tflite-int8 tflite-int8-
 .DEFAULT_GOAL := help
 .PHONY: help setup quantize compare train ship ship-runtimes verify-arm64 \
 	test test-slow test-ship test-browser test-wheel fuzz lint format conformance \
-	bench peers bench-accuracy bench-dense relu6-study coco-weights costs digests docs lock clean $(RECIPES)
+	bench bench-c peers bench-accuracy bench-dense relu6-study coco-weights costs digests docs lock clean $(RECIPES)
 
 help: ## list the targets and variables
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -173,6 +173,9 @@ conformance: $(READY) ## write the conformance tables (tests/conformance/*.csv) 
 
 bench: $(READY) ## run the benchmarks and write benchmarks/results/*.csv
 	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-c: $(READY) .venv-ship-micro/.ready .venv-ship-cmsis-nn/.ready ## measure the C sources beside TFLite Micro
+	$(BIN)/python -m benchmarks.c $(ARGS)
 
 peers: $(READY) ## install the other quantizers (PEERS=) into environments in .peers
 	PYTHON=$(PYTHON) $(BIN)/python -m benchmarks.accuracy.environments $(PEERS)

@@ -51,9 +51,9 @@ class Board:
 
 
 BOARDS = (
-    Board("mps2-an386", "Cortex-M4", "cortex-m4", "mps2.ld", 40.0),
-    Board("mps2-an500", "Cortex-M7", "cortex-m7", "mps2.ld", 40.0),
-    Board("mps3-an547", "Cortex-M55", "cortex-m55", "mps3.ld", 31.25),
+    Board("mps2-an386", "Cortex-M4", "cortex-m4", "an386.ld", 40.0),
+    Board("mps2-an500", "Cortex-M7", "cortex-m7", "an500.ld", 40.0),
+    Board("mps3-an547", "Cortex-M55", "cortex-m55", "an547.ld", 31.25),
 )
 """Boards on which the sources are run; the first is the one whose instructions are compared."""
 
