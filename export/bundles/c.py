@@ -140,9 +140,15 @@ def _guide(request: BundleRequest, folder: Path, figures: Figures) -> str:
         f"nothing is allocated. The arena takes {arena_in(folder):,} bytes of RAM, input and "
         f"outputs included.{size}"
     )
+    variants = (
+        "Where a compiler has Arm's DSP instructions they are used; define "
+        f"`{macro}_PORTABLE` to leave them out, or `{macro}_CMSIS_NN` to compute convolutions with "
+        "Arm's CMSIS-NN 4.0. The outputs are the same."
+    )
     lines = [
         use,
         f"`make -C {TEST}` compiles the sources and compares them with all test vectors.",
+        variants,
         "",
         "```c",
         f'#include "{prefix.file(".h")}"',
