@@ -46,7 +46,7 @@ RECIPES := tflite-float32 tflite-float16 tflite-dynamic tflite-int8 tflite-int8-
 .DEFAULT_GOAL := help
 .PHONY: help setup quantize compare train ship ship-runtimes verify-arm64 \
 	test test-slow test-ship test-browser test-wheel fuzz lint format conformance \
-	bench peers bench-accuracy bench-dense relu6-study coco-weights costs digests docs lock clean $(RECIPES)
+	bench bench-c peers bench-accuracy bench-dense relu6-study coco-weights costs digests docs lock clean $(RECIPES)
 
 help: ## list the targets and variables
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -81,13 +81,16 @@ train: $(READY) ## train MODEL= on TRAIN_DATA=, or continue an interrupted run
 FOR ?= android,microcontroller,ethos-u,onnx-mobile
 SHIP_NODE := .venv-ship-onnx-mobile
 SHIP_KOTLIN := .venv-ship-kotlin
+CMSIS_NN = $(firstword $(wildcard \
+	.venv-ship-cmsis-nn/lib/python*/site-packages/bakenn/backend/cmsis_nn/vendor))
 # $(call runtime,NAME,PATH): the option for a runtime, if PATH exists.
 runtime = $(if $(wildcard $(2)),--runtime $(1)=$(2))
 SHIP_RUNTIMES = \
 	$(call runtime,mediapipe,.venv-ship-android/bin/python) \
 	$(call runtime,tflite-micro,.venv-ship-micro/bin/python) \
 	$(call runtime,vela,.venv-ship-ethos-u/bin/python) \
-	$(call runtime,onnxruntime-node,$(SHIP_NODE))
+	$(call runtime,onnxruntime-node,$(SHIP_NODE)) \
+	$(addprefix --cmsis-nn ,$(CMSIS_NN))
 
 # Versions of npm's packages; those of Python's are in pyproject.toml.
 ORT_NODE := 1.30.0
@@ -109,6 +112,7 @@ $(SHIP_KOTLIN)/.ready: Makefile
 		"the Kotlin lines are parsed and not compiled"
 
 ship-runtimes: .venv-ship-android/.ready .venv-ship-micro/.ready .venv-ship-ethos-u/.ready
+ship-runtimes: .venv-ship-cmsis-nn/.ready
 ship-runtimes: $(SHIP_NODE)/.ready ## install the platforms' runtimes beside .venv
 
 ship: $(READY) ## write a bundle of MODEL= for the platforms FOR=, run in their runtimes
@@ -169,6 +173,9 @@ conformance: $(READY) ## write the conformance tables (tests/conformance/*.csv) 
 
 bench: $(READY) ## run the benchmarks and write benchmarks/results/*.csv
 	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-c: $(READY) .venv-ship-micro/.ready .venv-ship-cmsis-nn/.ready ## measure the C sources beside TFLite Micro
+	$(BIN)/python -m benchmarks.c $(ARGS)
 
 peers: $(READY) ## install the other quantizers (PEERS=) into environments in .peers
 	PYTHON=$(PYTHON) $(BIN)/python -m benchmarks.accuracy.environments $(PEERS)

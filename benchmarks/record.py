@@ -43,7 +43,7 @@ def write(name: str, figures: list[Figure], machine: Machine) -> Path:
         "versions": " ".join(f"{name}={version}" for name, version in machine.packages.items()),
         "date": datetime.now(UTC).date().isoformat(),
     }
-    rows = [{**asdict(figure), "value": f"{figure.value:.5g}", **where} for figure in figures]
+    rows = [{**asdict(figure), "value": _text(figure.value), **where} for figure in figures]
 
     def put(path: Path) -> None:
         with path.open("w", newline="", encoding="utf-8") as handle:
@@ -55,6 +55,11 @@ def write(name: str, figures: list[Figure], machine: Machine) -> Path:
     write_whole(path, put)
     note(path.name)
     return path
+
+
+def _text(value: float) -> str:
+    """Whole numbers in full, such as bytes, and five digits of measured ones."""
+    return str(value) if isinstance(value, int) else f"{value:.5g}"
 
 
 def report(name: str, figures: list[Figure]) -> None:

@@ -34,6 +34,7 @@ PAGES = (
     Path("README.md"),
     Path("docs/commands.md"),
     Path("docs/benchmarks.md"),
+    Path("docs/shipping.md"),
     Path("docs/why-relu6.md"),
 )
 _RESULTS = Path("benchmarks/results")
@@ -117,12 +118,17 @@ def _results(name: str) -> str:
     return f"\n{tables.markdown_table(report)}\n{lines}\n"
 
 
-def _figures(name: str) -> str:
-    """Table of a benchmark's CSV: one row per subject and one column per quantity."""
-    with (HOME / _RESULTS / f"{name}.csv").open(newline="", encoding="utf-8") as handle:
-        figures = list(csv.DictReader(handle))
+def _figures(argument: str) -> str:
+    """Table of a benchmark's CSV: one row per subject and one column per quantity.
+
+    The argument is the file's name, and the units of the columns where they are not all. How it was
+    measured stands below the table with the last of the file's figures.
+    """
+    name, *units = argument.split()
+    every = _rows(f"{name}.csv")
+    figures = [f for f in every if not units or f["unit"] in units]
     quantities = list(dict.fromkeys((f["quantity"], f["unit"]) for f in figures))
-    values = {(f["subject"], f["quantity"]): f["value"] for f in figures}
+    values = {(f["subject"], f["quantity"]): _number(f["value"]) for f in figures}
     lines = [
         "| what | " + " | ".join(f"{name}, {unit}" for name, unit in quantities) + " |",
         "|---|" + "---:|" * len(quantities),
@@ -130,11 +136,18 @@ def _figures(name: str) -> str:
     for subject in dict.fromkeys(f["subject"] for f in figures):
         cells = (values.get((subject, name), "-") for name, _ in quantities)
         lines.append(f"| {subject} | {' | '.join(cells)} |")
-    last = figures[-1]
+    last = every[-1]
+    if figures[-1] is not last:
+        return "\n".join(lines)
     counts = ", ".join(sorted({f["n"] for f in figures}, key=int))
     where = f"{last['cpu']} ({last['flags']}; {last['cores']} cores), {last['versions']}"
     measured = _measured_at(f"{name}.csv")
     return "\n".join([*lines, "", f"n = {counts}; {where}; {last['date']}. {measured}"])
+
+
+def _number(text: str) -> str:
+    """A whole number with commas between its thousands; any other as it is."""
+    return f"{int(text):,}" if text.isdigit() else text
 
 
 def _measured_at(file: str) -> str:

@@ -34,6 +34,13 @@ _runtime_option = option(
     help="Python interpreter, or folder with node_modules, that has a platform's runtime; may be "
     "repeated.",
 )
+_cmsis_nn_option = option(
+    "--cmsis-nn",
+    type=PATH,
+    metavar="DIR",
+    section=Section.PLATFORMS,
+    help="Folder with the sources of Arm's CMSIS-NN 4.0, with which the C sources are run too.",
+)
 
 
 @click.command(cls=SectionedCommand)
@@ -65,6 +72,7 @@ _runtime_option = option(
     help="Ethos-U configurations to compile for, with commas.",
 )
 @_runtime_option
+@_cmsis_nn_option
 @calibration_options
 @data_option("Images to draw test vectors from and to measure on; calibration images by default.")
 @option(
@@ -130,6 +138,7 @@ def ship(**values: Any) -> None:
     help="Expected digest, as 'ship' printed it: of the .zip, or of SHA256SUMS in the folder.",
 )
 @_runtime_option
+@_cmsis_nn_option
 @common
 def verify(bundle: Path, sha256: str | None, **values: Any) -> None:
     """Check a bundle: digests, generated files, installed runtimes.
@@ -140,10 +149,8 @@ def verify(bundle: Path, sha256: str | None, **values: Any) -> None:
     """
     with terminal_of(values) as terminal:
         from edgequant.commands.verify import VerifyRequest, verify_command
-        from evaluation.proofs.proof import runtime_paths
 
-        runtimes = runtime_paths(values["runtimes"])
-        verify_command(VerifyRequest(bundle, sha256, runtimes), terminal)
+        verify_command(VerifyRequest(bundle, sha256, _runtimes(values)), terminal)
 
 
 def ship_request(values: dict[str, Any]) -> ShipRequest:
@@ -156,7 +163,6 @@ def ship_request(values: dict[str, Any]) -> ShipRequest:
     from edgequant.requests import CalibrationRequest, QuantizeRequest
     from edgequant.ship.gates import Gates, size_in_bytes
     from edgequant.ship.request import ShipRequest
-    from evaluation.proofs.proof import runtime_paths
     from export.bundles.ethos_u import accelerators
     from export.c.names import Prefix
     from quantize.islands import MOST_FLOAT
@@ -187,7 +193,25 @@ def ship_request(values: dict[str, Any]) -> ShipRequest:
             max_sram=size_in_bytes("--max-sram", values["max_sram"]),
             max_instructions=values["max_instructions"],
         ),
-        runtimes=runtime_paths(values["runtimes"]),
+        runtimes=_runtimes(values),
         force=values["force"],
         prefix=Prefix(values["prefix"]).text,
     )
+
+
+def _runtimes(values: dict[str, Any]) -> dict[str, Path]:
+    """Paths of the runtimes and of CMSIS-NN, by name.
+
+    Raises:
+        InvalidInputError: no such runtime, no such path, or a folder without CMSIS-NN's sources.
+    """
+    from evaluation.proofs.cmsis_nn import Library
+    from evaluation.proofs.proof import runtime_paths
+    from export.bundles.c import CMSIS_NN
+
+    runtimes = runtime_paths(values["runtimes"])
+    folder: Path | None = values["cmsis_nn"]
+    if folder is None:
+        return runtimes
+    Library.open(folder)
+    return {**runtimes, CMSIS_NN: folder.absolute()}

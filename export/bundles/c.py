@@ -30,6 +30,8 @@ TEST = "test"
 """Name of the folder with the self-test."""
 CORTEX_M = "cortex-m"
 """Name of the proof that compiles for Cortex-M and runs there."""
+CMSIS_NN = "cmsis-nn"
+"""Name of the proof with CMSIS-NN's convolutions, and of the library among the runtimes."""
 _C_VECTORS = 2
 """Number of test vectors in the C sources; vectors/ has all of them."""
 _KERNELS = "_kernels.h"
@@ -138,9 +140,15 @@ def _guide(request: BundleRequest, folder: Path, figures: Figures) -> str:
         f"nothing is allocated. The arena takes {arena_in(folder):,} bytes of RAM, input and "
         f"outputs included.{size}"
     )
+    variants = (
+        "Where a compiler has Arm's DSP instructions they are used; define "
+        f"`{macro}_PORTABLE` to leave them out, or `{macro}_CMSIS_NN` to compute convolutions with "
+        "Arm's CMSIS-NN 4.0. The outputs are the same."
+    )
     lines = [
         use,
         f"`make -C {TEST}` compiles the sources and compares them with all test vectors.",
+        variants,
         "",
         "```c",
         f'#include "{prefix.file(".h")}"',
@@ -175,7 +183,7 @@ BUNDLE = ShipTarget(
     data=_data,
     rebuild=_rebuild,
     measurements=(CORTEX_M,),
-    proofs=("litert", "c99", CORTEX_M),
+    proofs=("litert", "c99", CORTEX_M, CMSIS_NN),
     budgets=_budgets,
     any_outputs=True,
 )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 
 from export.c.calls import Constant, KernelCall
+from export.c.cmsis_nn import cmsis_nn_source
 from export.c.names import Prefix
 from export.c.program import Program
 from export.c.schedule import Block, ring_sizes
@@ -43,6 +44,16 @@ _KERNEL_FILES = {
     "fill": "moves.c",
 }
 """File of ``export/c/kernels`` that holds each kernel."""
+_KERNELS_HEAD = """\
+#include "net_kernels.h"
+
+#include <string.h>
+
+#include "net_fixed_point.h"
+#include "net_sums.h"
+"""
+_FINISHED_BY_FOUR = frozenset(("conv_2d", "pointwise", "depthwise"))
+"""Kernels that call ``net_finish4``."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +89,11 @@ def c_sources(
         "weights.c": flash.source(),
         "kernels.h": _kernel_text("kernels.h"),
         "fixed_point.h": _kernel_text("fixed_point.h"),
+        "sums.h": _kernel_text("sums.h"),
         "kernels.c": kernels_source(program),
     }
+    if (convolutions := cmsis_nn_source(program)) is not None:
+        texts["cmsis_nn.c"] = convolutions
     return {prefix.file(name): prefix.applied(text) for name, text in texts.items()}
 
 
@@ -90,10 +104,11 @@ def kernels_source(program: Program) -> str:
         call.kernel for block in blocks for op in block.ops for call in calls_of(program, block, op)
     }
     names = {_KERNEL_FILES[kernel] for kernel in used}
+    if used & _FINISHED_BY_FOUR:
+        names.add("finish.c")
     if any(len(block.ops) > 1 for block in blocks):
         names.add("stages.c")
-    head = '#include "net_kernels.h"\n\n#include <string.h>\n\n#include "net_fixed_point.h"\n'
-    return "\n".join([head, *(_kernel_text(name) for name in sorted(names))])
+    return "\n".join([_KERNELS_HEAD, *(_kernel_text(name) for name in sorted(names))])
 
 
 def calls_of(program: Program, block: Block, op: Op) -> tuple[KernelCall, ...]:

@@ -18,6 +18,7 @@ PLACES = {
     "vela": HOME / ".venv-ship-ethos-u/bin/python",
     "onnxruntime-node": HOME / ".venv-ship-onnx-mobile",
 }
+CMSIS_NN = ".venv-ship-cmsis-nn/lib/python*/site-packages/bakenn/backend/cmsis_nn/vendor"
 SNIPPETS = HOME / ".venv-ship-snippets/bin/python"
 KOTLIN = HOME / ".venv-ship-kotlin/node_modules/kotlin-compiler"
 
@@ -47,5 +48,8 @@ def bundle(runtime_options: list[str], tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.fixture(scope="session")
 def runtime_options(runtimes: dict[str, Path]) -> list[str]:
-    """``--runtime`` options for all of them."""
-    return [part for name, path in runtimes.items() for part in ("--runtime", f"{name}={path}")]
+    """``--runtime`` options for all of them, and ``--cmsis-nn``."""
+    library = next(HOME.glob(CMSIS_NN), None)
+    assert library is not None, "CMSIS-NN is not installed: run make test-ship"
+    options = [part for name, path in runtimes.items() for part in ("--runtime", f"{name}={path}")]
+    return [*options, "--cmsis-nn", str(library)]

@@ -49,10 +49,14 @@ static inline int32_t net_multiply_once(int32_t value, int32_t multiplier, int32
   return (int32_t)((product + ((int64_t)1 << (right - 1))) >> right);
 }
 
-/* A sum of products as the integer of a result. */
+/* A sum of products as the integer of a result. A multiplier that is not negative makes no product
+ * and no rounding leave int32, so that most shifts need less than net_multiply. */
 static inline int8_t net_finish(int32_t sum, int32_t multiplier, int32_t shift, int32_t zero,
                                 int32_t low, int32_t high) {
-  return (int8_t)net_clamp(net_multiply(sum, multiplier, shift) + zero, low, high);
+  if (shift >= 0) return (int8_t)net_clamp(net_multiply(sum, multiplier, shift) + zero, low, high);
+  sum = (int32_t)(((int64_t)sum * multiplier + ((int64_t)1 << 30)) >> 31);
+  sum = (((sum - (sum < 0)) >> (-shift - 1)) + 1) >> 1;
+  return (int8_t)net_clamp(sum + zero, low, high);
 }
 
 /* Number of zero bits above the highest one. */

@@ -19,6 +19,20 @@ static inline int8_t *net_row(const net_rows *rows, int32_t y) {
 typedef void net_row_kernel(const void *params, const net_rows *in, const net_rows *out,
                             int32_t first, int32_t end);
 
+/* Four sums as integers of a result. */
+void net_finish4(const int32_t *sums, const int32_t *multiplier, const int8_t *shift, int32_t zero,
+                 int32_t low, int32_t high, int8_t *out);
+
+/* Taps of a window that begins at `start` that are inside of `size` pixels: the first, the end. */
+static inline int32_t net_taps_before(int32_t start, int32_t dilation) {
+  return start < 0 ? (-start + dilation - 1) / dilation : 0;
+}
+
+static inline int32_t net_taps_end(int32_t start, int32_t dilation, int32_t taps, int32_t size) {
+  const int32_t inside = (size - start + dilation - 1) / dilation;
+  return size <= start ? 0 : inside < taps ? inside : taps;
+}
+
 /* CONV_2D: weights [out_c][kernel_h][kernel_w][group_in]. */
 typedef struct {
   int32_t in_h, in_w, in_c, out_w, out_c;
@@ -54,6 +68,14 @@ typedef struct {
   const int8_t *shift;
 } net_depthwise_params;
 net_row_kernel net_depthwise;
+
+#ifdef NET_CMSIS_NN
+/* A row of the result by CMSIS-NN, whose window begins at row `top`; 0 where it has no kernel. */
+int net_cmsis_pointwise(const net_pointwise_params *op, const int8_t *row, int8_t *to);
+int net_cmsis_conv_2d(const net_conv_2d_params *op, const net_rows *rows, int32_t top, int8_t *to);
+int net_cmsis_depthwise(const net_depthwise_params *op, const net_rows *rows, int32_t top,
+                        int8_t *to);
+#endif
 
 /* AVERAGE_POOL_2D and MAX_POOL_2D. */
 typedef struct {

@@ -3,8 +3,7 @@ void net_dense(const net_dense_params *op, const int8_t *in, int8_t *out) {
   for (int32_t row = 0; row < op->rows; ++row) {
     const int8_t *weights = op->weights;
     for (int32_t o = 0; o < op->out_c; ++o) {
-      int32_t sum = op->bias[o];
-      for (int32_t c = 0; c < op->in_c; ++c) sum += in[c] * weights[c];
+      int32_t sum = net_dot(in, weights, op->in_c, 0, op->bias[o]);
       sum = net_multiply_once(sum, op->multiplier[o], op->shift[o]) + op->out_zero;
       *out++ = (int8_t)net_clamp(sum, op->low, op->high);
       weights += op->in_c;

@@ -61,3 +61,12 @@ def test_a_prefix_is_refused_before_anything_is_made(
     assert outcome.code == 2
     assert "--prefix takes a C identifier" in outcome.err
     assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_without_cmsis_nn_is_refused_before_anything_is_made(
+    run: Run, tiny_keras: Path, photos: Path, tmp_path: Path
+) -> None:
+    outcome = ship(run, tiny_keras, photos, tmp_path / "out", "--cmsis-nn", photos)
+    assert outcome.code == 2
+    assert "--cmsis-nn takes a folder with CMSIS-NN's sources" in outcome.err
+    assert not list(tmp_path.iterdir())

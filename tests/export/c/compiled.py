@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -27,6 +28,10 @@ from tests.network.oracle.files import Options, Slot, write_operator
 COMPILER = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc")
 needs_compiler = pytest.mark.skipif(not COMPILER, reason="no C compiler is installed")
 STRICT = ("-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic")
+ACLE = Path(__file__).parent / "acle"
+"""Folder with Arm's DSP intrinsics in C."""
+DSP = ("-D__ARM_FEATURE_DSP=1", f"-I{ACLE}")
+"""Flags for the kernels with Arm's DSP instructions, which a header computes on any processor."""
 SANITIZED = ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
 
@@ -68,7 +73,7 @@ def run(sources: Sequence[Path], *flags: str, compiler: str | None = COMPILER) -
     files = [str(source) for source in sources]
     kernels = folder / "net_kernels.c"
     if kernels in sources:
-        names = ("net_kernels.h", "net_fixed_point.h")
+        names = ("net_kernels.h", "net_fixed_point.h", "net_sums.h")
         headers = tuple((name, (folder / name).read_text()) for name in names)
         content = _object(kernels.read_text(), headers, (str(compiler), *STRICT, *flags))
         if content:
@@ -122,7 +127,15 @@ def differing_in_c(
         wanted = np.concatenate(results)[None]
         sources = write_all(program_of(network), folder, np.concatenate(flat)[None], wanted)
         fault = run(sources, "-O0", *SANITIZED)
+        if not fault and _has_sums(folder):
+            fault = run(sources, "-O0", *SANITIZED, *DSP)
     return [f"{kind}: {fault[:1500]}"] if fault else []
+
+
+def _has_sums(folder: Path) -> bool:
+    """Whether a kernel has another form with Arm's DSP instructions."""
+    kernels = (folder / "net_kernels.c").read_text(encoding="ascii")
+    return re.search(r"\bnet_(dot|dot4|scale4)\(", kernels) is not None
 
 
 def _of_one_input(path: Path, fed: list[int]) -> IntegerModel:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,15 @@ from network.affine import IntType, QuantParams
 from network.oracle.model import IntegerModel
 from network.oracle.reader import read_operators
 from quantize.recipes import IoType, recipe
-from tests.export.c.compiled import SANITIZED, expected_of, needs_compiler, run, write_all
+from tests.export.c.compiled import (
+    COMPILER,
+    DSP,
+    SANITIZED,
+    expected_of,
+    needs_compiler,
+    run,
+    write_all,
+)
 from tests.export.tflite import tflite_cases
 from tests.network.oracle.files import Slot, write_operator
 
@@ -54,13 +63,40 @@ def test_a_bit_that_differs_is_told(short_file: Path, by_rows: Program, tmp_path
     assert "2 vectors, 2 differ" in run(sources, "-O0")
 
 
+@needs_compiler
+def test_arm_dsp_instructions_give_the_same_bits(
+    short_file: Path, by_rows: Program, tmp_path: Path
+) -> None:
+    sources = write_all(by_rows, tmp_path / "c", *expected_of(short_file))
+    assert run(sources, "-O1", *DSP) == ""
+
+
+@needs_compiler
+def test_arm_dsp_instructions_can_be_left_out(by_rows: Program, tmp_path: Path) -> None:
+    nothing = np.zeros((1, 1), np.int8)
+    sources = write_all(by_rows, tmp_path / "c", nothing, nothing, prefix="car")
+    (kernels,) = (path for path in sources if path.name == "car_kernels.c")
+    flags = ("-E", "-I", str(kernels.parent), *DSP)
+    with_dsp, without = (
+        subprocess.run(
+            [str(COMPILER), *flags, *more, str(kernels)], capture_output=True, text=True, check=True
+        ).stdout
+        for more in ((), ("-DCAR_PORTABLE",))
+    )
+    assert "__smlad(" in with_dsp
+    assert "__smlad(" not in without
+
+
 @pytest.mark.slow
 @needs_compiler
 @pytest.mark.parametrize("rows", [False, True])
-def test_no_sanitizer_has_a_complaint(short_file: Path, tmp_path: Path, rows: bool) -> None:
+@pytest.mark.parametrize("flags", [(), DSP], ids=["portable", "dsp"])
+def test_no_sanitizer_has_a_complaint(
+    short_file: Path, tmp_path: Path, rows: bool, flags: tuple[str, ...]
+) -> None:
     program = read_program(short_file, by_rows=rows)
     sources = write_all(program, tmp_path / "c", *expected_of(short_file, 4))
-    assert run(sources, "-O1", *SANITIZED) == ""
+    assert run(sources, "-O1", *SANITIZED, *flags) == ""
 
 
 @pytest.mark.slow
