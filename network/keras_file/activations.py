@@ -9,17 +9,17 @@ from collections.abc import Callable
 
 import numpy as np
 
-from network.keras_file.nodes import Layer, UnknownPart, Value
+from network.keras_file.nodes import Layer, UnknownPartError, Value
 
 
 def activated(layer: Layer, name: str, x: Value) -> Value:
     """A value after the function of this name.
 
     Raises:
-        UnknownPart: no function that is known here.
+        UnknownPartError: no function that is known here.
     """
     if name not in _FUNCTIONS:
-        raise UnknownPart(f"the activation {name}")
+        raise UnknownPartError(f"the activation {name}")
     return _FUNCTIONS[name](layer, x)
 
 
@@ -29,8 +29,8 @@ def _simple(kind: str) -> Callable[[Layer, Value], Value]:
 
 def _hard_sigmoid(layer: Layer, x: Value) -> Value:
     """``relu6(x + 3) / 6``."""
-    three = layer.constant("Const", np.float32(3))
-    six = layer.constant("Const_1", np.float32(6))
+    three = layer.constant("Const", np.array(3, np.float32))
+    six = layer.constant("Const_1", np.array(6, np.float32))
     x = layer.node("Relu6", "Relu6", [layer.node("add", "AddV2", [x, three])])
     return layer.node("truediv", "RealDiv", [x, six])
 
@@ -41,7 +41,7 @@ def _hard_silu(layer: Layer, x: Value) -> Value:
 
 def _silu(layer: Layer, x: Value) -> Value:
     """``x sigmoid(beta x)`` with a beta of one."""
-    beta = layer.constant("beta", np.float32(1))
+    beta = layer.constant("beta", np.array(1, np.float32))
     gate = layer.node("Sigmoid", "Sigmoid", [layer.node("mul", "Mul", [beta, x], x.shape)])
     product = layer.node("mul_1", "Mul", [x, gate])
     return layer.node("IdentityN", "IdentityN", [product, x, beta])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from network.keras_file.nodes import UnknownPart
+from network.keras_file.nodes import UnknownPartError
 
 _SILENT = frozenset({"name", "trainable", "activity_regularizer", "quantization_config"})
 """Arguments of every layer that change nothing in a network that runs."""
@@ -21,45 +21,45 @@ def check_arguments(config: Mapping[str, Any], read: frozenset[str]) -> None:
         read: names of those that are read.
 
     Raises:
-        UnknownPart: names the argument.
+        UnknownPartError: names the argument.
     """
     for key, value in config.items():
         if key == "dtype":
             policy = value.get("config") if isinstance(value, dict) else {"name": value}
             if not isinstance(policy, dict) or policy.get("name") != "float32":
-                raise UnknownPart("a type other than float32")
+                raise UnknownPartError("a type other than float32")
         elif key in _MUST_BE_EMPTY:
             if value is not None:
-                raise UnknownPart(key)
+                raise UnknownPartError(key)
         elif key not in read and key not in _SILENT and not key.endswith(_SILENT_ENDINGS):
-            raise UnknownPart(f"the argument {key}")
+            raise UnknownPartError(f"the argument {key}")
     if config.get("data_format", "channels_last") != "channels_last":
-        raise UnknownPart("channels first")
+        raise UnknownPartError("channels first")
 
 
 def require(config: Mapping[str, Any], **wanted: Any) -> None:
     """Refuse a layer whose arguments have other values than these.
 
     Raises:
-        UnknownPart: names the argument.
+        UnknownPartError: names the argument.
     """
     for key, value in wanted.items():
         if config.get(key, value) != value:
-            raise UnknownPart(f"{key} = {config[key]}")
+            raise UnknownPartError(f"{key} = {config[key]}")
 
 
 def pair(value: Any) -> tuple[int, int]:
     """Two positive integers that an argument states."""
     first, second = value
     if not isinstance(first, int) or not isinstance(second, int) or min(first, second) < 1:
-        raise UnknownPart(f"{value} where two sizes are expected")
+        raise UnknownPartError(f"{value} where two sizes are expected")
     return first, second
 
 
 def function_name(value: Any) -> str:
     """Name of an activation function of Keras."""
     if not isinstance(value, str):
-        raise UnknownPart("an activation that is no name")
+        raise UnknownPartError("an activation that is no name")
     return value
 
 
@@ -68,8 +68,8 @@ def positions(size: int, kernel: int, stride: int, padding: str, dilation: int =
     if padding == "same":
         return -(-size // stride)
     if padding != "valid":
-        raise UnknownPart(f"padding {padding}")
+        raise UnknownPartError(f"padding {padding}")
     reach = (kernel - 1) * dilation + 1
     if reach > size:
-        raise UnknownPart("a window larger than its input")
+        raise UnknownPartError("a window larger than its input")
     return (size - reach) // stride + 1

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from network.keras_file.nodes import UnknownPart
+from network.keras_file.nodes import UnknownPartError
 
 _NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.-]*")
 """Names that TensorFlow takes for a scope as they are."""
@@ -59,24 +59,24 @@ def network_config(config: Mapping[str, Any]) -> NetworkConfig:
     """Layers of a parsed config.json.
 
     Raises:
-        UnknownPart: no plain functional model of one input whose layers are called once each.
+        UnknownPartError: no plain functional model of one input whose layers are called once each.
         KeyError, TypeError, ValueError: a configuration that Keras did not write.
     """
     if config["class_name"] != "Functional" or config["module"] != "keras.src.models.functional":
-        raise UnknownPart(str(config["class_name"]))
+        raise UnknownPartError(str(config["class_name"]))
     inner = config["config"]
     if set(inner) != {"name", "trainable", "layers", "input_layers", "output_layers"}:
-        raise UnknownPart("arguments of a model")
+        raise UnknownPartError("arguments of a model")
     entries = {entry.name: entry for entry in map(_entry, inner["layers"])}
     if len(entries) != len(inner["layers"]):
-        raise UnknownPart("two layers of one name")
+        raise UnknownPartError("two layers of one name")
     (source,) = _references(inner["input_layers"])
     sources = [entry.name for entry in entries.values() if not entry.inputs]
     if sources != [source[0]] or entries[source[0]].kind != "keras.layers.InputLayer":
-        raise UnknownPart("inputs")
+        raise UnknownPartError("inputs")
     outputs = tuple(_references(inner["output_layers"]))
     if len(set(outputs)) < len(outputs) or any(name == source[0] for name, _ in outputs):
-        raise UnknownPart("an output that is another one, or the input")
+        raise UnknownPartError("an output that is another one, or the input")
     layers = tuple(entries[name] for name in _run_order(entries, outputs) if name != source[0])
     return NetworkConfig(_checked_name(inner["name"]), entries[source[0]], layers, outputs)
 
@@ -84,13 +84,13 @@ def network_config(config: Mapping[str, Any]) -> NetworkConfig:
 def _entry(layer: Mapping[str, Any]) -> LayerEntry:
     name = _checked_name(layer["name"])
     if layer["config"].get("name", name) != name or len(layer["inbound_nodes"]) > 1:
-        raise UnknownPart(f"{name}, which is shared")
+        raise UnknownPartError(f"{name}, which is shared")
     inputs: list[Reference] = []
     numbers: dict[int, float] = {}
     for node in layer["inbound_nodes"]:
         settings = node["kwargs"]
         if any(settings.get(key) for key in settings) or not set(settings) <= {"mask", "training"}:
-            raise UnknownPart(f"arguments in the call of {name}")
+            raise UnknownPartError(f"arguments in the call of {name}")
         for position, value in enumerate(node["args"]):
             if isinstance(value, int | float) and not isinstance(value, bool):
                 numbers[position] = float(value)
@@ -103,10 +103,10 @@ def _entry(layer: Mapping[str, Any]) -> LayerEntry:
 def _tensors(value: Any) -> Iterator[Reference]:
     for item in value if isinstance(value, list) else [value]:
         if not isinstance(item, dict) or item.get("class_name") != "__keras_tensor__":
-            raise UnknownPart("an argument that is no result of a layer")
+            raise UnknownPartError("an argument that is no result of a layer")
         name, call, number = item["config"]["keras_history"]
         if call != 0:
-            raise UnknownPart(f"{name}, which is called twice")
+            raise UnknownPartError(f"{name}, which is called twice")
         yield str(name), int(number)
 
 
@@ -114,13 +114,13 @@ def _references(value: Any) -> list[Reference]:
     """Inputs or outputs of a model: one, or a list of several."""
     listed = [value] if value and isinstance(value[0], str) else value
     if not isinstance(listed, list) or any(call for _, call, _ in listed):
-        raise UnknownPart("the outputs of a model")
+        raise UnknownPartError("the outputs of a model")
     return [(str(name), int(number)) for name, _, number in listed]
 
 
 def _checked_name(name: Any) -> str:
     if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise UnknownPart("a name that TensorFlow changes")
+        raise UnknownPartError("a name that TensorFlow changes")
     return name
 
 

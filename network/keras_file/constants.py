@@ -1,5 +1,7 @@
-"""Values of the nodes that depend on no image, as TensorFlow's converter computes them: float32,
-one operation after the other."""
+"""Values of the nodes that depend on no image, as TensorFlow's converter computes them.
+
+Float32, one operation after the other.
+"""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from network.keras_file.nodes import Node, UnknownPart
+from network.keras_file.nodes import Node, UnknownPartError
 from network.keras_file.steps import Step, step_of
 from network.operators import Fused, OpKind
 
@@ -88,7 +88,7 @@ class Fusing:
         """A division by a constant as the product with its inverse."""
         x, divisor = node.inputs
         if divisor not in self.values or self.values[divisor].shape != ():
-            raise UnknownPart("a division")
+            raise UnknownPartError("a division")
         inverse = f"{node.name}/inverse"
         self.values[inverse] = np.asarray(np.float32(1) / self.values[divisor])
         return replace(node, kind="Mul", inputs=(x, inverse))

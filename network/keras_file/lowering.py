@@ -10,7 +10,7 @@ from network.graph import INPUT_NAME
 from network.keras_file import plain, weighted
 from network.keras_file.arguments import check_arguments
 from network.keras_file.config import LayerEntry, NetworkConfig
-from network.keras_file.nodes import Node, Sketch, UnknownPart, Value
+from network.keras_file.nodes import Node, Sketch, UnknownPartError, Value
 
 _ROWS = weighted.ROWS | plain.ROWS
 
@@ -25,7 +25,7 @@ def lowered(
         weights: float32 weights by layer, in Keras's order.
 
     Raises:
-        UnknownPart: a layer, or an argument, that is not read here.
+        UnknownPartError: a layer, or an argument, that is not read here.
     """
     sketch = Sketch(f"{network.name}_1/")
     shape = _input_shape(network.input)
@@ -34,7 +34,7 @@ def lowered(
     for entry in network.layers:
         row = _ROWS.get(entry.kind)
         if row is None or entry.numbers:
-            raise UnknownPart(entry.kind)
+            raise UnknownPartError(entry.kind)
         check_arguments(entry.config, row.reads)
         inputs = [results[source] for source in entry.inputs]
         layer = sketch.within(entry.name)
@@ -49,8 +49,8 @@ def _input_shape(entry: LayerEntry) -> tuple[int, ...]:
         entry.config, frozenset({"batch_shape", "sparse", "ragged", "optional", "batch_size"})
     )
     if any(entry.config.get(key) for key in ("sparse", "ragged", "optional")):
-        raise UnknownPart("a sparse or optional input")
+        raise UnknownPartError("a sparse or optional input")
     batch, *sides = entry.config["batch_shape"]
     if batch not in (None, 1) or not all(isinstance(n, int) and n > 0 for n in sides):
-        raise UnknownPart("an input of a free size")
+        raise UnknownPartError("an input of a free size")
     return (1, *sides)

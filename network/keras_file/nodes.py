@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 
-class UnknownPart(Exception):
+class UnknownPartError(Exception):
     """A layer, an argument or a form of network that is not read here; Keras reads it."""
 
 
@@ -90,10 +90,10 @@ class Sketch:
         """Add a node.
 
         Raises:
-            UnknownPart: there is a node of the name, which TensorFlow would number.
+            UnknownPartError: there is a node of the name, which TensorFlow would number.
         """
         if node.name in self.nodes:
-            raise UnknownPart(f"two nodes {node.name}")
+            raise UnknownPartError(f"two nodes {node.name}")
         self.nodes[node.name] = node
         return Value(node.name, node.shape)
 

@@ -12,7 +12,7 @@ import numpy as np
 from network.keras_file.activations import activated
 from network.keras_file.arguments import function_name, pair, positions, require
 from network.keras_file.config import LayerEntry
-from network.keras_file.nodes import Layer, UnknownPart, Value
+from network.keras_file.nodes import Layer, UnknownPartError, Value
 from network.keras_file.rows import Row, one
 
 Weights = list[np.ndarray]
@@ -26,7 +26,7 @@ def _relu(layer: Layer, entry: LayerEntry, inputs: list[Value], _: Weights) -> V
     require(entry.config, negative_slope=0.0, threshold=0.0)
     limit = entry.config["max_value"]
     if limit not in (None, 6.0):
-        raise UnknownPart(f"max_value {limit}")
+        raise UnknownPartError(f"max_value {limit}")
     return activated(layer, "relu" if limit is None else "relu6", inputs[0])
 
 
@@ -58,7 +58,7 @@ def _merge(name: str, kind: str) -> Row:
     def lower(layer: Layer, _: LayerEntry, inputs: list[Value], __: Weights) -> Value:
         first, second = inputs if len(inputs) == 2 else (None, None)
         if first is None or second is None or len(first.shape) != len(second.shape):
-            raise UnknownPart(f"{len(inputs)} inputs")
+            raise UnknownPartError(f"{len(inputs)} inputs")
         shape = tuple(map(int, np.broadcast_shapes(first.shape, second.shape)))
         return layer.node(name, kind, [first, second], shape)
 
@@ -68,7 +68,7 @@ def _merge(name: str, kind: str) -> Row:
 def _concatenate(layer: Layer, entry: LayerEntry, inputs: list[Value], _: Weights) -> Value:
     rank, axis = len(inputs[0].shape), int(entry.config["axis"])
     if axis not in (-1, rank - 1) or len(inputs) < 2:
-        raise UnknownPart("an axis other than the channels")
+        raise UnknownPartError("an axis other than the channels")
     stored = layer.constant("concat/axis", np.array(axis, np.int32))
     shape = (*inputs[0].shape[:-1], sum(x.shape[-1] for x in inputs))
     return layer.node("concat", "ConcatV2", [*inputs, stored], shape, axis=axis)
@@ -80,7 +80,7 @@ def _reshape(layer: Layer, entry: LayerEntry, inputs: list[Value], _: Weights) -
     if -1 in wanted:
         wanted[wanted.index(-1)] = size // -math.prod(wanted)
     if min(wanted) < 1 or math.prod(wanted) != size:
-        raise UnknownPart(f"the shape {wanted}")
+        raise UnknownPartError(f"the shape {wanted}")
     return reshaped(layer, inputs[0], (1, *wanted))
 
 
@@ -97,7 +97,7 @@ def reshaped(layer: Layer, x: Value, shape: tuple[int, ...]) -> Value:
 def _permute(layer: Layer, entry: LayerEntry, inputs: list[Value], _: Weights) -> Value:
     order = (0, *(int(axis) for axis in entry.config["dims"]))
     if sorted(order) != list(range(len(inputs[0].shape))):
-        raise UnknownPart(f"the order {order}")
+        raise UnknownPartError(f"the order {order}")
     stored = layer.constant("transpose/perm", np.array(order, np.int32))
     shape = tuple(inputs[0].shape[axis] for axis in order)
     return layer.node("transpose", "Transpose", [inputs[0], stored], shape)
@@ -108,7 +108,7 @@ def _zero_padding(layer: Layer, entry: LayerEntry, inputs: list[Value], _: Weigh
     (top, bottom), (left, right) = entry.config["padding"]
     sides = np.array([[0, 0], [top, bottom], [left, right], [0, 0]], np.int32)
     if sides.min() < 0:
-        raise UnknownPart("a negative padding")
+        raise UnknownPartError("a negative padding")
     shape = tuple(int(n + sum(ends)) for n, ends in zip(x.shape, sides, strict=True))
     return layer.node("Pad", "Pad", [x, layer.constant("Const", sides)], shape)
 

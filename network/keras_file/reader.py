@@ -7,14 +7,19 @@ from typing import Any
 
 import numpy as np
 
+from calibration_data.preprocessing import Preprocessing
 from foundation.ends import output_names
+from foundation.foreign import DAMAGE
 from network.graph import INPUT_NAME, Graph, Op, Tensor
+from network.input_scaling import graph_scaling, other_shape, refuse_two_scalings
 from network.keras_file.config import network_config
 from network.keras_file.constants import stored_values
 from network.keras_file.fusing import fused
 from network.keras_file.lowering import lowered
+from network.keras_file.nodes import UnknownPartError
 from network.keras_file.order import converters_order
 from network.keras_file.steps import Step
+from network.tflite.canonical import in_canonical_form
 from network.tflite.naming import Names, short_name
 
 
@@ -31,7 +36,7 @@ def converters_graph(
         What ``network.from_keras.as_converted`` gives: the same operators, names and numbers.
 
     Raises:
-        UnknownPart: a layer, an argument or a form of network that is not read here.
+        UnknownPartError: a layer, an argument or a form of network that is not read here.
         KeyError, TypeError, ValueError: a configuration that Keras did not write.
     """
     network = network_config(config)
@@ -43,6 +48,36 @@ def converters_graph(
     return _Assembly(steps, values, dict(zip(results_, names, strict=True))).graph(
         nodes[INPUT_NAME].shape
     )
+
+
+def read_graph(
+    config: Mapping[str, Any], weights: Mapping[str, Sequence[np.ndarray]]
+) -> Graph | None:
+    """``converters_graph``; None for a network that Keras must read, or refuse."""
+    try:
+        return converters_graph(config, weights)
+    except UnknownPartError:
+        return None
+    except DAMAGE:  # Keras says what is wrong with the file
+        return None
+
+
+def canonical_of(graph: Graph, contract: Preprocessing) -> Graph:
+    """Canonical float graph of a graph that was read.
+
+    Args:
+        graph: result of ``converters_graph``.
+        contract: preprocessing contract of its input.
+
+    Raises:
+        InvalidInputError: a graph that the contract does not fit, in its size or because both
+            normalize the pixels.
+    """
+    shape = graph.tensors[graph.input].shape[1:]
+    if shape != contract.shape:
+        raise other_shape(contract.shape, 1, shape)
+    refuse_two_scalings(graph_scaling(graph), contract)
+    return in_canonical_form(graph)
 
 
 class _Assembly:

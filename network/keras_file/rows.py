@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from network.keras_file.config import LayerEntry
-from network.keras_file.nodes import Layer, UnknownPart, Value
+from network.keras_file.nodes import Layer, UnknownPartError, Value
 
 Lowering = Callable[[Layer, LayerEntry, list[Value], list[np.ndarray]], Value | tuple[Value, ...]]
 
@@ -19,7 +19,7 @@ class Row:
 
     Attributes:
         lower: (place of the nodes, layer, results that it reads, weights) -> its result or results;
-            raises UnknownPart for a form that is not known.
+            raises UnknownPartError for a form that is not known.
         reads: names of the arguments that ``lower`` looks at, or that change nothing.
     """
 
@@ -31,8 +31,8 @@ def one(inputs: list[Value], rank: int) -> Value:
     """The only input of a layer.
 
     Raises:
-        UnknownPart: several inputs, or one of another rank.
+        UnknownPartError: several inputs, or one of another rank.
     """
     if len(inputs) != 1 or len(inputs[0].shape) != rank:
-        raise UnknownPart("the inputs of a layer")
+        raise UnknownPartError("the inputs of a layer")
     return inputs[0]

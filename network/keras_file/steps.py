@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from network.keras_file.nodes import Node, UnknownPart
+from network.keras_file.nodes import Node, UnknownPartError
 from network.operators import OpKind
 
 _PADDINGS = {"same": 0, "valid": 1}
@@ -49,9 +49,8 @@ class Step:
     @property
     def takes_activation(self) -> bool:
         """Whether an activation function can be fused into it."""
-        return self.options.get("fusedActivationFunction") == 0 and self.kind not in (
-            OpKind.CONCATENATION,
-        )
+        free = self.options.get("fusedActivationFunction") == 0
+        return free and self.kind != OpKind.CONCATENATION
 
 
 def step_of(node: Node, values: Mapping[str, np.ndarray]) -> Step:
@@ -62,11 +61,11 @@ def step_of(node: Node, values: Mapping[str, np.ndarray]) -> Step:
         values: values of the others.
 
     Raises:
-        UnknownPart: no operator that is known here.
+        UnknownPartError: no operator that is known here.
     """
     make = _MAKERS.get(node.kind)
     if make is None:
-        raise UnknownPart(f"the node {node.kind}")
+        raise UnknownPartError(f"the node {node.kind}")
     return make(node, values)
 
 

@@ -11,7 +11,7 @@ from network.exact_norms import inverse_root
 from network.keras_file.activations import activated
 from network.keras_file.arguments import function_name, pair, positions, require
 from network.keras_file.config import LayerEntry
-from network.keras_file.nodes import Layer, UnknownPart, Value
+from network.keras_file.nodes import Layer, UnknownPartError, Value
 from network.keras_file.rows import Row, one
 
 _WINDOW = frozenset({"kernel_size", "strides", "padding", "data_format", "dilation_rate"})
@@ -55,7 +55,7 @@ def _dense(
     read = layer.variable("Cast", kernel)
     x = layer.node("MatMul", "MatMul", [x, read], (1, units))
     if len(biases) != bool(config["use_bias"]):
-        raise UnknownPart("the number of weights")
+        raise UnknownPartError("the number of weights")
     if biases:
         _require_shape(biases[0], (units,))
         x = layer.node("BiasAdd", "BiasAdd", [x, layer.variable("BiasAdd", biases[0])])
@@ -85,7 +85,7 @@ def _batch_norm(
     if gamma is not None:
         scale = layer.node("batchnorm/mul", "Mul", [scale, layer.variable("Cast_2", gamma)])
     if beta is None or gamma is None:
-        raise UnknownPart("a batch norm without scale or center")
+        raise UnknownPartError("a batch norm without scale or center")
     x = layer.node("batchnorm/mul_1", "Mul", [x, scale])
     moved = layer.node("batchnorm/mul_2", "Mul", [layer.variable("Cast", mean), scale])
     offset = layer.node("batchnorm/sub", "Sub", [layer.variable("Cast_3", beta), moved])
@@ -109,7 +109,7 @@ def _window(entry: LayerEntry) -> dict[str, object]:
     config = entry.config
     strides, dilation = pair(config["strides"]), pair(config["dilation_rate"])
     if dilation != (1, 1):
-        raise UnknownPart("dilation")
+        raise UnknownPartError("dilation")
     return {"strides": strides, "padding": config["padding"]}
 
 
@@ -117,7 +117,7 @@ def _finished(layer: Layer, entry: LayerEntry, x: Value, biases: list[np.ndarray
     """A convolution with its bias and its activation."""
     config = entry.config
     if len(biases) != bool(config["use_bias"]):
-        raise UnknownPart("the number of weights")
+        raise UnknownPartError("the number of weights")
     if biases:
         channels = x.shape[3]
         _require_shape(biases[0], (channels,))
@@ -131,7 +131,7 @@ def _finished(layer: Layer, entry: LayerEntry, x: Value, biases: list[np.ndarray
 
 def _require_shape(weight: np.ndarray, shape: tuple[int, ...]) -> None:
     if weight.shape != shape:
-        raise UnknownPart(f"a weight of the shape {weight.shape}")
+        raise UnknownPartError(f"a weight of the shape {weight.shape}")
 
 
 ROWS = {
