@@ -19,6 +19,7 @@ from network.keras_file.steps import Step, step_of
 from network.operators import Fused, OpKind
 
 _ACTIVATIONS = {"Relu": Fused.RELU, "Relu6": Fused.RELU6}
+_PASSES = ("BatchToSpaceND", "Identity", "IdentityN", "SpaceToBatchND")
 _FACTORS, _SUMMANDS = ("Mul",), ("AddV2", "BiasAdd")
 _SIXTH = np.float32(1) / np.float32(6)
 
@@ -52,7 +53,7 @@ class Fusing:
 
     def _passes(self, node: Node) -> bool:
         """Whether a node gives what it reads; notes it."""
-        kept = node.inputs[0] if node.kind in ("Identity", "IdentityN") else None
+        kept = node.inputs[0] if node.kind in _PASSES else None
         if node.kind == "Mul" and node.inputs[0] in self.values:
             factor = self.values[node.inputs[0]]
             kept = node.inputs[1] if factor.shape == () and factor == 1 else None
@@ -184,6 +185,8 @@ class Fusing:
         before = self._before(step.data[0])
         if before is None or before.kind != OpKind.PAD:
             return
+        if (step.options["dilationHFactor"], step.options["dilationWFactor"]) != (1, 1):
+            raise UnknownPartError("a padding before a convolution with dilation")
         height, width = step.weight.shape[1:3]
         strides = (step.options["strideH"], step.options["strideW"])
         zeros = self.values[before.data[1]]

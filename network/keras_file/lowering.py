@@ -10,7 +10,7 @@ from network.graph import INPUT_NAME
 from network.keras_file import plain, weighted
 from network.keras_file.arguments import check_arguments
 from network.keras_file.config import LayerEntry, NetworkConfig
-from network.keras_file.nodes import Node, Sketch, UnknownPartError, Value
+from network.keras_file.nodes import Layer, Node, Sketch, UnknownPartError, Value
 
 _ROWS = weighted.ROWS | plain.ROWS
 
@@ -37,7 +37,7 @@ def lowered(
             raise UnknownPartError(entry.kind)
         check_arguments(entry.config, row.reads)
         inputs = [results[source] for source in entry.inputs]
-        layer = sketch.within(entry.name)
+        layer = sketch.within(entry.name) if row.scoped else Layer(sketch, sketch.scope)
         made = row.lower(layer, entry, inputs, list(weights.get(entry.name, ())))
         values = made if isinstance(made, tuple) else (made,)
         results |= {(entry.name, number): value for number, value in enumerate(values)}

@@ -12,7 +12,7 @@ import numpy as np
 from network.keras_file.activations import activated
 from network.keras_file.arguments import function_name, pair, positions, require
 from network.keras_file.config import LayerEntry
-from network.keras_file.nodes import Layer, UnknownPartError, Value
+from network.keras_file.nodes import Layer, Node, UnknownPartError, Value
 from network.keras_file.rows import Row, one
 
 Weights = list[np.ndarray]
@@ -122,6 +122,19 @@ def _up_sampling(layer: Layer, entry: LayerEntry, inputs: list[Value], _: Weight
     return layer.node("resize/ResizeBilinear", "ResizeBilinear", [x, stored], shape)
 
 
+def _split(layer: Layer, entry: LayerEntry, inputs: list[Value], _: Weights) -> tuple[Value, ...]:
+    """Equal parts of the channels. TensorFlow names the node, which has no scope of its layer."""
+    (x,), sketch = inputs, layer.sketch
+    parts, axis = entry.config["indices_or_sections"], entry.config["axis"]
+    if not isinstance(parts, int) or axis != -1 or x.shape[-1] % parts:
+        raise UnknownPartError("the parts of a split")
+    name = f"{sketch.scope}{sketch.unique('split')}"
+    stored = sketch.add(Node(f"{name}/split_dim", "Const", (), (), np.array(axis, np.int32)))
+    shape = (*x.shape[:-1], x.shape[-1] // parts)
+    sketch.add(Node(name, "Split", (stored.node, x.node), shape, results=parts))
+    return tuple(Value(f"{name}:{n}" if n else name, shape) for n in range(parts))
+
+
 ROWS = {
     "keras.layers.Activation": Row(_activation, frozenset({"activation"})),
     "keras.layers.Add": _merge("Add", "AddV2"),
@@ -139,6 +152,9 @@ ROWS = {
     "keras.layers.Reshape": Row(_reshape, frozenset({"target_shape"})),
     "keras.layers.UpSampling2D": Row(
         _up_sampling, frozenset({"size", "data_format", "interpolation"})
+    ),
+    "keras.src.ops.numpy.Split": Row(
+        _split, frozenset({"indices_or_sections", "axis"}), scoped=False
     ),
     "keras.layers.ZeroPadding2D": Row(_zero_padding, frozenset({"padding", "data_format"})),
 }

@@ -101,7 +101,7 @@ class _Assembly:
         names = Names({INPUT_NAME: INPUT_NAME, **self._ends})
         for step in self._steps:
             for result in _results(step):
-                names.give(result, short_name(result))
+                names.give(result, short_name(result.replace(":", "")))
         for step in self._steps:
             for position, name in enumerate(step.data):
                 key = self._constant(name)
@@ -139,5 +139,5 @@ class _Assembly:
 
 
 def _results(step: Step) -> tuple[str, ...]:
-    """Names of the results of an operator, as the converter gives them."""
-    return (step.name, *(f"{step.name}{number}" for number in range(1, step.results)))
+    """Names of the results of an operator, which the converter writes without the colon."""
+    return (step.name, *(f"{step.name}:{number}" for number in range(1, step.results)))

@@ -21,10 +21,12 @@ class Row:
         lower: (place of the nodes, layer, results that it reads, weights) -> its result or results;
             raises UnknownPartError for a form that is not known.
         reads: names of the arguments that ``lower`` looks at, or that change nothing.
+        scoped: whether Keras enters a scope of the layer's name; operations have none.
     """
 
     lower: Lowering
     reads: frozenset[str] = frozenset()
+    scoped: bool = True
 
 
 def one(inputs: list[Value], rank: int) -> Value:

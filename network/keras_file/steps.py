@@ -77,20 +77,26 @@ def _window(node: Node) -> dict[str, Any]:
     return {"padding": _PADDINGS[node.attributes["padding"]], "strideW": width, "strideH": height}
 
 
+def _dilation(node: Node) -> dict[str, Any]:
+    height, width = node.attributes["dilation"]
+    return {"dilationWFactor": width, "dilationHFactor": height}
+
+
 def _convolution(node: Node, values: Mapping[str, np.ndarray]) -> Step:
     image, kernel = node.inputs
     options = {
         **_window(node),
         "fusedActivationFunction": 0,
-        "dilationWFactor": 1,
-        "dilationHFactor": 1,
+        **_dilation(node),
         "quantizedBiasType": 0,
     }
     weight = np.ascontiguousarray(np.transpose(values[kernel], (3, 0, 1, 2)))  # HWIO -> OHWI
     bias = np.zeros(len(weight), np.float32)
-    return Step(
+    made = Step(
         OpKind.CONV, node.name, (image,), node.shape, options, "Conv2DOptions", weight, bias
     )
+    made.version = 6 if node.attributes["grouped"] else 1
+    return made
 
 
 def _depthwise(node: Node, values: Mapping[str, np.ndarray]) -> Step:
@@ -100,15 +106,16 @@ def _depthwise(node: Node, values: Mapping[str, np.ndarray]) -> Step:
         **_window(node),
         "depthMultiplier": multiplier,
         "fusedActivationFunction": 0,
-        "dilationWFactor": 1,
-        "dilationHFactor": 1,
+        **_dilation(node),
     }
     weight = values[kernel].reshape(1, height, width, channels * multiplier)  # HWCM -> 1HW(CM)
     bias = np.zeros(channels * multiplier, np.float32)
     kind = OpKind.DEPTHWISE_CONV
-    return Step(
+    made = Step(
         kind, node.name, (image,), node.shape, options, "DepthwiseConv2DOptions", weight, bias
     )
+    made.version = 1 if node.attributes["dilation"] == (1, 1) else 2
+    return made
 
 
 def _dense(node: Node, values: Mapping[str, np.ndarray]) -> Step:

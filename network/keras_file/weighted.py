@@ -22,13 +22,18 @@ def _convolution(
     layer: Layer, entry: LayerEntry, inputs: list[Value], weights: list[np.ndarray]
 ) -> Value:
     x, config = one(inputs, 4), entry.config
-    require(config, groups=1)
     kernel, *biases = weights
-    size = pair(config["kernel_size"])
-    _require_shape(kernel, (*size, x.shape[3], config["filters"]))
-    read = layer.variable("convolution", kernel)
-    shape = _window_shape(entry, x, int(config["filters"]))
-    x = layer.node("convolution", "Conv2D", [x, read], shape, **_window(entry))
+    groups, filters = int(config["groups"]), int(config["filters"])
+    if x.shape[3] % groups or filters % groups:
+        raise UnknownPartError(f"{groups} groups")
+    _require_shape(kernel, (*pair(config["kernel_size"]), x.shape[3] // groups, filters))
+    name = "convolution"
+    if groups == 1:
+        read = layer.variable(name, kernel)
+    else:  # a function that XLA may compile, whose weight TensorFlow names by a number
+        name, read = "StatefulPartitionedCall", layer.constant("0", kernel)
+    shape = _window_shape(entry, x, filters)
+    x = layer.node(name, "Conv2D", [x, read], shape, **_window(entry), grouped=groups > 1)
     return _finished(layer, entry, x, biases)
 
 
@@ -40,9 +45,23 @@ def _depthwise(
     multiplier = int(config["depth_multiplier"])
     _require_shape(kernel, (*pair(config["kernel_size"]), x.shape[3], multiplier))
     shape = _window_shape(entry, x, x.shape[3] * multiplier)
+    dilated = pair(config["dilation_rate"]) != (1, 1)
+    if dilated:  # by a space of more images, which the converter undoes
+        x = _moved(layer, "SpaceToBatchND", "paddings", x, x.shape)
     read = layer.variable("depthwise", kernel)
     x = layer.node("depthwise", "DepthwiseConv2dNative", [x, read], shape, **_window(entry))
+    if dilated:
+        x = _moved(layer, "BatchToSpaceND", "crops", x, shape)
     return _finished(layer, entry, x, biases)
+
+
+def _moved(layer: Layer, kind: str, ends: str, x: Value, shape: tuple[int, ...]) -> Value:
+    """A move between space and batch, whose constants nothing reads here."""
+    name = f"depthwise/{kind}"
+    constants = [
+        layer.constant(f"{name}/{role}", np.zeros(2, np.int32)) for role in ("block_shape", ends)
+    ]
+    return layer.node(name, kind, [x, *constants], shape)
 
 
 def _dense(
@@ -108,9 +127,9 @@ def _window_shape(entry: LayerEntry, x: Value, channels: int) -> tuple[int, ...]
 def _window(entry: LayerEntry) -> dict[str, object]:
     config = entry.config
     strides, dilation = pair(config["strides"]), pair(config["dilation_rate"])
-    if dilation != (1, 1):
-        raise UnknownPartError("dilation")
-    return {"strides": strides, "padding": config["padding"]}
+    if dilation != (1, 1) and strides != (1, 1):
+        raise UnknownPartError("strides and dilation")
+    return {"strides": strides, "padding": config["padding"], "dilation": dilation}
 
 
 def _finished(layer: Layer, entry: LayerEntry, x: Value, biases: list[np.ndarray]) -> Value:
