@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -16,22 +17,37 @@ from export.foreign import admit_tflite
 from export.target import target_of
 from foundation.errors import InvalidInputError
 from foundation.foreign import reading
+from models.loading.deferred import Deferred
 from models.loading.request import (
     LoadedModel,
+    ModelOutput,
     ModelRequest,
     checked,
     refuse_variant,
 )
 from models.loading.request import load as load_keras
+from models.loading.stored_network import stored_network
 from models.weights.by_shape import StoredLayer, assign_by_shape
 from models.weights.named import known_weights
 from models.weights.tfjs import is_tfjs
 from models.weights.tfjs_layers import tfjs_layers
 from network.from_tflite import SUFFIX, constants_of, from_tflite
 from network.graph import Graph, Op
+from network.keras_file.reader import read_graph
 from network.operators import OpKind
 from network.tflite.reader import WHOLE, read_flat_model
 from network.wrapping import as_model
+
+
+@dataclass(frozen=True)
+class ReadModel(LoadedModel):
+    """A network of a .keras file that was read without Keras, which loads it when it is asked for.
+
+    Attributes:
+        graph: float graph that TensorFlow's converter makes of the network, before any rewrite.
+    """
+
+    graph: Graph | None = field(default=None, repr=False)
 
 
 def load(request: ModelRequest) -> LoadedModel:
@@ -60,7 +76,31 @@ def load(request: ModelRequest) -> LoadedModel:
             return _with_layers(request, layers_in(path), _rounding(path))
         if is_tfjs(path):
             return _with_layers(request, tfjs_layers(path))
-    return load_keras(request)
+    return _read(request) or load_keras(request)
+
+
+def _read(request: ModelRequest) -> ReadModel | None:
+    """The model of a .keras file whose layers are all known here; None for any other."""
+    path = Path(request.reference)
+    if not request.is_file or path.suffix != ".keras" or not path.is_file():
+        return None
+    refuse_variant(request)
+    stored = stored_network(path)
+    graph = None if stored is None else read_graph(stored.config, stored.weights)
+    if graph is None:
+        return None
+    shape = graph.tensors[graph.input].shape
+    ends = [(name, graph.tensors[name].shape) for name in graph.outputs]
+    if not 2 <= len(shape) <= 4 or any(len(sides) < 2 for _, sides in ends):
+        return None  # Keras's way refuses it, with a sentence
+    outputs = tuple(ModelOutput(name, sides[1:]) for name, sides in ends)
+    network = Deferred(lambda: load_keras(request).model)
+    return ReadModel(request.name, network, shape[1:], outputs, None, graph=graph)
+
+
+def graph_read(loaded: LoadedModel) -> Graph | None:
+    """Converter's graph of a model that was read without Keras; None for any other."""
+    return loaded.graph if isinstance(loaded, ReadModel) else None
 
 
 def is_tflite(request: ModelRequest) -> bool:

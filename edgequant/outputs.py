@@ -14,6 +14,7 @@ from calibration_data.preprocessing import Preprocessing
 from calibration_data.task import End, OutputTask, Task
 from calibration_data.task_choice import Output, with_tasks
 from edgequant.graph_ends import graph_ends
+from edgequant.loading import graph_read
 from evaluation.runner import Group
 from evaluation.task import TaskKind, checked_targets, task_kinds
 from foundation.errors import InvalidInputError
@@ -25,7 +26,7 @@ from network.wrapping import wrapped_graph
 
 def model_outputs(loaded: LoadedModel) -> tuple[Output, ...]:
     """Outputs of a model with the functions that they end in."""
-    graph = wrapped_graph(loaded.model)
+    graph = graph_read(loaded) or wrapped_graph(loaded.model)
     ends = output_ends(loaded.model) if graph is None else graph_ends(graph)
     if loaded.spec is not None and loaded.spec.task is Task.CLASSIFICATION:
         ends = (End.SOFTMAX,) * len(ends)  # registered classifiers, some of which give logits

@@ -31,7 +31,7 @@ from edgequant.artifacts import (
 )
 from edgequant.cli.terminal import Terminal
 from edgequant.digests import Digests, plan_digest, remark_on
-from edgequant.loading import contract_of, load, own_contract, refuse_non_finite_outputs
+from edgequant.loading import contract_of, graph_read, load, own_contract, refuse_non_finite_outputs
 from edgequant.origin import origin_of
 from edgequant.outputs import check_labels_and_limit, model_outputs, settled_contract
 from edgequant.planning import Planner
@@ -113,8 +113,9 @@ class Prepared:
     @cached_property
     def planner(self) -> Planner:
         """Planner of the model, which makes each plan once for all files that render it."""
-        model, contract = self.loaded.model, self.contract
-        return Planner(model, contract, self.calibration, self.qat, most_float=self.float_share)
+        return Planner(
+            self.loaded, self.contract, self.calibration, self.qat, most_float=self.float_share
+        )
 
 
 def open_inputs(request: QuantizeRequest) -> Inputs:
@@ -230,8 +231,9 @@ def write_artifact(
     target = export_targets()[recipe.target]
     calibration = prepared.calibration if recipe.needs_calibration else None
     planned = prepared.planner.planned(recipe, advance) if recipe.planned else None
+    read = graph_read(prepared.loaded) is not None
     export = ExportRequest(
-        prepared.loaded.model,
+        None if planned is not None and read else prepared.loaded.model,
         recipe,
         prepared.contract,
         None if calibration is None else lambda: _images(calibration, planned, advance),

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 from calibration_data.calibration_set import CalibrationSet
 from calibration_data.preprocessing import Preprocessing
+from edgequant.loading import graph_read
 from export.target import export_targets
 from foundation.errors import InvalidInputError, UnsupportedError
+from models.loading.request import LoadedModel
 from network.graph import Graph
+from network.keras_file.reader import canonical_of
 from quantize.engine import make_plan
 from quantize.islands import (
     MOST_FLOAT,
@@ -33,16 +35,13 @@ from quantize.ranges.extremes import BATCH
 from quantize.ranges.float_pass import CalibrationImages
 from quantize.recipes import Optimization, PlanSettings, Recipe
 
-if TYPE_CHECKING:
-    import keras
-
 
 @dataclass
 class Planner:
     """Model with the plans that were made for it.
 
     Attributes:
-        model: Keras model with one image as input and one score per class as output.
+        loaded: network, as Keras model or as graph.
         contract: preprocessing of its input.
         calibration: representative images; None if no recipe needs them.
         qat: settings of plans that are trained.
@@ -52,7 +51,7 @@ class Planner:
         judged: error of ``require_writable`` by recipe, or None for one that can be written.
     """
 
-    model: keras.Model = field(repr=False)
+    loaded: LoadedModel = field(repr=False)
     contract: Preprocessing
     calibration: CalibrationSet | None
     qat: QatSettings = field(default_factory=QatSettings)
@@ -63,16 +62,22 @@ class Planner:
     @cached_property
     def graph(self) -> Graph:
         """Canonical float graph of the model."""
+        read = graph_read(self.loaded)
+        if read is not None:
+            return canonical_of(read, self.contract)
         from network.from_keras import from_keras
 
-        return from_keras(self.model, self.contract)
+        return from_keras(self.loaded.model, self.contract)
 
     @cached_property
     def converters(self) -> Graph:
         """Float graph that TensorFlow's converter makes of the model."""
+        read = graph_read(self.loaded)
+        if read is not None:
+            return read
         from network.from_keras import as_converted
 
-        return as_converted(self.model, self.contract)
+        return as_converted(self.loaded.model, self.contract)
 
     def written_from(self, recipe: Recipe) -> Graph:
         """Float graph that the file of a recipe is written from."""

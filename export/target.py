@@ -31,7 +31,8 @@ class ExportRequest:
 
     Attributes:
         model: one input ``[batch, *shape]`` with the contract's shape (batch free or fixed) and
-            outputs of any fixed shape; may wrap a SavedModel in a ``TFSMLayer``.
+            outputs of any fixed shape; may wrap a SavedModel in a ``TFSMLayer``. None for a network
+            that was read without Keras, where there is a plan: its graph is the network.
         recipe: recipe with the types of weights, activations, input and output.
         preprocessing: contract and labels that are written into the file.
         calibration: function that returns float32 batches ``[b, *shape]``, a new
@@ -46,7 +47,7 @@ class ExportRequest:
             file.
     """
 
-    model: keras.Model
+    model: keras.Model | None
     recipe: Recipe
     preprocessing: Preprocessing
     calibration: Callable[[], Iterator[np.ndarray]] | None = None

@@ -14,11 +14,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from foundation.ends import output_names
-from foundation.errors import InvalidInputError, UnsupportedError
+from foundation.errors import UnsupportedError
 from network.exact_norms import exact_norms
 from network.graph import INPUT_NAME, Graph
 from network.input_casts import without_input_casts
-from network.input_scaling import refuse_two_normalizations
+from network.input_scaling import other_shape, refuse_two_normalizations
 from network.output_order import require_order
 from network.tflite.canonical import canonical_graph, graph_of, object_form
 from network.wrapping import wrapped_graph
@@ -202,8 +202,4 @@ def _check_input_shape(model: Any, shape: tuple[int, ...]) -> None:
         have in (None, want) for have, want in zip(own, shape, strict=True)
     )
     if len(inputs) != 1 or not fits:
-        raise InvalidInputError(
-            f"the model has one input [batch, {', '.join(map(str, shape))}], as its contract says",
-            received=f"{len(inputs)} inputs, the first of shape {list(inputs[0].shape)}",
-            remedy="correct the preprocessing contract, or the model",
-        )
+        raise other_shape(shape, len(inputs), tuple(inputs[0].shape))

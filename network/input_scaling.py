@@ -14,6 +14,8 @@ import numpy as np
 
 from calibration_data.preprocessing import Preprocessing
 from foundation.errors import InvalidInputError
+from network.graph import Graph, Op
+from network.operators import Fused, OpKind
 
 _MOVES = frozenset(
     {
@@ -79,6 +81,62 @@ def input_scaling(function: Any) -> InputScaling:
     return InputScaling(scale, shift, name)
 
 
+def graph_scaling(graph: Graph) -> InputScaling:
+    """The additions and multiplications by constants at the start of a graph.
+
+    Args:
+        graph: as TensorFlow's converter makes it, before any rewrite.
+    """
+    name, last = graph.input, ""
+    channels = graph.tensors[name].shape[-1]
+    scale, shift = np.ones(channels), np.zeros(channels)
+    while (op := graph.sole_reader(name)) is not None:
+        if op.kind != OpKind.PAD:
+            step = _graph_step(graph, op, name)
+            if step is None:
+                break
+            scale, shift, last = scale * step[0], shift * step[0] + step[1], f"{op.name}/"
+        name = op.name
+        if op.fused is not Fused.NONE:
+            break
+    return InputScaling(scale, shift, last)
+
+
+def _graph_step(graph: Graph, op: Op, name: str) -> tuple[np.ndarray, np.ndarray] | None:
+    """Factor and summand of one operator of a graph; None if it is no such operator."""
+    if op.kind not in (OpKind.ADD, OpKind.MUL, OpKind.SUB):
+        return None
+    first = op.inputs[0] == name
+    other = op.inputs[1] if first else op.inputs[0]
+    channels = graph.tensors[name].shape[-1]
+    if not graph.is_constant(other) or graph.value(other).size not in (1, channels):
+        return None
+    constant = np.broadcast_to(graph.value(other).astype(np.float64).reshape(-1), channels)
+    ones, zeros = np.ones(channels), np.zeros(channels)
+    if op.kind == OpKind.MUL:
+        return constant, zeros
+    if op.kind == OpKind.SUB:
+        return (ones, -constant) if first else (-ones, constant)
+    return ones, constant
+
+
+def other_shape(
+    wanted: tuple[int, ...], count: int, found: tuple[int | None, ...]
+) -> InvalidInputError:
+    """Error for a network whose input is not that of its contract.
+
+    Args:
+        wanted: shape that the contract says, without the batch.
+        count: number of inputs of the network.
+        found: shape of the first one.
+    """
+    return InvalidInputError(
+        f"the model has one input [batch, {', '.join(map(str, wanted))}], as its contract says",
+        received=f"{count} inputs, the first of shape {list(found)}",
+        remedy="correct the preprocessing contract, or the model",
+    )
+
+
 def refuse_two_normalizations(function: Any, contract: Preprocessing) -> None:
     """Refuse a contract that normalizes pixels for a network that does so itself.
 
@@ -90,9 +148,22 @@ def refuse_two_normalizations(function: Any, contract: Preprocessing) -> None:
         InvalidInputError: an image becomes nearly a constant under the contract, and does not
             where the network takes pixels as they are.
     """
+    if not contract.plain:  # others are numbers without a range that is known beforehand
+        refuse_two_scalings(input_scaling(function), contract)
+
+
+def refuse_two_scalings(scaling: InputScaling, contract: Preprocessing) -> None:
+    """``refuse_two_normalizations`` for a network whose first operators are known.
+
+    Args:
+        scaling: of the network.
+        contract: of its input.
+
+    Raises:
+        InvalidInputError: as ``refuse_two_normalizations``.
+    """
     if contract.plain:
-        return  # numbers without a range that is known beforehand
-    scaling = input_scaling(function)
+        return
     mean, std = np.array(contract.mean), np.array(contract.std)
     stated = scaling.used((0 - mean) / std, (255 - mean) / std)
     pixels = scaling.used(np.zeros(len(mean)), np.full(len(mean), 255.0))

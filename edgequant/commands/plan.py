@@ -10,7 +10,7 @@ from calibration_data.contract import ContractRequest
 from edgequant.artifacts import Artifact, Making, check_folder, deliver, key_of, versions
 from edgequant.cli.terminal import Terminal, plain_table
 from edgequant.commands.measured import artifact_row, say_artifact
-from edgequant.loading import contract_of, load, own_contract
+from edgequant.loading import contract_of, graph_read, load, own_contract
 from edgequant.outputs import model_outputs, settled_contract
 from edgequant.planning import Planner
 from export.target import ExportRequest, export_targets
@@ -134,14 +134,15 @@ def apply_command(request: ApplyRequest, terminal: Terminal) -> None:
         own, path = own_contract(request.model)
         contract = contract_of(loaded, request.contract, own=own, path=path)
         contract = settled_contract(contract, model_outputs(loaded), (), measured=False)
-        graph = Planner(loaded.model, contract, None).graph
+        graph = Planner(loaded, contract, None).graph
         plan.check_graph(graph)
         check_fits(plan, graph)
         planned = PlannedNetwork(plan.network(graph), plan)
+    model = loaded.model if graph_read(loaded) is None else None
     rows = []
     for recipe in recipes:
         require_writable(_path(request, recipe).parent)
-        export = ExportRequest(loaded.model, recipe, contract, planned=planned)
+        export = ExportRequest(model, recipe, contract, planned=planned)
         artifact = _written(request, export, loaded)
         say_artifact(artifact, terminal)
         rows.append(artifact_row(artifact))

@@ -104,7 +104,7 @@ def view_of(request: ModelRequest, asked: ContractRequest) -> ModelView:
     function = frozen(loaded.model, assumed.shape)
     content = converted(function, "the canonical graph")
     graph = canonical_graph(content, names_of_outputs(loaded.model, function))
-    planner = Planner(loaded.model, assumed, None, most_float=1.0)
+    planner = Planner(loaded, assumed, None, most_float=1.0)
     vars(planner)["graph"] = graph  # traced already
     vars(planner)["converters"] = graph_of(object_form(content))
     int8 = [known for known in RECIPES if known.name in ("tflite-int8", "onnx-int8")]

@@ -93,7 +93,7 @@ class Exporter:
             calibration = prepared.calibration
             if calibration is not None:
                 calibration = CalibrationSet(calibration.dataset, folding.contract)
-            loaded = replace(prepared.loaded, model=folding.model)
+            loaded = prepared.loaded.with_model(folding.model)
             self._folded = (
                 Prepared(loaded, folding.contract, calibration, float_share=prepared.float_share),
                 folding.how,

@@ -19,7 +19,7 @@ from network.operators import OpKind
 from network.oracle.kernels.scales import DEQUANTIZE, QUANTIZE
 from network.oracle.model import IntegerModel, IntegerTensor
 from network.oracle.reader import read_integers
-from network.tflite.canonical import short_name
+from network.tflite.naming import short_name
 
 
 class StepKind(StrEnum):

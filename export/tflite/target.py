@@ -25,6 +25,8 @@ from export.tflite.postprocess import add_postprocess
 from export.tflite.render import render
 from foundation.errors import InvalidInputError, UnsupportedError
 from network.from_keras import converted, frozen, names_of_outputs
+from network.graph import Graph
+from network.run_litert import network_of
 from quantize.islands import check_share
 from quantize.recipes import BatchAxis, Granularity, Layout, Postprocess, Precision, Recipe
 
@@ -56,7 +58,7 @@ def write(request: ExportRequest, path: Path) -> None:
             lambda converter: _configure(converter, request, float_too=float_too),
         )
     else:  # the graph is from a trace already; another takes longer than the model on one image
-        expected = _expected(lambda one: request.model(one, training=False), image)
+        expected = _answers(request, request.planned.graph, image)
         outputs = request.planned.graph.outputs
         content = render(request.planned.graph, request.planned.plan, recipe.io)
     path.write_bytes(finish(content, ArtifactCard(request.preprocessing, recipe), outputs))
@@ -183,12 +185,30 @@ def _sample(request: ExportRequest) -> np.ndarray:
     return random_inputs(request.preprocessing, 1, request.seed)
 
 
+def _answers(request: ExportRequest, graph: Graph, image: np.ndarray) -> list[np.ndarray]:
+    """Outputs of the model, or of its float graph, for one image."""
+    model = request.model
+    if model is not None:
+        return _expected(lambda one: model(one, training=False), image)
+    return _finite(network_of(graph, graph.ops, results=graph.outputs).run({graph.input: image}))
+
+
 def _expected(function: Any, image: np.ndarray) -> list[np.ndarray]:
     """Outputs of the model for one image, in its order."""
     import numpy as np
     import tensorflow as tf
 
-    outputs = [np.asarray(value) for value in tf.nest.flatten(function(tf.constant(image)))]
+    return _finite([np.asarray(x) for x in tf.nest.flatten(function(tf.constant(image)))])
+
+
+def _finite(outputs: list[np.ndarray]) -> list[np.ndarray]:
+    """The same outputs, which a model gives.
+
+    Raises:
+        InvalidInputError: NaN or infinity among them.
+    """
+    import numpy as np
+
     if not all(np.isfinite(output).all() for output in outputs):
         raise InvalidInputError(
             "a model gives finite outputs",

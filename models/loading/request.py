@@ -15,6 +15,7 @@ from foundation.digests import sha256_of
 from foundation.ends import output_names
 from foundation.errors import InvalidInputError
 from models.blocks import Activation, Bottleneck, Shortcut
+from models.loading.deferred import Deferred
 from models.loading.files import (
     MODEL_SUFFIXES,
     load_keras_file,
@@ -149,7 +150,8 @@ class LoadedModel:
 
     Attributes:
         name: name for files and reports.
-        model: Keras model, ``[batch, *input_shape]`` to ``[batch, ...]`` for each output, float32.
+        network: Keras model, ``[batch, *input_shape]`` to ``[batch, ...]`` for each output,
+            float32.
         input_shape: shape of the input without the batch: ``(height, width, channels)``,
             ``(features,)``, ``(time, features)``.
         outputs: outputs in the model's order.
@@ -159,12 +161,29 @@ class LoadedModel:
     """
 
     name: str
-    model: keras.Model = field(repr=False)
+    network: Deferred = field(repr=False)
     input_shape: tuple[int, ...]
     outputs: tuple[ModelOutput, ...]
     spec: ModelSpec | None
     remarks: tuple[str, ...] = ()
     takes_pixels: bool = False
+
+    @property
+    def model(self) -> keras.Model:
+        """Keras model; the first call may load Keras and TensorFlow."""
+        return self.network.model
+
+    def with_model(self, model: keras.Model) -> LoadedModel:
+        """The same network with a Keras model that was made from this one."""
+        return LoadedModel(
+            self.name,
+            Deferred.of(model),
+            self.input_shape,
+            self.outputs,
+            self.spec,
+            self.remarks,
+            self.takes_pixels,
+        )
 
     @property
     def size(self) -> tuple[int, int]:
@@ -233,7 +252,8 @@ def checked(
     model = _with_plain_name(model)
     fed = float_fed(model)
     takes_pixels = takes_pixels or fed is not model
-    return LoadedModel(request.name, fed, input_shape, outputs, spec, remarks, takes_pixels)
+    network = Deferred.of(fed)
+    return LoadedModel(request.name, network, input_shape, outputs, spec, remarks, takes_pixels)
 
 
 def _with_plain_name(model: keras.Model) -> keras.Model:

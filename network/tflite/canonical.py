@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,6 +17,7 @@ from network.graph import INPUT_NAME, Graph, Op, Tensor
 from network.idioms import idiomatic
 from network.operators import OpKind, traits_of
 from network.rewriting import rewritten
+from network.tflite.naming import Names, short_name
 from network.tflite.outputs import with_own_outputs
 from network.tflite.reader import WHOLE, builtin_operators
 from network.tflite.writer import TYPE_NAMES
@@ -119,7 +119,7 @@ class _Reading:
         )
         return graph.pruned(ops)
 
-    def _op(self, operator: Any, names: dict[int, str], tensors: dict[str, Tensor]) -> Op:
+    def _op(self, operator: Any, names: Mapping[int, str], tensors: dict[str, Tensor]) -> Op:
         code = self.model.operatorCodes[operator.opcodeIndex]
         options = operator.builtinOptions
         file_inputs = tuple(names[int(i)] if i >= 0 else "" for i in operator.inputs)
@@ -153,29 +153,16 @@ class _Reading:
             )
         return np.array(np.frombuffer(bytes(data), dtype)).reshape(shape)
 
-    def _names(self, graph: Any) -> dict[int, str]:
+    def _names(self, graph: Any) -> Names[int]:
         """Short unique names by number; a constant is named after its reader and its role."""
         ends = self.outputs or output_names(
             short_name(graph.tensors[int(index)].name) for index in graph.outputs
         )
-        names = {int(graph.inputs[0]): INPUT_NAME}
-        names |= dict(zip(map(int, graph.outputs), ends, strict=True))
-        taken, used = Counter(names.values()), set(names.values())
-
-        def name(index: int, wanted: str) -> None:
-            if index in names:
-                return
-            found = wanted
-            while found in used:  # a layer may have the name that another one got with its number
-                found = f"{wanted}_{taken[wanted]}"
-                taken[wanted] += 1
-            taken[wanted] += found == wanted
-            used.add(found)
-            names[index] = found
-
+        results = dict(zip(map(int, graph.outputs), ends, strict=True))
+        names = Names({int(graph.inputs[0]): INPUT_NAME, **results})
         for operator in graph.operators:
             for index in operator.outputs:
-                name(int(index), short_name(graph.tensors[index].name))
+                names.give(int(index), short_name(graph.tensors[index].name))
         for operator in graph.operators:
             result = names[int(operator.outputs[0])]
             weighted = traits_of(
@@ -184,9 +171,9 @@ class _Reading:
             for position, index in enumerate(operator.inputs):
                 role = _ROLES.get(position) if weighted else None
                 if index >= 0:
-                    name(int(index), f"{result}.{role or f'const{position}'}")
+                    names.give(int(index), f"{result}.{role or f'const{position}'}")
         for index in range(len(graph.tensors)):
-            name(index, f"unused_{index}")
+            names.give(index, f"unused_{index}")
         return names
 
 
@@ -291,15 +278,6 @@ def _spread(name: str, shape: tuple[int, ...], ops: list[Op], tensors: dict[str,
         tensors[result] = Tensor(result, shape)
         ops.append(Op(OpKind.RESHAPE, (name, stored), (result,), {}, "ReshapeOptions"))
     return result
-
-
-def short_name(name: bytes | str | None) -> str:
-    """Layer in a converter's name: ``model_1/block_1_add_1/add;...`` gives ``block_1_add``."""
-    text = (name or b"").decode("utf-8", "replace") if not isinstance(name, str) else name
-    parts = text.partition(";")[0].split("/")
-    layer = parts[1] if len(parts) > 1 else parts[0]
-    stem, _, count = layer.rpartition("_")
-    return (stem if stem and count.isdigit() else layer) or "tensor"
 
 
 def builtin_name(code: Any) -> str:

@@ -15,6 +15,7 @@ from calibration_data.task_choice import Output
 from edgequant.model_view.ends import numbers_of, output_views
 from export.sizes import expected_bytes
 from export.target import ExportRequest, export_targets
+from models.loading.deferred import Deferred
 from models.loading.request import LoadedModel, ModelOutput
 from network.from_keras import converted, frozen
 from network.tflite.canonical import canonical_graph
@@ -147,7 +148,7 @@ def test_the_task_is_that_of_the_last_function(
 
     image = keras.Input((4,))
     model = keras.Model(image, keras.layers.Dense(count, activation=end, name="last")(image))
-    loaded = LoadedModel("m", model, (4,), (ModelOutput("scores", (count,)),), None)
+    loaded = LoadedModel("m", Deferred.of(model), (4,), (ModelOutput("scores", (count,)),), None)
     (view,) = output_views(loaded, None)
     assert (view.scores, view.task) == (scores, task)
     stated = replace(Preprocessing.of_arrays((4,)), tasks=Tasks(OutputTask(Task.REGRESSION)))

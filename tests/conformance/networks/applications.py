@@ -53,13 +53,13 @@ def families() -> dict[str, tuple[str, ...]]:
 def applications() -> Iterator[Style]:
     """A row for each architecture, with the least effort: hundreds of layers, forty times."""
     for name in builders():
-        yield replace(_style(name), effort=Optimization.FAST)
+        yield replace(architecture(name), effort=Optimization.FAST)
 
 
 def starts() -> Iterator[Style]:
     """The first blocks of one architecture of each family, which fast tests have time for."""
     for names in families().values():
-        style = _style(names[0])
+        style = architecture(names[0])
         yield replace(
             style,
             name=f"{style.name}_start",
@@ -98,7 +98,8 @@ def _order(name: str) -> tuple[int, str]:
     return next(found, len(endings)), name
 
 
-def _style(name: str) -> Style:
+def architecture(name: str) -> Style:
+    """The row of one architecture."""
     builder = builders()[name]
     side = _least_side(builder)
     # A network with its own preprocessing takes pixels 0..255 as they are.
