@@ -16,7 +16,7 @@ from foundation.errors import InvalidInputError
 if TYPE_CHECKING:
     import numpy as np
 
-    from evaluation.session import Session
+    from evaluation.session import RuntimeInfo, Session
 
 
 class Batch(Protocol):
@@ -89,11 +89,13 @@ class Predictions:
             or what a ``Reduction`` made of it.
         labels: true classes, int64 ``[n]``; None for images without classes.
         indices: indices of the images in the set, int64 ``[n]``, ascending.
+        infos: runtime, version and kernels by the name of the network.
     """
 
     by_output: dict[str, dict[str, np.ndarray]]
     labels: np.ndarray | None
     indices: np.ndarray
+    infos: dict[str, RuntimeInfo]
 
     @property
     def outputs(self) -> dict[str, np.ndarray]:
@@ -164,7 +166,7 @@ def predict_many(
             images += len(result.indices)
             if progress is not None:
                 progress(images)
-    return _joined(finished)
+    return _joined(finished, sessions.infos)
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,6 +188,9 @@ class _Sessions:
     Args:
         open_sessions: by name, a function that opens a session.
         count: number of sets.
+
+    Attributes:
+        infos: runtime, version and kernels by the name of the network, of the first set.
     """
 
     def __init__(self, open_sessions: Mapping[str, Callable[[], Session]], count: int) -> None:
@@ -193,6 +198,7 @@ class _Sessions:
         self._count = count
         self._opened: list[Session] = []
         self._free: SimpleQueue[_SessionSet | None] = SimpleQueue()
+        self.infos: dict[str, RuntimeInfo] = {}
 
     def open(self, pool: Executor) -> None:
         """Begin to open the sets; what fails there is raised where a set is taken."""
@@ -206,6 +212,7 @@ class _Sessions:
                 for name, open_session in self._open_sessions.items():
                     session_set[name] = open_session()
                     self._opened.append(session_set[name])
+                self.infos = self.infos or {name: one.info for name, one in session_set.items()}
                 self._free.put(session_set)
             whole = True
         finally:
@@ -320,7 +327,7 @@ def in_order(
     return tuple(by_name[name] for name in wanted)
 
 
-def _joined(finished: list[_FinishedBatch]) -> Predictions:
+def _joined(finished: list[_FinishedBatch], infos: dict[str, RuntimeInfo]) -> Predictions:
     import numpy as np
 
     if not any(len(batch.indices) for batch in finished):
@@ -343,4 +350,5 @@ def _joined(finished: list[_FinishedBatch]) -> Predictions:
         },
         labels=np.concatenate(labels)[order] if len(labels) == len(finished) else None,
         indices=indices,
+        infos=infos,
     )
