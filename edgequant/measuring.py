@@ -191,8 +191,8 @@ def measure(
     first = next(iter(stream(dataset.subset(np.arange(1)), contract))).images
     clocked = []
     with terminal.progress("latency" if request.latency else "scores", len(everything)) as advance:
-        for candidate in everything:
-            clocked.append(_clocked(candidate, first, request))
+        for name, candidate in zip(names, everything, strict=True):
+            clocked.append(_clocked(candidate, results.infos[name], first, request))
             advance(1)
     rows = []
     for one in measured:
@@ -281,11 +281,18 @@ def _measured_outputs(
 
 
 def _clocked(
-    candidate: Candidate, image: np.ndarray, request: MeasureRequest
+    candidate: Candidate, measured: RuntimeInfo, image: np.ndarray, request: MeasureRequest
 ) -> tuple[RuntimeInfo, Latency | None]:
-    """Runtime of a candidate, and its latency for one image; None with --no-latency."""
+    """Runtime of a candidate, and its latency for one image; None with --no-latency.
+
+    Args:
+        candidate: model or file.
+        measured: runtime that its images were run in, with one thread.
+        image: image to time, ``[1, *shape]``.
+        request: whether to time, and with how many threads.
+    """
     if not request.latency:
-        return candidate.open(request.threads).info, None
+        return measured if request.threads == 1 else candidate.open(request.threads).info, None
     timed = latency(partial(candidate.open, request.threads), image, request.threads, LATENCY_PLAN)
     return timed.runtime, timed
 

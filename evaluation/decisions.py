@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from evaluation.bootstrap import bootstrap_drop
+from evaluation.expected_flips import ExpectedFlips, expected_decision_flips
 from evaluation.flips import Flip
 from evaluation.intervals import METHOD, PairedCounts, mcnemar_p, paired_difference
 from evaluation.metrics import CONFIDENCE, AccuracyDrop, Drop
@@ -160,6 +161,19 @@ def decision_flips(outputs: Outputs, describe: Callable[[int], str], most: int) 
         )
         for i in np.argsort(-margins, kind="stable")[:most]
     )
+
+
+def decision_changes(outputs: Outputs) -> ExpectedFlips:
+    """Expected number of images with another answer; see ``evaluation.expected_flips``.
+
+    Args:
+        outputs: outputs with a reference.
+    """
+    import numpy as np
+
+    before = outputs.reference_rows.astype(np.float64) - cut(outputs)
+    grown = outputs.rows.astype(np.float64) - outputs.reference_rows
+    return expected_decision_flips(abs(before), np.where(before < 0, grown, -grown))
 
 
 def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:

@@ -17,6 +17,7 @@ from foundation.errors import InvalidInputError
 if TYPE_CHECKING:
     import numpy as np
 
+    from evaluation.expected_flips import ExpectedFlips
     from evaluation.scores import Outputs
 
 CONFIDENCE = 0.95
@@ -211,6 +212,8 @@ class Metrics:
         task: meaning of the output.
         drops: paired loss of other metrics, by name.
         parts: figures of single values of the output.
+        expected: expected number of images with different answers; None where ``changed`` is, and
+            in tasks without a margin.
         curve: precision at evenly spaced recalls from 0 to 1; empty for tasks without.
     """
 
@@ -226,6 +229,7 @@ class Metrics:
     drops: Mapping[str, Drop] = field(default_factory=dict)
     parts: tuple[PartRow, ...] = ()
     curve: tuple[float, ...] = ()
+    expected: ExpectedFlips | None = None
 
     @property
     def top1(self) -> float | None:

@@ -78,6 +78,7 @@ class Evaluation:
                 "kl": metrics.kl,
                 **({} if metrics.drop is None else _drop(metrics.drop)),
                 "flips": _flips(metrics.drop, metrics.changed),
+                **_expected(metrics),
                 "flipped": [flip.to_dict(self.labels) for flip in self.flipped],
             }
         values["latency_ms"] = None if self.latency is None else _latency(self.latency)
@@ -112,6 +113,7 @@ class Evaluation:
             values["drops"] = {name: drop.to_dict() for name, drop in metrics.drops.items()}
         if metrics.changed is not None:
             values["flips"] = _flips(metrics.drop, metrics.changed)
+            values |= _expected(metrics)
             values["flipped"] = [flip.to_dict(self.labels) for flip in self.flipped]
         values["latency_ms"] = None if self.latency is None else _latency(self.latency)
         values["parts"] = [
@@ -179,6 +181,11 @@ def _flips(drop: Drop | None, changed: int) -> dict[str, int]:
         "wrong_to_other_wrong": drop.wrong_to_other_wrong,
         "changed": changed,
     }
+
+
+def _expected(metrics: Metrics) -> dict[str, Any]:
+    """Expected flips, in tasks that have them."""
+    return {} if metrics.expected is None else {"expected_flips": metrics.expected.to_dict()}
 
 
 def _latency(latency: Latency) -> dict[str, Any]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Protocol
@@ -16,7 +16,7 @@ from foundation.errors import InvalidInputError
 if TYPE_CHECKING:
     import numpy as np
 
-    from evaluation.session import Session
+    from evaluation.session import RuntimeInfo, Session
 
 
 class Batch(Protocol):
@@ -89,11 +89,13 @@ class Predictions:
             or what a ``Reduction`` made of it.
         labels: true classes, int64 ``[n]``; None for images without classes.
         indices: indices of the images in the set, int64 ``[n]``, ascending.
+        infos: runtime, version and kernels by the name of the network.
     """
 
     by_output: dict[str, dict[str, np.ndarray]]
     labels: np.ndarray | None
     indices: np.ndarray
+    infos: dict[str, RuntimeInfo]
 
     @property
     def outputs(self) -> dict[str, np.ndarray]:
@@ -126,7 +128,8 @@ def predict_many(
 ) -> Predictions:
     """Run several networks over one stream of images, so that all get identical tensors.
 
-    Each worker thread has one session of every network. Batches are taken from the stream in the
+    Each worker thread has one session of every network; they are opened one after another, while
+    the first batches are decoded and run. Batches are taken from the stream in the
     calling thread, at most ``workers + 1`` ahead of the oldest unfinished one. Only outputs stay in
     memory, images do not; of an output with a reduction, only its statistics. The outputs have the
     names and the order of the first network's; another network's are found by name, or by their
@@ -155,15 +158,15 @@ def predict_many(
         )
     finished: list[_FinishedBatch] = []
     images = 0
-    session_sets = _open_sets(open_sessions, workers)
     # Closed here, so that an error in progress stops the workers before it reaches the caller.
-    with closing(_results(session_sets, batches, groups)) as results:
+    sessions = _Sessions(open_sessions, workers)
+    with closing(_results(sessions, workers, batches, groups)) as results:
         for result in results:
             finished.append(result)
             images += len(result.indices)
             if progress is not None:
                 progress(images)
-    return _joined(finished)
+    return _joined(finished, sessions.infos)
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,52 +182,100 @@ _SessionSet = dict[str, "Session"]
 """One session of every network; one worker at a time uses it."""
 
 
-def _open_sets(
-    open_sessions: Mapping[str, Callable[[], Session]], workers: int
-) -> tuple[_SessionSet, ...]:
-    return tuple(
-        {name: open_session() for name, open_session in open_sessions.items()}
-        for _ in range(workers)
-    )
+class _Sessions:
+    """Session sets, opened one after another in a thread while batches are decoded and run.
+
+    Args:
+        open_sessions: by name, a function that opens a session.
+        count: number of sets.
+
+    Attributes:
+        infos: runtime, version and kernels by the name of the network, of the first set.
+    """
+
+    def __init__(self, open_sessions: Mapping[str, Callable[[], Session]], count: int) -> None:
+        self._open_sessions = open_sessions
+        self._count = count
+        self._opened: list[Session] = []
+        self._free: SimpleQueue[_SessionSet | None] = SimpleQueue()
+        self.infos: dict[str, RuntimeInfo] = {}
+
+    def open(self, pool: Executor) -> None:
+        """Begin to open the sets; what fails there is raised where a set is taken."""
+        self._opening = pool.submit(self._open)
+
+    def _open(self) -> None:
+        whole = False
+        try:
+            for _ in range(self._count):
+                session_set = {}
+                for name, open_session in self._open_sessions.items():
+                    session_set[name] = open_session()
+                    self._opened.append(session_set[name])
+                self.infos = self.infos or {name: one.info for name, one in session_set.items()}
+                self._free.put(session_set)
+            whole = True
+        finally:
+            if not whole:
+                self._free.put(None)  # for those who wait
+
+    def wait(self) -> None:
+        """Wait until all are open; raises what failed."""
+        self._opening.result()
+
+    @contextmanager
+    def taken(self) -> Iterator[_SessionSet]:
+        """Wait for a set that no other thread uses."""
+        session_set = self._free.get()
+        try:
+            if session_set is None:
+                self.wait()
+                raise RuntimeError("sessions could not be opened")
+            yield session_set
+        finally:
+            self._free.put(session_set)
+
+    def close(self) -> None:
+        """Close the sessions that are open, also those in use."""
+        while self._opened:
+            session = self._opened.pop()
+            if isinstance(session, Closeable):
+                session.close()  # ends a batch that would run for ever
 
 
 def _results(
-    session_sets: tuple[_SessionSet, ...],
+    sessions: _Sessions,
+    workers: int,
     batches: Iterable[Batch],
     groups: Callable[[tuple[str, ...]], tuple[Group, ...]],
 ) -> Generator[_FinishedBatch, None, None]:
     """Results in the order of the stream, with a bounded number of batches in flight."""
-    free: SimpleQueue[_SessionSet] = SimpleQueue()
-    for session_set in session_sets:
-        free.put(session_set)
     waiting: deque[Future[_FinishedBatch]] = deque()
-    pool = ThreadPoolExecutor(len(session_sets))
+    pool = ThreadPoolExecutor(workers)
     try:
+        sessions.open(pool)
         for batch in batches:
-            waiting.append(pool.submit(_predict, free, batch, groups))
-            while len(waiting) > len(session_sets) or (waiting and waiting[0].done()):
+            waiting.append(pool.submit(_predict, sessions, batch, groups))
+            while len(waiting) > workers or (waiting and waiting[0].done()):
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+        sessions.wait()
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
-        for session in (session for sessions in session_sets for session in sessions.values()):
-            if isinstance(session, Closeable):
-                session.close()  # ends a batch that would run for ever
+        sessions.close()
         pool.shutdown(wait=True)
+        sessions.close()  # one that was opened meanwhile
 
 
 def _predict(
-    free: SimpleQueue[_SessionSet],
+    sessions: _Sessions,
     batch: Batch,
     groups: Callable[[tuple[str, ...]], tuple[Group, ...]],
 ) -> _FinishedBatch:
-    session_set = free.get()
-    try:
+    with sessions.taken() as session_set:
         found = {name: session.run(batch.images) for name, session in session_set.items()}
         own = {name: session.outputs for name, session in session_set.items()}
-    finally:
-        free.put(session_set)
     names = next(iter(own.values()))
     outputs = {}
     for group in groups(names):
@@ -276,7 +327,7 @@ def in_order(
     return tuple(by_name[name] for name in wanted)
 
 
-def _joined(finished: list[_FinishedBatch]) -> Predictions:
+def _joined(finished: list[_FinishedBatch], infos: dict[str, RuntimeInfo]) -> Predictions:
     import numpy as np
 
     if not any(len(batch.indices) for batch in finished):
@@ -299,4 +350,5 @@ def _joined(finished: list[_FinishedBatch]) -> Predictions:
         },
         labels=np.concatenate(labels)[order] if len(labels) == len(finished) else None,
         indices=indices,
+        infos=infos,
     )

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from calibration_data.datasets.base import Dataset
     from calibration_data.preprocessing import Preprocessing
+    from evaluation.expected_flips import ExpectedFlips
     from evaluation.flips import Changed
     from evaluation.intervals import Interval
     from evaluation.runner import Batch, Reduction
@@ -46,6 +47,7 @@ class TaskKind:
         drops: losses of other metrics, by name.
         interval: interval of the primary metric.
         changed: number of images whose answer is not that of the float network.
+        expected: expected number of such images, with its interval.
         flips: (outputs, image index -> name, largest number) -> images with other answers.
         per_class: accuracy by class.
         parts: figures of single values of an output.
@@ -75,6 +77,7 @@ class TaskKind:
     drops: Callable[[Any], dict[str, Drop]] = field(repr=False, default=lambda _: {})
     interval: Callable[[Any], Interval] | None = field(repr=False, default=None)
     changed: Callable[[Any], int] | None = field(repr=False, default=None)
+    expected: Callable[[Any], ExpectedFlips] | None = field(repr=False, default=None)
     flips: Callable[[Any, Callable[[int], str], int], tuple[Changed, ...]] | None = field(
         repr=False, default=None
     )
@@ -150,6 +153,7 @@ def evaluate(outputs: Outputs, kind: TaskKind | None = None) -> Metrics:
         top1_interval=kind.interval(outputs) if labelled and kind.interval else None,
         drop=kind.drop(outputs) if paired else None,
         changed=kind.changed(outputs) if compares and kind.changed else None,
+        expected=kind.expected(outputs) if compares and kind.expected else None,
         per_class=kind.per_class(outputs) if labelled and kind.per_class else (),
         task=kind.task,
         drops=kind.drops(outputs) if paired else {},

@@ -10,6 +10,9 @@ A message is one sentence: the rule, then what was received, then what to do.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 MOST_SHOWN = 1000
 """Largest number of characters of the received value in a message."""
 
@@ -40,6 +43,10 @@ class EdgequantError(Exception):
         if len(shown) > MOST_SHOWN:
             shown = f"{shown[: MOST_SHOWN - 3]}..."
         super().__init__(printable(f"{rule}; received {shown}: {remedy}."))
+
+    def __reduce__(self) -> tuple[Callable[..., EdgequantError], tuple[str]]:
+        """Form in which another process hands the error over."""
+        return partial(type(self), received=self.received, remedy=self.remedy), (self.rule,)
 
 
 class InvalidInputError(EdgequantError):

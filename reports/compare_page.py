@@ -28,6 +28,7 @@ from reports.pictures import short_name
 from reports.task_rows import (
     by_output,
     drop_head,
+    expected_sentence,
     kind_of,
     loss_text,
     no_labels,
@@ -54,6 +55,8 @@ _NOTES = {
     "top-5 %": "right answer among the five best scores",
     "drop, points [95 %]": "float minus this row on the same images, with its interval",
     "answers changed": "against float; lost: right before, won: right now",
+    "expected flips [95 %]": "changes that errors of this spread make on average; less is better, "
+    "and surer than the count",
     "as float %": "images on which both give one answer, right or wrong",
     "SQNR dB": "signal to quantization noise of the outputs; more is better",
     "p50 ms": "median latency of one image",
@@ -298,6 +301,8 @@ def _conditions(report: Document) -> Section:
     items += [("Labels", text) for text in dict.fromkeys(without)]
     methods = [row["drop_method"] for row in rows if "drop_method" in row]
     items += [("Interval", method) for method in dict.fromkeys(methods)]
+    expected = [row["expected_flips"]["method"] for row in rows if "expected_flips" in row]
+    items += [("Expected flips", expected_sentence(method)) for method in dict.fromkeys(expected)]
     timed = next((row["latency_ms"] for row in rows if row["latency_ms"]), None)
     if timed is None:
         items.append(("Latency", "was not measured"))

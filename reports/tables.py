@@ -21,6 +21,7 @@ from reports.task_rows import (
     drop_head,
     drop_sentence,
     drop_text,
+    expected_sentence,
     kind_of,
     labelled,
     loss_text,
@@ -65,6 +66,13 @@ def _changed(row: Row) -> str:
     return f"{flips['changed']} ({flips['right_to_wrong']} lost, {flips['wrong_to_right']} won)"
 
 
+def _expected(row: Row) -> str:
+    if "expected_flips" not in row:
+        return "-"
+    low, high = row["expected_flips"]["interval"]
+    return f"{row['expected_flips']['count']:.1f} [{low:.1f}, {high:.1f}]"
+
+
 def _sqnr(row: Row) -> str:
     if not compares(row):
         return "-"
@@ -88,6 +96,8 @@ def _agreement(row: Row) -> str:
     return percent(row.get("agreement"))
 
 
+EXPECTED = Column("expected flips [95 %]", _expected, minor=True)
+
 COLUMNS = (
     Column("recipe", lambda row: str(row["name"]), numeric=False),
     Column("runtime", lambda row: str(row["runtime"]), numeric=False),
@@ -95,6 +105,7 @@ COLUMNS = (
     Column("top-5 %", lambda row: percent(row["top5"])),
     Column("drop, points [95 %]", drop_text),
     Column("answers changed", _changed),
+    EXPECTED,
     Column("as float %", _agreement),
     Column("SQNR dB", _sqnr),
     Column("p50 ms", _latency),
@@ -107,8 +118,9 @@ COLUMNS = (
 def columns_of(rows: list[Row]) -> tuple[Column, ...]:
     """Columns of the rows of one output."""
     kind = kind_of(rows[0])
+    expected = any("expected_flips" in row for row in rows)  # none in reports of older versions
     if kind.task is Task.CLASSIFICATION:
-        return COLUMNS
+        return tuple(column for column in COLUMNS if column is not EXPECTED or expected)
     measured = [m for m in kind.metrics if any(m.name in row["metrics"] for row in rows)]
     measured = [metric for metric in measured if metric.listed]
     known = [m for m in measured if not m.needs_reference]
@@ -119,6 +131,7 @@ def columns_of(rows: list[Row]) -> tuple[Column, ...]:
         *(_metric_column(metric) for metric in known),
         *((Column(drop_head(kind), drop_text),) if drops else ()),
         *((Column("answers changed", _changed),) if _answers_change(rows) else ()),
+        *((EXPECTED,) if expected else ()),
         *(_metric_column(metric) for metric in likeness),
         *COLUMNS[-3:],
     )
@@ -226,6 +239,9 @@ def _of_output(report: Document) -> list[str]:
     method = next((row["drop_method"] for row in rows if "drop_method" in row), None)
     if method:
         lines.append(f"{about}{drop_sentence(kind, method)}")
+    expected = next((row["expected_flips"] for row in rows if "expected_flips" in row), None)
+    if expected:
+        lines.append(f"{about}{expected_sentence(expected['method'])}")
     others: dict[str, list[str]] = {}
     for name, drop in next((row["drops"] for row in rows if row.get("drops")), {}).items():
         others.setdefault(drop["method"], []).append(kind.metric(name).title)
@@ -321,7 +337,8 @@ def _by_part(row: Row) -> list[str]:
 
 CSV_FIELDS = (
     "name", "artifact", "runtime", "kernels", "n", "top1", "top5", "agreement", "drop",
-    "drop_low", "drop_high", "right_to_wrong", "wrong_to_right", "changed", "sqnr_db", "kl",
+    "drop_low", "drop_high", "right_to_wrong", "wrong_to_right", "changed",
+    "expected_flips", "expected_flips_low", "expected_flips_high", "sqnr_db", "kl",
     "p50_ms", "p90_ms", "p99_ms", "threads", "size_bytes", "sha256",
 )  # fmt: skip
 """Columns of the CSV of classifiers, in order."""
@@ -352,6 +369,8 @@ def _csv_fields(rows: list[Row]) -> tuple[str, ...]:
 def _flat(row: Row, fields: tuple[str, ...]) -> Row:
     times = row["latency_ms"] or {}
     low, high = row.get("drop_interval", ("", ""))
+    expected = row.get("expected_flips", {"count": "", "interval": ("", "")})
+    least, most = expected["interval"]
     flat = {
         "task": str(Task.CLASSIFICATION),
         **row["metrics"],
@@ -360,6 +379,9 @@ def _flat(row: Row, fields: tuple[str, ...]) -> Row:
         **{f"{name}_ms": times.get(name, "") for name in ("p50", "p90", "p99")},
         "drop_low": low,
         "drop_high": high,
+        "expected_flips": expected["count"],
+        "expected_flips_low": least,
+        "expected_flips_high": most,
         "threads": times.get("threads", ""),
     }
     return {name: _rounded(flat[name]) for name in fields if name in flat}

@@ -152,6 +152,15 @@ def drop_sentence(kind: TaskKind, method: str) -> str:
     return f"{what}; a negative {name} is a gain. Interval: {method}."
 
 
+def expected_sentence(method: str) -> str:
+    """What expected flips are, for the conditions below a table."""
+    return (
+        "Expected flips (in the Markdown, CSV, JSON and page) are the answers that errors of the "
+        "observed spread change on average: the chance that such an error crosses the float "
+        f"network's margin, summed over the images. Interval: {method}."
+    )
+
+
 def no_labels(kind: TaskKind) -> str:
     """What is missing without labels where rows are compared with float."""
     by = "by SQNR" if kind.changed is None else "by their answers and by SQNR"

@@ -32,6 +32,7 @@ class Relu6Request:
 
 def relu6_command(request: Relu6Request, terminal: Terminal) -> None:
     """Train with --retrain, measure, and write page, JSON and CSV."""
+    from edgequant.process_pool import process_pool
     from evaluation.machine import this_machine
     from reports.html import write_page
     from studies.relu6 import checkpoints, train
@@ -56,8 +57,11 @@ def relu6_command(request: Relu6Request, terminal: Terminal) -> None:
         steps=request.output / "steps",
         test=request.test_images or TEST_IMAGES,
     )
-    with terminal.progress("study", total_steps(plan)) as advance:
-        results = run(plan, advance)
+    with (
+        terminal.progress("study", total_steps(plan)) as advance,
+        process_pool(len(plan.networks)) as pool,
+    ):
+        results = run(plan, advance, pool)
     written = results.write(request.output)
     if request.update:
         for path in written:

@@ -9,6 +9,7 @@ from calibration_data.task import OutputTask, Task
 from evaluation.decisions import (
     answers,
     counted,
+    decision_changes,
     decision_flips,
     drop_of,
     reference_answers,
@@ -171,5 +172,6 @@ TASK = TaskKind(
     drops=_drops,
     interval=_interval,
     changed=_changed,
+    expected=decision_changes,
     flips=decision_flips,
 )  # fmt: skip

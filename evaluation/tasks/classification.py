@@ -12,6 +12,7 @@ from calibration_data.contract import class_numbers
 from calibration_data.targets import Truth
 from calibration_data.task import OutputTask, Task
 from evaluation.decisions import right_answers_drop
+from evaluation.expected_flips import expected_flips
 from evaluation.flips import flips
 from evaluation.intervals import Interval, wilson
 from evaluation.metrics import CONFIDENCE, SQNR, AccuracyDrop, ClassAccuracy, Metric, percent
@@ -216,6 +217,7 @@ TASK = TaskKind(
     drop=accuracy_drop,
     interval=_top1_interval,
     changed=_changed,
+    expected=expected_flips,
     flips=flips,
     per_class=per_class,
     scores=Scores,

@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING
 
 from calibration_data.targets import Truth
 from calibration_data.task import OutputTask, Task
-from evaluation.decisions import answers, counted, decision_flips, drop_of, reference_answers
+from evaluation.decisions import (
+    answers,
+    counted,
+    decision_changes,
+    decision_flips,
+    drop_of,
+    reference_answers,
+)
 from evaluation.metrics import SQNR, Drop, Metric, PartRow, percent
 from evaluation.ranked import Ranked
 from evaluation.scores import Outputs
@@ -183,6 +190,7 @@ TASK = TaskKind(
     drop=_drop,
     drops=_drops,
     changed=_changed,
+    expected=decision_changes,
     flips=decision_flips,
     parts=_parts,
     resampled=True,

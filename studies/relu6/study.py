@@ -2,6 +2,7 @@
 
 Each step's rows are stored in a file with a key of all that they depend on, so an interrupted run
 continues where it stopped, and a run after one network was retrained measures only that one again.
+Networks are independent: processes measure several at a time, and leave their rows in these files.
 """
 
 from __future__ import annotations
@@ -9,12 +10,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, wait
 from dataclasses import asdict, dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 from foundation.atomic import write_whole
+from quantize.parallel import one_blas_thread
 from studies.relu6 import bits, breaking, calibration, checkpoints, half, spiral, why
 from studies.relu6.data import Images, open_images
 from studies.relu6.network import Network, open_network
@@ -27,6 +30,10 @@ FORMAT = 1
 
 TEST_IMAGES = 2500
 """Number of test images, of 10,000: the whole study takes less than 15 minutes on two cores."""
+
+
+_TICK = 2.0
+"""Seconds between two looks at the finished steps."""
 
 
 @dataclass(frozen=True)
@@ -102,27 +109,59 @@ def total_steps(plan: Plan) -> int:
     return sum(len(steps_of(variant)) for variant in plan.networks) + len(spiral.DIMENSIONS)
 
 
-def run(plan: Plan, advance: Callable[[int], None] = lambda _: None) -> Results:
+def run(
+    plan: Plan,
+    advance: Callable[[int], None] = lambda _: None,
+    pool: Executor | None = None,
+) -> Results:
     """Measure everything that is not measured yet, and compute the results.
 
     Args:
         plan: extent of the run.
         advance: called with 1 after each step.
+        pool: processes that measure a network each; None to measure one after another in this one.
+            The results are the same.
 
     Raises:
         InvalidInputError: a checkpoint that is missing or damaged.
     """
+    cards = [checkpoints.card(plan.checkpoints, variant.name) for variant in plan.networks]
+    if pool is not None:
+        _measure_all(plan, pool, advance)
     images = _Lazy(plan)
     rows = Rows()
-    for variant in plan.networks:
-        rows.add(variant, checkpoints.card(plan.checkpoints, variant.name))
+    for variant, card in zip(plan.networks, cards, strict=True):
+        rows.add(variant, card)
         for name, step_rows in _steps(plan, variant, images):
             rows.take(name, variant, step_rows)
-            advance(1)
+            if pool is None:
+                advance(1)
     for dimensions in spiral.DIMENSIONS:
         rows.spirals.append(spiral.measure(dimensions, plan.matrices))
         advance(1)
     return results_of(rows)
+
+
+def _measure_all(plan: Plan, pool: Executor, advance: Callable[[int], None]) -> None:
+    """Fill the files of all steps, the networks with the most steps first."""
+    order = sorted(plan.networks, key=lambda variant: -len(steps_of(variant)))
+    missing = {(variant, name) for variant in order for name in steps_of(variant)}
+    waiting = {pool.submit(_measure, plan, variant) for variant in order}
+    while waiting:
+        finished, waiting = wait(waiting, _TICK, FIRST_COMPLETED)
+        for future in finished:
+            future.result()
+        there = [one for one in missing if _path(plan, *one).is_file()]
+        found = {one for one in there if _stored(_path(plan, *one), _key(plan, *one)) is not None}
+        missing -= found
+        for _ in found:
+            advance(1)
+
+
+def _measure(plan: Plan, variant: Variant) -> None:
+    """Measure one network in a process of its own."""
+    for _ in _steps(plan, variant, _Lazy(plan)):
+        pass
 
 
 @dataclass
@@ -140,15 +179,20 @@ def _steps(plan: Plan, variant: Variant, lazy: _Lazy) -> Iterator[tuple[str, Any
     network: Network | None = None
     for name in steps_of(variant):
         key = _key(plan, variant, name)
-        path = plan.steps / f"{variant.name}-{name}.json"
+        path = _path(plan, variant, name)
         rows = _stored(path, key)
         if rows is None:
             if network is None:
                 network = open_network(variant, plan.checkpoints, lazy.images)
-            rows = STEPS[name](network)
+            with one_blas_thread():  # whose sums are the same beside other processes
+                rows = STEPS[name](network)
             text = json.dumps({"key": key, "rows": rows}, allow_nan=False)
             write_whole(path, partial(Path.write_text, data=text, encoding="utf-8"))
         yield name, rows
+
+
+def _path(plan: Plan, variant: Variant, name: str) -> Path:
+    return plan.steps / f"{variant.name}-{name}.json"
 
 
 def _key(plan: Plan, variant: Variant, name: str) -> str:

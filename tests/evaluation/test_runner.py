@@ -163,6 +163,48 @@ def test_an_error_when_a_session_is_opened_reaches_the_caller() -> None:
         predict_all(refuse, stream(np.arange(4), 2))
 
 
+def test_the_first_session_runs_while_the_second_is_opened() -> None:
+    ran = threading.Event()
+
+    class Early(Sleepy):
+        def run(self, images):
+            ran.set()
+            return super().run(images)
+
+    opened: list[Sleepy] = []
+
+    def open_session():
+        assert not opened or ran.wait(timeout=5)
+        opened.append(Early())
+        return opened[-1]
+
+    outputs, _ = predict_all(open_session, stream(np.arange(8), 2), workers=2)
+    assert np.array_equal(outputs[:, 0], np.arange(8))
+    assert len(opened) == 2
+
+
+def test_sessions_that_were_opened_are_closed_once_when_another_cannot_be() -> None:
+    closed: list[int] = []
+
+    class Closing(Sleepy):
+        def close(self) -> None:
+            closed.append(1)
+
+    opened: list[Closing] = []
+
+    def open_session():
+        if len(opened) == 2:
+            raise InvalidInputError("no", received="file", remedy="give another")
+        opened.append(Closing())
+        return opened[-1]
+
+    before = threading.active_count()
+    with pytest.raises(InvalidInputError, match="give another"):
+        predict_all(open_session, stream(np.arange(40), 2), workers=3)
+    assert len(closed) == len(opened) == 2
+    assert threading.active_count() == before
+
+
 def test_empty_streams_missing_networks_and_repeated_indices_are_refused() -> None:
     with pytest.raises(InvalidInputError, match="one image at least"):
         predict_all(Sleepy, iter(()))

@@ -12,7 +12,7 @@ from calibration_data.task import Task
 from evaluation.task import task_kinds
 from reports import tables
 from reports.html import render
-from reports.task_rows import by_output
+from reports.task_rows import by_output, drop_head
 from tests.reports.task_samples import measured, task_page
 from tests.reports.test_html import parsed
 
@@ -28,7 +28,10 @@ def test_reports_of_a_task_are_whole(task: Task, labelled: bool) -> None:
     for metric in kind.metrics:
         shown = metric.listed and (labelled or not metric.needs_targets)
         assert (metric.head in heads) == shown
-    assert any("95 %" in head for head in heads) == labelled
+    assert (drop_head(kind) in heads) == labelled
+    assert ("expected flips [95 %]" in heads) == (kind.expected is not None)
+    shown = tables.screen_table(report).columns
+    assert not any("expected flips" in str(column.header) for column in shown)
     lines = tables.markdown_table(report).splitlines()
     assert len({line.count("|") for line in lines}) == 1
     assert len(lines) == 2 + 4

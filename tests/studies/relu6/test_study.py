@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import multiprocessing
 import shutil
 from dataclasses import fields, replace
 from pathlib import Path
@@ -10,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from edgequant.docs import HOME, rendered
+from edgequant.process_pool import process_pool
 from foundation.errors import InvalidInputError
 from models.blocks import Bottleneck, Shortcut
 from reports.html import render
 from studies.relu6 import study
-from studies.relu6.checkpoints import shipped
+from studies.relu6.checkpoints import path_of, shipped
 from studies.relu6.claims import PARTS as CLAIMS
 from studies.relu6.docs import PARTS, part
 from studies.relu6.networks import Kind, Variant
@@ -111,7 +113,8 @@ def test_the_whole_study_on_few_images(tmp_path: Path) -> None:
         matrices=3,
     )
     done: list[int] = []
-    found = study.run(plan, done.append)
+    with process_pool(len(plan.networks)) as pool:
+        found = study.run(plan, done.append, pool)
     assert sum(done) == study.total_steps(plan)
     assert {row.kind for row in found.networks} == {"relu6", "relu6-non_linear", "relu6-expansions"}
     assert all(row.seeds == 2 for row in found.calibration)
@@ -122,3 +125,20 @@ def test_the_whole_study_on_few_images(tmp_path: Path) -> None:
     stamps = {path: path.stat().st_mtime_ns for path in plan.steps.iterdir()}
     assert study.run(plan) == found
     assert {path: path.stat().st_mtime_ns for path in plan.steps.iterdir()} == stamps
+    alone = replace(plan, networks=plan.networks[-2:], steps=tmp_path / "alone")
+    study.run(alone)
+    for path in alone.steps.iterdir():
+        assert path.read_bytes() == (plan.steps / path.name).read_bytes(), path.name
+
+
+@pytest.mark.slow
+def test_what_a_process_meets_is_said_here_and_ends_the_others(tmp_path: Path) -> None:
+    networks = (Variant(Kind(), 2), Variant(Kind(), 3))
+    for variant in networks:
+        source = path_of(shipped(), variant.name)
+        (tmp_path / source.name).write_bytes(b"damaged")
+        shutil.copyfile(source.with_suffix(".json"), tmp_path / f"{variant.name}.json")
+    plan = study.Plan(networks, checkpoints=tmp_path, steps=tmp_path / "steps")
+    with pytest.raises(InvalidInputError, match=r"relu6-[23].*:"), process_pool(2) as pool:
+        study.run(plan, pool=pool)
+    assert multiprocessing.active_children() == []
