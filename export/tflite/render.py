@@ -15,7 +15,7 @@ from network.graph import INPUT_NAME, Graph, Op
 from network.operators import traits_of
 from network.tflite.writer import FlatFile
 from quantize.plans.plan import QuantizationPlan
-from quantize.plans.widening import wide_params
+from quantize.plans.widening import WHOLE_VERSIONS, wide_params
 from quantize.recipes import IoType
 
 
@@ -174,7 +174,9 @@ def _version(kind: str, dtype: str) -> int:
     if kind in ("QUANTIZE", "DEQUANTIZE"):
         return 1 if kind == "QUANTIZE" and dtype != "int16" else 2
     row = traits_of(kind)
-    version = row.int16_version if dtype == "int16" else row.int8_version
+    version = row.int8_version
+    if dtype == "int16":
+        version = row.int16_version or WHOLE_VERSIONS.get(kind)
     assert version is not None
     return version
 
