@@ -21,6 +21,7 @@ from network.multiply_adds import operations
 from network.run_tensorflow import no_integer_form
 from quantize.equalization.equalize import equalized
 from quantize.equalization.pairing import paired
+from quantize.held_out import HeldOut, divided
 from quantize.islands import NO_INT16, FloatOperator, check_examples, islands, note
 from quantize.parallel import one_blas_thread
 from quantize.plans.plan import IntegerConstant, QuantizationPlan, digest
@@ -67,6 +68,7 @@ class Effort:
         ranged: number of images that ranges are measured on; evenly spread ones if the set has
             more. Small networks run on up to RANGED_IMAGES, as far as RANGED_OPERATIONS permits.
         mirrored: whether layers are rounded on mirrored images too, as far as MEMORY_BYTES permits.
+        rival: level of less work whose plan is taken where held-out images prefer it; None without.
     """
 
     images: int
@@ -76,16 +78,24 @@ class Effort:
     judges: int = 0
     ranged: int = 10**9
     mirrored: bool = False
+    rival: Optimization | None = None
 
 
 EFFORTS: Mapping[Optimization, Effort] = {
     Optimization.FAST: Effort(images=8, positions=200, sweeps=0, ranged=48),
     Optimization.DEFAULT: Effort(images=32, positions=800, sweeps=1, mirrored=True),
     Optimization.BEST: Effort(
-        images=256, positions=2000, sweeps=3, narrowings=(1.0, 0.92), judges=32, mirrored=True
+        images=256,
+        positions=2000,
+        sweeps=3,
+        narrowings=(1.0, 0.92),
+        judges=32,
+        mirrored=True,
+        rival=Optimization.DEFAULT,
     ),
 }
-EFFORTS = {**EFFORTS, Optimization.QAT: EFFORTS[Optimization.BEST]}  # training starts from it
+# Training starts from it, and finds the better numbers itself.
+EFFORTS = {**EFFORTS, Optimization.QAT: replace(EFFORTS[Optimization.BEST], rival=None)}
 
 
 def make_plan(
@@ -112,6 +122,46 @@ def make_plan(
             of another size, or NaN in images, weights or activations.
     """
     check_wide(graph, settings.float_ops, settings.wide_ops, whole=settings.int16)
+    rival = EFFORTS[settings.optimization].rival
+    fitting, held = (images, None) if rival is None else divided(images)
+    plan = _decided(graph, fitting, contract, settings, advance)
+    if rival is None or held is None:
+        return plan
+
+    # The images that neither plan was made on choose one; the rival is then made on all of them.
+    lesser = replace(settings, optimization=rival)
+    of_rival = _decided(graph, fitting, contract, lesser)
+    unseen = HeldOut.of(graph, held)
+    noise, rivals = unseen.noise(graph, plan), unseen.noise(graph, of_rival)
+    told = {**unseen.comparison(rivals, noise), "kept": settings.optimization.value}
+    if noise <= rivals:
+        return replace(plan, story={**plan.story, **told})
+    plan = _decided(graph, images, contract, lesser)
+    return replace(
+        plan,
+        settings=replace(plan.settings, optimization=settings.optimization),
+        story={**plan.story, **told, "kept": rival.value},
+        notes=(*plan.notes, _fallen_back(settings.optimization, rival, told)),
+    )
+
+
+def _fallen_back(asked: Optimization, rival: Optimization, told: Mapping[str, Any]) -> str:
+    """Sentence on a plan of less work that was taken."""
+    by = f" by {-told['held_out_gain_db']:g} dB" if "held_out_gain_db" in told else ""
+    return (
+        f"the integers are those of --optimize {rival.value}, which {told['held_out_images']} "
+        f"held-out calibration images prefer{by} to those of {asked.value}: give more images"
+    )
+
+
+def _decided(
+    graph: Graph,
+    images: CalibrationImages,
+    contract: Preprocessing | None,
+    settings: PlanSettings,
+    advance: Callable[[int], None] = lambda _: None,
+) -> QuantizationPlan:
+    """Plan of one level of work; arguments as those of ``make_plan``."""
     # Everything before the weights.
     prepared = settled(graph, images, contract, settings, advance)
     scaled = prepared.graph
