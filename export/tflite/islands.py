@@ -1,7 +1,7 @@
 """Operators that TensorFlow's converter leaves in float in a quantized file.
 
-It chooses the integers of files without a plan. It refuses an operator without an integer kernel unless float kernels are
-allowed, as they are for these.
+It chooses the integers of files without a plan. It refuses an operator without an integer kernel
+unless float kernels are allowed, as they are for these.
 
 What it does with an operator was measured with TensorFlow 2.21 and LiteRT 2.3, on networks of two
 convolutions around it.
@@ -71,10 +71,10 @@ def left_in_float(graph: Graph, recipe: Recipe) -> dict[str, str]:
 def needs_plan(graph: Graph, converters: Graph, recipe: Recipe) -> bool:
     """Whether the engine chooses the integers of an int16x8 file.
 
-    It does, since the converter rounds each weight to the nearest integer, unless a kind of operator
-    would then be in float that the converter has in integers. It does even so where the converter
-    would leave operators in float that the canonical graph has in another form, or would write
-    operators that LiteRT computes wrongly or not at all.
+    It does, since the converter rounds each weight to the nearest integer, unless a kind of
+    operator would then be in float that the converter has in integers. It does even so where the
+    converter would leave operators in float that the canonical graph has in another form, or would
+    write operators that LiteRT computes wrongly or not at all.
 
     Args:
         graph: canonical.

@@ -30,11 +30,11 @@ def render(graph: Graph, plan: QuantizationPlan, io: IoType) -> bytes:
     Returns:
         Bytes of a .tflite without a card; equal arguments give equal bytes.
     """
-    return _Writing(graph, plan).content(io)
+    return Writing(graph, plan).content(io)
 
 
 @dataclass
-class _Writing:
+class Writing:
     """A .tflite file while it is built.
 
     Attributes:
@@ -50,6 +50,7 @@ class _Writing:
     index: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def content(self, io: IoType) -> bytes:
+        """Bytes of the file, without a card."""
         source = self._input(INPUT_NAME, io)
         for op in self.graph.ops:
             self._write(op)
@@ -59,7 +60,9 @@ class _Writing:
         """Index of the input tensor; adds the QUANTIZE to the type that the network computes in."""
         shape = self.graph.tensors[self.graph.input].shape
         params = self.plan.activations.get(self.graph.input)
-        if params is None or io is IoType.INT8:
+        if params is None:
+            return self._in_type(self.graph.input, self.graph.tensors[self.graph.input].dtype)
+        if io is IoType.INT8:
             return self._activation(self.graph.input)
         source = self.file.tensor(name, shape, *_io_type(io, params))
         dtype = params.dtype.value

@@ -113,7 +113,7 @@ def widened(planned: PlannedNetwork, names: tuple[str, ...]) -> PlannedNetwork:
 def whole_params(params: QuantParams) -> QuantParams:
     """int16 parameters, zero point 0, for the range that int8 parameters were made for.
 
-    A step more than int8 reaches; where the specification fixes the scale in int8, it does in int16.
+    A step more than int8 reaches; what the specification fixes in int8, it fixes in int16.
     """
     if (params.scale[0], params.zero_point[0]) in _FIXED:
         return QuantParams((UNIT_STEP,), (0,), IntType.INT16)

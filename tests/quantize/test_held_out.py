@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from quantize import engine
-from quantize.engine import EFFORTS, make_plan
+from quantize.effort import EFFORTS
+from quantize.engine import make_plan
 from quantize.held_out import FEWEST, MOST_HELD, HeldOut, divided
 from quantize.plans.blank import blank_plan
 from quantize.ranges.float_pass import CalibrationImages
