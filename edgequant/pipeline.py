@@ -127,9 +127,9 @@ def open_inputs(request: QuantizeRequest) -> Inputs:
     """
     text = request.calibration.data
     needing = [recipe.name for recipe in request.recipes if recipe.needs_calibration]
-    if text is None and needing:
+    if text is None and any(recipe.takes_calibration for recipe in request.recipes):
         text = None if request.measure is None else calibration_beside(request.measure.data)
-        if text is None:
+        if text is None and needing:
             raise InvalidInputError(
                 f"{needing[0]} measures ranges on representative images",
                 received="no --calibration",
@@ -188,7 +188,7 @@ def artifact_key(request: QuantizeRequest, recipe: Recipe, inputs: Inputs) -> st
     own, model_path = own_contract(request.model)
     target = export_targets()[recipe.target]
     calibration: tuple[str, str] | None = None
-    if recipe.needs_calibration:
+    if recipe.takes_calibration and inputs.calibration is not None:
         asked = replace(request.calibration, data=inputs.calibration_text)
         calibration = (str(asked), data_digest(inputs.calibration_text))
     return key_of(
@@ -226,10 +226,11 @@ def write_artifact(
     """Export one recipe, as repaired, and deliver it with its companions."""
     if repair is not None:
         recipe = repair.applied(recipe)
-    if recipe.needs_calibration:
+    if recipe.takes_calibration:
         recipe = prepared.planner.completed(recipe)
     target = export_targets()[recipe.target]
-    calibration = prepared.calibration if recipe.needs_calibration else None
+    reads = recipe.needs_calibration or recipe.planned
+    calibration = prepared.calibration if reads else None
     planned = prepared.planner.planned(recipe, advance) if recipe.planned else None
     read = graph_read(prepared.loaded) is not None
     export = ExportRequest(
@@ -292,7 +293,7 @@ def quantize(
             if recipe.name in prepared.refused(request):
                 continue
             require_writable(path.parent)
-            images = prepared.calibration if recipe.needs_calibration else None
+            images = prepared.calibration if recipe.takes_calibration else None
             total = None if images is None else len(images.dataset)
             repair: Repair | None = None
             if _repairs(request, recipe):
@@ -349,7 +350,7 @@ def raise_refused(request: QuantizeRequest, prepared: Prepared | None) -> None:
 
 
 def _repairs(request: QuantizeRequest, recipe: Recipe) -> bool:
-    return request.repairs and recipe.planned
+    return request.repairs and recipe.plans_integers
 
 
 def _repairer(request: QuantizeRequest, prepared: Prepared) -> Repairer:
@@ -360,7 +361,7 @@ def _repairer(request: QuantizeRequest, prepared: Prepared) -> Repairer:
 
 
 def _is_trained(recipe: Recipe) -> bool:
-    return recipe.planned and recipe.settings.optimization is Optimization.QAT
+    return recipe.plans_integers and recipe.settings.optimization is Optimization.QAT
 
 
 def _images(

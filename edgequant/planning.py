@@ -15,6 +15,7 @@ from models.loading.request import LoadedModel
 from network.graph import Graph
 from network.keras_file.reader import canonical_of
 from quantize.engine import make_plan
+from quantize.floating import floating_settings, make_floating_plan
 from quantize.islands import (
     MOST_FLOAT,
     FloatOperator,
@@ -33,7 +34,7 @@ from quantize.plans.widening import whole_settings, widened
 from quantize.qat.training import QatSettings, trained_plan
 from quantize.ranges.extremes import BATCH
 from quantize.ranges.float_pass import CalibrationImages
-from quantize.recipes import Optimization, PlanSettings, Recipe
+from quantize.recipes import FLOATING, Optimization, PlanSettings, Recipe
 
 
 @dataclass
@@ -115,9 +116,8 @@ class Planner:
         if check is not None:
             check(self.graph, recipe)
         if recipe.planned:
-            check_examples(self.graph)
-            check_float_ends(self.graph)
-            check_runs(self.graph)
+            _check_plannable(self.graph)
+        if recipe.planned and recipe.settings.floating is None:
             check_trainable(self.graph, recipe)
         check_share(self.in_float(recipe), self.most_float, asked, recipe.name)
 
@@ -140,7 +140,7 @@ class Planner:
 
     def in_float(self, recipe: Recipe) -> tuple[FloatOperator, ...]:
         """Operators without an integer form in the files of a recipe; none for float recipes."""
-        if not recipe.needs_calibration:
+        if not recipe.needs_calibration or recipe.precision in FLOATING:
             return ()
         target, recipe = export_targets()[recipe.target], self._with_plan(recipe)
         graph = self.written_from(recipe)
@@ -153,18 +153,38 @@ class Planner:
         A recipe that the target cannot write without a plan gets one.
         """
         recipe = self._with_plan(recipe)
-        return with_islands(recipe, self.graph) if recipe.planned else recipe
+        integers = recipe.planned and recipe.settings.floating is None
+        return with_islands(recipe, self.graph) if integers else recipe
 
     def _with_plan(self, recipe: Recipe) -> Recipe:
+        if recipe.precision in FLOATING:
+            rounded = recipe.planned or (self._rounds_floats and recipe.takes_calibration)
+            return replace(recipe, settings=floating_settings(recipe)) if rounded else recipe
         needs_plan = export_targets()[recipe.target].needs_plan
         asked = needs_plan is not None and recipe.needs_calibration and not recipe.planned
         if needs_plan is None or not asked or not needs_plan(self.graph, self.converters, recipe):
             return recipe
         return replace(recipe, settings=whole_settings(self.graph, recipe.settings))
 
+    @cached_property
+    def _rounds_floats(self) -> bool:
+        """Whether the engine can round the weights of files with float activations.
+
+        Where it cannot, the targets write these files as they do without calibration images.
+        """
+        if self.calibration is None:
+            return False
+        try:
+            _check_plannable(self.graph)
+        except UnsupportedError:
+            return False
+        return True
+
     def remarks(self, recipe: Recipe) -> tuple[str, ...]:
         """Sentence about operators that only files of this format compute in float."""
         recipe = self._with_plan(recipe)
+        if recipe.precision in FLOATING:
+            return ()
         if recipe.settings.int16 or self.written_from(recipe) is not self.graph:
             return ()  # in the notes of the plan, or read from the written file
         planned = {op.name for op in islands(self.graph)} if recipe.planned else set()
@@ -183,9 +203,21 @@ class Planner:
         if settings not in self.made:
             trained = settings.optimization is Optimization.QAT
             first = replace(settings, wide_ops=()) if trained else settings
-            plan = make_plan(self.graph, self.images, self.contract, first, advance)
+            make = make_plan if settings.floating is None else make_floating_plan
+            plan = make(self.graph, self.images, self.contract, first, advance)
             if trained:  # on 8-bit quantizers; int16 activations are added afterwards
                 plan = trained_plan(self.graph, plan, self.images, self.qat, advance)
             planned = PlannedNetwork(plan.network(self.graph), plan)
             self.made[settings] = widened(planned, settings.wide_ops) if trained else planned
         return self.made[settings]
+
+
+def _check_plannable(graph: Graph) -> None:
+    """Refuse a network that the engine cannot run operator by operator.
+
+    Raises:
+        UnsupportedError: names the operator or output.
+    """
+    check_examples(graph)
+    check_float_ends(graph)
+    check_runs(graph)

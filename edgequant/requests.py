@@ -119,7 +119,7 @@ class QuantizeRequest:
                 remedy="rename the model",
             )
         for recipe in self.recipes:
-            planned = self.repairs and recipe.planned
+            planned = self.repairs and recipe.plans_integers
             if planned and self.repair_with is RepairType.INT16 and recipe.target != "tflite":
                 raise no_wide_onnx(recipe.name)
 

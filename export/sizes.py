@@ -19,6 +19,7 @@ from export.onnx.quantize import dynamic_int8, to_float16
 from export.onnx.render import render as render_onnx
 from export.target import ArtifactCard
 from export.tflite.check import DYNAMIC_MIN_ELEMENTS
+from export.tflite.floating import FloatingWriting
 from export.tflite.metadata import finish
 from export.tflite.render import render as render_tflite
 from foundation.errors import UnsupportedError
@@ -52,15 +53,18 @@ def expected_bytes(graph: Graph, converted: bytes, contract: Preprocessing, reci
     """
     if recipe.target == "onnx":
         return _onnx_bytes(graph, contract, recipe)
-    write = _int8 if recipe.planned else _TFLITE[recipe.precision]
+    write = _planned if recipe.planned else _TFLITE[recipe.precision]
     content = write(graph, converted, recipe)
     whole = content if isinstance(content, bytes) else converted
-    card = ArtifactCard(contract, with_islands(recipe, graph) if recipe.planned else recipe)
+    card = ArtifactCard(contract, with_islands(recipe, graph) if recipe.plans_integers else recipe)
     size = len(finish(whole, card, graph.outputs))
     return size + (0 if isinstance(content, bytes) else content)
 
 
-def _int8(graph: Graph, _: bytes, recipe: Recipe) -> bytes:
+def _planned(graph: Graph, _: bytes, recipe: Recipe) -> bytes:
+    if recipe.settings.floating is not None:
+        plan = blank_plan(graph, recipe.settings)
+        return FloatingWriting(graph, plan).content(recipe.io)
     plan = blank_plan(graph, with_islands(recipe, graph).settings)
     return render_tflite(graph, plan, recipe.io)
 
@@ -110,14 +114,13 @@ _TFLITE: dict[Precision, Callable[[Graph, bytes, Recipe], bytes | int]] = {
     Precision.FLOAT32: _float32,
     Precision.FLOAT16: _float16,
     Precision.DYNAMIC: _dynamic,
-    Precision.INT8: _int8,
     Precision.INT16X8: _int16x8,
 }
 
 
 def _onnx_bytes(graph: Graph, contract: Preprocessing, recipe: Recipe) -> int:
     written = _onnx_graph(graph, recipe)
-    card = ArtifactCard(contract, with_islands(recipe, graph) if recipe.planned else recipe)
+    card = ArtifactCard(contract, with_islands(recipe, graph) if recipe.plans_integers else recipe)
     stored = json.dumps(card.to_dict(), sort_keys=True, separators=(",", ":"))
     labels = "\n".join(contract.labels)
     content = to_model(written).SerializeToString(deterministic=True)

@@ -17,75 +17,22 @@ from foundation.errors import InvalidInputError
 from network.affine import IntType, QuantParams, symmetric_params
 from network.graph import Graph
 from network.integer_forms import obstacle
-from network.multiply_adds import operations
 from network.run_tensorflow import no_integer_form
+from quantize.effort import EFFORTS, JUDGED_BYTES, bytes_per_image, looked_at, ranged_images
 from quantize.equalization.equalize import equalized
 from quantize.equalization.pairing import paired
+from quantize.held_out import HeldOut, divided
 from quantize.islands import NO_INT16, FloatOperator, check_examples, islands, note
 from quantize.parallel import one_blas_thread
 from quantize.plans.plan import IntegerConstant, QuantizationPlan, digest
 from quantize.plans.widening import check_wide, wide_activations, wide_biases
 from quantize.ranges.activations import activation_params
-from quantize.ranges.float_pass import CalibrationImages, checked, float_pass, spread, with_mirrored
+from quantize.ranges.float_pass import CalibrationImages, checked, spread
 from quantize.ranges.narrowing import narrowed
 from quantize.ranges.observe import observed_ranges
 from quantize.recipes import Optimization, PlanSettings, RangeMethod, WeightRange
 from quantize.rounding.layers import LayerSettings
 from quantize.rounding.reconstruct import Lockstep
-
-MEMORY_BYTES = 2 * 1024**3
-"""Memory for the activations of all images that layers are rounded on."""
-
-JUDGED_BYTES = 256 * 1024**2
-"""Memory for the activations of the images that judge narrower ranges: 32 images of 28 pixels
-overlook rare but needed values, and cost 1 dB on the shipped network; hundreds fit in here."""
-
-RANGED_OPERATIONS = 12 * 10**9
-"""Operations of the float network on the images that ranges are measured on with the least effort:
-half a second on one core. A single number at the end of a network, an age for instance, takes
-hundreds of examples to show its range; 48 of them cut it, and cost 10 to 20 dB."""
-
-RANGED_IMAGES = 256
-"""Largest number of such images, however small the network is: photos have to be decoded too."""
-
-FEWEST_SERIES = 32
-"""Smallest number of arrays that are not photos to round layers on."""
-
-
-@dataclass(frozen=True)
-class Effort:
-    """Work that a level of optimization does.
-
-    Attributes:
-        images: largest number of images that layers are rounded on; vectors and series are more.
-        positions: largest number of one image's positions that enter the moments of a layer.
-        sweeps: largest number of coordinate descent sweeps when a layer is rounded.
-        narrowings: factors on the widest scale of a weight, from which each channel takes the one
-            of the least error.
-        judges: smallest number of images that judge narrower ranges of activations; with 0 the
-            calibrated ranges stay.
-        ranged: number of images that ranges are measured on; evenly spread ones if the set has
-            more. Small networks run on up to RANGED_IMAGES, as far as RANGED_OPERATIONS permits.
-        mirrored: whether layers are rounded on mirrored images too, as far as MEMORY_BYTES permits.
-    """
-
-    images: int
-    positions: int
-    sweeps: int
-    narrowings: tuple[float, ...] = (1.0,)
-    judges: int = 0
-    ranged: int = 10**9
-    mirrored: bool = False
-
-
-EFFORTS: Mapping[Optimization, Effort] = {
-    Optimization.FAST: Effort(images=8, positions=200, sweeps=0, ranged=48),
-    Optimization.DEFAULT: Effort(images=32, positions=800, sweeps=1, mirrored=True),
-    Optimization.BEST: Effort(
-        images=256, positions=2000, sweeps=3, narrowings=(1.0, 0.92), judges=32, mirrored=True
-    ),
-}
-EFFORTS = {**EFFORTS, Optimization.QAT: EFFORTS[Optimization.BEST]}  # training starts from it
 
 
 def make_plan(
@@ -112,6 +59,46 @@ def make_plan(
             of another size, or NaN in images, weights or activations.
     """
     check_wide(graph, settings.float_ops, settings.wide_ops, whole=settings.int16)
+    rival = EFFORTS[settings.optimization].rival
+    fitting, held = (images, None) if rival is None else divided(images)
+    plan = _decided(graph, fitting, contract, settings, advance)
+    if rival is None or held is None:
+        return plan
+
+    # The images that neither plan was made on choose one; the rival is then made on all of them.
+    lesser = replace(settings, optimization=rival)
+    of_rival = _decided(graph, fitting, contract, lesser)
+    unseen = HeldOut.of(graph, held)
+    noise, rivals = unseen.noise(graph, plan), unseen.noise(graph, of_rival)
+    told = {**unseen.comparison(rivals, noise), "kept": settings.optimization.value}
+    if noise <= rivals:
+        return replace(plan, story={**plan.story, **told})
+    plan = _decided(graph, images, contract, lesser)
+    return replace(
+        plan,
+        settings=replace(plan.settings, optimization=settings.optimization),
+        story={**plan.story, **told, "kept": rival.value},
+        notes=(*plan.notes, _fallen_back(settings.optimization, rival, told)),
+    )
+
+
+def _fallen_back(asked: Optimization, rival: Optimization, told: Mapping[str, Any]) -> str:
+    """Sentence on a plan of less work that was taken."""
+    by = f" by {-told['held_out_gain_db']:g} dB" if "held_out_gain_db" in told else ""
+    return (
+        f"the integers are those of --optimize {rival.value}, which {told['held_out_images']} "
+        f"held-out calibration images prefer{by} to those of {asked.value}: give more images"
+    )
+
+
+def _decided(
+    graph: Graph,
+    images: CalibrationImages,
+    contract: Preprocessing | None,
+    settings: PlanSettings,
+    advance: Callable[[int], None] = lambda _: None,
+) -> QuantizationPlan:
+    """Plan of one level of work; arguments as those of ``make_plan``."""
     # Everything before the weights.
     prepared = settled(graph, images, contract, settings, advance)
     scaled = prepared.graph
@@ -181,7 +168,7 @@ def _story(settings: PlanSettings, prepared: Settled, count: int) -> dict[str, A
         "narrowings": list(effort.narrowings),
         "judges": effort.judges,
         "mirrored": prepared.mirrored,
-        "range_images": min(_ranged(prepared.graph, effort), count),
+        "range_images": min(ranged_images(prepared.graph, effort), count),
     }
 
 
@@ -199,12 +186,8 @@ def settled(
     _check(graph, settings.float_ops)
     effort = EFFORTS[settings.optimization]
     # Extremes of the float activations, and images to round on.
-    image_bytes = _bytes_per_image(graph)
-    most = max(2, MEMORY_BYTES // image_bytes)
-    pictures = _has_mirror_images(graph, contract)
-    mirrored = effort.mirrored and pictures
-    wanted = effort.images if pictures else _examples(graph, effort)
-    measured = float_pass(graph, images, min(wanted, most), _ranged(graph, effort), advance)
+    seen = looked_at(graph, images, contract, effort, advance)
+    measured = seen.measured
 
     # Channels rescaled, centred and reordered.
     typical = measured.typical if effort.judges else None
@@ -218,33 +201,14 @@ def settled(
         shape = graph.tensors[graph.input].shape[1:]
         ranges |= observed_ranges(scaled, checked(images.batches(), shape), settings.ranges)
     elif effort.judges and not settings.int16:  # int16 has no use for a narrower range
-        enough = max(effort.judges, JUDGED_BYTES // image_bytes)  # small images show less
+        enough = max(
+            effort.judges, JUDGED_BYTES // bytes_per_image(graph)
+        )  # small images show less
         judges = measured.images[spread(len(measured.images), enough)]
         ranges = narrowed(scaled, ranges, judges, advance)
 
     params = activation_params(scaled, ranges, contract)
-    rounded_on = with_mirrored(measured.images, most) if mirrored else measured.images
-    return Settled(scaled, params, rounded_on, tuple(measured.notes()), mirrored)
-
-
-def _examples(graph: Graph, effort: Effort) -> int:
-    """Arrays to round layers on: twice as many as images, and of vectors one for each position.
-
-    Few positions of a series are read at a time; 16 keyword series cost 11 dB against 32.
-    """
-    vectors = len(graph.tensors[graph.input].shape) == 2
-    return effort.positions if vectors else max(2 * effort.images, FEWEST_SERIES)
-
-
-def _ranged(graph: Graph, effort: Effort) -> int:
-    """Largest number of images that ranges are measured on."""
-    each = sum(operations(graph, op) for op in graph.ops)
-    return max(effort.ranged, min(RANGED_IMAGES, RANGED_OPERATIONS // max(each, 1)))
-
-
-def _has_mirror_images(graph: Graph, contract: Preprocessing | None) -> bool:
-    """Whether inputs are images; a mirrored series or vector is none that the network will see."""
-    return len(graph.tensors[graph.input].shape) == 4 and not (contract and contract.plain)
+    return Settled(scaled, params, seen.images, tuple(measured.notes()), seen.mirrored)
 
 
 def layer_settings(settings: PlanSettings) -> LayerSettings:
@@ -265,19 +229,18 @@ def _check(graph: Graph, float_ops: tuple[str, ...]) -> None:
     for op in graph.ops:
         if op.name not in float_ops and obstacle(graph, op):
             raise no_integer_form(op)
+    check_weights(graph)
+
+
+def check_weights(graph: Graph) -> None:
+    """Refuse weights with NaN or infinity; raises InvalidInputError."""
+    for op in graph.ops:
         if op.is_weighted and not np.isfinite(graph.weight(op)).all():
             raise InvalidInputError(
                 "weights are finite numbers",
                 received=f"NaN or infinity in {op.inputs[1]}",
                 remedy="check the training that made them",
             )
-
-
-def _bytes_per_image(graph: Graph) -> int:
-    """Bytes of one image's activations in both networks while the largest operator runs."""
-    sizes = {name: int(np.prod(graph.tensors[name].shape)) for name in graph.activations}
-    largest = max(sum(sizes.get(n, 0) for n in (*op.inputs, *op.outputs)) for op in graph.ops)
-    return 5 * largest
 
 
 def _integer_activations(

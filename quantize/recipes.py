@@ -23,6 +23,8 @@ class Precision(StrEnum):
     """int8 weights; activations are quantized while the network runs, without calibration."""
     INT8 = "int8"
     """int8 weights and activations, from calibration."""
+    WEIGHT_INT8 = "weight-int8"
+    """int8 weights, float32 activations: weights become float when the network is loaded."""
     INT16X8 = "int16x8"
     """int8 weights and int16 activations, from calibration."""
 
@@ -142,6 +144,8 @@ class PlanSettings:
         wide_ops: names of operators with int16 activations in an int8 .tflite.
         int16: whether every operator is in int16x8 or in float32, none in int8: the whole file is
             then in int16x8, its input and outputs included.
+        floating: precision of a file whose activations stay float numbers, for which weights and
+            biases alone are rounded; None where activations are integers.
     """
 
     granularity: Granularity = Granularity.PER_CHANNEL
@@ -151,10 +155,14 @@ class PlanSettings:
     ranges: RangeMethod = RangeMethod.MIN_MAX
     wide_ops: tuple[str, ...] = ()
     int16: bool = False
+    floating: Precision | None = None
 
 
 _PER_TENSOR = PlanSettings(granularity=Granularity.PER_TENSOR)
 _FULL_RANGE = PlanSettings(weight_range=WeightRange.FULL)
+
+FLOATING = (Precision.FLOAT16, Precision.DYNAMIC, Precision.WEIGHT_INT8)
+"""Precisions with activations in float, whose weights the engine rounds where it has images."""
 
 
 @dataclass(frozen=True)
@@ -204,7 +212,16 @@ class Recipe:
                 received=f"--postprocess {self.postprocess.value} with {self.name}",
                 remedy="use the post-processing of that format, or another recipe",
             )
-        if self.planned:
+        if self.precision is Precision.WEIGHT_INT8 and (
+            self.settings.optimization is Optimization.CONVERTER
+        ):
+            raise UnsupportedError(
+                "weights in int8 beside float activations are rounded by the engine, since "
+                "TensorFlow's converter writes no such file",
+                received=f"--optimize converter with {self.name}",
+                remedy="use fast, default or best, or tflite-dynamic",
+            )
+        if self.plans_integers:
             return
         asked = ["--keep-float"] if self.settings.float_ops else []
         asked += ["--keep-int16"] if self.settings.wide_ops else []
@@ -222,12 +239,24 @@ class Recipe:
     def planned(self) -> bool:
         """Whether the engine decides the integers, in a plan that other files can share."""
         chosen_here = self.settings.optimization is not Optimization.CONVERTER
-        return self.settings.int16 or (self.precision is Precision.INT8 and chosen_here)
+        special = self.settings.int16 or self.settings.floating is not None
+        return special or (self.precision is Precision.INT8 and chosen_here)
+
+    @property
+    def plans_integers(self) -> bool:
+        """Whether that plan has integers for activations too, which can be repaired and trained."""
+        return self.planned and self.settings.floating is None
 
     @property
     def needs_calibration(self) -> bool:
-        """Whether activations get fixed scales, which requires representative data."""
-        return self.precision in (Precision.INT8, Precision.INT16X8)
+        """Whether the file cannot be made without representative data."""
+        return self.precision in (Precision.INT8, Precision.INT16X8, Precision.WEIGHT_INT8)
+
+    @property
+    def takes_calibration(self) -> bool:
+        """Whether calibration images, where there are any, decide numbers of the file."""
+        chosen_here = self.settings.optimization is not Optimization.CONVERTER
+        return self.needs_calibration or (self.precision in FLOATING and chosen_here)
 
     def with_io(self, io: IoType | None) -> Recipe:
         """Same recipe with another input and output type; None keeps the type."""
@@ -253,6 +282,7 @@ class Recipe:
             "float_ops": list(self.settings.float_ops),
             "wide_ops": list(self.settings.wide_ops),
             **({"int16": True} if self.settings.int16 else {}),
+            **({"floating": True} if self.settings.floating else {}),
             **self._postprocess_entry(),
         }
 
@@ -274,6 +304,7 @@ class Recipe:
             float_ops=tuple(values.get("float_ops", ())),
             wide_ops=tuple(values.get("wide_ops", ())),
             int16=bool(values.get("int16", False)),
+            floating=known.precision if values.get("floating", False) else None,
         )
         return replace(
             known,
@@ -299,6 +330,13 @@ RECIPES: tuple[Recipe, ...] = (
     Recipe("tflite-float16", "tflite", Precision.FLOAT16, "TFLite, float16 weights"),
     Recipe(
         "tflite-dynamic", "tflite", Precision.DYNAMIC, "TFLite, int8 weights, float activations"
+    ),
+    Recipe(
+        "tflite-weight-int8",
+        "tflite",
+        Precision.WEIGHT_INT8,
+        "TFLite, int8 weights that are read as float, float activations",
+        settings=PlanSettings(weight_range=WeightRange.FULL, floating=Precision.WEIGHT_INT8),
     ),
     Recipe(
         "tflite-int8",

@@ -40,7 +40,7 @@ def quantize_request(values: dict[str, Any], suffix: str | None = None) -> Quant
     """
     model = model_request(values)
     recipes = tuple(_recipe(values, name.strip()) for name in values["recipes"].split(","))
-    if values["optimize"] == Optimization.QAT and not any(r.planned for r in recipes):
+    if values["optimize"] == Optimization.QAT and not any(r.plans_integers for r in recipes):
         raise InvalidInputError(
             "training with quantizers is for int8 recipes",
             received=f"--optimize qat with {', '.join(r.name for r in recipes)}",

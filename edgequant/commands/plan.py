@@ -154,9 +154,12 @@ def _checked(recipe: Recipe, plan: QuantizationPlan) -> Recipe:
     wanted, made = recipe.settings, plan.settings
     if made.int16:
         fits, rule = recipe.precision is Precision.INT16X8, "tflite-int16x8, which it was made for"
+    elif made.floating is not None:
+        fits = recipe.precision is made.floating
+        rule = f"recipes of {made.floating.value}, which it was made for"
     else:
         alike = (wanted.granularity, wanted.weight_range) == (made.granularity, made.weight_range)
-        fits = recipe.planned and alike
+        fits = recipe.plans_integers and alike
         rule = (
             "int8 recipes of its granularity and weight range, "
             f"{made.granularity.value} and {made.weight_range.value}"

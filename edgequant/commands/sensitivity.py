@@ -35,7 +35,7 @@ def sensitivity_command(request: QuantizeRequest, limit: int, terminal: Terminal
         InvalidInputError: another recipe.
     """
     (recipe,) = request.recipes
-    if not recipe.planned:
+    if not recipe.plans_integers:
         raise InvalidInputError(
             "sensitivity is measured for an int8 recipe that the engine plans",
             received=f"{recipe.name}, --optimize {recipe.settings.optimization.value}",

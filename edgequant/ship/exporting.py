@@ -73,7 +73,7 @@ class Exporter:
         """Path and record of a file that is exported now."""
         folder = self.scratch / f"{len(self._files)}"
         request = replace(self.base, recipes=(file.recipe,), output=folder)
-        images = prepared.calibration if file.recipe.needs_calibration else None
+        images = prepared.calibration if file.recipe.takes_calibration else None
         total = None if images is None else len(images.dataset)
         with self.terminal.progress(file.recipe.name, total) as advance:
             key = artifact_key(request, file.recipe, self.inputs)

@@ -16,6 +16,7 @@ from export.onnx.graph import (
 from export.onnx.weights import FULL_BOUND, must_not_saturate, pair_sums
 from foundation.errors import InvalidInputError, UnsupportedError
 from quantize.recipes import Granularity, Layout, Precision
+from quantize.rounding.rows import SMALLEST_WEIGHT
 from quantize.rounding.second_order import PAIR_LIMIT
 
 if TYPE_CHECKING:
@@ -93,7 +94,9 @@ def _dynamic_faults(graph: OnnxGraph, _: Recipe, __: FloatNames) -> list[str]:
     faults = [
         f"float {n.op_type} {n.name}"
         for n in graph.nodes  # a MatMul of two activations has no weights
-        if n.op_type in WEIGHTED and (n.op_type != "MatMul" or n.inputs[1] in graph.constants)
+        if n.op_type in WEIGHTED
+        and (n.op_type != "MatMul" or n.inputs[1] in graph.constants)
+        and not _is_small(graph, n)
     ]
     for node in graph.nodes:
         if node.op_type in ("ConvInteger", "MatMulInteger"):
@@ -101,6 +104,12 @@ def _dynamic_faults(graph: OnnxGraph, _: Recipe, __: FloatNames) -> list[str]:
             # Kernels for signed weights saturate: see quantize.dynamic_int8.
             faults += [] if dtype == "uint8" else [f"{dtype} weight of {node.name}"]
     return faults
+
+
+def _is_small(graph: OnnxGraph, node: Node) -> bool:
+    """Whether a weight is so small that a plan leaves it in float."""
+    weight = graph.constants.get(node.inputs[1])
+    return weight is not None and weight.size < SMALLEST_WEIGHT
 
 
 def _int8_faults(graph: OnnxGraph, recipe: Recipe, float_ops: FloatNames) -> list[str]:

@@ -18,10 +18,11 @@ from foundation.errors import InvalidInputError
 from quantize.recipes import Granularity, WeightRange
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     import numpy as np
 
+    from network.affine import QuantParams
     from quantize.recipes import Recipe
 
 INTEGER_OPERATORS = (
@@ -229,7 +230,9 @@ def _shorten_names(graph: OnnxGraph) -> None:
     graph.constants = {short[k]: v for k, v in graph.constants.items() if k in short}
 
 
-def dynamic_int8(graph: OnnxGraph, recipe: Recipe) -> OnnxGraph:
+def dynamic_int8(
+    graph: OnnxGraph, recipe: Recipe, planned: Mapping[str, QuantParams] | None = None
+) -> OnnxGraph:
     """Store 8-bit weights, and quantize each activation while the network runs.
 
     Weights are stored as uint8 with zero point 128. ONNX Runtime multiplies two unsigned
@@ -244,12 +247,16 @@ def dynamic_int8(graph: OnnxGraph, recipe: Recipe) -> OnnxGraph:
     Args:
         graph: float32 graph.
         recipe: recipe with the granularity of the weights.
+        planned: parameters of the weights by name where a plan has rounded them to multiples of its
+            scales; other weights stay in float. None to round every weight here.
     """
+    import numpy as np
+
     result = OnnxGraph([], dict(graph.constants), graph.input, graph.outputs)
     quantized: set[str] = set()
     for node in graph.nodes:
         weight = stored_weight(graph, node)
-        if weight is None:
+        if weight is None or (planned is not None and node.inputs[1] not in planned):
             result.nodes.append(node)
             continue
         source = node.inputs[0]
@@ -257,18 +264,23 @@ def dynamic_int8(graph: OnnxGraph, recipe: Recipe) -> OnnxGraph:
             outputs = [f"{source}.q", f"{source}.s", f"{source}.z"]
             result.nodes.append(Node("DynamicQuantizeLinear", [source], outputs))
             quantized.add(source)
-        result.nodes.extend(_integer_nodes(result, node, weight, recipe))
+        if planned is None:
+            scales = weight_scales(node, weight, WeightRange.FULL, recipe.settings.granularity)
+        else:
+            scales = np.asarray(planned[node.inputs[1]].scale, np.float32)
+        result.nodes.extend(_integer_nodes(result, node, weight, scales))
     result.drop_unused()
     return result
 
 
-def _integer_nodes(graph: OnnxGraph, node: Node, weight: np.ndarray, recipe: Recipe) -> list[Node]:
+def _integer_nodes(
+    graph: OnnxGraph, node: Node, weight: np.ndarray, scales: np.ndarray
+) -> list[Node]:
     """Nodes of one weighted operator: integer product, its scale, its bias."""
     import numpy as np
     from onnx import TensorProto
 
     axis = channel_axis(node)
-    scales = weight_scales(node, weight, WeightRange.FULL, recipe.settings.granularity)
     spread = [-1 if i == axis else 1 for i in range(weight.ndim)]
     integers = np.clip(np.rint(weight / scales.reshape(spread)), -FULL_BOUND, FULL_BOUND) + 128
     output = [-1, 1, 1] if node.op_type == "Conv" else [-1]

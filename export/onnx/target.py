@@ -17,6 +17,7 @@ from export.target import CARD_KEY, ArtifactCard, ExportRequest, ExportTarget, r
 from foundation.errors import InvalidInputError, UnsupportedError
 from network.graph import Graph
 from quantize.islands import NO_KERNEL
+from quantize.plans.plan import PlannedNetwork
 from quantize.recipes import BatchAxis, IoType, Postprocess, Precision, Recipe, WeightRange
 
 if TYPE_CHECKING:
@@ -66,13 +67,25 @@ def _graph(request: ExportRequest) -> OnnxGraph:
     """The network in the number types of the recipe."""
     recipe = request.recipe
     if request.planned is not None:
-        return render(request.planned.graph, request.planned.plan, recipe.layout)
+        return _planned_graph(request.planned, recipe)
     graph = _float_graph(request)
     if recipe.precision is Precision.INT8:
         return static_int8(graph, recipe, request.calibration)
     if recipe.precision is Precision.DYNAMIC:
         return dynamic_int8(graph, recipe)
     return to_float16(graph) if recipe.precision is Precision.FLOAT16 else graph
+
+
+def _planned_graph(planned: PlannedNetwork, recipe: Recipe) -> OnnxGraph:
+    """The network in the numbers of a plan."""
+    if planned.plan.settings.floating is None:
+        return render(planned.graph, planned.plan, recipe.layout)
+    constants = planned.plan.constants
+    values = {name: constant.to_float() for name, constant in constants.items()}
+    graph = render_float(planned.graph.with_values(values), recipe.layout)
+    if recipe.precision is Precision.FLOAT16:
+        return to_float16(graph)
+    return dynamic_int8(graph, recipe, {name: constants[name].params for name in constants})
 
 
 def _float_graph(request: ExportRequest) -> OnnxGraph:
@@ -168,6 +181,8 @@ def _in_float(request: ExportRequest) -> FloatNames:
     """Names of the operators that a planned file computes in float."""
     if request.planned is None:
         return FloatNames()
+    if request.planned.plan.settings.floating is not None:
+        return FloatNames()
     planned = frozenset(request.planned.plan.settings.float_ops)
     written = computed_in_float(request.planned.graph, request.recipe.layout)
     return FloatNames(planned, frozenset(written) - planned)
@@ -181,7 +196,7 @@ def _sample(request: ExportRequest) -> np.ndarray:
 
 
 def _require_writable(graph: Graph, recipe: Recipe) -> None:
-    if recipe.planned:
+    if recipe.planned and recipe.settings.floating is None:
         require_writable(graph, recipe.layout)
     else:
         render_float(graph, recipe.layout)

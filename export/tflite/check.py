@@ -38,6 +38,7 @@ _WEIGHTS = {
     Precision.FLOAT32: "float32",
     Precision.FLOAT16: "float16",
     Precision.DYNAMIC: "int8",
+    Precision.WEIGHT_INT8: "int8",
     Precision.INT8: "int8",
     Precision.INT16X8: "int8",
 }
@@ -321,7 +322,8 @@ def _compute_faults(graph: Subgraph, operator: GraphOperator, recipe: Recipe) ->
 
 def _weight_faults(name: str, weights: TensorInfo, recipe: Recipe) -> Iterator[str]:
     too_small = _elements(weights) < DYNAMIC_MIN_ELEMENTS
-    if recipe.precision is Precision.DYNAMIC and too_small and weights.dtype == "float32":
+    may_stay = recipe.precision in (Precision.DYNAMIC, Precision.WEIGHT_INT8)
+    if may_stay and too_small and weights.dtype == "float32":
         return
     if weights.dtype != _WEIGHTS[recipe.precision]:
         yield f"{name} with {weights.dtype} weights"

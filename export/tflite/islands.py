@@ -1,8 +1,7 @@
 """Operators that TensorFlow's converter leaves in float in a quantized file.
 
-It chooses the integers of int8 files without a plan, and of ``tflite-int16x8`` where it can write
-the whole network. It refuses an operator without an integer kernel unless float kernels are
-allowed, as they are for these.
+It chooses the integers of files without a plan. It refuses an operator without an integer kernel
+unless float kernels are allowed, as they are for these.
 
 What it does with an operator was measured with TensorFlow 2.21 and LiteRT 2.3, on networks of two
 convolutions around it.
@@ -19,6 +18,7 @@ from network.integer_forms import without_integer_form
 from network.tflite.canonical import graph_of, object_form
 from network.tflite.reader import DEQUANTIZE, QUANTIZE, GraphOperator, Subgraph, read_flat_model
 from quantize.islands import NO_INT16, FloatOperator, named
+from quantize.plans.widening import whole_settings
 from quantize.recipes import Optimization, Precision, Recipe
 
 BY_CONVERTER = "left by the converter"
@@ -69,10 +69,12 @@ def left_in_float(graph: Graph, recipe: Recipe) -> dict[str, str]:
 
 
 def needs_plan(graph: Graph, converters: Graph, recipe: Recipe) -> bool:
-    """Whether the engine has to choose the integers of an int16x8 file.
+    """Whether the engine chooses the integers of an int16x8 file.
 
-    It does where the converter would leave operators in float that the canonical graph has in
-    another form, or would write operators that LiteRT computes wrongly or not at all.
+    It does, since the converter rounds each weight to the nearest integer, unless a kind of
+    operator would then be in float that the converter has in integers. It does even so where the
+    converter would leave operators in float that the canonical graph has in another form, or would
+    write operators that LiteRT computes wrongly or not at all.
 
     Args:
         graph: canonical.
@@ -85,7 +87,9 @@ def needs_plan(graph: Graph, converters: Graph, recipe: Recipe) -> bool:
         return False
     if any(op.kind in _WRONG_INT16 for op in converters.ops):
         return True
-    return not _kinds(converters, recipe) <= _kinds(graph, recipe)
+    by_converter = _kinds(converters, recipe)
+    whole = replace(recipe, settings=whole_settings(graph, recipe.settings))
+    return _kinds(graph, whole) <= by_converter or not by_converter <= _kinds(graph, recipe)
 
 
 def _kinds(graph: Graph, recipe: Recipe) -> frozenset[str]:

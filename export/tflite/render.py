@@ -15,7 +15,7 @@ from network.graph import INPUT_NAME, Graph, Op
 from network.operators import traits_of
 from network.tflite.writer import FlatFile
 from quantize.plans.plan import QuantizationPlan
-from quantize.plans.widening import wide_params
+from quantize.plans.widening import WHOLE_VERSIONS, wide_params
 from quantize.recipes import IoType
 
 
@@ -30,11 +30,11 @@ def render(graph: Graph, plan: QuantizationPlan, io: IoType) -> bytes:
     Returns:
         Bytes of a .tflite without a card; equal arguments give equal bytes.
     """
-    return _Writing(graph, plan).content(io)
+    return Writing(graph, plan).content(io)
 
 
 @dataclass
-class _Writing:
+class Writing:
     """A .tflite file while it is built.
 
     Attributes:
@@ -50,6 +50,7 @@ class _Writing:
     index: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def content(self, io: IoType) -> bytes:
+        """Bytes of the file, without a card."""
         source = self._input(INPUT_NAME, io)
         for op in self.graph.ops:
             self._write(op)
@@ -59,7 +60,9 @@ class _Writing:
         """Index of the input tensor; adds the QUANTIZE to the type that the network computes in."""
         shape = self.graph.tensors[self.graph.input].shape
         params = self.plan.activations.get(self.graph.input)
-        if params is None or io is IoType.INT8:
+        if params is None:
+            return self._in_type(self.graph.input, self.graph.tensors[self.graph.input].dtype)
+        if io is IoType.INT8:
             return self._activation(self.graph.input)
         source = self.file.tensor(name, shape, *_io_type(io, params))
         dtype = params.dtype.value
@@ -174,7 +177,9 @@ def _version(kind: str, dtype: str) -> int:
     if kind in ("QUANTIZE", "DEQUANTIZE"):
         return 1 if kind == "QUANTIZE" and dtype != "int16" else 2
     row = traits_of(kind)
-    version = row.int16_version if dtype == "int16" else row.int8_version
+    version = row.int8_version
+    if dtype == "int16":
+        version = row.int16_version or WHOLE_VERSIONS.get(kind)
     assert version is not None
     return version
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from export.target import ArtifactCard, ExportRequest, ExportTarget, random_inputs
 from export.tflite.check import check_file, check_outputs, check_runs
+from export.tflite.floating import FloatingWriting
 from export.tflite.inspect import inspect
 from export.tflite.islands import counted, found_in_float, left_in_float, needs_plan
 from export.tflite.metadata import finish, read_card
@@ -60,7 +61,12 @@ def write(request: ExportRequest, path: Path) -> None:
     else:  # the graph is from a trace already; another takes longer than the model on one image
         expected = _answers(request, request.planned.graph, image)
         outputs = request.planned.graph.outputs
-        content = render(request.planned.graph, request.planned.plan, recipe.io)
+        planned = request.planned
+        content = (
+            render(planned.graph, planned.plan, recipe.io)
+            if planned.plan.settings.floating is None
+            else FloatingWriting(planned.graph, planned.plan).content(recipe.io)
+        )
     path.write_bytes(finish(content, ArtifactCard(request.preprocessing, recipe), outputs))
     if float_too:
         check_share(found_in_float(path), request.most_float, (), recipe.name)

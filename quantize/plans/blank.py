@@ -11,7 +11,8 @@ from network.operators import OpKind
 from quantize.plans.plan import IntegerConstant, QuantizationPlan
 from quantize.plans.widening import wide_activations
 from quantize.ranges.activations import Range, activation_params
-from quantize.recipes import Granularity, PlanSettings
+from quantize.recipes import Granularity, PlanSettings, Precision
+from quantize.rounding.rows import is_stored_small
 
 
 def blank_plan(graph: Graph, settings: PlanSettings) -> QuantizationPlan:
@@ -24,6 +25,8 @@ def blank_plan(graph: Graph, settings: PlanSettings) -> QuantizationPlan:
         settings: settings of the plan, with every operator that stays in float32.
     """
     rng = np.random.default_rng(0)
+    if settings.floating is not None:
+        return _blank_floating(graph, settings, rng)
     ranges = {name: Range(-end, end) for name in measured(graph) for end in [_end(rng)]}
     constants: dict[str, IntegerConstant] = {}
     for op in graph.ops:
@@ -42,6 +45,18 @@ def blank_plan(graph: Graph, settings: PlanSettings) -> QuantizationPlan:
     params = activation_params(graph, ranges, None)
     params = wide_activations(graph, params, settings.wide_ops, whole=settings.int16)
     return QuantizationPlan("", params, constants, settings)
+
+
+def _blank_floating(
+    graph: Graph, settings: PlanSettings, rng: np.random.Generator
+) -> QuantizationPlan:
+    """Plan of a file with float activations: of integers it has weights alone."""
+    constants = {
+        op.inputs[1]: _weights(graph, op, settings, rng)[op.inputs[1]]
+        for op in graph.weighted
+        if settings.floating is not Precision.FLOAT16 and is_stored_small(graph, op)
+    }
+    return QuantizationPlan("", {}, constants, settings)
 
 
 def _end(rng: np.random.Generator) -> float:

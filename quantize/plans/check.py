@@ -16,6 +16,7 @@ from network.graph import Graph, Op
 from quantize.plans.plan import IntegerConstant, QuantizationPlan
 from quantize.plans.widening import wide_params
 from quantize.ranges.activations import fixed_params, tied
+from quantize.recipes import Precision
 
 _ROUNDING = 1e-5
 """Relative difference of two products of scales in float32."""
@@ -58,7 +59,7 @@ def _faults(plan: QuantizationPlan, graph: Graph) -> Iterator[str]:
             yield f"an activation {name}, which the network does not have"
         elif params.axis is not None or params.dtype not in (IntType.INT8, IntType.INT16):
             yield f"{name} with {params.dtype.value}, axis {params.axis}, for an activation"
-    for op in graph.ops:
+    for op in graph.ops if plan.settings.floating is None else ():
         if op.name not in floats:
             yield from _lacking(op, plan, graph)
     for name, constant in plan.constants.items():
@@ -96,6 +97,9 @@ def _constant_faults(name: str, constant: IntegerConstant, graph: Graph) -> Iter
 
 def _relation_faults(plan: QuantizationPlan, graph: Graph) -> Iterator[str]:
     """Scales that contradict each other, as in a file that was edited in one place only."""
+    if plan.settings.floating is not None:
+        yield from _floating_faults(plan, graph)
+        return
     for op in graph.ops:
         if op.name in plan.settings.float_ops:
             continue
@@ -109,6 +113,19 @@ def _relation_faults(plan: QuantizationPlan, graph: Graph) -> Iterator[str]:
         same = first is None or second is None or first == second
         if not (same or _leaves_int8(name, plan, graph) or _leaves_int8(root, plan, graph)):
             yield f"{name} and {root} of different scales, which one operator only moves"
+
+
+def _floating_faults(plan: QuantizationPlan, graph: Graph) -> Iterator[str]:
+    """Parameters of activations, and integers of other constants than weights in int8."""
+    for name in plan.activations:
+        yield f"parameters for {name}, which stays a float number"
+    weights = {op.inputs[1] for op in graph.weighted}
+    for name, constant in plan.constants.items():
+        integers, points = constant.integers, constant.params.zero_point
+        if name not in weights or integers.dtype != np.int8 or any(points):
+            yield f"{name} with {integers.dtype.name}, which is no weight in int8"
+        elif plan.settings.floating is Precision.FLOAT16:
+            yield f"integers for {name} in float16"
 
 
 def _leaves_int8(name: str, plan: QuantizationPlan, graph: Graph) -> bool:

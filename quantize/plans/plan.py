@@ -28,6 +28,7 @@ from quantize.recipes import (
     Granularity,
     Optimization,
     PlanSettings,
+    Precision,
     RangeMethod,
     WeightRange,
 )
@@ -125,6 +126,7 @@ class QuantizationPlan:
             "float_ops": list(self.settings.float_ops),
             "wide_ops": list(self.settings.wide_ops),
             **({"int16": True} if self.settings.int16 else {}),
+            **_floating_entry(self.settings.floating),
             "floats": sorted(self.floats),
             "settings": self.described,
             "notes": list(self.notes),
@@ -265,7 +267,12 @@ def _settings(header: Mapping[str, Any]) -> PlanSettings:
         ranges=RangeMethod(asked.get("ranges", RangeMethod.MIN_MAX)),
         wide_ops=tuple(header.get("wide_ops", ())),
         int16=header.get("int16", False) is True,
+        floating=Precision(header["floating"]) if "floating" in header else None,
     )
+
+
+def _floating_entry(floating: Precision | None) -> dict[str, str]:
+    return {} if floating is None else {"floating": floating.value}
 
 
 def digest(graph: Graph) -> str:

@@ -19,13 +19,29 @@ from foundation.errors import InvalidInputError, UnsupportedError
 from network.affine import IntType, QuantParams, symmetric_params
 from network.graph import Graph, Op
 from network.integer_forms import obstacle
-from network.operators import TRAITS
+from network.operators import TRAITS, OpKind
 from quantize.plans.plan import IntegerConstant, PlannedNetwork
 from quantize.recipes import Optimization, PlanSettings, WeightRange
 
 WIDE_KINDS = frozenset(kind for kind, row in TRAITS.items() if row.int16_version is not None)
-"""Operators with int16 kernels whose bits the oracle knows. HARD_SWISH has none in LiteRT; the
-specification fixes the scale of LOGISTIC and SOFTMAX."""
+"""Operators with int16 kernels whose bits the oracle knows. HARD_SWISH has none in LiteRT."""
+
+WHOLE_VERSIONS: Mapping[str, int] = {
+    OpKind.LOGISTIC: 3,
+    OpKind.SOFTMAX: 3,
+    OpKind.TANH: 3,
+    OpKind.RELU: 3,
+    OpKind.RELU6: 3,
+    OpKind.GELU: 2,
+}
+"""Further operators of a whole file in int16x8, with the versions of their int16 kernels in LiteRT.
+The oracle does not know their bits, so they cannot be named one by one. Each alone keeps 72 to
+91 dB."""
+
+UNIT_STEP = 2.0**-15
+"""Scale that the int16 kernels of LOGISTIC, SOFTMAX and TANH require of their results."""
+
+_FIXED = frozenset(row.fixed for row in TRAITS.values() if row.fixed is not None)
 
 
 def can_be_wide(graph: Graph, op: Op, *, stored: bool = False) -> bool:
@@ -36,8 +52,10 @@ def can_be_wide(graph: Graph, op: Op, *, stored: bool = False) -> bool:
         op: operator of the graph.
         stored: whether operands may be stored numbers as well, as in a whole file in int16x8.
     """
-    if op.kind not in WIDE_KINDS or stored:
-        return op.kind in WIDE_KINDS
+    if stored:
+        return op.kind in WIDE_KINDS or op.kind in WHOLE_VERSIONS
+    if op.kind not in WIDE_KINDS:
+        return False
     positions = range(len(op.inputs)) if op.traits.data is None else op.traits.data
     return not any(graph.is_constant(op.inputs[position]) for position in positions)
 
@@ -95,8 +113,10 @@ def widened(planned: PlannedNetwork, names: tuple[str, ...]) -> PlannedNetwork:
 def whole_params(params: QuantParams) -> QuantParams:
     """int16 parameters, zero point 0, for the range that int8 parameters were made for.
 
-    A step more than int8 reaches: where the specification fixes a scale of 1/256, that is 1.
+    A step more than int8 reaches; what the specification fixes in int8, it fixes in int16.
     """
+    if (params.scale[0], params.zero_point[0]) in _FIXED:
+        return QuantParams((UNIT_STEP,), (0,), IntType.INT16)
     low, high = params.real_range
     step = params.scale[0]
     return symmetric_params(max(-low, high + step), bits=16, dtype=IntType.INT16)

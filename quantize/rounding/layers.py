@@ -95,22 +95,20 @@ def solve(
     rows = Rows.of(op, graph)
     float_weight = rows.to_rows(graph.weight(op))  # [channels, inputs]
     both = halves[0].joined(halves[1])
-    layers = _layers(rows, float_weight, halves, both, settings)
+    layers = layers_of(rows, float_weight, halves, both, settings)
     target = np.empty_like(float_weight)  # [channels, inputs]
     for group, layer in layers:
         target[group] = layer.weight
-    scale, integers = _best_rounding(op, target, layers, settings)  # [channels], [channels, inputs]
+    scale, integers = best_rounding(op, target, layers, settings)  # [channels], [channels, inputs]
 
     # The bias takes up the mean error.
     mean, float_mean = both.means
     rounded_weight = integers * scale[:, None]
-    error = _mean_outputs(rows, float_weight, float_mean) - _mean_outputs(
-        rows, rounded_weight, mean
-    )
+    error = mean_outputs(rows, float_weight, float_mean) - mean_outputs(rows, rounded_weight, mean)
     bias = (graph.bias(op).astype(np.float64) + error).astype(np.float32)
 
     # Scales at which the bias fits int32.
-    params = _params(op, scale, settings)
+    params = weight_params_of(op, scale, settings)
     wide = widened_for_bias(params, bias, source)
     if wide != params:  # only dead channels: their integers are zeros anyway, or as good as
         ratio = np.asarray(params.scale) / np.asarray(wide.scale)
@@ -123,7 +121,7 @@ def solve(
     )
 
 
-def _layers(
+def layers_of(
     rows: Rows,
     float_weight: np.ndarray,
     halves: tuple[Moments, Moments],
@@ -158,7 +156,7 @@ def _covariance(moments: Moments, inputs: np.ndarray | None, group: slice) -> np
     return covariance[group] if covariance.ndim == 3 else covariance
 
 
-def _mean_outputs(rows: Rows, weight: np.ndarray, mean: np.ndarray) -> np.ndarray:
+def mean_outputs(rows: Rows, weight: np.ndarray, mean: np.ndarray) -> np.ndarray:
     """Each channel's output for the mean input, before the bias: float64 ``[channels]``."""
     if mean.ndim == 2:  # depthwise: [channels, inputs]
         return np.asarray((weight * mean).sum(axis=1))
@@ -228,7 +226,7 @@ def _gain_terms(judged: tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]) -> np.
     return np.stack([(pull * step).sum(axis=1), (product * step).sum(axis=1)])
 
 
-def _best_rounding(
+def best_rounding(
     op: Op, target: np.ndarray, layers: list[tuple[slice, Layer]], settings: LayerSettings
 ) -> tuple[np.ndarray, np.ndarray]:
     """Scales ``[channels]`` and integers ``[channels, inputs]`` of the least error.
@@ -319,7 +317,8 @@ def _candidates(
     return [(reach * factor / LIMIT).astype(np.float32).astype(np.float64) for factor in factors]
 
 
-def _params(op: Op, scale: np.ndarray, settings: LayerSettings) -> QuantParams:
+def weight_params_of(op: Op, scale: np.ndarray, settings: LayerSettings) -> QuantParams:
+    """Parameters of a weight from its scales ``[channels]``; one where the layer has one."""
     if _per_channel(op, settings):
         return QuantParams(tuple(scale.tolist()), (0,) * len(scale), axis=op.channel_axis)
     return QuantParams((float(scale[0]),), (0,))

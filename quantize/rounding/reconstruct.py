@@ -111,22 +111,25 @@ class Lockstep:
         """Moments of the operator's input over every other chunk."""
         name = op.inputs[0]
         pairs = list(zip(self.exact[name], self.integers[name], strict=True))
-        positions = self.positions
-        if op.kind == OpKind.DEPTHWISE_CONV:
-            images = sum(int(exact.shape[0]) for exact, _ in pairs)
-            enough = -(-DEPTHWISE_POSITIONS // images)
-            positions = min(positions, max(enough, positions // DEPTHWISE_SHARE))
-        return moments(op, self.graph, pairs[half::2] or pairs, positions, source)
+        return moments(op, self.graph, pairs[half::2] or pairs, self._positions(op), source)
+
+    def _positions(self, op: Op) -> int:
+        """Largest number of one image's positions that the moments of an operator include."""
+        if op.kind != OpKind.DEPTHWISE_CONV:
+            return self.positions
+        images = sum(int(exact.shape[0]) for exact in self.exact[op.inputs[0]])
+        enough = -(-DEPTHWISE_POSITIONS // images)
+        return min(self.positions, max(enough, self.positions // DEPTHWISE_SHARE))
 
     def _float_step(self, op: Op) -> list[list[np.ndarray]]:
         """Compute an operator in the float network: its outputs, chunk by chunk."""
         step = network_of(self.graph, [op])
-        return [step.run(chunk) for chunk in _chunks(self.exact)]
+        return [step.run(chunk) for chunk in self._chunks(self.exact)]
 
     def _integer_step(self, op: Op) -> None:
         """Compute an operator in the quantized network."""
         step = network_of(self.graph, [op], value=self._decided, params=self.params)
-        self._store(self.integers, op, list(in_parallel(step.run, _chunks(self.integers))))
+        self._store(self.integers, op, list(in_parallel(step.run, self._chunks(self.integers))))
 
     @staticmethod
     def _store(
@@ -141,8 +144,8 @@ class Lockstep:
         constant = self.constants.get(name)
         return self.graph.value(name) if constant is None else constant.to_float()
 
-
-def _chunks(values: Mapping[str, list[np.ndarray]]) -> Iterator[dict[str, np.ndarray]]:
-    """Every activation that is held, chunk by chunk."""
-    for chunk in zip(*values.values(), strict=True):
-        yield dict(zip(values, chunk, strict=True))
+    @staticmethod
+    def _chunks(values: Mapping[str, list[np.ndarray]]) -> Iterator[dict[str, np.ndarray]]:
+        """Every activation that is held, chunk by chunk."""
+        for chunk in zip(*values.values(), strict=True):
+            yield dict(zip(values, chunk, strict=True))

@@ -10,6 +10,15 @@ import numpy as np
 from network.graph import Graph, Op
 from network.operators import OpKind
 
+SMALLEST_WEIGHT = 1024
+"""Fewest numbers of a weight in int8 beside float activations, as in TensorFlow's converter: of
+smaller ones, scales take what the integers save."""
+
+
+def is_stored_small(graph: Graph, op: Op) -> bool:
+    """Whether the weight of an operator is in int8 where activations are float numbers."""
+    return op.is_weighted and graph.weight(op).size >= SMALLEST_WEIGHT
+
 
 @dataclass(frozen=True)
 class Rows:

@@ -100,7 +100,7 @@ def rounded(
     order = np.argsort(-np.einsum("...ii->...i", moments), axis=-1, kind="stable")
     if moments.ndim == 3:
         return _rounded_depthwise(layer, scale, moments, order, sweeps)
-    factor = _inverse_factor(moments[np.ix_(order, order)])
+    factor = inverse_factor(moments[np.ix_(order, order)])
     integers = _propagated(layer, scale, factor, order)  # [inputs, rows]
     return np.ascontiguousarray(_descended(layer, scale, moments, integers, sweeps).T)
 
@@ -135,7 +135,7 @@ def _round_within_bounds(values: np.ndarray, beside: list[np.ndarray]) -> None:
     np.minimum(np.maximum(values, low, out=values), high, out=values)
 
 
-def _inverse_factor(moments: np.ndarray) -> np.ndarray:
+def inverse_factor(moments: np.ndarray) -> np.ndarray:
     """Upper triangular U with ``U^T U = H^-1``: how an error spreads over the inputs that follow.
 
     With ``H = R R^T`` and R upper triangular, U is the inverse of R. Inputs that hardly ever
@@ -297,7 +297,7 @@ def _rounded_depthwise(
         np.take_along_axis(moments, order[:, :, None], 1), order[:, None, :], 2
     )
     # One pass with each error spread over the later inputs; see _propagated.
-    factor = _inverse_factor(moments)
+    factor = inverse_factor(moments)
     weight = target.copy()
     integers = np.zeros_like(weight)
     inputs = weight.shape[1]

@@ -15,7 +15,7 @@ from export.tflite.check import check_file
 from export.tflite.islands import left_in_float, needs_plan
 from export.tflite.render import render
 from foundation.errors import UnsupportedError
-from network.graph import Op
+from network.graph import Graph, Op
 from network.operators import Fused, OpKind
 from network.run_tensorflow import run
 from network.tflite.reader import read_flat_model
@@ -25,7 +25,7 @@ from quantize.plans.blank import blank_plan
 from quantize.plans.check import check_fits
 from quantize.plans.plan import PlannedNetwork, QuantizationPlan
 from quantize.plans.simulate import simulated
-from quantize.plans.widening import whole_settings, widened
+from quantize.plans.widening import UNIT_STEP, whole_settings, widened
 from quantize.recipes import IoType, Layout, Optimization, PlanSettings, recipe
 from tests.network.graphs import Builder, bottlenecks, calibration, images, planned, sqnr_db
 
@@ -118,15 +118,20 @@ def test_the_written_file_is_checked_for_what_the_plan_says(tmp_path: Path) -> N
         check_file(path, chosen, {("int16", "CONV_2D"): 1})
 
 
-def whole() -> PlannedNetwork:
-    """A network with a stored factor, all of it in int16x8."""
+def whole_graph() -> Graph:
+    """A network with a stored factor."""
     b = Builder(np.random.default_rng(3))
     stem = b.conv("stem", "image", 8, kernel=3, stride=2, fused=Fused.RELU6)
     factor = b.constant("factor", np.linspace(0.2, 3, 8, dtype=np.float32))
     deep = b.depthwise("depthwise", stem)
     b.op(OpKind.MUL, "scaled", (deep, factor), b.tensors[deep].shape, "MulOptions")
     b.dense("scores", b.mean("pool", "scaled"), 4)
-    graph = b.graph()
+    return b.graph()
+
+
+def whole() -> PlannedNetwork:
+    """That network, all of it in int16x8."""
+    graph = whole_graph()
     settings = whole_settings(graph, PlanSettings(optimization=Optimization.FAST))
     plan = make_plan(graph, calibration(), None, settings)
     return PlannedNetwork(plan.network(graph), plan)
@@ -160,21 +165,53 @@ def test_a_whole_file_in_int16_has_no_int8_activation(tmp_path: Path) -> None:
 def test_what_has_no_int16_form_stays_in_float() -> None:
     b = Builder(np.random.default_rng(3))
     stem = b.conv("stem", "image", 8, kernel=3, stride=2)
-    b.op(OpKind.GELU, "gelu", (stem,), b.tensors[stem].shape, "GeluOptions", approximate=False)
-    b.dense("scores", b.mean("pool", "gelu"), 4)
+    b.op(OpKind.EXP, "power", (stem,), b.tensors[stem].shape, "ExpOptions")
+    b.dense("scores", b.mean("pool", "power"), 4)
     graph = b.graph()
     settings = whole_settings(graph, PlanSettings(optimization=Optimization.QAT))
-    assert settings.float_ops == ("gelu",)
+    assert settings.float_ops == ("power",)
     assert settings.optimization is Optimization.BEST  # training ends in int8
     asked = recipe("tflite-int16x8")
-    assert left_in_float(graph, replace(asked, settings=settings)) == {"gelu": NO_INT16}
-    assert left_in_float(graph, asked) == {}  # the converter has an int16 GELU
+    assert left_in_float(graph, replace(asked, settings=settings)) == {"power": NO_INT16}
+    assert left_in_float(graph, asked) == {}  # the converter has an int16 EXP
     assert not needs_plan(graph, graph, asked)
-    odd = replace(graph, ops=(*graph.ops, Op("SQUARED_DIFFERENCE", ("gelu", "gelu"), ("zero",))))
+    odd = replace(graph, ops=(*graph.ops, Op("SQUARED_DIFFERENCE", ("power", "power"), ("zero",))))
     assert needs_plan(graph, odd, asked)
-    assert needs_plan(graph, replace(graph, ops=(*graph.ops, Op("NEG", ("gelu",), ("n",)))), asked)
+    assert needs_plan(graph, replace(graph, ops=(*graph.ops, Op("NEG", ("power",), ("n",)))), asked)
     assert not needs_plan(graph, odd, asked.with_effort(Optimization.CONVERTER))
     assert not needs_plan(graph, odd, recipe("tflite-int8"))
+    assert needs_plan(whole_graph(), whole_graph(), asked)  # all of it has an int16 form
+
+
+def test_functions_of_fixed_scales_are_int16_in_a_whole_file(tmp_path: Path) -> None:
+    """The runtimes' own kernels are asked; the oracle does not know these."""
+    b = Builder(np.random.default_rng(3))
+    stem = b.conv("stem", "image", 8, kernel=3, stride=2)
+    shape = b.tensors[stem].shape
+    b.op(OpKind.LOGISTIC, "gate", (stem,), shape)
+    b.op(OpKind.MUL, "swish", (stem, "gate"), shape, "MulOptions")
+    b.op(OpKind.GELU, "gelu", ("swish",), shape, "GeluOptions", approximate=False)
+    b.op(OpKind.TANH, "tanh", ("gelu",), shape)
+    b.op(OpKind.RELU, "relu", ("tanh",), shape)
+    b.op(OpKind.RELU6, "relu6", ("relu",), shape)
+    b.dense("scores", b.mean("pool", "relu6"), 4)
+    b.op(OpKind.SOFTMAX, "classes", ("scores",), b.tensors["scores"].shape, "SoftmaxOptions",
+         beta=1.0)  # fmt: skip
+    graph = b.graph()
+    settings = whole_settings(graph, PlanSettings(optimization=Optimization.FAST))
+    assert settings.float_ops == ()
+    assert needs_plan(graph, graph, recipe("tflite-int16x8"))
+    plan = make_plan(graph, calibration(), None, settings)
+    for name in ("gate", "tanh", "classes"):
+        assert (plan.activations[name].scale, plan.activations[name].zero_point) == (
+            (UNIT_STEP,), (0,),
+        )  # fmt: skip
+    network = PlannedNetwork(plan.network(graph), plan)
+    path = written(network, tmp_path / "whole.tflite", IoType.FLOAT32)
+    check_file(path, recipe("tflite-int16x8"))
+    fresh = images(16, seed=9)
+    for name in ("litert-reference", "litert-xnnpack"):
+        assert sqnr_db(run(graph, fresh), runtimes()[name].open(path, 1).predict(fresh)) > 40
 
 
 def test_onnx_files_take_none() -> None:

@@ -1,0 +1,100 @@
+"""Two plans of one network compared on calibration images that neither was made on.
+
+More work on few images can fit these images instead of the network: narrower ranges that they like,
+weights that follow their noise. Images that no step has seen tell.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from network.graph import Graph
+from network.run_litert import network_of
+from quantize.objective import squared_error, weights
+from quantize.parallel import in_parallel
+from quantize.plans.plan import PlannedNetwork, QuantizationPlan
+from quantize.plans.simulate import simulated_outputs
+from quantize.ranges.float_pass import CalibrationImages, checked, spread
+
+ONE_IN = 8
+"""One in so many calibration images is held out."""
+
+MOST_HELD = 32
+"""Largest number of images that are held out."""
+
+FEWEST = 4
+"""Sets of fewer images are not divided."""
+
+BATCH = 8
+"""Images that both networks run on at a time."""
+
+
+def divided(images: CalibrationImages) -> tuple[CalibrationImages, CalibrationImages | None]:
+    """Images to make plans on, and evenly spread others to compare these on; None of few images."""
+    count = images.count
+    if count < FEWEST:
+        return images, None
+    held = spread(count, min(max(count // ONE_IN, 1) + 2, MOST_HELD + 2))[1:-1]
+    return _part(images, np.setdiff1d(np.arange(count), held)), _part(images, held)
+
+
+def _part(images: CalibrationImages, numbers: np.ndarray) -> CalibrationImages:
+    """Some of the images, as a set of their own."""
+
+    def chosen(wanted: np.ndarray) -> Iterator[np.ndarray]:
+        yield from images.of(numbers[wanted])
+
+    return CalibrationImages(len(numbers), lambda: images.of(numbers), chosen)
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Held-out images with the outputs of the float network.
+
+    Attributes:
+        batches: float32 ``[batch, *shape]``.
+        exact: float64 ``[images, ...]`` of each output.
+    """
+
+    batches: list[np.ndarray] = field(repr=False)
+    exact: list[np.ndarray] = field(repr=False)
+
+    @classmethod
+    def of(cls, graph: Graph, images: CalibrationImages) -> HeldOut:
+        """Run the float network on the images.
+
+        Raises:
+            InvalidInputError: images of another shape, or with NaN.
+        """
+        shape = graph.tensors[graph.input].shape[1:]
+        batches = [
+            batch[start : start + BATCH]
+            for batch in checked(images.batches(), shape)
+            for start in range(0, len(batch), BATCH)
+        ]
+        network = network_of(graph, graph.ops, results=graph.outputs)
+        runs = in_parallel(lambda batch: network.run({graph.input: batch}), batches)
+        return cls(batches, _joined(runs))
+
+    def noise(self, graph: Graph, plan: QuantizationPlan) -> float:
+        """Squared error of a plan's outputs, each output weighed as ``quantize.objective`` does."""
+        network = PlannedNetwork(plan.network(graph), plan)
+        found = _joined(simulated_outputs(network, batch) for batch in self.batches)
+        return squared_error(self.exact, found, weights(self.exact))
+
+    def comparison(self, rival: float, noise: float) -> Mapping[str, Any]:
+        """What the reader is told: number of images, and decibels by which the rival is noisier."""
+        told: dict[str, Any] = {"held_out_images": sum(map(len, self.batches))}
+        if rival > 0 and noise > 0:
+            told["held_out_gain_db"] = round(10 * math.log10(rival / noise), 2)
+        return told
+
+
+def _joined(runs: Iterator[Any]) -> list[np.ndarray]:
+    """Outputs of all batches, float64."""
+    return [np.concatenate(parts).astype(np.float64) for parts in zip(*runs, strict=True)]
