@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from export.c.schedule import Layout, Schedule, is_image_mean, schedule
+from export.c.layout import Layout, is_image_mean
+from export.c.schedule import Schedule, schedule
 from network.graph import Graph
 from network.operators import OpKind
 
