@@ -23,10 +23,11 @@ from edgequant.ship.bundle import (
     write_bundle,
     zip_path,
 )
-from edgequant.ship.gates import check_applicable, check_gates
+from edgequant.ship.gates import Advise, check_applicable, check_gates
 from edgequant.ship.pages import write_ship_page
 from edgequant.ship.proving import Proven, show_proofs
 from edgequant.ship.request import ShipRequest
+from edgequant.ship.smaller import Advisor, require_arena
 from evaluation.machine import PACKAGES
 from export.bundles.labels import check_labels
 from export.bundles.target import (
@@ -62,8 +63,9 @@ def ship_command(request: ShipRequest, terminal: Terminal) -> None:
         _write(request, targets, inputs, key, terminal)
         terminal.say("written:")
     manifest = read_json(request.output / MANIFEST)
-    _show(request, manifest, terminal)
-    check_gates(request.gates, request.output, manifest)
+    advise = Advisor.of(request).remedy
+    _show(request, manifest, advise, terminal)
+    check_gates(request.gates, request.output, manifest, advise)
 
 
 def _write(
@@ -78,6 +80,9 @@ def _write(
         target.check(prepared.contract)
         if target.check_graph is not None:
             target.check_graph(prepared.planner.graph, prepared.loaded.name)
+    if request.gates.max_sram is not None and "c" in request.targets:
+        with terminal.progress("plan the memory", None):
+            require_arena(request, prepared.planner.graph)
     require_writable(request.output.parent)
     builder = Builder(request, prepared, inputs, key, terminal)
     write_bundle(request.output, lambda folder: builder.build(targets, folder))
@@ -113,7 +118,9 @@ def _check_outputs(prepared: Prepared, targets: list[ShipTarget]) -> None:
         )
 
 
-def _show(request: ShipRequest, manifest: dict[str, Any], terminal: Terminal) -> None:
+def _show(
+    request: ShipRequest, manifest: dict[str, Any], advise: Advise, terminal: Terminal
+) -> None:
     """Write the page, and print paths, digests and proofs of the bundle."""
     archive = zip_path(request.output)
     digests = {"zip": sha256_of(archive), "sums": sha256_of(request.output / SUMS)}
@@ -122,7 +129,7 @@ def _show(request: ShipRequest, manifest: dict[str, Any], terminal: Terminal) ->
         f"sha256, for verify --sha256\n  {digests['zip']}  {archive.name}\n"
         f"  {digests['sums']}  {request.output.name}/{SUMS}"
     )
-    page = write_ship_page(request.output, manifest, request.gates)
+    page = write_ship_page(request.output, manifest, request.gates, advise)
     terminal.say(f"page  {page}")
     for name, values in manifest["targets"].items():
         show_proofs(name, [Proven.from_dict(proof) for proof in values["proofs"]], terminal)
@@ -147,6 +154,7 @@ def _key(request: ShipRequest, inputs: Inputs) -> str:
             "vectors": (request.data, data_digest(request.data), request.vectors),
             "accelerators": request.accelerators,
             "prefix": request.prefix,
+            "patches": request.patches,
             "runtimes": {name: str(path) for name, path in request.runtimes.items()},
             "versions": versions(PACKAGES),
             "installed": [name for name in _RUNTIMES if find_spec(name)],

@@ -17,8 +17,9 @@ from export.bundles.target import (
 )
 from export.c.contract import contract_lines
 from export.c.names import Prefix
+from export.c.patches import NONE, Patches
 from export.c.program import Program, read_program, require_kernels
-from export.c.sources import c_sources
+from export.c.sources import Extra, c_sources
 from export.c.testing import test_sources
 from foundation.errors import InvalidInputError
 from foundation.foreign import read_bytes
@@ -34,6 +35,8 @@ _C_VECTORS = 2
 """Number of test vectors in the C sources; vectors/ has all of them."""
 _KERNELS = "_kernels.h"
 _MOST_HEADER = 1 << 20
+_HEADER_RULE, _AGAIN = "the header of the C sources states the arena", "make the bundle again"
+_PATCHES = "/* Stages run patch by patch, as asked for: "
 
 
 def prefix_in(folder: Path) -> Prefix:
@@ -55,14 +58,23 @@ def prefix_in(folder: Path) -> Prefix:
 def arena_in(folder: Path) -> int:
     """Bytes of the arena, as the header in this target's folder says."""
     prefix = prefix_in(folder)
-    rule, remedy = "the header of the C sources states the arena", "make the bundle again"
-    path = folder / prefix.file(".h")
-    text = read_bytes(path, rule, remedy)[:_MOST_HEADER].decode("ascii", "replace")
     macro = f"{prefix.text.upper()}_ARENA_BYTES"
-    found = re.search(rf"^#define {macro} (\d{{1,12}})$", text, re.MULTILINE)
+    found = re.search(rf"^#define {macro} (\d{{1,12}})$", _header_in(folder), re.MULTILINE)
     if found is None:
-        raise InvalidInputError(rule, received=path.name, remedy=remedy)
+        raise InvalidInputError(_HEADER_RULE, received=prefix.file(".h"), remedy=_AGAIN)
     return int(found[1])
+
+
+def patches_in(folder: Path) -> Patches:
+    """Patches that the sources in this target's folder were asked for with."""
+    pattern = rf"^{re.escape(_PATCHES)}([a-z0-9 ]{{1,40}})\.$"
+    found = re.search(pattern, _header_in(folder), re.MULTILINE)
+    return NONE if found is None else Patches.of(found[1])
+
+
+def _header_in(folder: Path) -> str:
+    path = folder / prefix_in(folder).file(".h")
+    return read_bytes(path, _HEADER_RULE, _AGAIN)[:_MOST_HEADER].decode("ascii", "replace")
 
 
 def _check(_: Preprocessing) -> None:
@@ -74,18 +86,31 @@ def _check_graph(graph: Graph, name: str) -> None:
     require_kernels({str(op.kind) for op in graph.ops}, name)
 
 
-def _texts(request: BundleRequest, prefix: Prefix) -> dict[str, str]:
+def _texts(request: BundleRequest, prefix: Prefix, patches: Patches) -> dict[str, str]:
     """Content of every source by its path in the folder."""
-    program = read_program(request.files[ROLE])
+    program = read_program(request.files[ROLE], patches=patches)
     vectors = request.vectors[ROLE]
     tests = test_sources(prefix, vectors.inputs[:_C_VECTORS], vectors.outputs[:_C_VECTORS])
     params = program.network.tensors[program.network.input].params
     assert params is not None
     extra = contract_lines(request.contract, params, labelled=_labelled(request, program))
     return {
-        **c_sources(program, prefix, request.name, extra),
+        **c_sources(program, prefix, request.name, _with_patches(extra, program, patches)),
         **{f"{TEST}/{name}": text for name, text in tests.items()},
     }
+
+
+def _with_patches(extra: Extra, program: Program, patches: Patches) -> Extra:
+    """Header with a line about the patches, from which ``patches_in`` reads what was asked for."""
+    schedule = program.schedule
+    if not schedule.patched:
+        return extra
+    share = 100 * schedule.twice / schedule.multiply_adds
+    lines = [
+        f"{_PATCHES}{patches.text}.",
+        f" * {schedule.twice:,} multiply-adds are done twice, {share:.1f} % more. */",
+    ]
+    return Extra([*lines, *extra.header], extra.source)
 
 
 def _labelled(request: BundleRequest, program: Program) -> bool:
@@ -97,7 +122,8 @@ def _labelled(request: BundleRequest, program: Program) -> bool:
 def _write(request: BundleRequest, folder: Path) -> None:
     (folder / _model_name(request)).write_bytes(request.files[ROLE].read_bytes())
     (folder / TEST).mkdir()
-    for name, text in _texts(request, Prefix(request.prefix)).items():
+    prefix, patches = Prefix(request.prefix), Patches.of(request.patches)
+    for name, text in _texts(request, prefix, patches).items():
         (folder / name).write_text(text, encoding="ascii")
     request.vectors[ROLE].write(folder / VECTORS, ROLE)
 
@@ -115,7 +141,7 @@ def _data(request: BundleRequest, _figures: Figures) -> tuple[str, ...]:
 
 
 def _rebuild(request: BundleRequest, folder: Path, _figures: Figures) -> dict[str, bytes]:
-    texts = _texts(request, prefix_in(folder))
+    texts = _texts(request, prefix_in(folder), patches_in(folder))
     return {name: text.encode("ascii") for name, text in texts.items()}
 
 

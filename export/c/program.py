@@ -8,8 +8,8 @@ from pathlib import Path
 
 from export.c.calls import KernelCall, Lowering, Site
 from export.c.layout import ALIASES, Layout, is_image_mean
-from export.c.patches import NONE, Patches, patched
-from export.c.schedule import Schedule, schedule
+from export.c.patches import NONE, Patches, scheduled
+from export.c.schedule import Schedule, layer_by_layer
 from foundation.errors import UnsupportedError
 from foundation.foreign import reading
 from foundation.tables import joined
@@ -93,7 +93,7 @@ def program_of(network: IntegerModel, *, by_rows: bool = True, patches: Patches 
     """Program of a network of integers; raises the errors of ``read_program``."""
     calls = {op.name: _calls(Site(op, network.tensors)) for op in network.ops}
     layout = layout_of(network)
-    planned = patched(layout, patches) if by_rows else schedule(layout, by_rows=False)
+    planned = scheduled(layout, patches) if by_rows else layer_by_layer(layout)
     return Program(network, planned, calls)
 
 

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from export.c.blocks import LONGEST, Block, joined, step_of
+from export.c.blocks import Block, multiply_adds, step_of
 from export.c.layout import ALIASES, Layout
-from export.c.memory import MemoryPlan, plan_memory
+from export.c.memory import MemoryPlan, Step, plan_memory
 
 
 @dataclass(frozen=True)
@@ -33,22 +34,60 @@ class Schedule:
     plan: MemoryPlan
     buffers: Mapping[str, str] = field(repr=False)
 
+    @property
+    def multiply_adds(self) -> int:
+        """Multiply-adds of the convolutions and dense layers, without what patches do twice."""
+        return sum(multiply_adds(self.layout, Block(block.ops)) for block in self.blocks)
 
-def schedule(layout: Layout, *, by_rows: bool = True) -> Schedule:
-    """Schedule with the least arena that is found.
+    @property
+    def twice(self) -> int:
+        """Multiply-adds that patches do a second time."""
+        done = sum(multiply_adds(self.layout, block) for block in self.blocks)
+        return max(done - self.multiply_adds, 0)
 
-    Args:
-        layout: operators and sizes.
-        by_rows: whether chains may run by rows; layer by layer if not.
-    """
+    @property
+    def patched(self) -> tuple[Block, ...]:
+        """Blocks that run patch by patch."""
+        return tuple(block for block in self.blocks if block.tiles is not None)
+
+    def lines(self) -> list[str]:
+        """The memory plan as text, and what patches cost."""
+        lines = self.plan.lines()
+        for block in self.patched:
+            assert block.tiles is not None
+            lines.append(
+                f"patches: {block.ops[0].name} to {block.name} in bands of {block.tiles.rows} rows "
+                f"and strips of {block.tiles.columns} columns"
+            )
+        if self.patched:
+            share = 100 * self.twice / max(self.multiply_adds, 1)
+            lines.append(f"computed twice: {self.twice:,} multiply-adds, {share:.1f} % more")
+        return lines
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            **self.plan.to_dict(),
+            "multiply_adds": self.multiply_adds,
+            "multiply_adds_twice": self.twice,
+            "patches": [
+                {
+                    "first": block.ops[0].name,
+                    "last": block.name,
+                    "rows": block.tiles.rows,
+                    "columns": block.tiles.columns,
+                }
+                for block in self.patched
+                if block.tiles is not None
+            ],
+        }
+
+
+def layer_by_layer(layout: Layout) -> Schedule:
+    """Schedule in which every operator is a step of its own."""
     blocks = [Block((op,)) for op in layout.ops if op.kind not in ALIASES]
     buffers = layout.buffers()
     plan = plan_of(layout, blocks, buffers)
-    layers, blocks = (plan, blocks), in_order(blocks, plan)
-    while by_rows and (better := _better(layout, blocks, buffers, plan)) is not None:
-        blocks, plan = better
-    plan = plan_of(layout, blocks, buffers)
-    plan, blocks = min((plan, blocks), layers, key=lambda found: found[0].arena)
     return Schedule(layout, tuple(in_order(blocks, plan)), plan, buffers)
 
 
@@ -58,33 +97,15 @@ def in_order(blocks: Sequence[Block], plan: MemoryPlan) -> list[Block]:
     return sorted(blocks, key=lambda block: order[block.name])
 
 
-def plan_of(
-    layout: Layout, blocks: Sequence[Block], buffers: Mapping[str, str], *, quick: bool = False
-) -> MemoryPlan:
-    """Memory plan of blocks; a quick one keeps their order and tries few packings."""
+def plan_of(layout: Layout, blocks: Sequence[Block], buffers: Mapping[str, str]) -> MemoryPlan:
+    """Memory plan of blocks, in the best order that is known."""
     steps = [step_of(layout, block, buffers) for block in blocks]
+    return plan_of_steps(layout, steps, buffers, quick=False)
+
+
+def plan_of_steps(
+    layout: Layout, steps: Sequence[Step], buffers: Mapping[str, str], *, quick: bool = True
+) -> MemoryPlan:
+    """Memory plan of steps; a quick one keeps their order and tries few packings."""
     inputs = {name: layout.size(name) for name in layout.inputs}
     return plan_memory(steps, inputs, [buffers[n] for n in layout.outputs], quick=quick)
-
-
-def _better(
-    layout: Layout, blocks: list[Block], buffers: Mapping[str, str], plan: MemoryPlan
-) -> tuple[list[Block], MemoryPlan] | None:
-    """Blocks of which some chain over the largest step lowers the arena; None if none does."""
-    found: tuple[list[Block], MemoryPlan] | None = None
-    least = plan.arena
-    peak = max(range(len(plan.steps)), key=plan.in_use)
-    name = plan.steps[peak].name
-    position = next(i for i, block in enumerate(blocks) if block.name == name)
-    for first in range(max(position - LONGEST, 0), position + 1):
-        for last in range(position, min(first + LONGEST, len(blocks))):
-            if first == last:
-                continue
-            chain = joined(layout, blocks[first : last + 1])
-            if chain is None:
-                break
-            tried = [*blocks[:first], chain, *blocks[last + 1 :]]
-            planned = plan_of(layout, tried, buffers, quick=True)
-            if planned.arena < least:
-                found, least = (tried, planned), planned.arena
-    return found

@@ -11,9 +11,9 @@ import pytest
 
 from export.c.blocks import Block, Tiles, joined, multiply_adds, ring_bytes
 from export.c.layout import Layout
-from export.c.patches import MOST_EXTRA, Patches, patched
+from export.c.patches import MOST_EXTRA, Patches, scheduled
 from export.c.program import Program, layout_of, program_of, read_program
-from export.c.schedule import Schedule, plan_of, schedule
+from export.c.schedule import Schedule, plan_of
 from export.tflite.target import TARGET
 from foundation.errors import InvalidInputError
 from network.graph import Op
@@ -124,22 +124,22 @@ def work(found: Schedule) -> int:
 
 def test_patches_are_cut_as_far_as_a_budget_needs_them() -> None:
     layout = stem()
-    whole = schedule(layout)
-    least = patched(layout, FITS)
+    whole = scheduled(layout)
+    least = scheduled(layout, FITS)
     assert least.plan.arena < whole.plan.arena
-    assert patched(layout, Patches.of("none")) == whole
-    assert patched(layout, Patches(0, whole.plan.arena)) == whole
+    assert scheduled(layout, Patches.of("none")) == whole
+    assert scheduled(layout, Patches(0, whole.plan.arena)) == whole
     budget = (least.plan.arena + whole.plan.arena) // 2
-    within = patched(layout, Patches(0, budget))
+    within = scheduled(layout, Patches(0, budget))
     assert within.plan.arena <= budget
     assert work(whole) < work(within) < work(least)
-    moderate = patched(layout, Patches.of("auto"))
+    moderate = scheduled(layout, Patches.of("auto"))
     assert least.plan.arena <= moderate.plan.arena < whole.plan.arena
     assert work(moderate) <= (1 + MOST_EXTRA) * work(whole)
 
 
 def test_a_number_of_patches_is_that_of_rows_and_columns() -> None:
-    found = patched(stem(), Patches.of("4"))
+    found = scheduled(stem(), Patches.of("4"))
     tiles = [block.tiles for block in found.blocks if block.tiles]
     assert tiles == [Tiles(2, 2)]
     assert [step.kind for step in found.plan.steps] == ["5 by patches"]
