@@ -8,6 +8,8 @@ from typing import Any
 from edgequant.cli.invocation import command_line
 from edgequant.ship.bundle import MANIFEST, bundle_files, page_path, zip_path
 from edgequant.ship.gates import Advise, Gates, outcomes
+from export.bundles.c import BUNDLE as C
+from export.bundles.c import memory_in
 from foundation.digests import sha256_of
 from reports.html import write_page
 from reports.ship_page import Gate, Shipped, page
@@ -38,5 +40,6 @@ def write_ship_page(folder: Path, manifest: dict[str, Any], gates: Gates, advise
     )
     limits = [Gate(option, outcome) for option, outcome in outcomes(gates, manifest, advise)]
     path = page_path(folder)
-    write_page(page(manifest, files, limits, command_line(), data), path)
+    plan = memory_in(folder / C.name) if C.name in manifest["targets"] else None
+    write_page(page(manifest, files, limits, command_line(), data, plan), path)
     return path

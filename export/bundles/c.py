@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
+from typing import Any
 
 from calibration_data.preprocessing import Preprocessing
 from export.bundles.target import (
@@ -22,7 +24,7 @@ from export.c.program import Program, read_program, require_kernels
 from export.c.sources import Extra, c_sources
 from export.c.testing import test_sources
 from foundation.errors import InvalidInputError
-from foundation.foreign import read_bytes
+from foundation.foreign import read_bytes, read_object
 from network.graph import Graph
 from quantize.recipes import IoType, recipe
 
@@ -34,6 +36,7 @@ CORTEX_M = "cortex-m"
 _C_VECTORS = 2
 """Number of test vectors in the C sources; vectors/ has all of them."""
 _KERNELS = "_kernels.h"
+_PLAN = "memory.json"
 _MOST_HEADER = 1 << 20
 _HEADER_RULE, _AGAIN = "the header of the C sources states the arena", "make the bundle again"
 _PATCHES = "/* Stages run patch by patch, as asked for: "
@@ -72,6 +75,12 @@ def patches_in(folder: Path) -> Patches:
     return NONE if found is None else Patches.of(found[1])
 
 
+def memory_in(folder: Path) -> dict[str, Any] | None:
+    """Memory plan in this target's folder, as ``Schedule.to_dict`` has it; None without one."""
+    path = folder / prefix_in(folder).file(_PLAN)
+    return read_object(path, "a memory plan is JSON", _AGAIN) if path.is_file() else None
+
+
 def _header_in(folder: Path) -> str:
     path = folder / prefix_in(folder).file(".h")
     return read_bytes(path, _HEADER_RULE, _AGAIN)[:_MOST_HEADER].decode("ascii", "replace")
@@ -97,6 +106,7 @@ def _texts(request: BundleRequest, prefix: Prefix, patches: Patches) -> dict[str
     return {
         **c_sources(program, prefix, request.name, _with_patches(extra, program, patches)),
         **{f"{TEST}/{name}": text for name, text in tests.items()},
+        prefix.file(_PLAN): json.dumps(program.schedule.to_dict(), indent=1) + "\n",
     }
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from export.c.blocks import Block, multiply_adds, step_of
 from export.c.layout import ALIASES, Layout
-from export.c.memory import MemoryPlan, Step, plan_memory
+from export.c.memory import MemoryPlan, Step, drawn, plan_memory
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Schedule:
 
     def lines(self) -> list[str]:
         """The memory plan as text, and what patches cost."""
-        lines = self.plan.lines()
+        lines = [*self.plan.lines(), "", *drawn(self.plan), ""]
         for block in self.patched:
             assert block.tiles is not None
             lines.append(
@@ -68,6 +68,7 @@ class Schedule:
         """Plain values for JSON."""
         return {
             **self.plan.to_dict(),
+            "inputs": [self.buffers[name] for name in self.layout.inputs],
             "multiply_adds": self.multiply_adds,
             "multiply_adds_twice": self.twice,
             "patches": [
