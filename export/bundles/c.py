@@ -19,6 +19,7 @@ from export.bundles.target import (
 )
 from export.c.contract import contract_lines
 from export.c.names import Prefix
+from export.c.packages import packages
 from export.c.patches import NONE, Patches
 from export.c.program import Program, read_program, require_kernels
 from export.c.sources import Extra, c_sources
@@ -95,18 +96,23 @@ def _check_graph(graph: Graph, name: str) -> None:
     require_kernels({str(op.kind) for op in graph.ops}, name)
 
 
-def _texts(request: BundleRequest, prefix: Prefix, patches: Patches) -> dict[str, str]:
-    """Content of every source by its path in the folder."""
+def _files(request: BundleRequest, prefix: Prefix, patches: Patches) -> dict[str, bytes]:
+    """Content of every file but the model and the vectors, by its path in the folder."""
     program = read_program(request.files[ROLE], patches=patches)
     vectors = request.vectors[ROLE]
     tests = test_sources(prefix, vectors.inputs[:_C_VECTORS], vectors.outputs[:_C_VECTORS])
     params = program.network.tensors[program.network.input].params
     assert params is not None
     extra = contract_lines(request.contract, params, labelled=_labelled(request, program))
-    return {
-        **c_sources(program, prefix, request.name, _with_patches(extra, program, patches)),
+    sources = c_sources(program, prefix, request.name, _with_patches(extra, program, patches))
+    texts = {
+        **sources,
         **{f"{TEST}/{name}": text for name, text in tests.items()},
         prefix.file(_PLAN): json.dumps(program.schedule.to_dict(), indent=1) + "\n",
+    }
+    return {
+        **{name: text.encode("ascii") for name, text in texts.items()},
+        **packages(prefix, program.arena, sources, tests),
     }
 
 
@@ -133,8 +139,8 @@ def _write(request: BundleRequest, folder: Path) -> None:
     (folder / _model_name(request)).write_bytes(request.files[ROLE].read_bytes())
     (folder / TEST).mkdir()
     prefix, patches = Prefix(request.prefix), Patches.of(request.patches)
-    for name, text in _texts(request, prefix, patches).items():
-        (folder / name).write_text(text, encoding="ascii")
+    for name, content in _files(request, prefix, patches).items():
+        (folder / name).write_bytes(content)
     request.vectors[ROLE].write(folder / VECTORS, ROLE)
 
 
@@ -151,8 +157,7 @@ def _data(request: BundleRequest, _figures: Figures) -> tuple[str, ...]:
 
 
 def _rebuild(request: BundleRequest, folder: Path, _figures: Figures) -> dict[str, bytes]:
-    texts = _texts(request, prefix_in(folder), patches_in(folder))
-    return {name: text.encode("ascii") for name, text in texts.items()}
+    return _files(request, prefix_in(folder), patches_in(folder))
 
 
 def _budgets(folder: Path, figures: Figures) -> tuple[Budget, ...]:
@@ -174,9 +179,15 @@ def _guide(request: BundleRequest, folder: Path, figures: Figures) -> str:
         f"nothing is allocated. The arena takes {arena_in(folder):,} bytes of RAM, input and "
         f"outputs included.{size}"
     )
+    build = (
+        f"`make -C {TEST}` compiles the sources and compares them with all test vectors. "
+        "`CMakeLists.txt` makes the folder a component of ESP-IDF and a library of CMake; "
+        f"`{prefix.file('arduino.zip')}` is a library for Arduino's IDE (Sketch, Include Library, "
+        f"Add .ZIP Library). `{prefix.file(_PLAN)}` says which tensor lies where in the arena."
+    )
     lines = [
         use,
-        f"`make -C {TEST}` compiles the sources and compares them with all test vectors.",
+        build,
         "",
         "```c",
         f'#include "{prefix.file(".h")}"',
