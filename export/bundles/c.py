@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from calibration_data.preprocessing import Preprocessing
+from export.bundles.c99_decoder import HEADER, c99_decoder
+from export.bundles.c_outputs import OutputEnd
 from export.bundles.target import (
     VECTORS,
     Budget,
@@ -105,6 +107,9 @@ def _files(request: BundleRequest, prefix: Prefix, patches: Patches) -> dict[str
     assert params is not None
     extra = contract_lines(request.contract, params, labelled=_labelled(request, program))
     sources = c_sources(program, prefix, request.name, _with_patches(extra, program, patches))
+    decoder = c99_decoder(request.name, request.contract, _ends(program))
+    for name, text in decoder.items():
+        sources[prefix.file(name)] = prefix.applied(text)
     texts = {
         **sources,
         **{f"{TEST}/{name}": text for name, text in tests.items()},
@@ -127,6 +132,17 @@ def _with_patches(extra: Extra, program: Program, patches: Patches) -> Extra:
         f" * {schedule.twice:,} multiply-adds are done twice, {share:.1f} % more. */",
     ]
     return Extra([*lines, *extra.header], extra.source)
+
+
+def _ends(program: Program) -> list[OutputEnd]:
+    """Outputs in the order in which ``net_run`` writes them."""
+    ends = []
+    for name in program.network.outputs:
+        tensor = program.network.tensors[name]
+        assert tensor.params is not None
+        scale, zero = tensor.params.scale[0], tensor.params.zero_point[0]
+        ends.append(OutputEnd(name, tensor.shape[1:], scale, zero))
+    return ends
 
 
 def _labelled(request: BundleRequest, program: Program) -> bool:
@@ -191,6 +207,7 @@ def _guide(request: BundleRequest, folder: Path, figures: Figures) -> str:
         "",
         "```c",
         f'#include "{prefix.file(".h")}"',
+        *([f'#include "{prefix.file(HEADER)}"'] if request.contract.detector else []),
         "",
         f"static uint8_t arena[{macro}_ARENA_BYTES];",
         f"static {kind} {what}[{total}];  /* {count} numbers for each place */",
@@ -201,12 +218,24 @@ def _guide(request: BundleRequest, folder: Path, figures: Figures) -> str:
         f"  while (read_{what}({what})) {{  /* yours */",
         f"    {name}_fill_input({what}, in);",
         f"    {name}_run(in, out, arena);",
-        "    use(out);  /* yours */",
+        *_use(request, prefix),
         "  }",
         "}",
         "```",
     ]
     return "\n".join(lines)
+
+
+def _use(request: BundleRequest, prefix: Prefix) -> list[str]:
+    """Lines of the guide that read the outputs."""
+    if request.contract.detector is None:
+        return ["    use(out);  /* yours */"]
+    name, macro = prefix.text, prefix.text.upper()
+    return [
+        f"    static {name}_detection found[{macro}_MOST_DETECTIONS];",
+        f"    const int32_t count = {name}_decode(out, found);",
+        "    for (int32_t i = 0; i < count; ++i) draw(&found[i]);  /* yours */",
+    ]
 
 
 BUNDLE = ShipTarget(

@@ -107,9 +107,8 @@ def test_the_sketch_runs_as_the_ide_compiles_it(written: dict[str, bytes], tmp_p
         "void setup();\nvoid loop();\nint main() { setup(); loop(); return 0; }\n"
     )
     text = (sketch / "SelfTest.ino").read_text()
-    (sketch / "SelfTest.ino.cpp").write_text(
-        f"#include <Arduino.h>\nvoid setup();\nvoid loop();\n{text}"
-    )
+    head = "#include <Arduino.h>\nvoid setup();\nvoid loop();\n"
+    (sketch / "SelfTest.ino.cpp").write_text(head + text)
     folders = [f"-I{folder}" for folder in (core, library / "src", sketch)]
     plain = sorted([*(library / "src").glob("*.c"), *sketch.glob("*.c")])
     subprocess.run(
