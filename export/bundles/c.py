@@ -9,6 +9,8 @@ from typing import Any
 
 from calibration_data.preprocessing import Preprocessing
 from export.bundles.c99_decoder import HEADER, c99_decoder
+from export.bundles.c99_mask import HEADER as MASK_HEADER
+from export.bundles.c99_mask import c99_mask
 from export.bundles.c_outputs import OutputEnd
 from export.bundles.target import (
     VECTORS,
@@ -107,8 +109,7 @@ def _files(request: BundleRequest, prefix: Prefix, patches: Patches) -> dict[str
     assert params is not None
     extra = contract_lines(request.contract, params, labelled=_labelled(request, program))
     sources = c_sources(program, prefix, request.name, _with_patches(extra, program, patches))
-    decoder = c99_decoder(request.name, request.contract, _ends(program))
-    for name, text in decoder.items():
+    for name, text in _decoder(request, program).items():
         sources[prefix.file(name)] = prefix.applied(text)
     texts = {
         **sources,
@@ -132,6 +133,12 @@ def _with_patches(extra: Extra, program: Program, patches: Patches) -> Extra:
         f" * {schedule.twice:,} multiply-adds are done twice, {share:.1f} % more. */",
     ]
     return Extra([*lines, *extra.header], extra.source)
+
+
+def _decoder(request: BundleRequest, program: Program) -> dict[str, str]:
+    """Sources that turn the outputs into boxes or masks; none for other tasks."""
+    what = (request.name, request.contract, _ends(program))
+    return {**c99_decoder(*what), **c99_mask(*what)}
 
 
 def _ends(program: Program) -> list[OutputEnd]:
@@ -207,7 +214,7 @@ def _guide(request: BundleRequest, folder: Path, figures: Figures) -> str:
         "",
         "```c",
         f'#include "{prefix.file(".h")}"',
-        *([f'#include "{prefix.file(HEADER)}"'] if request.contract.detector else []),
+        *(f'#include "{name}"' for name in _of_task(folder)),
         "",
         f"static uint8_t arena[{macro}_ARENA_BYTES];",
         f"static {kind} {what}[{total}];  /* {count} numbers for each place */",
@@ -218,7 +225,7 @@ def _guide(request: BundleRequest, folder: Path, figures: Figures) -> str:
         f"  while (read_{what}({what})) {{  /* yours */",
         f"    {name}_fill_input({what}, in);",
         f"    {name}_run(in, out, arena);",
-        *_use(request, prefix),
+        *_use(folder),
         "  }",
         "}",
         "```",
@@ -226,16 +233,29 @@ def _guide(request: BundleRequest, folder: Path, figures: Figures) -> str:
     return "\n".join(lines)
 
 
-def _use(request: BundleRequest, prefix: Prefix) -> list[str]:
+def _of_task(folder: Path) -> list[str]:
+    """Headers of what turns the outputs into boxes or masks."""
+    names = [prefix_in(folder).file(name) for name in (HEADER, MASK_HEADER)]
+    return [name for name in names if (folder / name).is_file()]
+
+
+def _use(folder: Path) -> list[str]:
     """Lines of the guide that read the outputs."""
-    if request.contract.detector is None:
-        return ["    use(out);  /* yours */"]
+    prefix, of_task = prefix_in(folder), _of_task(folder)
     name, macro = prefix.text, prefix.text.upper()
-    return [
-        f"    static {name}_detection found[{macro}_MOST_DETECTIONS];",
-        f"    const int32_t count = {name}_decode(out, found);",
-        "    for (int32_t i = 0; i < count; ++i) draw(&found[i]);  /* yours */",
-    ]
+    if prefix.file(HEADER) in of_task:
+        return [
+            f"    static {name}_detection found[{macro}_MOST_DETECTIONS];",
+            f"    const int32_t count = {name}_decode(out, found);",
+            "    for (int32_t i = 0; i < count; ++i) draw(&found[i]);  /* yours */",
+        ]
+    if prefix.file(MASK_HEADER) in of_task:
+        return [
+            f"    static uint8_t mask[{macro}_MASK_HEIGHT * {macro}_MASK_WIDTH];",
+            f"    {name}_mask(out, mask);",
+            "    show(mask);  /* yours: the class of each pixel */",
+        ]
+    return ["    use(out);  /* yours */"]
 
 
 BUNDLE = ShipTarget(

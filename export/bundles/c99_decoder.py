@@ -143,9 +143,13 @@ class _Tables:
         """Probability of each integer; of a softmax the exponential of each distance from 0."""
         if self._detector.end is ScoreEnd.SOFTMAX:
             steps: np.ndarray = -np.arange(256, dtype=np.float32) * np.float32(end.scale)
-            return np.exp(steps)
+            fallen: np.ndarray = np.exp(steps)
+            return fallen
         real = _real(end)
-        return 1 / (1 + np.exp(-real)) if self._detector.end is ScoreEnd.SIGMOID else real
+        if self._detector.end is not ScoreEnd.SIGMOID:
+            return real
+        chances: np.ndarray = 1 / (1 + np.exp(-real))
+        return chances
 
     def _symbol(self, table: np.ndarray) -> str:
         key = table.astype(np.float32).tobytes()
