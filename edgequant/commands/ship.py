@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from calibration_data.task import Task
@@ -29,6 +28,7 @@ from edgequant.ship.proving import Proven, show_proofs
 from edgequant.ship.request import ShipRequest
 from edgequant.ship.smaller import Advisor, require_arena
 from evaluation.machine import PACKAGES
+from export.bundles.c import patches_in
 from export.bundles.labels import check_labels
 from export.bundles.target import (
     ShipTarget,
@@ -37,6 +37,7 @@ from export.bundles.target import (
     ship_target,
     ship_targets,
 )
+from export.c.patches import Patches
 from foundation.digests import sha256_of
 from foundation.errors import UnsupportedError
 from foundation.scratch import require_writable
@@ -54,7 +55,7 @@ def ship_command(request: ShipRequest, terminal: Terminal) -> None:
     inputs = open_inputs(request.base)
     key = _key(request, inputs)
     recover(request.output)
-    if not request.force and _is_current(request.output, key):
+    if not request.force and _is_current(request, key):
         refuse_foreign_beside(request.output)
         if not is_packed(request.output):
             pack(request.output, zip_path(request.output))
@@ -63,7 +64,12 @@ def ship_command(request: ShipRequest, terminal: Terminal) -> None:
         _write(request, targets, inputs, key, terminal)
         terminal.say("written:")
     manifest = read_json(request.output / MANIFEST)
-    advise = Advisor.of(request).remedy
+    advisor = Advisor.of(request)
+
+    def advise(part: str, measured: int, limit: int) -> str:
+        with terminal.progress("plan smaller networks", None):
+            return advisor.remedy(part, measured, limit)
+
     _show(request, manifest, advise, terminal)
     check_gates(request.gates, request.output, manifest, advise)
 
@@ -154,7 +160,7 @@ def _key(request: ShipRequest, inputs: Inputs) -> str:
             "vectors": (request.data, data_digest(request.data), request.vectors),
             "accelerators": request.accelerators,
             "prefix": request.prefix,
-            "patches": request.patches,
+            "patches": "none" if _for_limit(request.patches) else request.patches,
             "runtimes": {name: str(path) for name, path in request.runtimes.items()},
             "versions": versions(PACKAGES),
             "installed": [name for name in _RUNTIMES if find_spec(name)],
@@ -162,5 +168,15 @@ def _key(request: ShipRequest, inputs: Inputs) -> str:
     )
 
 
-def _is_current(folder: Path, key: str) -> bool:
-    return read_json(folder / MANIFEST).get("key") == key and not changed_files(folder)
+def _is_current(request: ShipRequest, key: str) -> bool:
+    folder = request.output
+    if read_json(folder / MANIFEST).get("key") != key or changed_files(folder):
+        return False
+    if "c" not in request.targets:
+        return True
+    cut = patches_in(folder / "c").text  # for another limit, other patches are right
+    return not _for_limit(cut) or cut == request.patches
+
+
+def _for_limit(patches: str) -> bool:
+    return bool(Patches.of(patches).most_bytes)

@@ -21,8 +21,8 @@ from models.loading.request import ModelRequest
 from models.spec import Knob
 from network.graph import Graph
 
-_ALPHAS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.5, 0.75, 1.0, 1.3, 1.4)
-_SIZES = (16, 24, 32, 48, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512)
+_ALPHAS = (0.1, 0.25, 0.35, 0.5, 0.75, 1.0, 1.3)
+_SIZES = (16, 24, 32, 48, 64, 96, 128, 160, 192, 224, 320)
 _BYTES_A_CHANNEL = 9
 """Bias and multiplier in 32 bits, and a shift in 8."""
 
@@ -84,6 +84,12 @@ class Advisor:
             measured: what they take.
             limit: what they may take.
         """
+        if part == "sram" and self.patches.most_bytes:
+            return "give --force, which writes the sources again with patches for this limit"
+        return self.smaller(part, measured, limit)
+
+    def smaller(self, part: str, measured: int, limit: int) -> str:
+        """Smaller variants that keep a limit, in words; arguments are those of ``remedy``."""
         if self.request.is_file:
             return "choose a smaller network or a larger chip"
         whole = self._figures(self.request)
@@ -172,7 +178,7 @@ def require_arena(request: ShipRequest, graph: Graph) -> None:
     received = f"{arena:,}, and {fitting.plan.arena:,} at least with patches"
     if patches.sides == 0:
         received = f"{arena:,}, the least that is found"
-    remedy = Advisor(request.base.model, Patches(0, limit)).remedy("sram", arena, limit)
+    remedy = Advisor(request.base.model, Patches(0, limit)).smaller("sram", arena, limit)
     if fitting.plan.arena <= limit:
         share = 100 * fitting.twice / max(fitting.multiply_adds, 1)
         remedy = f"give --patches auto, which does {share:.1f} % more multiply-adds"

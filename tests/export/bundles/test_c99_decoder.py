@@ -50,10 +50,11 @@ def compiled(texts: dict[str, str], ends: tuple[OutputEnd, ...], folder: Path, *
 @needs_compiler
 @pytest.mark.parametrize(
     ("count", "flags"),
-    [(15, ()), pytest.param(200, SANITIZED, marks=pytest.mark.slow)],
+    [(15, ()), (200, SANITIZED)],
     ids=["a few", "many, with sanitizers"],
 )
 @pytest.mark.parametrize("name", DETECTORS)
+@pytest.mark.slow
 def test_detections_are_those_of_the_definition(
     name: str, count: int, flags: tuple[str, ...], tmp_path: Path
 ) -> None:

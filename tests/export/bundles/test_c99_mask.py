@@ -43,6 +43,7 @@ int main(void) {
 
 
 @needs_compiler
+@pytest.mark.slow
 @pytest.mark.parametrize("upsampling", list(Upsampling))
 @pytest.mark.parametrize("size", [(5, 4), (18, 13), (1, 1)], ids=["as large", "odd", "one place"])
 def test_masks_are_those_of_the_definition(

@@ -93,6 +93,7 @@ def test_the_same_network_gives_the_same_zip(written: dict[str, bytes], program:
     assert again["car_arduino.zip"] == written["car_arduino.zip"]
 
 
+@pytest.mark.slow
 @needs_compiler
 @pytest.mark.skipif(CXX is None, reason="no C++ compiler is installed")
 def test_the_sketch_runs_as_the_ide_compiles_it(written: dict[str, bytes], tmp_path: Path) -> None:
