@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from reports.costs import Point, draw_grid
 from reports.figures import INK, MUTED, SERIES, panels, plain, svg
+from reports.memory_figure import memory_figure
 from reports.page import Cell, Column, Facts, Figure, Kind, Page, Prose, Section, Table
 
 if TYPE_CHECKING:
@@ -27,13 +28,19 @@ def layers_page(report: Document, generated: str, data: tuple[tuple[str, str], .
     """Page of one network.
 
     Args:
-        report: values of ``Cost.to_dict``, and ``model``, the name of the network.
+        report: values of ``Cost.to_dict``, and ``model``, the name of the network; ``plan`` where
+            the memory of the C sources was planned.
         generated: command that made the report.
         data: name and relative path of each file beside the page.
     """
     layers = report["layers"]
     sections = (
         Section("Memory while it runs", (_timeline(report),)),
+        *(
+            [Section("Memory of the C sources", (memory_figure(report["plan"]),))]
+            if "plan" in report
+            else []
+        ),
         Section("Where the work is", (_work(layers),)),
         Section("All layers", (_layers_table(report),)),
         Section("How it is counted", (_totals(report), Prose(_HOW))),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from reports.memory_figure import memory_figure
 from reports.page import Cell, Column, Facts, Kind, Page, Part, Prose, Section, Table
 from reports.task_rows import card_figures, card_heads, card_labelled
 
@@ -48,6 +49,7 @@ def page(
     gates: Sequence[Gate],
     generated: str,
     data: tuple[tuple[str, str], ...] = (),
+    plan: dict[str, Any] | None = None,
 ) -> Page:
     """Page of a bundle.
 
@@ -57,10 +59,12 @@ def page(
         gates: limits of this run; empty if none were set.
         generated: command that made the bundle.
         data: name and relative path of manifest, guide and zip.
+        plan: memory plan of C sources; None where the bundle has none.
     """
     sections = [
         Section("Proofs", _proofs(manifest)),
         *(_target(name, values, files) for name, values in manifest["targets"].items()),
+        *([] if plan is None else [Section("Memory of the C sources", (memory_figure(plan),))]),
         Section("Limits", (_gates(gates),)),
         Section("Accuracy", _accuracy(manifest["accuracy"])),
         Section("Files for all platforms", (_shared_files(manifest, files),)),

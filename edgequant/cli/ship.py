@@ -65,6 +65,15 @@ _cmsis_nn_option = option(
     help="Prefix of every symbol and file of the C sources, for several networks in one firmware.",
 )
 @option(
+    "--patches",
+    type=TEXT,
+    metavar="none|auto|N",
+    section=Section.PLATFORMS,
+    help="Patches of the C sources: the largest stages in N x N tiles, whose edges are computed "
+    "twice; auto cuts as --max-sram needs, or for the least memory with at most 10 % more "
+    "multiply-adds; by default auto with --max-sram, else none.",
+)
+@option(
     "--accelerators",
     type=TEXT,
     metavar="NAMES",
@@ -165,6 +174,8 @@ def ship_request(values: dict[str, Any]) -> ShipRequest:
     from edgequant.ship.request import ShipRequest
     from export.bundles.ethos_u import accelerators
     from export.c.names import Prefix
+    from export.c.patches import Patches
+    from foundation.errors import InvalidInputError
     from quantize.islands import MOST_FLOAT
 
     model = model_request(values)
@@ -172,6 +183,15 @@ def ship_request(values: dict[str, Any]) -> ShipRequest:
     text = values["calibration"]
     if text is None and values["data"] is not None:
         text = calibration_beside(values["data"])
+    sram = size_in_bytes("--max-sram", values["max_sram"])
+    patches = Patches.asked(values["patches"], sram)
+    targets = tuple(name.strip() for name in values["targets"].split(","))
+    if values["patches"] is not None and "c" not in targets:
+        raise InvalidInputError(
+            "--patches is of C sources",
+            received=f"--for {','.join(targets)}",
+            remedy="add c to --for, or remove --patches",
+        )
     base = QuantizeRequest(
         model=model,
         contract=contract_request(values),
@@ -182,7 +202,7 @@ def ship_request(values: dict[str, Any]) -> ShipRequest:
     )
     return ShipRequest(
         base=base,
-        targets=tuple(name.strip() for name in values["targets"].split(",")),
+        targets=targets,
         output=output,
         data=values["data"],
         vectors=values["vectors"],
@@ -190,12 +210,13 @@ def ship_request(values: dict[str, Any]) -> ShipRequest:
         gates=Gates(
             min_npu=values["min_npu"],
             max_flash=size_in_bytes("--max-flash", values["max_flash"]),
-            max_sram=size_in_bytes("--max-sram", values["max_sram"]),
+            max_sram=sram,
             max_instructions=values["max_instructions"],
         ),
         runtimes=_runtimes(values),
         force=values["force"],
         prefix=Prefix(values["prefix"]).text,
+        patches=patches.text,
     )
 
 

@@ -13,6 +13,7 @@ from edgequant.cli.terminal import Terminal, plain_table
 from edgequant.graph_layers import layer_graph
 from edgequant.loading import load
 from edgequant.memory_plan import planned
+from export.c.patches import NONE, Patches
 from foundation.errors import InvalidInputError
 from models.cost.bottlenecks import split_expansions
 from models.cost.counting import Cost, cost_of, graph_cost, spec_cost
@@ -36,6 +37,7 @@ class CostRequest:
         ways: groups that the inner tensors of inverted residuals are split into; 1 for no split.
         layers: also show every layer.
         plan: also show the memory plan of the C sources.
+        patches: patches that the plan may have.
         pages: folder for a page and its JSON; None for no page.
     """
 
@@ -44,6 +46,7 @@ class CostRequest:
     ways: int = 1
     layers: bool = False
     plan: bool = False
+    patches: Patches = NONE
     pages: Path | None = None
 
 
@@ -75,6 +78,13 @@ def run(model: ModelRequest, values: dict[str, Any], terminal: Terminal) -> None
             received=f"--split {values['split']}",
             remedy="remove --split, or remove --plan",
         )
+    patches = Patches.of(values["patches"])
+    if patches != NONE and not values["plan"]:
+        raise InvalidInputError(
+            "--patches is of the memory plan of the C sources",
+            received=f"--patches {values['patches']} without --plan",
+            remedy="add --plan, or remove --patches",
+        )
     if not values["grid"]:
         request = CostRequest(
             model,
@@ -82,6 +92,7 @@ def run(model: ModelRequest, values: dict[str, Any], terminal: Terminal) -> None
             values["split"],
             values["layers"],
             values["plan"],
+            patches,
             output if values["html"] else None,
         )
         cost_command(request, terminal)
@@ -118,7 +129,8 @@ def cost_command(request: CostRequest, terminal: Terminal) -> None:
     with terminal.progress(f"count {request.model.name}", None):
         network = _loaded(request)
         cost = _counted(request, network)
-        plan = planned(network, request.model, request.element_bytes) if request.plan else None
+        size, patches = request.element_bytes, request.patches
+        plan = planned(network, request.model, size, patches) if request.plan else None
     terminal.say(f"{request.model.name}{_split_in(request.ways)}, one image:")
     if request.layers:
         terminal.table(_layer_table(cost, request.element_bytes))

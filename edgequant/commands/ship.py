@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from calibration_data.task import Task
@@ -23,11 +22,13 @@ from edgequant.ship.bundle import (
     write_bundle,
     zip_path,
 )
-from edgequant.ship.gates import check_applicable, check_gates
+from edgequant.ship.gates import Advise, check_applicable, check_gates
 from edgequant.ship.pages import write_ship_page
 from edgequant.ship.proving import Proven, show_proofs
 from edgequant.ship.request import ShipRequest
+from edgequant.ship.smaller import Advisor, require_arena
 from evaluation.machine import PACKAGES
+from export.bundles.c import patches_in
 from export.bundles.labels import check_labels
 from export.bundles.target import (
     ShipTarget,
@@ -36,6 +37,7 @@ from export.bundles.target import (
     ship_target,
     ship_targets,
 )
+from export.c.patches import Patches
 from foundation.digests import sha256_of
 from foundation.errors import UnsupportedError
 from foundation.scratch import require_writable
@@ -53,7 +55,7 @@ def ship_command(request: ShipRequest, terminal: Terminal) -> None:
     inputs = open_inputs(request.base)
     key = _key(request, inputs)
     recover(request.output)
-    if not request.force and _is_current(request.output, key):
+    if not request.force and _is_current(request, key):
         refuse_foreign_beside(request.output)
         if not is_packed(request.output):
             pack(request.output, zip_path(request.output))
@@ -62,8 +64,14 @@ def ship_command(request: ShipRequest, terminal: Terminal) -> None:
         _write(request, targets, inputs, key, terminal)
         terminal.say("written:")
     manifest = read_json(request.output / MANIFEST)
-    _show(request, manifest, terminal)
-    check_gates(request.gates, request.output, manifest)
+    advisor = Advisor.of(request)
+
+    def advise(part: str, measured: int, limit: int) -> str:
+        with terminal.progress("plan smaller networks", None):
+            return advisor.remedy(part, measured, limit)
+
+    _show(request, manifest, advise, terminal)
+    check_gates(request.gates, request.output, manifest, advise)
 
 
 def _write(
@@ -78,6 +86,9 @@ def _write(
         target.check(prepared.contract)
         if target.check_graph is not None:
             target.check_graph(prepared.planner.graph, prepared.loaded.name)
+    if request.gates.max_sram is not None and "c" in request.targets:
+        with terminal.progress("plan the memory", None):
+            require_arena(request, prepared.planner.graph)
     require_writable(request.output.parent)
     builder = Builder(request, prepared, inputs, key, terminal)
     write_bundle(request.output, lambda folder: builder.build(targets, folder))
@@ -113,7 +124,9 @@ def _check_outputs(prepared: Prepared, targets: list[ShipTarget]) -> None:
         )
 
 
-def _show(request: ShipRequest, manifest: dict[str, Any], terminal: Terminal) -> None:
+def _show(
+    request: ShipRequest, manifest: dict[str, Any], advise: Advise, terminal: Terminal
+) -> None:
     """Write the page, and print paths, digests and proofs of the bundle."""
     archive = zip_path(request.output)
     digests = {"zip": sha256_of(archive), "sums": sha256_of(request.output / SUMS)}
@@ -122,7 +135,7 @@ def _show(request: ShipRequest, manifest: dict[str, Any], terminal: Terminal) ->
         f"sha256, for verify --sha256\n  {digests['zip']}  {archive.name}\n"
         f"  {digests['sums']}  {request.output.name}/{SUMS}"
     )
-    page = write_ship_page(request.output, manifest, request.gates)
+    page = write_ship_page(request.output, manifest, request.gates, advise)
     terminal.say(f"page  {page}")
     for name, values in manifest["targets"].items():
         show_proofs(name, [Proven.from_dict(proof) for proof in values["proofs"]], terminal)
@@ -147,6 +160,7 @@ def _key(request: ShipRequest, inputs: Inputs) -> str:
             "vectors": (request.data, data_digest(request.data), request.vectors),
             "accelerators": request.accelerators,
             "prefix": request.prefix,
+            "patches": "none" if _for_limit(request.patches) else request.patches,
             "runtimes": {name: str(path) for name, path in request.runtimes.items()},
             "versions": versions(PACKAGES),
             "installed": [name for name in _RUNTIMES if find_spec(name)],
@@ -154,5 +168,15 @@ def _key(request: ShipRequest, inputs: Inputs) -> str:
     )
 
 
-def _is_current(folder: Path, key: str) -> bool:
-    return read_json(folder / MANIFEST).get("key") == key and not changed_files(folder)
+def _is_current(request: ShipRequest, key: str) -> bool:
+    folder = request.output
+    if read_json(folder / MANIFEST).get("key") != key or changed_files(folder):
+        return False
+    if "c" not in request.targets:
+        return True
+    cut = patches_in(folder / "c").text  # for another limit, other patches are right
+    return not _for_limit(cut) or cut == request.patches
+
+
+def _for_limit(patches: str) -> bool:
+    return bool(Patches.of(patches).most_bytes)

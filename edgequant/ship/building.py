@@ -137,6 +137,7 @@ class Builder:
             accelerators=self.request.accelerators,
             probabilities=self._gives_probabilities,
             prefix=self.request.prefix,
+            patches=self.request.patches,
         )
 
     def _accuracy(self, files: dict[str, tuple[Path, Preprocessing]]) -> dict[str, Any]:

@@ -16,6 +16,14 @@ _LARGEST = 2**40
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([km]?)(?:i?b)?", re.IGNORECASE)
 
 
+Advise = Callable[[str, int, int], str]
+"""(``sram``, ``flash`` or ``instructions``, what is taken, the limit) -> what to do, in words."""
+
+
+def _plain_advice(_part: str, _measured: int, _limit: int) -> str:
+    return "choose a smaller network (--alpha, --size) or a larger chip"
+
+
 def size_in_bytes(option: str, text: str | None) -> int | None:
     """Number of bytes from ``256K``, ``1M`` or ``300000``; K is 1024, as in linkers.
 
@@ -72,8 +80,16 @@ def check_applicable(gates: Gates, targets: tuple[str, ...]) -> None:
             )
 
 
-def check_gates(gates: Gates, folder: Path, manifest: dict[str, Any]) -> None:
+def check_gates(
+    gates: Gates, folder: Path, manifest: dict[str, Any], advise: Advise = _plain_advice
+) -> None:
     """Check the proofs and limits of a written bundle, which stays as it is.
+
+    Args:
+        gates: limits.
+        folder: folder of the bundle.
+        manifest: contents of its bundle.json.
+        advise: says what to do about C sources beyond a limit.
 
     Raises:
         GateFailedError: a proof failed, a limit is exceeded, or the figure of a limit could not be
@@ -89,26 +105,36 @@ def check_gates(gates: Gates, folder: Path, manifest: dict[str, Any]) -> None:
                     remedy=f"do not ship {folder}; compare the versions of the runtimes",
                 )
     budgets = [budget for values in targets.values() for budget in values["budgets"]]
-    _check_budget("flash", gates.max_flash, budgets)
-    _check_budget("sram", gates.max_sram, budgets)
+    _check_budget("flash", gates.max_flash, budgets, advise)
+    _check_budget("sram", gates.max_sram, budgets, advise)
     if gates.min_npu is not None:
         _check_npu(gates.min_npu, targets)
     if gates.max_instructions is not None:
-        _check_instructions(gates.max_instructions, targets)
+        _check_instructions(gates.max_instructions, targets, advise)
 
 
-def outcomes(gates: Gates, manifest: dict[str, Any]) -> list[tuple[str, str]]:
+def outcomes(
+    gates: Gates, manifest: dict[str, Any], advise: Advise = _plain_advice
+) -> list[tuple[str, str]]:
     """Each limit that was set, as an option, with ``kept`` or the sentence of its failure."""
     targets = manifest["targets"]
     budgets = [budget for values in targets.values() for budget in values["budgets"]]
     checks: list[tuple[str, float | None, Callable[[], None]]] = [
-        ("--max-flash", gates.max_flash, lambda: _check_budget("flash", gates.max_flash, budgets)),
-        ("--max-sram", gates.max_sram, lambda: _check_budget("sram", gates.max_sram, budgets)),
+        (
+            "--max-flash",
+            gates.max_flash,
+            lambda: _check_budget("flash", gates.max_flash, budgets, advise),
+        ),
+        (
+            "--max-sram",
+            gates.max_sram,
+            lambda: _check_budget("sram", gates.max_sram, budgets, advise),
+        ),
         ("--min-npu", gates.min_npu, lambda: _check_npu(gates.min_npu or 0, targets)),
         (
             "--max-instructions",
             gates.max_instructions,
-            lambda: _check_instructions(gates.max_instructions or 0, targets),
+            lambda: _check_instructions(gates.max_instructions or 0, targets, advise),
         ),
     ]
     rows = []
@@ -124,7 +150,9 @@ def outcomes(gates: Gates, manifest: dict[str, Any]) -> list[tuple[str, str]]:
     return rows
 
 
-def _check_budget(part: str, limit: int | None, budgets: list[dict[str, Any]]) -> None:
+def _check_budget(
+    part: str, limit: int | None, budgets: list[dict[str, Any]], advise: Advise
+) -> None:
     if limit is None:
         return
     for budget in budgets:
@@ -134,7 +162,9 @@ def _check_budget(part: str, limit: int | None, budgets: list[dict[str, Any]]) -
             raise GateFailedError(
                 f"{budget['what']} takes at most {limit:,} bytes of {part} (--max-{part})",
                 received=f"{budget[part]:,}",
-                remedy="choose a smaller network (--alpha, --size) or a larger chip",
+                remedy=(advise if budget["what"] == "c" else _plain_advice)(
+                    part, budget[part], limit
+                ),
             )
 
 
@@ -154,7 +184,7 @@ def _check_npu(least: float, targets: dict[str, Any]) -> None:
             )
 
 
-def _check_instructions(most: int, targets: dict[str, Any]) -> None:
+def _check_instructions(most: int, targets: dict[str, Any], advise: Advise) -> None:
     proofs = [p for p in targets.get("c", {}).get("proofs", []) if p["name"] == CORTEX_M]
     counts = [p["figures"].get("instructions") for p in proofs]
     if not counts or counts[0] is None:
@@ -167,7 +197,7 @@ def _check_instructions(most: int, targets: dict[str, Any]) -> None:
         raise GateFailedError(
             f"c takes at most {most:,} instructions an image (--max-instructions)",
             received=f"{counts[0]:,}",
-            remedy="choose a smaller network (--alpha, --size)",
+            remedy=advise("instructions", counts[0], most),
         )
 
 

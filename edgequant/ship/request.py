@@ -25,6 +25,7 @@ class ShipRequest:
         runtimes: path of each runtime that is not in this environment, by name.
         force: replace an existing bundle.
         prefix: prefix of the symbols of C sources.
+        patches: patches of C sources, as ``export.c.patches.Patches`` reads them.
     """
 
     base: QuantizeRequest
@@ -37,3 +38,4 @@ class ShipRequest:
     runtimes: Mapping[str, Path]
     force: bool = False
     prefix: str = "net"
+    patches: str = "none"

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
+from typing import Any
 
 from calibration_data.preprocessing import Preprocessing
+from export.bundles.c99_decoder import HEADER, c99_decoder
+from export.bundles.c99_mask import HEADER as MASK_HEADER
+from export.bundles.c99_mask import c99_mask
+from export.bundles.c_outputs import OutputEnd
 from export.bundles.target import (
     VECTORS,
     Budget,
@@ -17,11 +23,13 @@ from export.bundles.target import (
 )
 from export.c.contract import contract_lines
 from export.c.names import Prefix
+from export.c.packages import packages
+from export.c.patches import NONE, Patches
 from export.c.program import Program, read_program, require_kernels
-from export.c.sources import c_sources
+from export.c.sources import Extra, c_sources
 from export.c.testing import test_sources
 from foundation.errors import InvalidInputError
-from foundation.foreign import read_bytes
+from foundation.foreign import read_bytes, read_object
 from network.graph import Graph
 from quantize.recipes import IoType, recipe
 
@@ -35,7 +43,10 @@ CMSIS_NN = "cmsis-nn"
 _C_VECTORS = 2
 """Number of test vectors in the C sources; vectors/ has all of them."""
 _KERNELS = "_kernels.h"
+_PLAN = "memory.json"
 _MOST_HEADER = 1 << 20
+_HEADER_RULE, _AGAIN = "the header of the C sources states the arena", "make the bundle again"
+_PATCHES = "/* Stages run patch by patch, as asked for: "
 
 
 def prefix_in(folder: Path) -> Prefix:
@@ -57,14 +68,29 @@ def prefix_in(folder: Path) -> Prefix:
 def arena_in(folder: Path) -> int:
     """Bytes of the arena, as the header in this target's folder says."""
     prefix = prefix_in(folder)
-    rule, remedy = "the header of the C sources states the arena", "make the bundle again"
-    path = folder / prefix.file(".h")
-    text = read_bytes(path, rule, remedy)[:_MOST_HEADER].decode("ascii", "replace")
     macro = f"{prefix.text.upper()}_ARENA_BYTES"
-    found = re.search(rf"^#define {macro} (\d{{1,12}})$", text, re.MULTILINE)
+    found = re.search(rf"^#define {macro} (\d{{1,12}})$", _header_in(folder), re.MULTILINE)
     if found is None:
-        raise InvalidInputError(rule, received=path.name, remedy=remedy)
+        raise InvalidInputError(_HEADER_RULE, received=prefix.file(".h"), remedy=_AGAIN)
     return int(found[1])
+
+
+def patches_in(folder: Path) -> Patches:
+    """Patches that the sources in this target's folder were asked for with."""
+    pattern = rf"^{re.escape(_PATCHES)}([a-z0-9 ]{{1,40}})\.$"
+    found = re.search(pattern, _header_in(folder), re.MULTILINE)
+    return NONE if found is None else Patches.of(found[1])
+
+
+def memory_in(folder: Path) -> dict[str, Any] | None:
+    """Memory plan in this target's folder, as ``Schedule.to_dict`` has it; None without one."""
+    path = folder / prefix_in(folder).file(_PLAN)
+    return read_object(path, "a memory plan is JSON", _AGAIN) if path.is_file() else None
+
+
+def _header_in(folder: Path) -> str:
+    path = folder / prefix_in(folder).file(".h")
+    return read_bytes(path, _HEADER_RULE, _AGAIN)[:_MOST_HEADER].decode("ascii", "replace")
 
 
 def _check(_: Preprocessing) -> None:
@@ -76,18 +102,56 @@ def _check_graph(graph: Graph, name: str) -> None:
     require_kernels({str(op.kind) for op in graph.ops}, name)
 
 
-def _texts(request: BundleRequest, prefix: Prefix) -> dict[str, str]:
-    """Content of every source by its path in the folder."""
-    program = read_program(request.files[ROLE])
+def _files(request: BundleRequest, prefix: Prefix, patches: Patches) -> dict[str, bytes]:
+    """Content of every file but the model and the vectors, by its path in the folder."""
+    program = read_program(request.files[ROLE], patches=patches)
     vectors = request.vectors[ROLE]
     tests = test_sources(prefix, vectors.inputs[:_C_VECTORS], vectors.outputs[:_C_VECTORS])
     params = program.network.tensors[program.network.input].params
     assert params is not None
     extra = contract_lines(request.contract, params, labelled=_labelled(request, program))
-    return {
-        **c_sources(program, prefix, request.name, extra),
+    sources = c_sources(program, prefix, request.name, _with_patches(extra, program, patches))
+    for name, text in _decoder(request, program).items():
+        sources[prefix.file(name)] = prefix.applied(text)
+    texts = {
+        **sources,
         **{f"{TEST}/{name}": text for name, text in tests.items()},
+        prefix.file(_PLAN): json.dumps(program.schedule.to_dict(), indent=1) + "\n",
     }
+    return {
+        **{name: text.encode("ascii") for name, text in texts.items()},
+        **packages(prefix, program.arena, sources, tests),
+    }
+
+
+def _with_patches(extra: Extra, program: Program, patches: Patches) -> Extra:
+    """Header with a line about the patches, from which ``patches_in`` reads what was asked for."""
+    schedule = program.schedule
+    if not schedule.patched:
+        return extra
+    share = 100 * schedule.twice / schedule.multiply_adds
+    lines = [
+        f"{_PATCHES}{patches.text}.",
+        f" * {schedule.twice:,} multiply-adds are done twice, {share:.1f} % more. */",
+    ]
+    return Extra([*lines, *extra.header], extra.source)
+
+
+def _decoder(request: BundleRequest, program: Program) -> dict[str, str]:
+    """Sources that turn the outputs into boxes or masks; none for other tasks."""
+    what = (request.name, request.contract, _ends(program))
+    return {**c99_decoder(*what), **c99_mask(*what)}
+
+
+def _ends(program: Program) -> list[OutputEnd]:
+    """Outputs in the order in which ``net_run`` writes them."""
+    ends = []
+    for name in program.network.outputs:
+        tensor = program.network.tensors[name]
+        assert tensor.params is not None
+        scale, zero = tensor.params.scale[0], tensor.params.zero_point[0]
+        ends.append(OutputEnd(name, tensor.shape[1:], scale, zero))
+    return ends
 
 
 def _labelled(request: BundleRequest, program: Program) -> bool:
@@ -99,8 +163,9 @@ def _labelled(request: BundleRequest, program: Program) -> bool:
 def _write(request: BundleRequest, folder: Path) -> None:
     (folder / _model_name(request)).write_bytes(request.files[ROLE].read_bytes())
     (folder / TEST).mkdir()
-    for name, text in _texts(request, Prefix(request.prefix)).items():
-        (folder / name).write_text(text, encoding="ascii")
+    prefix, patches = Prefix(request.prefix), Patches.of(request.patches)
+    for name, content in _files(request, prefix, patches).items():
+        (folder / name).write_bytes(content)
     request.vectors[ROLE].write(folder / VECTORS, ROLE)
 
 
@@ -117,8 +182,7 @@ def _data(request: BundleRequest, _figures: Figures) -> tuple[str, ...]:
 
 
 def _rebuild(request: BundleRequest, folder: Path, _figures: Figures) -> dict[str, bytes]:
-    texts = _texts(request, prefix_in(folder))
-    return {name: text.encode("ascii") for name, text in texts.items()}
+    return _files(request, prefix_in(folder), patches_in(folder))
 
 
 def _budgets(folder: Path, figures: Figures) -> tuple[Budget, ...]:
@@ -145,13 +209,20 @@ def _guide(request: BundleRequest, folder: Path, figures: Figures) -> str:
         f"`{macro}_PORTABLE` to leave them out, or `{macro}_CMSIS_NN` to compute convolutions with "
         "Arm's CMSIS-NN 4.0. The outputs are the same."
     )
+    build = (
+        f"`make -C {TEST}` compiles the sources and compares them with all test vectors. "
+        "`CMakeLists.txt` makes the folder a component of ESP-IDF and a library of CMake; "
+        f"`{prefix.file('arduino.zip')}` is a library for Arduino's IDE (Sketch, Include Library, "
+        f"Add .ZIP Library). `{prefix.file(_PLAN)}` says which tensor lies where in the arena."
+    )
     lines = [
         use,
-        f"`make -C {TEST}` compiles the sources and compares them with all test vectors.",
+        build,
         variants,
         "",
         "```c",
         f'#include "{prefix.file(".h")}"',
+        *(f'#include "{name}"' for name in _of_task(folder)),
         "",
         f"static uint8_t arena[{macro}_ARENA_BYTES];",
         f"static {kind} {what}[{total}];  /* {count} numbers for each place */",
@@ -162,12 +233,37 @@ def _guide(request: BundleRequest, folder: Path, figures: Figures) -> str:
         f"  while (read_{what}({what})) {{  /* yours */",
         f"    {name}_fill_input({what}, in);",
         f"    {name}_run(in, out, arena);",
-        "    use(out);  /* yours */",
+        *_use(folder),
         "  }",
         "}",
         "```",
     ]
     return "\n".join(lines)
+
+
+def _of_task(folder: Path) -> list[str]:
+    """Headers of what turns the outputs into boxes or masks."""
+    names = [prefix_in(folder).file(name) for name in (HEADER, MASK_HEADER)]
+    return [name for name in names if (folder / name).is_file()]
+
+
+def _use(folder: Path) -> list[str]:
+    """Lines of the guide that read the outputs."""
+    prefix, of_task = prefix_in(folder), _of_task(folder)
+    name, macro = prefix.text, prefix.text.upper()
+    if prefix.file(HEADER) in of_task:
+        return [
+            f"    static {name}_detection found[{macro}_MOST_DETECTIONS];",
+            f"    const int32_t count = {name}_decode(out, found);",
+            "    for (int32_t i = 0; i < count; ++i) draw(&found[i]);  /* yours */",
+        ]
+    if prefix.file(MASK_HEADER) in of_task:
+        return [
+            f"    static uint8_t mask[{macro}_MASK_HEIGHT * {macro}_MASK_WIDTH];",
+            f"    {name}_mask(out, mask);",
+            "    show(mask);  /* yours: the class of each pixel */",
+        ]
+    return ["    use(out);  /* yours */"]
 
 
 BUNDLE = ShipTarget(

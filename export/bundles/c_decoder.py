@@ -26,7 +26,7 @@ _NEVER = 128
 
 
 @dataclass(frozen=True)
-class _Place:
+class Place:
     """Where a level lies in the outputs of the file.
 
     Attributes:
@@ -63,11 +63,11 @@ def decoder_texts(
     detector = contract.detector
     if detector is None:
         return {}
-    width = _score_width(detector, outputs)
+    width = score_width(detector, outputs)
     classes = width - detector.ground
     if contract.labels:
         check_labels(contract, classes)
-    places = _places(detector, outputs, width)
+    places = places_of(detector, outputs, width)
     head = _declarations(detector, classes, contract.labels)
     body = [*_tables(detector, places, contract.labels), *_code(detector, width)]
     includes = ["cstdint"]
@@ -98,7 +98,8 @@ def guide(space: str, output: str = "") -> list[str]:
     ]
 
 
-def _score_width(detector: Detector, outputs: Sequence[OutputEnd]) -> int:
+def score_width(detector: Detector, outputs: Sequence[OutputEnd]) -> int:
+    """Scores of an anchor, the ground's included; raises UnsupportedError on other outputs."""
     sizes = {end.name: end.size for end in outputs}
     if missing := [name for name in detector.names if name not in sizes]:
         raise _misfit(f"outputs {', '.join(sizes)} without {missing[0]}")
@@ -110,7 +111,8 @@ def _score_width(detector: Detector, outputs: Sequence[OutputEnd]) -> int:
     return width
 
 
-def _places(detector: Detector, outputs: Sequence[OutputEnd], width: int) -> list[_Place]:
+def places_of(detector: Detector, outputs: Sequence[OutputEnd], width: int) -> list[Place]:
+    """Where each level lies in the outputs; raises UnsupportedError on one of another size."""
     numbers = {end.name: number for number, end in enumerate(outputs)}
     found = {}
     for names, each in ((detector.boxes, 4), (detector.scores, width)):
@@ -125,7 +127,7 @@ def _places(detector: Detector, outputs: Sequence[OutputEnd], width: int) -> lis
             start += size
         found[names] = rows
     return [
-        _Place(level, *boxes, *scores, least=_least(detector, outputs[scores[0]]))
+        Place(level, *boxes, *scores, least=_least(detector, outputs[scores[0]]))
         for level, boxes, scores in zip(
             detector.levels, found[detector.boxes], found[detector.scores], strict=True
         )
@@ -159,8 +161,8 @@ def _declarations(detector: Detector, classes: int, labels: Sequence[str]) -> li
         f"inline constexpr int kClasses = {classes};",
         f"inline constexpr int kAnchors = {detector.count};",
         f"inline constexpr int kMostDetections = {detector.most};",
-        f"inline constexpr float kScoreThreshold = {_number(detector.score_threshold)};",
-        f"inline constexpr float kIouThreshold = {_number(detector.iou_threshold)};",
+        f"inline constexpr float kScoreThreshold = {float_literal(detector.score_threshold)};",
+        f"inline constexpr float kIouThreshold = {float_literal(detector.iou_threshold)};",
         *(["extern const char* const kClassNames[kClasses];"] if labels else []),
         "",
         "// Boxes, after non-maximum suppression class by class, the surest first.",
@@ -171,7 +173,7 @@ def _declarations(detector: Detector, classes: int, labels: Sequence[str]) -> li
     ]
 
 
-def _tables(detector: Detector, places: Sequence[_Place], labels: Sequence[str]) -> list[str]:
+def _tables(detector: Detector, places: Sequence[Place], labels: Sequence[str]) -> list[str]:
     """Lines of constants: class names, shapes of anchors and levels."""
     lines = ["const char* const kClassNames[kClasses] = {"] if labels else []
     lines += [f"    {c_string(label)}," for label in labels]
@@ -207,8 +209,10 @@ def _tables(detector: Detector, places: Sequence[_Place], labels: Sequence[str])
         anchor += level.count
     lines += ["constexpr Level kLevel[kLevels] = {", *rows, "};"]
     lines += ["// Height and width relative to the input.", "constexpr float kShapes[][2] = {"]
-    lines += [f"    {{{_number(height)}, {_number(width)}}}," for height, width in shapes]
-    factors = ", ".join(_number(value) for value in detector.coding.factors)
+    lines += [
+        f"    {{{float_literal(height)}, {float_literal(width)}}}," for height, width in shapes
+    ]
+    factors = ", ".join(float_literal(value) for value in detector.coding.factors)
     return [*lines, "};", f"constexpr float kFactors[4] = {{{factors}}};"]
 
 
@@ -220,7 +224,7 @@ def _code(detector: Detector, width: int) -> list[str]:
     return text.splitlines()
 
 
-def _number(value: float) -> str:
+def float_literal(value: float) -> str:
     """Literal of a float32."""
     return f"{float(np.float32(value))!r}f"
 

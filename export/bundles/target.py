@@ -200,6 +200,7 @@ class BundleRequest:
         accelerators: names of the configurations to compile for.
         probabilities: whether the measured outputs are probabilities.
         prefix: prefix of the symbols of C sources.
+        patches: patches of C sources, as ``export.c.patches.Patches`` reads them.
     """
 
     name: str
@@ -211,6 +212,7 @@ class BundleRequest:
     accelerators: tuple[str, ...] = ()
     probabilities: bool = False
     prefix: str = "net"
+    patches: str = "none"
 
 
 @dataclass(frozen=True)

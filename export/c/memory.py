@@ -373,10 +373,10 @@ def _aligned(size: int) -> int:
 def drawn(plan: MemoryPlan, width: int = 64) -> list[str]:
     """The plan as a picture of text: a line for each step, the arena from left to right.
 
-    A letter stands for a buffer, ``.`` for unused bytes; a buffer keeps its letter.
+    A letter stands for a buffer, and is told where it begins to live; ``.`` is unused memory.
     """
-    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-    marks = {name: letters[number % 26] for number, name in enumerate(plan.places)}
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+    marks = {name: letters[number % len(letters)] for number, name in enumerate(plan.places)}
     scale = max(plan.arena, 1) / width
     cuts = [round(number * scale) for number in range(width + 1)]
     rows = []
@@ -388,5 +388,6 @@ def drawn(plan: MemoryPlan, width: int = 64) -> list[str]:
                 marks[p.name] for p in living if p.offset < max(high, low + 1) and low < p.end
             ]
             row += inside[-1] if inside else "."
-        rows.append(f"{number:4d} {row}")
+        new = "  ".join(f"{marks[p.name]} {p.name}" for p in living if p.first == number)
+        rows.append(f"{number:4d}  {row}  {new}".rstrip())
     return rows

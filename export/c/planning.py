@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from export.c.schedule import Layout, Schedule, is_image_mean, schedule
+from export.c.layout import Layout, is_image_mean
+from export.c.patches import NONE, Patches, scheduled
+from export.c.schedule import Schedule
 from network.graph import Graph
 from network.operators import OpKind
 
 
-def plan_of_graph(graph: Graph, element_bytes: int = 1) -> Schedule:
+def plan_of_graph(graph: Graph, element_bytes: int = 1, patches: Patches = NONE) -> Schedule:
     """Schedule of the C sources that the network would have in this type.
 
     Args:
         graph: canonical graph.
         element_bytes: bytes of an activation: 1 for int8.
+        patches: patches that chains by rows may be cut into.
     """
     constants = frozenset(n for n, t in graph.tensors.items() if t.value is not None)
     means = {
@@ -31,4 +34,4 @@ def plan_of_graph(graph: Graph, element_bytes: int = 1) -> Schedule:
         frozenset(means),
         element_bytes,
     )
-    return schedule(layout)
+    return scheduled(layout, patches)

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from export.c.calls import KernelCall, Lowering, Site
-from export.c.schedule import ALIASES, Layout, Schedule, is_image_mean, schedule
+from export.c.layout import ALIASES, Layout, is_image_mean
+from export.c.patches import NONE, Patches, scheduled
+from export.c.schedule import Schedule, layer_by_layer
 from foundation.errors import UnsupportedError
 from foundation.foreign import reading
 from foundation.tables import joined
@@ -68,12 +70,13 @@ def require_kernels(kinds: set[str], name: str) -> None:
         )
 
 
-def read_program(path: Path, *, by_rows: bool = True) -> Program:
+def read_program(path: Path, *, by_rows: bool = True, patches: Patches = NONE) -> Program:
     """Program of an int8 file.
 
     Args:
         path: .tflite with int8 input and outputs.
         by_rows: whether chains of operators may run by rows where that lowers the arena.
+        patches: patches that such chains may be cut into.
 
     Raises:
         InvalidInputError: no such file, or a damaged one.
@@ -83,13 +86,15 @@ def read_program(path: Path, *, by_rows: bool = True) -> Program:
     require_kernels({op.name for op in graphs[0].operators}, path.name)
     network = read_integers(path)
     with reading(path, "a network has operators that fit together", "write it again"):
-        return program_of(network, by_rows=by_rows)
+        return program_of(network, by_rows=by_rows, patches=patches)
 
 
-def program_of(network: IntegerModel, *, by_rows: bool = True) -> Program:
+def program_of(network: IntegerModel, *, by_rows: bool = True, patches: Patches = NONE) -> Program:
     """Program of a network of integers; raises the errors of ``read_program``."""
     calls = {op.name: _calls(Site(op, network.tensors)) for op in network.ops}
-    return Program(network, schedule(layout_of(network), by_rows=by_rows), calls)
+    layout = layout_of(network)
+    planned = scheduled(layout, patches) if by_rows else layer_by_layer(layout)
+    return Program(network, planned, calls)
 
 
 def _calls(site: Site) -> tuple[KernelCall, ...]:

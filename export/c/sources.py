@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 
 from export.c.calls import Constant, KernelCall
+from export.c.chains import ChainWriter, calls_of, params_lines, whole_rows
 from export.c.cmsis_nn import cmsis_nn_source
 from export.c.names import Prefix
 from export.c.program import Program
-from export.c.schedule import Block, ring_sizes
 from export.c.weights import Flash
-from network.graph import Op
 
 _KERNEL_FILES = {
     "conv_2d": "conv_2d.c",
@@ -108,13 +107,9 @@ def kernels_source(program: Program) -> str:
         names.add("finish.c")
     if any(len(block.ops) > 1 for block in blocks):
         names.add("stages.c")
+    if any(block.tiles is not None for block in blocks):
+        names.add("patches.c")
     return "\n".join([_KERNELS_HEAD, *(_kernel_text(name) for name in sorted(names))])
-
-
-def calls_of(program: Program, block: Block, op: Op) -> tuple[KernelCall, ...]:
-    """Calls of an operator where it stands: alone, or in a chain that runs by rows."""
-    calls = program.calls[op.name]
-    return tuple(call.in_chain or call for call in calls) if len(block.ops) > 1 else calls
 
 
 def _kernel_text(name: str) -> str:
@@ -201,12 +196,14 @@ class _Writer:
         numbers = {op.name: number for number, op in enumerate(self.program.network.ops)}
         params, blocks, runs = [], [], []
         for block in self.program.schedule.blocks:
-            for op in block.ops:
-                params += self._params(calls_of(self.program, block, op), numbers[op.name])
+            for op in block.ops if block.tiles is None else ():
+                for place, call in enumerate(calls_of(self.program, block, op)):
+                    params += params_lines(self.flash, call, f"op_{numbers[op.name]}_{place}")
             if len(block.ops) > 1:
-                number = numbers[block.name]
-                blocks += self._chain(block, numbers)
-                runs += [f"  /* {comment(block.name)}: by rows */", f"  block_{number}(a);"]
+                chain = ChainWriter(self.program, self.flash, block, numbers)
+                blocks += chain.lines()
+                how = "by rows" if block.tiles is None else "by patches"
+                runs += [f"  /* {comment(block.name)}: {how} */", f"  {chain.name}(a);"]
             else:
                 (op,) = block.ops
                 runs.append(f"  /* {op.kind} {comment(op.name)} */")
@@ -238,25 +235,6 @@ class _Writer:
         ]
         return "\n".join(lines)
 
-    def _params(self, calls: Sequence[KernelCall], number: int) -> list[str]:
-        lines = []
-        for place, call in enumerate(calls):
-            fields = [f".{name} = {self.flash.value(v)}" for name, v in call.fields.items()]
-            lines.append(f"static const net_{call.params}_params op_{number}_{place} = {{")
-            line = "   "
-            for text in fields:
-                if len(line) + len(text) > 96:
-                    lines.append(line)
-                    line = "   "
-                line += f" {text},"
-            lines += [line, "};"]
-        return lines
-
-    def _rows(self, tensor: str, height: int) -> str:
-        """All rows of a tensor in the arena, as an initializer."""
-        size = math.prod(self.program.network.tensors[tensor].shape)
-        return f"{{a + {self.program.offset(tensor)}, {height}, {size // height}}}"
-
     def _call(self, call: KernelCall, params: str) -> str:
         """Statement of a call on whole tensors."""
         if call.rows is None:
@@ -264,8 +242,9 @@ class _Writer:
             whole = ", ".join([f"&{params}", *arguments, self._pointer(call.result)])
             return f"  net_{call.kernel}({whole});"
         names = [source for source in call.sources if isinstance(source, str)]
-        rows = ", ".join(self._rows(name, self._height(call, name)) for name in names)
-        result = self._rows(call.result, call.height)
+        views = [whole_rows(self.program, name, self._height(call, name)) for name in names]
+        rows = ", ".join(view.text for view in views)
+        result = whole_rows(self.program, call.result, call.height).text
         return (
             f"  net_{call.kernel}(&{params}, (const net_rows[]){{{rows}}},\n"
             f"      &(const net_rows){result}, 0, {call.height});"
@@ -279,44 +258,6 @@ class _Writer:
         if isinstance(source, Constant):
             return self.flash.symbol(source)
         return f"a + {self.program.offset(source)}"
-
-    def _chain(self, block: Block, numbers: Mapping[str, int]) -> list[str]:
-        """Function that runs a chain by rows."""
-        schedule, shapes = self.program.schedule, self.program.schedule.layout.shapes
-        place = schedule.plan.places[f"{block.name} (rows)"].offset
-        views: dict[str, str] = {}
-        for name, size in ring_sizes(schedule.layout, block).items():
-            rows = block.rings.get(name, 1)
-            views[name] = f"{{a + {place}, {rows}, {size // rows}}}"
-            place += size
-        stages = []
-        for op in block.ops:
-            (call,) = calls_of(self.program, block, op)
-            assert call.rows is not None
-            names = [source for source in call.sources if isinstance(source, str)]
-            ins = [views.get(n) or self._rows(n, shapes[n][1]) for n in names]
-            mean = op.name in schedule.layout.means
-            ins += [views[op.name]] if mean else []
-            out = self._rows(op.name, 1) if mean else views.get(op.name, "")
-            out = out or self._rows(op.name, call.height)
-            ins += ["{a, 1, 0}"] * (2 - len(ins))
-            window = f"{call.rows.stride}, {call.rows.before}, {call.rows.extent}"
-            stages.append(
-                f"      {{net_{call.kernel}, &op_{numbers[op.name]}_0, {{{', '.join(ins)}}},\n"
-                f"       {out}, {window}}},"
-            )
-        count, heights = len(block.ops), [schedule.layout.height(op) for op in block.ops]
-        return [
-            f"static void block_{numbers[block.name]}(int8_t *a) {{",
-            f"  static const int32_t heights[{count}] = {{{', '.join(map(str, heights))}}};",
-            f"  const net_stage stages[{count}] = {{",
-            *stages,
-            "  };",
-            f"  int32_t next[{count}] = {{0}};",
-            f"  net_run_stages(stages, next, heights, {count});",
-            "}",
-            "",
-        ]
 
     def _outputs(self) -> list[str]:
         lines, offset = ["const net_output net_outputs[NET_OUTPUTS] = {"], 0

@@ -6,6 +6,7 @@ after it no longer read may be overwritten.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,6 +45,29 @@ class Window:
     def end(self, number: int, size: int) -> int:
         """Pixel behind the last one that a window reads."""
         return min(number * self.stride - self.before + self.extent, size)
+
+
+Spans = tuple[tuple[int, int], ...]
+"""First pixel and the one behind the last of each tensor of a chain, from the source on."""
+
+
+def spans(windows: Sequence[Window], sizes: Sequence[int], first: int, end: int) -> Spans:
+    """Pixels along an axis that a chain needs for pixels of its result.
+
+    Args:
+        windows: windows of its operators.
+        sizes: pixels of what each operator reads.
+        first: first pixel of the result.
+        end: pixel behind the last one.
+
+    Returns:
+        Pixels of the source, then of the result of each operator.
+    """
+    found = [(first, end)]
+    for window, size in zip(reversed(windows), reversed(sizes), strict=True):
+        first, end = window.first(first, size), window.end(end - 1, size)
+        found.append((first, end))
+    return tuple(reversed(found))
 
 
 def windows_of(op: Op, source: Shape, weight: Shape | None) -> tuple[Window, Window] | None:

@@ -24,7 +24,7 @@ def test_a_detector_of_the_users_ships_and_is_verified(
 ) -> None:
     output = tmp_path / "out"
     made = run(
-        "ship", "--model", detector_file, "--for", "android,microcontroller,onnx-mobile",
+        "ship", "--model", detector_file, "--for", "android,c,microcontroller,onnx-mobile",
         "--calibration", boxed / "calibration", "--data", boxed / "dev", "--vectors", 4,
         "--output", output,
     )  # fmt: skip
@@ -38,6 +38,8 @@ def test_a_detector_of_the_users_ships_and_is_verified(
     guide = (output / "SHIPPING.md").read_text()
     assert "ObjectDetector.createFromOptions" in guide
     assert "decode_boxes.py gives the detections of NonMaxSuppression" in guide
+    assert "net_decode(out, found)" in guide
+    assert {"net_decoder.h", "net_decoder.c"} <= {path.name for path in (output / "c").iterdir()}
     _python_lines_find_objects(output, guide, tmp_path)
     _changed_values_are_found(run, output)
 

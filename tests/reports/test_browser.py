@@ -26,6 +26,7 @@ from studies.relu6.results import Results, committed
 from tests.reports.samples import comparison, everything
 from tests.reports.task_samples import measured, task_page
 from tests.reports.test_command_pages import COSTS, FILES, RANKING, manifest
+from tests.reports.test_memory_figure import PLAN
 
 pytestmark = pytest.mark.browser
 
@@ -119,7 +120,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "tasks": task_page(measured()),
         "sensitivity": sensitivity_page.page(RANKING, "edgequant sensitivity"),
         "cost": cost_page.layers_page(COSTS, "edgequant cost --html"),
-        "ship": ship_page.page(manifest(), FILES, [], "edgequant ship"),
+        "ship": ship_page.page(manifest(), FILES, [], "edgequant ship", (), PLAN),
         "relu6": page_of(Results.read(committed())),
     }
     for name, page in made.items():

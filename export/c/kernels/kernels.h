@@ -217,4 +217,8 @@ typedef struct {
 /* Runs `count` stages until the last has all of its rows; `next` has a zero for each stage. */
 void net_run_stages(const net_stage *stages, int32_t *next, const int32_t *heights, int32_t count);
 
+/* Runs rows first to end - 1 of the last stage; `heights` has the rows of every stage. */
+void net_run_patch(const net_stage *stages, int32_t *next, int32_t *heights, int32_t count,
+                   int32_t first, int32_t end);
+
 #endif

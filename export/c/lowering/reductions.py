@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from export.c.calls import Constant, Field, KernelCall, Lowering, Site, scaled, six, strides_of
-from export.c.schedule import is_image_mean
+from export.c.layout import is_image_mean
 from export.c.windows import Window, windows_of
 from network.activation_limits import activation_limits
 from network.operators import OpKind

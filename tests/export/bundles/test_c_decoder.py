@@ -147,10 +147,10 @@ def test_compiled_detections_are_those_of_the_definition(
     assert wanted.counts.sum() > 3 * count
     sure = clear(detector, raw)
     assert sure.mean() > 0.8
-    assert_same(_only(found, sure), _only(wanted, sure), detector.most)
+    assert_same(only(found, sure), only(wanted, sure), detector.most)
 
 
-def _only(found: Detections, rows: np.ndarray) -> Detections:
+def only(found: Detections, rows: np.ndarray) -> Detections:
     return Detections(
         found.boxes[rows], found.scores[rows], found.classes[rows], found.counts[rows]
     )
