@@ -14,6 +14,7 @@ from edgequant.graph_layers import layer_graph
 from edgequant.loading import load
 from edgequant.memory_plan import planned
 from foundation.errors import InvalidInputError
+from foundation.extras import PAGES
 from models.cost.bottlenecks import split_expansions
 from models.cost.counting import Cost, cost_of, graph_cost, spec_cost
 from models.loading.request import LoadedModel, ModelRequest
@@ -75,6 +76,8 @@ def run(model: ModelRequest, values: dict[str, Any], terminal: Terminal) -> None
             received=f"--split {values['split']}",
             remedy="remove --split, or remove --plan",
         )
+    if values["grid"] or values["html"]:
+        PAGES.require("leave out --html and --grid")
     if not values["grid"]:
         request = CostRequest(
             model,

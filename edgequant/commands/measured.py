@@ -64,6 +64,7 @@ from export.target import target_of
 from foundation.delivery import require_free, staging
 from foundation.digests import sha256_of
 from foundation.errors import InvalidInputError
+from foundation.extras import PAGES
 from models.loading.files import several_inputs
 from models.loading.request import LoadedModel, ModelRequest, load
 from network.inspection import Inspection
@@ -123,6 +124,7 @@ def evaluate_command(request: EvaluateRequest, terminal: Terminal) -> None:
 
 def compare_command(request: QuantizeRequest, terminal: Terminal) -> None:
     """Write every recipe, measure all of them on the same tensors, and write the comparison."""
+    PAGES.require("measure one file: edgequant quantize --data")
     assert request.measure is not None
     check_limit(request.max_drop, has_reference=True)
     stem = request.output / f"{request.model.name}-compare"
