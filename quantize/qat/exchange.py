@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from foundation.archives import open_arrays
-from foundation.errors import EdgequantError, InvalidInputError, UnsupportedError
+from foundation.errors import EdgequantError, InvalidInputError
 from foundation.foreign import read_object
 from network.graph import Graph, Op, Tensor
 from quantize.plans.plan import QuantizationPlan
