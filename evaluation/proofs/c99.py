@@ -7,14 +7,13 @@ repeat exactly; they are instructions, not cycles.
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
 from evaluation.proofs.child import Done, run_tool
-from evaluation.proofs.proof import Proof, ProofRequest, ProofResult, Verdict, failed, not_run
+from evaluation.proofs.proof import Proof, ProofRequest, ProofResult, Verdict, failed, without
+from evaluation.proofs.tools import Tool
 from export.bundles.c import CORTEX_M, TEST, arena_in, prefix_in
 from export.bundles.target import VECTORS
 
@@ -36,11 +35,22 @@ _MOST_TICKS = (1 << 24) - 1
 _REPORT = re.compile(r"^wrong (\d{1,9}) ticks (\d{1,9}) stack (\d{1,9})$", re.MULTILINE)
 
 
+_HOST = Tool("a C compiler", "install gcc or set CC", ("cc", "gcc"), "CC")
+_ARM = Tool(
+    "arm-none-eabi-gcc",
+    "apt-get install gcc-arm-none-eabi libnewlib-arm-none-eabi",
+    ("arm-none-eabi-gcc",),
+)
+_QEMU = Tool(
+    "qemu-system-arm", "apt-get install qemu-system-arm", ("qemu-system-arm",), optional=True
+)
+
+
 def on_host(request: ProofRequest) -> ProofResult:
     """Compile with sanitizers where there are any, and compare all test vectors bit for bit."""
-    compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc")
+    compiler = _HOST.path()
     if not compiler:
-        return not_run("a C compiler", "install gcc or set CC")
+        return without(_HOST)
     name, program = Path(compiler).name, request.scratch / "program"
     sources = [*_sources(request.folder), *sorted((request.folder / TEST).glob("*.c"))]
     folder = request.folder / VECTORS
@@ -66,11 +76,9 @@ def on_host(request: ProofRequest) -> ProofResult:
 
 def on_cortex_m(request: ProofRequest) -> ProofResult:
     """Flash of the objects for Cortex-M; with QEMU, instructions and stack of the self-test."""
-    compiler = shutil.which("arm-none-eabi-gcc")
+    compiler = _ARM.path()
     if not compiler:
-        return not_run(
-            "arm-none-eabi-gcc", "apt-get install gcc-arm-none-eabi libnewlib-arm-none-eabi"
-        )
+        return without(_ARM)
     objects = request.scratch / "objects"
     objects.mkdir(exist_ok=True)
     for source in _sources(request.folder):
@@ -112,7 +120,7 @@ def _emulated(
     request: ProofRequest, compiler: str, built: list[str]
 ) -> dict[str, Any] | ProofResult | str:
     """Figures of the self-test in QEMU, or why it did not run."""
-    machine = shutil.which("qemu-system-arm")
+    machine = _QEMU.path()
     if machine is None:
         return "qemu-system-arm is not installed"
     prefix, image = prefix_in(request.folder), request.scratch / "image.elf"
@@ -170,6 +178,6 @@ def _first_error(log: str) -> str:
 
 
 PROOFS = (
-    Proof("c99", "cc", on_host, optional=True),
-    Proof(CORTEX_M, "arm-none-eabi-gcc", on_cortex_m, optional=True),
+    Proof("c99", "cc", on_host, optional=True, tools=(_HOST,)),
+    Proof(CORTEX_M, "arm-none-eabi-gcc", on_cortex_m, optional=True, tools=(_ARM, _QEMU)),
 )
