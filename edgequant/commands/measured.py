@@ -93,7 +93,7 @@ def quantize_command(request: QuantizeRequest, terminal: Terminal) -> None:
             reports.append(report)
         say_artifact(artifact, terminal)
         rows.append({**artifact_row(artifact), **({"report": report} if report else {})})
-    if request.measure is None:  # a report has the remarks of its file
+    if request.measure is None or terminal.machine_readable:  # a shown report has its remarks
         say_remarks(artifacts, terminal)
     terminal.result({"artifacts": rows} if len(rows) > 1 else rows[0])
     check_gate(reports, request.max_drop)
