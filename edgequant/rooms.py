@@ -51,9 +51,14 @@ class RoomFinder(MetaPathFinder):
         )
 
 
+def is_checkout() -> bool:
+    """Whether this package runs from a checkout, and not from a wheel."""
+    return not _INSIDE.is_dir()
+
+
 def pin_rooms() -> None:
     """Install the finder of a checkout ahead of all others, once; a wheel needs none."""
-    if not _INSIDE.is_dir() and not any(isinstance(f, RoomFinder) for f in sys.meta_path):
+    if is_checkout() and not any(isinstance(f, RoomFinder) for f in sys.meta_path):
         sys.meta_path.insert(0, RoomFinder())
 
 

@@ -110,6 +110,7 @@ class Runtime:
             first one in name order that is ``default`` for the suffix is used.
         open: (path, threads) -> session; raises InvalidInputError for a file it cannot load.
         default: whether it is used for its suffixes if no runtime is named.
+        module: module of the library that runs the network, for ``edgequant doctor``.
     """
 
     name: str
@@ -117,6 +118,7 @@ class Runtime:
     suffixes: tuple[str, ...]
     open: Callable[[Path, int], Session] = field(repr=False)
     default: bool = False
+    module: str = ""
 
 
 def runtimes() -> dict[str, Runtime]:

@@ -9,14 +9,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
-
-import jinja2
-from markupsafe import Markup, escape
+from typing import TYPE_CHECKING, Any
 
 from foundation.atomic import write_whole
 from reports.page import Cell, Column, Figure, Gallery, Kind, Page, Part, Prose, Thumb
 from reports.svg import prefixed
+
+if TYPE_CHECKING:
+    import jinja2
+    from markupsafe import Markup
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _MARKS = re.compile(r"`([^`]+)`|\*\*(.+?)\*\*|\[([^\]]+)\]\(([^)\s]+)\)")
@@ -34,6 +35,8 @@ def render(page: Page) -> str:
 
 @cache
 def _template() -> jinja2.Template:
+    import jinja2
+
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -70,6 +73,8 @@ def inline(text: str) -> Markup:
     A link leads to a section of the page, to a file beside it or to a web page; a link with another
     scheme, such as ``javascript:``, stays text.
     """
+    from markupsafe import Markup, escape
+
     parts: list[Markup | str] = []
     end = 0
     for found in _MARKS.finditer(text):
@@ -79,6 +84,8 @@ def inline(text: str) -> Markup:
 
 
 def _marked(found: re.Match[str]) -> Markup:
+    from markupsafe import Markup, escape
+
     code, bold, label, target = found.groups()
     if code is not None:
         return Markup("<code>{}</code>").format(code)
@@ -162,6 +169,8 @@ def _sections(page: Page) -> list[dict[str, Any]]:
 
 def _parts(parts: tuple[Part, ...], number: Iterator[int]) -> Iterator[dict[str, Any]]:
     """Parts of a section for the template; galleries after the first are folded."""
+    from markupsafe import Markup
+
     first = next((part for part in parts if isinstance(part, Gallery)), None)
     for part in parts:
         kind = type(part).__name__.lower()

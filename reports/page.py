@@ -54,6 +54,7 @@ class Table:
         caption: one sentence, with the markup of ``Prose``.
         columns: at least one column; the first names the row.
         rows: rows with one cell per column; a text is a Cell without a value.
+        sentences: whether the last cell of a row is a sentence: a phone shows it below the others.
 
     Raises:
         ValueError: a row has more or fewer cells than there are columns.
@@ -62,6 +63,7 @@ class Table:
     caption: str
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell | str, ...], ...]
+    sentences: bool = False
 
     def __post_init__(self) -> None:
         for row in self.rows:

@@ -100,7 +100,7 @@ def _proofs(manifest: Manifest) -> tuple[Part, ...]:
         "Each platform's own runtime on the test vectors of its folder. Not run: the runtime is "
         "not installed, so there is no result."
     )
-    return (Table(caption, columns, rows),)
+    return (Table(caption, columns, rows, sentences=True),)
 
 
 def _target(name: str, values: dict[str, Any], files: Sequence[Shipped]) -> Section:

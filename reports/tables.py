@@ -114,6 +114,9 @@ COLUMNS = (
 )
 """Columns of classifiers."""
 
+DETAILS = ("p90/p99 ms", "runtime", "answers changed", "top-5 %")
+"""Columns that a narrow screen leaves out, the first one first; the conditions name runtimes."""
+
 
 def columns_of(rows: list[Row]) -> tuple[Column, ...]:
     """Columns of the rows of one output."""

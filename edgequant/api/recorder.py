@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
@@ -57,8 +57,8 @@ class Recorder(Terminal):
         if text not in self.remarks:
             self.remarks.append(text)
 
-    def table(self, table: Table) -> None:
-        """Collect the texts of a table."""
+    def table(self, table: Table, details: Sequence[str] = ()) -> None:  # noqa: ARG002
+        """Collect the texts of a whole table."""
         columns = [[str(cell) for cell in column.cells] for column in table.columns]
         self.tables.append(
             {

@@ -8,6 +8,7 @@ import click
 
 from edgequant.cli.option_types import NAME_OR_PATH, PATH, TEXT
 from edgequant.cli.options import (
+    columns_option,
     common,
     contract_options,
     data_option,
@@ -45,6 +46,7 @@ from edgequant.cli.values import contract_request, isolation_of
 @contract_options
 @trust_option
 @time_option
+@columns_option
 @common
 def evaluate(**values: Any) -> None:
     """Measure a file: accuracy, drop against a reference, latency.
@@ -70,6 +72,7 @@ def evaluate(**values: Any) -> None:
 @spec_options
 @contract_options
 @trust_option
+@columns_option
 @common
 def inspect(**values: Any) -> None:
     """Show what a model is and would become, or what a file holds.
@@ -131,6 +134,7 @@ def lint(**values: Any) -> None:
 @seed_option
 @trust_option
 @time_option
+@columns_option
 @common
 def parity(**values: Any) -> None:
     """Compare the integers and outputs of a .tflite and an .onnx.

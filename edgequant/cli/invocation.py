@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 import click
 from click.core import ParameterSource
 
-_LEFT_OUT = {"as_json", "debug", "force"}
+_LEFT_OUT = {"as_json", "debug", "force", "wide"}
 
 
 @runtime_checkable

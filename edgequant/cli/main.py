@@ -25,6 +25,8 @@ from edgequant.cli.sections import OrderedGroup
 from edgequant.cli.ship import ship, verify
 from edgequant.cli.streams import EX_PIPE, say_error, standard_streams
 from edgequant.cli.study import study
+from edgequant.cli.surroundings import completion, doctor
+from edgequant.cli.welcome import WELCOME
 from edgequant.repeatable import one_order_of_sums
 from foundation.errors import EdgequantError
 
@@ -45,23 +47,29 @@ _NOTES = {
     },
 }
 
+_ANY_ORDER = (study.name, doctor.name, completion.name)
+"""Commands whose bytes need not repeat: a study trains, the others compute nothing."""
+
 
 @click.group(
     cls=OrderedGroup,
     notes=_NOTES,
+    invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(package_name="edgequant")
 @click.pass_context
 def cli(context: click.Context) -> None:
     """Quantize vision networks for mobile devices: Keras in, TFLite and ONNX out, measured."""
-    if context.invoked_subcommand != study.name:  # which trains
+    if context.invoked_subcommand is None:
+        click.echo(WELCOME)
+    elif context.invoked_subcommand not in _ANY_ORDER:
         one_order_of_sums()
 
 
 for _command in (
     *(list_command, quantize, compare, evaluate, inspect, lint, parity),
-    *(sensitivity, plan, ship, verify, cost, train, study),
+    *(sensitivity, plan, ship, verify, cost, train, study, doctor, completion),
 ):
     cli.add_command(_command)
 

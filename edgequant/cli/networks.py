@@ -10,6 +10,7 @@ import click
 from edgequant.cli.option_types import COUNT, NAME_OR_PATH, PATH, SEED, TEXT, Finite
 from edgequant.cli.options import (
     channels_option,
+    columns_option,
     common,
     data_option,
     model_options,
@@ -26,6 +27,7 @@ from edgequant.cli.values import model_request
     "what",
     type=click.Choice(["models", "recipes", "datasets", "runtimes", "targets", "tasks"]),
 )
+@columns_option
 @common
 def list_command(what: str, **values: Any) -> None:
     """List models, recipes, datasets, runtimes, targets or tasks."""
@@ -104,6 +106,7 @@ def list_command(what: str, **values: Any) -> None:
     help="Input sizes of the grid in pixels, with commas.",
 )
 @output_option("cost")
+@columns_option
 @common
 def cost(**values: Any) -> None:
     """Count parameters, multiply-adds and peak activation memory.

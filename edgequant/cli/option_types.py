@@ -7,11 +7,14 @@ import math
 import os
 import stat
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from foundation.foreign import printable, reason_of
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 MOST = 2**31 - 1
 """Largest number of anything that is counted: images, epochs, pixels."""
@@ -34,6 +37,17 @@ class Text(click.types.StringParamType):
         if printable(text) != text:
             self.fail(f"{printable(text)} is not printable text.", param, ctx)
         return text
+
+    def shell_complete(
+        self,
+        ctx: click.Context,  # noqa: ARG002
+        param: click.Parameter,
+        incomplete: str,
+    ) -> list[CompletionItem]:
+        """Registered names of what the parameter takes, or files."""
+        from edgequant.cli.completing import completions
+
+        return completions(param.name or "", incomplete)
 
 
 class NameOrPath(Text):

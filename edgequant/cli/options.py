@@ -29,6 +29,12 @@ common = _together(
     option("--debug", is_flag=True, help="Show tracebacks and the output of the SDKs."),
 )
 
+columns_option = option(
+    "--wide",
+    is_flag=True,
+    help="Show all columns of tables, which may be wider than 100 letters.",
+)
+
 
 def output_option(ending: str) -> Callable[[Command], Command]:
     """``--output``, whose default folder is named after the model and ends in ``ending``."""

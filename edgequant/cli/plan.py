@@ -8,7 +8,13 @@ from typing import Any
 import click
 
 from edgequant.cli.option_types import PATH, TEXT
-from edgequant.cli.options import common, contract_options, model_options, output_option
+from edgequant.cli.options import (
+    columns_option,
+    common,
+    contract_options,
+    model_options,
+    output_option,
+)
 from edgequant.cli.quantizing import io_option
 from edgequant.cli.sections import OrderedGroup, Section, option
 from edgequant.cli.terminal import terminal_of
@@ -25,6 +31,7 @@ def plan() -> None:
 
 @plan.command()
 @click.argument("plan", type=PATH)
+@columns_option
 @common
 def show(plan: Path, **values: Any) -> None:
     """Print a plan: tensors with scales and zero points, settings, notes."""
@@ -37,6 +44,7 @@ def show(plan: Path, **values: Any) -> None:
 @plan.command()
 @click.argument("first", type=PATH)
 @click.argument("second", type=PATH)
+@columns_option
 @common
 def diff(first: Path, second: Path, **values: Any) -> None:
     """Compare two plans tensor by tensor; exit with 1 if they differ."""

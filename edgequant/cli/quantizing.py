@@ -9,6 +9,7 @@ import click
 from edgequant.cli.option_types import TEXT
 from edgequant.cli.options import (
     calibration_options,
+    columns_option,
     common,
     contract_options,
     data_option,
@@ -82,6 +83,7 @@ io_option = option(
 @repair_options
 @output_option("RECIPE")
 @force_option
+@columns_option
 @common
 def quantize(**values: Any) -> None:
     """Write quantized files of a model and measure their accuracy.
@@ -116,6 +118,7 @@ def quantize(**values: Any) -> None:
 @float_share_option
 @output_option("compare")
 @force_option
+@columns_option
 @common
 def compare(**values: Any) -> None:
     """Measure the float model and every recipe side by side.
@@ -147,6 +150,7 @@ def compare(**values: Any) -> None:
 @limit_option("Largest number of images to judge on.", default=64)
 @float_share_option
 @output_option("sensitivity")
+@columns_option
 @common
 def sensitivity(**values: Any) -> None:
     """Rank layers by the loss when only one is quantized.

@@ -18,6 +18,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal
 
 import click
 
+from edgequant.cli.fitting import WIDTH, fitted
 from edgequant.cli.streams import close_quietly, output_of, remarks_of
 from foundation.foreign import printable
 
@@ -35,12 +36,17 @@ class Terminal:
 
     Attributes:
         machine_readable: print one JSON object and no text.
+        wide: show all columns of tables, however wide they are.
     """
 
-    def __init__(self, *, machine_readable: bool, out: IO[str], err: IO[str]) -> None:
+    def __init__(
+        self, *, machine_readable: bool, out: IO[str], err: IO[str], wide: bool = False
+    ) -> None:
         self.machine_readable = machine_readable
+        self.wide = wide
         self._out = out
         self._err = err
+        self._noted: set[str] = set()
 
     @property
     def interactive(self) -> bool:
@@ -57,20 +63,38 @@ class Terminal:
         self.say(f"{label}  {path}")
 
     def note(self, text: str) -> None:
-        """Print a line to standard error."""
-        print(_shown(text), file=self._err, flush=True)
+        """Print a line to standard error, once."""
+        if text not in self._noted:
+            self._noted.add(text)
+            print(_shown(text), file=self._err, flush=True)
 
-    def table(self, table: Table) -> None:
-        """Print a table as wide as it needs to be, unless JSON was asked for."""
-        if not self.machine_readable:
-            from rich.console import Console
+    def table(self, table: Table, details: Sequence[str] = ()) -> None:
+        """Print a table, unless JSON was asked for.
 
-            # No figure is cut: a narrow terminal wraps the line.
-            # Names of tensors come from foreign files and are not parsed as markup.
-            console = Console(file=self._out, markup=False, emoji=False)
-            wide = Console(width=_WIDEST, markup=False, emoji=False)
-            console.width = wide.measure(table).maximum
-            console.print(table, soft_wrap=True)
+        Args:
+            table: the whole table; it takes 100 columns of the screen, or fewer on a narrow one,
+                unless ``wide`` is set.
+            details: titles of columns that may be left out for that, the least important first.
+        """
+        if self.machine_readable:
+            return
+        from rich.console import Console
+
+        # Names of tensors come from foreign files and are not parsed as markup.
+        console = Console(file=self._out, markup=False, emoji=False)
+        ruler = Console(width=_WIDEST, markup=False, emoji=False)
+        limit = _WIDEST if self.wide else self._columns()
+        shown = fitted(table, details, limit, lambda one: ruler.measure(one).maximum)
+        console.width = shown.width
+        console.print(shown.table, soft_wrap=True)
+        if shown.left_out:
+            self.say(f" --wide shows more: {', '.join(shown.left_out)}")
+
+    def _columns(self) -> int:
+        """Columns of the screen for tables."""
+        if not self._out.isatty():
+            return WIDTH
+        return min(WIDTH, os.get_terminal_size(self._out.fileno()).columns or WIDTH)
 
     def result(self, values: dict[str, Any]) -> None:
         """Print the JSON object, if it was asked for."""
@@ -143,12 +167,13 @@ def _log() -> Iterator[IO[bytes]]:
 
 
 @contextmanager
-def open_terminal(*, machine_readable: bool, debug: bool) -> Iterator[Terminal]:
+def open_terminal(*, machine_readable: bool, debug: bool, wide: bool = False) -> Iterator[Terminal]:
     """Separate the output of the SDKs from ours while the block runs.
 
     Args:
         machine_readable: print one JSON object and no text.
         debug: let the SDKs write to standard error.
+        wide: show all columns of tables.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "0" if debug else "3")
     sys.stdout.flush()
@@ -164,7 +189,7 @@ def open_terminal(*, machine_readable: bool, debug: bool) -> Iterator[Terminal]:
             os.dup2(2 if debug else log.fileno(), 1)
             os.dup2(2 if debug else log.fileno(), 2)
             sys.stdout, sys.stderr = err, err
-            yield Terminal(machine_readable=machine_readable, out=out, err=err)
+            yield Terminal(machine_readable=machine_readable, out=out, err=err, wide=wide)
             out.flush()
     finally:
         err.flush()
@@ -183,15 +208,16 @@ def _shown(text: str) -> str:
 
 
 def terminal_of(values: dict[str, Any]) -> AbstractContextManager[Terminal]:
-    """Terminal for a command; takes its options --json and --debug out of ``values``.
+    """Terminal for a command; takes its options --json, --debug and --wide out of ``values``.
 
     A program that runs the command line itself may give one as the object of click's context.
     """
     machine_readable, debug = values.pop("as_json"), values.pop("debug")
+    wide = values.pop("wide", False)
     context = click.get_current_context(silent=True)
     if context is not None and isinstance(context.obj, Terminal):
         return nullcontext(context.obj)
-    return open_terminal(machine_readable=machine_readable, debug=debug)
+    return open_terminal(machine_readable=machine_readable, debug=debug, wide=wide)
 
 
 def plain_table(

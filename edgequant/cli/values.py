@@ -50,10 +50,11 @@ def isolation_of(values: dict[str, Any]) -> Isolation:
 def qat_settings(values: dict[str, Any]) -> QatSettings:
     """Settings of the training; takes the values of ``qat_options`` out of ``values``."""
     from foundation.errors import InvalidInputError
-    from quantize.qat.exchange import QatSettings, require_training
+    from foundation.extras import QAT
+    from quantize.qat.exchange import QatSettings
 
     if values["optimize"] == "qat":
-        require_training()
+        QAT.require("use --optimize best")
     names = ("epochs", "learning_rate")
     given = {n: v for n in names if (v := values.pop(f"qat_{n}", None)) is not None}
     if given and values["optimize"] != "qat":

@@ -15,6 +15,7 @@ from edgequant.loading import load
 from edgequant.memory_plan import planned
 from export.c.patches import NONE, Patches
 from foundation.errors import InvalidInputError
+from foundation.extras import PAGES
 from models.cost.bottlenecks import split_expansions
 from models.cost.counting import Cost, cost_of, graph_cost, spec_cost
 from models.loading.request import LoadedModel, ModelRequest
@@ -85,6 +86,8 @@ def run(model: ModelRequest, values: dict[str, Any], terminal: Terminal) -> None
             received=f"--patches {values['patches']} without --plan",
             remedy="add --plan, or remove --patches",
         )
+    if values["grid"] or values["html"]:
+        PAGES.require("leave out --html and --grid")
     if not values["grid"]:
         request = CostRequest(
             model,

@@ -20,7 +20,7 @@ from quantize.recipes import RECIPES
 def show(what: str, terminal: Terminal) -> None:
     """List a registry as a table or JSON."""
     rows = _ROWS[what]()
-    terminal.table(plain_table(rows))
+    terminal.table(plain_table(rows), _DETAILS.get(what, ()))
     terminal.result({what: rows})
 
 
@@ -162,3 +162,10 @@ _ROWS = {
     "targets": _targets,
     "tasks": _tasks,
 }
+_DETAILS = {
+    "models": (
+        *("source", "summary", "activation", "alpha", "changes"),
+        *("RAM kB", "task", "int8 MB", "classes"),
+    )
+}
+"""Columns of a list that a narrow screen leaves out, the first one first."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from edgequant.artifacts import (
 )
 from edgequant.cli.terminal import Terminal
 from edgequant.commands.compare_pages import write_compare_page
+from edgequant.commands.written import artifact_row, say_artifact, say_kept, say_remarks
 from edgequant.loading import contract_of
 from edgequant.measuring import (
     Candidate,
@@ -64,6 +64,7 @@ from export.target import target_of
 from foundation.delivery import require_free, staging
 from foundation.digests import sha256_of
 from foundation.errors import InvalidInputError
+from foundation.extras import PAGES
 from models.loading.files import several_inputs
 from models.loading.request import LoadedModel, ModelRequest, load
 from network.inspection import Inspection
@@ -92,6 +93,8 @@ def quantize_command(request: QuantizeRequest, terminal: Terminal) -> None:
             reports.append(report)
         say_artifact(artifact, terminal)
         rows.append({**artifact_row(artifact), **({"report": report} if report else {})})
+    if request.measure is None or terminal.machine_readable:  # a shown report has its remarks
+        say_remarks(artifacts, terminal)
     terminal.result({"artifacts": rows} if len(rows) > 1 else rows[0])
     check_gate(reports, request.max_drop)
     raise_refused(request, prepared)
@@ -123,13 +126,14 @@ def evaluate_command(request: EvaluateRequest, terminal: Terminal) -> None:
 
 def compare_command(request: QuantizeRequest, terminal: Terminal) -> None:
     """Write every recipe, measure all of them on the same tensors, and write the comparison."""
+    PAGES.require("measure one file: edgequant quantize --data")
     assert request.measure is not None
     check_limit(request.max_drop, has_reference=True)
     stem = request.output / f"{request.model.name}-compare"
     inputs = open_inputs(request)
     assert inputs.measured is not None
     check_answered(inputs.measured, request.max_drop)
-    _say_kept(check_folder(request.output, stem.name), terminal)
+    say_kept(check_folder(request.output, stem.name), terminal)
     for ending in _COMPARE_ENDINGS:
         require_free(stem.with_name(f"{stem.name}{ending}"))
     artifacts, prepared = quantize(request, inputs, terminal)
@@ -145,7 +149,7 @@ def compare_command(request: QuantizeRequest, terminal: Terminal) -> None:
         report = _compared(artifacts, prepared, request.measure, key, terminal)
     if not unchanged:
         prepared = prepared or prepare_shown(request, inputs, terminal)
-        _say_kept(_write_comparison(report, prepared, request, stored.name), terminal)
+        say_kept(_write_comparison(report, prepared, request, stored.name), terminal)
     _show(report, terminal)
     terminal.say("unchanged since the last run:" if unchanged else "written:")
     for ending in (".md", ".json", ".csv"):
@@ -177,11 +181,6 @@ def _write_comparison(
         files = {recipe.name: artifact_path(request, recipe) for recipe in request.recipes}
         write_compare_page(report, prepared, request.measure, part, files)
         return deliver_files(staged, force=request.force)
-
-
-def _say_kept(paths: Iterable[Path], terminal: Terminal) -> None:
-    for path in paths:
-        terminal.note(f"a foreign file was in the way and was renamed to {path}")
 
 
 def _json(report: tables.Document) -> str:
@@ -264,7 +263,7 @@ def _measure_artifact(
     report = _compared([artifact], prepared, request.measure, key, terminal)
     title = f"{prepared.loaded.name}, {artifact.recipe.name}: float against quantized"
     texts = {".report.md": tables.markdown_report(title, report), ".report.json": _json(report)}
-    _say_kept(add_files(artifact, texts, force=request.force), terminal)
+    say_kept(add_files(artifact, texts, force=request.force), terminal)
     return report
 
 
@@ -356,35 +355,9 @@ def _reference(request: EvaluateRequest, contract: Preprocessing) -> Candidate:
     return model_candidate(loaded)
 
 
-def artifact_row(artifact: Artifact) -> dict[str, Any]:
-    """Artifact as plain values for JSON."""
-    return {
-        "artifact": str(artifact.path),
-        "recipe": artifact.recipe.name,
-        "size_bytes": artifact.size_bytes,
-        "sha256": artifact.sha256,
-        "unchanged": artifact.unchanged,
-        "remarks": list(remarks_of(artifact)),
-        "files": [str(path) for path in artifact.files()],
-        "kept": [str(path) for path in artifact.kept],
-    }
-
-
-def say_artifact(artifact: Artifact, terminal: Terminal) -> None:
-    """Print the files of an artifact, and note the remarks of its plan."""
-    state = "unchanged since the last run" if artifact.unchanged else "written"
-    terminal.say(f"{artifact.recipe.name}: {state}")
-    for path in artifact.files():
-        terminal.say(f"  {path}")
-    terminal.say(f"  sha256 {artifact.sha256}")
-    _say_kept(artifact.kept, terminal)
-    for remark in remarks_of(artifact):
-        terminal.note(f"{artifact.recipe.name}: {remark}")
-
-
 def _show(report: tables.Document, terminal: Terminal) -> None:
     for part in by_output(report):
-        terminal.table(tables.screen_table(part))
+        terminal.table(tables.screen_table(part), tables.DETAILS)
     for line in tables.conditions(report):
         terminal.say(line)
     terminal.say()

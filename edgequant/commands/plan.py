@@ -9,7 +9,7 @@ from typing import Any
 from calibration_data.contract import ContractRequest
 from edgequant.artifacts import Artifact, Making, check_folder, deliver, key_of, versions
 from edgequant.cli.terminal import Terminal, plain_table
-from edgequant.commands.measured import artifact_row, say_artifact
+from edgequant.commands.written import artifact_row, say_artifact, say_kept, say_remarks
 from edgequant.loading import contract_of, graph_read, load, own_contract
 from edgequant.outputs import model_outputs, settled_contract
 from edgequant.planning import Planner
@@ -127,8 +127,7 @@ def apply_command(request: ApplyRequest, terminal: Terminal) -> None:
     plan = QuantizationPlan.load(request.plan)
     recipes = tuple(_checked(recipe, plan) for recipe in request.recipes)
     for target in (_path(request, recipe) for recipe in recipes):
-        for kept in check_folder(target.parent, target.stem, target.suffix):
-            terminal.note(f"a foreign file was in the way and was renamed to {kept}")
+        say_kept(check_folder(target.parent, target.stem, target.suffix), terminal)
     with terminal.progress(f"load {request.model.name}", None):
         loaded = load(request.model)
         own, path = own_contract(request.model)
@@ -139,13 +138,14 @@ def apply_command(request: ApplyRequest, terminal: Terminal) -> None:
         check_fits(plan, graph)
         planned = PlannedNetwork(plan.network(graph), plan)
     model = loaded.model if graph_read(loaded) is None else None
-    rows = []
+    artifacts = []
     for recipe in recipes:
         require_writable(_path(request, recipe).parent)
         export = ExportRequest(model, recipe, contract, planned=planned)
-        artifact = _written(request, export, loaded)
-        say_artifact(artifact, terminal)
-        rows.append(artifact_row(artifact))
+        artifacts.append(_written(request, export, loaded))
+        say_artifact(artifacts[-1], terminal)
+    say_remarks(artifacts, terminal)
+    rows = [artifact_row(artifact) for artifact in artifacts]
     terminal.result({"artifacts": rows} if len(rows) > 1 else rows[0])
 
 

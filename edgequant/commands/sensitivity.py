@@ -13,6 +13,7 @@ from edgequant.repair.verdicts import scores_of
 from edgequant.requests import QuantizeRequest
 from foundation.atomic import write_whole
 from foundation.errors import InvalidInputError
+from foundation.extras import PAGES
 from quantize.engine import settled
 from quantize.sensitivity.ranking import sensitivity
 from reports import sensitivity as report_of
@@ -34,6 +35,7 @@ def sensitivity_command(request: QuantizeRequest, limit: int, terminal: Terminal
     Raises:
         InvalidInputError: another recipe.
     """
+    PAGES.require()
     (recipe,) = request.recipes
     if not recipe.plans_integers:
         raise InvalidInputError(

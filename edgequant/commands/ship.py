@@ -40,6 +40,7 @@ from export.bundles.target import (
 from export.c.patches import Patches
 from foundation.digests import sha256_of
 from foundation.errors import UnsupportedError
+from foundation.extras import PAGES
 from foundation.scratch import require_writable
 
 _RUNTIMES = ("mediapipe", "tflite_micro", "ethosu")
@@ -48,6 +49,7 @@ _RUNTIMES = ("mediapipe", "tflite_micro", "ethosu")
 
 def ship_command(request: ShipRequest, terminal: Terminal) -> None:
     """Write the bundle, run its proofs, and check its limits."""
+    PAGES.require()
     targets = [ship_target(name) for name in dict.fromkeys(request.targets)]
     check_applicable(request.gates, request.targets)
     recipes = tuple(file.recipe for target in targets for file in target.files)

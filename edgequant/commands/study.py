@@ -9,6 +9,7 @@ from pathlib import Path
 from calibration_data.datasets.base import open_dataset
 from edgequant.artifacts import write_json
 from edgequant.cli.terminal import Terminal
+from foundation.extras import PAGES
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ def relu6_command(request: Relu6Request, terminal: Terminal) -> None:
     from studies.relu6.results import TYPES, committed
     from studies.relu6.study import TEST_IMAGES, Plan, available, run, total_steps
 
+    PAGES.require()
     folder = checkpoints.shipped()
     if request.retrain:
         folder = request.output / "checkpoints"

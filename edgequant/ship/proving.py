@@ -75,12 +75,14 @@ def prove(
 
 
 def show_proofs(target: str, results: list[Proven], terminal: Terminal) -> None:
-    """Print one line per proof."""
+    """Print one line per proof; proofs without their runtime say so once."""
     terminal.say(f"{target}:")
+    lines = []
     for proven in results:
         verdict = proven.result.verdict.value
         shown = verdict.upper() if proven.result.verdict is Verdict.FAILED else verdict
-        terminal.say(f"  {shown}: {printable(proven.result.sentence)}")
+        lines.append(f"  {shown}: {printable(proven.result.sentence)}")
+    terminal.say("\n".join(dict.fromkeys(lines)))
 
 
 def _public(values: Any) -> Any:

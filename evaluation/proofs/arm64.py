@@ -12,10 +12,16 @@ from evaluation.proofs.proof import (
     failed,
     not_run,
 )
+from evaluation.proofs.tools import Tool
 from export.bundles.android import ROLES
 from export.bundles.target import VECTORS, read_vectors
 
 ARM64 = "litert-arm64"
+_QEMU = Tool(
+    "qemu-user",
+    "apt-get install qemu-user, and make verify-arm64 in a checkout",
+    ("qemu-aarch64", "qemu-aarch64-static"),
+)
 
 
 def run(request: ProofRequest) -> ProofResult:
@@ -67,4 +73,4 @@ def _compare(request: ProofRequest, role: str, runtime: str) -> ProofResult:
     return ProofResult(verdict, sentence, figures)
 
 
-PROOFS = (Proof(ARM64, ARM64, run),)
+PROOFS = (Proof(ARM64, ARM64, run, tools=(_QEMU,)),)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.proofs.cortex_m import sources_of
-from evaluation.proofs.emulated import BOARDS, Build, Fault, Run, compiled, emulated
+from evaluation.proofs.emulated import ARM, BOARDS, QEMU, Build, Fault, Run, compiled, emulated
 from evaluation.proofs.proof import Proof, ProofRequest, ProofResult, Verdict, failed, not_run
 from export.bundles.c import CMSIS_NN
 from export.c.names import Prefix
@@ -102,4 +102,4 @@ def _stopped(fault: Fault) -> ProofResult:
     return ProofResult(Verdict.NOT_RUN, fault.reason) if fault.missing else failed(fault.reason)
 
 
-PROOFS = (Proof(CMSIS_NN, CMSIS_NN, run, optional=True),)
+PROOFS = (Proof(CMSIS_NN, CMSIS_NN, run, optional=True, tools=(ARM, QEMU)),)

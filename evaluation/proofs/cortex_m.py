@@ -10,9 +10,11 @@ from typing import Any
 
 from evaluation.proofs.child import run_tool
 from evaluation.proofs.emulated import (
+    ARM,
     BOARDS,
     COMPILER,
     DSP,
+    QEMU,
     Build,
     Fault,
     Image,
@@ -100,4 +102,4 @@ def _refused(fault: Fault) -> ProofResult:
     return ProofResult(Verdict.NOT_RUN, fault.reason) if fault.missing else failed(fault.reason)
 
 
-PROOFS = (Proof(CORTEX_M, COMPILER, on_cortex_m, optional=True),)
+PROOFS = (Proof(CORTEX_M, COMPILER, on_cortex_m, optional=True, tools=(ARM, QEMU)),)

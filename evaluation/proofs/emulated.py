@@ -7,16 +7,22 @@ counts repeat exactly. They are instructions, and no cycles of silicon.
 from __future__ import annotations
 
 import re
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from evaluation.proofs.child import Done, run_tool
+from evaluation.proofs.tools import Tool
 from export.c.names import Prefix
 
 COMPILER = "arm-none-eabi-gcc"
-TOOLS = "apt-get install gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm"
-"""Command that installs the compiler, its C library and the emulator on Debian."""
+ARM = Tool(
+    COMPILER,
+    "apt-get install gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm",
+    (COMPILER,),
+)
+QEMU = Tool(
+    "qemu-system-arm", "apt-get install qemu-system-arm", ("qemu-system-arm",), optional=True
+)
 STRICT = ("-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic")
 _STUBS = Path(__file__).parent / "stubs" / "cortex_m"
 _FLAGS = ("-mthumb", "-mfloat-abi=soft", "-O2", "-ffunction-sections")
@@ -149,9 +155,9 @@ def compiled(sources: Sources, build: Build, board: Board, scratch: Path) -> Ima
         board: board whose processor it is compiled for.
         scratch: folder for temporary files.
     """
-    compiler = shutil.which(COMPILER)
+    compiler = ARM.path()
     if compiler is None:
-        return Fault(f"{COMPILER} is not installed: {TOOLS}", missing=True)
+        return Fault(f"{ARM.name} is not installed: {ARM.remedy}", missing=True)
     folder = scratch / f"{board.machine}-{build.name}"
     folder.mkdir(exist_ok=True)
     made: list[Path] = []
@@ -177,7 +183,7 @@ def emulated(sources: Sources, image: Image, board: Board, scratch: Path) -> Run
         board: board to emulate.
         scratch: folder for temporary files.
     """
-    compiler, machine = shutil.which(COMPILER), shutil.which("qemu-system-arm")
+    compiler, machine = ARM.path(), QEMU.path()
     if compiler is None or machine is None:
         return Fault("qemu-system-arm is not installed", missing=True)
     prefix, main = sources.prefix, scratch / "main.c"

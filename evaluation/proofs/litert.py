@@ -6,8 +6,11 @@ from pathlib import Path
 
 from evaluation.litert_child import RESOLVERS, run_file
 from evaluation.proofs.agreement import agreement
-from evaluation.proofs.proof import Proof, ProofRequest, ProofResult, Verdict, failed, not_run
+from evaluation.proofs.proof import Proof, ProofRequest, ProofResult, Verdict, failed, without
+from evaluation.proofs.tools import Tool
 from export.bundles.target import VECTORS, read_vectors
+
+_TOOL = Tool("ai-edge-litert", "pip install edgequant", distribution="ai-edge-litert")
 
 
 def run(request: ProofRequest) -> ProofResult:
@@ -28,7 +31,7 @@ def run(request: ProofRequest) -> ProofResult:
             return failed(f"{listed.name} is of {vectors.runtime}, which is none of LiteRT's")
         done = run_file(path, vectors.inputs, kernels, request.runtime, masks=vectors.masks)
         if done.missing:
-            return not_run("ai-edge-litert", "pip install edgequant")
+            return without(_TOOL)
         if done.outputs is None:
             return failed(f"{kernels} does not run {path.name} on its test vectors: {done.error}")
         outputs = done.outputs
@@ -54,4 +57,4 @@ def _model(folder: Path, role: str) -> Path:
     return next(iter(sorted(folder.glob(f"*-{role}.tflite"))))
 
 
-PROOFS = (Proof("litert", "litert", run, optional=True),)
+PROOFS = (Proof("litert", "litert", run, optional=True, tools=(_TOOL,)),)

@@ -14,9 +14,10 @@ from evaluation.proofs.proof import (
     ProofResult,
     Verdict,
     failed,
-    not_run,
     run_worker,
+    without,
 )
+from evaluation.proofs.tools import Tool
 from export.bundles.android import ROLES
 from export.bundles.labels import LABELS
 from export.bundles.target import VECTORS, Vectors, largest_allowed, read_vectors
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 _RUNTIME = "mediapipe"
+_TOOL = Tool(_RUNTIME, "pip install 'edgequant[android]'", distribution="mediapipe")
 _PIXELS = 1.0
 """Largest difference of a corner or a side, in pixels: the task cuts them to whole ones."""
 _SPREAD = 1e-3
@@ -97,7 +99,7 @@ def _compare(request: ProofRequest, role: str) -> ProofResult:
     reply = run_worker(worker, request, values)
     name = opened.model.name
     if reply.missing:
-        return not_run(_RUNTIME, "pip install 'edgequant[android]'")
+        return without(_TOOL)
     if reply.error:
         return failed(f"MediaPipe does not take {name}: {reply.error}")
     version = reply.values["version"]
@@ -220,4 +222,4 @@ def _real(outputs: np.ndarray, model: Path) -> np.ndarray:
     return params.dequantize(outputs)
 
 
-PROOFS = (Proof("mediapipe", _RUNTIME, run),)
+PROOFS = (Proof("mediapipe", _RUNTIME, run, tools=(_TOOL,)),)

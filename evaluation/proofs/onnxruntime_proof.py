@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +19,9 @@ from evaluation.proofs.proof import (
     failed,
     not_run,
     run_worker,
+    without,
 )
+from evaluation.proofs.tools import Tool
 from export.bundles.onnx_decoder import SCRIPT, TABLE
 from export.bundles.onnx_mobile import INSIDE, ROLE, models
 from export.bundles.target import VECTORS, Vectors, read_vectors
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 _NODE = "onnxruntime-node"
+_PYTHON = Tool("onnxruntime", "pip install edgequant", distribution="onnxruntime")
+_NODE_JS = Tool("node", "install Node.js, npm install onnxruntime-node, --runtime", ("node",))
 _SCRIPT = Path(__file__).parent / "workers" / "onnxruntime_node.cjs"
 
 
@@ -48,7 +51,7 @@ def in_python(request: ProofRequest) -> ProofResult:
             values = _request_values(request, path, vectors, role)
             reply = run_worker("onnxruntime_run", request, values)
             if reply.missing:
-                return not_run("onnxruntime", "pip install edgequant")
+                return without(_PYTHON)
             if reply.error:
                 return failed(f"ONNX Runtime does not run {path.name}: {reply.error}")
             runtime = f"ONNX Runtime {reply.values['version']} on {reply.values['machine']}"
@@ -65,7 +68,7 @@ def in_node(request: ProofRequest) -> ProofResult:
     Its package is searched for only in the folder that the user names: a node_modules in the
     working folder may be anybody's.
     """
-    node = shutil.which("node")
+    node = _NODE_JS.path()
     packages = None if request.runtime is None else request.runtime / "node_modules"
     if not node or packages is None or not (packages / _NODE / "package.json").is_file():
         return not_run(_NODE, "npm install onnxruntime-node, and --runtime onnxruntime-node=FOLDER")
@@ -189,6 +192,6 @@ def _compared(runtime: str, vectors: Vectors, outputs: dict[str, np.ndarray]) ->
 
 
 PROOFS = (
-    Proof("onnxruntime", "onnxruntime", in_python, optional=True),
-    Proof("onnxruntime-node", _NODE, in_node),
+    Proof("onnxruntime", "onnxruntime", in_python, optional=True, tools=(_PYTHON,)),
+    Proof("onnxruntime-node", _NODE, in_node, tools=(_NODE_JS,)),
 )

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.proofs.child import run_tool
+from evaluation.proofs.tools import Tool
 from foundation.errors import InvalidInputError
 from foundation.foreign import printable, read_object
 from foundation.scratch import temporary_scratch
@@ -79,12 +80,14 @@ class Proof:
         runtime: name of the runtime that must be installed, as in ``--runtime NAME=PATH``.
         run: request -> result; a missing runtime is a result, and never raised.
         optional: whether no extra of ours installs the tool, so that its absence is not reported.
+        tools: what it needs, for ``edgequant doctor``.
     """
 
     name: str
     runtime: str
     run: Callable[[ProofRequest], ProofResult] = field(repr=False)
     optional: bool = False
+    tools: tuple[Tool, ...] = ()
 
 
 def proofs() -> dict[str, Proof]:
@@ -168,6 +171,11 @@ def run_worker(name: str, request: ProofRequest, values: dict[str, Any]) -> Repl
 def not_run(what: str, remedy: str) -> ProofResult:
     """Result of a proof without its runtime."""
     return ProofResult(Verdict.NOT_RUN, f"{what} is not installed: {remedy}")
+
+
+def without(tool: Tool) -> ProofResult:
+    """Result of a proof without one of its tools."""
+    return not_run(tool.name, tool.remedy)
 
 
 def failed(sentence: str, **figures: Any) -> ProofResult:

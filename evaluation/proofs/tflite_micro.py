@@ -8,16 +8,17 @@ from evaluation.proofs.proof import (
     ProofResult,
     Verdict,
     failed,
-    not_run,
     run_worker,
+    without,
 )
+from evaluation.proofs.tools import Tool
 from export.bundles.microcontroller import ARENA, ROLE, RUN, model_file
 from export.bundles.target import VECTORS, read_vectors
 from foundation.errors import InvalidInputError
 from network.tflite.reader import read_flat_model
 
 _RUNTIME = "tflite-micro"
-_REMEDY = "pip install --pre 'edgequant[micro]'"
+_TOOL = Tool(_RUNTIME, "pip install --pre 'edgequant[micro]'", distribution=_RUNTIME)
 
 
 def measure_arena(request: ProofRequest) -> ProofResult:
@@ -25,7 +26,7 @@ def measure_arena(request: ProofRequest) -> ProofResult:
     values = {"task": "arena", "model": str(model_file(request.folder))}
     reply = run_worker("tflite_micro_run", request, values)
     if reply.missing:
-        return not_run(_RUNTIME, _REMEDY)
+        return without(_TOOL)
     if reply.error:
         return failed(f"TFLite Micro does not run the file: {reply.error}")
     figures = {key: reply.values[key] for key in ("version", "pointer_bits", "arena_bytes")}
@@ -61,7 +62,7 @@ def run(request: ProofRequest) -> ProofResult:
     }
     reply = run_worker("tflite_micro_run", request, values)
     if reply.missing:
-        return not_run(_RUNTIME, _REMEDY)
+        return without(_TOOL)
     if reply.error:
         return failed(f"TFLite Micro does not run the file: {reply.error}")
     scores = np.frombuffer(outputs.read_bytes(), np.int8).reshape(reply.values["shape"])
@@ -91,4 +92,7 @@ def run(request: ProofRequest) -> ProofResult:
     return ProofResult(Verdict.PROVEN, sentence, figures)
 
 
-PROOFS = (Proof(ARENA, _RUNTIME, measure_arena), Proof(RUN, _RUNTIME, run))
+PROOFS = (
+    Proof(ARENA, _RUNTIME, measure_arena, tools=(_TOOL,)),
+    Proof(RUN, _RUNTIME, run, tools=(_TOOL,)),
+)

@@ -11,11 +11,14 @@ from evaluation.proofs.proof import (
     ProofResult,
     Verdict,
     failed,
-    not_run,
     run_worker,
+    without,
 )
+from evaluation.proofs.tools import Tool
 from export.bundles.ethos_u import REPORT, VELA, compiled_name, model_file
 from foundation.digests import sha256_of
+
+_TOOL = Tool("ethos-u-vela", "pip install 'edgequant[ethos-u]'", distribution="ethos-u-vela")
 
 
 def run(request: ProofRequest) -> ProofResult:
@@ -33,7 +36,7 @@ def run(request: ProofRequest) -> ProofResult:
     }
     reply = run_worker("vela_compile", request, values)
     if reply.missing:
-        return not_run("ethos-u-vela", "pip install 'edgequant[ethos-u]'")
+        return without(_TOOL)
     if reply.error:
         return failed(reply.error)
     version, rows = reply.values["version"], reply.values["rows"]
@@ -69,4 +72,4 @@ def _path(row: dict[str, str]) -> Path:
     return Path(row["_compiled"])
 
 
-PROOFS = (Proof(VELA, VELA, run),)
+PROOFS = (Proof(VELA, VELA, run, tools=(_TOOL,)),)

@@ -122,6 +122,7 @@ RUNTIMES = (
         summary="Keras on TensorFlow, the float network itself",
         suffixes=(".keras",),
         open=_open,
+        module="tensorflow",
         default=True,
     ),
 )

@@ -226,18 +226,21 @@ RUNTIMES = (
         summary="LiteRT's own optimized CPU kernels, no delegate",
         suffixes=(".tflite",),
         open=partial(_open, _PLAIN),
+        module="ai_edge_litert",
     ),
     Runtime(
         name=_REFERENCE.runtime,
         summary="LiteRT's reference kernels: the integers of TFLite Micro; slow",
         suffixes=(".tflite",),
         open=partial(_open, _REFERENCE),
+        module="ai_edge_litert",
     ),
     Runtime(
         name=_XNNPACK.runtime,
         summary="LiteRT with the XNNPACK delegate, as on Android and desktop CPUs",
         suffixes=(".tflite",),
         open=partial(_open, _XNNPACK),
+        module="ai_edge_litert",
         default=True,
     ),
 )

@@ -177,6 +177,7 @@ RUNTIMES = (
         summary="ONNX Runtime's CPU provider as it comes",
         suffixes=(".onnx",),
         open=partial(_open, _DEFAULT),
+        module="onnxruntime",
         default=True,
     ),
     Runtime(
@@ -184,5 +185,6 @@ RUNTIMES = (
         summary="ONNX Runtime with session.x64quantprecision=1: no 16-bit saturation on x86",
         suffixes=(".onnx",),
         open=partial(_open, _PRECISE),
+        module="onnxruntime",
     ),
 )

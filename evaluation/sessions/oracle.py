@@ -96,5 +96,6 @@ RUNTIMES = (
         summary="int8 files in plain NumPy: the bits of litert-reference, from its definition",
         suffixes=(".tflite",),
         open=_open,
+        module="numpy",
     ),
 )

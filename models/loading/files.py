@@ -54,6 +54,7 @@ def load_keras_file(path: Path, *, trust: bool = False) -> keras.Model:
         config = keras_config(path)
         if not is_archive_of_keras_3(path):
             return _legacy_model(path, config, trust)
+    config = {**config, "compile_config": None}  # optimizers and losses, which are not loaded
     with reading(path, "a model file holds a network of layers", "save it again with Keras 3"):
         refuse_foreign_code(config, path, trust)
     import keras

@@ -10,14 +10,13 @@ import json
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from foundation.archives import open_arrays
-from foundation.errors import EdgequantError, InvalidInputError, UnsupportedError
+from foundation.errors import EdgequantError, InvalidInputError
 from foundation.foreign import read_object
 from network.graph import Graph, Op, Tensor
 from quantize.plans.plan import QuantizationPlan
@@ -29,8 +28,6 @@ _IMAGES = "images.npy"
 _RESULT = "result.json"
 _ARRAYS = "result.npz"
 _ERROR = "error.json"
-_TRAINING = ("tensorflow_model_optimization", "tf_keras")
-"""Packages of the extra ``qat``."""
 
 
 @dataclass(frozen=True)
@@ -61,21 +58,6 @@ class QatSettings:
                 received=f"{self.epochs}, {self.batch} and {self.learning_rate}",
                 remedy="set --qat-epochs and --qat-learning-rate, or leave them out",
             )
-
-
-def require_training() -> None:
-    """Refuse training where its packages are missing: they are an extra of the installation.
-
-    Raises:
-        UnsupportedError: names what is missing.
-    """
-    missing = [name for name in _TRAINING if find_spec(name) is None]
-    if missing:
-        raise UnsupportedError(
-            "training with quantizers needs the extra 'qat'",
-            received=f"an installation without {' and '.join(missing)}",
-            remedy="install edgequant[qat], or use --optimize best",
-        )
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,15 @@ def test_latency_that_was_not_measured_is_a_dash_and_is_said(
         pytest.fail("the clock ran")
 
     monkeypatch.setattr("edgequant.measuring.latency", clock)
-    arguments = ("evaluate", tiny_int8, "--data", f"{photos}:test", "--reference", tiny_keras)
+    arguments = (
+        "evaluate",
+        tiny_int8,
+        "--data",
+        f"{photos}:test",
+        "--reference",
+        tiny_keras,
+        "--wide",
+    )
     shown = run(*arguments, "--no-latency").out
     assert "Latency was not measured." in shown
     rows = [line.split() for line in shown.splitlines() if "litert-xnnpack " in line]

@@ -186,6 +186,22 @@ def test_only_tables_and_figures_scroll_sideways(browser: Browser, path: Path, w
     assert cut == []
 
 
+def test_proofs_are_read_on_a_phone_without_scrolling(
+    browser: Browser, pages: dict[str, Path]
+) -> None:
+    browser.show(pages["ship"], width=360)
+    script = (
+        "const table = document.querySelector('table.sentences');"
+        "const right = (e) => e.getBoundingClientRect().right;"
+        "return [table.closest('.scroll').scrollWidth <= table.closest('.scroll').clientWidth,"
+        "Array.from(table.querySelectorAll('tbody td:last-child')).map(right)]"
+    )
+    fits, edges = browser.run(script)
+    assert fits
+    assert edges
+    assert max(edges) <= 360
+
+
 def test_what_scrolls_can_be_reached_by_keyboard(browser: Browser, pages: dict[str, Path]) -> None:
     stops = (
         "return new Promise((done) => requestAnimationFrame(() => setTimeout(() => done("

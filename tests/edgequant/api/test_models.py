@@ -61,3 +61,36 @@ def test_a_model_that_keras_cannot_save_is_refused(tmp_path: Path) -> None:
         InvalidInputError, match=r"received mine \(no get_config\): build it.*model\.save"
     ):
         model_text(Model(), tmp_path)
+
+
+def _own_loss(truth: Any, scores: Any) -> Any:
+    return (truth - scores) ** 2
+
+
+def test_what_a_model_was_compiled_with_stays_in_the_program(tmp_path: Path) -> None:
+    import keras
+
+    from models.loading.files import load_keras_file
+
+    inner = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)], name="inner")
+    inner.compile("adam", _own_loss)
+    outer = keras.Sequential([keras.Input((4,)), inner], name="outer")
+    outer.compile("adam", _own_loss)
+    loaded = load_keras_file(Path(model_text(outer, tmp_path)))
+    assert loaded.output_shape == (None, 3)
+    assert outer.compiled
+
+
+def test_layers_of_the_program_need_tensorflow(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import keras
+
+    class Doubled(keras.layers.Layer):
+        def call(self, x: Any) -> Any:
+            return 2 * x
+
+    model = keras.Sequential([keras.Input((4,)), Doubled()], name="mine")
+    monkeypatch.setattr(keras.config, "backend", lambda: "jax")
+    with pytest.raises(InvalidInputError, match=r"received mine with .*Doubled on jax: build it"):
+        model_text(model, tmp_path)

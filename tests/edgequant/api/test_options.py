@@ -16,7 +16,7 @@ from foundation.errors import InvalidInputError
 OWN = {"model", "artifact", "plan", "recipe", "recipes", "data", "calibration", "reference"}
 """Options that are parameters of the functions themselves, with the preprocessing as one."""
 OWN |= {"output", "preprocessing"}
-NOT_OF_PYTHON = {"json", "debug"}
+NOT_OF_PYTHON = {"json", "debug", "wide"}
 
 COMMANDS = {
     "quantize": options.QuantizeOptions,
