@@ -153,7 +153,7 @@ def compiled(sources: Sources, build: Build, board: Board, scratch: Path) -> Ima
         sources: generated sources.
         build: how the kernels are compiled.
         board: board whose processor it is compiled for.
-        scratch: folder for temporary files.
+        scratch: folder for temporary files of one network, whose weights are compiled once a board.
     """
     compiler = ARM.path()
     if compiler is None:
@@ -163,12 +163,15 @@ def compiled(sources: Sources, build: Build, board: Board, scratch: Path) -> Ima
     made: list[Path] = []
     own = [(path, STRICT) for path in sorted(sources.folder.glob("*.c"))]
     for path, strict in (*own, *((path, ("-w",)) for path in build.library)):
-        target = folder / f"{path.stem}.o"
+        constant = path.name == sources.prefix.file("weights.c")  # which no build changes
+        target = (scratch / board.machine if constant else folder / path.stem).with_suffix(".o")
+        made.append(target)
+        if constant and target.exists():
+            continue
         flags = (*strict, f"-mcpu={board.cpu}", *_FLAGS, *build.flags, f"-I{sources.folder}")
         done = run_tool([compiler, *flags, "-c", "-o", str(target), str(path)], scratch)
         if done.code:
             return Fault(f"{COMPILER} refuses the sources: {first_error(done)}")
-        made.append(target)
     sizes = run_tool(["arm-none-eabi-size", "--totals", *map(str, made)], scratch).log
     text, data, zeroed = (int(part) for part in sizes.strip().splitlines()[-1].split()[:3])
     return Image(tuple(made), text + data, data + zeroed)

@@ -121,3 +121,13 @@ def test_every_link_in_the_docs_leads_somewhere() -> None:
     for page in pages:
         for link in re.findall(r"\]\((?!https?://)([^)#]+)", page.read_text(encoding="utf-8")):
             assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def test_a_table_takes_the_columns_of_some_units() -> None:
+    whole, part = (
+        rendered(f"<!-- generated: figures c{units} -->\n<!-- end -->") for units in ("", " x")
+    )
+    assert "TFLite Micro: C, x" in part
+    assert ", B |" in whole
+    assert ", B |" not in part
+    assert "| 204,288 |" in whole

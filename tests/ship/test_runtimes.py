@@ -33,6 +33,9 @@ def test_every_runtime_agrees(bundle: Path, runtimes: dict[str, Path]) -> None:
     verdicts = {name: proof["verdict"] for name, proof in proofs_of(bundle).items()}
     for optional in ("arm-none-eabi", "cortex-m", "cmsis-nn", "litert-arm64"):  # of some machines
         assert verdicts.pop(optional) in ("proven", "not run"), optional
+    if all(map(shutil.which, ("arm-none-eabi-gcc", "qemu-system-arm"))):
+        sentences = [proofs_of(bundle)[name]["sentence"] for name in ("cortex-m", "cmsis-nn")]
+        assert all("mps3-an547" in sentence for sentence in sentences), sentences
     if "onnxruntime-node" not in runtimes:  # no npm here: said, and not proven
         assert verdicts.pop("onnxruntime-node") == "not run"
     # TFLite Micro rounds 15 of 20,000 outputs of 2,000 test images one step off LiteRT.
