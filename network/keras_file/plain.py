@@ -98,6 +98,8 @@ def _permute(layer: Layer, entry: LayerEntry, inputs: list[Value], _: Weights) -
     order = (0, *(int(axis) for axis in entry.config["dims"]))
     if sorted(order) != list(range(len(inputs[0].shape))):
         raise UnknownPartError(f"the order {order}")
+    if order == tuple(sorted(order)) or 1 in inputs[0].shape[1:]:
+        raise UnknownPartError("axes of one, or in their order")
     stored = layer.constant("transpose/perm", np.array(order, np.int32))
     shape = tuple(inputs[0].shape[axis] for axis in order)
     return layer.node("transpose", "Transpose", [inputs[0], stored], shape)
