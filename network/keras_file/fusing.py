@@ -78,6 +78,12 @@ class Fusing:
         if node.kind == "Mul" and node.inputs[0] in self.values:
             factor = self.values[node.inputs[0]]
             kept = node.inputs[1] if factor.shape == () and factor == 1 else None
+        if (
+            node.kind == "AddV2"
+            and node.inputs[1] in self.values
+            and not self.values[node.inputs[1]].any()
+        ):
+            kept = node.inputs[0]
         if kept is not None:
             self._same[node.name] = self.source(kept)
         return kept is not None
@@ -254,7 +260,8 @@ class Fusing:
         if source.kind not in _ARITHMETIC:
             return
         sizes = [self.values[name].size for name in source.data if name in self.values]
-        if sizes and (step.kind == OpKind.DENSE or min(sizes) == 1):
+        kept = source.kind == OpKind.ADD and step.options.get("padding") == 0
+        if sizes and (step.kind == OpKind.DENSE or (min(sizes) == 1 and not kept)):
             raise UnknownPartError("a constant factor or summand before weights")
 
 
