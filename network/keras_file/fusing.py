@@ -9,8 +9,9 @@ become ``HARD_SWISH``. An operator is joined only with one that nothing else rea
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 
@@ -21,6 +22,8 @@ from network.operators import Fused, OpKind
 _ACTIVATIONS = {"Relu": Fused.RELU, "Relu6": Fused.RELU6}
 _PASSES = ("BatchToSpaceND", "Identity", "IdentityN", "SpaceToBatchND")
 _FACTORS, _SUMMANDS = ("Mul",), ("AddV2", "BiasAdd")
+_MOVES = (OpKind.RESHAPE, OpKind.TRANSPOSE, OpKind.PAD)
+_ARITHMETIC = (OpKind.ADD, OpKind.MUL)
 _SIXTH = np.float32(1) / np.float32(6)
 
 
@@ -43,9 +46,27 @@ class Fusing:
         active = [node for node in active if not self._passes(node)]
         reads = [self.source(name) for node in active for name in node.inputs]
         self._uses = Counter([*reads, *map(self.source, outputs)])
-        for node in active:
-            named = replace(node, inputs=tuple(map(self.source, node.inputs)))
-            self._add(named)
+        named = [replace(node, inputs=tuple(map(self.source, node.inputs))) for node in active]
+        self._refuse_equal(named)
+        for node in named:
+            self._add(node)
+
+    def _refuse_equal(self, nodes: Sequence[Node]) -> None:
+        """Refuse two nodes that compute the same, which the converter does once."""
+        groups: dict[tuple[object, ...], list[Node]] = {}
+        for node in nodes:
+            read = tuple(name for name in node.inputs if name not in self.values)
+            groups.setdefault((node.kind, read, len(node.inputs)), []).append(node)
+        for group in groups.values():
+            for one, other in combinations(group, 2):
+                stored = [(a, b) for a, b in zip(one.inputs, other.inputs, strict=True) if a != b]
+                if one.attributes == other.attributes and all(map(self._are_equal, stored)):
+                    raise UnknownPartError("two layers that compute the same")
+
+    def _are_equal(self, names: tuple[str, str]) -> bool:
+        """Whether two constants are equal."""
+        one, other = (self.values.get(name) for name in names)
+        return one is not None and other is not None and np.array_equal(one, other)
 
     def source(self, name: str) -> str:
         """Name of the node whose result another one passes on."""
@@ -57,6 +78,12 @@ class Fusing:
         if node.kind == "Mul" and node.inputs[0] in self.values:
             factor = self.values[node.inputs[0]]
             kept = node.inputs[1] if factor.shape == () and factor == 1 else None
+        if (
+            node.kind == "AddV2"
+            and node.inputs[1] in self.values
+            and not self.values[node.inputs[1]].any()
+        ):
+            kept = node.inputs[0]
         if kept is not None:
             self._same[node.name] = self.source(kept)
         return kept is not None
@@ -73,6 +100,8 @@ class Fusing:
         if not joined:
             step = step_of(node, self.values)
             self._take_padding(step)
+            self._take_flattening(step)
+            self._refuse_simpler(step)
             self.steps[step.name] = step
 
     def _before(self, name: str) -> Step | None:
@@ -80,9 +109,14 @@ class Fusing:
         return self.steps.get(name) if self._uses[name] == 1 else None
 
     def _rename(self, step: Step, name: str) -> None:
-        """Let an operator give the result of a later node, and stand in its place."""
+        """Let an operator give the result of a later node, and stand in its place.
+
+        The converter names a dense layer after its product, all others after the last node.
+        """
         del self.steps[step.name]
         step.name = name
+        if step.kind != OpKind.DENSE:
+            step.label = name
         self.steps[name] = step
 
     def _as_product(self, node: Node) -> Node:
@@ -196,6 +230,40 @@ class Fusing:
             step.data = before.data[:1]
             step.options["padding"] = 0
 
+    def _take_flattening(self, step: Step) -> None:
+        """Let a dense layer read what a reshape of the same last axis reads."""
+        before = self._before(step.data[0]) if step.kind == OpKind.DENSE else None
+        if before is None or before.kind != OpKind.RESHAPE:
+            return
+        source = self.steps.get(before.data[0])
+        if source is not None and source.shape[-1] == before.shape[-1]:
+            del self.steps[before.name]
+            step.data = before.data[:1]
+
+    def _refuse_simpler(self, step: Step) -> None:
+        """Refuse an operator that the converter drops, or joins with the one before it."""
+        source = self.steps.get(step.data[0])
+        if source is not None and step.kind in _MOVES:
+            little = source.kind == step.kind or source.shape == step.shape
+            if little:
+                raise UnknownPartError(f"{step.kind} that moves little")
+        if step.kind == OpKind.MEAN and (source is None or source.shape[1:3] == (1, 1)):
+            raise UnknownPartError("a mean of one place")
+        if step.kind in _ARITHMETIC and len(step.shape) == 2:
+            operands = [self.steps[name].kind for name in step.data if name in self.steps]
+            if OpKind.DENSE in operands:
+                raise UnknownPartError("a dense layer before arithmetic")
+        if step.weight is None or source is None:
+            return
+        if source.kind == OpKind.PAD and self._uses[source.name] > 1:
+            raise UnknownPartError("a padding that several operators read")
+        if source.kind not in _ARITHMETIC:
+            return
+        sizes = [self.values[name].size for name in source.data if name in self.values]
+        kept = source.kind == OpKind.ADD and step.options.get("padding") == 0
+        if sizes and (step.kind == OpKind.DENSE or (min(sizes) == 1 and not kept)):
+            raise UnknownPartError("a constant factor or summand before weights")
+
 
 def _same(padded: int, ends: tuple[int, ...], kernel: int, stride: int) -> bool:
     """Whether ``SAME`` adds these zeros at both ends of an axis."""
@@ -213,6 +281,17 @@ def fused(
         nodes: nodes in an order in which they can run.
         values: values of those that depend on no image.
         outputs: names of the nodes that are outputs.
+
+    Raises:
+        UnknownPartError: a node, or a form, that is not known here.
     """
     made = Fusing(nodes, dict(values), outputs)
-    return list(made.steps.values()), made.values, tuple(made.source(name) for name in outputs)
+    results = tuple(made.source(name) for name in outputs)
+    if len(set(results)) < len(results) or not set(results) <= set(_given(made.steps.values())):
+        raise UnknownPartError("an output that is another one, or the input")
+    return list(made.steps.values()), made.values, results
+
+
+def _given(steps: Iterable[Step]) -> Iterator[str]:
+    """Names of all results."""
+    return (name for step in steps for name in step.given)

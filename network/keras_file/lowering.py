@@ -33,7 +33,7 @@ def lowered(
     results: dict[tuple[str, int], Value] = {(network.input.name, 0): image}
     for entry in network.layers:
         row = _ROWS.get(entry.kind)
-        if row is None or entry.numbers:
+        if row is None or (entry.numbers and not row.numbers):
             raise UnknownPartError(entry.kind)
         check_arguments(entry.config, row.reads)
         inputs = [results[source] for source in entry.inputs]

@@ -98,6 +98,8 @@ def _permute(layer: Layer, entry: LayerEntry, inputs: list[Value], _: Weights) -
     order = (0, *(int(axis) for axis in entry.config["dims"]))
     if sorted(order) != list(range(len(inputs[0].shape))):
         raise UnknownPartError(f"the order {order}")
+    if order == tuple(sorted(order)) or 1 in inputs[0].shape[1:]:
+        raise UnknownPartError("axes of one, or in their order")
     stored = layer.constant("transpose/perm", np.array(order, np.int32))
     shape = tuple(inputs[0].shape[axis] for axis in order)
     return layer.node("transpose", "Transpose", [inputs[0], stored], shape)
@@ -106,8 +108,9 @@ def _permute(layer: Layer, entry: LayerEntry, inputs: list[Value], _: Weights) -
 def _zero_padding(layer: Layer, entry: LayerEntry, inputs: list[Value], _: Weights) -> Value:
     x = one(inputs, 4)
     (top, bottom), (left, right) = entry.config["padding"]
+    whole = all(isinstance(size, int) for size in (top, bottom, left, right))
     sides = np.array([[0, 0], [top, bottom], [left, right], [0, 0]], np.int32)
-    if sides.min() < 0:
+    if not whole or sides.min() < 0:
         raise UnknownPartError("a negative padding")
     shape = tuple(int(n + sum(ends)) for n, ends in zip(x.shape, sides, strict=True))
     return layer.node("Pad", "Pad", [x, layer.constant("Const", sides)], shape)
@@ -120,6 +123,30 @@ def _up_sampling(layer: Layer, entry: LayerEntry, inputs: list[Value], _: Weight
     stored = layer.constant("resize/size", np.array(sides, np.int32))
     shape = (1, *sides, x.shape[3])
     return layer.node("resize/ResizeBilinear", "ResizeBilinear", [x, stored], shape)
+
+
+def _rescaling(layer: Layer, entry: LayerEntry, inputs: list[Value], _: Weights) -> Value:
+    """``scale x + offset``."""
+    numbers = entry.config["scale"], entry.config["offset"]
+    if not all(isinstance(number, int | float) for number in numbers):
+        raise UnknownPartError("a scale for each channel")
+    scale, offset = (np.array(number, np.float32) for number in numbers)
+    x = layer.node("mul", "Mul", [inputs[0], layer.constant("Cast/x", scale)])
+    return layer.node("add", "AddV2", [x, layer.constant("Cast_1/x", offset)])
+
+
+def _operation(name: str, kind: str) -> Row:
+    """An operation on a result and a number, which TensorFlow names without a scope."""
+
+    def lower(layer: Layer, entry: LayerEntry, inputs: list[Value], _: Weights) -> Value:
+        if len(inputs) != 1 or set(entry.numbers) != {1}:
+            raise UnknownPartError("the operands of an operation")
+        sketch = layer.sketch
+        number = np.array(entry.numbers[1], np.float32)
+        stored = layer.constant(sketch.unique("Const"), number)
+        return layer.node(sketch.unique(name), kind, [inputs[0], stored])
+
+    return Row(lower, scoped=False, numbers=True)
 
 
 def _split(layer: Layer, entry: LayerEntry, inputs: list[Value], _: Weights) -> tuple[Value, ...]:
@@ -149,10 +176,13 @@ ROWS = {
     "keras.layers.Multiply": _merge("Mul", "Mul"),
     "keras.layers.Permute": Row(_permute, frozenset({"dims"})),
     "keras.layers.ReLU": Row(_relu, frozenset({"max_value", "negative_slope", "threshold"})),
+    "keras.layers.Rescaling": Row(_rescaling, frozenset({"scale", "offset"})),
     "keras.layers.Reshape": Row(_reshape, frozenset({"target_shape"})),
     "keras.layers.UpSampling2D": Row(
         _up_sampling, frozenset({"size", "data_format", "interpolation"})
     ),
+    "keras.src.ops.numpy.Add": _operation("Add", "AddV2"),
+    "keras.src.ops.numpy.Multiply": _operation("Mul", "Mul"),
     "keras.src.ops.numpy.Split": Row(
         _split, frozenset({"indices_or_sections", "axis"}), scoped=False
     ),

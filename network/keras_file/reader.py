@@ -42,10 +42,10 @@ def converters_graph(
     network = network_config(config)
     nodes, outputs = lowered(network, weights)
     ordered = converters_order(nodes)
-    results = [value.node for value in outputs]
-    steps, values, results_ = fused(ordered, stored_values(ordered), results)
+    wanted = [value.node for value in outputs]
+    steps, values, ends = fused(ordered, stored_values(ordered), wanted)
     names = output_names([name for name, _ in network.outputs])
-    return _Assembly(steps, values, dict(zip(results_, names, strict=True))).graph(
+    return _Assembly(steps, values, dict(zip(ends, names, strict=True))).graph(
         nodes[INPUT_NAME].shape
     )
 
@@ -100,8 +100,8 @@ class _Assembly:
     def _names(self) -> Mapping[str, str]:
         names = Names({INPUT_NAME: INPUT_NAME, **self._ends})
         for step in self._steps:
-            for result in _results(step):
-                names.give(result, short_name(result.replace(":", "")))
+            for number, result in enumerate(step.given):
+                names.give(result, short_name(f"{step.label}{number or ''}"))
         for step in self._steps:
             for position, name in enumerate(step.data):
                 key = self._constant(name)
@@ -127,7 +127,7 @@ class _Assembly:
             if key is not None:
                 value = self._values[key]
                 tensors[inputs[-1]] = Tensor(inputs[-1], value.shape, value, str(value.dtype))
-        results = tuple(names[name] for name in _results(step))
+        results = tuple(names[name] for name in step.given)
         if step.weight is not None:
             assert step.bias is not None
             for role, stored in (("weight", step.weight), ("bias", step.bias)):
@@ -136,8 +136,3 @@ class _Assembly:
         tensors.update({name: Tensor(name, step.shape) for name in results})
         version = max(other.version for other in self._steps if other.kind == step.kind)
         return Op(step.kind, tuple(inputs), results, step.options, step.options_type, version)
-
-
-def _results(step: Step) -> tuple[str, ...]:
-    """Names of the results of an operator, which the converter writes without the colon."""
-    return (step.name, *(f"{step.name}:{number}" for number in range(1, step.results)))

@@ -22,11 +22,13 @@ class Row:
             raises UnknownPartError for a form that is not known.
         reads: names of the arguments that ``lower`` looks at, or that change nothing.
         scoped: whether Keras enters a scope of the layer's name; operations have none.
+        numbers: whether it may be called with numbers beside results.
     """
 
     lower: Lowering
     reads: frozenset[str] = frozenset()
     scoped: bool = True
+    numbers: bool = False
 
 
 def one(inputs: list[Value], rank: int) -> Value:

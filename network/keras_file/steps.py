@@ -33,6 +33,7 @@ class Step:
         bias: float32 ``[channels]`` beside a weight.
         version: least version of the operator that holds it.
         results: number of results.
+        label: name of the node that its result is named after.
     """
 
     kind: OpKind
@@ -45,6 +46,15 @@ class Step:
     bias: np.ndarray | None = field(default=None, repr=False)
     version: int = 1
     results: int = 1
+    label: str = ""
+
+    def __post_init__(self) -> None:
+        self.label = self.name
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """Names of its results."""
+        return (self.name, *(f"{self.name}:{number}" for number in range(1, self.results)))
 
     @property
     def takes_activation(self) -> bool:

@@ -66,8 +66,8 @@ class FlatFile:
         quantization = None
         if params is not None:
             quantization = schema.QuantizationParametersT(
-                scale=list(params.scale),
-                zeroPoint=list(params.zero_point),
+                scale=np.array(params.scale, np.float32),
+                zeroPoint=np.array(params.zero_point, np.int64),
                 quantizedDimension=params.axis or 0,
             )
         self.tensors.append(

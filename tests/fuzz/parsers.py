@@ -254,6 +254,14 @@ def _read_model(path: Path) -> object:
     return load(ModelRequest(str(path)))
 
 
+def _read_layers(path: Path) -> object:
+    from models.loading.stored_network import stored_network
+    from network.keras_file.reader import read_graph
+
+    stored = stored_network(path)
+    return None if stored is None else read_graph(stored.config, stored.weights)
+
+
 def _weights(path: Path) -> None:
     from tests.models.networks import tiny_spec
 
@@ -484,6 +492,7 @@ PARSERS = (
     Parser("onnx steps", "net.onnx", _onnx, _read_steps),
     Parser("bundle", "net-ship.zip", _bundle, _read_bundle),
     Parser("keras", "net.keras", _model, _read_model, heavy=True),
+    Parser("keras layers", "net.keras", _model, _read_layers, heavy=True),
     Parser("h5", "net.h5", _model, _read_model, heavy=True),
     Parser("legacy h5", "old.h5", _legacy_model, _read_model, heavy=True),
     Parser("weights", "net.weights.h5", _weights, _read_weights, heavy=True),

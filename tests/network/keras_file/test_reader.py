@@ -24,6 +24,7 @@ from tests.network.keras_file.comparing import (
     read,
     with_random_weights,
 )
+from tests.network.keras_file.forms import LEFT, READ, network
 
 layers = keras.layers
 
@@ -183,6 +184,21 @@ def test_every_registered_family_is_the_converters_graph(family: str, tmp_path: 
     found = read(model, tmp_path)
     assert found is not None
     assert_same(found, converted_again(model))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", READ)
+def test_a_form_that_is_read_is_the_converters_graph(name: str, tmp_path: Path) -> None:
+    model = with_random_weights(network(READ[name]))
+    found = read(model, tmp_path)
+    assert found is not None
+    assert_same(found, converted_again(model))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LEFT)
+def test_a_form_that_the_converter_simplifies_is_left_to_keras(name: str, tmp_path: Path) -> None:
+    assert read(with_random_weights(network(LEFT[name])), tmp_path) is None
 
 
 @pytest.mark.slow
