@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, wait
 from dataclasses import asdict, dataclass, field
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -172,7 +172,13 @@ class _Lazy:
 
     @cached_property
     def images(self) -> Images:
-        return open_images(self.plan.test, self.plan.calibration)
+        return _images(self.plan.test, self.plan.calibration)
+
+
+@cache
+def _images(test: int | None, calibration: int | None) -> Images:
+    """Images of a run, which a process reads once for all its networks."""
+    return open_images(test, calibration)
 
 
 def _steps(plan: Plan, variant: Variant, lazy: _Lazy) -> Iterator[tuple[str, Any]]:

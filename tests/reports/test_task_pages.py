@@ -43,9 +43,13 @@ def test_reports_of_a_task_are_whole(task: Task, labelled: bool) -> None:
     assert first["task"] == task
     assert (first.get(kind.primary, "") != "") == labelled
     assert all(row["sqnr_db"] for row in rest)
+    expects = kind.expected is not None
+    assert all((row["expected_flips"] != "") == expects for row in rest)
+    assert (first["expected_flips"], first["expected_flips_low"]) == ("", "")
     page = task_page(report)
     document = render(page)
     parsed(document)
+    assert ("Expected flips" in document) == ("Expected flips" in text) == expects
     assert "top-1" not in document
     assert "tflite-int8" in page.lead
     assert (kind.first.title in page.lead) == labelled
