@@ -119,9 +119,9 @@ def shipped_networks() -> tuple[tuple[ModelSpec, str], ...]:
 
 
 def recorded_recipes(effort: Optimization) -> tuple[Recipe, ...]:
-    """Recipes that render a plan of this effort."""
+    """Recipes that render a plan of this effort with integer activations."""
     recipes = (known.with_effort(effort) for known in RECIPES)
-    return tuple(known for known in recipes if known.planned)
+    return tuple(known for known in recipes if known.plans_integers)
 
 
 def plan_digest(plan: QuantizationPlan) -> str:
@@ -200,7 +200,7 @@ def _record_of(
     if model.is_file or request.calibration.samples is not None or request.repairs:
         return None
     plain = recipe(made.name).with_effort(made.settings.optimization)
-    if not plain.planned or plain.to_dict() != made.to_dict():
+    if not plain.plans_integers or plain.to_dict() != made.to_dict():
         return None
     spec = model_specs()[model.reference]
     weights = model.weights or spec.weights

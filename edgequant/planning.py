@@ -15,7 +15,7 @@ from models.loading.request import LoadedModel
 from network.graph import Graph
 from network.keras_file.reader import canonical_of
 from quantize.engine import make_plan
-from quantize.floating import floating_settings, make_floating_plan
+from quantize.floating import floating_settings
 from quantize.islands import (
     MOST_FLOAT,
     FloatOperator,
@@ -203,8 +203,7 @@ class Planner:
         if settings not in self.made:
             trained = settings.optimization is Optimization.QAT
             first = replace(settings, wide_ops=()) if trained else settings
-            make = make_plan if settings.floating is None else make_floating_plan
-            plan = make(self.graph, self.images, self.contract, first, advance)
+            plan = make_plan(self.graph, self.images, self.contract, first, advance)
             if trained:  # on 8-bit quantizers; int16 activations are added afterwards
                 plan = trained_plan(self.graph, plan, self.images, self.qat, advance)
             planned = PlannedNetwork(plan.network(self.graph), plan)

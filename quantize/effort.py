@@ -8,10 +8,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from calibration_data.preprocessing import Preprocessing
+from foundation.errors import InvalidInputError
 from network.graph import Graph
 from network.multiply_adds import operations
 from quantize.ranges.float_pass import CalibrationImages, FloatPass, float_pass, with_mirrored
-from quantize.recipes import Optimization
+from quantize.recipes import Optimization, PlanSettings
+from quantize.rounding.layers import LayerSettings
 
 MEMORY_BYTES = 2 * 1024**3
 """Memory for the activations of all images that layers are rounded on."""
@@ -146,3 +148,26 @@ def bytes_per_image(graph: Graph) -> int:
     sizes = {name: int(np.prod(graph.tensors[name].shape)) for name in graph.activations}
     largest = max(sum(sizes.get(n, 0) for n in (*op.inputs, *op.outputs)) for op in graph.ops)
     return 5 * largest
+
+
+def layer_settings(settings: PlanSettings) -> LayerSettings:
+    """How layers are rounded for the settings of a plan."""
+    effort = EFFORTS[settings.optimization]
+    return LayerSettings(
+        settings.granularity,
+        settings.weight_range,
+        sweeps=effort.sweeps,
+        narrowings=effort.narrowings,
+        refit=True,
+    )
+
+
+def check_weights(graph: Graph) -> None:
+    """Refuse weights with NaN or infinity; raises InvalidInputError."""
+    for op in graph.ops:
+        if op.is_weighted and not np.isfinite(graph.weight(op)).all():
+            raise InvalidInputError(
+                "weights are finite numbers",
+                received=f"NaN or infinity in {op.inputs[1]}",
+                remedy="check the training that made them",
+            )

@@ -18,9 +18,18 @@ from network.affine import IntType, QuantParams, symmetric_params
 from network.graph import Graph
 from network.integer_forms import obstacle
 from network.run_tensorflow import no_integer_form
-from quantize.effort import EFFORTS, JUDGED_BYTES, bytes_per_image, looked_at, ranged_images
+from quantize.effort import (
+    EFFORTS,
+    JUDGED_BYTES,
+    bytes_per_image,
+    check_weights,
+    layer_settings,
+    looked_at,
+    ranged_images,
+)
 from quantize.equalization.equalize import equalized
 from quantize.equalization.pairing import paired
+from quantize.floating import make_floating_plan
 from quantize.held_out import HeldOut, divided
 from quantize.islands import NO_INT16, FloatOperator, check_examples, islands, note
 from quantize.parallel import one_blas_thread
@@ -31,7 +40,6 @@ from quantize.ranges.float_pass import CalibrationImages, checked, spread
 from quantize.ranges.narrowing import narrowed
 from quantize.ranges.observe import observed_ranges
 from quantize.recipes import Optimization, PlanSettings, RangeMethod, WeightRange
-from quantize.rounding.layers import LayerSettings
 from quantize.rounding.reconstruct import Lockstep
 
 
@@ -58,6 +66,8 @@ def make_plan(
         InvalidInputError: a float or wide operator that the graph does not have; no image, images
             of another size, or NaN in images, weights or activations.
     """
+    if settings.floating is not None:
+        return make_floating_plan(graph, images, contract, settings, advance)
     check_wide(graph, settings.float_ops, settings.wide_ops, whole=settings.int16)
     rival = EFFORTS[settings.optimization].rival
     fitting, held = (images, None) if rival is None else divided(images)
@@ -211,18 +221,6 @@ def settled(
     return Settled(scaled, params, seen.images, tuple(measured.notes()), seen.mirrored)
 
 
-def layer_settings(settings: PlanSettings) -> LayerSettings:
-    """How layers are rounded for the settings of a plan."""
-    effort = EFFORTS[settings.optimization]
-    return LayerSettings(
-        settings.granularity,
-        settings.weight_range,
-        sweeps=effort.sweeps,
-        narrowings=effort.narrowings,
-        refit=True,
-    )
-
-
 def _check(graph: Graph, float_ops: tuple[str, ...]) -> None:
     """Refuse an operator that has no integer form and is to have one, and weights with NaN."""
     check_examples(graph)
@@ -230,17 +228,6 @@ def _check(graph: Graph, float_ops: tuple[str, ...]) -> None:
         if op.name not in float_ops and obstacle(graph, op):
             raise no_integer_form(op)
     check_weights(graph)
-
-
-def check_weights(graph: Graph) -> None:
-    """Refuse weights with NaN or infinity; raises InvalidInputError."""
-    for op in graph.ops:
-        if op.is_weighted and not np.isfinite(graph.weight(op)).all():
-            raise InvalidInputError(
-                "weights are finite numbers",
-                received=f"NaN or infinity in {op.inputs[1]}",
-                remedy="check the training that made them",
-            )
 
 
 def _integer_activations(

@@ -12,14 +12,18 @@ from dataclasses import replace
 
 from calibration_data.preprocessing import Preprocessing
 from network.graph import Graph
-from quantize.effort import EFFORTS, looked_at
-from quantize.engine import check_weights, layer_settings
+from quantize.effort import EFFORTS, check_weights, layer_settings, looked_at
 from quantize.islands import check_examples
 from quantize.parallel import one_blas_thread
 from quantize.plans.plan import QuantizationPlan, digest
 from quantize.ranges.float_pass import CalibrationImages
 from quantize.recipes import Optimization, PlanSettings, Recipe, WeightRange
 from quantize.rounding.floating import FloatLockstep
+
+_EFFORTS = {
+    Optimization.QAT: Optimization.BEST,
+    Optimization.CONVERTER: Optimization.FAST,
+}
 
 MORE_IMAGES = 2
 """Times as many images as for integers: errors are smaller, so that what a layer takes from a few
@@ -29,13 +33,14 @@ images shows. In float16 64 photos gave MobileNetV2 57.3 dB where 32 gave 55.9."
 def floating_settings(recipe: Recipe) -> PlanSettings:
     """Settings of the plan of a recipe with float activations.
 
-    Training ends in int8, so that its effort is that of the plan which it starts from.
+    Training ends in int8, so that its effort is that of the plan which it starts from. TensorFlow's
+    converter has no file of int8 weights alone: in its place stands the least effort.
     """
-    asked = recipe.settings.optimization
+    asked = _EFFORTS.get(recipe.settings.optimization, recipe.settings.optimization)
     return replace(
         recipe.settings,
         weight_range=WeightRange.FULL,  # sums of float numbers, or of kernels with 32 bits
-        optimization=Optimization.BEST if asked is Optimization.QAT else asked,
+        optimization=asked,
         floating=recipe.precision,
     )
 

@@ -212,15 +212,6 @@ class Recipe:
                 received=f"--postprocess {self.postprocess.value} with {self.name}",
                 remedy="use the post-processing of that format, or another recipe",
             )
-        if self.precision is Precision.WEIGHT_INT8 and (
-            self.settings.optimization is Optimization.CONVERTER
-        ):
-            raise UnsupportedError(
-                "weights in int8 beside float activations are rounded by the engine, since "
-                "TensorFlow's converter writes no such file",
-                received=f"--optimize converter with {self.name}",
-                remedy="use fast, default or best, or tflite-dynamic",
-            )
         if self.plans_integers:
             return
         asked = ["--keep-float"] if self.settings.float_ops else []

@@ -72,7 +72,8 @@ def check_file(path: Path, recipe: Recipe, others: Kinds | None = None) -> None:
         for graph, exempt in zip(model.subgraphs, planned, strict=True)
         for fault in _faults(graph, recipe, exempt)
     )
-    if recipe.precision is Precision.DYNAMIC and not faults and not _has_hybrid(model):
+    found = {Precision.DYNAMIC: _has_hybrid, Precision.WEIGHT_INT8: _has_integers}
+    if not faults and not found.get(recipe.precision, bool)(model):
         faults.update(
             f"{operator.name} with fewer than {DYNAMIC_MIN_ELEMENTS} weights"
             for graph in model.subgraphs
@@ -353,6 +354,10 @@ def _has_hybrid(model: FlatModel) -> bool:
         for graph in model.subgraphs
         for operator in graph.operators
     )
+
+
+def _has_integers(model: FlatModel) -> bool:
+    return any(t.constant and t.dtype == "int8" for graph in model.subgraphs for t in graph.tensors)
 
 
 def _is_float32_vector(tensor: TensorInfo) -> bool:

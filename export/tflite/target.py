@@ -48,6 +48,12 @@ def write(request: ExportRequest, path: Path) -> None:
     """
     recipe = request.recipe
     _refuse_other_formats(recipe)
+    if recipe.precision is Precision.WEIGHT_INT8 and request.planned is None:
+        raise InvalidInputError(
+            f"{recipe.name} is written from a plan, since TensorFlow's converter has no such file",
+            received="none",
+            remedy="make one with quantize.engine.make_plan",
+        )
     image = _sample(request)
     float_too = request.planned is None and _leaves_floats(request)
     if request.planned is None:

@@ -14,8 +14,8 @@ import numpy as np
 from network.affine import QuantParams
 from network.graph import Graph, Op
 from network.run_tensorflow import constants, run_op, schedule
-from quantize.effort import EFFORTS
-from quantize.engine import Settled, layer_settings
+from quantize.effort import EFFORTS, layer_settings
+from quantize.engine import Settled
 from quantize.recipes import PlanSettings
 from quantize.rounding.layers import Solved, solve
 from quantize.rounding.moments import moments

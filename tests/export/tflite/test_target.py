@@ -43,6 +43,7 @@ SQNR_FLOOR_DB = {
     Precision.FLOAT32: 90.0,
     Precision.FLOAT16: 50.0,
     Precision.DYNAMIC: 25.0,
+    Precision.WEIGHT_INT8: 25.0,
     Precision.INT8: 20.0,
     Precision.INT16X8: 28.0,
 }
@@ -85,6 +86,7 @@ def test_a_file_has_the_types_that_were_asked_for(written: dict[str, Path], each
             Precision.FLOAT32: {"float32"},
             Precision.FLOAT16: {"float32"},
             Precision.DYNAMIC: {"float32", "hybrid"},
+            Precision.WEIGHT_INT8: {"float32"},
             Precision.INT8: {"int8"},
             Precision.INT16X8: {"int16"},
         }[each.precision]

@@ -12,6 +12,10 @@ import numpy as np
 from calibration_data.preprocessing import Crop, Preprocessing
 from export.target import ExportRequest
 from models.spec import ModelSpec, model_spec
+from network.from_keras import from_keras
+from quantize.engine import make_plan
+from quantize.plans.plan import PlannedNetwork
+from quantize.ranges.float_pass import CalibrationImages
 from quantize.recipes import RECIPES, IoType, Precision, Recipe
 
 RECIPES_HERE = tuple(r for r in RECIPES if r.target == "tflite")
@@ -67,7 +71,12 @@ def build_short() -> Any:
 
 def request(model: Any, recipe: Recipe, contract: Preprocessing = CONTRACT) -> ExportRequest:
     data = calibration if recipe.needs_calibration else None
-    return ExportRequest(model, recipe, contract, data)
+    planned = None
+    if recipe.settings.floating is not None:  # TensorFlow's converter has no such file
+        graph = from_keras(model, contract)
+        plan = make_plan(graph, CalibrationImages(8, calibration), contract, recipe.settings)
+        planned = PlannedNetwork(plan.network(graph), plan)
+    return ExportRequest(model, recipe, contract, data, planned=planned)
 
 
 def predict(path: Path, batch: np.ndarray) -> np.ndarray:
