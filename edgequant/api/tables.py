@@ -7,6 +7,11 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+_MOST_ROWS = 30
+"""Rows of a table in a notebook, above which it scrolls."""
+
+_SMALL = '<div style="font-size: 85%; max-width: 75em">{}</div>'
+
 
 @dataclass(frozen=True)
 class Table:
@@ -35,13 +40,17 @@ class Table:
         return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
 
     def html(self) -> str:
-        """HTML of the table alone."""
+        """HTML of the table alone, in a box that scrolls; colours are those of the notebook."""
         head = "".join(self._cell("th", i, text) for i, text in enumerate(self.head))
         rows = (
             "<tr>" + "".join(self._cell("td", i, text) for i, text in enumerate(row)) + "</tr>"
             for row in self.rows
         )
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+        height = "; max-height: 32em" if len(self.rows) > _MOST_ROWS else ""
+        return (
+            f'<div style="overflow: auto{height}"><table><thead><tr>{head}</tr></thead>'
+            f"<tbody>{''.join(rows)}</tbody></table></div>"
+        )
 
     def _line(self, row: Sequence[str], widths: Sequence[int]) -> str:
         cells = (
@@ -52,7 +61,7 @@ class Table:
 
     def _cell(self, tag: str, column: int, text: str) -> str:
         align = "right" if self.right[column] else "left"
-        return f'<{tag} style="text-align: {align}">{escape(text)}</{tag}>'
+        return f'<{tag} style="text-align: {align}; white-space: nowrap">{escape(text)}</{tag}>'
 
 
 def text_of(tables: Sequence[Table], lines: Sequence[str], remarks: Sequence[str]) -> str:
@@ -67,5 +76,5 @@ def html_of(tables: Sequence[Table], lines: Sequence[str], remarks: Sequence[str
     """The same as HTML for a notebook."""
     small = [*lines, *(f"note: {remark}" for remark in remarks)]
     below = "".join(f"<div>{escape(line)}</div>" for line in small)
-    parts = (*(table.html() for table in tables), f"<small>{below}</small>" if below else "")
+    parts = (*(table.html() for table in tables), _SMALL.format(below) if below else "")
     return f"<div>{''.join(parts)}</div>"

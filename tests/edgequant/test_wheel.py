@@ -6,6 +6,7 @@ The environment shares the installed dependencies; ``make test-wheel`` runs this
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pytest
 
 from edgequant.docs import HOME
 from edgequant.rooms import ROOMS
+from foundation.extras import PAGES
 
 pytestmark = pytest.mark.slow
 
@@ -62,6 +64,21 @@ def main() -> None:
         raise
     except eq.InvalidInputError as error:
         assert "nothing.keras" in str(error)
+    try:
+        eq.quantize("mobilenet_v2_small", "fashion_mnist:calibration", layout="nchw")
+    except eq.UnsupportedError as error:
+        print("unsupported:", error.remedy)
+    try:
+        eq.evaluate(
+            artifact,
+            "fashion_mnist:test",
+            reference="mobilenet_v2_small",
+            limit=50,
+            latency=False,
+            max_drop=-100,
+        )
+    except eq.GateFailedError as error:
+        print("gate:", error.rule)
     assert models.NAME == "decoy"
 
 
@@ -97,7 +114,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Interpreter of a fresh environment with the wheel and the decoy."""
+    """Interpreter of a fresh environment with the wheel, the decoy, and no packages of pages."""
     folder = tmp_path_factory.mktemp("env")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
     interpreter = folder / "bin" / "python"
@@ -110,6 +127,8 @@ def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (site / "models").mkdir()
     (site / "models" / "__init__.py").write_text('NAME = "decoy"\n')
     (site / "models" / "py.typed").touch()
+    for name in PAGES.modules:  # before the shared ones on the path: as if not installed
+        (site / f"{name}.py").write_text("raise ImportError('an extra was imported')\n")
     # As pip does: a purelib wheel is unpacked, and its commands become scripts.
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(site)
@@ -136,6 +155,14 @@ def test_a_wheel_adds_one_package(wheel: Path) -> None:
         assert archive.read(top) == b"edgequant\n"
         (entry,) = (name for name in names if name.endswith("entry_points.txt"))
         assert b"edgequant = edgequant.__main__:main" in archive.read(entry)
+        (card,) = (name for name in names if name.endswith("METADATA"))
+        needs = re.findall(
+            r"^Requires-Dist: ([\w-]+)(.*)$", archive.read(card).decode(), re.MULTILINE
+        )
+        assert {name for name, rest in needs if "extra" not in rest}.isdisjoint(PAGES.modules)
+        assert {name for name, rest in needs if "'pages'" in rest.replace('"', "'")} == {
+            *PAGES.modules
+        }
     folders = {name.split("/")[0] for name in names}
     assert {name for name in folders if not name.endswith(".dist-info")} == {"edgequant"}
     assert "edgequant/py.typed" in names
@@ -150,6 +177,8 @@ def test_it_quantizes_from_python_beside_a_package_named_models(
     (tmp_path / "program.py").write_text(PROGRAM)
     out = _run(tmp_path, python, "program.py")
     assert "tflite-int8 0 40" in out
+    assert "unsupported:" in out
+    assert "gate:" in out
     where = "import edgequant; print(edgequant.__file__)"
     assert str(python.parents[1]) in _run(tmp_path, python, "-c", where)
 

@@ -22,8 +22,8 @@ def test_a_table_is_aligned() -> None:
 
 def test_texts_are_escaped_in_html() -> None:
     html = html_of((TABLE,), ("n = 3 <images>",), ("a & b",))
-    assert '<td style="text-align: left">a&lt;b&gt;</td>' in html
-    assert '<td style="text-align: right">1,234</td>' in html
+    assert '<td style="text-align: left; white-space: nowrap">a&lt;b&gt;</td>' in html
+    assert '<td style="text-align: right; white-space: nowrap">1,234</td>' in html
     assert "<div>n = 3 &lt;images&gt;</div><div>note: a &amp; b</div>" in html
 
 
