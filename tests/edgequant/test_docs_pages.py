@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from pathlib import Path
 
 import click
@@ -144,6 +145,35 @@ def test_the_front_page_shows_what_the_command_measures(run: Run, tmp_path: Path
     low, high = shown["drop_interval"]
     assert low <= now["drop"] <= high
     assert abs(now["size_bytes"] / shown["size_bytes"] - 1) < 0.01
+
+
+@pytest.mark.slow
+def test_the_example_of_a_camera_runs_as_it_is_written(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import keras
+    import numpy as np
+    from PIL import Image
+
+    monkeypatch.chdir(tmp_path)
+    section = text_of("docs/your-model.md").split("<!-- example: camera -->")[1]
+    contract, lines = re.findall(r"^```(?:toml)?\n(.*?)^```", section, re.DOTALL | re.MULTILINE)[:2]
+    Path("camera.toml").write_text(contract, encoding="utf-8")
+    image = keras.Input((96, 96, 1))
+    x = keras.layers.Conv2D(4, 3, strides=4, activation="relu")(image)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    keras.Model(image, keras.layers.Dense(3, activation="softmax")(x)).save("camera.keras")
+    Path("frames").mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(8):
+        pixels = rng.integers(0, 256, (60, 80), dtype=np.uint8)
+        Image.fromarray(pixels).save(f"frames/{number}.png")
+    for line in lines.splitlines():
+        outcome = run(*shlex.split(line)[1:])
+        assert outcome.code == 0, f"{line}: {outcome.out} {outcome.err}"
+    assert Path("artifacts/camera-ship/c/net.h").is_file()
+    guide = Path("artifacts/camera-ship/SHIPPING.md").read_text(encoding="utf-8")
+    assert re.search(r"The arena takes [\d,]+ bytes", guide)
 
 
 def _rows(values: object) -> list[dict[str, object]]:
