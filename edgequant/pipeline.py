@@ -32,6 +32,7 @@ from edgequant.artifacts import (
 from edgequant.cli.terminal import Terminal
 from edgequant.digests import Digests, plan_digest, remark_on
 from edgequant.loading import contract_of, load, own_contract, refuse_non_finite_outputs
+from edgequant.origin import origin_of
 from edgequant.outputs import check_labels_and_limit, model_outputs, settled_contract
 from edgequant.planning import Planner
 from edgequant.repair.repairer import Limits, Repair, Repairer
@@ -239,25 +240,7 @@ def write_artifact(
         lambda: prepared.planner.written_from(recipe),
         request.float_share,
     )
-    origin: dict[str, Any] = {
-        "model": {"name": prepared.loaded.name, "sha256": request.model.digest()},
-        "calibration": None
-        if calibration is None
-        else {
-            "data": calibration.dataset.name,
-            "images": len(calibration.dataset),
-            "seed": request.calibration.seed,
-            **({"remarks": list(prepared.remarks)} if prepared.remarks else {}),
-        },
-        "versions": versions(target.packages),
-        "repair": None if repair is None else repair.to_dict(),
-        "remarks": [
-            *prepared.loaded.remarks,
-            *([] if planned is None else planned.plan.notes),
-            *(prepared.planner.remarks(recipe) if recipe.needs_calibration else []),
-            *([] if repair is None else repair.remarks()),
-        ],
-    }
+    origin = origin_of(request, recipe, prepared, planned, repair)
     made = Making(
         artifact_path(request, recipe),
         recipe,

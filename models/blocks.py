@@ -218,6 +218,21 @@ class Residual:
     expansion: Any = None
 
 
+@dataclass(frozen=True)
+class Window:
+    """What a depthwise convolution looks at.
+
+    Attributes:
+        kernel: side of the kernel.
+        stride: step in both directions.
+        dilation: distance of the kernel's elements; 1 without gaps.
+    """
+
+    kernel: int = 3
+    stride: int = 1
+    dilation: int = 1
+
+
 def inverted_residual(
     chain: Residual,
     *,
@@ -225,10 +240,8 @@ def inverted_residual(
     inner: int,
     style: Style,
     prefix: str,
-    kernel: int = 3,
-    stride: int = 1,
+    window: Window = Window(),
     squeezed: int = 0,
-    dilation: int = 1,
 ) -> Residual:
     """Inverted residual (Sandler et al. 2018, figure 3d and table 1).
 
@@ -262,12 +275,12 @@ def inverted_residual(
     expansion = wide  # [b, h, w, inner]
     wide = depthwise_bn(
         wide,
-        kernel,
-        stride,
+        window.kernel,
+        window.stride,
         momentum=momentum,
         conv=f"{prefix}depthwise",
         bn=f"{prefix}depthwise{style.bn}",
-        dilation=dilation,
+        dilation=window.dilation,
     )  # [b, h/s, w/s, inner]
     wide = activation_layer(style.activation, f"{prefix}depthwise{style.act}")(wide)
     excited = squeeze_excite(wide, squeezed, prefix) if squeezed else wide
@@ -275,6 +288,6 @@ def inverted_residual(
     narrow = conv_bn(excited, filters, 1, 1, momentum=momentum, **names)  # [b, h/s, w/s, filters]
     if style.bottleneck is Bottleneck.NON_LINEAR:
         narrow = activation_layer(style.activation, f"{prefix}project{style.act}")(narrow)
-    if style.shortcut is Shortcut.BOTTLENECKS and stride == 1 and filters == x.shape[-1]:
+    if style.shortcut is Shortcut.BOTTLENECKS and window.stride == 1 and filters == x.shape[-1]:
         narrow = keras.layers.Add(name=f"{prefix}add")([x, narrow])
     return Residual(narrow, wide, expansion)

@@ -125,7 +125,7 @@ def _voc(name: str, summary: str, stages: tuple[Any, ...], details: DeepLab) -> 
     """Segmenter of Pascal VOC's 21 classes, fed and read as the published networks are.
 
     They keep the aspect ratio, have the middle grey around the photo, and enlarge the scores with
-    aligned corners. Source: https://github.com/tensorflow/models/tree/master/research/deeplab,
+    aligned corners. The source puts the photo at the top left corner, here it is centred. Source: https://github.com/tensorflow/models/tree/master/research/deeplab,
     ``deeplab_demo.ipynb`` and ``input_preprocess.py``; ``model.py``, ``predict_labels``.
     """
     return ModelSpec(

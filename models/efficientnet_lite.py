@@ -21,6 +21,7 @@ from models.blocks import (
     Residual,
     Stage,
     Style,
+    Window,
     activation_layer,
     conv_bn,
     inverted_residual,
@@ -88,9 +89,7 @@ def backbone(spec: ModelSpec, output_stride: int = 32) -> Backbone:
                     inner=stage.expansion * blocks[-1].narrow.shape[-1],
                     style=style,
                     prefix=f"block_{len(blocks) - 1}_",
-                    kernel=stage.kernel,
-                    stride=stride,
-                    dilation=dilation,
+                    window=Window(stage.kernel, stride, dilation),
                 )
             )
             at.append(strides.current)

@@ -16,6 +16,7 @@ from models.blocks import (
     Residual,
     Stage,
     Style,
+    Window,
     activation_layer,
     conv_bn,
     inverted_residual,
@@ -92,9 +93,7 @@ def backbone(spec: ModelSpec, output_stride: int = 32, *, divisor: int = 8) -> B
                     inner=stage.expansion * blocks[-1].narrow.shape[-1],
                     style=style,
                     prefix=f"block_{block}_" if block else "expanded_conv_",
-                    kernel=stage.kernel,
-                    stride=stride,
-                    dilation=dilation,
+                    window=Window(stage.kernel, stride, dilation),
                 )
             )
             at.append(strides.current)

@@ -24,6 +24,7 @@ from models.blocks import (
     Activation,
     Residual,
     Style,
+    Window,
     activation_layer,
     conv_bn,
     convolutional_classifier,
@@ -173,10 +174,8 @@ def backbone(spec: ModelSpec, output_stride: int = 32) -> Backbone:
                 inner=inner,
                 style=Style(activation, MOMENTUM, spec.bottleneck, spec.shortcut, act="_act"),
                 prefix=f"expanded_conv_{block}_" if block else "expanded_conv_",
-                kernel=row.kernel,
-                stride=stride,
+                window=Window(row.kernel, stride, dilation),
                 squeezed=make_divisible(inner * SQUEEZE) if row.squeeze else 0,
-                dilation=dilation,
             )
         )
         at.append(strides.current)

@@ -62,7 +62,7 @@ def page(
         Section("Proofs", _proofs(manifest)),
         *(_target(name, values, files) for name, values in manifest["targets"].items()),
         Section("Limits", (_gates(gates),)),
-        Section("Accuracy", (_accuracy(manifest["accuracy"]),)),
+        Section("Accuracy", _accuracy(manifest["accuracy"])),
         Section("Files for all platforms", (_shared_files(manifest, files),)),
         _conditions(manifest),
     ]
@@ -152,9 +152,9 @@ def _gates(gates: Sequence[Gate]) -> Part:
     return Table("Limits of this run.", (Column("limit"), Column("outcome")), rows)
 
 
-def _accuracy(values: dict[str, Any]) -> Part:
+def _accuracy(values: dict[str, Any]) -> tuple[Part, ...]:
     if "reason" in values:
-        return Prose(f"Not measured: {values['reason']}.")
+        return (Prose(f"Not measured: {values['reason']}."),)
     first, likeness = card_heads(values)
     columns = (
         Column("file"),
@@ -172,7 +172,8 @@ def _accuracy(values: dict[str, Any]) -> Part:
         f"n = {values['images']:,} images of {of}, drawn at random; "
         "`edgequant evaluate` measures all of them, with an interval."
     )
-    return Table(caption, columns, rows)
+    remarks = (Prose(f"{remark}.") for remark in values.get("remarks", ()))
+    return (Table(caption, columns, rows), *remarks)
 
 
 def _shared_files(manifest: Manifest, files: Sequence[Shipped]) -> Table:

@@ -20,7 +20,8 @@ def plain_converter(job: Job, images: Any) -> Any:
     import tensorflow as tf
 
     import edgequant.process  # noqa: F401 - makes the rooms ours
-    from models.loading.request import ModelRequest, load
+    from edgequant.loading import load
+    from models.loading.request import ModelRequest
 
     loaded = load(ModelRequest(job.model, weights=job.weights or None, alpha=job.alpha))
     fixed = keras.Input(batch_shape=(1, *images.shape[1:]))

@@ -98,7 +98,8 @@ def _shown(key: str, contract: dict[str, Any]) -> Any:
     detector = Detector.from_dict(contract[key])
     return (
         f"{detector.count:,} anchors on {len(detector.levels)} levels; boxes from a score of "
-        f"{detector.score_threshold:g}, at most {detector.most}, IoU {detector.iou_threshold:g}; "
+        f"{detector.score_threshold:g}, at most {detector.most}, none of them above an IoU of "
+        f"{detector.iou_threshold:g} with a surer one of its class; "
         "all of it is in bundle.json"
     )
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from export.c.windows import Window
 from foundation.errors import UnsupportedError
-from network.affine import activation_limits
+from network.activation_limits import activation_limits
 from network.graph import Op
 from network.oracle.call import Call as OracleCall
 from network.oracle.fixed_point import Multiplier

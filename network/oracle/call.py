@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from foundation.errors import UnsupportedError
-from network.affine import IntType, QuantParams, activation_limits
+from network.activation_limits import activation_limits
+from network.affine import IntType, QuantParams
 from network.graph import Op
 from network.oracle.fixed_point import Multiplier
 

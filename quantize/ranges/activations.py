@@ -17,6 +17,7 @@ from network.graph import Graph, Op
 from network.integer_forms import measured, obstacle
 from network.operators import OpKind
 from quantize.equalization.groups import Groups
+from quantize.ranges.floors import with_floors
 
 OFF_TIES = 1 + 2.0**-12
 """Factor on the input's scale where every pixel value lies half-way between two integers.
@@ -116,6 +117,7 @@ def activation_params(
     for op in graph.ops:
         if (fixed := fixed_params(op)) is not None:
             params[roots[op.name]] = fixed
+    params = with_floors(graph, params, roots)
     return {name: params[root] for name, root in roots.items() if root in params}
 
 

@@ -16,6 +16,7 @@ from models.blocks import (
     Shortcut,
     Stage,
     Style,
+    Window,
     activation_layer,
     inverted_residual,
     make_divisible,
@@ -91,7 +92,7 @@ def _chain(style: Style, blocks: int = 3, squeezed: int = 0, kernel: int = 3) ->
             inner=24,
             style=style,
             prefix=f"block_{block}_",
-            kernel=kernel,
+            window=Window(kernel),
             squeezed=squeezed,
         )
     return keras.Model(image, chain.narrow)
@@ -159,7 +160,12 @@ def test_blocks_that_stride_or_widen_have_no_shortcut() -> None:
     image = keras.Input((1, 1, 8))  # a size that a stride does not change
     style = Style()
     strided = inverted_residual(
-        Residual(image), filters=8, inner=24, style=style, prefix="strided_", stride=2
+        Residual(image),
+        filters=8,
+        inner=24,
+        style=style,
+        prefix="strided_",
+        window=Window(stride=2),
     )
     wider = inverted_residual(strided, filters=16, inner=24, style=style, prefix="wider_")
     model = keras.Model(image, wider.narrow)

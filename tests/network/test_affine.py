@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foundation.errors import InvalidInputError
+from network.activation_limits import activation_limits
 from network.affine import (
     BIAS_LIMIT,
     SMALLEST_SPAN,
     IntType,
     QuantParams,
-    activation_limits,
     bias_params,
     params_from_range,
     quantize_bias,

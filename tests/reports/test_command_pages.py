@@ -343,6 +343,21 @@ def test_a_bundle_tells_what_is_proven_and_what_is_not() -> None:
     assert HOSTILE in shown
 
 
+def test_what_limits_the_figures_of_a_file_stands_below_them() -> None:
+    row = {"file": "net-int8.tflite", "runtime": "litert", "metric": 30.5, "likeness": 36.1}
+    values = manifest()
+    values["accuracy"] = {
+        "task": "detection", "data": "photos:test", "images": 5, "rows": [row],
+        "remarks": ["net-int8.tflite gives detections from a score of 0.3 alone"],
+    }  # fmt: skip
+    page = ship_page.page(values, FILES, [], "edgequant ship")
+    (section,) = (s for s in page.sections if s.title == "Accuracy")
+    assert isinstance(section.parts[0], Table)
+    assert section.parts[1:] == (
+        Prose("net-int8.tflite gives detections from a score of 0.3 alone."),
+    )
+
+
 def test_a_failed_proof_stands_in_the_lead() -> None:
     page = ship_page.page(manifest("failed"), FILES, [], "edgequant ship")
     assert "**1 failed**" in page.lead

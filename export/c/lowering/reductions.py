@@ -10,7 +10,7 @@ import numpy as np
 from export.c.calls import Constant, Field, KernelCall, Lowering, Site, scaled, six, strides_of
 from export.c.schedule import is_image_mean
 from export.c.windows import Window, windows_of
-from network.affine import activation_limits
+from network.activation_limits import activation_limits
 from network.operators import OpKind
 from network.oracle.call import rescaling
 from network.oracle.fixed_point import Multiplier

@@ -16,7 +16,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from network.affine import IntType, QuantParams, limits_in_steps, round_away
+from network.activation_limits import limits_in_steps
+from network.affine import IntType, QuantParams, round_away
 from network.operators import OpKind
 from network.oracle.call import Call, Kernel
 from network.oracle.fixed_point import (

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from network.affine import activation_limits
+from network.activation_limits import activation_limits
 from network.operators import OpKind
 from network.oracle.call import MOST_PRODUCTS, Call, Kernel, spread_of
 
