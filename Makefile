@@ -46,7 +46,7 @@ RECIPES := tflite-float32 tflite-float16 tflite-dynamic tflite-weight-int8 tflit
 .DEFAULT_GOAL := help
 .PHONY: help setup quantize compare train ship ship-runtimes verify-arm64 \
 	test test-slow test-ship test-browser test-wheel fuzz lint format conformance \
-	bench bench-c peers bench-accuracy bench-dense relu6-study coco-weights costs digests docs lock clean $(RECIPES)
+	bench bench-c peers bench-accuracy bench-dense relu6-study coco-weights costs digests docs picture lock clean $(RECIPES)
 
 help: ## list the targets and variables
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -204,9 +204,13 @@ costs: $(READY) ## count the cost of every registered model again (models/costs.
 digests: $(READY) ## record the digests of the shipped networks' files again
 	$(BIN)/python -m edgequant.digest_record
 
-docs: $(READY) ## write the generated sections of the docs again
+docs: $(READY) ## write the generated sections and pictures of the docs again
 	$(BIN)/python -m edgequant.docs
+	$(BIN)/python -m edgequant.docs_pictures
 	$(BIN)/python -m tests.conformance.networks.docs
+
+picture: $(READY) ## draw the pictures of the docs from the stored results
+	$(BIN)/python -m edgequant.docs_pictures
 
 lock: ## resolve the newest versions into requirements.lock (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

@@ -22,7 +22,7 @@ def read_contract(path: Path) -> Preprocessing:
         InvalidInputError: no such file, invalid TOML, or a contract that breaks a rule.
     """
     rule = "--preprocessing takes a TOML file that can be read"
-    remedy = "see 'Bring your own model' in the README for its keys"
+    remedy = "see docs/data.md for its keys"
     text = read_text(path, rule, remedy)
     with reading(path, rule, remedy):
         values = tomllib.loads(text)

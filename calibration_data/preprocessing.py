@@ -278,7 +278,7 @@ class Preprocessing:
             return cls._array_from(values) if plain else cls._image_from(values)
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
             raise InvalidInputError(
-                "a contract holds numbers, and the words that the README lists",
+                "a contract holds numbers, and the words that docs/data.md lists",
                 received=reason_of(error),
                 remedy="correct that value",
             ) from error

@@ -7,18 +7,22 @@ differs from what this module writes.
 from __future__ import annotations
 
 import csv
+import io
 import json
 import re
 import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 
 import edgequant.process  # noqa: F401 - a process of ours
 from calibration_data.datasets.base import dataset_kinds
 from edgequant.cli.main import cli
+from edgequant.cli.terminal import Terminal
+from edgequant.docs_rooms import drawing
 from evaluation.session import runtimes
 from foundation.atomic import write_whole
 from models.spec import model_specs
@@ -32,8 +36,12 @@ from studies.relu6 import docs as relu6
 HOME = Path(__file__).resolve().parent.parent
 PAGES = (
     Path("README.md"),
-    Path("docs/commands.md"),
+    Path("ARCHITECTURE.md"),
     Path("docs/benchmarks.md"),
+    Path("docs/commands.md"),
+    Path("docs/data.md"),
+    Path("docs/models.md"),
+    Path("docs/recipes.md"),
     Path("docs/shipping.md"),
     Path("docs/why-relu6.md"),
 )
@@ -118,6 +126,51 @@ def _results(name: str) -> str:
     return f"\n{tables.markdown_table(report)}\n{lines}\n"
 
 
+_BRIEF = ("tflite-float32", "tflite-float16", "tflite-int8")
+"""Recipes of the short table."""
+
+_BRIEF_COLUMNS = (
+    "recipe",
+    "size kB",
+    "top-1 %",
+    "drop, points [95 %]",
+    "answers changed",
+    "p50 ms",
+)
+
+
+def _summary(name: str) -> str:
+    """Short table of a comparison of a classifier: what a reader decides by."""
+    rows = _stored(name, _BRIEF)["rows"]
+    columns = {column.head: column for column in tables.columns_of(rows)}
+    shown = [columns[head] for head in _BRIEF_COLUMNS]
+    lines = [
+        "| " + " | ".join(column.head for column in shown) + " |",
+        "|" + "|".join("---:" if column.numeric else "---" for column in shown) + "|",
+    ]
+    lines += ["| " + " | ".join(column.cell(row) for column in shown) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def _terminal(argument: str) -> str:
+    """What ``edgequant quantize`` prints of one recipe of a comparison."""
+    name, recipe = argument.split()
+    report = _stored(name, ("keras-float32", recipe))
+    screen = io.StringIO()
+    terminal = Terminal(machine_readable=False, out=screen, err=screen)
+    terminal.table(tables.screen_table(report), tables.DETAILS)
+    lines = [line.rstrip() for line in screen.getvalue().splitlines() if line.strip()]
+    command = f"$ edgequant quantize --recipe {recipe} --data {report['data']}"
+    return "\n".join(["```", command, *lines, tables.conditions(report)[0], "```"])
+
+
+def _stored(name: str, chosen: tuple[str, ...]) -> dict[str, Any]:
+    """Stored comparison with these rows alone, in this order."""
+    report = json.loads((HOME / _RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    rows = {row["name"]: row for row in report["rows"]}
+    return {**report, "rows": [rows[one] for one in chosen]}
+
+
 def _figures(argument: str) -> str:
     """Table of a benchmark's CSV: one row per subject and one column per quantity.
 
@@ -183,6 +236,9 @@ _PARTS: dict[str, Callable[[str], str]] = {
     "figures": _figures,
     "accuracy": _accuracy,
     "ranks": _ranks,
+    "rooms": lambda _: drawing(),
+    "summary": _summary,
+    "terminal": _terminal,
     "relu6": relu6.part,
 }
 

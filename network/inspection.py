@@ -72,6 +72,11 @@ class Inspection:
     size_by_part: dict[str, int]
     opset: str
 
+    @property
+    def is_float(self) -> bool:
+        """Whether every operator computes in floats, so that the file can be quantized."""
+        return all(operator.compute.startswith("float") for operator in self.operators)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return asdict(self)

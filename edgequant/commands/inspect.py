@@ -71,8 +71,12 @@ def inspect_command(request: InspectRequest, terminal: Terminal) -> None:
             remedy="leave them out",
         )
     if request.target is None:
-        show_inspection(artifact, terminal, all_tensors=request.tensors)
-        terminal.say(f"next  edgequant evaluate {shlex.quote(str(artifact))} --data DATA")
+        inspection = show_inspection(artifact, terminal, all_tensors=request.tensors)
+        if artifact.suffix == ".tflite" and inspection.is_float:
+            terminal.say(f"next  edgequant quantize --model {shlex.quote(str(artifact))} \\")
+            terminal.say("        --recipe tflite-int8,onnx-int8 --calibration DATA")
+        else:
+            terminal.say(f"next  edgequant evaluate {shlex.quote(str(artifact))} --data DATA")
         return
     from edgequant.commands.delegate import show_delegate
 

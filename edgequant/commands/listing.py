@@ -24,8 +24,8 @@ def show(what: str, terminal: Terminal) -> None:
     terminal.result({what: rows})
 
 
-def show_inspection(path: Path, terminal: Terminal, *, all_tensors: bool) -> None:
-    """Show operators, types, scales and sizes of a file."""
+def show_inspection(path: Path, terminal: Terminal, *, all_tensors: bool) -> Inspection:
+    """Show operators, types, scales and sizes of a file, and return them."""
     inspection = target_of(path).inspect(path)
     terminal.say(f"{path}  {inspection.format} {inspection.opset}  {inspection.size_bytes:,} bytes")
     ends = [
@@ -46,6 +46,7 @@ def show_inspection(path: Path, terminal: Terminal, *, all_tensors: bool) -> Non
     if all_tensors:
         terminal.table(plain_table([_tensor_row(tensor) for tensor in inspection.tensors]))
     terminal.result(inspection.to_dict())
+    return inspection
 
 
 def _size_rows(inspection: Inspection) -> list[dict[str, Any]]:

@@ -9,10 +9,8 @@ import sys
 import tomllib
 from pathlib import Path
 
-import click
 import pytest
 
-from edgequant.cli.main import cli
 from edgequant.docs import HOME, PAGES, rendered
 from edgequant.rooms import ROOMS
 from models.spec import model_specs
@@ -96,31 +94,6 @@ def test_make_has_a_target_for_every_recipe() -> None:
     assert listed[1].replace("\\", "").split() == [recipe.name for recipe in RECIPES]
     for target in ("help", "setup", "compare", "train", "test", "lint", "bench", "clean"):
         assert re.search(rf"^{target}:.*## ", makefile, re.MULTILINE), target
-
-
-def test_readme_speaks_of_every_command_and_of_real_options() -> None:
-    text = (HOME / "README.md").read_text(encoding="utf-8")
-    known = {option for command in cli.commands.values() for option in _options(command)}
-    known |= {"--help", "--version"}
-    for name in cli.commands:
-        assert f"edgequant {name}" in text, name
-    for option in set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", text)):
-        assert option in known, option
-
-
-def _options(command: click.Command) -> list[str]:
-    return [
-        text
-        for parameter in command.params
-        for text in (*parameter.opts, *parameter.secondary_opts)
-    ]
-
-
-def test_every_link_in_the_docs_leads_somewhere() -> None:
-    pages = [HOME / "README.md", HOME / "CONTRIBUTING.md", *(HOME / "docs").rglob("*.md")]
-    for page in pages:
-        for link in re.findall(r"\]\((?!https?://)([^)#]+)", page.read_text(encoding="utf-8")):
-            assert (page.parent / link).exists(), f"{page.name}: {link}"
 
 
 def test_a_table_takes_the_columns_of_some_units() -> None:

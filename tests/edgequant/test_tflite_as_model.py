@@ -87,6 +87,12 @@ def test_the_cost_of_a_file_is_that_of_its_model(run: Run, tiny_keras: Path, min
     assert file_cost["params"] == folded
 
 
+def test_a_float_file_is_shown_with_the_command_that_quantizes_it(run: Run, mine: Path) -> None:
+    shown = run("inspect", mine).out
+    assert f"edgequant quantize --model {mine}" in shown
+    assert "evaluate" not in shown
+
+
 def test_layers_of_a_file_are_ranked(run: Run, mine: Path, photos: Path, tmp_path: Path) -> None:
     outcome = run(
         "sensitivity", "--model", mine, "--recipe", "tflite-int8", "--optimize", "fast",
