@@ -25,6 +25,7 @@ from edgequant.cli.sections import OrderedGroup
 from edgequant.cli.ship import ship, verify
 from edgequant.cli.streams import EX_PIPE, say_error, standard_streams
 from edgequant.cli.study import study
+from edgequant.cli.sweep import sweep
 from edgequant.repeatable import one_order_of_sums
 from foundation.errors import EdgequantError
 
@@ -60,7 +61,7 @@ def cli(context: click.Context) -> None:
 
 
 for _command in (
-    *(list_command, quantize, compare, evaluate, inspect, lint, parity),
+    *(list_command, quantize, compare, evaluate, sweep, inspect, lint, parity),
     *(sensitivity, plan, ship, verify, cost, train, study),
 ):
     cli.add_command(_command)
