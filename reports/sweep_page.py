@@ -73,7 +73,7 @@ def _brief(row: Row) -> str:
 
 def _fronts(rows: Sequence[Row]) -> tuple[Section, ...]:
     """Section with a figure of each pair of costs that differ from file to file."""
-    shown = [cost for cost in COSTS if len(_points(rows, cost)) > 1]
+    shown = [cost for cost in COSTS if len({p.cost for p in _points(rows, cost)}) > 1]
     if not shown:
         return ()
     parts: list[Part] = []

@@ -120,7 +120,7 @@ class DaskEngine:
 
     def close(self) -> None:
         """Leave the cluster; what it still runs is cancelled."""
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        self._executor.shutdown(wait=False)
         self._client.close(timeout=_SECONDS)
 
     def _open(self, seconds: float) -> None:

@@ -137,10 +137,11 @@ class RemoteStore:
         """Names of the files in a folder."""
         with reading(self._address, _RULE, _REMEDY):
             try:
-                paths = self._files.ls(self._path(folder), detail=False)
+                entries = self._files.ls(self._path(folder), detail=True)
             except FileNotFoundError:
                 return frozenset()
-        names = (PurePosixPath(path).name for path in paths)
+        files = (entry["name"] for entry in entries if entry["type"] == "file")
+        names = (PurePosixPath(path).name for path in files)
         return frozenset(name for name in names if not name.startswith("."))
 
     def _path(self, name: str) -> str:
