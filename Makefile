@@ -203,7 +203,8 @@ docs: $(READY) ## write the generated sections of the docs again
 
 lock: ## resolve the newest versions into requirements.lock (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-		--no-annotate --no-header --upgrade --extra dev --extra qat --extra weights pyproject.toml -o requirements.lock
+		--no-annotate --no-header --upgrade --extra dev --extra qat --extra weights --extra cluster \
+		pyproject.toml -o requirements.lock
 
 clean: ## delete environments, artifacts and caches
 	rm -rf $(VENV) .venv-ship-* .peers artifacts build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

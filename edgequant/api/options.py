@@ -88,6 +88,17 @@ class ApplyOptions(VariantOptions, total=False):
     trust: bool
 
 
+class SweepOptions(TypedDict, total=False):
+    """Options of ``edgequant sweep``."""
+
+    cluster: str
+    workers: int
+    store: str | os.PathLike[str]
+    retries: int
+    max_tasks: int
+    status: bool
+
+
 def option_words(options: Mapping[str, Any], known: type, function: str) -> list[str]:
     """Words of the command line for keyword arguments; None is an option not given.
 

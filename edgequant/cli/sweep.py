@@ -74,7 +74,7 @@ workers_option = option(
 )
 @common
 def sweep(plan: Path, **values: Any) -> None:
-    """Make and measure every file of a grid, on many cores or machines.
+    """Make and measure every file of a grid, on many cores.
 
     PLAN is a TOML file that names models, recipes, settings, images and gates (docs/sweeps.md). A
     task is done once: a sweep that was killed goes on where it was. Writes a table, CSV, JSON and a
