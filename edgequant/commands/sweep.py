@@ -13,13 +13,13 @@ from typing import Any
 from edgequant.artifacts import code_digest, write_json, write_text
 from edgequant.cli.invocation import command_line
 from edgequant.cli.terminal import Terminal
-from edgequant.sweep.document import Document, document
-from edgequant.sweep.engine import Engine, open_engine
-from edgequant.sweep.making import failure_name, mark_name, result_of
-from edgequant.sweep.plan import SweepPlan, read_plan
-from edgequant.sweep.running import Ended, Request, run_all
-from edgequant.sweep.store import Store, open_store, read_record, require_store, write_record
-from edgequant.sweep.tasks import Task, tasks_of
+from edgequant.sweeping.document import Document, document
+from edgequant.sweeping.engine import Engine, open_engine
+from edgequant.sweeping.making import failure_name, mark_name, result_of
+from edgequant.sweeping.plan import SweepPlan, read_plan
+from edgequant.sweeping.running import Ended, Request, run_all
+from edgequant.sweeping.store import Store, open_store, read_record, require_store, write_record
+from edgequant.sweeping.tasks import Task, tasks_of
 from foundation.errors import GateFailedError
 from foundation.scratch import require_writable
 from reports import sweep_tables

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from edgequant.sweep.child import state
-from edgequant.sweep.making import made
+from edgequant.sweeping.child import state
+from edgequant.sweeping.making import made
 from foundation.errors import EdgequantError
 from foundation.foreign import reading
 

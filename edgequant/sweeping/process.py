@@ -14,7 +14,7 @@ from typing import Any
 
 from edgequant.api.worker import START, our_environment
 
-_CHILD = "edgequant.sweep.child"
+_CHILD = "edgequant.sweeping.child"
 
 
 class WorkerLost(RuntimeError):  # noqa: N818 - what happened, not a mistake

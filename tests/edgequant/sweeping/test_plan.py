@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgequant.sweep.plan import SweepPlan, read_plan
-from edgequant.sweep.tasks import Task, tasks_of
+from edgequant.sweeping.plan import SweepPlan, read_plan
+from edgequant.sweeping.tasks import Task, tasks_of
 from foundation.errors import InvalidInputError
 
 GRID = {

@@ -18,7 +18,7 @@ from edgequant.cli.request_options import quantize_request
 from edgequant.loading import own_contract
 from edgequant.pipeline import open_inputs
 from edgequant.requests import QuantizeRequest
-from edgequant.sweep.plan import Models, SweepPlan
+from edgequant.sweeping.plan import Models, SweepPlan
 from evaluation.machine import PACKAGES
 from foundation.errors import InvalidInputError
 from models.loading.request import ModelRequest

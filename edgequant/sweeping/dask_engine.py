@@ -1,6 +1,6 @@
 """Dask cluster as engine; imported only where one is used, here and on its workers.
 
-A Dask worker starts a process of ours for each of its threads (``edgequant.sweep.process``), since
+A Dask worker starts a process of ours for each of its threads (``edgequant.sweeping.process``), since
 NumPy is loaded in its own before the order of sums can be set. Read of dask.distributed 2026.8:
 ``Client.get_executor``, ``WorkerPlugin``.
 """
@@ -17,9 +17,9 @@ from distributed import Client, KilledWorker, WorkerPlugin, get_worker
 from distributed.comm.core import CommClosedError
 
 import edgequant.process  # noqa: F401 - finds our packages, also on a worker
-from edgequant.sweep.child import state
-from edgequant.sweep.engine import Answer
-from edgequant.sweep.process import WorkerLost, Workers
+from edgequant.sweeping.child import state
+from edgequant.sweeping.engine import Answer
+from edgequant.sweeping.process import WorkerLost, Workers
 from foundation.errors import InvalidInputError
 from foundation.foreign import reason_of
 

@@ -8,7 +8,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, replace
 from typing import Any
 
-from edgequant.sweep.engine import Answer, Engine
+from edgequant.sweeping.engine import Answer, Engine
 from foundation.errors import UnsupportedError
 from foundation.foreign import reason_of
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any, Protocol
 
-from edgequant.sweep.process import WorkerLost, Workers
+from edgequant.sweeping.process import WorkerLost, Workers
 from foundation.errors import InvalidInputError
 from foundation.threads import cores
 
@@ -99,7 +99,7 @@ def open_engine(cluster: str | None, workers: int | None) -> Iterator[Engine]:
             remedy="leave it out: a cluster has the workers that it was started with",
         )
     require_dask(cluster)
-    from edgequant.sweep.dask_engine import open_dask
+    from edgequant.sweeping.dask_engine import open_dask
 
     with open_dask(cluster) as dask:
         yield dask

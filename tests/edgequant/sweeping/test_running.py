@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from edgequant.commands.sweep import estimate
-from edgequant.sweep.answering import answer
-from edgequant.sweep.engine import Answer, open_engine
-from edgequant.sweep.process import WorkerLost
-from edgequant.sweep.running import MOST_LOST, Ended, Request, run_all
+from edgequant.sweeping.answering import answer
+from edgequant.sweeping.engine import Answer, open_engine
+from edgequant.sweeping.process import WorkerLost
+from edgequant.sweeping.running import MOST_LOST, Ended, Request, run_all
 from foundation.errors import InvalidInputError
 from foundation.threads import cores
 

@@ -26,7 +26,7 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     os.dup2(2, 1)  # the SDKs write to both from C++
     lock = _claimed_core()
-    from edgequant.sweep.answering import answer
+    from edgequant.sweeping.answering import answer
 
     for line in sys.stdin:
         answers.write(json.dumps(answer(json.loads(line)), allow_nan=False) + "\n")

@@ -11,8 +11,8 @@ from typing import Any
 from edgequant.api.child import run
 from edgequant.api.exchange import Job
 from edgequant.artifacts import code_digest
-from edgequant.sweep.store import Store, open_store, read_record, write_record
-from edgequant.sweep.tasks import Choice, Task
+from edgequant.sweeping.store import Store, open_store, read_record, write_record
+from edgequant.sweeping.tasks import Choice, Task
 from foundation.errors import EdgequantError, InvalidInputError
 from foundation.scratch import temporary_scratch
 from quantize.recipes import Precision, recipe

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from edgequant.sweep.making import failure_name, result_of
-from edgequant.sweep.plan import Gates, SweepPlan
-from edgequant.sweep.store import Store, read_record
-from edgequant.sweep.tasks import Choice, Task
+from edgequant.sweeping.making import failure_name, result_of
+from edgequant.sweeping.plan import Gates, SweepPlan
+from edgequant.sweeping.store import Store, read_record
+from edgequant.sweeping.tasks import Choice, Task
 from reports.sweep_rows import COSTS, on_front, quality
 
 Document = dict[str, Any]
