@@ -1,7 +1,7 @@
 """Dask cluster as engine; imported only where one is used, here and on its workers.
 
-A Dask worker starts a process of ours for each of its threads (``edgequant.sweeping.process``), since
-NumPy is loaded in its own before the order of sums can be set. Read of dask.distributed 2026.8:
+A Dask worker starts a process of ours for each of its threads (``sweeping.process``), since NumPy
+is loaded in its own before the order of sums can be set. Read of dask.distributed 2026.8:
 ``Client.get_executor``, ``WorkerPlugin``.
 """
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edgequant.sweep import store as stores
+from edgequant.sweeping import store as stores
 from edgequant.sweeping.store import Store, open_store, read_record, require_store, write_record
 from foundation.errors import InvalidInputError
 
