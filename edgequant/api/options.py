@@ -43,6 +43,9 @@ class EvaluateOptions(MeasureOptions, total=False):
 
     runtime: str
     time_limit: float
+    cluster: str
+    workers: int
+    store: str | os.PathLike[str]
 
 
 class VariantOptions(TypedDict, total=False):

@@ -1,4 +1,4 @@
-"""``edgequant sweep``, and the options of commands that run on a cluster."""
+"""``edgequant sweep``."""
 
 from __future__ import annotations
 
@@ -7,40 +7,18 @@ from typing import Any
 
 import click
 
-from edgequant.cli.option_types import MOST, PATH, TEXT
+from edgequant.cli.cluster_options import cluster_option, store_option, workers_option
+from edgequant.cli.option_types import MOST, PATH
 from edgequant.cli.options import common
 from edgequant.cli.sections import Section, SectionedCommand, option
 from edgequant.cli.terminal import terminal_of
-
-cluster_option = option(
-    "--cluster",
-    type=TEXT,
-    metavar="ADDRESS",
-    section=Section.WORKERS,
-    help="Scheduler of a Dask cluster, such as tcp://host:8786; processes of this machine by "
-    "default.",
-)
-workers_option = option(
-    "--workers",
-    type=click.IntRange(1, MOST),
-    metavar="N",
-    section=Section.WORKERS,
-    help="Processes of this machine; by default one per core.",
-)
 
 
 @click.command(cls=SectionedCommand)
 @click.argument("plan", type=PATH)
 @cluster_option
 @workers_option
-@option(
-    "--store",
-    type=TEXT,
-    metavar="FOLDER|URL",
-    section=Section.OUTPUT,
-    help="Folder or fsspec address (s3, gs) that all workers reach, for finished tasks; by "
-    "default a folder inside --output.",
-)
+@store_option("finished tasks; by default a folder inside --output")
 @option(
     "--retries",
     type=click.IntRange(0, 100),

@@ -7,12 +7,14 @@ from typing import Any
 
 from edgequant.sweeping.child import state
 from edgequant.sweeping.making import made
+from edgequant.sweeping.shards import shard
 from foundation.errors import EdgequantError
 from foundation.foreign import reading
 
 _ANSWERS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "state": lambda _: state(),
     "task": made,
+    "shard": shard,
 }
 
 
