@@ -226,17 +226,27 @@ def written(found: Predictions, start: int) -> bytes:
 
 
 def _read(store: Store, name: str) -> Predictions:
+    """Answers of a part; a damaged file is deleted, so that the next run makes it anew."""
     content = store.read(name)
-    with reading(name, "the parts of an evaluation are in its store", "run the command again"):
-        if content is None:
-            raise FileNotFoundError(name)
-        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            names = json.loads(arrays["head"].tobytes())
-            by_output = {
-                output: {network: arrays[f"{i}-{j}"] for j, network in enumerate(networks)}
-                for i, (output, networks) in enumerate(names.items())
-            }
-            return Predictions(by_output, arrays.get("labels"), arrays["indices"])
+    rule, remedy = "the parts of an evaluation are in its store", "run the command again"
+    if content is None:
+        raise InvalidInputError(rule, received=f"none of the name {name}", remedy=remedy)
+    try:
+        return _parsed(content, name, rule, remedy)
+    except InvalidInputError:
+        store.delete(name)
+        raise
+
+
+def _parsed(content: bytes, name: str, rule: str, remedy: str) -> Predictions:
+    buffer = io.BytesIO(content)
+    with reading(name, rule, remedy), np.load(buffer, allow_pickle=False) as arrays:
+        names = json.loads(arrays["head"].tobytes())
+        by_output = {
+            output: {network: arrays[f"{i}-{j}"] for j, network in enumerate(networks)}
+            for i, (output, networks) in enumerate(names.items())
+        }
+        return Predictions(by_output, arrays.get("labels"), arrays["indices"])
 
 
 def joined(parts: Sequence[Predictions]) -> Predictions:
