@@ -26,6 +26,7 @@ from studies.relu6.results import Results, committed
 from tests.reports.samples import comparison, everything
 from tests.reports.task_samples import measured, task_page
 from tests.reports.test_command_pages import COSTS, FILES, RANKING, manifest
+from tests.reports.test_sweep_page import sweep_page
 
 pytestmark = pytest.mark.browser
 
@@ -117,6 +118,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "everything": everything(),
         "compare": comparison(),
         "tasks": task_page(measured()),
+        "sweep": sweep_page(),
         "sensitivity": sensitivity_page.page(RANKING, "edgequant sensitivity"),
         "cost": cost_page.layers_page(COSTS, "edgequant cost --html"),
         "ship": ship_page.page(manifest(), FILES, [], "edgequant ship"),

@@ -6,15 +6,20 @@ import csv
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from edgequant.sweeping.engine import Engine, open_engine
+from edgequant.sweeping.running import Ended, Request, run_all
+from foundation.errors import InvalidInputError
 from tests.edgequant.conftest import Run
 
 CLOCKED = ("seconds", "where", "latency_ms")
@@ -208,6 +213,72 @@ def test_a_dask_cluster_writes_the_same_table(
     assert "dashboard http" in err
     assert "written:" in out
     assert table(output) == whole
+
+
+def dask(part: str, *words: str) -> subprocess.Popen[bytes]:
+    """A scheduler or a worker in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", f"distributed.cli.dask_{part}", *words, "--dashboard-address", ":0"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+@pytest.fixture
+def port() -> int:
+    """A port that nothing listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # those of the lost connection
+def test_requests_outlive_a_scheduler(port: int) -> None:
+    pytest.importorskip("distributed")
+    address = f"tcp://127.0.0.1:{port}"
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start_both() -> None:
+        started.append(dask("scheduler", "--host", "127.0.0.1", "--port", str(port)))
+        started.append(dask("worker", address, "--nthreads", "1", "--no-nanny"))
+
+    def told(ended: Ended) -> None:
+        done.append(ended)
+        if len(done) == 2:
+            for process in started:
+                process.kill()
+                process.wait()
+            start_both()
+
+    done: list[Ended] = []
+    start_both()
+    try:
+        with wait_for_cluster(address) as engine:
+            requests = [Request(str(n), str(n), {"do": "state"}) for n in range(6)]
+            run_all(requests, engine, 0, told)
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+    assert sorted(one.request.key for one in done) == list("012345")
+    assert all(one.answer is not None for one in done)
+
+
+@contextmanager
+def wait_for_cluster(address: str) -> Iterator[Engine]:
+    """Engine of a cluster that is being started."""
+    end = time.monotonic() + 120
+    with ExitStack() as stack:
+        engine: Engine | None = None
+        while engine is None:
+            try:
+                engine = stack.enter_context(open_engine(address, None))
+            except InvalidInputError:
+                assert time.monotonic() < end
+                time.sleep(0.5)
+        yield engine
 
 
 @pytest.mark.slow
