@@ -56,7 +56,7 @@ def _lead(document: Document) -> str:
     said = " ".join(sentences(document)[:1])
     if not kept:
         return f"{said} **No file keeps the gates.**" if document["gates"] else said
-    best, least = kept[0], min(kept, key=lambda row: (row["bytes"], row["key"]))
+    best, least = kept[0], min(kept, key=lambda row: int(row["bytes"]))
     lead = f"{said} The best one is **{best['name']}**: {_brief(best)}."
     if least["key"] != best["key"]:
         lead += f" The smallest is **{least['name']}**: {_brief(least)}."

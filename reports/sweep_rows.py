@@ -141,7 +141,9 @@ _COLUMNS = (
     SweepColumn("p50 ms", _figure("latency_ms", 1, 2), chosen="latency_ms"),
     SweepColumn("MACs M", _figure("macs", 1e6, 1)),
     SweepColumn("arena kB", _figure("arena_bytes", 1000, 0)),
-    SweepColumn("gates", lambda row: ", ".join(row["misses"]) or "kept", numeric=False),
+    SweepColumn(
+        "gates", lambda row: ", ".join(row["misses"]) or "kept", numeric=False, chosen="misses"
+    ),
     SweepColumn("took s", _figure("seconds", 1, 1)),
 )
 
@@ -149,14 +151,17 @@ _COLUMNS = (
 def columns(rows: Sequence[Row]) -> tuple[SweepColumn, ...]:
     """Columns of a sweep's table: of the settings, those that differ."""
     shown = [
-        column
-        for column in _COLUMNS
-        if column.chosen is None or len({row[column.chosen] for row in rows}) > 1
+        column for column in _COLUMNS if column.chosen is None or _differs(rows, column.chosen)
     ]
     return tuple(
         SweepColumn(_metric_head(rows[0]), column.cell) if column.head == "{metric}" else column
         for column in shown
     )
+
+
+def _differs(rows: Sequence[Row], key: str) -> bool:
+    """Whether two rows that have a value of this key have different ones."""
+    return len({str(row[key]) for row in rows if row[key] is not None}) > 1
 
 
 def quality_head(row: Row, *, unit: bool = True) -> str:

@@ -129,7 +129,9 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {name: folder / f"{name}.html" for name in made}
 
 
-@pytest.fixture(params=["everything", "compare", "tasks", "sensitivity", "cost", "ship", "relu6"])
+@pytest.fixture(
+    params=["everything", "compare", "tasks", "sweep", "sensitivity", "cost", "ship", "relu6"]
+)
 def path(request: pytest.FixtureRequest, pages: dict[str, Path]) -> Path:
     """Each page in turn."""
     found: Path = pages[request.param]
