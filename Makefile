@@ -214,7 +214,7 @@ picture: $(READY) ## draw the pictures of the docs from the stored results
 
 lock: ## resolve the newest versions into requirements.lock (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-		--no-annotate --no-header --upgrade --extra dev --extra pages --extra qat \
+		--no-annotate --no-header --upgrade --extra dev --extra pages --extra qat --extra cluster \
 		--extra weights pyproject.toml -o requirements.lock
 
 clean: ## delete environments, artifacts and caches

@@ -18,10 +18,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from edgequant.api.calls import apply_plan, compare, evaluate, load_plan, quantize
+    from edgequant.api.calls import apply_plan, compare, evaluate, load_plan, quantize, sweep
     from edgequant.api.options import Preprocessing
     from edgequant.api.progress import Progress
-    from edgequant.api.results import Artifact, Comparison, Plan, Report, Row
+    from edgequant.api.results import Artifact, Comparison, Plan, Report, Row, Sweep
     from edgequant.api.tables import Table
     from foundation.errors import (
         EdgequantError,
@@ -41,6 +41,7 @@ __all__ = [
     "Progress",
     "Report",
     "Row",
+    "Sweep",
     "Table",
     "UnsupportedError",
     "apply_plan",
@@ -48,6 +49,7 @@ __all__ = [
     "evaluate",
     "load_plan",
     "quantize",
+    "sweep",
 ]
 
 if not TYPE_CHECKING:  # a checker knows the names from above

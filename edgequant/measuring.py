@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,6 +28,7 @@ from evaluation.lint.silent_float import FLOAT_ENDS
 from evaluation.machine import Machine, this_machine
 from evaluation.result import Evaluation, Measurement, Subject
 from evaluation.runner import Predictions, predict_many
+from evaluation.score_rows import shape_of
 from evaluation.scores import Outputs
 from evaluation.session import RuntimeInfo, Session, runtime_for
 from evaluation.sessions.keras_model import KerasSession
@@ -168,26 +169,27 @@ def measure(
     contract: Preprocessing,
     request: MeasureRequest,
     terminal: Terminal,
+    found: Predictions | None = None,
 ) -> Measurement:
     """Measure candidates, each against the reference, on the same preprocessed tensors.
+
+    Args:
+        candidates: models and files.
+        reference: what they are compared with; None for nothing.
+        dataset: images.
+        contract: contract with the tasks of the outputs.
+        request: settings of the measurement.
+        terminal: where progress is shown.
+        found: what ``predictions`` of all images gave, in rows; None to compute it here.
 
     Returns:
         For each output, rows in the order of the candidates, after the reference.
     """
     everything = [*([reference] if reference else []), *candidates]
     names = [f"{number}" for number in range(len(everything))]
-    openers = {
-        name: partial(candidate.open, 1) for name, candidate in zip(names, everything, strict=True)
-    }
     with terminal.progress("images", len(dataset)) as advance:
-        results = predict_many(
-            openers,
-            stream(dataset, contract, batch_size=_batch_size(contract)),
-            workers=cores(),
-            progress=_increments(advance),
-            groups=partial(groups_of, dataset, contract),
-        )
-    measured = _measured_outputs(results, dataset, contract)
+        results = found or predictions(everything, dataset, contract, _increments(advance))
+    measured = _measured_outputs(results, dataset, contract, in_rows=found is not None)
     first = next(iter(stream(dataset.subset(np.arange(1)), contract))).images
     clocked = []
     with terminal.progress("latency" if request.latency else "scores", len(everything)) as advance:
@@ -220,6 +222,32 @@ def measure(
             "the class numbers of the images name no output of the network and are not used"
         )
     return Measurement(tuple(rows), this_machine(), tuple(remarks))
+
+
+def predictions(
+    everything: Sequence[Candidate],
+    dataset: Dataset,
+    contract: Preprocessing,
+    progress: Callable[[int], None] | None = None,
+    *,
+    in_rows: bool = False,
+) -> Predictions:
+    """Outputs of all networks on the same preprocessed tensors.
+
+    Args:
+        everything: models and files; the first one is what the others are compared with.
+        dataset: images.
+        contract: contract with the tasks of the outputs.
+        progress: takes the number of finished images.
+        in_rows: keep statistics of each image of a classifier, not all its scores.
+    """
+    return predict_many(
+        {f"{number}": partial(one.open, 1) for number, one in enumerate(everything)},
+        stream(dataset, contract, batch_size=_batch_size(contract)),
+        workers=cores(),
+        progress=progress,
+        groups=partial(groups_of, dataset, contract, in_rows=in_rows),
+    )
 
 
 def _batch_size(contract: Preprocessing) -> int:
@@ -255,7 +283,7 @@ class _MeasuredOutput:
 
 
 def _measured_outputs(
-    results: Predictions, dataset: Dataset, contract: Preprocessing
+    results: Predictions, dataset: Dataset, contract: Preprocessing, *, in_rows: bool
 ) -> list[_MeasuredOutput]:
     arrays = results.by_output
     if contract.tasks.only.known.joins:
@@ -265,7 +293,7 @@ def _measured_outputs(
         names = stated_names(list(arrays), contract)
         arrays = dict(zip(names, arrays.values(), strict=True))
         outputs = [
-            Output(name, next(iter(found.values())).shape[1:]) for name, found in arrays.items()
+            Output(name, shape_of(next(iter(found.values())))) for name, found in arrays.items()
         ]
     targets = true_values(dataset, contract, outputs)
     return [
@@ -276,7 +304,7 @@ def _measured_outputs(
             arrays[answer.name],
             targets[answer.name],
         )
-        for answer in answers(contract, outputs)
+        for answer in answers(contract, outputs, in_rows=in_rows)
     ]
 
 

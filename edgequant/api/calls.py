@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,11 +23,12 @@ from edgequant.api.options import (
     EvaluateOptions,
     Preprocessing,
     QuantizeOptions,
+    SweepOptions,
     option_words,
     preprocessing_words,
 )
 from edgequant.api.progress import OnProgress, listening
-from edgequant.api.results import Artifact, Comparison, Plan, Report, report_of
+from edgequant.api.results import Artifact, Comparison, Plan, Report, Sweep, report_of, sweep_of
 from edgequant.api.tables import Table
 from edgequant.api.worker import in_python, work
 from foundation.errors import EdgequantError, InvalidInputError
@@ -164,6 +166,40 @@ def compare(
         files=MappingProxyType({path.name: path.read_bytes() for path in paths}),
         folder=paths[0].parent,
     )
+
+
+def sweep(
+    plan: str | os.PathLike[str] | Mapping[str, Any],
+    *,
+    output: str | os.PathLike[str] | None = None,
+    progress: OnProgress = None,
+    **options: Unpack[SweepOptions],
+) -> Sweep:
+    """Make and measure every file of a grid, on many cores or machines.
+
+    Args:
+        plan: path of a plan, or a mapping with its keys (docs/sweeps.md), whose paths are relative
+            to the current folder.
+        output: folder of table, page and finished tasks; by default ``artifacts/PLAN-sweep``.
+        progress: function that takes each ``Progress``; False for no bar.
+        options: see ``SweepOptions``.
+
+    Raises:
+        InvalidInputError: a plan that breaks a rule.
+        GateFailedError: a task was set aside, or no file keeps the gates; the results of the
+            others are written.
+    """
+    words = option_words(options, SweepOptions, "sweep")
+    with _private_folder() as folder:
+        if isinstance(plan, Mapping):
+            path = folder / "plan.json"
+            written = {"folder": str(Path.cwd()), **plan}
+            path.write_text(json.dumps(written, default=os.fspath), encoding="utf-8")
+        else:
+            path = Path(plan)
+        call = _Call(folder, "sweep", ["sweep", str(path), *words, *_output(output)])
+        outcome = call.run(progress)
+    return sweep_of(outcome)
 
 
 def load_plan(path: str | os.PathLike[str]) -> Plan:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from edgequant.api.calls import apply_plan, compare, evaluate, load_plan, quantize
+from edgequant.api.calls import apply_plan, compare, evaluate, load_plan, quantize, sweep
 from edgequant.api.options import Preprocessing
 from edgequant.api.progress import Progress
-from edgequant.api.results import Artifact, Comparison, Plan, Report, Row
+from edgequant.api.results import Artifact, Comparison, Plan, Report, Row, Sweep
 from edgequant.api.tables import Table
 from foundation.errors import (
     EdgequantError,
@@ -25,6 +25,7 @@ __all__ = [
     "Progress",
     "Report",
     "Row",
+    "Sweep",
     "Table",
     "UnsupportedError",
     "apply_plan",
@@ -32,4 +33,5 @@ __all__ = [
     "evaluate",
     "load_plan",
     "quantize",
+    "sweep",
 ]

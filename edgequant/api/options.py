@@ -43,6 +43,9 @@ class EvaluateOptions(MeasureOptions, total=False):
 
     runtime: str
     time_limit: float
+    cluster: str
+    workers: int
+    store: str | os.PathLike[str]
 
 
 class VariantOptions(TypedDict, total=False):
@@ -86,6 +89,17 @@ class ApplyOptions(VariantOptions, total=False):
 
     io: Literal["int8", "uint8", "float32"]
     trust: bool
+
+
+class SweepOptions(TypedDict, total=False):
+    """Options of ``edgequant sweep``."""
+
+    cluster: str
+    workers: int
+    store: str | os.PathLike[str]
+    retries: int
+    max_tasks: int
+    status: bool
 
 
 def option_words(options: Mapping[str, Any], known: type, function: str) -> list[str]:

@@ -210,6 +210,48 @@ class Plan:
         return html_of((self.tensors,), (f"plan {self.path}",), self.notes)
 
 
+@dataclass(frozen=True, repr=False)
+class Sweep:
+    """Files of a grid, made and measured.
+
+    Attributes:
+        rows: a mapping for each file, with the keys of the CSV (docs/sweeps.md), in the order of
+            the plan.
+        failed: a mapping for each task that was set aside, with ``name`` and ``sentence``.
+        tables: table as the command line prints it, the best file first.
+        conditions: sentences on the sweep.
+        values: the JSON document.
+        page: the page; None for a state (``status=True``).
+    """
+
+    rows: tuple[Values, ...]
+    failed: tuple[Values, ...]
+    tables: tuple[Table, ...]
+    conditions: tuple[str, ...]
+    values: Values
+    page: Path | None
+
+    def __repr__(self) -> str:
+        return text_of(self.tables, self.conditions, ())
+
+    def _repr_html_(self) -> str:
+        return html_of(self.tables, self.conditions, ())
+
+
+def sweep_of(outcome: Outcome) -> Sweep:
+    """Sweep of what the command printed."""
+    values = outcome.values
+    page = values.get("page")
+    return Sweep(
+        tuple(MappingProxyType(row) for row in values.get("rows", ())),
+        tuple(MappingProxyType(row) for row in values["failed"]),
+        tuple(Table.of(table) for table in outcome.tables),
+        tuple(line for line in outcome.lines if line != "written:"),
+        MappingProxyType(dict(values)),
+        None if page is None else Path(page).absolute(),
+    )
+
+
 def report_of(values: Values, rows: list[Values], outcome: Outcome) -> Report:
     """Report of a command that measured.
 

@@ -1,4 +1,4 @@
-"""Script that the process of a call from Python starts with: ``python -P start.py FOLDER``.
+"""Script that a process of ours starts with: ``python -P start.py MODULE [ARGUMENT]``.
 
 It imports edgequant from the installation of this file, whatever the working folder and the
 program's own path hold.
@@ -13,7 +13,7 @@ from pathlib import Path
 
 
 def main() -> None:
-    """Use our own packages, then do the job of the folder."""
+    """Use our own packages, then call ``main`` of the module with the arguments."""
     package_folder = Path(__file__).resolve().parents[1]
     spec = spec_from_file_location(
         "edgequant",
@@ -25,7 +25,7 @@ def main() -> None:
     sys.modules["edgequant"] = package = module_from_spec(spec)
     spec.loader.exec_module(package)
     import_module("edgequant.process")  # settings of a process of ours
-    import_module("edgequant.api.child").main(Path(sys.argv[1]))
+    import_module(sys.argv[1]).main(*map(Path, sys.argv[2:]))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,9 @@ from calibration_data.datasets.given import FOLDER
 from edgequant.api.exchange import Job, Outcome, read_error, read_outcome, write_job
 from foundation.errors import EdgequantError, InvalidInputError
 
-_START = Path(__file__).with_name("start.py")
+START = Path(__file__).with_name("start.py")
+"""Script of a process of ours."""
+_CHILD = "edgequant.api.child"
 _LOG = "log"
 _NOT_PASSED_ON = ("KERAS_BACKEND", "TF_USE_LEGACY_KERAS")
 """Environment variables that are the program's own."""
@@ -53,11 +55,11 @@ def work(folder: Path, job: Job, listen: Listen) -> Outcome:
 
 def _run(folder: Path, listen: Listen) -> int:
     """Exit code of the process; it ends with the call, also when that is interrupted."""
-    environment = {k: v for k, v in os.environ.items() if k not in _NOT_PASSED_ON}
+    environment = our_environment()
     environment[FOLDER] = str(folder)
     with (folder / _LOG).open("wb") as log:
         child = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-P", str(_START), str(folder)],
+            [sys.executable, "-P", str(START), _CHILD, str(folder)],
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -74,6 +76,11 @@ def _run(folder: Path, listen: Listen) -> int:
             child.kill()
             child.wait()
             child.stdout.close()
+
+
+def our_environment() -> dict[str, str]:
+    """Environment variables for a process of ours."""
+    return {k: v for k, v in os.environ.items() if k not in _NOT_PASSED_ON}
 
 
 def _hear(lines: IO[str], listen: Listen) -> None:

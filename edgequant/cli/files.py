@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from edgequant.cli.cluster_options import cluster_option, store_option, workers_option
 from edgequant.cli.option_types import NAME_OR_PATH, PATH, TEXT
 from edgequant.cli.options import (
     columns_option,
@@ -46,18 +47,25 @@ from edgequant.cli.values import contract_request, isolation_of
 @contract_options
 @trust_option
 @time_option
+@cluster_option
+@workers_option
+@store_option("parts that are done; artifacts/evaluations by default")
 @columns_option
 @common
 def evaluate(**values: Any) -> None:
     """Measure a file: accuracy, drop against a reference, latency.
 
-    ARTIFACT is a .tflite, .onnx, .keras or .h5, or a SavedModel folder.
+    ARTIFACT is a .tflite, .onnx, .keras or .h5, or a SavedModel folder. With --workers or
+    --cluster, parts of the images are run on many workers, and a run that was killed goes on: the
+    report is the same for every number of them (docs/sweeps.md).
     """
     with terminal_of(values) as terminal:
         from edgequant.cli.request_options import evaluate_request
-        from edgequant.commands.measured import evaluate_command
+        from edgequant.commands.evaluate import evaluate_command
+        from edgequant.sweeping.shards import sharding_of
 
-        evaluate_command(evaluate_request(values), terminal)
+        sharding = sharding_of(values)
+        evaluate_command(evaluate_request(values), terminal, sharding)
 
 
 @click.command(cls=SectionedCommand)

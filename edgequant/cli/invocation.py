@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Collection
 from typing import Protocol, runtime_checkable
 
 import click
@@ -33,14 +34,23 @@ def command_line() -> str:
         return "edgequant"
     if isinstance(context.obj, Caller):
         return context.obj.call
-    words = context.command_path.split()
+    return shlex.join([*context.command_path.split(), *given_words(context)])
+
+
+def given_words(context: click.Context, left_out: Collection[str] = ()) -> list[str]:
+    """Words of the options and arguments that the user gave, without those that change no result.
+
+    Args:
+        context: context of the command.
+        left_out: names of parameters to leave out as well.
+    """
+    words: list[str] = []
     for parameter in context.command.params:
         name = parameter.name or ""
         by_user = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
-        if not by_user or name in _LEFT_OUT:
-            continue
-        words += _words(parameter, context.params[name])
-    return shlex.join(words)
+        if by_user and name not in _LEFT_OUT and name not in left_out:
+            words += _words(parameter, context.params[name])
+    return words
 
 
 def _words(parameter: click.Parameter, value: object) -> list[str]:
@@ -48,6 +58,6 @@ def _words(parameter: click.Parameter, value: object) -> list[str]:
         return [str(value)]
     option = max(parameter.opts, key=len)
     if isinstance(parameter, click.Option) and parameter.is_flag:
-        return [option]
+        return [option if value else max(parameter.secondary_opts, key=len)]
     values = value if isinstance(value, tuple) else (value,)
     return [word for one in values for word in (option, str(one))]

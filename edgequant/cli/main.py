@@ -26,6 +26,7 @@ from edgequant.cli.ship import ship, verify
 from edgequant.cli.streams import EX_PIPE, say_error, standard_streams
 from edgequant.cli.study import study
 from edgequant.cli.surroundings import completion, doctor
+from edgequant.cli.sweep import sweep
 from edgequant.cli.welcome import WELCOME
 from edgequant.repeatable import one_order_of_sums
 from foundation.errors import EdgequantError
@@ -68,8 +69,8 @@ def cli(context: click.Context) -> None:
 
 
 for _command in (
-    *(list_command, quantize, compare, evaluate, inspect, lint, parity),
-    *(sensitivity, plan, ship, verify, cost, train, study, doctor, completion),
+    *(list_command, quantize, compare, evaluate, sweep, inspect, lint),
+    *(parity, sensitivity, plan, ship, verify, cost, train, study, doctor, completion),
 ):
     cli.add_command(_command)
 

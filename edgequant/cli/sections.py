@@ -27,6 +27,7 @@ class Section(StrEnum):
     QUANTIZATION = "Quantization"
     MEASUREMENT = "Measurement"
     LIMITS = "Limits"
+    WORKERS = "Workers"
     PREPROCESSING = "Preprocessing"
     VARIANT = "Variants of registered models"
     OUTPUT = "Output"

@@ -7,11 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from calibration_data.contract import resolve_contract
-from calibration_data.datasets.base import Dataset, open_dataset
-from calibration_data.detection import DETECTIONS
-from calibration_data.preprocessing import Preprocessing
-from calibration_data.task_choice import Output
+from calibration_data.datasets.base import open_dataset
 from edgequant.artifacts import (
     Artifact,
     add_files,
@@ -28,9 +24,7 @@ from edgequant.artifacts import (
 from edgequant.cli.terminal import Terminal
 from edgequant.commands.compare_pages import write_compare_page
 from edgequant.commands.written import artifact_row, say_artifact, say_kept, say_remarks
-from edgequant.loading import contract_of
 from edgequant.measuring import (
-    Candidate,
     check_gate,
     check_limit,
     file_candidate,
@@ -40,11 +34,6 @@ from edgequant.measuring import (
 )
 from edgequant.outputs import (
     check_answered,
-    check_labels_and_limit,
-    file_outputs,
-    model_outputs,
-    settled_contract,
-    stated_names,
 )
 from edgequant.pipeline import (
     Prepared,
@@ -54,20 +43,12 @@ from edgequant.pipeline import (
     quantize,
     raise_refused,
 )
-from edgequant.requests import EvaluateRequest, MeasureRequest, QuantizeRequest
+from edgequant.requests import MeasureRequest, QuantizeRequest
 from evaluation.child.policy import OURS, Isolation
 from evaluation.machine import PACKAGES
-from evaluation.session import runtime_for
-from evaluation.sessions.tensor_io import InputTensor
-from export.foreign import admit
-from export.target import target_of
 from foundation.delivery import require_free, staging
-from foundation.digests import sha256_of
-from foundation.errors import InvalidInputError
 from foundation.extras import PAGES
-from models.loading.files import several_inputs
-from models.loading.request import LoadedModel, ModelRequest, load
-from network.inspection import Inspection
+from models.loading.request import ModelRequest
 from reports import tables
 from reports.task_rows import by_output
 
@@ -89,7 +70,7 @@ def quantize_command(request: QuantizeRequest, terminal: Terminal) -> None:
             if report is None:
                 prepared = prepared or prepare_shown(request, inputs, terminal)
                 report = _measure_artifact(artifact, prepared, request, terminal)
-            _show(report, terminal)
+            show_report(report, terminal)
             reports.append(report)
         say_artifact(artifact, terminal)
         rows.append({**artifact_row(artifact), **({"report": report} if report else {})})
@@ -98,30 +79,6 @@ def quantize_command(request: QuantizeRequest, terminal: Terminal) -> None:
     terminal.result({"artifacts": rows} if len(rows) > 1 else rows[0])
     check_gate(reports, request.max_drop)
     raise_refused(request, prepared)
-
-
-def evaluate_command(request: EvaluateRequest, terminal: Terminal) -> None:
-    """Measure one artifact and show its row."""
-    if not request.artifact.exists():
-        raise InvalidInputError(
-            "ARTIFACT is an existing .tflite, .onnx or .keras",
-            received=f"{request.artifact}, which does not exist",
-            remedy="check the path",
-        )
-    check_limit(request.max_drop, has_reference=request.reference is not None)
-    dataset = open_measured(request.measure)
-    contract, candidate, outputs = _evaluated(request, dataset)
-    names = stated_names([output.name for output in outputs], contract)
-    outputs = tuple(replace(o, name=name) for o, name in zip(outputs, names, strict=True))
-    check_labels_and_limit(dataset, contract, outputs, request.max_drop)
-    reference = None if request.reference is None else _reference(request, contract)
-    measurement = measure([candidate], reference, dataset, contract, request.measure, terminal)
-    report = tables.document(measurement)
-    _show(report, terminal)
-    rows = [part["rows"][-1] for part in by_output(report)]  # the reference stands first
-    more = {"artifact": str(request.artifact), "machine": report["machine"]}
-    terminal.result({**rows[0], **more} if len(rows) == 1 else {**more, "outputs": rows})
-    check_gate([report], request.max_drop)
 
 
 def compare_command(request: QuantizeRequest, terminal: Terminal) -> None:
@@ -150,7 +107,7 @@ def compare_command(request: QuantizeRequest, terminal: Terminal) -> None:
     if not unchanged:
         prepared = prepared or prepare_shown(request, inputs, terminal)
         say_kept(_write_comparison(report, prepared, request, stored.name), terminal)
-    _show(report, terminal)
+    show_report(report, terminal)
     terminal.say("unchanged since the last run:" if unchanged else "written:")
     for ending in (".md", ".json", ".csv"):
         terminal.say_file(stored.with_suffix(ending))
@@ -283,79 +240,8 @@ def _stored(path: Path, key: str) -> tables.Document | None:
     return report if report.get("key") == key else None
 
 
-def _evaluated(
-    request: EvaluateRequest, dataset: Dataset
-) -> tuple[Preprocessing, Candidate, tuple[Output, ...]]:
-    """Contract, candidate and outputs of the artifact."""
-    path = request.artifact
-    if path.suffix == ".keras" or path.is_dir() or path.suffix == ".h5":
-        runtime_for(Path("model.keras"), request.measure.runtime)
-        loaded = load(ModelRequest(str(path), trust=request.trust))
-        contract = contract_of(loaded, request.contract, own=None, path=path)
-        outputs = model_outputs(loaded)
-        contract = settled_contract(contract, outputs, [dataset], measured=True)
-        return contract, model_candidate(loaded), outputs
-    target = target_of(path)
-    if not request.trust:
-        admit(path)
-    inspection, card = target.inspect(path), target.read_card(path)
-    shape = _ends(inspection, path)
-    contract = resolve_contract(
-        request.contract,
-        own=None if card is None else card.preprocessing,
-        model_path=path,
-        shape=shape,
-    )
-    outputs = file_outputs(inspection)
-    contract = settled_contract(contract, outputs, [dataset], measured=True)
-    name = None if card is None else card.recipe.name
-    candidate = file_candidate(
-        path, request.measure.runtime, sha256_of(path), name=name, isolation=request.isolation
-    )
-    return contract, candidate, outputs
-
-
-def _ends(inspection: Inspection, path: Path) -> tuple[int, ...]:
-    """Shape of an example (channels last) of a file whose outputs have a row for each one."""
-    inputs, outputs = inspection.inputs, inspection.outputs
-    if len(inputs) > 1:
-        raise several_inputs(path, [tensor.name for tensor in inputs])
-    decoded = {output.name for output in outputs} == set(DETECTIONS)
-    rows = bool(outputs) and (decoded or all(len(output.shape) > 1 for output in outputs))
-    if len(inputs) != 1 or not rows:
-        raise InvalidInputError(
-            "an artifact has one input, and outputs with a row for each example",
-            received=f"{path} with {[list(t.shape) for t in inputs]} and "
-            f"{[list(t.shape) for t in outputs]}",
-            remedy="export the classifying part alone, with a fixed size",
-        )
-    return InputTensor.of_file(path, inputs[0].shape).shape
-
-
-def _reference(request: EvaluateRequest, contract: Preprocessing) -> Candidate:
-    reference = request.reference
-    assert reference is not None
-    path = Path(reference.reference)
-    if path.suffix in (".tflite", ".onnx"):
-        if not path.is_file():
-            raise InvalidInputError(
-                "--reference is an existing model or artifact",
-                received=f"{path}, which does not exist",
-                remedy="check the path",
-            )
-        name = f"reference {path.name}"
-        return file_candidate(path, None, sha256_of(path), name=name, isolation=request.isolation)
-    loaded: LoadedModel = load(reference)
-    if loaded.input_shape != contract.shape:
-        raise InvalidInputError(
-            "reference and artifact take inputs of one shape",
-            received=f"{list(loaded.input_shape)} and {list(contract.shape)}",
-            remedy="give the model that the artifact was made from",
-        )
-    return model_candidate(loaded)
-
-
-def _show(report: tables.Document, terminal: Terminal) -> None:
+def show_report(report: tables.Document, terminal: Terminal) -> None:
+    """Print the tables of a report, and the conditions of the measurement."""
     for part in by_output(report):
         terminal.table(tables.screen_table(part), tables.DETAILS)
     for line in tables.conditions(report):

@@ -85,7 +85,7 @@ def kl(scores: Scores) -> float:
 
     reference = scores.required_reference.astype(np.float64)
     outputs = scores.outputs.astype(np.float64)
-    if _are_probabilities(reference):
+    if are_probabilities(reference):
         if outputs.min() < 0:
             raise InvalidInputError(
                 "both networks end in softmax, or neither does",
@@ -93,10 +93,23 @@ def kl(scores: Scores) -> float:
                 remedy="export the model as it is compared",
             )
     else:
-        reference, outputs = _softmax(reference), _softmax(outputs)
-    p, q = _floored(reference), _floored(outputs)
+        reference, outputs = softmax(reference), softmax(outputs)
     # Not negative in exact numbers (Gibbs' inequality); rounding can leave -1e-17.
-    return max(float((p * np.log(p / q)).sum(axis=1).mean()), 0.0)
+    return max(float(divergence(reference, outputs).mean()), 0.0)
+
+
+def divergence(reference: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+    """Divergence of each row of probabilities from the reference's, in nats, ``[n]``; see ``kl``.
+
+    Args:
+        reference: probabilities ``p``, ``[n, classes]``.
+        outputs: probabilities ``q``, ``[n, classes]``.
+    """
+    import numpy as np
+
+    p, q = _floored(reference), _floored(outputs)
+    result: np.ndarray = (p * np.log(p / q)).sum(axis=1)
+    return result
 
 
 METRICS: tuple[Metric, ...] = (
@@ -143,7 +156,7 @@ def per_class(scores: Scores) -> tuple[ClassAccuracy, ...]:
     """
     import numpy as np
 
-    classes, labels = scores.outputs.shape[1], scores.required_labels
+    classes, labels = scores.width, scores.required_labels
     n = np.bincount(labels, minlength=classes)
     right = np.bincount(labels[scores.predictions == labels], minlength=classes)
     lost = None
@@ -161,13 +174,15 @@ def per_class(scores: Scores) -> tuple[ClassAccuracy, ...]:
     )
 
 
-def _are_probabilities(rows: np.ndarray) -> bool:
+def are_probabilities(rows: np.ndarray) -> bool:
+    """Whether every row is a distribution: not negative, with the sum 1 within 1e-3."""
     import numpy as np
 
     return bool(rows.min() >= 0 and np.abs(rows.sum(axis=1) - 1).max() <= 1e-3)
 
 
-def _softmax(logits: np.ndarray) -> np.ndarray:
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Probabilities of each row of logits."""
     import numpy as np
 
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))

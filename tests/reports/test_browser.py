@@ -27,6 +27,7 @@ from tests.reports.samples import comparison, everything
 from tests.reports.task_samples import measured, task_page
 from tests.reports.test_command_pages import COSTS, FILES, RANKING, manifest
 from tests.reports.test_memory_figure import PLAN
+from tests.reports.test_sweep_page import sweep_page
 
 pytestmark = pytest.mark.browser
 
@@ -118,6 +119,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "everything": everything(),
         "compare": comparison(),
         "tasks": task_page(measured()),
+        "sweep": sweep_page(),
         "sensitivity": sensitivity_page.page(RANKING, "edgequant sensitivity"),
         "cost": cost_page.layers_page(COSTS, "edgequant cost --html"),
         "ship": ship_page.page(manifest(), FILES, [], "edgequant ship", (), PLAN),
@@ -128,7 +130,9 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {name: folder / f"{name}.html" for name in made}
 
 
-@pytest.fixture(params=["everything", "compare", "tasks", "sensitivity", "cost", "ship", "relu6"])
+@pytest.fixture(
+    params=["everything", "compare", "tasks", "sweep", "sensitivity", "cost", "ship", "relu6"]
+)
 def path(request: pytest.FixtureRequest, pages: dict[str, Path]) -> Path:
     """Each page in turn."""
     found: Path = pages[request.param]

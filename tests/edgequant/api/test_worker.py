@@ -19,8 +19,8 @@ JOB = Job(("plan", "show", "nothing.plan"), "edgequant.load_plan(...)")
 
 def _script(folder: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     path = folder / "script.py"
-    path.write_text(f"import json, os, signal, sys\nfolder = sys.argv[1]\n{text}\n")
-    monkeypatch.setattr(worker, "_START", path)
+    path.write_text(f"import json, os, signal, sys\nfolder = sys.argv[-1]\n{text}\n")
+    monkeypatch.setattr(worker, "START", path)
 
 
 def _work(folder: Path) -> Any:

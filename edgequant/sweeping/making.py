@@ -1,0 +1,157 @@
+"""Making and measuring one file, in a worker's process; the result goes into the store."""
+
+from __future__ import annotations
+
+import os
+import time
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from edgequant.api.child import run
+from edgequant.api.exchange import Job
+from edgequant.artifacts import code_digest
+from edgequant.sweeping.store import Store, open_store, read_record, write_record
+from edgequant.sweeping.tasks import Choice, Task
+from foundation.errors import EdgequantError, InvalidInputError
+from foundation.scratch import temporary_scratch
+from quantize.recipes import Precision, recipe
+
+_BYTES = {Precision.INT8: 1, Precision.INT16X8: 2}
+"""Bytes of an activation where it is an integer; 4 otherwise."""
+
+
+def result_name(key: str) -> str:
+    """Name of a task's result in the store."""
+    return f"tasks/{key}.json"
+
+
+def mark_name(key: str) -> str:
+    """Name of the mark of a task that is being done; shown, and never decided by."""
+    return f"running/{key}.json"
+
+
+def failure_name(key: str) -> str:
+    """Name of the sentence of a task that was set aside."""
+    return f"failed/{key}.json"
+
+
+def result_of(store: Store, key: str) -> dict[str, Any] | None:
+    """Result of a task that is done; None if it is not, or the file is damaged."""
+    record = read_record(store, result_name(key))
+    return record if record is not None and record.get("key") == key else None
+
+
+def made(request: dict[str, Any]) -> dict[str, Any]:
+    """Make, measure and store the file of a task, unless it is in the store.
+
+    Args:
+        request: ``task``, ``store`` and ``code``, the digest of the source that named the task.
+
+    Returns:
+        The result.
+
+    Raises:
+        InvalidInputError: this process runs another version; also every error of the command.
+    """
+    task = Task.of(request["task"])
+    if request["code"] != code_digest():
+        raise InvalidInputError(
+            "every worker runs the edgequant that the sweep was started with",
+            received=f"another version on {_host()}",
+            remedy="install the same one there, and start its workers again",
+        )
+    store = open_store(request["store"])
+    stored = result_of(store, task.key)
+    if stored is not None:
+        return stored
+    write_record(store, mark_name(task.key), {"where": _where(), "started": time.time()})
+    try:
+        result = _made(task, store)
+        write_record(store, result_name(task.key), result)
+    finally:
+        store.delete(mark_name(task.key))
+    return result
+
+
+def _made(task: Task, store: Store) -> dict[str, Any]:
+    start = time.monotonic()
+    with temporary_scratch() as folder:
+        job = Job((*task.words, f"--output={folder / 'file'}"), "edgequant sweep")
+        values = run(job, lambda _: None).values
+        _forget()
+        report = values.pop("report")
+        artifact = Path(values["artifact"])
+        files = {}
+        for text in values["files"]:
+            path = Path(text)
+            files[path.name] = f"files/{task.key[:16]}/{path.name}"
+            store.write(files[path.name], path.read_bytes())
+    rows = [row for row in report["rows"] if row.get("output", "") == _first(report)]
+    return {
+        "key": task.key,
+        "choice": task.to_dict()["choice"],
+        "reference": _short(rows[0]),
+        "row": _short(rows[-1]),
+        "n": report["n"],
+        "data": report["data"],
+        "cost": _cost(task.cost_words, task.choice),
+        "file": {
+            "name": artifact.name,
+            "bytes": values["size_bytes"],
+            "sha256": values["sha256"],
+            "stored": files,
+        },
+        "remarks": [*values["remarks"], *report.get("remarks", ())],
+        "seconds": round(time.monotonic() - start, 3),
+        "where": _where(),
+        "machine": report["machine"],
+    }
+
+
+def _first(report: dict[str, Any]) -> str:
+    name: str = report["rows"][0].get("output", "")
+    return name
+
+
+def _short(row: dict[str, Any]) -> dict[str, Any]:
+    """Row without what is listed image by image or class by class."""
+    long = ("flipped", "per_class", "parts", "curve")
+    return {name: value for name, value in row.items() if name not in long}
+
+
+def _cost(words: tuple[str, ...], choice: Choice) -> dict[str, Any]:
+    width = _BYTES.get(recipe(choice.recipe).precision, 4)
+    return _counted((*words, f"--bytes={width}"))
+
+
+@lru_cache(maxsize=64)
+def _counted(words: tuple[str, ...]) -> dict[str, Any]:
+    """Multiply-adds, weights and arena of a model; a network without a plan has its peak alone."""
+    tell: Any = lambda _: None  # noqa: E731
+    try:
+        values = run(Job((*words, "--plan"), "edgequant sweep"), tell).values
+    except EdgequantError:
+        values = run(Job(words, "edgequant sweep"), tell).values
+    _forget()
+    plan = values.get("plan", {})
+    return {
+        "macs": values["macs"],
+        "params": values["params"],
+        "arena_bytes": plan.get("arena_bytes", values["peak_bytes"]),
+    }
+
+
+def _forget() -> None:
+    """Free what Keras keeps of the models of a task."""
+    import keras
+
+    keras.utils.clear_session()
+
+
+def _host() -> str:
+    return os.uname().nodename if hasattr(os, "uname") else "this machine"
+
+
+def _where() -> str:
+    return f"{_host()}, process {os.getpid()}"
