@@ -24,9 +24,9 @@ from benchmarks.record import Figure, report
 from evaluation.proofs.child import run_tool
 from evaluation.proofs.cmsis_nn import Library
 from evaluation.proofs.emulated import (
+    ARM,
     BOARDS,
     DSP,
-    TOOLS,
     Board,
     Build,
     Fault,
@@ -264,7 +264,9 @@ def _ran(sources: Sources, build: Build, board: Board, scratch: Path) -> tuple[I
 
 def _unmeasured(fault: Fault) -> InvalidInputError:
     return InvalidInputError(
-        "the C sources are compiled and run on emulated boards", received=fault.reason, remedy=TOOLS
+        "the C sources are compiled and run on emulated boards",
+        received=fault.reason,
+        remedy=ARM.remedy,
     )
 
 

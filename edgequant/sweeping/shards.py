@@ -12,7 +12,7 @@ import json
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from edgequant.sweeping.running import Ended, Request, run_all
 from edgequant.sweeping.store import Store, open_store, require_store
 from evaluation.machine import PACKAGES
 from evaluation.runner import Predictions
+from evaluation.session import RuntimeInfo
 from foundation.errors import InvalidInputError
 from foundation.foreign import reading
 from models.loading.request import ModelRequest
@@ -219,7 +220,8 @@ def written(found: Predictions, start: int) -> bytes:
     if found.labels is not None:
         arrays["labels"] = found.labels
     buffer = io.BytesIO()
-    head = np.frombuffer(json.dumps(names).encode(), np.uint8)
+    infos = {name: asdict(info) for name, info in found.infos.items()}
+    head = np.frombuffer(json.dumps({"names": names, "infos": infos}).encode(), np.uint8)
     arrays |= {"head": head, "indices": found.indices + start}
     np.savez(buffer, allow_pickle=False, **arrays)
     return buffer.getvalue()
@@ -241,12 +243,13 @@ def _read(store: Store, name: str) -> Predictions:
 def _parsed(content: bytes, name: str, rule: str, remedy: str) -> Predictions:
     buffer = io.BytesIO(content)
     with reading(name, rule, remedy), np.load(buffer, allow_pickle=False) as arrays:
-        names = json.loads(arrays["head"].tobytes())
+        head = json.loads(arrays["head"].tobytes())
         by_output = {
             output: {network: arrays[f"{i}-{j}"] for j, network in enumerate(networks)}
-            for i, (output, networks) in enumerate(names.items())
+            for i, (output, networks) in enumerate(head["names"].items())
         }
-        return Predictions(by_output, arrays.get("labels"), arrays["indices"])
+        infos = {name: RuntimeInfo(**info) for name, info in head["infos"].items()}
+        return Predictions(by_output, arrays.get("labels"), arrays["indices"], infos)
 
 
 def joined(parts: Sequence[Predictions]) -> Predictions:
@@ -272,4 +275,5 @@ def joined(parts: Sequence[Predictions]) -> Predictions:
         },
         np.concatenate(labels) if len(labels) == len(parts) else None,
         indices,
+        parts[0].infos,
     )

@@ -17,6 +17,7 @@ from edgequant.sweeping.answering import answer
 from edgequant.sweeping.engine import Answer
 from edgequant.sweeping.shards import joined, written
 from evaluation.runner import Predictions
+from evaluation.session import RuntimeInfo
 from tests.edgequant.conftest import Run
 
 
@@ -56,7 +57,8 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Here:
 def found(first: int, count: int, labels: bool = True) -> Predictions:
     numbers = np.arange(first, first + count)
     outputs = {"scores/é": {"0": np.stack([numbers, -numbers], 1), "1": np.stack([numbers] * 2, 1)}}
-    return Predictions(outputs, numbers % 3 if labels else None, np.arange(count))
+    infos = {"0": RuntimeInfo("oracle", "1.0", "NumPy", 1)}
+    return Predictions(outputs, numbers % 3 if labels else None, np.arange(count), infos)
 
 
 @pytest.mark.parametrize("labels", [True, False])
