@@ -35,6 +35,7 @@ from network.from_tflite import SUFFIX, constants_of, from_tflite
 from network.graph import Graph, Op
 from network.keras_file.reader import read_graph
 from network.operators import OpKind
+from network.run_litert import network_of
 from network.tflite.reader import WHOLE, read_flat_model
 from network.wrapping import as_model
 
@@ -118,6 +119,17 @@ def own_contract(request: ModelRequest) -> tuple[Preprocessing | None, Path | No
     path = Path(request.reference)
     card = target_of(path).read_card(path) if is_tflite(request) and path.is_file() else None
     return None if card is None else card.preprocessing, path
+
+
+def float_answers(loaded: LoadedModel, images: np.ndarray) -> np.ndarray:
+    """First output of a float network for images, ``[n, *shape] -> [n, ...]``.
+
+    One that was read without Keras runs in LiteRT, image by image.
+    """
+    graph = graph_read(loaded)
+    if graph is None:
+        return np.asarray(loaded.model(images, training=False))
+    return network_of(graph, graph.ops, results=graph.outputs[:1]).run({graph.input: images})[0]
 
 
 def contract_of(

@@ -17,6 +17,7 @@ from calibration_data.stream import converted
 from calibration_data.task import Task
 from edgequant.artifacts import versions, write_json, write_text
 from edgequant.cli.terminal import Terminal
+from edgequant.loading import float_answers
 from edgequant.pipeline import Inputs, Prepared
 from edgequant.ship.accuracy import accuracy
 from edgequant.ship.bundle import MANIFEST
@@ -182,7 +183,7 @@ class Builder:
         if not (is_classifier(shapes, contract) or is_yes_or_no(shapes, contract)):
             return False
         images = contract.normalize(self._pixels)  # [n, *shape]
-        scores = np.asarray(self.prepared.loaded.model(images, training=False))  # [n, classes]
+        scores = float_answers(self.prepared.loaded, images)  # [n, classes]
         if contract.tasks.only.known is not Task.CLASSIFICATION:  # one sigmoid each
             return bool(scores.min() >= 0 and scores.max() <= 1)
         distance = np.abs(scores.sum(axis=1) - 1).max()

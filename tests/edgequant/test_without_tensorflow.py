@@ -65,3 +65,11 @@ def test_a_plan_is_rendered_without_tensorflow(
     assert plan.is_file()
     words = ["plan", "apply", plan, "--model", tiny_keras, "--recipe", "onnx-int8"]
     assert _in_a_child(*words, "--output", tmp_path / "again") == "[]"
+
+
+@pytest.mark.slow
+def test_c_sources_are_shipped_without_tensorflow(
+    tiny_keras: Path, photos: Path, tmp_path: Path
+) -> None:
+    words = ["ship", "--model", tiny_keras, "--for", "c", "--calibration", f"{photos}:train"]
+    assert _in_a_child(*words, "--output", tmp_path / "bundle") == "[]"
