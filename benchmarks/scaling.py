@@ -21,7 +21,7 @@ from foundation.errors import InvalidInputError
 from foundation.threads import cores
 
 MODEL = "mobilenet_v2_small"
-DATA = "fashion_mnist:test"
+DATA, CALIBRATION = "fashion_mnist:test", "fashion_mnist:calibration"
 IMAGES = 10_000
 RECIPES = "tflite-float32,tflite-int8,tflite-dynamic,onnx-float32,onnx-int8"
 
@@ -41,17 +41,17 @@ def run() -> list[Figure]:
     figures = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        engine = ["--model", MODEL, "--optimize", "converter", "--output"]
+        engine = ["--model", MODEL, "--calibration", CALIBRATION]
+        engine += ["--optimize", "converter", "--output"]
         _seconds(["quantize", "--recipe", "tflite-int8", *engine, str(folder / "int8")], cores())
         file = str(next((folder / "int8").glob("*.tflite")))
         commands = {
             "evaluate": ["evaluate", file, "--reference", MODEL],
             "compare": ["compare", "--recipes", RECIPES, "--force", *engine, str(folder / "all")],
         }
+        data = ["--data", DATA, "--limit", str(IMAGES), "--no-latency"]
         for subject, command in commands.items():
-            times = {
-                n: _seconds([*command, "--data", DATA, "--no-latency"], n) for n in (1, cores())
-            }
+            times = {n: _seconds([*command, *data], n) for n in (1, cores())}
             figures += [
                 Figure(subject, "whole process", t, "s", IMAGES, n) for n, t in times.items()
             ]
