@@ -40,10 +40,14 @@ class Table:
         return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
 
     def html(self) -> str:
-        """HTML of the table alone, in a box that scrolls; colours are those of the notebook."""
-        head = "".join(self._cell("th", i, text) for i, text in enumerate(self.head))
+        """HTML of the table alone, in a box that scrolls; colours are those of the notebook.
+
+        Columns without a value in any row, such as a latency that was not measured, are left out.
+        """
+        shown = [i for i, _ in enumerate(self.head) if any(row[i] != "-" for row in self.rows)]
+        head = "".join(self._cell("th", i, self.head[i]) for i in shown)
         rows = (
-            "<tr>" + "".join(self._cell("td", i, text) for i, text in enumerate(row)) + "</tr>"
+            "<tr>" + "".join(self._cell("td", i, row[i]) for i in shown) + "</tr>"
             for row in self.rows
         )
         height = "; max-height: 32em" if len(self.rows) > _MOST_ROWS else ""

@@ -27,6 +27,13 @@ def test_texts_are_escaped_in_html() -> None:
     assert "<div>n = 3 &lt;images&gt;</div><div>note: a &amp; b</div>" in html
 
 
+def test_columns_without_a_value_are_left_out_in_html() -> None:
+    table = Table(("name", "p50 ms", "size"), (("a", "-", "-"), ("b", "-", "7")), (False,) * 3)
+    assert "p50 ms" not in table.html()
+    assert "size" in table.html()
+    assert "p50 ms" in table.text()
+
+
 def test_parts_are_apart_and_empty_ones_left_out() -> None:
     assert text_of((), ("one",), ("two",)) == "one\nnote: two"
     assert text_of((TABLE,), (), ()) == TABLE.text()

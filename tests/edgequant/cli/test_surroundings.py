@@ -44,6 +44,7 @@ def test_each_shell_has_a_script_that_asks_this_program(run: Run, shell: str) ->
     assert f"{VARIABLE}={shell}_complete" in outcome.out
 
 
+@pytest.mark.slow
 def test_a_shell_is_answered() -> None:
     asked = {"COMP_WORDS": "edgequant quan", "COMP_CWORD": "1", VARIABLE: "bash_complete"}
     done = subprocess.run(
