@@ -212,6 +212,26 @@ def _read_toml(path: Path) -> object:
     return read_contract(path)
 
 
+def _sweep(path: Path) -> None:
+    path.write_text(
+        'data = "images.npz:test"\nrecipes = ["tflite-int8"]\nsamples = [8, 16]\nlimit = 5\n'
+        '[[models]]\nmodel = "mobilenet_v2"\nalphas = [0.35, 1]\nmean = [1, 2.5, 3]\n'
+        "[gates]\nmax_drop = 1.5\n",
+        encoding="utf-8",
+    )
+
+
+def _sweep_json(path: Path) -> None:
+    values = {"data": "a:test", "recipes": "onnx-int8", "models": ["mobilenet_v2"], "seeds": [1]}
+    path.write_text(json.dumps(values), encoding="utf-8")
+
+
+def _read_sweep(path: Path) -> object:
+    from edgequant.sweeping.plan import read_plan
+
+    return read_plan(path)
+
+
 def _labels(path: Path) -> None:
     path.write_text("tench\ngoldfish\ngreat white shark\n", encoding="utf-8")
 
@@ -476,6 +496,8 @@ PARSERS = (
     Parser("yolo names", "data.yaml", _names, _read_names),
     Parser("idx", "images-idx3-ubyte.gz", _idx, _read_idx),
     Parser("toml", "contract.toml", _toml, _read_toml),
+    Parser("sweep plan", "plan.toml", _sweep, _read_sweep),
+    Parser("sweep plan json", "plan.json", _sweep_json, _read_sweep),
     Parser("labels", "labels.txt", _labels, _read_labels),
     *_images(),
     Parser("pth", "net.pth", _state, _read_state),
