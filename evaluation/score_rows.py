@@ -217,6 +217,8 @@ def _reduction(*_: object) -> Reduction:
 def in_rows(kind: TaskKind) -> TaskKind:
     """The same task with a row for each image in place of all scores; for classification alone.
 
+    Expected flips need the scores of all near rivals, which a row does not have.
+
     Args:
         kind: task; any other is returned as it is.
     """
@@ -228,4 +230,5 @@ def in_rows(kind: TaskKind) -> TaskKind:
         scores=ScoreRows,
         reduction=_reduction,
         flips=_flips,
+        expected=None,
     )

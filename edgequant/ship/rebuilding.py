@@ -31,7 +31,8 @@ from export.bundles.target import (
 from export.target import target_of
 from foundation.errors import GateFailedError, InvalidInputError
 from foundation.foreign import printable, reading, require_regular
-from quantize.recipes import Postprocess, Recipe
+from quantize.floating import floating_settings
+from quantize.recipes import FLOATING, Postprocess, Recipe
 
 _RULE = "a bundle has the files of its targets, and they can be read"
 _REMEDY = "download the bundle again from whoever made it, or write it again"
@@ -136,7 +137,7 @@ def _check_card(path: Path, file: ShipFile, entry: TargetEntry, manifest: Manife
     contracts = [stated, manifest.contract] if file.need is ContractNeed.ANY else [stated]
     if (
         card is None
-        or _as_asked(card.recipe) != file.recipe
+        or _as_asked(card.recipe) not in _written_as(file.recipe)
         or any(card.preprocessing.to_dict() != contract.to_dict() for contract in contracts)
     ):  # as plain values, since a card has the outputs in alphabetical order
         raise GateFailedError(
@@ -149,6 +150,13 @@ def _check_card(path: Path, file: ShipFile, entry: TargetEntry, manifest: Manife
 def _as_asked(recipe: Recipe) -> Recipe:
     """Recipe of a card without the operators that a network leaves in float32."""
     return replace(recipe, settings=replace(recipe.settings, float_ops=()))
+
+
+def _written_as(recipe: Recipe) -> tuple[Recipe, ...]:
+    """What a card can say of a recipe: float files may have weights of the engine."""
+    if recipe.precision not in FLOATING:
+        return (recipe,)
+    return recipe, replace(recipe, settings=floating_settings(recipe))
 
 
 def _vectors(folder: Path, file: ShipFile, manifest: Manifest) -> Vectors:

@@ -135,4 +135,5 @@ class _Assembly:
                 tensors[inputs[-1]] = Tensor(inputs[-1], stored.shape, stored)
         tensors.update({name: Tensor(name, step.shape) for name in results})
         version = max(other.version for other in self._steps if other.kind == step.kind)
-        return Op(step.kind, tuple(inputs), results, step.options, step.options_type, version)
+        # Plain text, as a file has it: a graph's digest is of representations.
+        return Op(str(step.kind), tuple(inputs), results, step.options, step.options_type, version)

@@ -12,6 +12,7 @@ from models.loading.stored_network import stored_network
 from network.from_keras import as_converted
 from network.graph import Graph
 from network.keras_file.reader import read_graph
+from quantize.plans.plan import digest
 
 
 def with_random_weights(model: keras.Model, seed: int = 0) -> keras.Model:
@@ -55,3 +56,4 @@ def assert_same(found: Graph, wanted: Graph) -> None:
         else:
             assert mine.value is not None, name
             np.testing.assert_array_equal(mine.value, tensor.value, err_msg=name)
+    assert digest(found) == digest(wanted)
