@@ -21,7 +21,7 @@ from edgequant.cli.files import evaluate, inspect, lint, parity
 from edgequant.cli.networks import cost, list_command, train
 from edgequant.cli.plan import plan
 from edgequant.cli.quantizing import compare, quantize, sensitivity
-from edgequant.cli.sections import OrderedGroup
+from edgequant.cli.sections import HELP_NAMES, OrderedGroup
 from edgequant.cli.ship import ship, verify
 from edgequant.cli.streams import EX_PIPE, say_error, standard_streams
 from edgequant.cli.study import study
@@ -56,7 +56,7 @@ _ANY_ORDER = (study.name, doctor.name, completion.name)
     cls=OrderedGroup,
     notes=_NOTES,
     invoke_without_command=True,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings={"help_option_names": [*HELP_NAMES], "max_content_width": 100},
 )
 @click.version_option(package_name="edgequant")
 @click.pass_context

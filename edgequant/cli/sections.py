@@ -15,6 +15,10 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 _UNSAID = (MOST, LARGEST_SEED)
 """Upper bounds that are limits of the number's type: help texts leave such ranges out."""
 
+HELP_NAMES = ("-h", "--help")
+"""Names of the help option. click keeps it with a command from its first context on, so that every
+context of a command needs them."""
+
 
 class Section(StrEnum):
     """Titles of the sections, in the order of a help page."""

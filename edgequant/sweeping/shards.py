@@ -196,8 +196,9 @@ def _opened(words: tuple[str, ...]) -> Evaluated:
     """What the words name; kept for the next part."""
     from edgequant.cli.files import evaluate
     from edgequant.cli.request_options import evaluate_request
+    from edgequant.cli.sections import HELP_NAMES
 
-    context = evaluate.make_context("evaluate", list(words))
+    context = evaluate.make_context("evaluate", list(words), help_option_names=[*HELP_NAMES])
     values = dict(context.params)
     for name in ("cluster", "workers", "store", "as_json", "debug"):
         values.pop(name)

@@ -15,6 +15,7 @@ from calibration_data.splits import calibration_beside
 from edgequant.artifacts import data_digest, key_of, versions
 from edgequant.cli.quantizing import quantize
 from edgequant.cli.request_options import quantize_request
+from edgequant.cli.sections import HELP_NAMES
 from edgequant.loading import own_contract
 from edgequant.pipeline import open_inputs
 from edgequant.requests import QuantizeRequest
@@ -234,7 +235,7 @@ def request_of(words: tuple[str, ...]) -> QuantizeRequest:
         InvalidInputError: words that the command does not take.
     """
     try:
-        context = quantize.make_context(words[0], list(words[1:]))
+        context = quantize.make_context(words[0], list(words[1:]), help_option_names=[*HELP_NAMES])
     except click.ClickException as error:
         raise InvalidInputError(
             "a value in a plan is one that its option of 'edgequant quantize' takes",

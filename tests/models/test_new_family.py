@@ -39,7 +39,7 @@ def test_the_family_of_the_guide_is_found_listed_and_counted() -> None:
     (spec,) = model_families()["toynet"]
     assert model_specs()["toynet"] is spec
     out = io.StringIO()
-    show("models", Terminal(machine_readable=False, out=out, err=io.StringIO()))
+    show("models", Terminal(machine_readable=False, out=out, err=io.StringIO(), wide=True))
     assert re.search(r"toynet +classification +- ", out.getvalue())  # listed, and not yet counted
     # 3x3 kernels from 3 to 16, 32 and 64 channels, and the classifier.
     assert spec_cost(spec).macs == 32 * 32 * 27 * 16 + 256 * 144 * 32 + 64 * 288 * 64 + 640

@@ -71,5 +71,5 @@ def test_names_complete_before_files() -> None:
 def test_paths_complete_to_files(tmp_path: Path) -> None:
     command = cli.commands["lint"]
     (model,) = (p for p in command.params if p.name == "model")
-    (item,) = model.shell_complete(click.Context(command), str(tmp_path))
+    (item,) = model.shell_complete(click.Context(command, **cli.context_settings), str(tmp_path))
     assert item.type in ("file", "dir")
