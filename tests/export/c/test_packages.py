@@ -180,4 +180,4 @@ def test_esp_idf_registers_a_component(written: dict[str, bytes], tmp_path: Path
     done = subprocess.run(
         [str(CMAKE), "-P", str(script)], capture_output=True, text=True, check=True
     )
-    assert "sources car.c;car_kernels.c;car_weights.c folders ." in done.stderr
+    assert "sources car.c;car_cmsis_nn.c;car_kernels.c;car_weights.c folders ." in done.stderr
