@@ -12,7 +12,7 @@ import numpy as np
 from calibration_data.annotations import Boxes
 from evaluation.average_precision import ClassRecords, class_records
 from evaluation.box_matching import AREAS, same_detections
-from evaluation.scores import Outputs
+from evaluation.scores import Outputs, check_finite_rows
 from foundation.errors import InvalidInputError
 
 
@@ -57,25 +57,13 @@ class Detected(Outputs):
     """
 
     def __post_init__(self) -> None:
-        for rows, name in (
-            (self.outputs, "outputs"),
-            (self.reference, "outputs of the float network"),
-        ):
-            if rows is None:
-                continue
-            broken = int((~rows["finite"].all(axis=1)).sum())
-            if not len(rows) or broken:
-                raise InvalidInputError(
-                    f"{name} are finite, of one image at least",
-                    received=f"NaN or infinity on {broken} of {len(rows)} images",
-                    remedy="check the weights, and the range of float16 activations",
-                )
-            if len(rows) != len(self.outputs):
-                raise InvalidInputError(
-                    "both networks see the same images",
-                    received=f"{len(rows)} and {len(self.outputs)}",
-                    remedy="compare files of one model on one set of images",
-                )
+        check_finite_rows(self.outputs, self.reference)
+        if self.reference is not None and len(self.reference) != len(self.outputs):
+            raise InvalidInputError(
+                "both networks see the same images",
+                received=f"{len(self.reference)} and {len(self.outputs)}",
+                remedy="compare files of one model on one set of images",
+            )
         if self.targets is not None and len(self.targets) != len(self.outputs):
             raise InvalidInputError(
                 "each image has its targets",

@@ -85,6 +85,19 @@ def sqnr(outputs: Outputs) -> float:
     reference = outputs.required_reference.astype(np.float64)
     signal = float(np.square(reference).sum())
     noise = float(np.square(reference - outputs.outputs).sum())
+    return decibels(signal, noise)
+
+
+def decibels(signal: float, noise: float) -> float:
+    """Signal to quantization noise in dB from sums of squares; infinity without noise.
+
+    Args:
+        signal: of the float network's outputs.
+        noise: of the differences from them.
+
+    Raises:
+        InvalidInputError: no signal.
+    """
     if signal == 0:
         raise InvalidInputError(
             "the float network's outputs are not all zero",

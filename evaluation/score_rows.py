@@ -8,16 +8,15 @@ in the last digits of a double, since their sums have another order.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from evaluation.flips import MOST_FLIPS, Flip
-from evaluation.metrics import Metric, percent
+from evaluation.metrics import Metric, decibels, percent
 from evaluation.runner import Batch, Reduction
-from evaluation.scores import Scores
+from evaluation.scores import Scores, check_finite_rows
 from evaluation.task import TaskKind
 from evaluation.tasks.classification import (
     are_probabilities,
@@ -108,19 +107,7 @@ class ScoreRows(Scores):
     """
 
     def __post_init__(self) -> None:
-        for rows, name in (
-            (self.outputs, "outputs"),
-            (self.reference, "outputs of the float network"),
-        ):
-            if rows is None:
-                continue
-            broken = int((~rows["finite"]).sum())
-            if not len(rows) or broken:
-                raise InvalidInputError(
-                    f"{name} are finite, of one image at least",
-                    received=f"NaN or infinity on {broken} of {len(rows)} images",
-                    remedy="check the weights, and the range of float16 activations",
-                )
+        check_finite_rows(self.outputs, self.reference)
 
     @property
     def width(self) -> int:
@@ -154,13 +141,7 @@ def _sqnr(rows: ScoreRows) -> float:
     """Signal to quantization noise in dB, over all images and classes."""
     _ = rows.required_reference
     signal, noise = (float(rows.outputs[name].sum()) for name in ("signal", "noise"))
-    if signal == 0:
-        raise InvalidInputError(
-            "the float network's outputs are not all zero",
-            received="zeros only",
-            remedy="check the weights of the float model",
-        )
-    return math.inf if noise == 0 else 10 * (math.log10(signal) - math.log10(noise))
+    return decibels(signal, noise)
 
 
 def _kl(rows: ScoreRows) -> float:

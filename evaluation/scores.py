@@ -162,6 +162,29 @@ def _check_scores(outputs: np.ndarray, name: str) -> None:
     _check_finite(outputs, name)
 
 
+def check_finite_rows(outputs: np.ndarray, reference: np.ndarray | None) -> None:
+    """Refuse rows of statistics, structured ``[n]``, that tell of outputs that are not finite.
+
+    Args:
+        outputs: rows whose field ``finite`` is bool ``[n]``, or ``[n, parts]``.
+        reference: those of the float network; None without.
+
+    Raises:
+        InvalidInputError: no row, or one that is not finite.
+    """
+    for rows, name in ((outputs, "outputs"), (reference, "outputs of the float network")):
+        if rows is None:
+            continue
+        finite = rows["finite"]
+        broken = int((~finite.all(axis=tuple(range(1, finite.ndim)))).sum())
+        if not len(rows) or broken:
+            raise InvalidInputError(
+                f"{name} are finite, of one image at least",
+                received=f"NaN or infinity on {broken} of {len(rows)} images",
+                remedy="check the weights, and the range of float16 activations",
+            )
+
+
 def _check_finite(outputs: np.ndarray, name: str) -> None:
     import numpy as np
 

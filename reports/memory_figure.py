@@ -58,18 +58,27 @@ def memory_figure(plan: Plan) -> Figure:
         axes.set_ylabel("byte in the arena, thousands")
         axes.figure.legend(loc="outside upper left", ncols=len(_KINDS))
 
+    return Figure(_caption(plan), _alternative(plan, top), svg(draw, (9.0, 3.8)))
+
+
+def _caption(plan: Plan) -> str:
     bound = (
         "no packing of these steps takes less"
         if plan["optimal"]
         else f"no packing of these steps takes less than {plan['bound_bytes']:,}"
     )
-    caption = (
-        f"The arena of the C sources, {arena:,} bytes: a buffer is as wide as it lives and as high "
-        f"as it is large; a result may lie over a source that is read no more, and {bound}."
-        + _patches(plan)
+    return (
+        f"The arena of the C sources, {plan['arena_bytes']:,} bytes: a buffer is as wide as it "
+        f"lives and as high as it is large; a result may lie over a source that is read no more, "
+        f"and {bound}." + _patches(plan)
     )
+
+
+def _alternative(plan: Plan, top: int) -> str:
+    """The figure in words; ``top`` is the number of the step with most memory."""
+    steps, buffers, arena = plan["steps"], plan["buffers"], plan["arena_bytes"]
     largest = sorted(buffers, key=lambda buffer: -buffer["size"])[:3]
-    alt = (
+    return (
         f"{len(buffers)} buffers over {len(steps)} steps. Most memory is in use, {arena:,} bytes, "
         f"at step {top + 1}, {steps[top]['name']}. The largest buffers: "
         + "; ".join(
@@ -79,7 +88,6 @@ def memory_figure(plan: Plan) -> Figure:
         )
         + "."
     )
-    return Figure(caption, alt, svg(draw, (9.0, 3.8)))
 
 
 def _kind(plan: Plan, buffer: dict[str, Any]) -> int:

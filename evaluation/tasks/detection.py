@@ -8,7 +8,6 @@ detections as the contract's thresholds give them.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -28,7 +27,7 @@ from evaluation.bootstrap import bootstrap_drop
 from evaluation.box_matching import AREAS, OVERLAPS
 from evaluation.detected import Detected
 from evaluation.detection_rows import RowMaker
-from evaluation.metrics import Drop, Metric, PartRow
+from evaluation.metrics import Drop, Metric, PartRow, decibels
 from evaluation.task import TaskKind
 from foundation.errors import InvalidInputError
 
@@ -116,13 +115,7 @@ def _has_noise(outputs: Detected) -> bool:
 def _sqnr(outputs: Detected, part: int) -> float:
     signal = float(outputs.outputs["signal"][:, part].sum())
     noise = float(outputs.outputs["noise"][:, part].sum())
-    if signal == 0:
-        raise InvalidInputError(
-            "the float network's outputs are not all zero",
-            received="zeros only",
-            remedy="check the weights of the float model",
-        )
-    return math.inf if noise == 0 else 10 * (math.log10(signal) - math.log10(noise))
+    return decibels(signal, noise)
 
 
 def _ap(outputs: Detected, overlaps: Sequence[int] = _EVERY) -> Statistic:

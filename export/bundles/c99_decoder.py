@@ -12,10 +12,9 @@ import numpy as np
 
 from calibration_data.detection import Detector, ScoreEnd
 from calibration_data.preprocessing import Preprocessing
-from export.bundles.c_decoder import Place, float_literal, places_of, score_width
+from export.bundles.c_decoder import Place, float_literal, read_outputs
 from export.bundles.c_outputs import OutputEnd
-from export.bundles.labels import check_labels
-from export.c.sources import c_text, comment
+from export.c.sources import c_text, comment, guarded
 
 HEADER, SOURCE = "decoder.h", "decoder.c"
 """Names of the files, which a prefix completes."""
@@ -41,11 +40,7 @@ def c99_decoder(
     detector = contract.detector
     if detector is None:
         return {}
-    width = score_width(detector, outputs)
-    classes = width - detector.ground
-    if contract.labels:
-        check_labels(contract, classes)
-    places = places_of(detector, outputs, width)
+    width, classes, places = read_outputs(contract, detector, outputs)
     first = f"/* {comment(title)}: boxes from the outputs of net_run. */"
     head = [first, *_declarations(detector, classes, contract.labels)]
     tables = _Tables(detector, outputs)
@@ -66,16 +61,7 @@ def c99_decoder(
 
 def _declarations(detector: Detector, classes: int, labels: Sequence[str]) -> list[str]:
     names = "extern const char *const net_class_names[NET_CLASSES];"
-    return [
-        "#ifndef NET_DECODER_H",
-        "#define NET_DECODER_H",
-        "",
-        "#include <stdint.h>",
-        "",
-        "#ifdef __cplusplus",
-        'extern "C" {',
-        "#endif",
-        "",
+    lines = [
         "/* What was found: edges relative to the input, from 0 to 1 inside it. */",
         "typedef struct {",
         "  float top, left, bottom, right, score;",
@@ -94,12 +80,8 @@ def _declarations(detector: Detector, classes: int, labels: Sequence[str]) -> li
         f" * {8 * _CANDIDATES:,} bytes of static memory, so one call runs at a time. */",
         "int32_t net_decode(const int8_t *out, net_detection *found);",
         "",
-        "#ifdef __cplusplus",
-        "}",
-        "#endif",
-        "",
-        "#endif",
     ]
+    return guarded("NET_DECODER_H", lines)
 
 
 def _names(labels: Sequence[str]) -> list[str]:

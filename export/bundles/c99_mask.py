@@ -13,7 +13,7 @@ from calibration_data.segmentation import Segmenter, Upsampling
 from calibration_data.task import Task
 from export.bundles.c_outputs import OutputEnd
 from export.bundles.labels import check_labels
-from export.c.sources import c_text, comment
+from export.c.sources import c_text, comment, guarded
 
 HEADER, SOURCE = "mask.h", "mask.c"
 """Names of the files, which a prefix completes."""
@@ -47,9 +47,7 @@ def c99_mask(title: str, contract: Preprocessing, outputs: Sequence[OutputEnd]) 
     parts = [max(side - 1, 1) if corners else 2 * side for side in (height, width)]
     names = "extern const char *const net_class_names[NET_CLASSES];"
     first = f"/* {comment(title)}: classes of pixels from the map of net_run. */"
-    head = [
-        first, "#ifndef NET_MASK_H", "#define NET_MASK_H", "", "#include <stdint.h>", "",
-        "#ifdef __cplusplus", 'extern "C" {', "#endif", "",
+    lines = [
         f"#define NET_CLASSES {classes}",
         f"#define NET_MASK_HEIGHT {height}",
         f"#define NET_MASK_WIDTH {width}",
@@ -57,9 +55,10 @@ def c99_mask(title: str, contract: Preprocessing, outputs: Sequence[OutputEnd]) 
         "",
         f"/* Class of each pixel of the input: the map [{rows}][{columns}][{classes}] in `out`,",
         " * enlarged, to mask[NET_MASK_HEIGHT][NET_MASK_WIDTH]. */",
-        "void net_mask(const int8_t *out, uint8_t *mask);", "",
-        "#ifdef __cplusplus", "}", "#endif", "", "#endif", "",
-    ]  # fmt: skip
+        "void net_mask(const int8_t *out, uint8_t *mask);",
+        "",
+    ]
+    head = [first, *guarded("NET_MASK_H", lines), ""]
     wide = 256 * parts[0] * parts[1] >= _MOST
     settings = [
         f"#define ROWS {rows}",

@@ -63,11 +63,7 @@ def decoder_texts(
     detector = contract.detector
     if detector is None:
         return {}
-    width = score_width(detector, outputs)
-    classes = width - detector.ground
-    if contract.labels:
-        check_labels(contract, classes)
-    places = places_of(detector, outputs, width)
+    width, classes, places = read_outputs(contract, detector, outputs)
     head = _declarations(detector, classes, contract.labels)
     body = [*_tables(detector, places, contract.labels), *_code(detector, width)]
     includes = ["cstdint"]
@@ -98,7 +94,23 @@ def guide(space: str, output: str = "") -> list[str]:
     ]
 
 
-def score_width(detector: Detector, outputs: Sequence[OutputEnd]) -> int:
+def read_outputs(
+    contract: Preprocessing, detector: Detector, outputs: Sequence[OutputEnd]
+) -> tuple[int, int, list[Place]]:
+    """Scores of an anchor, classes without the ground, and where each level's numbers lie.
+
+    Raises:
+        UnsupportedError: an output that is missing, or of another size than the anchors say.
+        InvalidInputError: names of classes that are no ASCII, or not as many as classes.
+    """
+    width = _score_width(detector, outputs)
+    classes = width - detector.ground
+    if contract.labels:
+        check_labels(contract, classes)
+    return width, classes, _places_of(detector, outputs, width)
+
+
+def _score_width(detector: Detector, outputs: Sequence[OutputEnd]) -> int:
     """Scores of an anchor, the ground's included; raises UnsupportedError on other outputs."""
     sizes = {end.name: end.size for end in outputs}
     if missing := [name for name in detector.names if name not in sizes]:
@@ -111,7 +123,7 @@ def score_width(detector: Detector, outputs: Sequence[OutputEnd]) -> int:
     return width
 
 
-def places_of(detector: Detector, outputs: Sequence[OutputEnd], width: int) -> list[Place]:
+def _places_of(detector: Detector, outputs: Sequence[OutputEnd], width: int) -> list[Place]:
     """Where each level lies in the outputs; raises UnsupportedError on one of another size."""
     numbers = {end.name: number for number, end in enumerate(outputs)}
     found = {}

@@ -122,6 +122,15 @@ def comment(text: str) -> str:
     return "".join(c if c.isprintable() else "?" for c in plain).replace("/*", "/ *")
 
 
+def guarded(name: str, lines: Sequence[str]) -> list[str]:
+    """Lines of a header that C and C++ may include any number of times; ``name`` guards it."""
+    return [
+        f"#ifndef {name}", f"#define {name}", "", "#include <stdint.h>", "",
+        "#ifdef __cplusplus", 'extern "C" {', "#endif", "", *lines,
+        "#ifdef __cplusplus", "}", "#endif", "", "#endif",
+    ]  # fmt: skip
+
+
 def c_text(text: str) -> str:
     """Literal of C for a text, in UTF-8."""
     parts = []
@@ -137,17 +146,8 @@ def _header(program: Program, title: str, extra: Extra) -> str:
     assert image.params is not None
     outputs = [network.tensors[name] for name in network.outputs]
     total = sum(math.prod(tensor.shape) for tensor in outputs)
+    what = "an int8 network in C, without an interpreter and without malloc"
     lines = [
-        f"/* {comment(title)}: an int8 network in C, without an interpreter and without malloc. */",
-        "#ifndef NET_H",
-        "#define NET_H",
-        "",
-        "#include <stdint.h>",
-        "",
-        "#ifdef __cplusplus",
-        'extern "C" {',
-        "#endif",
-        "",
         "/* Memory that a run needs: input, outputs and all between; no alignment is needed. */",
         f"#define NET_ARENA_BYTES {program.arena}",
         "/* Where a run has its input in the arena: one that is written there is not copied. */",
@@ -175,14 +175,8 @@ def _header(program: Program, title: str, extra: Extra) -> str:
         "",
         *extra.header,
         *([""] if extra.header else []),
-        "#ifdef __cplusplus",
-        "}",
-        "#endif",
-        "",
-        "#endif",
-        "",
     ]
-    return "\n".join(lines)
+    return "\n".join([f"/* {comment(title)}: {what}. */", *guarded("NET_H", lines), ""])
 
 
 @dataclass(frozen=True)
