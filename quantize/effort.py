@@ -39,7 +39,8 @@ class Effort:
     """Work that a level of optimization does.
 
     Attributes:
-        images: largest number of images that layers are rounded on; vectors and series are more.
+        images: largest number of images that layers are rounded on, twice as many where
+            ``mirrored``; vectors and series are more.
         positions: largest number of one image's positions that enter the moments of a layer.
         sweeps: largest number of coordinate descent sweeps when a layer is rounded.
         narrowings: factors on the widest scale of a weight, from which each channel takes the one
@@ -48,7 +49,10 @@ class Effort:
             calibrated ranges stay.
         ranged: number of images that ranges are measured on; evenly spread ones if the set has
             more. Small networks run on up to RANGED_IMAGES, as far as RANGED_OPERATIONS permits.
-        mirrored: whether layers are rounded on mirrored images too, as far as MEMORY_BYTES permits.
+        mirrored: whether layers are rounded on twice as many images, of which mirrored ones replace
+            those that the set lacks, as far as MEMORY_BYTES permits.
+        centred: whether all images, not only those that layers are rounded on, set the gain and the
+            means of the last layers.
         rival: level of less work whose plan is taken where held-out images prefer it; None without.
     """
 
@@ -59,6 +63,7 @@ class Effort:
     judges: int = 0
     ranged: int = 10**9
     mirrored: bool = False
+    centred: bool = False
     rival: Optimization | None = None
 
 
@@ -72,6 +77,7 @@ EFFORTS: Mapping[Optimization, Effort] = {
         narrowings=(1.0, 0.92),
         judges=32,
         mirrored=True,
+        centred=True,
         rival=Optimization.DEFAULT,
     ),
 }
@@ -118,9 +124,10 @@ def looked_at(
     pictures = _has_mirror_images(graph, contract)
     mirrored = effort.mirrored and pictures
     wanted = effort.images if pictures else _examples(graph, effort)
-    measured = float_pass(graph, images, min(wanted, most), ranged_images(graph, effort), advance)
-    rounded_on = with_mirrored(measured.images, most) if mirrored else measured.images
-    return Seen(measured, rounded_on, mirrored)
+    wanted = min(2 * wanted if mirrored else wanted, most)
+    measured = float_pass(graph, images, wanted, ranged_images(graph, effort), advance)
+    rounded_on = with_mirrored(measured.images, wanted) if mirrored else measured.images
+    return Seen(measured, rounded_on, len(rounded_on) > len(measured.images))
 
 
 def _examples(graph: Graph, effort: Effort) -> int:

@@ -40,6 +40,7 @@ from quantize.ranges.float_pass import CalibrationImages, checked, spread
 from quantize.ranges.narrowing import narrowed
 from quantize.ranges.observe import observed_ranges
 from quantize.recipes import Optimization, PlanSettings, RangeMethod, WeightRange
+from quantize.rounding.gain import centred
 from quantize.rounding.reconstruct import Lockstep
 
 
@@ -126,6 +127,8 @@ def _decided(
     )
     with one_blas_thread():
         constants = lockstep.run(prepared.images, advance)
+    if effort.centred and images.count > prepared.distinct:
+        constants |= centred(scaled, params, constants, images)
     constants |= wide_biases(scaled, params, constants, settings.wide_ops)
     constants |= _elementwise_constants(scaled, params, settings.float_ops, settings.wide_ops)
 
@@ -157,14 +160,19 @@ class Settled:
         images: inputs to round layers on, float32 ``[n, *shape]``, spread evenly over the set; with
             their mirror images where the effort says so.
         notes: sentences that the user must know.
-        mirrored: whether mirror images are among them.
+        distinct: number of these images without mirror images.
     """
 
     graph: Graph
     params: Mapping[str, QuantParams]
     images: np.ndarray
     notes: tuple[str, ...]
-    mirrored: bool
+    distinct: int
+
+    @property
+    def mirrored(self) -> bool:
+        """Whether mirror images are among the images."""
+        return len(self.images) > self.distinct
 
 
 def _story(settings: PlanSettings, prepared: Settled, count: int) -> dict[str, Any]:
@@ -218,7 +226,7 @@ def settled(
         ranges = narrowed(scaled, ranges, judges, advance)
 
     params = activation_params(scaled, ranges, contract)
-    return Settled(scaled, params, seen.images, tuple(measured.notes()), seen.mirrored)
+    return Settled(scaled, params, seen.images, tuple(measured.notes()), len(measured.images))
 
 
 def _check(graph: Graph, float_ops: tuple[str, ...]) -> None:

@@ -127,6 +127,9 @@ class FloatLockstep(Lockstep):
 
         self._store(self.integers, op, list(in_parallel(run, self._chunks(self.integers))))
 
+    def _unshrink(self, op: Op) -> None:
+        """Nothing: without noise of activations there is no shrinkage worth the name."""
+
     def _decided(self, name: str) -> np.ndarray:
         return self.floats[name] if name in self.floats else super()._decided(name)
 

@@ -19,6 +19,7 @@ from network.run_litert import network_of
 from network.run_tensorflow import schedule
 from quantize.parallel import in_parallel
 from quantize.plans.plan import IntegerConstant
+from quantize.rounding.gain import last_layers, output_sums, unshrunk
 from quantize.rounding.layers import LayerSettings, solve
 from quantize.rounding.moments import Moments, moments
 
@@ -81,6 +82,7 @@ class Lockstep:
         self.integers = {
             self.graph.input: [params.quantize(x) for x in chunks] if params else chunks
         }
+        last = last_layers(self.graph)
         with ThreadPoolExecutor(1) as float_thread:  # rounding leaves a core to the float network
             for op, spent in schedule(self.graph):
                 float_outputs = float_thread.submit(self._float_step, op)
@@ -88,6 +90,8 @@ class Lockstep:
                     self._solve(op)
                 self._integer_step(op)
                 self._store(self.exact, op, float_outputs.result())
+                if op.name in last and op.name not in self.float_ops:
+                    self._unshrink(op)
                 for name in spent:
                     del self.exact[name], self.integers[name]
                 advance(1)
@@ -106,6 +110,19 @@ class Lockstep:
         solved = solve(op, self.graph, source, (first, second), self.settings)
         self.constants[op.inputs[1]] = solved.weight
         self.constants[op.inputs[2]] = solved.bias
+
+    def _unshrink(self, op: Op) -> None:
+        """Give the outputs of a last layer the gain and the means of the float network."""
+        names, params = op.inputs[1:3], self.params.get(op.name)
+        found = self.integers[op.name]
+        values = [params.dequantize(x) for x in found] if params else found
+        before = (self.constants[names[0]], self.constants[names[1]])
+        pairs = zip(self.exact[op.name], values, strict=True)
+        sums = np.sum([output_sums(*pair) for pair in pairs], axis=0)
+        after = unshrunk(op, self.params[op.inputs[0]], before, sums)
+        self.constants.update(zip(names, after, strict=True))
+        if after is not before:
+            self._integer_step(op)
 
     def _half(self, op: Op, half: int, source: QuantParams) -> Moments:
         """Moments of the operator's input over every other chunk."""

@@ -157,6 +157,17 @@ def test_the_best_plan_is_rounded_on_mirrored_images_too() -> None:
     assert np.array_equal(with_mirrored(pictures, 10), pictures)
 
 
+def test_images_of_the_set_come_before_mirrored_ones() -> None:
+    """The same number of images is rounded on, and of 50 none twice before all are taken."""
+    pictures = images(80)
+    for count, mirrored in ((80, 0), (64, 0), (50, 14), (20, 20)):
+        given = CalibrationImages(count, batched(pictures[:count]))
+        made = settled(bottlenecks(0), given, None, PlanSettings())
+        assert len(made.images) == min(64, 2 * count)
+        assert len(np.unique(made.images, axis=0)) == len(made.images)
+        assert (made.distinct, made.mirrored) == (len(made.images) - mirrored, mirrored > 0)
+
+
 def test_a_source_that_can_choose_reads_no_image_but_those_looked_at() -> None:
     pictures = images(64)
     asked: list[np.ndarray] = []
