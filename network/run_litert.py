@@ -60,8 +60,7 @@ class Network:
                 interpreter.set_tensor(end["index"], one)
             interpreter.invoke()
             for end, result in zip(ends, results, strict=True):
-                one = interpreter.tensor(end["index"])()
-                result[number] = one[0] if _is_batched(end) else one
+                _copy_output(interpreter, end, result, number)
         self.idle.put(interpreter)
         return results
 
@@ -78,6 +77,16 @@ class Network:
             interpreter = Interpreter(model_content=self.content, num_threads=1)
             interpreter.allocate_tensors()
             return interpreter
+
+
+def _copy_output(interpreter: Any, end: Mapping[str, Any], result: np.ndarray, number: int) -> None:
+    """Copy an output to its place among those of all images.
+
+    No view of the interpreter's memory outlives this function: the next thread that takes the
+    interpreter could not run it.
+    """
+    one = interpreter.tensor(end["index"])()
+    result[number] = one[0] if _is_batched(end) else one
 
 
 def _is_batched(end: Mapping[str, Any]) -> bool:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from queue import Empty
+from typing import Any
 
 import numpy as np
 import pytest
@@ -76,3 +79,24 @@ def test_threads_share_a_network() -> None:
         assert all(np.array_equal(low[name], found[0][0][name]) for name in low)
         assert all(np.array_equal(high[name], found[0][1][name]) for name in high)
     assert spans.network.idle.qsize() <= 8
+
+
+class _AtOnce:
+    """Idle interpreters, of which a thread takes each one the moment that it is given back."""
+
+    def __init__(self) -> None:
+        self.taken = 0
+
+    def get_nowait(self) -> Any:
+        raise Empty
+
+    def put(self, interpreter: Any) -> None:
+        interpreter.invoke()
+        self.taken += 1
+
+
+def test_an_interpreter_is_given_back_without_a_view_of_its_memory() -> None:
+    graph, taken = bottlenecks(0), _AtOnce()
+    network = replace(network_of(graph, graph.ops), idle=taken)  # type: ignore[arg-type]
+    network.run({graph.input: images(2)})
+    assert taken.taken == 1
