@@ -17,10 +17,13 @@ Document = dict[str, Any]
 CSV_FIELDS = (
     "rank", "name", "kind", "multiply_adds",
     "weights_sqnr_db", "weights_drop", "weights_agreement",
-    "activations_sqnr_db", "activations_drop", "activations_agreement",
+    "activations_sqnr_db", "activations_drop", "activations_agreement", "clipping_share",
 )  # fmt: skip
 _PARTS = ("weights", "activations")
 _PLOTTED = 40
+
+MUCH_CLIPPING = 0.5
+"""Share of the noise of a layer's activations above which clipping is what its figure tells."""
 
 
 def document(ranking: Sensitivity, **more: Any) -> Document:
@@ -74,7 +77,25 @@ def conditions(report: Document) -> list[str]:
         f"{n}; {known}{step}.",
         f"{alone}. Ranked by the noise of both on the outputs.",
         f"{how}; float arithmetic on the integers, no runtime's kernels.",
+        *clipping(report),
     ]
+
+
+def clipping(report: Document) -> list[str]:
+    """Sentence on ranges that do not hold for other images; none where rounding is what costs."""
+    rows = [row for row in report["rows"] if row.get("clipping_share", 0) > MUCH_CLIPPING]
+    if not rows:
+        return []
+    worst = max(rows, key=lambda row: -row["activations"]["sqnr_db"])
+    ranged = report.get("ranged")
+    those = "the calibration images" if ranged is None else f"{ranged:,} calibration images"
+    layers = f"{len(rows)} of {len(report['rows'])} layers"
+    cut = (
+        f"Clipping, not rounding, is more than half of the activations' noise in {layers} (most in "
+        f"{worst['name']}, {100 * worst['clipping_share']:.0f} % of it): the ranges of {those} do "
+        "not hold for other images, and with more of them these figures change."
+    )
+    return [cut]
 
 
 def screen_table(report: Document, most: int) -> Table:
@@ -87,13 +108,14 @@ def screen_table(report: Document, most: int) -> Table:
     for head in ("rank", "layer", "operator"):
         table.add_column(head, no_wrap=True, justify="right" if head == "rank" else "left")
     for head in (
-        "weights dB", "drop, points", "activations dB", "drop, points", "multiply-adds %",
+        "weights dB", "drop, points", "activations dB", "drop, points", "clipping %",
+        "multiply-adds %",
     ):  # fmt: skip
         table.add_column(head, no_wrap=True, justify="right")
     for row in report["rows"][:most]:
         cells = [cell for part in _PARTS for cell in _cells(row[part])]
         share = f"{100 * row['multiply_adds'] / total:.1f}" if row["multiply_adds"] else "-"
-        table.add_row(str(row["rank"]), row["name"], row["kind"], *cells, share)
+        table.add_row(str(row["rank"]), row["name"], row["kind"], *cells, clipping_text(row), share)
     return table
 
 
@@ -102,6 +124,12 @@ def _cells(effect: dict[str, Any] | None) -> tuple[str, str]:
         return "-", "-"
     sqnr = effect["sqnr_db"]
     return "inf" if sqnr is None else f"{sqnr:.1f}", drop_text(effect)
+
+
+def clipping_text(row: dict[str, Any]) -> str:
+    """Clipping as a share of the activations' noise, in percent."""
+    share = row.get("clipping_share", 0.0)
+    return f"{100 * share:.0f}" if share else "-"
 
 
 def drop_text(effect: dict[str, Any]) -> str:
@@ -117,6 +145,7 @@ def csv_table(report: Document) -> str:
     flats = []
     for row in report["rows"]:
         flat = {name: row[name] for name in CSV_FIELDS[:4]}
+        flat["clipping_share"] = round(row.get("clipping_share", 0.0), 4)
         for part in _PARTS:
             values = dict(row[part] or {})
             of_outputs = values.pop("outputs_sqnr_db", {})

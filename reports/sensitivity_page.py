@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from reports.figures import SERIES, plain, svg
 from reports.page import Cell, Column, Facts, Figure, Kind, Page, Prose, Section, Table
-from reports.sensitivity import conditions, drop_text, float_value, metric_of
+from reports.sensitivity import clipping_text, conditions, drop_text, float_value, metric_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -135,6 +135,9 @@ def _table(report: Document) -> Table:
                 f"of {metric_of(report)}, with {name} alone in integers",
             ),
         ]
+    columns.append(
+        Column("clipping %", Kind.NUMBER, "of the activations' noise; the rest is rounding")
+    )
     columns.append(Column("multiply-adds %", Kind.NUMBER, "of the network's"))
     total = sum(row["multiply_adds"] for row in report["rows"]) or 1
     rows = tuple(
@@ -143,6 +146,7 @@ def _table(report: Document) -> Table:
             str(row["rank"]),
             row["kind"],
             *(cell for name, _, _ in _PARTS for cell in _effect(row[name])),
+            Cell(clipping_text(row), row.get("clipping_share", 0.0)),
             Cell(f"{share:.1f}", share) if (share := 100 * row["multiply_adds"] / total) else "-",
         )
         for row in report["rows"]

@@ -14,6 +14,7 @@ from edgequant.requests import QuantizeRequest
 from foundation.atomic import write_whole
 from foundation.errors import InvalidInputError
 from foundation.extras import PAGES
+from quantize.effort import EFFORTS, ranged_images
 from quantize.engine import settled
 from quantize.sensitivity.ranking import sensitivity
 from reports import sensitivity as report_of
@@ -62,6 +63,7 @@ def sensitivity_command(request: QuantizeRequest, limit: int, terminal: Terminal
         optimization=recipe.settings.optimization.value,
         data=prepared.calibration.dataset.name,
         labelled=images.labelled,
+        ranged=min(images.fitting.count, ranged_images(graph, EFFORTS[asked.optimization])),
         metric="top-1" if told is None else told[1],
     )
     stem = request.output / f"{request.model.name}-sensitivity"

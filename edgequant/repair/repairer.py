@@ -26,6 +26,7 @@ from quantize.plans.plan import PlannedNetwork
 from quantize.plans.simulate import float_share
 from quantize.plans.widening import can_be_wide
 from quantize.recipes import Optimization, PlanSettings, Recipe, RepairType
+from quantize.sensitivity.changes import ACTIVATIONS, WEIGHTS
 from quantize.sensitivity.mixed_precision import Noise, growing
 from quantize.sensitivity.ranking import LabelledImages, Sensitivity, sensitivity
 
@@ -225,7 +226,9 @@ class Repairer:
         """Take ever more operators out of int8, the costliest first, until the limit is kept."""
         graph = self.planner.graph
         prepared = settled(graph, self._halves.fitting, self.planner.contract, asked, advance)
-        ranking = sensitivity(prepared, asked, self._ranked, advance)
+        ranking = sensitivity(
+            prepared, asked, self._ranked, advance, frozenset({WEIGHTS, ACTIVATIONS})
+        )
         sets = [
             names
             for names in self._growing(prepared.graph, Noise.of(ranking), asked)

@@ -25,6 +25,11 @@ BATCH = 8
 
 WEIGHTS = "weights"
 ACTIVATIONS = "activations"
+CLIPPING = "clipping"
+"""Activations that keep their float numbers inside of the range of their integers: what of the
+effect of ``ACTIVATIONS`` more calibration images, or a wider range, would take away."""
+
+PARTS = frozenset({WEIGHTS, ACTIVATIONS, CLIPPING})
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,7 @@ class Change:
 
     Attributes:
         name: name of the operator, or of the image.
-        part: ``WEIGHTS`` or ``ACTIVATIONS``.
+        part: ``WEIGHTS``, ``ACTIVATIONS`` or ``CLIPPING``.
         op: operator whose constants are replaced or whose results are rounded; None for the image.
         values: replaced constants, by name.
         rounded: parameters of the activations that are rounded, by name.
@@ -57,7 +62,8 @@ def changes(
         floats: names of operators that stay in float32.
     """
     graph, params = settled.graph, settled.params
-    yield Change(graph.input, ACTIVATIONS, None, rounded={graph.input: params[graph.input]})
+    for part in (ACTIVATIONS, CLIPPING):
+        yield Change(graph.input, part, None, rounded={graph.input: params[graph.input]})
     for op in graph.ops:
         if op.name in floats:
             continue
@@ -66,7 +72,9 @@ def changes(
             values = {op.inputs[1]: layer.weight.to_float(), op.inputs[2]: layer.bias.to_float()}
             yield Change(op.name, WEIGHTS, op, values=values)
         if not op.traits.moves:  # a result that only moves adds no rounding
-            yield Change(op.name, ACTIVATIONS, op, rounded={n: params[n] for n in op.outputs})
+            rounded = {n: params[n] for n in op.outputs}
+            yield Change(op.name, ACTIVATIONS, op, rounded=rounded)
+            yield Change(op.name, CLIPPING, op, rounded=rounded)
 
 
 def solved_alone(

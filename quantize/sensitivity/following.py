@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from network.affine import QuantParams
 from network.graph import Graph, Op
 from network.run_tensorflow import constants, dequantized, forward, quantized, run_op
-from quantize.sensitivity.changes import Change
+from quantize.sensitivity.changes import CLIPPING, Change
 
 
 def float_activations(graph: Graph, images: np.ndarray) -> dict[str, Any]:
@@ -46,9 +47,10 @@ def changed_outputs(
         change: what is quantized.
     """
     changed = {
-        name: dequantized(quantized(activations[name], params), params)
+        name: _replaced(activations[name], params, change.part)
         for name, params in change.rounded.items()
     }
+    changed = {name: value for name, value in changed.items() if value is not None}
     for op in graph.ops:
         if op is change.op and change.values:
             values = {**_inputs(op, activations, changed), **change.values}
@@ -59,6 +61,17 @@ def changed_outputs(
         results = run_op(op, graph, constants(graph, op, values))
         changed.update(zip(op.outputs, results, strict=True))
     return [np.asarray(changed.get(name, activations[name])) for name in graph.outputs]
+
+
+def _replaced(value: Any, params: QuantParams, part: str) -> Any:
+    """An activation after a change; None where no number is clipped."""
+    import tensorflow as tf
+
+    if part != CLIPPING:
+        return dequantized(quantized(value, params), params)
+    low, high = params.real_range
+    clipped = tf.clip_by_value(value, low, high)
+    return None if bool(tf.reduce_all(clipped == value)) else clipped
 
 
 def _inputs(op: Op, activations: Mapping[str, Any], changed: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,15 @@ from quantize.objective import decided, energy, mean_noise
 from quantize.parallel import one_blas_thread
 from quantize.plans.simulate import multiply_adds
 from quantize.recipes import PlanSettings
-from quantize.sensitivity.changes import ACTIVATIONS, BATCH, WEIGHTS, changes, solved_alone
+from quantize.sensitivity.changes import (
+    ACTIVATIONS,
+    BATCH,
+    CLIPPING,
+    PARTS,
+    WEIGHTS,
+    changes,
+    solved_alone,
+)
 from quantize.sensitivity.following import changed_outputs, float_activations
 
 INPUT_KIND = "INPUT"
@@ -121,6 +129,8 @@ class LayerSensitivity:
         multiply_adds: number of multiply-adds on one image.
         weights: effect of integer weights and bias; None for an operator without.
         activations: effect of integer results; None for an operator that adds no rounding.
+        clipping: what of it is there without rounding, from numbers beyond the range of the
+            integers; None for an operator that adds no rounding.
     """
 
     name: str
@@ -128,6 +138,14 @@ class LayerSensitivity:
     multiply_adds: int
     weights: Effect | None
     activations: Effect | None
+    clipping: Effect | None = None
+
+    @property
+    def clipped(self) -> float:
+        """Noise of clipping as a share of that of the activations, 0 to 1."""
+        if self.clipping is None or self.activations is None or not self.activations.noise:
+            return 0.0
+        return min(self.clipping.noise / self.activations.noise, 1.0)
 
     @property
     def noise(self) -> float:
@@ -142,6 +160,7 @@ class LayerSensitivity:
             "multiply_adds": self.multiply_adds,
             "weights": None if self.weights is None else self.weights.to_dict(),
             "activations": None if self.activations is None else self.activations.to_dict(),
+            "clipping_share": self.clipped,
         }
 
 
@@ -169,6 +188,7 @@ def sensitivity(
     settings: PlanSettings,
     judged: LabelledImages,
     advance: Callable[[int], None] = lambda _: None,
+    parts: frozenset[str] = PARTS,
 ) -> Sensitivity:
     """Quantize one thing at a time and compare the outputs with the float network's.
 
@@ -177,6 +197,7 @@ def sensitivity(
         settings: how weights are rounded; its ``float_ops`` are left out.
         judged: images that nothing was decided on.
         advance: called with 1 after each rounded operator, then with each number of images done.
+        parts: which of ``PARTS`` are measured; the effects of others are None.
 
     Raises:
         InvalidInputError: no image to measure on, or ``float_ops`` that the graph does not have.
@@ -190,7 +211,8 @@ def sensitivity(
         )
     with one_blas_thread():
         solved = solved_alone(settled, settings, advance)
-    candidates = list(changes(settled, solved, frozenset(settings.float_ops)))
+    every = changes(settled, solved, frozenset(settings.float_ops))
+    candidates = [change for change in every if change.part in parts]
     tallies = {(change.name, change.part): _Tally.of(judged) for change in candidates}
     base = _Tally.of(judged)
     for images, labels in _batches(judged):
@@ -310,4 +332,5 @@ def _row(
         multiply_adds=0 if op is None else multiply_adds(graph, op),
         weights=effect(WEIGHTS),
         activations=effect(ACTIVATIONS),
+        clipping=effect(CLIPPING),
     )

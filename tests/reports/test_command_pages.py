@@ -12,6 +12,7 @@ from evaluation.task import task_kinds
 from reports import compare_figures, compare_page, cost_page, sensitivity_page, ship_page, tables
 from reports.html import render
 from reports.page import Facts, Gallery, Page, Prose, Table
+from reports.sensitivity import clipping, conditions
 from reports.ship_page import Gate, Shipped
 from reports.task_rows import no_labels, nothing_compared
 from tests.reports.samples import HOSTILE, compared, picture, unlabelled
@@ -226,9 +227,21 @@ RANKING = {
             "rank": 3, "name": "last", "kind": "CONV_2D", "multiply_adds": 100,
             "weights": {"sqnr_db": None, "drop": 0.0, "agreement": 100.0},
             "activations": {"sqnr_db": 55.0, "drop": 0.0, "agreement": 100.0},
+            "clipping_share": 0.62,
         },
     ],
 }  # fmt: skip
+
+
+def test_ranges_that_do_not_hold_are_spoken_of() -> None:
+    (said,) = clipping({**RANKING, "ranged": 1200})
+    assert said.startswith(
+        "Clipping, not rounding, is more than half of the activations' noise in 1 "
+    )
+    assert "of 3 layers (most in last, 62 % of it): the ranges of 1,200 calibration images " in said
+    rows = RANKING["rows"][:2]
+    assert clipping({**RANKING, "rows": rows}) == []
+    assert len(conditions(RANKING)) == len(conditions({**RANKING, "rows": rows})) + 1
 
 
 def test_a_ranking_names_the_worst_layer() -> None:
@@ -239,9 +252,9 @@ def test_a_ranking_names_the_worst_layer() -> None:
     )
     (table,) = tables_of(page)
     texts = [[getattr(cell, "text", cell) for cell in row] for row in table.rows]
-    assert texts[0][3:] == ["30.2", "+1.50", "24.5", "-0.50", "90.0"]
-    assert texts[1][3:] == ["-", "-", "40.0", "+0.00", "-"]
-    assert texts[2][3:] == ["inf", "+0.00", "55.0", "+0.00", "10.0"]
+    assert texts[0][3:] == ["30.2", "+1.50", "24.5", "-0.50", "-", "90.0"]
+    assert texts[1][3:] == ["-", "-", "40.0", "+0.00", "-", "-"]
+    assert texts[2][3:] == ["inf", "+0.00", "55.0", "+0.00", "62", "10.0"]
     parsed(render(page))
 
 

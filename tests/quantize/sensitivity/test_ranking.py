@@ -10,16 +10,17 @@ import numpy as np
 import pytest
 
 from foundation.errors import InvalidInputError
-from network.operators import OpKind
+from network.operators import Fused, OpKind
 from network.run_tensorflow import dequantized, quantized, run
 from quantize.engine import make_plan, settled
 from quantize.plans.plan import PlannedNetwork
 from quantize.plans.simulate import float_share, simulated
+from quantize.ranges.float_pass import CalibrationImages
 from quantize.recipes import Optimization, PlanSettings
-from quantize.sensitivity.changes import solved_alone
+from quantize.sensitivity.changes import WEIGHTS, solved_alone
 from quantize.sensitivity.mixed_precision import Noise, growing
 from quantize.sensitivity.ranking import INPUT_KIND, LabelledImages, sensitivity
-from tests.network.graphs import Builder, bottlenecks, calibration, images, sliced, sqnr_db
+from tests.network.graphs import Builder, batched, bottlenecks, calibration, images, sliced, sqnr_db
 
 REQUEST = PlanSettings(optimization=Optimization.FAST)
 JUDGED = images(20, seed=7)
@@ -65,6 +66,38 @@ def test_every_effect_is_that_of_the_whole_network_run_anew() -> None:
             assert row.weights.drop == pytest.approx(100 - 100 * same)
     noises = [row.noise for row in found.layers]
     assert noises == sorted(noises, reverse=True)
+
+
+def test_clipping_is_told_from_rounding() -> None:
+    """Ranges from dim images cut what bright ones reach; those of the images themselves do not."""
+    graph = bottlenecks(5, fused=Fused.NONE)
+    dim = CalibrationImages(16, batched(0.3 * images(16)))
+    wide = CalibrationImages(20, batched(JUDGED))
+    cut, held = (
+        sensitivity(settled(graph, given, None, REQUEST), REQUEST, labelled(None))
+        for given in (dim, wide)
+    )
+    assert max(row.clipped for row in held.layers) < 0.1
+    assert min(row.clipped for row in cut.layers if row.activations) > 0.9
+    stem = next(row for row in cut.layers if row.name == graph.ops[0].name)
+    assert stem.clipping is not None
+    low, high = settled(graph, dim, None, REQUEST).params[stem.name].real_range
+    decided = settled(graph, dim, None, REQUEST).graph
+
+    def seen(name: str, value: Any) -> Any:
+        return np.clip(value, low, high) if name == stem.name else value
+
+    exact = run(decided, JUDGED)
+    assert stem.clipping.sqnr_db == pytest.approx(
+        sqnr_db(exact, run(decided, JUDGED, seen)), abs=0.01
+    )
+
+
+def test_parts_that_are_not_asked_for_are_not_measured() -> None:
+    decided = settled(bottlenecks(5), calibration(), None, REQUEST)
+    found = sensitivity(decided, REQUEST, labelled(None), parts=frozenset({WEIGHTS}))
+    assert all(row.activations is None and row.clipping is None for row in found.layers)
+    assert any(row.weights is not None for row in found.layers)
 
 
 def test_drop_is_counted_against_the_labels() -> None:
