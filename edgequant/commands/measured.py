@@ -44,6 +44,8 @@ from edgequant.pipeline import (
     raise_refused,
 )
 from edgequant.requests import MeasureRequest, QuantizeRequest
+from edgequant.sweeping.calibrating import on_workers
+from edgequant.sweeping.parts import Sharding
 from evaluation.child.policy import OURS, Isolation
 from evaluation.machine import PACKAGES
 from foundation.delivery import require_free, staging
@@ -53,13 +55,23 @@ from reports import tables
 from reports.task_rows import by_output
 
 
-def quantize_command(request: QuantizeRequest, terminal: Terminal) -> None:
-    """Write artifacts, measure them on --data, and print their paths."""
+def quantize_command(
+    request: QuantizeRequest, terminal: Terminal, sharding: Sharding | None = None
+) -> None:
+    """Write artifacts, measure them on --data, and print their paths.
+
+    Args:
+        request: models, recipes, images and settings.
+        terminal: where they are shown.
+        sharding: workers that run the float network on parts of the calibration images; None to
+            run it here.
+    """
     check_limit(request.max_drop, has_reference=request.measure is not None)
     inputs = open_inputs(request)
     if inputs.measured is not None:
         check_answered(inputs.measured, request.max_drop)
-    artifacts, prepared = quantize(request, inputs, terminal)
+    with on_workers(request, inputs, sharding, terminal) as spread:
+        artifacts, prepared = quantize(request, spread, terminal)
     rows: list[dict[str, Any]] = []
     reports: list[tables.Document] = []
     for artifact in artifacts:
