@@ -85,6 +85,7 @@ io_option = option(
 @cluster_option
 @workers_option
 @store_option("parts that are done; artifacts/calibrations by default")
+@option("--float-answers", type=TEXT, hidden=True, section=Section.WORKERS)
 @output_option("RECIPE")
 @force_option
 @columns_option

@@ -45,6 +45,7 @@ from edgequant.pipeline import (
 )
 from edgequant.requests import MeasureRequest, QuantizeRequest
 from edgequant.sweeping.calibrating import on_workers
+from edgequant.sweeping.floats import known_answers
 from edgequant.sweeping.parts import Sharding
 from evaluation.child.policy import OURS, Isolation
 from evaluation.machine import PACKAGES
@@ -202,6 +203,7 @@ def _compared(
     request: MeasureRequest,
     key: str,
     terminal: Terminal,
+    answers: str | None = None,
 ) -> tables.Document:
     dataset = open_measured(request)
     files = [
@@ -218,7 +220,7 @@ def _compared(
         replace(candidate, remarks=(*candidate.remarks, *remarks_of(artifact)))
         for candidate, artifact in zip(files, artifacts, strict=True)
     ]
-    reference = model_candidate(prepared.loaded)
+    reference = model_candidate(prepared.loaded, known_answers(answers))
     measurement = measure(candidates, reference, dataset, prepared.contract, request, terminal)
     return tables.document(measurement, model=prepared.loaded.name, key=key)
 
@@ -229,7 +231,7 @@ def _measure_artifact(
     """Measure one artifact against the float model and write its report beside it."""
     assert request.measure is not None
     key = _report_key(artifact, request.measure)
-    report = _compared([artifact], prepared, request.measure, key, terminal)
+    report = _compared([artifact], prepared, request.measure, key, terminal, request.answers)
     title = f"{prepared.loaded.name}, {artifact.recipe.name}: float against quantized"
     texts = {".report.md": tables.markdown_report(title, report), ".report.json": _json(report)}
     say_kept(add_files(artifact, texts, force=request.force), terminal)

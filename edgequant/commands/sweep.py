@@ -15,6 +15,7 @@ from edgequant.cli.invocation import command_line
 from edgequant.cli.terminal import Terminal
 from edgequant.sweeping.document import Document, document
 from edgequant.sweeping.engine import Engine, open_engine
+from edgequant.sweeping.floats import float_requests
 from edgequant.sweeping.making import failure_name, mark_name, result_of
 from edgequant.sweeping.plan import SweepPlan, read_plan
 from edgequant.sweeping.running import Ended, Request, run_all
@@ -97,6 +98,7 @@ def _run(
         f"{len(tasks)} tasks, {len(tasks) - len(new)} of them done before; {engine.place()}"
     )
     code = code_digest()
+    floats = float_requests(new, store, request.address)
     requests = [
         Request(
             task.key,
@@ -115,11 +117,13 @@ def _run(
     with terminal.progress(request.plan.stem, len(requests)) as advance:
 
         def told(ended: Ended) -> None:
+            if ended.request in floats:  # what failed there fails in its tasks, with a sentence
+                return
             _record(ended, store)
             clock.tell(ended)
             advance(1)
 
-        run_all(requests, engine, request.retries, told)
+        run_all([*floats, *requests], engine, request.retries, told)
 
 
 def _record(ended: Ended, store: Store) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from edgequant.sweeping.calibrating import calibrated
 from edgequant.sweeping.child import state
+from edgequant.sweeping.floats import answered
 from edgequant.sweeping.making import made
 from edgequant.sweeping.shards import shard
 from foundation.errors import EdgequantError
@@ -17,6 +18,7 @@ _ANSWERS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "task": made,
     "shard": shard,
     "calibration": calibrated,
+    "float": answered,
 }
 
 

@@ -12,6 +12,7 @@ import click
 
 from edgequant.artifacts import code_digest
 from edgequant.cli.invocation import given_words
+from edgequant.sweeping.child import host
 from edgequant.sweeping.running import Ended
 from edgequant.sweeping.store import Store
 from foundation.errors import InvalidInputError
@@ -95,14 +96,19 @@ def enter(request: dict[str, Any]) -> None:
     Raises:
         InvalidInputError: this process runs another version, or does not reach the folder.
     """
+    require_code(request)
+    with reading(request["folder"], "workers reach the folder of the command", "share it"):
+        os.chdir(request["folder"])
+
+
+def require_code(request: dict[str, Any]) -> None:
+    """Raise InvalidInputError if this process is not of the version that sent a request."""
     if request["code"] != code_digest():
         raise InvalidInputError(
             "every worker runs the edgequant that the command was started with",
-            received="another version",
+            received=f"another version on {host()}",
             remedy="install the same one there, and start its workers again",
         )
-    with reading(request["folder"], "workers reach the folder of the command", "share it"):
-        os.chdir(request["folder"])
 
 
 def read_part(store: Store, name: str, what: str, parse: Callable[[bytes], Parsed]) -> Parsed:

@@ -208,9 +208,10 @@ def test_a_part_that_fails_is_named(
     ],
 )
 def test_workers_that_there_cannot_be_are_refused_first(
-    more: tuple[str, ...], sentence: str, tiny_keras: Path, photos: Path, tmp_path: Path, run: Run
+    more: tuple[str, ...], sentence: str, photos: Path, tmp_path: Path, run: Run
 ) -> None:
-    words = ("--model", tiny_keras, "--recipe", "tflite-int8", "--calibration", f"{photos}:train")
+    data = f"{photos}:train"
+    words = ("--model", "mobilenet_v2", "--recipe", "tflite-int8", "--calibration", data)
     refused = run("quantize", *words, *more, "--output", tmp_path / "out")
     assert refused.code == 2
     assert sentence in refused.err
