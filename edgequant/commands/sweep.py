@@ -19,7 +19,7 @@ from edgequant.sweeping.floats import float_requests
 from edgequant.sweeping.making import failure_name, mark_name, result_of
 from edgequant.sweeping.plan import SweepPlan, read_plan
 from edgequant.sweeping.running import Ended, Request, run_all
-from edgequant.sweeping.store import Store, open_store, read_record, require_store, write_record
+from edgequant.sweeping.store import Store, open_store, read_record, shared_store, write_record
 from edgequant.sweeping.tasks import Task, tasks_of
 from foundation.errors import GateFailedError
 from foundation.scratch import require_writable
@@ -66,12 +66,11 @@ def sweep_command(request: SweepRequest, terminal: Terminal) -> None:
     plan = read_plan(request.plan)
     with terminal.progress(f"plan {request.plan.name}", None):
         tasks = tasks_of(plan, request.max_tasks)
-    store = open_store(request.address)
     if request.status:
-        _show_state(tasks, store, terminal)
+        _show_state(tasks, open_store(request.address), terminal)
         return
     require_writable(request.output)
-    require_store(store)
+    store = shared_store(request.address)
     with open_engine(request.cluster, request.workers) as engine:
         _run(request, tasks, store, engine, terminal)
     found = document(plan, tasks, store)

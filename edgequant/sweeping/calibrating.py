@@ -36,7 +36,7 @@ from edgequant.sweeping.packing import (
 )
 from edgequant.sweeping.parts import Sharding
 from edgequant.sweeping.running import Ended, Request, run_all
-from edgequant.sweeping.store import Store, open_store, require_store
+from edgequant.sweeping.store import Store, open_store, shared_store
 from evaluation.machine import PACKAGES
 from foundation.errors import InvalidInputError
 from network.graph import Graph
@@ -95,8 +95,7 @@ def on_workers(
             remedy="leave --workers and --cluster out, or give --calibration DATA",
         )
     check_workers(sharding.cluster, sharding.workers)
-    store = open_store(sharding.store)
-    require_store(store)
+    store = shared_store(sharding.store)
     calibration = f"--calibration={inputs.calibration_text}"
     sharding = replace(sharding, words=(*sharding.words, calibration))
     with ExitStack() as stack:

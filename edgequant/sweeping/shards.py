@@ -27,7 +27,7 @@ from edgequant.sweeping import parts
 from edgequant.sweeping.engine import open_engine
 from edgequant.sweeping.parts import Sharding
 from edgequant.sweeping.running import Ended, Request, run_all
-from edgequant.sweeping.store import open_store, require_store
+from edgequant.sweeping.store import open_store, shared_store
 from evaluation.machine import PACKAGES
 from evaluation.runner import Predictions
 from evaluation.session import RuntimeInfo
@@ -57,8 +57,7 @@ def predictions_of_shards(
     Raises:
         InvalidInputError: a part failed; those that are done are kept.
     """
-    store = open_store(sharding.store)
-    require_store(store)
+    store = shared_store(sharding.store)
     folder = f"shards/{_key(request, subject, sharding)}"
     count = len(subject.dataset)
     starts = range(0, count, IMAGES)
