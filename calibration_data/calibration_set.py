@@ -12,6 +12,9 @@ from calibration_data.preprocessing import Preprocessing
 from calibration_data.stream import stream
 from foundation.errors import InvalidInputError
 
+BATCH_SIZE = 32
+"""Images per batch, where nothing else is asked for."""
+
 _REFUSED = (SplitRole.TEST, SplitRole.DEVELOPMENT)
 
 
@@ -78,7 +81,7 @@ class CalibrationSet:
         return cls(dataset.subset(chosen), preprocessing)
 
     def batches(
-        self, batch_size: int = 32, chosen: np.ndarray | None = None
+        self, batch_size: int = BATCH_SIZE, chosen: np.ndarray | None = None
     ) -> Iterator[np.ndarray]:
         """Preprocessed images, float32 ``[b, *shape]``, in the same order at each call.
 

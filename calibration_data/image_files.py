@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,8 @@ FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF", "TIFF", "PPM")
 By default Pillow tries all of its decoders, and passes an EPS to Ghostscript, which runs it as a
 program. MPO, which some phones write as .jpg, is part of JPEG.
 """
+_READABLE = ("every image of a dataset can be decoded", "replace or delete that file")
+"""Rule, and what to do about an image that breaks it."""
 _ORIENTATION, _SIDEWAYS = 0x0112, (5, 6, 7, 8)
 """EXIF tag of the orientation, and its values that exchange rows and columns."""
 
@@ -41,14 +44,30 @@ def decode_file(path: Path) -> Image.Image:
     Raises:
         InvalidInputError: an empty, truncated or damaged file, or one that is not of ``FORMATS``.
     """
+    with _opened(path) as image:
+        return _upright(image)
+
+
+def decode_bytes(content: bytes, shown: str) -> Image.Image:
+    """As ``decode_file``, for the content of a file that messages call ``shown``."""
+    with _read(BytesIO(content), shown) as image:
+        return _upright(image)
+
+
+def bytes_conversions(content: bytes, shown: str) -> tuple[str, ...]:
+    """As ``header_conversions``, for the content of a file that messages call ``shown``."""
+    with _read(BytesIO(content), shown) as image:
+        return conversions_of(image)
+
+
+def _upright(image: Image.Image) -> Image.Image:
     from PIL import ImageOps
 
-    with _opened(path) as image:
-        try:
-            upright = ImageOps.exif_transpose(eight_bits(image))
-            return upright.convert("RGBA") if has_alpha(upright) else to_rgb(upright)
-        except InvalidInputError as error:
-            raise ValueError(error.received) from error
+    try:
+        upright = ImageOps.exif_transpose(eight_bits(image))
+        return upright.convert("RGBA") if has_alpha(upright) else to_rgb(upright)
+    except InvalidInputError as error:
+        raise ValueError(error.received) from error
 
 
 def header_conversions(path: Path) -> tuple[str, ...]:
@@ -76,13 +95,19 @@ def upright_size(path: Path) -> tuple[int, int]:
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
     """An image file with its header read; whatever Pillow raises in the block is one sentence."""
+    require_regular(path, *_READABLE)
+    with _read(path, path) as image:
+        yield image
+
+
+@contextmanager
+def _read(source: Path | BytesIO, shown: Path | str) -> Iterator[Image.Image]:
+    """An image with its header read, from a file or from its content."""
     from PIL import Image
 
-    rule, remedy = "every image of a dataset can be decoded", "replace or delete that file"
-    require_regular(path, rule, remedy)
     with (
-        reading(path, rule, remedy, raised=(Image.DecompressionBombError,)),
-        Image.open(path, formats=FORMATS) as image,
+        reading(shown, *_READABLE, raised=(Image.DecompressionBombError,)),
+        Image.open(source, formats=FORMATS) as image,
     ):
         yield image
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ import numpy as np
 from calibration_data.conversions import conversion_remarks
 from calibration_data.datasets.base import Dataset, open_dataset
 from calibration_data.preprocessing import Preprocessing
-from calibration_data.stream import stream
+from calibration_data.stream import Batch, stream
 from calibration_data.task import OutputTask, Task
 from calibration_data.task_choice import Output
 from edgequant.cli.terminal import Terminal
@@ -26,6 +26,7 @@ from evaluation.flips import MOST_FLIPS
 from evaluation.latency import ClockPlan, Latency, latency
 from evaluation.lint.silent_float import FLOAT_ENDS
 from evaluation.machine import Machine, this_machine
+from evaluation.remembered import Answers, RememberedSession
 from evaluation.result import Evaluation, Measurement, Subject
 from evaluation.runner import Predictions, predict_many
 from evaluation.score_rows import shape_of
@@ -63,9 +64,16 @@ class Candidate:
     remarks: tuple[str, ...] = ()
 
 
-def model_candidate(loaded: LoadedModel) -> Candidate:
-    """Candidate of the float Keras model."""
-    session = KerasSession(loaded.model)
+def model_candidate(loaded: LoadedModel, answers: Answers | None = None) -> Candidate:
+    """Candidate of the float Keras model.
+
+    Args:
+        loaded: the model.
+        answers: its answers to batches that were run before; None for none.
+    """
+    session: Session = KerasSession(loaded.model)
+    if answers is not None:
+        session = RememberedSession(session, answers)
     return Candidate(Subject("keras-float32", loaded.name), lambda _threads: session)
 
 
@@ -243,11 +251,16 @@ def predictions(
     """
     return predict_many(
         {f"{number}": partial(one.open, 1) for number, one in enumerate(everything)},
-        stream(dataset, contract, batch_size=_batch_size(contract)),
+        batches_of(dataset, contract),
         workers=cores(),
         progress=progress,
         groups=partial(groups_of, dataset, contract, in_rows=in_rows),
     )
+
+
+def batches_of(dataset: Dataset, contract: Preprocessing) -> Iterator[Batch]:
+    """Images in the batches that networks are measured on."""
+    return stream(dataset, contract, batch_size=_batch_size(contract))
 
 
 def _batch_size(contract: Preprocessing) -> int:

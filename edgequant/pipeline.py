@@ -46,6 +46,7 @@ from models.loading.request import LoadedModel
 from quantize.islands import MOST_FLOAT, note
 from quantize.plans.plan import PlannedNetwork
 from quantize.qat.exchange import QatSettings
+from quantize.ranges.parts import PartRunner
 from quantize.recipes import Optimization, Recipe
 
 MOST_SAMPLES = 1000
@@ -63,11 +64,13 @@ class Inputs:
         calibration_text: DATA to calibrate on, stated or taken from beside the measured one.
         calibration: images to calibrate on; None if no recipe needs them and none were stated.
         measured: images to measure on; None if nothing is measured.
+        runner: what runs the float network on the calibration images; None for this process.
     """
 
     calibration_text: str | None
     calibration: Dataset | None
     measured: Dataset | None
+    runner: PartRunner | None = field(default=None, compare=False, repr=False)
 
     @property
     def named(self) -> Dataset | None:
@@ -95,6 +98,7 @@ class Prepared:
     calibration: CalibrationSet | None
     qat: QatSettings = field(default_factory=QatSettings)
     float_share: float = MOST_FLOAT
+    runner: PartRunner | None = None
 
     @cached_property
     def outputs(self) -> tuple[Output, ...]:
@@ -114,7 +118,12 @@ class Prepared:
     def planner(self) -> Planner:
         """Planner of the model, which makes each plan once for all files that render it."""
         return Planner(
-            self.loaded, self.contract, self.calibration, self.qat, most_float=self.float_share
+            self.loaded,
+            self.contract,
+            self.calibration,
+            self.qat,
+            most_float=self.float_share,
+            runner=self.runner,
         )
 
 
@@ -168,7 +177,8 @@ def prepare(request: QuantizeRequest, inputs: Inputs) -> Prepared:
             refuse_shared_images(calibration.dataset, inputs.measured)
         if not all(r.planned for r in request.recipes if r.needs_calibration):
             refuse_non_finite_outputs(loaded, calibration.first(TRIED))  # a plan checks all images
-    return Prepared(loaded, contract, calibration, request.qat, request.float_share)
+    share, runner = request.float_share, inputs.runner
+    return Prepared(loaded, contract, calibration, request.qat, share, runner)
 
 
 def prepare_shown(request: QuantizeRequest, inputs: Inputs, terminal: Terminal) -> Prepared:
@@ -330,6 +340,8 @@ def _prepared_to_write(request: QuantizeRequest, inputs: Inputs, terminal: Termi
         UnsupportedError: none of the files can be written.
     """
     prepared = prepare_shown(request, inputs, terminal)
+    if prepared.runner is not None:
+        prepared.planner.require_passes(request.recipes)
     refused = prepared.refused(request)
     if len(refused) == len(request.recipes):
         raise next(iter(refused.values()))

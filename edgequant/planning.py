@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from calibration_data.calibration_set import CalibrationSet
+import numpy as np
+
+from calibration_data.calibration_set import BATCH_SIZE, CalibrationSet
 from calibration_data.preprocessing import Preprocessing
 from edgequant.loading import graph_read
 from export.target import export_targets
@@ -34,6 +36,7 @@ from quantize.plans.widening import whole_settings, widened
 from quantize.qat.training import QatSettings, trained_plan
 from quantize.ranges.extremes import BATCH
 from quantize.ranges.float_pass import CalibrationImages
+from quantize.ranges.parts import PartRunner, Parts
 from quantize.recipes import FLOATING, Optimization, PlanSettings, Recipe
 
 
@@ -50,6 +53,7 @@ class Planner:
         most_float: largest share of the multiply-adds that operators without an integer form may
             have.
         judged: error of ``require_writable`` by recipe, or None for one that can be written.
+        runner: what runs the float network on the calibration images; None for this process.
     """
 
     loaded: LoadedModel = field(repr=False)
@@ -59,6 +63,7 @@ class Planner:
     made: dict[PlanSettings, PlannedNetwork] = field(default_factory=dict, repr=False)
     most_float: float = MOST_FLOAT
     judged: dict[Recipe, UnsupportedError | None] = field(default_factory=dict, repr=False)
+    runner: PartRunner | None = field(default=None, repr=False)
 
     @cached_property
     def graph(self) -> Graph:
@@ -98,10 +103,11 @@ class Planner:
                 received="none",
                 remedy="give --calibration DATA",
             )
-        batches = self.calibration.batches
-        return CalibrationImages(
-            len(self.calibration.dataset), batches, lambda chosen: batches(BATCH, chosen)
-        )
+        batches, count = self.calibration.batches, len(self.calibration.dataset)
+        parts = None
+        if self.runner is not None:
+            parts = Parts(self.runner, np.arange(count), BATCH_SIZE)
+        return CalibrationImages(count, batches, lambda chosen: batches(BATCH, chosen), parts)
 
     def require_writable(self, recipe: Recipe) -> None:
         """Refuse a recipe whose file cannot hold the network, before a plan is made for it.
@@ -165,6 +171,20 @@ class Planner:
         if needs_plan is None or not asked or not needs_plan(self.graph, self.converters, recipe):
             return recipe
         return replace(recipe, settings=whole_settings(self.graph, recipe.settings))
+
+    def require_passes(self, recipes: Sequence[Recipe]) -> None:
+        """Refuse recipes whose files need no float pass, where workers are to run it.
+
+        Raises:
+            InvalidInputError: the engine plans no file.
+        """
+        names = [recipe.name for recipe in recipes]
+        if not any(self.completed(recipe).planned for recipe in recipes):
+            raise InvalidInputError(
+                "--workers and --cluster run the float passes of files that the engine plans",
+                received=", ".join(names) + " without one",
+                remedy="leave them out, or give calibration images and no --optimize converter",
+            )
 
     @cached_property
     def _rounds_floats(self) -> bool:

@@ -91,6 +91,8 @@ class QuantizeRequest:
             have.
         repair_with: type of the operators that leave int8.
         qat: settings of recipes with training.
+        answers: where the float network's answers to the measured images lie, see
+            ``sweeping.floats``; None to run it.
 
     Raises:
         UnsupportedError: a repair with int16 activations in an .onnx.
@@ -109,6 +111,7 @@ class QuantizeRequest:
     float_share: float = MOST_FLOAT
     repair_with: RepairType = RepairType.FLOAT32
     qat: QatSettings = field(default_factory=QatSettings)
+    answers: str | None = None
 
     def __post_init__(self) -> None:
         length = len(os.fsencode(self.model.name))

@@ -7,6 +7,7 @@ of the file first, and reading stops at the stated size.
 from __future__ import annotations
 
 import math
+import struct
 import tokenize
 import warnings
 import zipfile
@@ -15,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from foundation.foreign import reading, require_regular
 
@@ -32,6 +33,8 @@ MOST_MEMBERS = 100_000
 """Largest number of members of an archive."""
 
 _ENCRYPTED = 1  # bit of flag_bits
+_LOCAL_HEAD = struct.Struct("<4s5H3L2H")
+"""Head of a member of a zip; the last two are the bytes of its name and of what follows it."""
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
@@ -173,6 +176,16 @@ class Arrays:
         names = (member.filename for member in self._archive.infolist())
         return [name.removesuffix(".npy") for name in names if name.endswith(".npy")]
 
+    @contextmanager
+    def stream(self, name: str) -> Iterator[tuple[zipfile.ZipInfo, IO[bytes]]]:
+        """Directory entry and bytes of an array; raises ValueError without one of that name."""
+        try:
+            member = self._archive.getinfo(f"{name}.npy")
+        except KeyError as error:
+            raise ValueError(f"without {name[:80]}") from error
+        with self._archive.open(member) as stream:
+            yield member, stream
+
     def __getitem__(self, name: str) -> np.ndarray:
         """Read one array.
 
@@ -185,13 +198,9 @@ class Arrays:
         with warnings.catch_warnings():
             # NumPy warns of headers that Python 2 wrote, and Python of escapes in damaged ones.
             warnings.simplefilter("ignore")
-            try:
-                member = self._archive.getinfo(f"{name}.npy")
-            except KeyError as error:
-                raise ValueError(f"without {name[:80]}") from error
-            with self._archive.open(member) as stream:
+            with self.stream(name) as (member, stream):
                 _check_array(stream, member.file_size)
-            with self._archive.open(member) as stream:
+            with self.stream(name) as (_, stream):
                 array: np.ndarray = np.lib.format.read_array(stream, allow_pickle=False)
         return array
 
@@ -205,6 +214,75 @@ def open_arrays(path: Path, rule: str, remedy: str) -> Iterator[Arrays]:
     """
     with open_zip(path, rule, remedy) as archive:
         yield Arrays(archive)
+
+
+@dataclass(frozen=True)
+class StoredArray:
+    """Array of an .npz that is not compressed: one example of it is read at a time.
+
+    Attributes:
+        path: path of the file.
+        offset: place of the first number in it, in bytes.
+        shape: shape of the array.
+        dtype: type of its numbers.
+    """
+
+    path: Path
+    offset: int
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """One example; raises ValueError for a file that became shorter."""
+        import numpy as np
+
+        count = math.prod(self.shape[1:])
+        with self.path.open("rb") as stream:
+            stream.seek(self.offset + index * count * self.dtype.itemsize)
+            read = np.fromfile(stream, self.dtype, count)
+        return read.reshape(self.shape[1:])
+
+
+def stored_array(path: Path, arrays: Arrays, name: str) -> StoredArray:
+    """Place of an array in an .npz whose directory was checked, without reading its numbers.
+
+    Args:
+        path: path of the file.
+        arrays: its open arrays.
+        name: name of the array.
+
+    Raises:
+        ValueError: no such array, one that is compressed or in Fortran order, or what
+            ``Arrays`` refuses.
+    """
+    from numpy.lib import format as npy
+
+    with arrays.stream(name) as (member, stream):
+        if member.compress_type != zipfile.ZIP_STORED:
+            raise ValueError(f"{name[:80]} is compressed, so that no example is read alone")
+        _check_array(stream, member.file_size)
+        start = stream.tell()
+    with arrays.stream(name) as (_, stream), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        read = npy.read_array_header_1_0, npy.read_array_header_2_0
+        shape, fortran, dtype = read[npy.read_magic(stream)[0] - 1](stream)
+    if fortran and len(shape) > 1:
+        raise ValueError(f"{name[:80]} is in Fortran order, so that no example is read alone")
+    if not shape:
+        raise ValueError(f"{name[:80]} is one number")
+    with path.open("rb") as file:
+        file.seek(member.header_offset)
+        head = file.read(_LOCAL_HEAD.size)
+        if len(head) < _LOCAL_HEAD.size:
+            raise ValueError("it is cut short")
+        *_, name_bytes, extra_bytes = _LOCAL_HEAD.unpack(head)
+    offset = member.header_offset + _LOCAL_HEAD.size + name_bytes + extra_bytes + start
+    if offset + math.prod(shape) * dtype.itemsize > path.stat().st_size:
+        raise ValueError("it is cut short")
+    return StoredArray(path, offset, shape, dtype)
 
 
 def read_array(path: Path, rule: str, remedy: str) -> np.ndarray:

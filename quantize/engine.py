@@ -27,8 +27,7 @@ from quantize.effort import (
     looked_at,
     ranged_images,
 )
-from quantize.equalization.equalize import equalized
-from quantize.equalization.pairing import paired
+from quantize.equalization.rescaling import Rescaling
 from quantize.floating import make_floating_plan
 from quantize.held_out import HeldOut, divided
 from quantize.islands import NO_INT16, FloatOperator, check_examples, islands, note
@@ -38,8 +37,9 @@ from quantize.plans.widening import check_wide, wide_activations, wide_biases
 from quantize.ranges.activations import activation_params
 from quantize.ranges.float_pass import CalibrationImages, checked, spread
 from quantize.ranges.narrowing import narrowed
-from quantize.ranges.observe import observed_ranges
-from quantize.recipes import Optimization, PlanSettings, RangeMethod, WeightRange
+from quantize.ranges.observe import chosen_ranges, merged, observe
+from quantize.ranges.observers import RangeState
+from quantize.recipes import Optimization, PlanSettings, RangeMethod
 from quantize.rounding.gain import centred
 from quantize.rounding.reconstruct import Lockstep
 
@@ -209,15 +209,13 @@ def settled(
 
     # Channels rescaled, centred and reordered.
     typical = measured.typical if effort.judges else None
-    scaled, spans = equalized(graph, measured.spans, settings.granularity, typical)
-    if settings.weight_range is WeightRange.SATURATION_SAFE:
-        scaled, spans = paired(scaled, spans)
+    rescaling = Rescaling(measured.spans, typical, settings.granularity, settings.weight_range)
+    scaled, spans = rescaling.of(graph)
 
     # Ranges of the activations: the extremes, or chosen by a method, or narrowed.
     ranges = {name: span.range for name, span in spans.items()}
     if settings.ranges is not RangeMethod.MIN_MAX:
-        shape = graph.tensors[graph.input].shape[1:]
-        ranges |= observed_ranges(scaled, checked(images.batches(), shape), settings.ranges)
+        ranges |= chosen_ranges(_states(graph, scaled, rescaling, images), settings.ranges)
     elif effort.judges and not settings.int16:  # int16 has no use for a narrower range
         enough = max(
             effort.judges, JUDGED_BYTES // bytes_per_image(graph)
@@ -227,6 +225,16 @@ def settled(
 
     params = activation_params(scaled, ranges, contract)
     return Settled(scaled, params, seen.images, tuple(measured.notes()), len(measured.images))
+
+
+def _states(
+    graph: Graph, scaled: Graph, rescaling: Rescaling, images: CalibrationImages
+) -> Mapping[str, RangeState]:
+    """What is observed of the activations of the rescaled graph."""
+    if images.parts is not None:
+        return merged(images.parts.states(graph, rescaling))
+    shape = graph.tensors[graph.input].shape[1:]
+    return observe(scaled, checked(images.batches(), shape))
 
 
 def _check(graph: Graph, float_ops: tuple[str, ...]) -> None:

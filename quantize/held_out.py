@@ -49,7 +49,8 @@ def _part(images: CalibrationImages, numbers: np.ndarray) -> CalibrationImages:
     def chosen(wanted: np.ndarray) -> Iterator[np.ndarray]:
         yield from images.of(numbers[wanted])
 
-    return CalibrationImages(len(numbers), lambda: images.of(numbers), chosen)
+    parts = None if images.parts is None else images.parts.of(numbers)
+    return CalibrationImages(len(numbers), lambda: images.of(numbers), chosen, parts)
 
 
 @dataclass(frozen=True)

@@ -212,7 +212,8 @@ def open_dataset(data: str) -> Dataset:
                     )
                 return dataset
     raise InvalidInputError(
-        "DATA is an existing folder or file (.npz, .npy, .txt, .csv, .json), or a registered name",
+        "DATA is an existing folder or file (.npz, .npy, .tar, .txt, .csv, .json), or a registered "
+        "name",
         received=printable(data)[:200] or "nothing",
         remedy="see 'edgequant list datasets'",
     )

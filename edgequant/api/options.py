@@ -82,6 +82,9 @@ class QuantizeOptions(CompareOptions, total=False):
     batch: Literal["one", "named"]
     postprocess: Literal["none", "tflite", "onnx", "argmax"]
     repair_with: Literal["float32", "int16"]
+    cluster: str
+    workers: int
+    store: str | os.PathLike[str]
 
 
 class ApplyOptions(VariantOptions, total=False):

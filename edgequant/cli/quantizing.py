@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from edgequant.cli.cluster_options import cluster_option, store_option, workers_option
 from edgequant.cli.option_types import TEXT
 from edgequant.cli.options import (
     calibration_options,
@@ -81,6 +82,10 @@ io_option = option(
 @data_option("Test images to measure float against quantized on; a report is written.")
 @measure_options
 @repair_options
+@cluster_option
+@workers_option
+@store_option("parts that are done; artifacts/calibrations by default")
+@option("--float-answers", type=TEXT, hidden=True, section=Section.WORKERS)
 @output_option("RECIPE")
 @force_option
 @columns_option
@@ -91,12 +96,19 @@ def quantize(**values: Any) -> None:
     A file that is up to date is not written again. Without --calibration, the calibration split
     beside --data is taken. With --max-drop, an int8 file that loses more on held-out calibration
     images is repaired: first with more effort, then with the fewest operators in float32 or int16.
+
+    With --workers or --cluster, the passes of the float network over all calibration images are
+    run in parts on many workers, and a run that was killed goes on: the file has the same bytes.
+    Rounding, narrower ranges (--optimize best), training and repairs look at few images, layer
+    after layer, and stay in this process (docs/sweeps.md).
     """
     with terminal_of(values) as terminal:
         from edgequant.cli.request_options import quantize_request
         from edgequant.commands.measured import quantize_command
+        from edgequant.sweeping.calibrating import sharding_of
 
-        quantize_command(quantize_request(values), terminal)
+        sharding = sharding_of(values)
+        quantize_command(quantize_request(values), terminal, sharding)
 
 
 @click.command(cls=SectionedCommand)

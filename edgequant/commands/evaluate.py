@@ -7,7 +7,8 @@ from edgequant.commands.measured import show_report
 from edgequant.evaluating import open_evaluated
 from edgequant.measuring import check_gate, measure
 from edgequant.requests import EvaluateRequest
-from edgequant.sweeping.shards import Sharding, predictions_of_shards
+from edgequant.sweeping.parts import Sharding
+from edgequant.sweeping.shards import predictions_of_shards
 from reports import tables
 from reports.task_rows import by_output
 

@@ -44,6 +44,9 @@ from edgequant.pipeline import (
     raise_refused,
 )
 from edgequant.requests import MeasureRequest, QuantizeRequest
+from edgequant.sweeping.calibrating import on_workers
+from edgequant.sweeping.floats import known_answers
+from edgequant.sweeping.parts import Sharding
 from evaluation.child.policy import OURS, Isolation
 from evaluation.machine import PACKAGES
 from foundation.delivery import require_free, staging
@@ -53,13 +56,23 @@ from reports import tables
 from reports.task_rows import by_output
 
 
-def quantize_command(request: QuantizeRequest, terminal: Terminal) -> None:
-    """Write artifacts, measure them on --data, and print their paths."""
+def quantize_command(
+    request: QuantizeRequest, terminal: Terminal, sharding: Sharding | None = None
+) -> None:
+    """Write artifacts, measure them on --data, and print their paths.
+
+    Args:
+        request: models, recipes, images and settings.
+        terminal: where they are shown.
+        sharding: workers that run the float network on parts of the calibration images; None to
+            run it here.
+    """
     check_limit(request.max_drop, has_reference=request.measure is not None)
     inputs = open_inputs(request)
     if inputs.measured is not None:
         check_answered(inputs.measured, request.max_drop)
-    artifacts, prepared = quantize(request, inputs, terminal)
+    with on_workers(request, inputs, sharding, terminal) as spread:
+        artifacts, prepared = quantize(request, spread, terminal)
     rows: list[dict[str, Any]] = []
     reports: list[tables.Document] = []
     for artifact in artifacts:
@@ -190,6 +203,7 @@ def _compared(
     request: MeasureRequest,
     key: str,
     terminal: Terminal,
+    answers: str | None = None,
 ) -> tables.Document:
     dataset = open_measured(request)
     files = [
@@ -206,7 +220,7 @@ def _compared(
         replace(candidate, remarks=(*candidate.remarks, *remarks_of(artifact)))
         for candidate, artifact in zip(files, artifacts, strict=True)
     ]
-    reference = model_candidate(prepared.loaded)
+    reference = model_candidate(prepared.loaded, known_answers(answers))
     measurement = measure(candidates, reference, dataset, prepared.contract, request, terminal)
     return tables.document(measurement, model=prepared.loaded.name, key=key)
 
@@ -217,7 +231,7 @@ def _measure_artifact(
     """Measure one artifact against the float model and write its report beside it."""
     assert request.measure is not None
     key = _report_key(artifact, request.measure)
-    report = _compared([artifact], prepared, request.measure, key, terminal)
+    report = _compared([artifact], prepared, request.measure, key, terminal, request.answers)
     title = f"{prepared.loaded.name}, {artifact.recipe.name}: float against quantized"
     texts = {".report.md": tables.markdown_report(title, report), ".report.json": _json(report)}
     say_kept(add_files(artifact, texts, force=request.force), terminal)

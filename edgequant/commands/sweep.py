@@ -15,10 +15,11 @@ from edgequant.cli.invocation import command_line
 from edgequant.cli.terminal import Terminal
 from edgequant.sweeping.document import Document, document
 from edgequant.sweeping.engine import Engine, open_engine
+from edgequant.sweeping.floats import float_requests
 from edgequant.sweeping.making import failure_name, mark_name, result_of
 from edgequant.sweeping.plan import SweepPlan, read_plan
 from edgequant.sweeping.running import Ended, Request, run_all
-from edgequant.sweeping.store import Store, open_store, read_record, require_store, write_record
+from edgequant.sweeping.store import Store, open_store, read_record, shared_store, write_record
 from edgequant.sweeping.tasks import Task, tasks_of
 from foundation.errors import GateFailedError
 from foundation.scratch import require_writable
@@ -65,12 +66,11 @@ def sweep_command(request: SweepRequest, terminal: Terminal) -> None:
     plan = read_plan(request.plan)
     with terminal.progress(f"plan {request.plan.name}", None):
         tasks = tasks_of(plan, request.max_tasks)
-    store = open_store(request.address)
     if request.status:
-        _show_state(tasks, store, terminal)
+        _show_state(tasks, open_store(request.address), terminal)
         return
     require_writable(request.output)
-    require_store(store)
+    store = shared_store(request.address)
     with open_engine(request.cluster, request.workers) as engine:
         _run(request, tasks, store, engine, terminal)
     found = document(plan, tasks, store)
@@ -97,6 +97,7 @@ def _run(
         f"{len(tasks)} tasks, {len(tasks) - len(new)} of them done before; {engine.place()}"
     )
     code = code_digest()
+    floats = float_requests(new, store, request.address)
     requests = [
         Request(
             task.key,
@@ -115,11 +116,13 @@ def _run(
     with terminal.progress(request.plan.stem, len(requests)) as advance:
 
         def told(ended: Ended) -> None:
+            if ended.request in floats:  # what failed there fails in its tasks, with a sentence
+                return
             _record(ended, store)
             clock.tell(ended)
             advance(1)
 
-        run_all(requests, engine, request.retries, told)
+        run_all([*floats, *requests], engine, request.retries, told)
 
 
 def _record(ended: Ended, store: Store) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from edgequant.sweeping.calibrating import calibrated
 from edgequant.sweeping.child import state
+from edgequant.sweeping.floats import answered
 from edgequant.sweeping.making import made
 from edgequant.sweeping.shards import shard
 from foundation.errors import EdgequantError
@@ -15,6 +17,8 @@ _ANSWERS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "state": lambda _: state(),
     "task": made,
     "shard": shard,
+    "calibration": calibrated,
+    "float": answered,
 }
 
 

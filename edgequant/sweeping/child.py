@@ -66,6 +66,11 @@ def _lock(folder: Path, core: int) -> int | None:
     return None
 
 
+def host() -> str:
+    """Name of this machine."""
+    return os.uname().nodename if hasattr(os, "uname") else "this machine"
+
+
 def state() -> dict[str, Any]:
     """Versions and place of this process, which workers are compared by."""
     from edgequant.artifacts import code_digest, versions
@@ -74,6 +79,6 @@ def state() -> dict[str, Any]:
     return {
         "code": code_digest(),
         "versions": versions(PACKAGES),
-        "host": os.uname().nodename if hasattr(os, "uname") else "this machine",
+        "host": host(),
         "process": os.getpid(),
     }

@@ -85,20 +85,14 @@ def open_engine(cluster: str | None, workers: int | None) -> Iterator[Engine]:
         InvalidInputError: an address that does not answer, workers of another version, or more
             processes than cores.
     """
+    check_workers(cluster, workers)
     if cluster is None:
-        engine = LocalEngine(_require_count(workers))
+        engine = LocalEngine(workers or cores())
         try:
             yield engine
         finally:
             engine.close()
         return
-    if workers is not None:
-        raise InvalidInputError(
-            "--workers is a number of processes of this machine",
-            received=f"--workers {workers} with --cluster {cluster}",
-            remedy="leave it out: a cluster has the workers that it was started with",
-        )
-    require_dask(cluster)
     from edgequant.sweeping.dask_engine import open_dask
 
     with open_dask(cluster) as dask:
@@ -115,7 +109,26 @@ def require_dask(cluster: str) -> None:
         )
 
 
-def _require_count(workers: int | None) -> int:
+def check_workers(cluster: str | None, workers: int | None) -> None:
+    """Check what ``open_engine`` takes, before anything is started.
+
+    Raises:
+        InvalidInputError: a number of processes for a cluster, more of them than cores, or Dask is
+            not installed.
+    """
+    if cluster is None:
+        _check_count(workers)
+        return
+    if workers is not None:
+        raise InvalidInputError(
+            "--workers is a number of processes of this machine",
+            received=f"--workers {workers} with --cluster {cluster}",
+            remedy="leave it out: a cluster has the workers that it was started with",
+        )
+    require_dask(cluster)
+
+
+def _check_count(workers: int | None) -> None:
     most = cores()
     if workers is not None and workers > most:
         raise InvalidInputError(
@@ -123,4 +136,3 @@ def _require_count(workers: int | None) -> int:
             received=f"--workers {workers}",
             remedy="give at most as many, or a cluster (--cluster)",
         )
-    return workers or most

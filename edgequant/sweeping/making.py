@@ -10,10 +10,12 @@ from typing import Any
 
 from edgequant.api.child import run
 from edgequant.api.exchange import Job
-from edgequant.artifacts import code_digest
+from edgequant.sweeping.child import host
+from edgequant.sweeping.floats import answers_text
+from edgequant.sweeping.parts import require_code
 from edgequant.sweeping.store import Store, open_store, read_record, write_record
 from edgequant.sweeping.tasks import Choice, Task
-from foundation.errors import EdgequantError, InvalidInputError
+from foundation.errors import EdgequantError
 from foundation.scratch import temporary_scratch
 from quantize.recipes import Precision, recipe
 
@@ -55,29 +57,25 @@ def made(request: dict[str, Any]) -> dict[str, Any]:
         InvalidInputError: this process runs another version; also every error of the command.
     """
     task = Task.of(request["task"])
-    if request["code"] != code_digest():
-        raise InvalidInputError(
-            "every worker runs the edgequant that the sweep was started with",
-            received=f"another version on {_host()}",
-            remedy="install the same one there, and start its workers again",
-        )
+    require_code(request)
     store = open_store(request["store"])
     stored = result_of(store, task.key)
     if stored is not None:
         return stored
     write_record(store, mark_name(task.key), {"where": _where(), "started": time.time()})
     try:
-        result = _made(task, store)
+        result = _made(task, store, answers_text(request["store"], task.float_key))
         write_record(store, result_name(task.key), result)
     finally:
         store.delete(mark_name(task.key))
     return result
 
 
-def _made(task: Task, store: Store) -> dict[str, Any]:
+def _made(task: Task, store: Store, answers: str) -> dict[str, Any]:
     start = time.monotonic()
     with temporary_scratch() as folder:
-        job = Job((*task.words, f"--output={folder / 'file'}"), "edgequant sweep")
+        words = (*task.words, f"--float-answers={answers}", f"--output={folder / 'file'}")
+        job = Job(words, "edgequant sweep")
         values = run(job, lambda _: None).values
         _forget()
         report = values.pop("report")
@@ -149,9 +147,5 @@ def _forget() -> None:
     keras.utils.clear_session()
 
 
-def _host() -> str:
-    return os.uname().nodename if hasattr(os, "uname") else "this machine"
-
-
 def _where() -> str:
-    return f"{_host()}, process {os.getpid()}"
+    return f"{host()}, process {os.getpid()}"

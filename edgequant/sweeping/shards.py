@@ -9,55 +9,35 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import click
 import numpy as np
 
 from edgequant.artifacts import code_digest, data_digest, key_of, versions
-from edgequant.cli.invocation import given_words
 from edgequant.cli.terminal import Terminal
 from edgequant.evaluating import Evaluated, open_evaluated
 from edgequant.measuring import predictions
 from edgequant.requests import EvaluateRequest
+from edgequant.sweeping import parts
 from edgequant.sweeping.engine import open_engine
+from edgequant.sweeping.parts import Sharding
 from edgequant.sweeping.running import Ended, Request, run_all
-from edgequant.sweeping.store import Store, open_store, require_store
+from edgequant.sweeping.store import open_store, shared_store
 from evaluation.machine import PACKAGES
 from evaluation.runner import Predictions
 from evaluation.session import RuntimeInfo
-from foundation.errors import InvalidInputError
-from foundation.foreign import reading
 from models.loading.request import ModelRequest
 
 IMAGES = 512
 """Images of a part: a multiple of every size of a batch, so that batches are those of a whole."""
-_RETRIES = 2
-_OWN = ("cluster", "workers", "store", "latency", "threads", "max_drop")
+_WHAT = "an evaluation"
+_OWN = ("latency", "threads", "max_drop")
 """Parameters of the command that no answer of a network depends on."""
-
-
-@dataclass(frozen=True)
-class Sharding:
-    """Workers of an evaluation in parts.
-
-    Attributes:
-        cluster: address of a Dask scheduler; None for processes of this machine.
-        workers: number of processes of this machine; None for one a core.
-        store: folder or fsspec address of the parts.
-        words: words of the command that a worker repeats.
-    """
-
-    cluster: str | None
-    workers: int | None
-    store: str
-    words: tuple[str, ...]
 
 
 def sharding_of(values: dict[str, Any]) -> Sharding | None:
@@ -66,18 +46,7 @@ def sharding_of(values: dict[str, Any]) -> Sharding | None:
     Raises:
         InvalidInputError: a store without workers.
     """
-    cluster, workers, store = (values.pop(name) for name in ("cluster", "workers", "store"))
-    if cluster is None and workers is None:
-        if store is not None:
-            raise InvalidInputError(
-                "--store holds the parts of an evaluation on many workers",
-                received=f"--store {store} alone",
-                remedy="add --workers or --cluster, or leave it out",
-            )
-        return None
-    address = store or str(Path("artifacts/evaluations").absolute())
-    words = tuple(given_words(click.get_current_context(), _OWN))
-    return Sharding(cluster, workers, address, words)
+    return parts.sharding_of(values, _WHAT, "artifacts/evaluations", _OWN)
 
 
 def predictions_of_shards(
@@ -88,8 +57,7 @@ def predictions_of_shards(
     Raises:
         InvalidInputError: a part failed; those that are done are kept.
     """
-    store = open_store(sharding.store)
-    require_store(store)
+    store = shared_store(sharding.store)
     folder = f"shards/{_key(request, subject, sharding)}"
     count = len(subject.dataset)
     starts = range(0, count, IMAGES)
@@ -107,12 +75,13 @@ def predictions_of_shards(
                 advance(0 if ended.answer is None else ended.answer["images"])
 
             requests = [_request(start, count, folder, sharding) for start in new]
-            ended = run_all(requests, engine, _RETRIES, told)
+            ended = run_all(requests, engine, parts.RETRIES, told)
         seconds = time.monotonic() - clock
-    _refuse_failed(ended)
+    parts.refuse_failed(ended, _WHAT)
     if new:
         terminal.note(f"{missing:,} images in {seconds:.1f} s: {missing / seconds:.1f} images/s")
-    return joined([_read(store, f"{folder}/{_name(start)}") for start in starts])
+    names = [f"{folder}/{_name(start)}" for start in starts]
+    return joined([parts.read_part(store, name, _WHAT, _parsed) for name in names])
 
 
 def _name(start: int) -> str:
@@ -154,17 +123,6 @@ def _request(start: int, count: int, folder: str, sharding: Sharding) -> Request
     )
 
 
-def _refuse_failed(ended: Sequence[Ended]) -> None:
-    failed = [one for one in ended if one.answer is None]
-    if failed:
-        raise InvalidInputError(
-            "every part of an evaluation is measured",
-            received=f"{len(failed)} of {len(ended)} that failed, such as "
-            f"{failed[0].request.shown}: {failed[0].sentence}",
-            remedy="correct that and run the command again: the other parts are kept",
-        )
-
-
 def shard(request: dict[str, Any]) -> dict[str, Any]:
     """Run the networks on the images of a part, in a worker's process, and store their answers.
 
@@ -175,14 +133,7 @@ def shard(request: dict[str, Any]) -> dict[str, Any]:
     Raises:
         InvalidInputError: this process runs another version; also every error of the command.
     """
-    if request["code"] != code_digest():
-        raise InvalidInputError(
-            "every worker runs the edgequant that the command was started with",
-            received="another version",
-            remedy="install the same one there, and start its workers again",
-        )
-    with reading(request["folder"], "workers reach the folder of the command", "share it"):
-        os.chdir(request["folder"])
+    parts.enter(request)
     subject = _opened(tuple(request["words"]))
     start, end = request["images"]
     part = subject.dataset.subset(np.arange(start, end))
@@ -228,22 +179,8 @@ def written(found: Predictions, start: int) -> bytes:
     return buffer.getvalue()
 
 
-def _read(store: Store, name: str) -> Predictions:
-    """Answers of a part; a damaged file is deleted, so that the next run makes it anew."""
-    content = store.read(name)
-    rule, remedy = "the parts of an evaluation are in its store", "run the command again"
-    if content is None:
-        raise InvalidInputError(rule, received=f"none of the name {name}", remedy=remedy)
-    try:
-        return _parsed(content, name, rule, remedy)
-    except InvalidInputError:
-        store.delete(name)
-        raise
-
-
-def _parsed(content: bytes, name: str, rule: str, remedy: str) -> Predictions:
-    buffer = io.BytesIO(content)
-    with reading(name, rule, remedy), np.load(buffer, allow_pickle=False) as arrays:
+def _parsed(content: bytes) -> Predictions:
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
         head = json.loads(arrays["head"].tobytes())
         by_output = {
             output: {network: arrays[f"{i}-{j}"] for j, network in enumerate(networks)}
@@ -253,28 +190,28 @@ def _parsed(content: bytes, name: str, rule: str, remedy: str) -> Predictions:
         return Predictions(by_output, arrays.get("labels"), arrays["indices"], infos)
 
 
-def joined(parts: Sequence[Predictions]) -> Predictions:
+def joined(found: Sequence[Predictions]) -> Predictions:
     """Answers of the whole set, in the order of the images.
 
     Args:
-        parts: parts in the order of their images.
+        found: parts in the order of their images.
 
     Raises:
         ValueError: a part that is missing, or is there twice.
     """
-    indices = np.concatenate([part.indices for part in parts])
+    indices = np.concatenate([part.indices for part in found])
     if not np.array_equal(indices, np.arange(len(indices))):
         raise ValueError("the parts of an evaluation are all images in order, each once")
-    labels = [part.labels for part in parts if part.labels is not None]
+    labels = [part.labels for part in found if part.labels is not None]
     return Predictions(
         {
             output: {
-                name: np.concatenate([part.by_output[output][name] for part in parts])
+                name: np.concatenate([part.by_output[output][name] for part in found])
                 for name in networks
             }
-            for output, networks in parts[0].by_output.items()
+            for output, networks in found[0].by_output.items()
         },
-        np.concatenate(labels) if len(labels) == len(parts) else None,
+        np.concatenate(labels) if len(labels) == len(found) else None,
         indices,
-        parts[0].infos,
+        found[0].infos,
     )

@@ -8,15 +8,16 @@ from __future__ import annotations
 import json
 import os
 import uuid
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
 from foundation.atomic import write_whole
 from foundation.errors import InvalidInputError
-from foundation.foreign import reading, reason_of
+from foundation.foreign import reading
 
 _RULE = "the store of a sweep is a folder, or an fsspec address, that can be read and written"
-_REMEDY = "give another --store, or change its permissions"
+_REMEDY = "give another --store, or make room in it, or change its permissions"
 
 
 class Store(Protocol):
@@ -62,7 +63,10 @@ class FolderStore:
 
     def write(self, name: str, content: bytes) -> None:
         """Write a whole file or none."""
-        write_whole(self._root / name, lambda part: part.write_bytes(content))
+        try:
+            write_whole(self._root / name, lambda part: part.write_bytes(content))
+        except InvalidInputError as error:  # it speaks of an output folder
+            raise InvalidInputError(_RULE, received=error.received, remedy=_REMEDY) from error
 
     def delete(self, name: str) -> None:
         """Delete a file, if there is one."""
@@ -122,8 +126,13 @@ class RemoteStore:
         part = f"{folder}/.writing-{uuid.uuid4().hex}"
         with reading(self._address, _RULE, _REMEDY):
             self._files.makedirs(folder, exist_ok=True)
-            self._files.pipe_file(part, content)
-            self._files.mv(part, path)
+            try:
+                self._files.pipe_file(part, content)
+                self._files.mv(part, path)
+            except OSError:  # a full store keeps no halves
+                with suppress(OSError):
+                    self._files.rm_file(part)
+                raise
 
     def delete(self, name: str) -> None:
         """Delete a file, if there is one."""
@@ -166,11 +175,26 @@ def require_store(store: Store) -> None:
         InvalidInputError: the store cannot be written.
     """
     name = f"probe-{uuid.uuid4().hex}"
-    try:
-        store.write(name, b"")
-        store.delete(name)
-    except OSError as error:
-        raise InvalidInputError(_RULE, received=reason_of(error), remedy=_REMEDY) from error
+    store.write(name, b"")
+    store.delete(name)
+
+
+def shared_store(address: str) -> Store:
+    """Store of a command whose workers are other processes, after it was written to.
+
+    Raises:
+        InvalidInputError: an address in the memory of one process, one that cannot be opened, or a
+            store that cannot be written.
+    """
+    if address.startswith("memory:"):
+        raise InvalidInputError(
+            "the store is one that all workers reach",
+            received=f"{address}, the memory of one process",
+            remedy="give a folder, or an address such as s3://bucket/sweep",
+        )
+    store = open_store(address)
+    require_store(store)
+    return store
 
 
 def read_record(store: Store, name: str) -> dict[str, Any] | None:

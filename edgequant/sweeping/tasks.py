@@ -76,12 +76,14 @@ class Task:
         key: hash of the model, its contract, the images, the settings and our source: tasks with
             equal keys have equal results.
         choice: what it is.
+        float_key: hash of the float network and the measured images, which tasks share.
         words: words of ``edgequant quantize``, without ``--output``.
         cost_words: words of ``edgequant cost`` for the same model.
     """
 
     key: str
     choice: Choice
+    float_key: str
     words: tuple[str, ...]
     cost_words: tuple[str, ...]
 
@@ -95,6 +97,7 @@ class Task:
         return cls(
             values["key"],
             Choice(**values["choice"]),
+            values["float_key"],
             tuple(values["words"]),
             tuple(values["cost_words"]),
         )
@@ -168,16 +171,17 @@ class _Namer:
         if not request.model.is_file:
             request.model.spec()
         own, path = own_contract(request.model)
-        key = key_of(
-            {
-                "words": words,
-                "model": self._digest(request.model),
-                "contract": contract_values(request.contract, own=own, model_path=path),
-                "calibration": self._data(self._calibration) if needs else None,
-                "data": self._data(self._plan.data),
-                "versions": self._versions,
-            }
-        )
+        network = {
+            "model": self._digest(request.model),
+            "contract": contract_values(request.contract, own=own, model_path=path),
+            "data": self._data(self._plan.data),
+            "versions": self._versions,
+        }
+        calibration = self._data(self._calibration) if needs else None
+        key = key_of({**network, "words": words, "calibration": calibration})
+        drawn = [self._plan.data, self._plan.limit, *(self._plan.seeds if self._plan.limit else ())]
+        of_model = [self._model(point), point.models.options]
+        float_key = key_of({**network, "words": of_model, "drawn": drawn})
         choice = Choice(
             request.model.name,
             point.models.model,
@@ -189,7 +193,7 @@ class _Namer:
             point.samples,
             point.seed,
         )
-        return Task(key, choice, words, self._cost_words(point))
+        return Task(key, choice, float_key, words, self._cost_words(point))
 
     def _words(self, point: _Point) -> tuple[str, ...]:
         plan = self._plan

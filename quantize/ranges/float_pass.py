@@ -10,6 +10,7 @@ import numpy as np
 from foundation.errors import InvalidInputError
 from network.graph import Graph
 from quantize.ranges.extremes import BATCH, Extremes, extremes, joined
+from quantize.ranges.parts import Parts
 
 LARGEST_DISAGREEMENT = 0.25
 """Two halves of the calibration images whose ranges differ by more, on average over the
@@ -25,11 +26,13 @@ class CalibrationImages:
         batches: float32 ``[batch, height, width, 3]``, from the start at each call.
         chosen: batches of only the images with these ascending numbers, for a source that need not
             decode the others; with None they are picked out of ``batches``.
+        parts: the same images where others run the float network on them; None to run it here.
     """
 
     count: int
     batches: Callable[[], Iterable[np.ndarray]]
     chosen: Callable[[np.ndarray], Iterable[np.ndarray]] | None = None
+    parts: Parts | None = None
 
     def of(self, numbers: np.ndarray) -> Iterator[np.ndarray]:
         """Batches of the images with these ascending numbers."""
@@ -101,28 +104,25 @@ def float_pass(
         InvalidInputError: no image, images of another size, or NaN in images or activations.
     """
     numbers = spread(images.count, max(ranged, most))
-    wanted = frozenset(spread(len(numbers), most).tolist())
+    wanted = spread(len(numbers), most)
+    shape = graph.tensors[graph.input].shape[1:]
     chosen: list[np.ndarray] = []
-    done = 0
-
-    def counted_batches() -> Iterator[np.ndarray]:
-        nonlocal done
-        for batch in checked(images.of(numbers), graph.tensors[graph.input].shape[1:]):
-            for start in range(0, len(batch), BATCH):
-                small = batch[start : start + BATCH]
-                chosen.extend(small[i] for i in range(len(small)) if done + i in wanted)
-                done += len(small)
-                yield small
-                advance(len(small))
-        advance(images.count - len(numbers))
-
+    if images.parts is None:
+        batches_of = _small(checked(images.of(numbers), shape), wanted, chosen, advance)
+        measured: Iterable[Mapping[str, Extremes]] = extremes(graph, batches_of)
+    else:
+        measured = images.parts.of(numbers).extremes(graph, advance)
+        chosen.extend(
+            image for batch in checked(images.of(numbers[wanted]), shape) for image in batch
+        )
     halves: list[dict[str, Extremes] | None] = [None, None]
     total: dict[str, Extremes] = {}
     batches = 0
-    for number, spans in enumerate(extremes(graph, counted_batches())):
+    for number, spans in enumerate(measured):
         halves[number % 2] = joined(halves[number % 2], spans)
         total = {n: s.plus(total[n]) if n in total else s for n, s in spans.items()}
         batches = number + 1
+    advance(images.count - len(numbers))
     if halves[0] is None:
         raise InvalidInputError(
             "ranges are measured on calibration images",
@@ -134,6 +134,29 @@ def float_pass(
         return FloatPass(halves[0], typical, None, np.stack(chosen))
     disagreement = _disagreement(halves[0], halves[1])
     return FloatPass(joined(halves[0], halves[1]), typical, disagreement, np.stack(chosen))
+
+
+def _small(
+    batches: Iterable[np.ndarray],
+    wanted: np.ndarray,
+    chosen: list[np.ndarray],
+    advance: Callable[[int], None],
+) -> Iterator[np.ndarray]:
+    """Batches of BATCH images; those with the numbers ``wanted`` are added to ``chosen``."""
+    numbers = frozenset(wanted.tolist())
+    done = 0
+    for batch in batches:
+        for small in in_small_batches(batch):
+            chosen.extend(small[i] for i in range(len(small)) if done + i in numbers)
+            done += len(small)
+            yield small
+            advance(len(small))
+
+
+def in_small_batches(batch: np.ndarray) -> Iterator[np.ndarray]:
+    """A batch cut into batches of BATCH images."""
+    for start in range(0, len(batch), BATCH):
+        yield batch[start : start + BATCH]
 
 
 def spread(count: int, most: int) -> np.ndarray:

@@ -6,7 +6,7 @@ observed separately: ``RangeState.merged`` of their states is what one pass over
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -63,9 +63,14 @@ def observe(
     return {name: observer.state for name, observer in observers.items()}
 
 
-def observed_ranges(
-    graph: Graph, batches: Iterable[np.ndarray], method: RangeMethod
-) -> dict[str, Range]:
-    """Ranges of the observed activations, chosen by a method; raises as ``observe``."""
-    states = observe(graph, batches)
+def merged(states: Iterable[Mapping[str, RangeState]]) -> dict[str, RangeState]:
+    """States of all images, from those of the batches in their order."""
+    whole: dict[str, RangeState] = {}
+    for batch in states:
+        whole = {n: whole[n].merged(state) if n in whole else state for n, state in batch.items()}
+    return whole
+
+
+def chosen_ranges(states: Mapping[str, RangeState], method: RangeMethod) -> dict[str, Range]:
+    """Ranges of the observed activations, chosen by a method."""
     return {name: Range(*state.range(method)) for name, state in states.items()}

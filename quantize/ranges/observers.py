@@ -209,8 +209,8 @@ def known_range(fused: Fused) -> tuple[float, float] | None:
     return (low, high) if math.isfinite(low) and math.isfinite(high) else None
 
 
-def save_states(path: Path, states: Iterable[RangeState]) -> None:
-    """Write states as one .npz file, which appears whole or not at all."""
+def arrays_of(states: Iterable[RangeState]) -> dict[str, Any]:
+    """States as arrays by name, for an .npz file; ``states_of`` reads them back."""
     arrays: dict[str, Any] = {}
     for state in states:
         histogram = state.histogram
@@ -221,6 +221,22 @@ def save_states(path: Path, states: Iterable[RangeState]) -> None:
             f"{state.name}|counts": histogram.counts,
             f"{state.name}|grid": np.asarray([state.images, histogram.exponent, histogram.first]),
         }
+    return arrays
+
+
+def states_of(arrays: Mapping[str, np.ndarray]) -> dict[str, RangeState]:
+    """States by name, in the order that ``arrays_of`` had them.
+
+    Raises:
+        KeyError: an array is missing.
+    """
+    names = [key.removesuffix("|grid") for key in arrays if key.endswith("|grid")]
+    return {name: _state_of(name, arrays) for name in names}
+
+
+def save_states(path: Path, states: Iterable[RangeState]) -> None:
+    """Write states as one .npz file, which appears whole or not at all."""
+    arrays = arrays_of(states)
     write_whole(path, lambda file: np.savez_compressed(file, **arrays))
 
 
@@ -232,8 +248,7 @@ def load_states(path: Path) -> dict[str, RangeState]:
     """
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            names = [key.removesuffix("|grid") for key in arrays.files if key.endswith("|grid")]
-            return {name: _state_of(name, arrays) for name in names}
+            return states_of(arrays)
     except (OSError, ValueError, KeyError) as error:
         raise InvalidInputError(
             "a file of ranges is one that was written here",

@@ -5,8 +5,10 @@ A new parser is one row of ``PARSERS``.
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
+import tarfile
 import tempfile
 import warnings
 from collections.abc import Callable
@@ -50,6 +52,24 @@ def _read_images(path: Path) -> object:
 
     dataset = open_dataset(str(path))
     return [np.asarray(dataset.decode(i)) for i in range(len(dataset))]
+
+
+def _shard(path: Path) -> None:
+    for name in (path.name, "other.npz"):
+        np.savez(path.with_name(name), images=_pixels(), labels=np.arange(6))
+
+
+def _read_shards(path: Path) -> object:
+    return _read_images(path.parent)
+
+
+def _tar(path: Path) -> None:
+    _image(path.parent / "0.png")
+    with tarfile.open(path, "w") as tar:
+        tar.add(path.parent / "0.png", "0.png")
+        label = tarfile.TarInfo("0.cls")
+        label.size = 1
+        tar.addfile(label, io.BytesIO(b"7"))
 
 
 def _npy(path: Path) -> None:
@@ -482,6 +502,8 @@ def _images() -> tuple[Parser, ...]:
 
 PARSERS = (
     Parser("npz", "data.npz", _npz, _read_images),
+    Parser("npz shard", "shard.npz", _shard, _read_shards),
+    Parser("tar shard", "data.tar", _tar, _read_images),
     Parser("npy", "data.npy", _npy, _read_images),
     Parser("image list", "list.txt", _list, _read_images),
     Parser("label csv", "data.csv", _label_csv, _read_images),

@@ -63,10 +63,7 @@ def found(first: int, count: int, labels: bool = True) -> Predictions:
 
 @pytest.mark.parametrize("labels", [True, False])
 def test_parts_are_joined_in_order(labels: bool) -> None:
-    parts = [
-        shards._parsed(written(found(first, 4, labels), first), "a part", "", "")
-        for first in (0, 4, 8)
-    ]
+    parts = [shards._parsed(written(found(first, 4, labels), first)) for first in (0, 4, 8)]
     whole = joined(parts)
     expected = found(0, 12, labels)
     for name, array in expected.by_output["scores/é"].items():

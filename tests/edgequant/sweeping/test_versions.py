@@ -18,7 +18,7 @@ from edgequant.sweeping.tasks import Choice, Task
 from foundation.errors import InvalidInputError
 
 CHOICE = Choice("net", "net.keras", None, None, None, "tflite-int8", "fast", 8, 0)
-TASK = Task("k" * 64, CHOICE, ("quantize", "--model=net.keras"), ("cost",))
+TASK = Task("k" * 64, CHOICE, "f" * 64, ("quantize", "--model=net.keras"), ("cost",))
 
 
 def request(store: Path, **changes: Any) -> dict[str, Any]:
@@ -42,7 +42,8 @@ def test_what_another_sweep_has_made_is_not_made_again(tmp_path: Path) -> None:
 def test_a_task_is_marked_while_it_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[frozenset[str]] = []
 
-    def made(task: Task, store: Store) -> dict[str, Any]:
+    def made(task: Task, store: Store, answers: str) -> dict[str, Any]:
+        assert answers.endswith(f"#floats/{task.float_key}.npz")
         seen.append(store.names("running"))
         if len(seen) == 1:
             raise InvalidInputError("a rule", received="this", remedy="do that")
