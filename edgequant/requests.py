@@ -91,6 +91,8 @@ class QuantizeRequest:
             have.
         repair_with: type of the operators that leave int8.
         qat: settings of recipes with training.
+        max_size: largest number of bytes of a file, which chooses between weights in 4 and 8 bits;
+            None for no limit. The file is then not repaired, which would make it larger.
 
     Raises:
         UnsupportedError: a repair with int16 activations in an .onnx.
@@ -109,6 +111,7 @@ class QuantizeRequest:
     float_share: float = MOST_FLOAT
     repair_with: RepairType = RepairType.FLOAT32
     qat: QatSettings = field(default_factory=QatSettings)
+    max_size: int | None = None
 
     def __post_init__(self) -> None:
         length = len(os.fsencode(self.model.name))
@@ -126,7 +129,8 @@ class QuantizeRequest:
     @property
     def repairs(self) -> bool:
         """Whether a plan that exceeds the gate is repaired."""
-        return self.max_drop is not None and self.most_float is not None
+        limited = self.max_drop is not None and self.most_float is not None
+        return limited and self.max_size is None
 
     def folder(self, recipe: Recipe) -> Path:
         """Folder of the artifact of a recipe."""

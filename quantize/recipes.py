@@ -350,11 +350,7 @@ RECIPES: tuple[Recipe, ...] = (
         settings=PlanSettings(weight_range=WeightRange.FULL, floating=Precision.WEIGHT_INT8),
     ),
     Recipe(
-        "tflite-int8",
-        "tflite",
-        Precision.INT8,
-        "TFLite, int8, weights per channel",
-        io=IoType.INT8,
+        "tflite-int8", "tflite", Precision.INT8, "TFLite, int8, weights per channel", io=IoType.INT8
     ),
     Recipe(
         "tflite-int8-per-tensor",
@@ -373,10 +369,7 @@ RECIPES: tuple[Recipe, ...] = (
         io=IoType.INT8,
     ),
     Recipe(
-        "tflite-int16x8",
-        "tflite",
-        Precision.INT16X8,
-        "TFLite, int8 weights, int16 activations",
+        "tflite-int16x8", "tflite", Precision.INT16X8, "TFLite, int8 weights, int16 activations"
     ),
     Recipe("onnx-float32", "onnx", Precision.FLOAT32, "ONNX, no quantization"),
     Recipe("onnx-float16", "onnx", Precision.FLOAT16, "ONNX, float16 weights and activations"),

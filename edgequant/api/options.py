@@ -68,6 +68,7 @@ class CompareOptions(MeasureOptions, VariantOptions, total=False):
     qat_learning_rate: float
     samples: int
     max_float_share: float
+    max_size: int
     force: bool
 
 

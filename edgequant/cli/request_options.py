@@ -60,6 +60,7 @@ def quantize_request(values: dict[str, Any], suffix: str | None = None) -> Quant
         float_share=MOST_FLOAT if values["max_float_share"] is None else values["max_float_share"],
         repair_with=RepairType(values["repair_with"]),
         qat=qat_settings(values),
+        max_size=values.get("max_size"),
     )
 
 
