@@ -68,7 +68,6 @@ class CompareOptions(MeasureOptions, VariantOptions, total=False):
     qat_learning_rate: float
     samples: int
     max_float_share: float
-    max_size: int
     force: bool
 
 
@@ -83,6 +82,7 @@ class QuantizeOptions(CompareOptions, total=False):
     batch: Literal["one", "named"]
     postprocess: Literal["none", "tflite", "onnx", "argmax"]
     repair_with: Literal["float32", "int16"]
+    max_size: int
 
 
 class ApplyOptions(VariantOptions, total=False):
