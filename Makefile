@@ -40,8 +40,8 @@ OPTIONS = --model $(MODEL) --data $(DATA) \
 	$(if $(OUTPUT),--output $(OUTPUT)) $(ARGS)
 
 RECIPES := tflite-float32 tflite-float16 tflite-dynamic tflite-weight-int8 tflite-int8 \
-	tflite-int8-per-tensor tflite-int16x8 onnx-float32 onnx-float16 onnx-dynamic onnx-int8 onnx-int8-per-tensor \
-	onnx-int8-full-range
+	tflite-int8-per-tensor tflite-int4 tflite-int16x8 onnx-float32 onnx-float16 onnx-dynamic onnx-int8 \
+	onnx-int8-per-tensor onnx-int8-full-range
 
 .DEFAULT_GOAL := help
 .PHONY: help setup quantize compare train ship ship-runtimes verify-arm64 \

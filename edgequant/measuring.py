@@ -39,7 +39,7 @@ from foundation.errors import GateFailedError, InvalidInputError
 from foundation.threads import cores
 from models.loading.request import LoadedModel
 from network.inspection import Inspection
-from quantize.recipes import Postprocess, Precision, Recipe, WeightRange
+from quantize.recipes import INT8_ACTIVATIONS, Postprocess, Recipe, WeightRange
 
 _MOST_AT_ONCE = 32
 """Largest number of images that are run at once."""
@@ -121,7 +121,7 @@ def int8_remarks(path: Path, runtime: str, machine: Machine) -> tuple[str, ...]:
     """Remarks on an int8 file that we wrote; none for other and foreign files."""
     target = target_of(path)
     card = target.read_card(path)
-    if card is None or card.recipe.precision is not Precision.INT8:
+    if card is None or card.recipe.precision not in INT8_ACTIVATIONS:
         return ()
     remarks = (
         _saturation_remark(card.recipe, runtime, machine),

@@ -32,6 +32,7 @@ from edgequant.artifacts import (
 from edgequant.cli.terminal import Terminal
 from edgequant.digests import Digests, plan_digest, remark_on
 from edgequant.loading import contract_of, graph_read, load, own_contract, refuse_non_finite_outputs
+from edgequant.narrowing import Narrowing, narrowed_to, require_fitting
 from edgequant.origin import origin_of
 from edgequant.outputs import check_labels_and_limit, model_outputs, settled_contract
 from edgequant.planning import Planner
@@ -213,6 +214,7 @@ def artifact_key(request: QuantizeRequest, recipe: Recipe, inputs: Inputs) -> st
             if _repairs(request, recipe)
             else None,
             "float_share": request.float_share,
+            **({} if request.max_size is None else {"max_size": request.max_size}),
             "qat": asdict(request.qat) if _is_trained(recipe) else None,
             "versions": versions(target.packages),
         }
@@ -232,10 +234,13 @@ def write_artifact(
     key: str,
     advance: Callable[[int], None],
     repair: Repair | None = None,
+    narrowing: Narrowing | None = None,
 ) -> Artifact:
-    """Export one recipe, as repaired, and deliver it with its companions."""
+    """Export one recipe, as repaired or narrowed, and deliver it with its companions."""
     if repair is not None:
         recipe = repair.applied(recipe)
+    if narrowing is not None:
+        recipe = narrowing.recipe
     if recipe.takes_calibration:
         recipe = prepared.planner.completed(recipe)
     target = export_targets()[recipe.target]
@@ -254,6 +259,7 @@ def write_artifact(
         request.float_share,
     )
     origin = origin_of(request, recipe, prepared, planned, repair)
+    origin["remarks"] += [] if narrowing is None else [narrowing.remark()]
     made = Making(
         artifact_path(request, recipe),
         recipe,
@@ -310,10 +316,13 @@ def quantize(
                 repairer = repairer or _repairer(request, prepared)
                 with terminal.progress(f"{recipe.name} on held-out images", None) as advance:
                     repair = repairer.repaired(recipe, advance)
+            narrowing = _narrowing(request, recipe, prepared, terminal)
             if total is not None and _is_trained(recipe):
                 total *= 1 + request.qat.epochs
             with terminal.progress(recipe.name, total) as advance:
-                artifact = write_artifact(request, recipe, prepared, key, advance, repair)
+                artifact = write_artifact(
+                    request, recipe, prepared, key, advance, repair, narrowing
+                )
         artifacts.append(artifact)
     return artifacts, prepared
 
@@ -343,6 +352,9 @@ def _prepared_to_write(request: QuantizeRequest, inputs: Inputs, terminal: Termi
     if prepared.runner is not None:
         prepared.planner.require_passes(request.recipes)
     refused = prepared.refused(request)
+    for recipe in request.recipes:
+        if request.max_size is not None and recipe.name not in refused:
+            require_fitting(prepared.planner, recipe, request.max_size)
     if len(refused) == len(request.recipes):
         raise next(iter(refused.values()))
     for name, error in refused.items():
@@ -359,6 +371,16 @@ def raise_refused(request: QuantizeRequest, prepared: Prepared | None) -> None:
     refused = {} if prepared is None else prepared.refused(request)
     if refused:
         raise next(iter(refused.values()))
+
+
+def _narrowing(
+    request: QuantizeRequest, recipe: Recipe, prepared: Prepared, terminal: Terminal
+) -> Narrowing | None:
+    """Bits that ``--max-size`` chooses; None without it."""
+    if request.max_size is None:
+        return None
+    with terminal.progress(f"{recipe.name}, bits of each weight", None) as advance:
+        return narrowed_to(prepared.planner, recipe, prepared.outputs, request.max_size, advance)
 
 
 def _repairs(request: QuantizeRequest, recipe: Recipe) -> bool:

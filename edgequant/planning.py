@@ -31,6 +31,7 @@ from quantize.islands import (
     note,
     with_islands,
 )
+from quantize.plans.narrow import narrow_settings
 from quantize.plans.plan import PlannedNetwork
 from quantize.plans.widening import whole_settings, widened
 from quantize.qat.training import QatSettings, trained_plan
@@ -163,6 +164,9 @@ class Planner:
         return with_islands(recipe, self.graph) if integers else recipe
 
     def _with_plan(self, recipe: Recipe) -> Recipe:
+        if recipe.settings.bits == 4:
+            completed = with_islands(recipe, self.graph).settings
+            return replace(recipe, settings=narrow_settings(self.graph, completed))
         if recipe.precision in FLOATING:
             rounded = recipe.planned or (self._rounds_floats and recipe.takes_calibration)
             return replace(recipe, settings=floating_settings(recipe)) if rounded else recipe

@@ -93,6 +93,8 @@ class QuantizeRequest:
         qat: settings of recipes with training.
         answers: where the float network's answers to the measured images lie, see
             ``sweeping.floats``; None to run it.
+        max_size: largest number of bytes of a file, which chooses between weights in 4 and 8 bits;
+            None for no limit. The file is then not repaired, which would make it larger.
 
     Raises:
         UnsupportedError: a repair with int16 activations in an .onnx.
@@ -112,6 +114,7 @@ class QuantizeRequest:
     repair_with: RepairType = RepairType.FLOAT32
     qat: QatSettings = field(default_factory=QatSettings)
     answers: str | None = None
+    max_size: int | None = None
 
     def __post_init__(self) -> None:
         length = len(os.fsencode(self.model.name))
@@ -129,7 +132,8 @@ class QuantizeRequest:
     @property
     def repairs(self) -> bool:
         """Whether a plan that exceeds the gate is repaired."""
-        return self.max_drop is not None and self.most_float is not None
+        limited = self.max_drop is not None and self.most_float is not None
+        return limited and self.max_size is None
 
     def folder(self, recipe: Recipe) -> Path:
         """Folder of the artifact of a recipe."""

@@ -32,6 +32,8 @@ BIAS_LIMIT = 2**30
 class IntType(StrEnum):
     """Integer types of stored tensors, by NumPy's names."""
 
+    INT4 = "int4"
+    """Weights alone; NumPy has no such type, so that arrays of them are int8."""
     INT8 = "int8"
     UINT8 = "uint8"
     INT16 = "int16"
@@ -41,8 +43,15 @@ class IntType(StrEnum):
     @property
     def limits(self) -> tuple[int, int]:
         """Smallest and largest integer."""
+        if self is IntType.INT4:
+            return -8, 7
         info = np.iinfo(self.value)
         return int(info.min), int(info.max)
+
+    @property
+    def array(self) -> str:
+        """NumPy's name of the type of arrays that hold these integers."""
+        return "int8" if self is IntType.INT4 else self.value
 
 
 @dataclass(frozen=True)
@@ -113,7 +122,7 @@ class QuantParams:
             steps = (values.astype(precision) / scale).astype(np.float64)
         low, high = self.dtype.limits
         clipped: np.ndarray = np.clip(round_away(steps) + zero, low, high)
-        return clipped.astype(self.dtype.value)
+        return clipped.astype(self.dtype.array)
 
     def dequantize(
         self, integers: np.ndarray, precision: type[np.floating[Any]] = np.float32

@@ -19,10 +19,10 @@ from network.graph import Graph
 from network.integer_forms import obstacle
 from network.run_tensorflow import no_integer_form
 from quantize.effort import (
-    EFFORTS,
     JUDGED_BYTES,
     bytes_per_image,
     check_weights,
+    effort_of,
     layer_settings,
     looked_at,
     ranged_images,
@@ -32,6 +32,7 @@ from quantize.floating import make_floating_plan
 from quantize.held_out import HeldOut, divided
 from quantize.islands import NO_INT16, FloatOperator, check_examples, islands, note
 from quantize.parallel import one_blas_thread
+from quantize.plans.narrow import narrow_settings
 from quantize.plans.plan import IntegerConstant, QuantizationPlan, digest
 from quantize.plans.widening import check_wide, wide_activations, wide_biases
 from quantize.ranges.activations import activation_params
@@ -69,8 +70,9 @@ def make_plan(
     """
     if settings.floating is not None:
         return make_floating_plan(graph, images, contract, settings, advance)
+    settings = narrow_settings(graph, settings)
     check_wide(graph, settings.float_ops, settings.wide_ops, whole=settings.int16)
-    rival = EFFORTS[settings.optimization].rival
+    rival = effort_of(settings).rival
     fitting, held = (images, None) if rival is None else divided(images)
     plan = _decided(graph, fitting, contract, settings, advance)
     if rival is None or held is None:
@@ -117,13 +119,14 @@ def _decided(
     params = wide_activations(scaled, params, settings.wide_ops, whole=settings.int16)
 
     # Weights and biases, layer by layer, then the other constants.
-    effort = EFFORTS[settings.optimization]
+    effort = effort_of(settings)
     lockstep = Lockstep(
         scaled,
         params,
         layer_settings(settings),
         effort.positions,
         frozenset(settings.float_ops),
+        frozenset(settings.narrow_ops),
     )
     with one_blas_thread():
         constants = lockstep.run(prepared.images, advance)
@@ -177,7 +180,7 @@ class Settled:
 
 def _story(settings: PlanSettings, prepared: Settled, count: int) -> dict[str, Any]:
     """How a plan was made from ``count`` calibration images, as plain values for the reader."""
-    effort = EFFORTS[settings.optimization]
+    effort = effort_of(settings)
     return {
         "calibration_images": count,
         "rounding_images": len(prepared.images),
@@ -202,7 +205,7 @@ def settled(
     Arguments and errors are those of ``make_plan``.
     """
     _check(graph, settings.float_ops)
-    effort = EFFORTS[settings.optimization]
+    effort = effort_of(settings)
     # Extremes of the float activations, and images to round on.
     seen = looked_at(graph, images, contract, effort, advance)
     measured = seen.measured

@@ -23,6 +23,8 @@ class Precision(StrEnum):
     """int8 weights; activations are quantized while the network runs, without calibration."""
     INT8 = "int8"
     """int8 weights and activations, from calibration."""
+    INT4 = "int4"
+    """4-bit weights where kernels read them, int8 weights elsewhere, and int8 activations."""
     WEIGHT_INT8 = "weight-int8"
     """int8 weights, float32 activations: weights become float when the network is loaded."""
     INT16X8 = "int16x8"
@@ -146,6 +148,9 @@ class PlanSettings:
             then in int16x8, its input and outputs included.
         floating: precision of a file whose activations stay float numbers, for which weights and
             biases alone are rounded; None where activations are integers.
+        bits: 4 for a .tflite with weights in 4 bits where kernels read them; 8 otherwise.
+        narrow_ops: names of the operators with weights in 4 bits; with none, all that are worth it
+            (``quantize.plans.narrow``).
     """
 
     granularity: Granularity = Granularity.PER_CHANNEL
@@ -156,13 +161,19 @@ class PlanSettings:
     wide_ops: tuple[str, ...] = ()
     int16: bool = False
     floating: Precision | None = None
+    bits: int = 8
+    narrow_ops: tuple[str, ...] = ()
 
 
 _PER_TENSOR = PlanSettings(granularity=Granularity.PER_TENSOR)
 _FULL_RANGE = PlanSettings(weight_range=WeightRange.FULL)
+_FOUR_BITS = PlanSettings(weight_range=WeightRange.FULL, bits=4)
 
 FLOATING = (Precision.FLOAT16, Precision.DYNAMIC, Precision.WEIGHT_INT8)
 """Precisions with activations in float, whose weights the engine rounds where it has images."""
+
+INT8_ACTIVATIONS = (Precision.INT8, Precision.INT4)
+"""Precisions whose activations are int8."""
 
 
 @dataclass(frozen=True)
@@ -197,11 +208,17 @@ class Recipe:
     postprocess: Postprocess = Postprocess.NONE
 
     def __post_init__(self) -> None:
-        if self.io is not IoType.FLOAT32 and self.precision is not Precision.INT8:
+        if self.io is not IoType.FLOAT32 and self.precision not in INT8_ACTIVATIONS:
             raise UnsupportedError(
                 f"integer input and output need int8 activations, which {self.name} does not have",
                 received=f"--io {self.io.value}",
                 remedy="use --io float32, or an int8 recipe",
+            )
+        if self.precision is Precision.INT4 and not self.planned:
+            raise UnsupportedError(
+                "weights in 4 bits are chosen by the engine",
+                received=f"--optimize {self.settings.optimization.value} with {self.name}",
+                remedy="use --optimize default or best, or tflite-int8",
             )
         if self.settings.wide_ops and self.target != "tflite":
             raise no_wide_onnx(self.name)
@@ -231,7 +248,7 @@ class Recipe:
         """Whether the engine decides the integers, in a plan that other files can share."""
         chosen_here = self.settings.optimization is not Optimization.CONVERTER
         special = self.settings.int16 or self.settings.floating is not None
-        return special or (self.precision is Precision.INT8 and chosen_here)
+        return special or (self.precision in INT8_ACTIVATIONS and chosen_here)
 
     @property
     def plans_integers(self) -> bool:
@@ -241,7 +258,8 @@ class Recipe:
     @property
     def needs_calibration(self) -> bool:
         """Whether the file cannot be made without representative data."""
-        return self.precision in (Precision.INT8, Precision.INT16X8, Precision.WEIGHT_INT8)
+        of_weights = (Precision.INT16X8, Precision.WEIGHT_INT8)
+        return self.precision in (*INT8_ACTIVATIONS, *of_weights)
 
     @property
     def takes_calibration(self) -> bool:
@@ -272,6 +290,7 @@ class Recipe:
             "ranges": self.settings.ranges.value,
             "float_ops": list(self.settings.float_ops),
             "wide_ops": list(self.settings.wide_ops),
+            **({"narrow_ops": list(self.settings.narrow_ops)} if self.settings.narrow_ops else {}),
             **({"int16": True} if self.settings.int16 else {}),
             **({"floating": True} if self.settings.floating else {}),
             **self._postprocess_entry(),
@@ -294,6 +313,7 @@ class Recipe:
             ranges=RangeMethod(values.get("ranges", "min-max")),
             float_ops=tuple(values.get("float_ops", ())),
             wide_ops=tuple(values.get("wide_ops", ())),
+            narrow_ops=tuple(values.get("narrow_ops", ())),
             int16=bool(values.get("int16", False)),
             floating=known.precision if values.get("floating", False) else None,
         )
@@ -330,11 +350,7 @@ RECIPES: tuple[Recipe, ...] = (
         settings=PlanSettings(weight_range=WeightRange.FULL, floating=Precision.WEIGHT_INT8),
     ),
     Recipe(
-        "tflite-int8",
-        "tflite",
-        Precision.INT8,
-        "TFLite, int8, weights per channel",
-        io=IoType.INT8,
+        "tflite-int8", "tflite", Precision.INT8, "TFLite, int8, weights per channel", io=IoType.INT8
     ),
     Recipe(
         "tflite-int8-per-tensor",
@@ -345,10 +361,15 @@ RECIPES: tuple[Recipe, ...] = (
         io=IoType.INT8,
     ),
     Recipe(
-        "tflite-int16x8",
+        "tflite-int4",
         "tflite",
-        Precision.INT16X8,
-        "TFLite, int8 weights, int16 activations",
+        Precision.INT4,
+        "TFLite, weights of convolutions and dense layers in 4 bits, the rest in int8",
+        settings=_FOUR_BITS,
+        io=IoType.INT8,
+    ),
+    Recipe(
+        "tflite-int16x8", "tflite", Precision.INT16X8, "TFLite, int8 weights, int16 activations"
     ),
     Recipe("onnx-float32", "onnx", Precision.FLOAT32, "ONNX, no quantization"),
     Recipe("onnx-float16", "onnx", Precision.FLOAT16, "ONNX, float16 weights and activations"),

@@ -15,6 +15,7 @@ OTHERS = {
     "float16": ("tflite-float16", "onnx-float16"),
     "dynamic": ("tflite-dynamic", "onnx-dynamic"),
     "int16x8": ("tflite-int16x8",),
+    "int4": ("tflite-int4",),
 }
 """Recipes by the name of their setting; they have no weights per tensor."""
 _CONVERTER = "converter"

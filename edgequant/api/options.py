@@ -85,6 +85,7 @@ class QuantizeOptions(CompareOptions, total=False):
     cluster: str
     workers: int
     store: str | os.PathLike[str]
+    max_size: int
 
 
 class ApplyOptions(VariantOptions, total=False):

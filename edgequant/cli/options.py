@@ -339,6 +339,14 @@ float_share_option = option(
 )
 
 repair_options = _together(
+    option(
+        "--max-size",
+        type=COUNT,
+        metavar="BYTES",
+        section=Section.LIMITS,
+        help="Largest file of tflite-int4: the weights that lose most in 4 bits stay in 8, as "
+        "many as fit.",
+    ),
     float_share_option,
     option(
         "--repair-with",

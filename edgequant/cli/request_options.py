@@ -61,6 +61,7 @@ def quantize_request(values: dict[str, Any], suffix: str | None = None) -> Quant
         repair_with=RepairType(values["repair_with"]),
         qat=qat_settings(values),
         answers=values.get("float_answers"),
+        max_size=values.get("max_size"),
     )
 
 

@@ -41,6 +41,7 @@ def show_command(path: Path, terminal: Terminal) -> None:
     )
     terminal.say(f"in float32    {', '.join(plan.settings.float_ops) or 'nothing'}")
     terminal.say(f"in int16x8    {', '.join(plan.settings.wide_ops) or 'nothing'}")
+    terminal.say(f"in 4 bits     {', '.join(plan.settings.narrow_ops) or 'nothing'}")
     for name, value in plan.described.items():
         terminal.say(f"{name:<20} {value}")
     for note in plan.notes:
@@ -54,6 +55,7 @@ def show_command(path: Path, terminal: Terminal) -> None:
             "weight_range": plan.settings.weight_range.value,
             "float_ops": list(plan.settings.float_ops),
             "wide_ops": list(plan.settings.wide_ops),
+            "narrow_ops": list(plan.settings.narrow_ops),
             "settings": plan.described,
             "notes": list(plan.notes),
             "tensors": rows,
@@ -157,6 +159,9 @@ def _checked(recipe: Recipe, plan: QuantizationPlan) -> Recipe:
     elif made.floating is not None:
         fits = recipe.precision is made.floating
         rule = f"recipes of {made.floating.value}, which it was made for"
+    elif made.narrow_ops or recipe.precision is Precision.INT4:
+        fits = bool(made.narrow_ops) and recipe.precision is Precision.INT4
+        rule = "tflite-int4, which it was made for" if made.narrow_ops else "recipes of int8"
     else:
         alike = (wanted.granularity, wanted.weight_range) == (made.granularity, made.weight_range)
         fits = recipe.plans_integers and alike

@@ -31,8 +31,8 @@ from quantize.islands import FloatOperator
 from quantize.recipes import RECIPES, recipe
 
 SIZED = (
-    "tflite-int8", "tflite-int16x8", "tflite-float16", "tflite-dynamic", "tflite-float32",
-    "onnx-int8", "onnx-float16", "onnx-dynamic", "onnx-float32",
+    "tflite-int8", "tflite-int4", "tflite-int16x8", "tflite-float16", "tflite-dynamic",
+    "tflite-float32", "onnx-int8", "onnx-float16", "onnx-dynamic", "onnx-float32",
 )  # fmt: skip
 """Recipes whose bytes are shown."""
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from calibration_data.calibration_set import CalibrationSet
 from calibration_data.task_choice import Output
+from edgequant.narrowing import measured_noise
 from edgequant.outputs import answers
 from edgequant.planning import Planner
 from edgequant.repair.comparing import Comparison
@@ -26,6 +27,7 @@ from quantize.plans.plan import PlannedNetwork
 from quantize.plans.simulate import float_share
 from quantize.plans.widening import can_be_wide
 from quantize.recipes import Optimization, PlanSettings, Recipe, RepairType
+from quantize.sensitivity.bits import shares
 from quantize.sensitivity.changes import ACTIVATIONS, WEIGHTS
 from quantize.sensitivity.mixed_precision import Noise, growing
 from quantize.sensitivity.ranking import LabelledImages, Sensitivity, sensitivity
@@ -49,6 +51,7 @@ class Step:
         agreement: percentage of held-out images with the float network's answer; SQNR in dB in a
             task without answers.
         output: name of the output with this loss; empty for a network with one.
+        narrow_ops: operators with weights in 4 bits.
     """
 
     optimization: Optimization
@@ -57,6 +60,7 @@ class Step:
     drop: float
     agreement: float
     output: str = ""
+    narrow_ops: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -67,6 +71,7 @@ class Step:
             "drop": self.drop,
             "agreement": self.agreement,
             **({"output": self.output} if self.output else {}),
+            **({"narrow_ops": list(self.narrow_ops)} if self.narrow_ops else {}),
         }
 
 
@@ -106,6 +111,7 @@ class Repair:
             optimization=self.chosen.optimization,
             float_ops=self.chosen.float_ops,
             wide_ops=self.chosen.wide_ops,
+            narrow_ops=self.chosen.narrow_ops,
         )
         return replace(recipe, settings=settings)
 
@@ -118,6 +124,8 @@ class Repair:
         sentences = []
         if chosen != first:
             what = [f"--optimize {chosen.optimization.value}"]
+            if widened := len(first.narrow_ops) - len(chosen.narrow_ops):
+                what.append(f"{widened} of {len(first.narrow_ops)} weights in 8 bits")
             for kind, before, after in (
                 ("float32", first.float_ops, chosen.float_ops),
                 ("int16x8", first.wide_ops, chosen.wide_ops),
@@ -218,7 +226,32 @@ class Repairer:
             steps.append(self._step(tried, advance))
             if steps[-1].drop <= self.limits.max_drop:
                 return self._repair(steps, steps[-1])
+        if asked.bits == 4:
+            tried, found = self._in_more_bits(steps, tried, advance)
+            if found is not None:
+                return self._repair(steps, found)
         return self._with_others(steps, tried, advance)
+
+    def _in_more_bits(
+        self, steps: list[Step], asked: PlanSettings, advance: Callable[[int], None]
+    ) -> tuple[PlanSettings, Step | None]:
+        """Give ever more weights 8 bits, each time those whose 4 bits cost most for their bytes.
+
+        Returns:
+            Settings with the most 8-bit weights that were tried, and the step that keeps the limit;
+            None where none does.
+        """
+        noise = measured_noise(self.planner, self.outputs, asked, advance)
+        tried = [replace(asked, narrow_ops=names) for names in shares(self.planner.graph, noise)]
+        taken: dict[int, Step] = {}
+
+        def holds(number: int) -> bool:
+            taken[number] = self._step(tried[number], advance)
+            steps.append(taken[number])
+            return taken[number].drop <= self.limits.max_drop
+
+        least = first_that_holds(len(tried), holds)
+        return (tried[-1] if tried else asked), None if least is None else taken[least]
 
     def _with_others(
         self, steps: list[Step], asked: PlanSettings, advance: Callable[[int], None]
@@ -266,7 +299,10 @@ class Repairer:
         plan = make_plan(graph, self._halves.fitting, self.planner.contract, tried, advance)
         loss, output = self._judge.worst(PlannedNetwork(plan.network(graph), plan))
         wide = plan.settings.wide_ops
-        return Step(tried.optimization, tried.float_ops, wide, loss.drop, loss.agreement, output)
+        narrow = plan.settings.narrow_ops
+        return Step(
+            tried.optimization, tried.float_ops, wide, loss.drop, loss.agreement, output, narrow
+        )
 
     def _repair(
         self, steps: list[Step], chosen: Step, ranking: Sensitivity | None = None

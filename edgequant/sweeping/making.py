@@ -19,7 +19,7 @@ from foundation.errors import EdgequantError
 from foundation.scratch import temporary_scratch
 from quantize.recipes import Precision, recipe
 
-_BYTES = {Precision.INT8: 1, Precision.INT16X8: 2}
+_BYTES = {Precision.INT8: 1, Precision.INT4: 1, Precision.INT16X8: 2}
 """Bytes of an activation where it is an integer; 4 otherwise."""
 
 

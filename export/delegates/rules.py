@@ -26,6 +26,12 @@ def softmax_is_a_vector(graph: Subgraph, operator: GraphOperator) -> str | None:
     return None if fits else f"is over {list(shape)}, not a vector of at most {_MOST_SOFTMAX:,}"
 
 
+def weights_in_eight_bits(graph: Subgraph, operator: GraphOperator) -> str | None:
+    """Refuse weights in 4 bits on the Edge TPU."""
+    weights = graph.weights(operator)
+    return "has weights in 4 bits" if weights is not None and weights.dtype == "int4" else None
+
+
 def three_dimensions(graph: Subgraph, operator: GraphOperator) -> str | None:
     """Refuse tensors on the Edge TPU with dimensions above one outside the innermost three."""
     for index in (*operator.inputs, *operator.outputs):

@@ -59,8 +59,11 @@ EDGE_TPU = Device(
             "TRANSPOSE_CONV",
         ),
     ),
-    rules=(r.three_dimensions,),
-    rule_sources=(_AXIS.replace("supported-ops", "optimization-tips"),),
+    rules=(r.three_dimensions, r.weights_in_eight_bits),
+    rule_sources=(
+        _AXIS.replace("supported-ops", "optimization-tips"),
+        _AXIS.replace("supported-ops", "optimization-tips"),
+    ),
     one_partition=True,
 )
 

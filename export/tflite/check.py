@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from foundation.errors import InvalidInputError, UnsupportedError
 from network.inspection import TensorInfo
 from network.operators import traits_of
+from network.tflite.four_bits import INT4
 from network.tflite.reader import (
     DEQUANTIZE,
     QUANTIZE,
@@ -19,6 +20,7 @@ from network.tflite.reader import (
     Subgraph,
     read_flat_model,
 )
+from quantize.plans.narrow import NARROW_VERSIONS
 from quantize.recipes import Granularity, Precision, Recipe
 
 if TYPE_CHECKING:
@@ -33,13 +35,14 @@ FLOAT32_TOLERANCE = 1e-2
 """Largest relative L2 distance between a float32 file and its model: far above the rounding of
 another summation order, far below what lost weights do."""
 
-_ACTIVATIONS = {Precision.INT8: "int8", Precision.INT16X8: "int16"}
+_ACTIVATIONS = {Precision.INT8: "int8", Precision.INT4: "int8", Precision.INT16X8: "int16"}
 _WEIGHTS = {
     Precision.FLOAT32: "float32",
     Precision.FLOAT16: "float16",
     Precision.DYNAMIC: "int8",
     Precision.WEIGHT_INT8: "int8",
     Precision.INT8: "int8",
+    Precision.INT4: "int8",
     Precision.INT16X8: "int8",
 }
 _CHANNEL_AXIS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3}
@@ -73,6 +76,8 @@ def check_file(path: Path, recipe: Recipe, others: Kinds | None = None) -> None:
         for fault in _faults(graph, recipe, exempt)
     )
     found = {Precision.DYNAMIC: _has_hybrid, Precision.WEIGHT_INT8: _has_integers}
+    if recipe.precision is Precision.INT4 and not _has_four_bits(model):
+        faults["no weight in 4 bits"] += 1
     if not faults and not found.get(recipe.precision, bool)(model):
         faults.update(
             f"{operator.name} with fewer than {DYNAMIC_MIN_ELEMENTS} weights"
@@ -326,7 +331,8 @@ def _weight_faults(name: str, weights: TensorInfo, recipe: Recipe) -> Iterator[s
     may_stay = recipe.precision in (Precision.DYNAMIC, Precision.WEIGHT_INT8)
     if may_stay and too_small and weights.dtype == "float32":
         return
-    if weights.dtype != _WEIGHTS[recipe.precision]:
+    narrow = recipe.precision is Precision.INT4 and name in NARROW_VERSIONS
+    if weights.dtype != _WEIGHTS[recipe.precision] and not (narrow and weights.dtype == INT4):
         yield f"{name} with {weights.dtype} weights"
     elif (
         recipe.settings.granularity is Granularity.PER_CHANNEL
@@ -358,6 +364,10 @@ def _has_hybrid(model: FlatModel) -> bool:
 
 def _has_integers(model: FlatModel) -> bool:
     return any(t.constant and t.dtype == "int8" for graph in model.subgraphs for t in graph.tensors)
+
+
+def _has_four_bits(model: FlatModel) -> bool:
+    return any(t.constant and t.dtype == INT4 for graph in model.subgraphs for t in graph.tensors)
 
 
 def _is_float32_vector(tensor: TensorInfo) -> bool:

@@ -12,8 +12,9 @@ from typing import Any
 
 from network.affine import IntType, QuantParams
 from network.graph import INPUT_NAME, Graph, Op
-from network.operators import traits_of
+from network.operators import OpKind, traits_of
 from network.tflite.writer import FlatFile
+from quantize.plans.narrow import NARROW_VERSIONS
 from quantize.plans.plan import QuantizationPlan
 from quantize.plans.widening import WHOLE_VERSIONS, wide_params
 from quantize.recipes import IoType
@@ -141,11 +142,12 @@ class Writing:
     def _constant(self, name: str, *, integer: bool) -> int:
         planned = self.plan.constants.get(name) if integer else None
         value = self.graph.value(name) if planned is None else planned.integers
-        key = (name, str(value.dtype))
+        params = None if planned is None else planned.params
+        dtype = str(value.dtype) if params is None else params.dtype.value
+        key = (name, dtype)
         if key not in self.index:
             shape = self.graph.tensors[name].shape
-            params = None if planned is None else planned.params
-            self.index[key] = self.file.tensor(name, shape, str(value.dtype), params, value)
+            self.index[key] = self.file.tensor(name, shape, dtype, params, value)
         return self.index[key]
 
     def _operator(
@@ -159,11 +161,18 @@ class Writing:
         if op is None:
             version = _version(kind, dtype)
         else:
-            version = op.version if dtype == "float32" else _version_of(op, dtype)
+            version = op.version if dtype == "float32" else self._version_of(op, dtype)
         options = {} if op is None else _options(op, dtype)
         self.file.operator(
             kind, version, inputs, outputs, "" if op is None else op.options_type, options
         )
+
+    def _version_of(self, op: Op, dtype: str) -> int:
+        """Version of an operator: that of its types, or of its options where these came later."""
+        if op.name in self.plan.settings.narrow_ops:
+            return NARROW_VERSIONS[OpKind(op.kind)]
+        version = _version(op.kind, dtype)
+        return version if op.is_weighted else max(version, op.version)
 
 
 def _io_type(io: IoType, params: QuantParams) -> tuple[str, QuantParams | None]:
@@ -182,12 +191,6 @@ def _version(kind: str, dtype: str) -> int:
         version = row.int16_version or WHOLE_VERSIONS.get(kind)
     assert version is not None
     return version
-
-
-def _version_of(op: Op, dtype: str) -> int:
-    """Version of an operator: that of its type, or of its options where these came later."""
-    version = _version(op.kind, dtype)
-    return version if op.is_weighted else max(version, op.version)
 
 
 def _options(op: Op, dtype: str) -> Mapping[str, Any]:

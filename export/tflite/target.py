@@ -29,7 +29,15 @@ from network.from_keras import converted, frozen, names_of_outputs
 from network.graph import Graph
 from network.run_litert import network_of
 from quantize.islands import check_share
-from quantize.recipes import BatchAxis, Granularity, Layout, Postprocess, Precision, Recipe
+from quantize.recipes import (
+    INT8_ACTIVATIONS,
+    BatchAxis,
+    Granularity,
+    Layout,
+    Postprocess,
+    Precision,
+    Recipe,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -116,7 +124,7 @@ def _other_kinds(request: ExportRequest) -> Counter[tuple[str, str]]:
         for op in graph.ops
         if op.name in plan.settings.float_ops
     }
-    if request.recipe.precision is Precision.INT8:
+    if request.recipe.precision in INT8_ACTIVATIONS:
         types |= dict.fromkeys(plan.settings.wide_ops, "int16")
     return Counter((types[op.name], str(op.kind)) for op in graph.ops if op.name in types)
 

@@ -17,13 +17,14 @@ from network.operators import traits_of
 from network.oracle.call import MOST_ELEMENTS
 from network.oracle.model import IntegerModel, IntegerTensor, Operators
 from network.tflite.canonical import builtin_name
+from network.tflite.four_bits import INT4, unpacked
 from network.tflite.reader import WHOLE, read_flat_model
 
 _DTYPES = {
     0: "float32", 2: "int32", 3: "uint8", 4: "int64", 6: "bool", 7: "int16", 8: "complex64",
-    9: "int8",
+    9: "int8", 17: "int4",
 }  # fmt: skip
-"""NumPy's names of the element types, by their numbers in the schema."""
+"""NumPy's names of the element types, and 4-bit integers, by their numbers in the schema."""
 
 
 def read_integers(path: Path) -> IntegerModel:
@@ -115,9 +116,12 @@ def _tensors(model: Any, graph: Any, source: str) -> list[IntegerTensor]:
             name = f"{name}#{index}"
         names.add(name)
         dtype = _DTYPES.get(int(tensor.type))
-        if dtype is None:
+        stored = model.buffers[tensor.buffer].data
+        empty = stored is None or not len(stored)
+        if dtype is None or (dtype == INT4 and empty):
             raise UnsupportedError(
-                "the integer interpreter takes tensors of 8-, 16- and 32-bit integers and float32",
+                "the integer interpreter takes tensors of 8-, 16- and 32-bit integers and float32, "
+                "and constants of 4-bit integers",
                 received=f"{source} with TFLite's type {int(tensor.type)} in {name}",
                 remedy="export an int8 file",
             )
@@ -128,11 +132,12 @@ def _tensors(model: Any, graph: Any, source: str) -> list[IntegerTensor]:
                 received=f"{source} with {name} of shape {list(shape)}",
                 remedy="run the file in litert-reference",
             )
-        data, key = model.buffers[tensor.buffer].data, (int(tensor.buffer), dtype)
-        value = None
-        if data is not None and len(data):
-            if key not in flats:
-                flats[key] = _flat(data, dtype)
+        key, value = (int(tensor.buffer), dtype), None
+        if not empty:
+            if dtype == INT4:  # the number of integers is known from the shape alone
+                flats[key] = unpacked(np.frombuffer(bytes(stored), np.uint8), math.prod(shape))
+            elif key not in flats:
+                flats[key] = _flat(stored, dtype)
             value = _shaped(flats[key], shape, name)
         tensors.append(IntegerTensor(name, shape, dtype, _params(tensor, dtype), value))
     return tensors

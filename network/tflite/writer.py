@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from network.affine import QuantParams
+from network.tflite.four_bits import INT4, packed
 
 SCHEMA_VERSION = 3
 
@@ -23,6 +24,9 @@ _TYPES = {
 
 TYPE_NAMES = {number: name for name, number in _TYPES.items()}
 """NumPy's names of the types that a graph can hold, by the schema's numbers."""
+
+_STORED_TYPES = {**_TYPES, INT4: 17}
+"""``TensorType`` of all tensors that are written."""
 
 
 @dataclass
@@ -54,7 +58,7 @@ class FlatFile:
         Args:
             name: name of the tensor.
             shape: shape for a batch of one.
-            dtype: NumPy's name of the type.
+            dtype: NumPy's name of the type, or INT4.
             params: parameters of integers; None for float numbers.
             value: value of a constant; None for an activation.
 
@@ -73,8 +77,8 @@ class FlatFile:
         self.tensors.append(
             schema.TensorT(
                 shape=list(shape),
-                type=_TYPES[dtype],
-                buffer=0 if value is None else self._buffer(value),
+                type=_STORED_TYPES[dtype],
+                buffer=0 if value is None else self._buffer(value, dtype),
                 name=name.encode(),
                 quantization=quantization,
                 hasRank=True,
@@ -141,8 +145,9 @@ class FlatFile:
         )
         return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 
-    def _buffer(self, value: np.ndarray) -> int:
-        self.buffers.append(np.ascontiguousarray(value).tobytes())
+    def _buffer(self, value: np.ndarray, dtype: str) -> int:
+        stored = packed(value) if dtype == INT4 else value
+        self.buffers.append(np.ascontiguousarray(stored).tobytes())
         return len(self.buffers) - 1
 
 

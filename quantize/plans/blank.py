@@ -8,6 +8,7 @@ from network.affine import IntType, QuantParams
 from network.graph import Graph, Op
 from network.integer_forms import measured
 from network.operators import OpKind
+from quantize.plans.narrow import narrow_settings
 from quantize.plans.plan import IntegerConstant, QuantizationPlan
 from quantize.plans.widening import wide_activations
 from quantize.ranges.activations import Range, activation_params
@@ -24,7 +25,7 @@ def blank_plan(graph: Graph, settings: PlanSettings) -> QuantizationPlan:
         graph: canonical.
         settings: settings of the plan, with every operator that stays in float32.
     """
-    rng = np.random.default_rng(0)
+    rng, settings = np.random.default_rng(0), narrow_settings(graph, settings)
     if settings.floating is not None:
         return _blank_floating(graph, settings, rng)
     ranges = {name: Range(-end, end) for name in measured(graph) for end in [_end(rng)]}
@@ -72,7 +73,8 @@ def _constant(
 ) -> IntegerConstant:
     drawn = rng.uniform(1, 2, scales).astype(np.float32)
     params = QuantParams(tuple(drawn.tolist()), (0,) * scales, dtype, axis)
-    integers = rng.integers(-127, 128, shape).astype(dtype.value)
+    most = 7 if dtype is IntType.INT4 else 127
+    integers = rng.integers(-most, most + 1, shape).astype(dtype.array)
     return IntegerConstant(params, integers)
 
 
@@ -81,10 +83,12 @@ def _weights(
 ) -> dict[str, IntegerConstant]:
     shape = graph.weight(op).shape
     channels = shape[op.channel_axis]
+    narrow = op.name in settings.narrow_ops
     several = settings.granularity is Granularity.PER_CHANNEL and op.kind != OpKind.DENSE
+    of_weight = IntType.INT4 if narrow else IntType.INT8
     scales, axis = (channels, op.channel_axis) if several else (1, None)
     of_bias = IntType.INT64 if op.name in settings.wide_ops else IntType.INT32
     return {
-        op.inputs[1]: _constant(rng, shape, IntType.INT8, scales, axis),
+        op.inputs[1]: _constant(rng, shape, of_weight, scales, axis),
         op.inputs[2]: _constant(rng, (channels,), of_bias, scales, 0 if several else None),
     }

@@ -13,6 +13,7 @@ import numpy as np
 from foundation.errors import InvalidInputError
 from network.affine import BIAS_LIMIT, IntType, QuantParams
 from network.graph import Graph, Op
+from quantize.plans.narrow import can_be_narrow
 from quantize.plans.plan import IntegerConstant, QuantizationPlan
 from quantize.plans.widening import wide_params
 from quantize.ranges.activations import fixed_params, tied
@@ -48,12 +49,15 @@ def check_fits(plan: QuantizationPlan, graph: Graph) -> None:
 def _faults(plan: QuantizationPlan, graph: Graph) -> Iterator[str]:
     """Everything in a plan that does not fit the graph, a phrase for each."""
     names = {op.name for op in graph.ops}
-    floats, wide = frozenset(plan.settings.float_ops), frozenset(plan.settings.wide_ops)
-    for name in (*plan.settings.float_ops, *plan.settings.wide_ops):
+    settings = plan.settings
+    floats, wide = frozenset(settings.float_ops), frozenset(settings.wide_ops)
+    for name in (*settings.float_ops, *settings.wide_ops, *settings.narrow_ops):
         if name not in names:
             yield f"an operator {name}, which the network does not have"
     for name in sorted(floats & wide):
         yield f"{name} in float32 and in int16x8"
+    for name in sorted((floats | wide).intersection(settings.narrow_ops)):
+        yield f"{name} in 4 bits and in another type"
     for name, params in plan.activations.items():
         if name not in graph.activations:
             yield f"an activation {name}, which the network does not have"
@@ -89,7 +93,7 @@ def _constant_faults(name: str, constant: IntegerConstant, graph: Graph) -> Iter
         yield f"integers for {name}, which the network does not store"
     elif integers.shape != stored.shape:
         yield f"integers of shape {list(integers.shape)} for {name}, {list(stored.shape)}"
-    elif integers.dtype.name != params.dtype.value:
+    elif integers.dtype.name != params.dtype.array:
         yield f"{integers.dtype.name} for {name}, said to be {params.dtype.value}"
     elif not _scales_fit(params, integers.shape):
         yield f"{len(params.scale)} scales along axis {params.axis} for {name}"
@@ -138,14 +142,21 @@ def _leaves_int8(name: str, plan: QuantizationPlan, graph: Graph) -> bool:
 def _weighted_faults(op: Op, plan: QuantizationPlan) -> Iterator[str]:
     """Integers and scales that a weighted operator in int8 or int16x8 does not have.
 
-    These are a weight beyond [-127, 127], a bias of other scales than input times weight, and a
-    result with a range far beyond what its integers can reach.
+    These are a weight beyond [-127, 127], or [-7, 7] in 4 bits, a bias of other scales than input
+    times weight, and a result with a range far beyond what its integers can reach.
     """
     weight = plan.constants[op.inputs[1]]
     if weight.integers.dtype != np.int8 or any(weight.params.zero_point):
         yield f"{op.inputs[1]} with {weight.integers.dtype.name}, zero points not 0"
     elif weight.integers.min(initial=0) < -127:
         yield f"{op.inputs[1]} with -128, where weights are -127 to 127"
+    narrow = op.name in plan.settings.narrow_ops
+    if narrow is not (weight.params.dtype is IntType.INT4):
+        yield f"{op.inputs[1]} in {weight.params.dtype.value}, which its settings do not say"
+    elif narrow and not can_be_narrow(op):
+        yield f"{op.inputs[1]} in 4 bits, of a {op.kind}"
+    elif narrow and np.abs(weight.integers.astype(np.int16)).max(initial=0) > 7:
+        yield f"{op.inputs[1]} beyond -7 to 7, where weights in 4 bits are"
     source = plan.activations[op.inputs[0]]
     if op.name in plan.settings.wide_ops and source.dtype is not IntType.INT16:
         source = wide_params(source)

@@ -43,8 +43,9 @@ class IntegerConstant:
 
     Attributes:
         params: scales and zero points.
-        integers: int8 (weights and constants of elementwise operators), int32 (biases) or int64
-            (biases of operators in int16x8), of the shape that the graph's tensor has.
+        integers: int8 (weights, those in 4 bits too, and constants of elementwise operators), int32
+            (biases) or int64 (biases of operators in int16x8), of the shape that the graph's
+            tensor has.
     """
 
     params: QuantParams
@@ -125,6 +126,7 @@ class QuantizationPlan:
             "weight_range": self.settings.weight_range.value,
             "float_ops": list(self.settings.float_ops),
             "wide_ops": list(self.settings.wide_ops),
+            **({"narrow_ops": list(self.settings.narrow_ops)} if self.settings.narrow_ops else {}),
             **({"int16": True} if self.settings.int16 else {}),
             **_floating_entry(self.settings.floating),
             "floats": sorted(self.floats),
@@ -239,12 +241,13 @@ def _absurdities(plan: QuantizationPlan) -> Iterator[str]:
 _ASKED = ("optimization", "ranges")
 _TABLES = ("activations", "constants", "settings")
 _LISTS = ("float_ops", "floats", "notes")
+_LATER_LISTS = ("wide_ops", "narrow_ops")
 
 
 def _check_header(header: Mapping[str, Any]) -> None:
     """Raise TypeError, KeyError or ValueError where the header does not have a plan's fields."""
     wrong = [name for name in _TABLES if not isinstance(header[name], dict)]
-    for name in (*_LISTS, "wide_ops"):
+    for name in (*_LISTS, *_LATER_LISTS):
         values = header[name] if name in _LISTS else header.get(name, [])
         if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
             wrong.append(name)
@@ -268,6 +271,8 @@ def _settings(header: Mapping[str, Any]) -> PlanSettings:
         wide_ops=tuple(header.get("wide_ops", ())),
         int16=header.get("int16", False) is True,
         floating=Precision(header["floating"]) if "floating" in header else None,
+        bits=4 if header.get("narrow_ops") else 8,
+        narrow_ops=tuple(header.get("narrow_ops", ())),
     )
 
 

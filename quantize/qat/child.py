@@ -18,7 +18,6 @@ import numpy as np
 from foundation.errors import EdgequantError, InvalidInputError
 from quantize.qat.exchange import Job, Trained, read_job, write_error, write_result
 from quantize.qat.network import Network, from_layer, network
-from quantize.qat.quantizers import WEIGHT_LIMIT
 
 HELD_OUT = 5
 """One image in so many is held out from training and judges each epoch."""
@@ -137,7 +136,7 @@ def _trained(
     weights: dict[str, np.ndarray] = {}
     biases: dict[str, np.ndarray] = {}
     for layer, (kernel, bias) in zip(student.layers, values, strict=True):
-        integers = np.clip(np.round(kernel), -WEIGHT_LIMIT, WEIGHT_LIMIT).astype(np.int8)
+        integers = np.clip(np.round(kernel), -layer.limit, layer.limit).astype(np.int8)
         weights[layer.op.name] = from_layer(layer.op, integers)
         biases[layer.op.name] = bias * np.float32(layer.bias_unit)
     return Trained(weights, biases, noise, best_epoch, *counts)

@@ -18,7 +18,7 @@ from network.graph import Graph, Op
 from network.operators import Fused, OpKind
 from network.run_tensorflow import run_op
 from quantize.plans.plan import QuantizationPlan
-from quantize.qat.quantizers import Quantizers, wrapped
+from quantize.qat.quantizers import WEIGHT_LIMIT, Quantizers, wrapped
 
 BIAS_SHARE = 0.02
 """Unit of a bias, in steps of the layer's result: the error of a bias does not average out as that
@@ -36,12 +36,14 @@ class Layer:
         kernel: variable, in tf_keras's order of axes; in steps of the integers where quantized.
         bias: variable ``[channels]``; in units of ``bias_unit`` where quantized.
         bias_unit: real number that a bias of 1 stands for; 1 in a float model.
+        limit: largest magnitude of an integer of the weight.
     """
 
     op: Op
     kernel: Any = field(repr=False)
     bias: Any = field(repr=False)
     bias_unit: float = 1.0
+    limit: int = WEIGHT_LIMIT
 
 
 @dataclass(frozen=True)
@@ -214,8 +216,9 @@ class _Builder:
             scales = to_layer(
                 op, _scale_of_each(planned.params.scale, op, planned.integers), channels
             )
-            quantizers = Quantizers(attribute, scales, unit)
-            self.layers.append(Layer(op, kernel, bias, unit))
+            limit = planned.params.dtype.limits[1]
+            quantizers = Quantizers(attribute, scales, limit, unit)
+            self.layers.append(Layer(op, kernel, bias, unit, limit))
         if op.fused is Fused.NONE:
             quantizers = quantizers.with_output(self._params(op.name))
             self.values[op.name] = wrapped(layer, quantizers)(value)

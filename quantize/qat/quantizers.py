@@ -25,12 +25,14 @@ class Quantizers:
     Attributes:
         kernel: name of the layer's attribute with its weight; empty for none.
         scales: scale of each number of the weight, in its shape.
+        limit: largest magnitude of an integer of the weight.
         bias_unit: real number that a bias of 1 stands for.
         output: parameters of the result; None for a float32 result.
     """
 
     kernel: str = ""
     scales: np.ndarray | None = field(default=None, repr=False)
+    limit: int = WEIGHT_LIMIT
     bias_unit: float = 1.0
     output: QuantParams | None = None
 
@@ -62,8 +64,9 @@ def _config_class() -> Any:
             quantizers = self.quantizers
             if not quantizers.kernel:
                 return []
+            of_weight = _weight_quantizer(quantizers.scales, quantizers.limit)
             return [
-                (getattr(layer, quantizers.kernel), _weight_quantizer(quantizers.scales)),
+                (getattr(layer, quantizers.kernel), of_weight),
                 (layer.bias, _bias_quantizer(quantizers.bias_unit)),
             ]
 
@@ -89,7 +92,7 @@ def _config_class() -> Any:
     return PlanConfig
 
 
-def _weight_quantizer(scales: Any) -> Any:
+def _weight_quantizer(scales: Any, limit: int) -> Any:
     """Quantizer from steps to float weights ``round(clip(steps)) * scales``.
 
     Gradients pass as if nothing were rounded.
@@ -97,7 +100,7 @@ def _weight_quantizer(scales: Any) -> Any:
     import tensorflow as tf
 
     def quantize(steps: Any) -> Any:
-        clipped = tf.clip_by_value(steps, -WEIGHT_LIMIT, WEIGHT_LIMIT)
+        clipped = tf.clip_by_value(steps, -limit, limit)
         rounded = clipped + tf.stop_gradient(tf.round(clipped) - clipped)
         return rounded * tf.constant(scales)
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from network.affine import (
+    IntType,
     QuantParams,
     bias_params,
     quantize_bias,
@@ -21,7 +22,7 @@ from quantize.plans.plan import IntegerConstant
 from quantize.recipes import Granularity, WeightRange
 from quantize.rounding.moments import Moments
 from quantize.rounding.rows import Rows
-from quantize.rounding.second_order import LIMIT, Layer, damped, neighbours, pair_reach, rounded
+from quantize.rounding.second_order import Layer, damped, neighbours, pair_reach, rounded
 
 RIDGE = 1e-2
 """Share of the mean variance that holds a refit to the float weight."""
@@ -30,6 +31,11 @@ LARGEST_INPUTS_PER_POSITION = 16
 """A layer is refitted where it has fewer inputs than this for each position of half of the images;
 with more, the other half would take next to nothing of the step (a last dense layer has one
 position per image)."""
+
+
+FOUR_BIT_NARROWINGS = (1.0, 0.9, 0.8, 0.72, 0.64, 0.56, 0.5)
+"""Factors on the widest scale of a weight in 4 bits, from which each channel takes the one of the
+least error."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,7 @@ class LayerSettings:
         sweeps: largest number of coordinate descent sweeps.
         narrowings: factors on the widest scale to choose from, by the error of each channel.
         refit: whether the float weight is first fitted to the quantized inputs.
+        bits: bits of a weight's integers.
     """
 
     granularity: Granularity
@@ -51,6 +58,21 @@ class LayerSettings:
     sweeps: int = 3
     narrowings: tuple[float, ...] = (1.0,)
     refit: bool = False
+    bits: int = 8
+
+    @property
+    def limit(self) -> int:
+        """Largest magnitude of an integer: symmetric, so that the zero point is 0."""
+        return int(2 ** (self.bits - 1)) - 1
+
+    def in_four_bits(self) -> LayerSettings:
+        """The same for a weight in 4 bits.
+
+        15 steps are so wide that the best scale cuts the largest weights off, and 16-bit sums have
+        room for all of them.
+        """
+        full = WeightRange.FULL
+        return replace(self, weight_range=full, narrowings=FOUR_BIT_NARROWINGS, bits=4)
 
 
 @dataclass(frozen=True)
@@ -58,7 +80,7 @@ class Solved:
     """A layer in integers.
 
     Attributes:
-        weight: int8.
+        weight: int8, or int4 in arrays of int8.
         bias: int32.
     """
 
@@ -136,7 +158,8 @@ def layers_of(
         weight = float_weight[group]
         if refit:
             weight = _refit(weight, [_of_group(half, inputs, group) for half in halves])
-        layers.append((group, Layer(weight, _covariance(both, inputs, group), pairs)))
+        covariance = _covariance(both, inputs, group)
+        layers.append((group, Layer(weight, covariance, pairs, settings.limit)))
     return layers
 
 
@@ -314,11 +337,13 @@ def _candidates(
         if not _per_channel(op, settings):
             safe = np.full_like(safe, safe.max())
         factors += [safe**0.5, safe]
-    return [(reach * factor / LIMIT).astype(np.float32).astype(np.float64) for factor in factors]
+    widest = [reach * factor / settings.limit for factor in factors]
+    return [scale.astype(np.float32).astype(np.float64) for scale in widest]
 
 
 def weight_params_of(op: Op, scale: np.ndarray, settings: LayerSettings) -> QuantParams:
     """Parameters of a weight from its scales ``[channels]``; one where the layer has one."""
+    dtype = IntType.INT8 if settings.bits == 8 else IntType.INT4
     if _per_channel(op, settings):
-        return QuantParams(tuple(scale.tolist()), (0,) * len(scale), axis=op.channel_axis)
-    return QuantParams((float(scale[0]),), (0,))
+        return QuantParams(tuple(scale.tolist()), (0,) * len(scale), dtype, op.channel_axis)
+    return QuantParams((float(scale[0]),), (0,), dtype)

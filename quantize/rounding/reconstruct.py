@@ -48,6 +48,7 @@ class Lockstep:
         settings: how the layers are rounded.
         positions: largest number of one image's positions that the moments of a layer include.
         float_ops: names of operators that keep their float weights.
+        narrow_ops: names of operators with weights in 4 bits.
         exact: activations of the float network that are still to be read: by name, a tensor per
             chunk.
         integers: the same activations of the quantized network; float32 where there are no
@@ -60,6 +61,7 @@ class Lockstep:
     settings: LayerSettings
     positions: int
     float_ops: frozenset[str] = frozenset()
+    narrow_ops: frozenset[str] = frozenset()
     exact: dict[str, list[np.ndarray]] = field(default_factory=dict)
     integers: dict[str, list[np.ndarray]] = field(default_factory=dict)
     constants: dict[str, IntegerConstant] = field(default_factory=dict)
@@ -107,7 +109,8 @@ class Lockstep:
         """Decide the integers of a weighted operator."""
         source = self.params[op.inputs[0]]
         first, second = in_parallel(lambda half: self._half(op, half, source), range(2))
-        solved = solve(op, self.graph, source, (first, second), self.settings)
+        settings = self.settings.in_four_bits() if op.name in self.narrow_ops else self.settings
+        solved = solve(op, self.graph, source, (first, second), settings)
         self.constants[op.inputs[1]] = solved.weight
         self.constants[op.inputs[2]] = solved.bias
 

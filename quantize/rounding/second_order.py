@@ -42,16 +42,18 @@ class Layer:
             symmetric and positive semidefinite.
         neighbours: int64 ``[kinds, inputs]``, for each input another one whose weight may be
             multiplied in one 16-bit pair with it, or -1; None where nothing saturates.
+        limit: largest magnitude of an integer.
     """
 
     weight: np.ndarray = field(repr=False)
     moments: np.ndarray = field(repr=False)
     neighbours: np.ndarray | None = field(default=None, repr=False)
+    limit: int = LIMIT
 
     def take(self, rows: np.ndarray | slice) -> Layer:
         """Layer of some of the rows, in any order; a row may be named several times."""
         moments = self.moments[rows] if self.moments.ndim == 3 else self.moments
-        return Layer(self.weight[rows], moments, self.neighbours)
+        return Layer(self.weight[rows], moments, self.neighbours, self.limit)
 
     def error(self, weight: np.ndarray) -> np.ndarray:
         """Mean square error of each row's output if ``weight`` replaced the layer's, float32."""
@@ -84,7 +86,7 @@ def rounded(
         sweeps: largest number of coordinate descent sweeps.
 
     Returns:
-        ``[rows, inputs]`` of whole numbers in [-127, 127], in float.
+        ``[rows, inputs]`` of whole numbers within the layer's limit, in float.
 
     Raises:
         InvalidInputError: weights or moments with NaN or infinity.
@@ -113,25 +115,26 @@ def _neighbour_lists(layer: Layer) -> list[list[int]]:
     return [sorted({other for other in column if other >= 0}) for column in columns]
 
 
-def _round_within_bounds(values: np.ndarray, beside: list[np.ndarray]) -> None:
+def _round_within_bounds(values: np.ndarray, beside: list[np.ndarray], limit: int) -> None:
     """Replace ``values`` of one input by the nearest integers that it may have.
 
-    With the integers n of its neighbours, an integer q is allowed where ``|q| <= LIMIT`` and
+    With the integers n of its neighbours, an integer q is allowed where ``|q| <= limit`` and
     ``|q + n| <= PAIR_LIMIT`` for every n of the sign of q.
 
     Args:
         values: ``[rows]``, changed in place.
         beside: integers ``[rows]`` of each neighbour that is rounded already.
+        limit: largest magnitude of an integer.
     """
     np.rint(values, out=values)
     if not beside:
-        np.minimum(np.maximum(values, -LIMIT, out=values), LIMIT, out=values)
+        np.minimum(np.maximum(values, -limit, out=values), limit, out=values)
         return
     low = high = beside[0]
     for integers in beside[1:]:
         low, high = np.minimum(low, integers), np.maximum(high, integers)
-    low = np.maximum(-LIMIT, -PAIR_LIMIT - np.minimum(low, 0))
-    high = np.minimum(LIMIT, PAIR_LIMIT - np.maximum(high, 0))
+    low = np.maximum(-limit, -PAIR_LIMIT - np.minimum(low, 0))
+    high = np.minimum(limit, PAIR_LIMIT - np.maximum(high, 0))
     np.minimum(np.maximum(values, low, out=values), high, out=values)
 
 
@@ -207,7 +210,8 @@ def _propagated(
             for j in range(first, last):
                 number, error, chosen = numbers[j], errors[j - start], integers[numbers[j]]
                 chosen[:] = weight[j]
-                _round_within_bounds(chosen, [integers[k] for k in rounded_neighbours[number]])
+                beside = [integers[k] for k in rounded_neighbours[number]]
+                _round_within_bounds(chosen, beside, layer.limit)
                 np.subtract(weight[j], chosen, out=error)
                 if j + 1 < last:  # the rest of the run
                     weight[j + 1 : last] -= share[j, j + 1 : last, None] * error
@@ -261,7 +265,7 @@ def _descended(
             for j in range(start, stop):
                 step = block_gradient[j - start] * -inverse[j]
                 step += integers[j]
-                _round_within_bounds(step, [integers[k] for k in numbers[j]])
+                _round_within_bounds(step, [integers[k] for k in numbers[j]], layer.limit)
                 step -= integers[j]
                 if step.any():
                     integers[j] += step
@@ -302,7 +306,7 @@ def _rounded_depthwise(
     integers = np.zeros_like(weight)
     inputs = weight.shape[1]
     for j in range(inputs):
-        integers[:, j] = np.clip(np.rint(weight[:, j] / scale), -LIMIT, LIMIT)
+        integers[:, j] = np.clip(np.rint(weight[:, j] / scale), -layer.limit, layer.limit)
         error = (weight[:, j] - integers[:, j] * scale) / factor[:, j, j]
         weight[:, j + 1 :] -= error[:, None] * factor[:, j, j + 1 :]
     # Coordinate descent; see _descended.
@@ -312,7 +316,7 @@ def _rounded_depthwise(
         for j in range(inputs):
             gradient = np.einsum("ri,ri->r", difference, moments[:, :, j])
             wanted = integers[:, j] + np.rint(-gradient / (moments[:, j, j] * scale))
-            step = np.clip(wanted, -LIMIT, LIMIT) - integers[:, j]
+            step = np.clip(wanted, -layer.limit, layer.limit) - integers[:, j]
             integers[:, j] += step
             difference[:, j] += step * scale
             changed += int(np.count_nonzero(step))

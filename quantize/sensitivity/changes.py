@@ -100,7 +100,8 @@ def solved_alone(
                 for half in (source[:middle], source[middle:] if len(source) > 1 else source)
             )
             params = settled.params[op.inputs[0]]
-            solved[op.name] = solve(op, graph, params, (first, second), layer)
+            of_op = layer.in_four_bits() if op.name in settings.narrow_ops else layer
+            solved[op.name] = solve(op, graph, params, (first, second), of_op)
         _run_in_batches(graph, op, values)
         for name in spent:
             del values[name]

@@ -45,6 +45,7 @@ SQNR_FLOOR_DB = {
     Precision.DYNAMIC: 25.0,
     Precision.WEIGHT_INT8: 25.0,
     Precision.INT8: 20.0,
+    Precision.INT4: 10.0,
     Precision.INT16X8: 28.0,
 }
 
@@ -88,6 +89,7 @@ def test_a_file_has_the_types_that_were_asked_for(written: dict[str, Path], each
             Precision.DYNAMIC: {"float32", "hybrid"},
             Precision.WEIGHT_INT8: {"float32"},
             Precision.INT8: {"int8"},
+            Precision.INT4: {"int8"},
             Precision.INT16X8: {"int16"},
         }[each.precision]
     )

@@ -72,7 +72,8 @@ def build_short() -> Any:
 def request(model: Any, recipe: Recipe, contract: Preprocessing = CONTRACT) -> ExportRequest:
     data = calibration if recipe.needs_calibration else None
     planned = None
-    if recipe.settings.floating is not None:  # TensorFlow's converter has no such file
+    settings = recipe.settings
+    if settings.floating is not None or settings.bits == 4:  # TensorFlow's converter has none
         graph = from_keras(model, contract)
         plan = make_plan(graph, CalibrationImages(8, calibration), contract, recipe.settings)
         planned = PlannedNetwork(plan.network(graph), plan)
