@@ -134,8 +134,7 @@ def _named(rows: Sequence[Row], costs: Sequence[Cost], numbers: Mapping[str, str
 def _front_table(rows: Sequence[Row], costs: Sequence[Cost], numbers: Mapping[str, str]) -> Table:
     on = [row for row in sorted_rows(rows) if row["front"]]
     heads = (
-        Column("no.", Kind.NUMBER),
-        Column("file"),
+        Column("number and file"),
         *(Column(cost.title, Kind.NUMBER) for cost in costs),
     )
     table = []
@@ -151,8 +150,8 @@ def _front_table(rows: Sequence[Row], costs: Sequence[Cost], numbers: Mapping[st
             for cost in costs
         ]
         number = numbers[row["key"]]
-        table.append((Cell(number, int(number)), row["name"], *cells))
-    caption = "Files on a front; a mark says of which cost."
+        table.append((Cell(f"{number}. {row['name']}", int(number)), *cells))
+    caption = "Files on a front, with their numbers in the figures; a mark says of which cost."
     return Table(caption, heads, tuple(table))
 
 
