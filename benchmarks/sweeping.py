@@ -1,9 +1,9 @@
 """Sweeps and evaluations on one worker and on two, of the process pool and of Dask.
 
 Whole commands, with Python's start, the check of the plan, the workers' imports of TensorFlow and
-the writing of the tables; a cluster is started before the clock. The grid is run in turns, so that
-slow periods of the machine fall on all. "Of twice one worker" is the time of one worker over twice
-that of two. A killed worker is a random one (SIGKILL); tables are compared but for what is clocked.
+the writing of the tables; a cluster is started before the clock. "Of twice one worker" is the time
+of one worker over twice that of two; processor time says whether two workers had more to do, or
+other work took the cores. A killed worker is a random one (SIGKILL); tables are compared but for what is clocked.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import csv
 import re
 import tempfile
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -20,8 +19,8 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from benchmarks.clusters.commands import command
-from benchmarks.clusters.kills import DASK, POOL, Kills, killed_every, workers_below
+from benchmarks.clusters.commands import Done, command
+from benchmarks.clusters.kills import DASK, POOL, Kills, cpu_seconds, killed_every, workers_below
 from benchmarks.clusters.local import cluster
 from benchmarks.clusters.networks import lively_weights
 from benchmarks.record import Figure
@@ -34,7 +33,6 @@ from foundation.errors import InvalidInputError
 from foundation.threads import cores
 
 MODEL = "mobilenet_v2_small"
-ROUNDS = 2
 KILL_SECONDS = 20.0
 EMPTY_TASKS = 1000
 ALPHAS = (0.35, 0.5, 0.75, 1.0)
@@ -95,17 +93,17 @@ class _Grid:
         self._runs = 0
         self.table: Table = []
 
-    def seconds(
+    def run(
         self, *words: str, beside: Callable[[int], AbstractContextManager[object]] | None = None
-    ) -> tuple[float, int]:
-        """Wall time of a run, and the number of rows that differ from those of the first."""
+    ) -> tuple[Done, int]:
+        """A run, and the number of its rows that differ from those of the first run."""
         self._runs += 1
         output = self.output
         done = command("sweep", str(self.plan), "--output", str(output), *words, beside=beside)
         table = _table(output / "sweep.csv")
         self.table = self.table or table
         differ = sum(mine != first for mine, first in zip(table, self.table, strict=True))
-        return done.seconds, differ
+        return done, differ
 
     @property
     def output(self) -> Path:
@@ -161,23 +159,23 @@ def _opened(way: _Way) -> Iterator[tuple[str, ...]]:
 
 
 def _speeds(grid: _Grid) -> list[Figure]:
-    seconds: dict[_Way, list[float]] = defaultdict(list)
-    differ = 0
-    for number in range(ROUNDS):
-        ways = (_ONE, _POOL, _DASK)
-        for way in ways if number % 2 == 0 else reversed(ways):
-            with _opened(way) as words:
-                took, rows = grid.seconds(*words)
-            seconds[way].append(took)
-            differ += rows
-    figures = []
-    for way in (_ONE, _POOL, _DASK):
-        subject, whole = f"grid: {way.subject}", sum(seconds[way]) / ROUNDS
-        figures.append(Figure(subject, "whole command", whole, "s", _TASKS, way.workers))
-        if way is not _ONE:
-            ratio = sum(seconds[_ONE]) / (2 * sum(seconds[way]))
-            figures.append(Figure(subject, "of twice one worker", ratio, "x", _TASKS, way.workers))
-    figures.append(Figure("grid: all runs", "rows that differ", differ, "rows", _TASKS, 2))
+    seconds, figures = {}, []
+    for way in (_POOL, _ONE, _DASK):  # one worker in the middle of the two that it is beside
+        with _opened(way) as words:
+            done, differ = grid.run(*words)
+            # Processes of a Dask worker are not those of the command.
+            others = sum(cpu_seconds(one.pid) for one in workers_below(None, POOL))
+        seconds[way] = done.seconds
+        subject, n = f"grid: {way.subject}", way.workers
+        figures += [
+            Figure(subject, "whole command", done.seconds, "s", _TASKS, n),
+            Figure(subject, "processor time", done.processor + others, "s", _TASKS, n),
+            Figure(subject, "rows that differ", differ, "rows", _TASKS, n),
+        ]
+    for way in (_POOL, _DASK):
+        ratio = seconds[_ONE] / (2 * seconds[way])
+        subject = f"grid: {way.subject}"
+        figures.append(Figure(subject, "of twice one worker", ratio, "x", _TASKS, way.workers))
     return figures
 
 
@@ -187,10 +185,10 @@ def _kills(grid: _Grid) -> list[Figure]:
     for way in (_POOL, _DASK):
         kills: list[Kills] = []
         with _opened(way) as words:
-            took, differ = grid.seconds(*words, beside=partial(_killing, way, kills))
+            done, differ = grid.run(*words, beside=partial(_killing, way, kills))
         subject = f"grid: {way.subject}, one killed every {KILL_SECONDS:g} s"
         for quantity, value, unit in (
-            ("whole command", took, "s"),
+            ("whole command", done.seconds, "s"),
             ("workers killed", kills[0].count, "kills"),
             ("rows that differ", differ, "rows"),
         ):

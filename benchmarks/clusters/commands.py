@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from foundation.errors import InvalidInputError
@@ -20,11 +20,13 @@ class Done:
 
     Attributes:
         seconds: wall time of the whole process.
+        processor: processor time of it and of the processes that it started, in seconds.
         out: its standard output.
         err: its standard error.
     """
 
     seconds: float
+    processor: float
     out: bytes
     err: str
 
@@ -46,15 +48,14 @@ def command(
         process = subprocess.Popen(
             [sys.executable, "-m", "edgequant", *words], stdout=out, stderr=err
         )
-        if beside is None:
-            process.wait()
-        else:
-            with beside(process.pid):
-                process.wait()
+        with nullcontext() if beside is None else beside(process.pid):
+            _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - start
+        process.returncode = os.waitstatus_to_exitcode(status)
         for file in (out, err):
             file.seek(0, os.SEEK_SET)
-        done = Done(seconds, out.read(), err.read().decode("utf-8", "replace"))
+        processor = usage.ru_utime + usage.ru_stime
+        done = Done(seconds, processor, out.read(), err.read().decode("utf-8", "replace"))
     if process.returncode:
         raise InvalidInputError(
             "a command that is timed succeeds",

@@ -212,7 +212,7 @@ def _write(found: Document, request: SweepRequest, terminal: Terminal) -> None:
         page(found, command_line(), (*data, ("Markdown", "sweep.md"))), stem.with_suffix(".html")
     )
     if found["rows"]:
-        terminal.table(sweep_tables.screen_table(found))
+        terminal.table(sweep_tables.screen_table(found), sweep_tables.DETAILS)
     for line in sweep_tables.sentences(found):
         terminal.say(line)
     for row in found["failed"]:
