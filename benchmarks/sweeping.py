@@ -3,7 +3,8 @@
 Whole commands, with Python's start, the check of the plan, the workers' imports of TensorFlow and
 the writing of the tables; a cluster is started before the clock. "Of twice one worker" is the time
 of one worker over twice that of two; processor time says whether two workers had more to do, or
-other work took the cores. A killed worker is a random one (SIGKILL); tables are compared but for what is clocked.
+other work took the cores. A killed worker is a random one (SIGKILL); tables are compared but for
+what is clocked.
 """
 
 from __future__ import annotations

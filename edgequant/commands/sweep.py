@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Collection, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, stdev
@@ -20,6 +21,7 @@ from edgequant.sweeping.plan import SweepPlan, read_plan
 from edgequant.sweeping.running import Ended, Request, run_all
 from edgequant.sweeping.store import Store, open_store, read_record, require_store, write_record
 from edgequant.sweeping.tasks import Task, tasks_of
+from edgequant.sweeping.watching import watched
 from foundation.errors import GateFailedError
 from foundation.scratch import require_writable
 from reports import sweep_tables
@@ -112,7 +114,11 @@ def _run(
         for task in new
     ]
     clock = _Clock(len(requests), engine, terminal)
-    with terminal.progress(request.plan.stem, len(requests)) as advance:
+    shown = {f"{one.key}.json": one.shown for one in requests}
+    with (
+        watched(store, shown) if terminal.interactive else nullcontext() as below,
+        terminal.progress(request.plan.stem, len(requests), below) as advance,
+    ):
 
         def told(ended: Ended) -> None:
             _record(ended, store)
