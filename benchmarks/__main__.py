@@ -14,15 +14,21 @@ import edgequant.process  # noqa: F401 - pins our top-level packages
 from benchmarks.record import report
 from foundation.errors import InvalidInputError
 
+_OTHERS = ("__main__", "record", "sources")
+
+
+def suites() -> list[str]:
+    """Names of the benchmarks: modules with a function ``run``."""
+    return [
+        module.name
+        for module in pkgutil.iter_modules(benchmarks.__path__)
+        if module.name not in _OTHERS and not module.ispkg
+    ]
+
 
 def main(names: list[str]) -> None:
     """Run the named benchmarks, or all if none is named."""
-    every = [
-        module.name
-        for module in pkgutil.iter_modules(benchmarks.__path__)
-        if module.name not in ("__main__", "record") and not module.ispkg
-    ]
-    for name in names or every:
+    for name in names or suites():
         try:
             figures = import_module(f"benchmarks.{name}").run()
         except InvalidInputError as error:

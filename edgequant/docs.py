@@ -42,7 +42,9 @@ PAGES = (
     Path("docs/data.md"),
     Path("docs/models.md"),
     Path("docs/recipes.md"),
+    Path("docs/scaling.md"),
     Path("docs/shipping.md"),
+    Path("docs/sweeps.md"),
     Path("docs/why-relu6.md"),
 )
 _RESULTS = Path("benchmarks/results")
@@ -198,6 +200,31 @@ def _figures(argument: str) -> str:
     return "\n".join([*lines, "", f"n = {counts}; {where}; {last['date']}. {measured}"])
 
 
+def _sweep(name: str) -> str:
+    """Files on a front of a stored sweep, the best first, with the conditions below."""
+    every = _rows(f"{name}.csv")
+    front = sorted((r for r in every if r["front"]), key=lambda r: -float(r["value"]))
+    lines = [
+        "| file | top-1 % [95 %] | drop, points [95 %] | size kB | p50 ms | MACs M | arena kB |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    for row in front:
+        top1, drop = (
+            f"{float(row[mean]):.2f} [{float(row[low]):.2f}, {float(row[high]):.2f}]"
+            for mean, low, high in (("value", "low", "high"), ("drop", "drop_low", "drop_high"))
+        )
+        costs = [
+            f"{float(row[key]) / scale:,.{digits}f}" + (" *" if key in row["front"].split() else "")
+            for key, scale, digits in (
+                ("bytes", 1e3, 0), ("latency_ms", 1, 2), ("macs", 1e6, 0), ("arena_bytes", 1e3, 0)
+            )
+        ]  # fmt: skip
+        words = " ".join(word for word in (row["model"], row["recipe"], row["effort"]) if word)
+        lines.append(f"| {words} | {top1} | {drop} | {' | '.join(costs)} |")
+    said = f"n = {int(every[0]['n']):,}, {len(front)} of {len(every)} files; an asterisk marks the"
+    return "\n".join([*lines, "", f"{said} front of that cost. {_measured_at(f'{name}.csv')}"])
+
+
 def _number(text: str) -> str:
     """A whole number with commas between its thousands; any other as it is."""
     return f"{int(text):,}" if text.isdigit() else text
@@ -234,6 +261,7 @@ _PARTS: dict[str, Callable[[str], str]] = {
     "commands": _commands,
     "results": _results,
     "figures": _figures,
+    "sweep": _sweep,
     "accuracy": _accuracy,
     "ranks": _ranks,
     "rooms": lambda _: drawing(),

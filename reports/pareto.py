@@ -42,15 +42,12 @@ def front(points: Sequence[Point]) -> list[Point]:
 
     Points that are equal in both are all on the front or all off it.
     """
-    kept = [
-        p
-        for p in points
-        if not any(
-            o.cost <= p.cost and o.top1 >= p.top1 and (o.cost, o.top1) != (p.cost, p.top1)
-            for o in points
-        )
-    ]
-    return sorted(kept, key=lambda p: (p.cost, -p.top1, p.name))
+    kept: list[Point] = []
+    for p in sorted(points, key=lambda p: (p.cost, -p.top1, p.name)):
+        last = kept[-1] if kept else None
+        if last is None or p.top1 > last.top1 or (p.cost, p.top1) == (last.cost, last.top1):
+            kept.append(p)
+    return kept
 
 
 def pareto(groups: Sequence[tuple[str, Sequence[Point]]], quality: str = "top-1, %") -> str:
@@ -77,7 +74,7 @@ def pareto(groups: Sequence[tuple[str, Sequence[Point]]], quality: str = "top-1,
         )
         for one, (_, points) in zip(axes, groups, strict=True):
             best = front(points)
-            rest = [(p.cost, p.top1) for p in points if p not in best]
+            rest = [(p.cost, p.top1) for p in set(points).difference(best)]
             name_points(one, [Named(p.cost, p.top1, p.name) for p in best], rest)
 
     return panels(draw, 1, len(groups), (5.0 * len(groups), 4.3))
@@ -97,15 +94,21 @@ def _draw(axes: Axes, title: str, points: Sequence[Point]) -> None:
         label="front",
         zorder=1,
     )
+    groups: dict[tuple[tuple[str, str, str], bool], list[Point]] = {}
+    on_front = set(best)
     for point in points:
-        label, color, marker = FORMATS.get(point.suffix, OTHER_FORMAT)
-        axes.vlines(point.cost, point.low, point.high, color=color, alpha=0.35, linewidth=1.2)
+        group = FORMATS.get(point.suffix, OTHER_FORMAT), point in on_front
+        groups.setdefault(group, []).append(point)
+    for ((label, color, marker), named), group_points in groups.items():
+        costs = [p.cost for p in group_points]
+        lows, highs = [p.low for p in group_points], [p.high for p in group_points]
+        axes.vlines(costs, lows, highs, color=color, alpha=0.35, linewidth=1.2)
         axes.plot(
-            point.cost,
-            point.top1,
+            costs,
+            [p.top1 for p in group_points],
             marker,
             color=color,
-            markersize=7 if point in best else 5,
+            markersize=7 if named else 5,
             markeredgecolor=PAPER,
             markeredgewidth=0.8,
             linestyle="none",

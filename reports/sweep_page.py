@@ -5,7 +5,7 @@ Made from the JSON document that ``edgequant sweep`` writes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
@@ -73,30 +73,38 @@ def _brief(row: Row) -> str:
 
 def _fronts(rows: Sequence[Row]) -> tuple[Section, ...]:
     """Section with a figure of each pair of costs that differ from file to file."""
-    shown = [cost for cost in COSTS if len({p.cost for p in _points(rows, cost)}) > 1]
+    shown = [cost for cost in COSTS if len({p.cost for p in _points(rows, cost, {})}) > 1]
     if not shown:
         return ()
     parts: list[Part] = []
     head = quality_head(rows[0], unit=False)
     unit = rows[0]["unit"]
     title = f"{head}, {unit}" if unit else head
+    numbers = _numbers(rows)
     for first in range(0, len(shown), 2):
         pair = shown[first : first + 2]
         names = " and ".join(cost.title.split(",")[0] for cost in pair)
         caption = (
             f"{head} over {names}; the upright lines are 95 % intervals, and the files of the "
-            "front are named: no other costs no more, is no worse and is better at one."
+            "front have their number in the table below: no other costs no more, is no worse and "
+            "is better at one."
         )
-        drawing = pareto([(cost.title, _points(rows, cost)) for cost in pair], title)
-        parts.append(Figure(caption, f"{caption} {_named(rows, pair)}", drawing))
-    parts.append(_front_table(rows, shown))
+        drawing = pareto([(cost.title, _points(rows, cost, numbers)) for cost in pair], title)
+        parts.append(Figure(caption, f"{caption} {_named(rows, pair, numbers)}", drawing))
+    parts.append(_front_table(rows, shown, numbers))
     if any(row["latency_ms"] is not None for row in rows):
         parts.append(Prose(_LATENCY))
     return (Section("Fronts", tuple(parts)),)
 
 
-def _points(rows: Sequence[Row], cost: Cost) -> list[Point]:
-    """Points of the files; a metric of which less is better is drawn below zero."""
+def _numbers(rows: Sequence[Row]) -> dict[str, str]:
+    """Number of each file on a front, by its key: names would cover each other in the figures."""
+    on = [row for row in sorted_rows(rows) if row["front"]]
+    return {row["key"]: str(number) for number, row in enumerate(on, 1)}
+
+
+def _points(rows: Sequence[Row], cost: Cost, numbers: Mapping[str, str]) -> list[Point]:
+    """Points of the files under their numbers; lower-is-better metrics are negated."""
     points = []
     for row in rows:
         if row["value"] is None or not row[cost.name]:
@@ -105,37 +113,51 @@ def _points(rows: Sequence[Row], cost: Cost) -> list[Point]:
         low, high = sorted(sign * x for x in row["interval"] or (row["value"], row["value"]))
         suffix = f".{row['file'].rpartition('.')[2]}"
         cost_value, value = row[cost.name] / cost.scale, sign * row["value"]
-        points.append(Point(row["name"], suffix, cost_value, value, low, high))
+        name = numbers.get(row["key"], row["name"])
+        points.append(Point(name, suffix, cost_value, value, low, high))
     return points
 
 
-def _named(rows: Sequence[Row], costs: Sequence[Cost]) -> str:
+def _named(rows: Sequence[Row], costs: Sequence[Cost], numbers: Mapping[str, str]) -> str:
     return " ".join(
         f"Front over {cost.title.split(',')[0]}: "
-        + ", ".join(row["name"] for row in sorted_rows(rows) if cost.name in row["front"])
+        + ", ".join(
+            f"{numbers[row['key']]} {row['name']}"
+            for row in sorted_rows(rows)
+            if cost.name in row["front"]
+        )
         + "."
         for cost in costs
     )
 
 
-def _front_table(rows: Sequence[Row], costs: Sequence[Cost]) -> Table:
+def _front_table(rows: Sequence[Row], costs: Sequence[Cost], numbers: Mapping[str, str]) -> Table:
     on = [row for row in sorted_rows(rows) if row["front"]]
-    heads = (Column("file"), *(Column(cost.title, Kind.NUMBER) for cost in costs))
+    heads = (
+        Column("number and file"),
+        *(Column(cost.title, Kind.NUMBER) for cost in costs),
+    )
     table = []
     for row in on:
         cells = [
             Cell(
                 "-"
                 if row[cost.name] is None
-                else f"{row[cost.name] / cost.scale:,.4g}"
+                else _brief_number(row[cost.name] / cost.scale)
                 + (" \N{CHECK MARK}" if cost.name in row["front"] else ""),
                 row[cost.name],
             )
             for cost in costs
         ]
-        table.append((row["name"], *cells))
-    caption = "Files on a front; a mark says of which cost."
+        number = numbers[row["key"]]
+        table.append((Cell(f"{number}. {row['name']}", int(number)), *cells))
+    caption = "Files on a front, with their numbers in the figures; a mark says of which cost."
     return Table(caption, heads, tuple(table))
+
+
+def _brief_number(value: float) -> str:
+    """Four digits, or all of a larger whole part."""
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
 
 
 def _table(document: Document) -> Table:
@@ -167,7 +189,7 @@ def _times(rows: Sequence[Row]) -> tuple[Section, ...]:
     found = []
     for key, title in _AXES:
         values = list(dict.fromkeys(row[key] for row in rows))
-        if len(values) < 2:
+        if len([value for value in values if value is not None]) < 2:
             continue
         for value in values:
             seconds = [row["seconds"] for row in rows if row[key] == value]

@@ -68,12 +68,18 @@ def quality(row: Row) -> tuple[Quality, list[float] | None]:
 def on_front(rows: Sequence[Row], cost: Cost) -> frozenset[str]:
     """Keys of the rows for which no other costs no more, is no worse, and is better at one."""
     known = [row for row in rows if row[cost.name] is not None and row["value"] is not None]
+    kept: list[Row] = []
+    for row in sorted(known, key=lambda row: (row[cost.name], -_goodness(row))):
+        last = kept[-1] if kept else None
+        better = last is None or _goodness(row) > _goodness(last)
+        if better or (last and _twins(row, last, cost)):
+            kept.append(row)
+    return frozenset(row["key"] for row in kept)
 
-    def beats(a: Row, b: Row) -> bool:
-        here, there = (_goodness(a), -a[cost.name]), (_goodness(b), -b[cost.name])
-        return here != there and here[0] >= there[0] and here[1] >= there[1]
 
-    return frozenset(row["key"] for row in known if not any(beats(other, row) for other in known))
+def _twins(a: Row, b: Row, cost: Cost) -> bool:
+    """Whether two rows are equal in quality and in a cost."""
+    return (_goodness(a), a[cost.name]) == (_goodness(b), b[cost.name])
 
 
 def _goodness(row: Row) -> float:

@@ -20,6 +20,9 @@ _CSV = (
     "sha256", "stored", "seconds", "where", "failed", "key",
 )  # fmt: skip
 
+DETAILS = ("took s", "MACs M", "arena kB", "SQNR dB", "seed", "samples", "p50 ms")
+"""Columns that a narrow screen leaves out, the first one first."""
+
 
 def screen_table(document: Document) -> Table:
     """Table for the terminal, the best file first."""

@@ -8,7 +8,7 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgequant.cli.terminal import Advance, Terminal
+from edgequant.cli.terminal import Advance, Below, Terminal
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -73,7 +73,12 @@ class Recorder(Terminal):
         self.values = values
 
     @contextmanager
-    def _bar(self, text: str, total: int | None) -> Iterator[Advance]:
+    def _bar(
+        self,
+        text: str,
+        total: int | None,
+        below: Below | None,  # noqa: ARG002 - a bar of the user's program has no lines below it
+    ) -> Iterator[Advance]:
         self._tell({"begin": text, "total": total})
         yield lambda steps: self._tell({"steps": int(steps)})
         self._tell({"end": True})

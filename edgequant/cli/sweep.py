@@ -9,7 +9,7 @@ import click
 
 from edgequant.cli.cluster_options import cluster_option, store_option, workers_option
 from edgequant.cli.option_types import MOST, PATH
-from edgequant.cli.options import common
+from edgequant.cli.options import columns_option, common
 from edgequant.cli.sections import Section, SectionedCommand, option
 from edgequant.cli.terminal import terminal_of
 
@@ -50,6 +50,7 @@ from edgequant.cli.terminal import terminal_of
     section=Section.OUTPUT,
     help="Folder to write to; artifacts/PLAN-sweep by default.",
 )
+@columns_option
 @common
 def sweep(plan: Path, **values: Any) -> None:
     """Make and measure every file of a grid, on many cores.

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 Advance = Callable[[int], None]
+Below = Callable[[], Sequence[str]]
 _WIDEST = 1000
 
 
@@ -102,39 +103,48 @@ class Terminal:
             print(json.dumps(values, allow_nan=False), file=self._out, flush=True)
 
     @contextmanager
-    def progress(self, text: str, total: int | None) -> Iterator[Advance]:
+    def progress(
+        self, text: str, total: int | None, below: Below | None = None
+    ) -> Iterator[Advance]:
         """Show a bar while the block runs, if standard error is a terminal.
 
         A MemoryError of the block gets ``text`` as a note: what was being done.
+
+        Args:
+            text: what is done.
+            total: number of steps; None for unknown.
+            below: gives the lines below the bar, each time that it is drawn.
 
         Yields:
             Function to call with the number of steps just done.
         """
         try:
-            with self._bar(text, total) as advance:
+            with self._bar(text, total, below) as advance:
                 yield advance
         except MemoryError as error:
             error.add_note(text)
             raise
 
     @contextmanager
-    def _bar(self, text: str, total: int | None) -> Iterator[Advance]:
+    def _bar(self, text: str, total: int | None, below: Below | None) -> Iterator[Advance]:
         if not self.interactive:
             yield lambda _: None
             return
         from rich.console import Console
 
-        with progress_bars(Console(file=self._err)) as bar:
+        with progress_bars(Console(file=self._err), below) as bar:
             task = bar.add_task(text, total=total)
             yield lambda steps: bar.advance(task, steps)
 
 
-def progress_bars(console: Console) -> Progress:
+def progress_bars(console: Console, below: Below | None = None) -> Progress:
     """Bars of progress, which disappear at their end.
 
     Args:
         console: where they are drawn.
+        below: gives the lines below them.
     """
+    from rich.console import RenderableType
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -143,6 +153,13 @@ def progress_bars(console: Console) -> Progress:
         TimeElapsedColumn,
         TimeRemainingColumn,
     )
+    from rich.text import Text
+
+    class Bars(Progress):  # type: ignore[misc] # rich's types are not read
+        def get_renderables(self) -> Iterator[RenderableType]:
+            yield from super().get_renderables()
+            for line in below() if below is not None else ():
+                yield Text(_shown(line), no_wrap=True, overflow="ellipsis")
 
     columns = (
         TextColumn("{task.description}", markup=False),
@@ -151,7 +168,7 @@ def progress_bars(console: Console) -> Progress:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    return Progress(*columns, console=console, transient=True)
+    return Bars(*columns, console=console, transient=True)
 
 
 @contextmanager

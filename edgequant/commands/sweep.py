@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, stdev
@@ -16,11 +17,12 @@ from edgequant.cli.terminal import Terminal
 from edgequant.sweeping.document import Document, document
 from edgequant.sweeping.engine import Engine, open_engine
 from edgequant.sweeping.floats import float_requests
-from edgequant.sweeping.making import failure_name, mark_name, result_of
+from edgequant.sweeping.making import cost_words, failure_name, mark_name, result_of
 from edgequant.sweeping.plan import SweepPlan, read_plan
 from edgequant.sweeping.running import Ended, Request, run_all
 from edgequant.sweeping.store import Store, open_store, read_record, shared_store, write_record
 from edgequant.sweeping.tasks import Task, tasks_of
+from edgequant.sweeping.watching import watched
 from foundation.errors import GateFailedError
 from foundation.scratch import require_writable
 from reports import sweep_tables
@@ -92,7 +94,7 @@ def _run(
         for task in tasks
         if f"{task.key}.json" not in done or result_of(store, task.key) is None
     ]
-    new.sort(key=lambda task: f"{task.key}.json" in marked)
+    new = in_order(new, marked)
     terminal.note(
         f"{len(tasks)} tasks, {len(tasks) - len(new)} of them done before; {engine.place()}"
     )
@@ -113,7 +115,11 @@ def _run(
         for task in new
     ]
     clock = _Clock(len(requests), engine, terminal)
-    with terminal.progress(request.plan.stem, len(requests)) as advance:
+    shown = {f"{one.key}.json": one.shown for one in requests}
+    with (
+        watched(store, shown) if terminal.interactive else nullcontext() as below,
+        terminal.progress(request.plan.stem, len(requests), below) as advance,
+    ):
 
         def told(ended: Ended) -> None:
             if ended.request in floats:  # what failed there fails in its tasks, with a sentence
@@ -123,6 +129,25 @@ def _run(
             advance(1)
 
         run_all([*floats, *requests], engine, request.retries, told)
+
+
+def in_order(tasks: Sequence[Task], marked: Collection[str]) -> list[Task]:
+    """Tasks in the order of their start: the first of each model, then the others.
+
+    What tasks of a model share, the count of its costs, is then made once and read by the others.
+    Within both, the order of the plan is kept, and tasks with a mark of another sweep come last.
+
+    Args:
+        tasks: tasks in the order of the plan.
+        marked: names of the marks in the store.
+    """
+    shared = [cost_words(task) for task in tasks]
+    firsts = {words: number for number, words in reversed(list(enumerate(shared)))}
+    order = sorted(
+        range(len(tasks)),
+        key=lambda n: (f"{tasks[n].key}.json" in marked, firsts[shared[n]] != n),
+    )
+    return [tasks[n] for n in order]
 
 
 def _record(ended: Ended, store: Store) -> None:
@@ -196,7 +221,7 @@ def _write(found: Document, request: SweepRequest, terminal: Terminal) -> None:
         page(found, command_line(), (*data, ("Markdown", "sweep.md"))), stem.with_suffix(".html")
     )
     if found["rows"]:
-        terminal.table(sweep_tables.screen_table(found))
+        terminal.table(sweep_tables.screen_table(found), sweep_tables.DETAILS)
     for line in sweep_tables.sentences(found):
         terminal.say(line)
     for row in found["failed"]:

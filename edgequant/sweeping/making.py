@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 import time
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from edgequant.api.child import run
 from edgequant.api.exchange import Job
+from edgequant.artifacts import key_of
 from edgequant.sweeping.child import host
 from edgequant.sweeping.floats import answers_text
 from edgequant.sweeping.parts import require_code
 from edgequant.sweeping.store import Store, open_store, read_record, write_record
-from edgequant.sweeping.tasks import Choice, Task
+from edgequant.sweeping.tasks import Task, request_of
 from foundation.errors import EdgequantError
 from foundation.scratch import temporary_scratch
 from quantize.recipes import Precision, recipe
@@ -93,7 +93,7 @@ def _made(task: Task, store: Store, answers: str) -> dict[str, Any]:
         "row": _short(rows[-1]),
         "n": report["n"],
         "data": report["data"],
-        "cost": _cost(task.cost_words, task.choice),
+        "cost": _cost(task, store),
         "file": {
             "name": artifact.name,
             "bytes": values["size_bytes"],
@@ -118,14 +118,25 @@ def _short(row: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name not in long}
 
 
-def _cost(words: tuple[str, ...], choice: Choice) -> dict[str, Any]:
-    width = _BYTES.get(recipe(choice.recipe).precision, 4)
-    return _counted((*words, f"--bytes={width}"))
+def cost_words(task: Task) -> tuple[str, ...]:
+    """Words of ``edgequant cost`` for a task; tasks with the same words have the same cost."""
+    return (*task.cost_words, f"--bytes={_BYTES.get(recipe(task.choice.recipe).precision, 4)}")
 
 
-@lru_cache(maxsize=64)
+def _cost(task: Task, store: Store) -> dict[str, Any]:
+    """Multiply-adds, weights and arena of a task's model: counted by one task, read by others."""
+    words = cost_words(task)
+    model = request_of(task.words).model.digest()
+    name = f"costs/{key_of({'words': words, 'model': model})}.json"
+    known = read_record(store, name)
+    if known is None:
+        known = _counted(words)
+        write_record(store, name, known)
+    return known
+
+
 def _counted(words: tuple[str, ...]) -> dict[str, Any]:
-    """Multiply-adds, weights and arena of a model; a network without a plan has its peak alone."""
+    """Cost of a model; a network without a memory plan has its peak alone."""
     tell: Any = lambda _: None  # noqa: E731
     try:
         values = run(Job((*words, "--plan"), "edgequant sweep"), tell).values

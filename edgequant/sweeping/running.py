@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
+from queue import SimpleQueue
 from typing import Any
 
 from edgequant.sweeping.engine import Answer, Engine
@@ -79,11 +80,14 @@ def run_all(
     lost: Counter[str] = Counter()
     sent: dict[Future[Answer], Request] = {}
     ended: list[Ended] = []
+    done: SimpleQueue[Future[Answer]] = SimpleQueue()
     while waiting or sent:
-        while waiting and len(sent) < _AHEAD * max(1, engine.size()):
+        for _ in range(min(len(waiting), _AHEAD * max(1, engine.size()) - len(sent))):
             request = waiting.popleft()
-            sent[engine.submit(request.values)] = request
-        for future in wait(sent, return_when=FIRST_COMPLETED).done:
+            future = engine.submit(request.values)
+            sent[future] = request
+            future.add_done_callback(done.put)
+        for future in _all_of(done):
             request = sent.pop(future)
             outcome = _outcome(future, request, engine.lost)
             again = _counted(outcome, lost, failed, retries)
@@ -94,6 +98,14 @@ def run_all(
             ended.append(replace(outcome, attempts=tries))
             told(ended[-1])
     return tuple(sorted(ended, key=lambda one: places[one.request.key]))
+
+
+def _all_of(done: SimpleQueue[Future[Answer]]) -> list[Future[Answer]]:
+    """Futures that ended since the last call, one at least: waits for it."""
+    found = [done.get()]
+    while not done.empty():
+        found.append(done.get())
+    return found
 
 
 _LOST = "lost"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+import random
 from typing import Any
 
 from reports.html import render
-from reports.page import Figure, Page
+from reports.page import Figure, Page, Table
+from reports.pareto import Point, front
 from reports.sweep_page import page
 from reports.sweep_rows import COSTS, on_front, quality, sorted_rows
 from reports.sweep_tables import csv_table, markdown, screen_table, sentences
@@ -56,6 +58,21 @@ def test_a_front_has_the_files_that_no_other_beats() -> None:
     assert on_front(twins, size) == {"a", "b"}
 
 
+def test_fronts_of_many_files_are_those_of_the_definition() -> None:
+    chance = random.Random(0)
+    rows = [row(str(n), chance.randrange(9), chance.randrange(1, 9)) for n in range(60)]
+    points = [Point(r["name"], ".tflite", r["bytes"], r["value"], 0.0, 1.0) for r in rows]
+
+    def beaten(point: Point) -> bool:
+        mine = point.cost, point.top1
+        no_worse = [p for p in points if p.cost <= point.cost and p.top1 >= point.top1]
+        return any((p.cost, p.top1) != mine for p in no_worse)
+
+    names = {point.name for point in points if not beaten(point)}
+    assert 1 < len(names) < 60
+    assert on_front(rows, COSTS[0]) == names == {point.name for point in front(points)}
+
+
 def test_quality_without_labels_is_the_likeness_to_float() -> None:
     found, interval = quality({"metrics": {"agreement": 98.5, "sqnr_db": 20.0}})
     assert (found.name, found.unit, found.value, interval) == ("agreement", "%", 98.5, None)
@@ -95,6 +112,13 @@ def test_the_page_says_what_to_ship_and_what_failed() -> None:
     assert "What each choice took" in text
     drawn = [p for s in shown.sections for p in s.parts if isinstance(p, Figure)]
     assert len(drawn) == 1  # arena is equal in all files, and latency was not measured
+    fronts = next(p for s in shown.sections for p in s.parts if isinstance(p, Table))
+    assert [getattr(row[0], "text", None) for row in fronts.rows] == [
+        "1. b tflite-int8",
+        "2. a tflite-int8",
+    ]
+    assert "1 b tflite-int8, 2 a tflite-int8" in drawn[0].alt  # numbers of the table
+    assert "b tflite-int8" not in drawn[0].svg
     everything_failed = sweep(rows=[], n=None)
     assert "0 of 1 files were made" in render(page(everything_failed, "edgequant sweep"))
     unmeasured = [row("a", None, 1000), row("b", 1.0, 2000)]

@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from edgequant.commands.sweep import estimate
+from edgequant.commands.sweep import estimate, in_order
+from edgequant.sweeping import making
 from edgequant.sweeping.answering import answer
 from edgequant.sweeping.engine import Answer, open_engine
 from edgequant.sweeping.process import WorkerLost
 from edgequant.sweeping.running import MOST_LOST, Ended, Request, run_all
+from edgequant.sweeping.store import FolderStore
+from edgequant.sweeping.tasks import Choice, Task
 from foundation.errors import InvalidInputError
 from foundation.threads import cores
 
@@ -109,3 +113,34 @@ def test_more_processes_than_cores_are_refused() -> None:
         pass
     with pytest.raises(InvalidInputError, match="--cluster"), open_engine("tcp://a:1", 1):
         pass
+
+
+def task(model: str, effort: str) -> Task:
+    """A task of a plan."""
+    choice = Choice(model, model, None, None, None, "tflite-int8", effort, 8, 0)
+    return Task(f"{model}-{effort}", choice, (), ("cost", f"--model={model}"))
+
+
+def test_the_first_task_of_each_model_starts_first() -> None:
+    tasks = [task(model, effort) for model in "abc" for effort in ("fast", "best")]
+    found = in_order(tasks, {"a-fast.json"})
+    assert [one.key for one in found] == [
+        *("b-fast", "c-fast"), *("a-best", "b-best", "c-best"), "a-fast"
+    ]  # fmt: skip
+
+
+def test_costs_of_a_model_are_counted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: list[tuple[str, ...]] = []
+
+    def count(words: tuple[str, ...]) -> dict[str, Any]:
+        counted.append(words)
+        return {"macs": 1, "params": 2, "arena_bytes": 3}
+
+    monkeypatch.setattr(making, "_counted", count)
+    store = FolderStore(tmp_path)
+    words = ("quantize", "--model=mobilenet_v2_small", "--recipe=tflite-int8")
+    wide = ("quantize", "--model=mobilenet_v2_small", "--recipe=tflite-int8", "--alpha=1")
+    for named in (words, words, wide):
+        one = Task("key", task("a", "fast").choice, named, ("cost", *named[1:2], *named[3:]))
+        assert making._cost(one, store)["arena_bytes"] == 3
+    assert len(counted) == 2

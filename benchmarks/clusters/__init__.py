@@ -1,0 +1,1 @@
+"""Clusters of this machine that sweeps are measured on: real, killed and simulated workers."""
