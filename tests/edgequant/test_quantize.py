@@ -277,3 +277,20 @@ def test_a_size_chooses_the_bits_of_each_weight(
     assert again.json["unchanged"]
     assert "use tflite-int8" in run(*command, "tflite-int4", "--max-size", "9000000").err
     assert "for tflite-int4" in run(*command, "tflite-int8", "--max-size", "9000000").err
+
+
+@pytest.mark.slow
+def test_a_limit_on_the_loss_gives_weights_8_bits(
+    run: Run, tiny_keras: Path, photos: Path, tmp_path: Path
+) -> None:
+    outcome = run(
+        "quantize", "--model", tiny_keras, "--calibration", f"{photos}:train",
+        "--data", f"{photos}:test", "--optimize", "best", "--output", tmp_path,
+        "--recipe", "tflite-int4", "--max-drop", "-99", "--max-float-share", "0.9", "--json",
+    )  # fmt: skip
+    assert outcome.code == 1  # no file gains that much
+    record = json.loads(next(tmp_path.glob("*.recipe.json")).read_text())
+    steps = record["repair"]["steps"]
+    narrow = [len(step.get("narrow_ops", ())) for step in steps]
+    assert narrow[0] == max(narrow)
+    assert 1 <= min(narrow) < narrow[0], steps
