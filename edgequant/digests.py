@@ -119,8 +119,11 @@ def shipped_networks() -> tuple[tuple[ModelSpec, str], ...]:
 
 
 def recorded_recipes(effort: Optimization) -> tuple[Recipe, ...]:
-    """Recipes that render a plan of this effort with integer activations."""
-    recipes = (known.with_effort(effort) for known in RECIPES)
+    """Recipes that render a plan of this effort with integer activations and weights in 8 bits.
+
+    Files of weights in 4 bits depend on the operators that were chosen, and have no record.
+    """
+    recipes = (known.with_effort(effort) for known in RECIPES if known.settings.bits == 8)
     return tuple(known for known in recipes if known.plans_integers)
 
 

@@ -266,6 +266,7 @@ class Repairer:
             names
             for names in self._growing(prepared.graph, Noise.of(ranking), asked)
             if float_share(graph, names) <= self.limits.most
+            and (asked.bits == 8 or not names.issuperset(asked.narrow_ops))
         ]
         tried: dict[int, Step] = {}
 

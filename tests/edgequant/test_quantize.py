@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -255,3 +256,41 @@ def test_the_user_of_a_file_that_saturates_is_told(
     machine = replace(this_machine(), architecture="x86_64", flags=flags)
     remarks = int8_remarks(Path(outcome.json["artifact"]), runtime, machine)
     assert [word in remark for remark in remarks] == ([] if word is None else [True])
+
+
+@pytest.mark.slow
+def test_a_size_chooses_the_bits_of_each_weight(
+    run: Run, tiny_keras: Path, photos: Path, tmp_path: Path
+) -> None:
+    command = (
+        "quantize", "--model", tiny_keras, "--calibration", f"{photos}:train",
+        "--optimize", "fast", "--output", tmp_path, "--recipe",
+    )  # fmt: skip
+    least = run(*command, "tflite-int4", "--max-size", "100")
+    assert least.code == 2
+    smallest = int(re.findall(r"--max-size (\d+) or more", least.err)[0])
+    made = run(*command, "tflite-int4", "--max-size", smallest + 60, "--json")
+    assert made.code == 0, made.err
+    assert Path(made.json["artifact"]).stat().st_size <= smallest + 60
+    assert any("chosen for --max-size" in remark for remark in made.json["remarks"])
+    again = run(*command, "tflite-int4", "--max-size", smallest + 60, "--json")
+    assert again.json["unchanged"]
+    assert "use tflite-int8" in run(*command, "tflite-int4", "--max-size", "9000000").err
+    assert "for tflite-int4" in run(*command, "tflite-int8", "--max-size", "9000000").err
+
+
+@pytest.mark.slow
+def test_a_limit_on_the_loss_gives_weights_8_bits(
+    run: Run, tiny_keras: Path, photos: Path, tmp_path: Path
+) -> None:
+    outcome = run(
+        "quantize", "--model", tiny_keras, "--calibration", f"{photos}:train",
+        "--data", f"{photos}:test", "--optimize", "best", "--output", tmp_path,
+        "--recipe", "tflite-int4", "--max-drop", "-99", "--max-float-share", "0.9", "--json",
+    )  # fmt: skip
+    assert outcome.code == 1  # no file gains that much
+    record = json.loads(next(tmp_path.glob("*.recipe.json")).read_text())
+    steps = record["repair"]["steps"]
+    narrow = [len(step.get("narrow_ops", ())) for step in steps]
+    assert narrow[0] == max(narrow)
+    assert 1 <= min(narrow) < narrow[0], steps
