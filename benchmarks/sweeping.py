@@ -50,6 +50,8 @@ _CLOCKED = ("seconds", "where", "latency_ms")
 _CALIBRATION = "fashion_mnist:calibration"
 _WHOLE, _REPEATED = 10_000, 4_096
 """Images of the timed evaluation, and of the one whose reports are compared: 8 parts."""
+_SIZE = 96
+"""Side of its network's input: large enough that the start of the workers is a small part."""
 _SHARES = (1, 2, 3, 7)
 
 Table = list[dict[str, str]]
@@ -254,7 +256,7 @@ def _evaluations(folder: Path, weights: Path) -> list[Figure]:
     """Images a second of an evaluation in parts, and its reports for more and more workers."""
     quantize = ["quantize", "--recipe", "tflite-float32,tflite-int8", "--optimize", "fast"]
     quantize += ["--model", MODEL, "--weights", str(weights), "--alpha", f"{ALPHAS[-1]}"]
-    quantize += ["--calibration", _CALIBRATION, "--samples", "100"]
+    quantize += ["--size", str(_SIZE), "--calibration", _CALIBRATION, "--samples", "100"]
     command(*quantize, "--output", str(folder / "files"))
     (exact,), (int8,) = (
         (folder / "files").rglob(f"*{name}.tflite") for name in ("float32", "int8")

@@ -48,6 +48,7 @@ class Terminal:
         self._out = out
         self._err = err
         self._noted: set[str] = set()
+        self._live: Console | None = None
 
     @property
     def interactive(self) -> bool:
@@ -67,7 +68,10 @@ class Terminal:
         """Print a line to standard error, once."""
         if text not in self._noted:
             self._noted.add(text)
-            print(_shown(text), file=self._err, flush=True)
+            if self._live is None:
+                print(_shown(text), file=self._err, flush=True)
+            else:  # above the bar, which is drawn again
+                self._live.print(_shown(text), markup=False, highlight=False, soft_wrap=True)
 
     def table(self, table: Table, details: Sequence[str] = ()) -> None:
         """Print a table, unless JSON was asked for.
@@ -132,9 +136,14 @@ class Terminal:
             return
         from rich.console import Console
 
-        with progress_bars(Console(file=self._err), below) as bar:
+        outer, console = self._live, Console(file=self._err)
+        with progress_bars(console, below) as bar:
             task = bar.add_task(text, total=total)
-            yield lambda steps: bar.advance(task, steps)
+            self._live = console
+            try:
+                yield lambda steps: bar.advance(task, steps)
+            finally:
+                self._live = outer
 
 
 def progress_bars(console: Console, below: Below | None = None) -> Progress:

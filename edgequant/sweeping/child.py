@@ -15,6 +15,8 @@ from foundation.confinement import die_with_parent
 from foundation.locking import try_lock
 
 _LOCKS = "edgequant-cores"
+_PLACES = 8
+"""Workers of a core that are told apart, of all sweeps and evaluations on the machine."""
 
 
 def main() -> None:
@@ -35,29 +37,30 @@ def main() -> None:
 
 
 def _claimed_core() -> int | None:
-    """Pin this process to a core that no other worker of this machine has.
+    """Pin this process to a core that no other worker of this machine has, or the fewest have.
 
     Returns:
-        Descriptor that holds the core while it is open; None where the system does not pin, or
-        all cores are taken: then one is shared.
+        Descriptor that holds the place on the core while it is open; None where the system does
+        not pin, or no file can be locked.
     """
     if not hasattr(os, "sched_setaffinity"):
         return None
     allowed = sorted(os.sched_getaffinity(0))
     folder = Path(tempfile.gettempdir()) / f"{_LOCKS}-{os.getuid()}"
-    for core in allowed:
-        descriptor = _lock(folder, core)
-        if descriptor is not None:
-            os.sched_setaffinity(0, {core})
-            return descriptor
+    for place in range(_PLACES):  # a second worker of a core only where each has a first one
+        for core in allowed:
+            descriptor = _lock(folder, f"{core}.{place}" if place else str(core))
+            if descriptor is not None:
+                os.sched_setaffinity(0, {core})
+                return descriptor
     os.sched_setaffinity(0, {allowed[os.getpid() % len(allowed)]})
     return None
 
 
-def _lock(folder: Path, core: int) -> int | None:
+def _lock(folder: Path, name: str) -> int | None:
     try:
         folder.mkdir(exist_ok=True)
-        descriptor = os.open(folder / str(core), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError:  # no folder for temporary files
         return None
     if try_lock(descriptor):

@@ -49,7 +49,7 @@ class Watch:
         """A line for each of the first few tasks: where it runs, since when, and what it is."""
         now = time.time()
         lines = [
-            f"  {mark['where']}: {self._shown[name]}, {max(0, now - float(mark['started'])):.0f} s"
+            f"  {mark['where']}, {max(0, now - float(mark['started'])):.0f} s: {self._shown[name]}"
             for name, mark in self._marks.items()
         ]
         more = self._count - len(self._marks)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -11,7 +13,7 @@ from typing import Any
 import pytest
 
 from edgequant.commands.sweep import estimate, in_order
-from edgequant.sweeping import making
+from edgequant.sweeping import child, making
 from edgequant.sweeping.answering import answer
 from edgequant.sweeping.engine import Answer, open_engine
 from edgequant.sweeping.process import WorkerLost
@@ -144,3 +146,25 @@ def test_costs_of_a_model_are_counted_once(tmp_path: Path, monkeypatch: pytest.M
         one = Task("key", task("a", "fast").choice, named, ("cost", *named[1:2], *named[3:]))
         assert making._cost(one, store)["arena_bytes"] == 3
     assert len(counted) == 2
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system does not pin")
+def test_workers_share_a_core_only_when_each_has_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pinned: list[set[int]] = []
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {2, 5, 7})
+    monkeypatch.setattr(os, "sched_setaffinity", lambda _, cores: pinned.append(cores))
+    held = [child._claimed_core() for _ in range(7)]
+    try:
+        assert pinned == [{2}, {5}, {7}, {2}, {5}, {7}, {2}]
+        freed = held.pop(1)
+        assert freed is not None
+        os.close(freed)
+        held.append(child._claimed_core())
+        assert pinned[-1] == {5}
+    finally:
+        for descriptor in held:
+            if descriptor is not None:
+                os.close(descriptor)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import time
 from pathlib import Path
 
@@ -23,21 +24,23 @@ def test_the_first_tasks_that_run_are_shown_and_the_others_counted(tmp_path: Pat
     watch = Watch(store, {f"{n:02d}.json": f"task {n}" for n in range(20)})
     watch.look()
     assert watch.lines() == []
-    mark(store, 3, age=60.2)
+    mark(store, 3, age=60.0)
     mark(store, 30)  # of another sweep
     (tmp_path / "running/04.json").write_text("{")  # being written by something else
     watch.look()
-    assert watch.lines() == ["  host3, process 1: task 3, 60 s", "  and 1 more"]
+    first, more = watch.lines()
+    assert re.fullmatch(r"  host3, process 1, [67]\d s: task 3", first)
+    assert more == "  and 1 more"
     for number in range(20):
         mark(store, number)
     watch.look()
     lines = watch.lines()
-    assert lines[0].startswith("  host3, process 1: task 3")  # stays where it was
+    assert lines[0].startswith("  host3, process 1")  # stays where it was
     assert len(lines) == 9
     assert lines[-1] == "  and 12 more"
     store.delete("running/03.json")
     watch.look()
-    assert not any("task 3," in line for line in watch.lines())
+    assert not any("host3," in line for line in watch.lines())
 
 
 def test_lines_stand_below_the_bar() -> None:
