@@ -232,7 +232,7 @@ def test_a_file_that_is_something_else(run: Run, photos: Path, tmp_path: Path, n
         ("tflite-int8", ("--layout", "nchw")),
         ("tflite-int8", ("--batch", "named")),
         ("onnx-int8", ("--io", "uint8")),
-        ("tflite-int4", ()),
+        ("tflite-int3", ()),
     ],
 )
 def test_requests_that_cannot_be_honoured(

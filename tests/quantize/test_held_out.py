@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from quantize import engine
+from quantize import effort
 from quantize.effort import EFFORTS
 from quantize.engine import make_plan
 from quantize.held_out import FEWEST, MOST_HELD, HeldOut, divided
@@ -64,7 +64,7 @@ def test_a_best_plan_that_unseen_images_do_not_prefer_is_the_default_one(
 ) -> None:
     graph, given = bottlenecks(1), CalibrationImages(16, batched(images(16)))
     poor = replace(EFFORTS[Optimization.BEST], images=1, positions=1, sweeps=0)
-    monkeypatch.setattr(engine, "EFFORTS", {**EFFORTS, Optimization.BEST: poor})
+    monkeypatch.setattr(effort, "EFFORTS", {**EFFORTS, Optimization.BEST: poor})
     plan, default = make_plan(graph, given, None, BEST), make_plan(graph, given, None, DEFAULT)
     assert (plan.settings, plan.story["kept"]) == (BEST, "default")
     assert plan.activations == default.activations

@@ -112,7 +112,7 @@ def test_settings_of_the_calibration_multiply_only_recipes_that_have_one(folder:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"recipes": ["tflite-int4"]}, "tflite-int4"),
+        ({"recipes": ["tflite-int3"]}, "tflite-int3"),
         ({"efforts": ["fastest"]}, "fastest"),
         ({"data": "nowhere:test"}, "nowhere"),
         ({"models": ["nothing.keras"]}, "nothing.keras"),

@@ -120,7 +120,7 @@ def test_more_processes_than_cores_are_refused() -> None:
 def task(model: str, effort: str) -> Task:
     """A task of a plan."""
     choice = Choice(model, model, None, None, None, "tflite-int8", effort, 8, 0)
-    return Task(f"{model}-{effort}", choice, (), ("cost", f"--model={model}"))
+    return Task(f"{model}-{effort}", choice, model, (), ("cost", f"--model={model}"))
 
 
 def test_the_first_task_of_each_model_starts_first() -> None:
@@ -143,7 +143,9 @@ def test_costs_of_a_model_are_counted_once(tmp_path: Path, monkeypatch: pytest.M
     words = ("quantize", "--model=mobilenet_v2_small", "--recipe=tflite-int8")
     wide = ("quantize", "--model=mobilenet_v2_small", "--recipe=tflite-int8", "--alpha=1")
     for named in (words, words, wide):
-        one = Task("key", task("a", "fast").choice, named, ("cost", *named[1:2], *named[3:]))
+        one = Task(
+            "key", task("a", "fast").choice, "float", named, ("cost", *named[1:2], *named[3:])
+        )
         assert making._cost(one, store)["arena_bytes"] == 3
     assert len(counted) == 2
 

@@ -188,6 +188,7 @@ def test_a_command_refuses_its_files_before_the_first_plan(
     class Request:
         recipes = (recipe("onnx-int8-per-tensor"), recipe("onnx-int8"))
         force = True
+        max_size = None
 
     prepared = Prepared(None, planned.contract, None)  # type: ignore[arg-type]
     prepared.__dict__["planner"] = planned
