@@ -182,20 +182,20 @@ def test_a_part_that_fails_is_named(
 ) -> None:
     engines(monkeypatch, Here())
     data, sources = tmp_path / "train", sorted((photos / "train").rglob("*.png"))
-    unrounded = np.setdiff1d(np.arange(40), spread(40, 32))[0]  # a number that workers alone read
-    for number in range(40):
-        folder = data / ("a" if number < 20 else "b")
+    unrounded = np.setdiff1d(np.arange(80), spread(80, 64))[0]  # a number that workers alone read
+    for number in range(80):
+        folder = data / ("a" if number < 40 else "b")
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copy(sources[number % len(sources)], folder / f"{number:02d}.png")
         if number == unrounded:  # its head is looked at before
-            content = sources[number].read_bytes()
+            content = sources[number % len(sources)].read_bytes()
             (folder / f"{number:02d}.png").write_bytes(content[: len(content) // 2])
     failed = run(
         "quantize", "--model", tiny_keras, "--recipe", "tflite-int8", "--calibration", data,
         "--workers", "1", "--store", tmp_path / "store", "--output", tmp_path / "out",
     )  # fmt: skip
     assert failed.code == 2
-    assert "1 of 1 that failed, such as calibration images 0 to 39" in failed.err
+    assert "1 of 2 that failed, such as calibration images 0 to 63" in failed.err
     assert f"{unrounded:02d}.png" in failed.err
     assert "Traceback" not in failed.err
 
