@@ -16,6 +16,10 @@ from edgequant.api.worker import START, our_environment
 
 _CHILD = "edgequant.sweeping.child"
 
+_OF_DASK = "MALLOC_TRIM_THRESHOLD_"
+"""Dask's nanny sets it for its workers, and glibc then gives the memory of large arrays back to the
+system each time they are freed: a plan took 41 % more processor time."""
+
 
 class WorkerLost(RuntimeError):  # noqa: N818 - what happened, not a mistake
     """The process ended before it answered: it was killed, or the machine had no memory left."""
@@ -67,7 +71,7 @@ class WorkerProcess:
         if self._child is None or self._child.poll() is not None:
             self._child = subprocess.Popen(  # noqa: S603
                 [sys.executable, "-P", str(START), _CHILD],
-                env=our_environment(),
+                env=_environment(),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
@@ -99,6 +103,11 @@ class Workers:
         """End all processes."""
         for process in self._started:
             process.close()
+
+
+def _environment() -> dict[str, str]:
+    """Environment variables for a worker's process, whatever starts it."""
+    return {name: value for name, value in our_environment().items() if name != _OF_DASK}
 
 
 def _ending(code: int) -> str:
