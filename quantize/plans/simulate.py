@@ -6,11 +6,12 @@ those of an int8 file except for the rounding of single sums: fast enough to com
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
+from network.affine import QuantParams
 from network.graph import Graph, Op
 from network.operators import OpKind
 from network.run_tensorflow import dequantized, quantized, run_outputs
@@ -26,12 +27,21 @@ def simulated_outputs(planned: PlannedNetwork, images: np.ndarray) -> tuple[np.n
     """Outputs of the quantized network: float32 ``[batch, h, w, 3]`` to ``[batch, ...]`` each."""
     plan = planned.plan
     values = {name: constant.to_float() for name, constant in plan.constants.items()}
+    return run_outputs(planned.graph.with_values(values), images, rounding_of(plan.activations))
+
+
+def rounding_of(params: Mapping[str, QuantParams]) -> Callable[[str, Any], Any]:
+    """What ``run_outputs`` replaces activations by: the numbers that their integers stand for.
+
+    Args:
+        params: parameters of activations, by name; those without stay as they are.
+    """
 
     def rounded(name: str, value: Any) -> Any:
-        params = plan.activations.get(name)
-        return value if params is None else dequantized(quantized(value, params), params)
+        given = params.get(name)
+        return value if given is None else dequantized(quantized(value, given), given)
 
-    return run_outputs(planned.graph.with_values(values), images, rounded)
+    return rounded
 
 
 def multiply_adds(graph: Graph, op: Op) -> int:

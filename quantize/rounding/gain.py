@@ -18,15 +18,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from network.affine import QuantParams, bias_params, quantize_bias, widened_for_bias
 from network.graph import Graph, Op
 from network.operators import Fused
-from network.run_tensorflow import dequantized, quantized, run_outputs
+from network.run_tensorflow import run_outputs
 from quantize.plans.plan import IntegerConstant
+from quantize.plans.simulate import rounding_of
 from quantize.ranges.float_pass import CalibrationImages, checked
 
 BATCH = 8
@@ -133,11 +133,7 @@ def centred(
     exact = replace(graph, outputs=tuple(op.name for op in last))
     values = {name: constant.to_float() for name, constant in constants.items()}
     planned = exact.with_values(values)
-
-    def rounded(name: str, value: Any) -> Any:
-        given = params.get(name)
-        return value if given is None else dequantized(quantized(value, given), given)
-
+    rounded = rounding_of(params)
     sums = [np.zeros((5, graph.tensors[op.name].shape[-1])) for op in last]
     for batch in checked(images.batches(), graph.tensors[graph.input].shape[1:]):
         for start in range(0, len(batch), BATCH):

@@ -17,9 +17,9 @@ from quantize.engine import Settled
 from quantize.objective import energy, mean_noise
 from quantize.parallel import one_blas_thread
 from quantize.recipes import PlanSettings
-from quantize.sensitivity.changes import BATCH, WEIGHTS, changes, solved_alone
+from quantize.sensitivity.changes import WEIGHTS, changes, solved_alone
 from quantize.sensitivity.following import changed_outputs, float_activations
-from quantize.sensitivity.ranking import LabelledImages
+from quantize.sensitivity.ranking import LabelledImages, batches_of
 
 STEPS = 32
 """Number of sizes between all weights in 4 bits and all in 8."""
@@ -116,13 +116,12 @@ def weight_noise(
     tried = [c for c in changes(settled, solved, frozenset(others)) if c.part == WEIGHTS]
     signal = np.zeros(len(graph.outputs))
     noises = np.zeros((len(tried), len(graph.outputs)))
-    for images, _ in judged.batches():
-        for start in range(0, len(images), BATCH):
-            activations = float_activations(graph, images[start : start + BATCH])
-            exact = [np.asarray(activations[name]) for name in graph.outputs]
-            signal += [energy(output) for output in exact]
-            for number, change in enumerate(tried):
-                noises[number] += _errors(changed_outputs(graph, activations, change), exact)
+    for images, _ in batches_of(judged):
+        activations = float_activations(graph, images)
+        exact = [np.asarray(activations[name]) for name in graph.outputs]
+        signal += [energy(output) for output in exact]
+        for number, change in enumerate(tried):
+            noises[number] += _errors(changed_outputs(graph, activations, change), exact)
         advance(len(images))
     return {
         c.name: mean_noise(signal.tolist(), row.tolist())

@@ -215,7 +215,7 @@ def sensitivity(
     candidates = [change for change in every if change.part in parts]
     tallies = {(change.name, change.part): _Tally.of(judged) for change in candidates}
     base = _Tally.of(judged)
-    for images, labels in _batches(judged):
+    for images, labels in batches_of(judged):
         activations = float_activations(graph, images)
         exact = [np.asarray(activations[name]) for name in graph.outputs]  # [batch, ...] each
         base.add(exact, exact, labels)
@@ -238,7 +238,7 @@ def sensitivity(
     return Sensitivity(tuple(rows), base.images, top1, value)
 
 
-def _batches(judged: LabelledImages) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+def batches_of(judged: LabelledImages) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
     """Images and labels, BATCH at a time."""
     for images, labels in judged.batches():
         for start in range(0, len(images), BATCH):
