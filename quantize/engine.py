@@ -29,6 +29,7 @@ from quantize.effort import (
 )
 from quantize.equalization.rescaling import Rescaling
 from quantize.floating import make_floating_plan
+from quantize.grids import on_grid
 from quantize.held_out import HeldOut, divided
 from quantize.islands import NO_INT16, FloatOperator, check_examples, islands, note
 from quantize.parallel import one_blas_thread
@@ -40,7 +41,7 @@ from quantize.ranges.float_pass import CalibrationImages, checked, spread
 from quantize.ranges.narrowing import narrowed
 from quantize.ranges.observe import chosen_ranges, merged, observe
 from quantize.ranges.observers import RangeState
-from quantize.recipes import Optimization, PlanSettings, RangeMethod
+from quantize.recipes import Granularity, Optimization, PlanSettings, RangeMethod
 from quantize.rounding.gain import centred
 from quantize.rounding.reconstruct import Lockstep
 
@@ -110,10 +111,11 @@ def _decided(
     contract: Preprocessing | None,
     settings: PlanSettings,
     advance: Callable[[int], None] = lambda _: None,
+    keeps_steps: bool | None = None,
 ) -> QuantizationPlan:
-    """Plan of one level of work; arguments as those of ``make_plan``."""
+    """Plan of one level of work; arguments as those of ``settled``."""
     # Everything before the weights.
-    prepared = settled(graph, images, contract, settings, advance)
+    prepared = settled(graph, images, contract, settings, advance, keeps_steps)
     scaled = prepared.graph
     params = _integer_activations(scaled, prepared.params, settings)
     params = wide_activations(scaled, params, settings.wide_ops, whole=settings.int16)
@@ -199,12 +201,17 @@ def settled(
     contract: Preprocessing | None,
     settings: PlanSettings,
     advance: Callable[[int], None] = lambda _: None,
+    keeps_steps: bool | None = None,
 ) -> Settled:
     """Measure ranges, equalize, and choose the parameters of activations.
 
-    Arguments and errors are those of ``make_plan``.
+    Arguments and errors are those of ``make_plan``. With ``keeps_steps``, weights that are whole
+    multiples of a step, as those of a network that was read from a quantized file, keep it and are
+    not equalized; with None both are tried.
     """
     _check(graph, settings.float_ops)
+    if keeps_steps is None:
+        keeps_steps = _steps_are_better(graph, images, contract, settings)
     effort = effort_of(settings)
     # Extremes of the float activations, and images to round on.
     seen = looked_at(graph, images, contract, effort, advance)
@@ -212,7 +219,9 @@ def settled(
 
     # Channels rescaled, centred and reordered.
     typical = measured.typical if effort.judges else None
-    rescaling = Rescaling(measured.spans, typical, settings.granularity, settings.weight_range)
+    rescaling = Rescaling(
+        measured.spans, typical, settings.granularity, settings.weight_range, keeps_steps
+    )
     scaled, spans = rescaling.of(graph)
 
     # Ranges of the activations: the extremes, or chosen by a method, or narrowed.
@@ -228,6 +237,31 @@ def settled(
 
     params = activation_params(scaled, ranges, contract)
     return Settled(scaled, params, seen.images, tuple(measured.notes()), len(measured.images))
+
+
+def _steps_are_better(
+    graph: Graph,
+    images: CalibrationImages,
+    contract: Preprocessing | None,
+    settings: PlanSettings,
+) -> bool:
+    """Whether two plans of the least work say that weights should keep the steps they have.
+
+    Channels that reach unequally far lose more without equalization than a second rounding costs.
+    With one scale per channel a second rounding costs next to nothing.
+    """
+    per_tensor = settings.granularity is Granularity.PER_TENSOR
+    if not per_tensor or not on_grid(graph, settings.granularity):
+        return False
+    fitting, held = divided(images)
+    trial = replace(settings, optimization=Optimization.FAST)
+    unseen = HeldOut.of(graph, fitting if held is None else held)
+
+    def noise(*, keeps_steps: bool) -> float:
+        plan = _decided(graph, fitting, contract, trial, keeps_steps=keeps_steps)
+        return unseen.noise(graph, plan)
+
+    return noise(keeps_steps=True) <= noise(keeps_steps=False)
 
 
 def _states(

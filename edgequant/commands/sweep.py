@@ -135,17 +135,23 @@ def in_order(tasks: Sequence[Task], marked: Collection[str]) -> list[Task]:
     """Tasks in the order of their start: the first of each model, then the others.
 
     What tasks of a model share, the count of its costs, is then made once and read by the others.
-    Within both, the order of the plan is kept, and tasks with a mark of another sweep come last.
+    Within both, those with more work come first, so that no worker has a long task left at the end
+    (Graham 1969, doi:10.1137/0117039), and tasks with a mark of another sweep come last.
 
     Args:
         tasks: tasks in the order of the plan.
         marked: names of the marks in the store.
     """
     shared = [cost_words(task) for task in tasks]
-    firsts = {words: number for number, words in reversed(list(enumerate(shared)))}
+    heaviest_first = sorted(range(len(tasks)), key=lambda n: -tasks[n].choice.work)
+    firsts = {shared[number]: number for number in reversed(heaviest_first)}
     order = sorted(
         range(len(tasks)),
-        key=lambda n: (f"{tasks[n].key}.json" in marked, firsts[shared[n]] != n),
+        key=lambda n: (
+            f"{tasks[n].key}.json" in marked,
+            firsts[shared[n]] != n,
+            -tasks[n].choice.work,
+        ),
     )
     return [tasks[n] for n in order]
 

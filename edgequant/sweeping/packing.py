@@ -51,6 +51,7 @@ def packed_rescaling(rescaling: Rescaling) -> bytes:
     head = {
         "granularity": rescaling.granularity.value,
         "weight_range": rescaling.weight_range.value,
+        "keeps_steps": rescaling.keeps_steps,
     }
     return _packed([rescaling.spans, *typical], head)
 
@@ -64,6 +65,7 @@ def unpacked_rescaling(content: bytes) -> Rescaling:
         typical[0] if typical else None,
         Granularity(head["granularity"]),
         WeightRange(head["weight_range"]),
+        head["keeps_steps"],
     )
 
 

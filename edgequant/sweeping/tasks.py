@@ -25,6 +25,9 @@ from foundation.errors import InvalidInputError
 from models.loading.request import ModelRequest
 from quantize.recipes import recipe
 
+_WORK = {"default": 2.0, "best": 8.0, "qat": 20.0}
+"""Seconds of a task beside those with the least effort, by value of ``--optimize``."""
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -51,6 +54,12 @@ class Choice:
     effort: str | None
     samples: int | None
     seed: int | None
+
+    @property
+    def work(self) -> float:
+        """Guess at the work beside that of other choices of a plan; without a unit."""
+        pixels = float(self.size or 1) ** 2
+        return pixels * (self.alpha or 1.0) * _WORK.get(self.effort or "", 1.0)
 
     @property
     def text(self) -> str:

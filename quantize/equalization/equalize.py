@@ -15,7 +15,7 @@ calibration images, the float network itself broke (17 dB) on images of the same
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -195,6 +195,7 @@ def equalized(
     spans: Mapping[str, Extremes],
     granularity: Granularity,
     typical: Mapping[str, Extremes] | None = None,
+    kept: Collection[str] = (),
 ) -> tuple[Graph, dict[str, Extremes]]:
     """Scale and centre the channels of every stream.
 
@@ -209,6 +210,7 @@ def equalized(
         granularity: whether weights will have one scale or one per channel.
         typical: extremes to derive factors from where rare values will be cut off; ``spans`` when
             None.
+        kept: operators whose weights must not be scaled.
 
     Returns:
         A graph of the same function, and the extremes of its activations.
@@ -218,15 +220,25 @@ def equalized(
     for stream in scalable:
         if all(op.fused is Fused.NONE for op in stream.producers):
             work.centre(stream)
+    scalable = _without(kept, scalable)
     if granularity is Granularity.PER_CHANNEL:
         for stream in scalable:
             if not _has_one_scale(stream):
                 work.divide(stream, _factors_by_reach(work, stream))
         _balance_weights(work, tuple(filter(_has_one_scale, scalable)), ())
     else:
-        _balance_weights(work, scalable, tuple(_behind_relu6(work)))
+        _balance_weights(work, scalable, _without(kept, tuple(_behind_relu6(work))))
     values = {name: np.asarray(value, np.float32) for name, value in work.values.items()}
     return graph.with_values(values), work.spans
+
+
+def _without(kept: Collection[str], candidates: tuple[Stream, ...]) -> tuple[Stream, ...]:
+    """Streams that none of the operators computes or reads."""
+    return tuple(
+        stream
+        for stream in candidates
+        if not any(op.name in kept for op in (*stream.producers, *stream.readers))
+    )
 
 
 def _factors_by_reach(work: _Work, stream: Stream) -> np.ndarray:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from network.graph import Graph
 from quantize.equalization.equalize import equalized
 from quantize.equalization.pairing import paired
+from quantize.grids import on_grid
 from quantize.ranges.extremes import Extremes
 from quantize.recipes import Granularity, WeightRange
 
@@ -21,12 +22,14 @@ class Rescaling:
         typical: mean of the extremes of some images at a time; None where it is not asked for.
         granularity: number of scales of a weight.
         weight_range: integers that the weights use.
+        keeps_steps: whether weights that are whole multiples of a step stay so, unscaled.
     """
 
     spans: Mapping[str, Extremes] = field(repr=False)
     typical: Mapping[str, Extremes] | None = field(repr=False)
     granularity: Granularity
     weight_range: WeightRange
+    keeps_steps: bool = False
 
     def of(self, graph: Graph) -> tuple[Graph, dict[str, Extremes]]:
         """Rescaled graph, and the extremes of its activations.
@@ -34,7 +37,8 @@ class Rescaling:
         Args:
             graph: canonical.
         """
-        scaled, spans = equalized(graph, self.spans, self.granularity, self.typical)
+        kept = on_grid(graph, self.granularity) if self.keeps_steps else frozenset()
+        scaled, spans = equalized(graph, self.spans, self.granularity, self.typical, kept)
         if self.weight_range is WeightRange.SATURATION_SAFE:
             scaled, spans = paired(scaled, spans)
         return scaled, spans

@@ -19,6 +19,7 @@ from quantize.plans.plan import IntegerConstant
 from quantize.recipes import Precision
 from quantize.rounding.half import rounded_to_half
 from quantize.rounding.layers import (
+    OnGrid,
     best_rounding,
     layers_of,
     mean_outputs,
@@ -76,7 +77,8 @@ class FloatLockstep(Lockstep):
             self.floats[op.inputs[2]] = bias.astype(np.float32)
             return
         if is_stored_small(self.graph, op):
-            scale, integers = best_rounding(op, target, layers, self.settings)
+            grid = OnGrid.of(op, exact, None, self.settings)
+            scale, integers = best_rounding(op, target, layers, self.settings, grid)
             params = weight_params_of(op, scale, self.settings)
             stored = integers * scale[:, None]
             self.constants[op.inputs[1]] = IntegerConstant(

@@ -17,12 +17,20 @@ from network.affine import (
 )
 from network.graph import Graph, Op
 from network.operators import OpKind
+from quantize.grids import TOLERANCE, common_step, row_steps
 from quantize.parallel import in_parallel
 from quantize.plans.plan import IntegerConstant
 from quantize.recipes import Granularity, WeightRange
 from quantize.rounding.moments import Moments
 from quantize.rounding.rows import Rows
-from quantize.rounding.second_order import Layer, damped, neighbours, pair_reach, rounded
+from quantize.rounding.second_order import (
+    PAIR_LIMIT,
+    Layer,
+    damped,
+    neighbours,
+    pair_reach,
+    rounded,
+)
 
 RIDGE = 1e-2
 """Share of the mean variance that holds a refit to the float weight."""
@@ -101,7 +109,7 @@ def solve(
     scales s and integers Q:
 
         T = W + step towards the float outputs             where ``settings.refit``
-        s, Q = argmin (T - sQ) cov(x) (T - sQ)^T           second-order rounding
+        s, Q = argmin (T - sQ) cov(x) (T - sQ)^T           second-order rounding; sQ may be W
         bias = b + W mean(z) - s Q mean(x)
 
     The bias takes up the mean error of the outputs, as empirical bias correction does (Nagel et
@@ -121,7 +129,9 @@ def solve(
     target = np.empty_like(float_weight)  # [channels, inputs]
     for group, layer in layers:
         target[group] = layer.weight
-    scale, integers = best_rounding(op, target, layers, settings)  # [channels], [channels, inputs]
+    grid = OnGrid.of(op, float_weight, layers[0][1].neighbours, settings)
+    # Scales [channels] and integers [channels, inputs].
+    scale, integers = best_rounding(op, target, layers, settings, grid)
 
     # The bias takes up the mean error.
     mean, float_mean = both.means
@@ -249,19 +259,79 @@ def _gain_terms(judged: tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]) -> np.
     return np.stack([(pull * step).sum(axis=1), (product * step).sum(axis=1)])
 
 
+@dataclass(frozen=True)
+class OnGrid:
+    """A float weight of whole numbers, as one that comes from a quantized file.
+
+    Attributes:
+        scale: float64 ``[channels]``, each exactly a float32.
+        integers: the weight in these scales, within the limit, ``[channels, inputs]``.
+    """
+
+    scale: np.ndarray = field(repr=False)
+    integers: np.ndarray = field(repr=False)
+
+    @classmethod
+    def of(
+        cls, op: Op, weight: np.ndarray, pairs: np.ndarray | None, settings: LayerSettings
+    ) -> OnGrid | None:
+        """The integers of a weight; None where it has none.
+
+        Where they leave room up to the limit, a whole part of their step is the scale.
+
+        Args:
+            op: weighted operator.
+            weight: ``[channels, inputs]``.
+            pairs: pairs of inputs that must not saturate, as in ``Layer``.
+            settings: how the layer is rounded.
+        """
+        if settings.bits != 8:
+            return None
+        if _per_channel(op, settings):
+            steps = row_steps(weight)
+        else:
+            step = common_step(weight)
+            steps = None if step is None else np.full(len(weight), step)
+        if steps is None:
+            return None
+        reach = np.abs(weight).max(axis=1)
+        if pairs is not None:
+            reach = np.maximum(reach, pair_reach(weight, pairs) * settings.limit / PAIR_LIMIT)
+        widest = weight_reach(reach, per_channel=_per_channel(op, settings)) / settings.limit
+        parts = np.maximum(np.floor(steps / widest * (1 + TOLERANCE)), 1.0)
+        scale = np.where(steps > 0, steps / parts, widest).astype(np.float32).astype(np.float64)
+        integers = np.clip(np.rint(weight / scale[:, None]), -settings.limit, settings.limit)
+        return cls(scale, integers)
+
+
 def best_rounding(
-    op: Op, target: np.ndarray, layers: list[tuple[slice, Layer]], settings: LayerSettings
+    op: Op,
+    target: np.ndarray,
+    layers: list[tuple[slice, Layer]],
+    settings: LayerSettings,
+    grid: OnGrid | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Scales ``[channels]`` and integers ``[channels, inputs]`` of the least error.
 
     With one scale per channel, each channel takes the candidate of its own least error; with one
     scale per weight, all take that of the least sum.
+
+    Args:
+        op: weighted operator.
+        target: float weight ``[channels, inputs]``.
+        layers: the same, in groups.
+        settings: how the layer is rounded.
+        grid: integers that the float weight consists of, whose scale is then one to choose from.
     """
-    scales = np.stack(_candidates(op, target, layers, settings))  # [candidates, channels]
+    candidates = _candidates(op, target, layers, settings)
+    if grid is not None:
+        candidates.append(grid.scale)
+    scales = np.stack(candidates)  # [candidates, channels]
     errors = np.empty(scales.shape)
     trials: list[tuple[slice, _Trials]] = []
     for group, layer in layers:
-        of_group = _try_scales(layer, scales[:, group], settings)
+        kept = None if grid is None else grid.integers[group]
+        of_group = _try_scales(layer, scales[:, group], settings, kept)
         errors[:, group] = of_group.errors
         trials.append((group, of_group))
     if not _per_channel(op, settings):
@@ -293,9 +363,31 @@ class _Trials:
         """Integers ``[rows, inputs]`` of one candidate for each row."""
         return np.asarray(self.integers[self.numbers[candidates, np.arange(len(candidates))]])
 
+    def with_last(self, integers: np.ndarray, errors: np.ndarray) -> _Trials:
+        """Trials with other integers ``[rows, inputs]`` of the last candidate.
 
-def _try_scales(layer: Layer, scales: np.ndarray, settings: LayerSettings) -> _Trials:
-    """Round each row at each of its different scales, ``[candidates, rows]``, once."""
+        Args:
+            integers: taken in the rows where they have the lesser error.
+            errors: error of each row with them, ``[rows]``.
+        """
+        better = errors < self.errors[-1]
+        numbers, least = self.numbers.copy(), self.errors.copy()
+        numbers[-1] = np.where(better, len(self.integers) + np.arange(len(better)), numbers[-1])
+        least[-1] = np.where(better, errors, least[-1])
+        return _Trials(np.concatenate([self.integers, integers]), numbers, least)
+
+
+def _try_scales(
+    layer: Layer, scales: np.ndarray, settings: LayerSettings, kept: np.ndarray | None
+) -> _Trials:
+    """Round each row at each of its different scales, ``[candidates, rows]``, once.
+
+    Args:
+        layer: rows to round.
+        scales: ``[candidates, rows]``.
+        settings: how the layer is rounded.
+        kept: integers to begin with at the last scale as well, ``[rows, inputs]``.
+    """
     # The first candidate that gives the row the same scale: [candidates, rows].
     first = (scales[None] == scales[:, None]).argmax(axis=1)
     is_first = first == np.arange(len(scales))[:, None]
@@ -313,10 +405,18 @@ def _try_scales(layer: Layer, scales: np.ndarray, settings: LayerSettings) -> _T
 
     # Errors where a row has a choice.
     errors = np.zeros(len(trial_rows))
-    judged = np.flatnonzero((is_first.sum(axis=0) > 1)[trial_rows])
+    has_choice = (is_first.sum(axis=0) > 1) | (kept is not None)
+    judged = np.flatnonzero(has_choice[trial_rows])
     rounded_weight = integers[judged] * trial_scales[judged, None]
     errors[judged] = trials.take(judged).error(rounded_weight)
-    return _Trials(integers, numbers, errors[numbers])
+    found = _Trials(integers, numbers, errors[numbers])
+    if kept is None:
+        return found
+    # A sweep also brings pairs of them into their bounds.
+    descended = rounded(
+        layer, scales[-1], damping=settings.damping, sweeps=max(settings.sweeps, 1), start=kept
+    )
+    return found.with_last(descended, layer.error(descended * scales[-1][:, None]))
 
 
 def _per_channel(op: Op, settings: LayerSettings) -> bool:

@@ -75,7 +75,12 @@ def damped(moments: np.ndarray, share: float) -> np.ndarray:
 
 
 def rounded(
-    layer: Layer, scale: np.ndarray, *, damping: float = 0.005, sweeps: int = 3
+    layer: Layer,
+    scale: np.ndarray,
+    *,
+    damping: float = 0.005,
+    sweeps: int = 3,
+    start: np.ndarray | None = None,
 ) -> np.ndarray:
     """Integers for the weights of a layer.
 
@@ -84,6 +89,7 @@ def rounded(
         scale: float64 ``[rows]``, above zero.
         damping: share of the mean diagonal that is added to the moments.
         sweeps: largest number of coordinate descent sweeps.
+        start: integers ``[rows, inputs]`` to descend from, without errors being spread before.
 
     Returns:
         ``[rows, inputs]`` of whole numbers within the layer's limit, in float.
@@ -101,9 +107,12 @@ def rounded(
     # Inputs of the largest power first; for rows with inputs of their own, an order per row.
     order = np.argsort(-np.einsum("...ii->...i", moments), axis=-1, kind="stable")
     if moments.ndim == 3:
-        return _rounded_depthwise(layer, scale, moments, order, sweeps)
-    factor = inverse_factor(moments[np.ix_(order, order)])
-    integers = _propagated(layer, scale, factor, order)  # [inputs, rows]
+        return _rounded_depthwise(layer, scale, moments, order, sweeps, start)
+    if start is None:
+        factor = inverse_factor(moments[np.ix_(order, order)])
+        integers = _propagated(layer, scale, factor, order)  # [inputs, rows]
+    else:
+        integers = start.T
     return np.ascontiguousarray(_descended(layer, scale, moments, integers, sweeps).T)
 
 
@@ -281,7 +290,12 @@ def _descended(
 
 
 def _rounded_depthwise(
-    layer: Layer, scale: np.ndarray, moments: np.ndarray, order: np.ndarray, sweeps: int
+    layer: Layer,
+    scale: np.ndarray,
+    moments: np.ndarray,
+    order: np.ndarray,
+    sweeps: int,
+    start: np.ndarray | None,
 ) -> np.ndarray:
     """Both phases for rows with inputs of their own (depthwise convolutions), all rows at once.
 
@@ -291,6 +305,7 @@ def _rounded_depthwise(
         moments: H of each row, ``[rows, inputs, inputs]``.
         order: numbers of each row's inputs in the order of rounding, ``[rows, inputs]``.
         sweeps: largest number of coordinate descent sweeps.
+        start: integers to descend from, ``[rows, inputs]``; None for those of the first phase.
 
     Returns:
         ``[rows, inputs]``, inputs in the layer's order.
@@ -300,20 +315,15 @@ def _rounded_depthwise(
     moments = np.take_along_axis(
         np.take_along_axis(moments, order[:, :, None], 1), order[:, None, :], 2
     )
-    # One pass with each error spread over the later inputs; see _propagated.
-    factor = inverse_factor(moments)
-    weight = target.copy()
-    integers = np.zeros_like(weight)
-    inputs = weight.shape[1]
-    for j in range(inputs):
-        integers[:, j] = np.clip(np.rint(weight[:, j] / scale), -layer.limit, layer.limit)
-        error = (weight[:, j] - integers[:, j] * scale) / factor[:, j, j]
-        weight[:, j + 1 :] -= error[:, None] * factor[:, j, j + 1 :]
+    if start is None:
+        integers = _propagated_depthwise(target, scale, inverse_factor(moments), layer.limit)
+    else:
+        integers = np.take_along_axis(start, order, 1)
     # Coordinate descent; see _descended.
     difference = integers * scale[:, None] - target
     for _ in range(sweeps):
         changed = 0
-        for j in range(inputs):
+        for j in range(integers.shape[1]):
             gradient = np.einsum("ri,ri->r", difference, moments[:, :, j])
             wanted = integers[:, j] + np.rint(-gradient / (moments[:, j, j] * scale))
             step = np.clip(wanted, -layer.limit, layer.limit) - integers[:, j]
@@ -323,6 +333,26 @@ def _rounded_depthwise(
         if not changed:
             break
     return np.take_along_axis(integers, np.argsort(order, axis=1, kind="stable"), 1)
+
+
+def _propagated_depthwise(
+    target: np.ndarray, scale: np.ndarray, factor: np.ndarray, limit: int
+) -> np.ndarray:
+    """Integers after one pass with each error spread over the later inputs; see ``_propagated``.
+
+    Args:
+        target: weights ``[rows, inputs]`` in each row's order of rounding.
+        scale: ``[rows]``.
+        factor: U of each row, ``[rows, inputs, inputs]``.
+        limit: largest magnitude of an integer.
+    """
+    weight = target.copy()
+    integers = np.zeros_like(weight)
+    for j in range(weight.shape[1]):
+        integers[:, j] = np.clip(np.rint(weight[:, j] / scale), -limit, limit)
+        error = (weight[:, j] - integers[:, j] * scale) / factor[:, j, j]
+        weight[:, j + 1 :] -= error[:, None] * factor[:, j, j + 1 :]
+    return integers
 
 
 def neighbours(shape: tuple[int, ...]) -> np.ndarray:

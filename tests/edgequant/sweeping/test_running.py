@@ -124,11 +124,11 @@ def task(model: str, effort: str) -> Task:
     return Task(f"{model}-{effort}", choice, model, (), ("cost", f"--model={model}"))
 
 
-def test_the_first_task_of_each_model_starts_first() -> None:
+def test_the_first_task_of_each_model_starts_first_and_more_work_before_less() -> None:
     tasks = [task(model, effort) for model in "abc" for effort in ("fast", "best")]
     found = in_order(tasks, {"a-fast.json"})
     assert [one.key for one in found] == [
-        *("b-fast", "c-fast"), *("a-best", "b-best", "c-best"), "a-fast"
+        *("a-best", "b-best", "c-best"), *("b-fast", "c-fast"), "a-fast"
     ]  # fmt: skip
 
 
