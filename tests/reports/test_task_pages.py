@@ -61,6 +61,7 @@ def test_reports_of_a_task_are_whole(task: Task, labelled: bool) -> None:
     assert bool(parts) == (labelled and kind.parts is not None)
 
 
+@pytest.mark.slow
 def test_several_outputs_have_a_block_each() -> None:
     report = measured()
     assert len(report["rows"]) == 4 * len(Task)

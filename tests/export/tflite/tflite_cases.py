@@ -16,9 +16,9 @@ from network.from_keras import from_keras
 from quantize.engine import make_plan
 from quantize.plans.plan import PlannedNetwork
 from quantize.ranges.float_pass import CalibrationImages
-from quantize.recipes import RECIPES, IoType, Precision, Recipe
+from quantize.recipes import RECIPES, IoType, Optimization, Precision, Recipe
 
-RECIPES_HERE = tuple(r for r in RECIPES if r.target == "tflite")
+RECIPES_HERE = tuple(r.with_effort(Optimization.FAST) for r in RECIPES if r.target == "tflite")
 IO_RECIPES = tuple(
     recipe.with_io(io)
     for recipe in RECIPES_HERE
