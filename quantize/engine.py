@@ -75,19 +75,20 @@ def make_plan(
     check_wide(graph, settings.float_ops, settings.wide_ops, whole=settings.int16)
     rival = effort_of(settings).rival
     fitting, held = (images, None) if rival is None else divided(images)
-    plan = _decided(graph, fitting, contract, settings, advance)
+    keeps_steps = _steps_are_better(graph, images, contract, settings)
+    plan = _decided(graph, fitting, contract, settings, advance, keeps_steps)
     if rival is None or held is None:
         return plan
 
     # The images that neither plan was made on choose one; the rival is then made on all of them.
     lesser = replace(settings, optimization=rival)
-    of_rival = _decided(graph, fitting, contract, lesser)
+    of_rival = _decided(graph, fitting, contract, lesser, keeps_steps=keeps_steps)
     unseen = HeldOut.of(graph, held)
     noise, rivals = unseen.noise(graph, plan), unseen.noise(graph, of_rival)
     told = {**unseen.comparison(rivals, noise), "kept": settings.optimization.value}
     if noise <= rivals:
         return replace(plan, story={**plan.story, **told})
-    plan = _decided(graph, images, contract, lesser)
+    plan = _decided(graph, images, contract, lesser, keeps_steps=keeps_steps)
     return replace(
         plan,
         settings=replace(plan.settings, optimization=settings.optimization),
@@ -245,7 +246,7 @@ def _steps_are_better(
     contract: Preprocessing | None,
     settings: PlanSettings,
 ) -> bool:
-    """Whether two plans of the least work say that weights should keep the steps they have.
+    """Whether two trial plans say that weights should keep the steps they have.
 
     Channels that reach unequally far lose more without equalization than a second rounding costs.
     With one scale per channel a second rounding costs next to nothing.
@@ -254,7 +255,9 @@ def _steps_are_better(
     if not per_tensor or not on_grid(graph, settings.granularity):
         return False
     fitting, held = divided(images)
-    trial = replace(settings, optimization=Optimization.FAST)
+    fast = settings.optimization is Optimization.FAST
+    effort = Optimization.FAST if fast else Optimization.DEFAULT
+    trial = replace(settings, optimization=effort)
     unseen = HeldOut.of(graph, fitting if held is None else held)
 
     def noise(*, keeps_steps: bool) -> float:
