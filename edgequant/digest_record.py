@@ -27,7 +27,7 @@ from models.loading.request import ModelRequest
 from models.spec import ModelSpec
 from models.weights.named import checkpoint_path
 from quantize.plans.plan import SUFFIX, QuantizationPlan
-from quantize.recipes import Optimization
+from quantize.settings import Optimization
 
 
 def default_request(

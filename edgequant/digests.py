@@ -25,7 +25,8 @@ from foundation.foreign import read_object
 from models.spec import ModelSpec, model_specs
 from models.weights.named import checkpoint_folder, checkpoint_path, shipped_weights
 from quantize.plans.plan import QuantizationPlan
-from quantize.recipes import RECIPES, Optimization, Recipe, recipe
+from quantize.recipes import RECIPES, Recipe, recipe
+from quantize.settings import Optimization
 
 EFFORTS = (Optimization.FAST, Optimization.DEFAULT, Optimization.BEST)
 """Efforts whose results are recorded; training repeats only on one kind of CPU."""

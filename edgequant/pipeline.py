@@ -48,7 +48,8 @@ from quantize.islands import MOST_FLOAT, note
 from quantize.plans.plan import PlannedNetwork
 from quantize.qat.exchange import QatSettings
 from quantize.ranges.parts import PartRunner
-from quantize.recipes import Optimization, Recipe
+from quantize.recipes import Recipe
+from quantize.settings import Optimization
 
 MOST_SAMPLES = 1000
 """Calibration images that are drawn by default from a larger set."""

@@ -38,7 +38,8 @@ from quantize.qat.training import QatSettings, trained_plan
 from quantize.ranges.extremes import BATCH
 from quantize.ranges.float_pass import CalibrationImages
 from quantize.ranges.parts import PartRunner, Parts
-from quantize.recipes import FLOATING, Optimization, PlanSettings, Recipe
+from quantize.recipes import Recipe
+from quantize.settings import FLOATING, Optimization, PlanSettings
 
 
 @dataclass

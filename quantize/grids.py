@@ -9,8 +9,8 @@ import numpy as np
 
 from network.graph import Graph
 from network.operators import OpKind
-from quantize.recipes import Granularity
 from quantize.rounding.rows import Rows
+from quantize.settings import Granularity
 
 LEVELS = 255
 """Largest multiple: uint8 weights reach so far where their zero point is at one end."""

@@ -38,7 +38,8 @@ from foundation.atomic import write_whole
 from models.loading.request import ModelRequest
 from models.spec import ModelSpec, model_specs, specs_of
 from models.weights.named import build_with_weights, shipped_weights
-from quantize.recipes import RECIPES, Recipe, WeightRange, recipe
+from quantize.recipes import RECIPES, Recipe, recipe
+from quantize.settings import WeightRange
 from tests.conformance.networks.cells import NETWORKS
 from tests.conformance.networks.walk import write_networks
 

@@ -369,7 +369,8 @@ def _tflite(path: Path) -> None:
     from export.target import ArtifactCard
     from export.tflite.metadata import finish
     from export.tflite.render import render
-    from quantize.recipes import IoType, recipe
+    from quantize.recipes import recipe
+    from quantize.settings import IoType
     from tests.network.graphs import planned
 
     network = planned()
@@ -422,7 +423,8 @@ def _onnx(path: Path) -> None:
     from export.onnx.graph import to_model
     from export.onnx.render import render
     from export.target import CARD_KEY, ArtifactCard
-    from quantize.recipes import Layout, recipe
+    from quantize.recipes import recipe
+    from quantize.settings import Layout
     from tests.network.graphs import planned
 
     network = planned()

@@ -22,9 +22,9 @@ from quantize.plans.plan import PlannedNetwork, QuantizationPlan
 from quantize.plans.simulate import simulated
 from quantize.ranges.extremes import BATCH, Extremes, extremes
 from quantize.ranges.float_pass import CalibrationImages, float_pass, with_mirrored
-from quantize.recipes import Granularity, Optimization, PlanSettings, RangeMethod, WeightRange
 from quantize.rounding.layers import LayerSettings, solve
 from quantize.rounding.moments import Moments, moments
+from quantize.settings import Granularity, Optimization, PlanSettings, RangeMethod, WeightRange
 from tests.network.graphs import (
     Builder,
     activations,

@@ -16,7 +16,8 @@ from network.from_keras import from_keras
 from quantize.engine import make_plan
 from quantize.plans.plan import PlannedNetwork
 from quantize.ranges.float_pass import CalibrationImages
-from quantize.recipes import RECIPES, IoType, Precision, Recipe
+from quantize.recipes import RECIPES, Recipe
+from quantize.settings import IoType, Precision
 
 RECIPES_HERE = tuple(r for r in RECIPES if r.target == "tflite")
 IO_RECIPES = tuple(
