@@ -12,7 +12,7 @@ from quantize.plans.plan import PlannedNetwork
 from quantize.recipes import Recipe
 
 if TYPE_CHECKING:
-    from edgequant.pipeline import Prepared
+    from edgequant.preparing import Prepared
 
 
 def origin_of(

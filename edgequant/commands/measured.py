@@ -35,14 +35,8 @@ from edgequant.measuring import (
 from edgequant.outputs import (
     check_answered,
 )
-from edgequant.pipeline import (
-    Prepared,
-    artifact_path,
-    open_inputs,
-    prepare_shown,
-    quantize,
-    raise_refused,
-)
+from edgequant.pipeline import artifact_path, quantize, raise_refused
+from edgequant.preparing import Prepared, open_inputs, prepare_shown
 from edgequant.requests import MeasureRequest, QuantizeRequest
 from edgequant.sweeping.calibrating import on_workers
 from edgequant.sweeping.floats import known_answers

@@ -27,7 +27,8 @@ from calibration_data.datasets.base import Dataset, open_dataset
 from calibration_data.preprocessing import Crop, Preprocessing
 from calibration_data.stream import stream
 from calibration_data.task import Task
-from edgequant.pipeline import open_inputs, prepare, write_artifact
+from edgequant.pipeline import write_artifact
+from edgequant.preparing import open_inputs, prepare
 from edgequant.requests import CalibrationRequest, QuantizeRequest
 from evaluation.runner import predict_many
 from evaluation.scores import Scores

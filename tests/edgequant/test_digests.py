@@ -29,7 +29,7 @@ from edgequant.digests import (
     shipped_networks,
 )
 from edgequant.docs import HOME
-from edgequant.pipeline import open_inputs, prepare
+from edgequant.preparing import open_inputs, prepare
 from edgequant.repeatable import other_sums
 from edgequant.requests import CalibrationRequest, QuantizeRequest
 from models.loading.request import ModelRequest

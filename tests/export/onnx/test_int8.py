@@ -10,8 +10,9 @@ import pytest
 
 from calibration_data.preprocessing import Crop, Preprocessing
 from edgequant import pipeline, planning
-from edgequant.pipeline import Prepared, quantize
+from edgequant.pipeline import quantize
 from edgequant.planning import Planner
+from edgequant.preparing import Prepared
 from evaluation.parity.onnx_steps import onnx_steps
 from export.onnx.check import check_graph
 from export.onnx.float_operators import FLOAT_WRITERS
