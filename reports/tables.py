@@ -98,9 +98,14 @@ def _agreement(row: Row) -> str:
 
 EXPECTED = Column("expected flips [95 %]", _expected, minor=True)
 
-COLUMNS = (
+NAMES = (
     Column("recipe", lambda row: str(row["name"]), numeric=False),
     Column("runtime", lambda row: str(row["runtime"]), numeric=False),
+)
+"""Columns that name a row."""
+
+COLUMNS = (
+    *NAMES,
     Column("top-1 %", lambda row: percent(row["top1"])),
     Column("top-5 %", lambda row: percent(row["top5"])),
     Column("drop, points [95 %]", drop_text),
@@ -130,7 +135,7 @@ def columns_of(rows: list[Row]) -> tuple[Column, ...]:
     likeness = [m for m in measured if m.needs_reference]
     drops = any("drop" in row for row in rows)
     return (
-        *COLUMNS[:2],
+        *NAMES,
         *(_metric_column(metric) for metric in known),
         *((Column(drop_head(kind), drop_text),) if drops else ()),
         *((Column("answers changed", _changed),) if _answers_change(rows) else ()),

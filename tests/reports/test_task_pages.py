@@ -12,6 +12,7 @@ from calibration_data.task import Task
 from evaluation.task import task_kinds
 from reports import tables
 from reports.html import render
+from reports.page import Page, Table
 from reports.task_rows import by_output, drop_head
 from tests.reports.task_samples import measured, task_page
 from tests.reports.test_html import parsed
@@ -59,6 +60,19 @@ def test_reports_of_a_task_are_whole(task: Task, labelled: bool) -> None:
     assert bool(changed) == (kind.flips is not None)
     parts = {"By label", "By value", "By class"}.intersection(titles)
     assert bool(parts) == (labelled and kind.parts is not None)
+    several = task is Task.DETECTION and labelled  # its minor metrics are many
+    assert _tables_of_figures(page, heads) == 1 + several
+
+
+def _tables_of_figures(page: Page, heads: list[str]) -> int:
+    """Number of tables under "All figures", which share the columns that name a row alone."""
+    (section,) = (section for section in page.sections if section.title == "All figures")
+    found = [part for part in section.parts if isinstance(part, Table)]
+    first = [[cell for row in table.rows for cell in row[:2]] for table in found]
+    assert all(names == first[0] for names in first)
+    shown = [column.title for table in found for column in table.columns[2:]]
+    assert sorted(shown) == sorted(heads[2:])
+    return len(found)
 
 
 def test_several_outputs_have_a_block_each() -> None:
