@@ -47,6 +47,7 @@ from foundation.delivery import require_free, staging
 from foundation.extras import PAGES
 from models.loading.request import ModelRequest
 from reports import tables
+from reports.csv_rows import csv_table
 from reports.task_rows import by_output
 
 
@@ -137,7 +138,7 @@ def _write_comparison(
         part = staged.path(name)
         texts = (
             (".md", tables.markdown_report(title, report)),
-            (".csv", tables.csv_table(report)),
+            (".csv", csv_table(report)),
             (".json", _json(report)),
         )
         for ending, text in texts:

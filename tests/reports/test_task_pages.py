@@ -11,6 +11,7 @@ import pytest
 from calibration_data.task import Task
 from evaluation.task import task_kinds
 from reports import tables
+from reports.csv_rows import CSV_FIELDS, csv_table
 from reports.html import render
 from reports.page import Page, Table
 from reports.task_rows import by_output, drop_head
@@ -40,7 +41,7 @@ def test_reports_of_a_task_are_whole(task: Task, labelled: bool) -> None:
     assert "top-1" not in text
     assert "nan" not in text
     assert ("The images have no labels" in text) == (not labelled)
-    (first, *rest) = csv.DictReader(io.StringIO(tables.csv_table(report)))
+    (first, *rest) = csv.DictReader(io.StringIO(csv_table(report)))
     assert first["task"] == task
     assert (first.get(kind.primary, "") != "") == labelled
     assert all(row["sqnr_db"] for row in rest)
@@ -86,7 +87,7 @@ def test_several_outputs_have_a_block_each() -> None:
     text = tables.markdown_report("net", report)
     for task in Task:
         assert f"## Output {task} ({task})" in text
-    rows = list(csv.DictReader(io.StringIO(tables.csv_table(report))))
+    rows = list(csv.DictReader(io.StringIO(csv_table(report))))
     assert [row["output"] for row in rows[::4]] == names
     assert {row["top1"] for row in rows if row["task"] != "classification"} == {""}
     page = task_page(report)
@@ -103,7 +104,7 @@ def test_several_outputs_have_a_block_each() -> None:
 def test_a_classifier_says_what_it_said() -> None:
     report = measured(Task.CLASSIFICATION)
     assert tables.columns_of(report["rows"]) == tables.COLUMNS
-    assert tables.csv_table(report).splitlines()[0] == ",".join(tables.CSV_FIELDS)
+    assert csv_table(report).splitlines()[0] == ",".join(CSV_FIELDS)
     assert {"task", "output", "drops", "parts"}.isdisjoint(report["rows"][-1])
     assert "of top-1 [" in task_page(report).lead
 
