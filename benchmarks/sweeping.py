@@ -24,6 +24,7 @@ from benchmarks.clusters.commands import Done, command
 from benchmarks.clusters.kills import DASK, POOL, Kills, cpu_seconds, killed_every, workers_below
 from benchmarks.clusters.local import cluster
 from benchmarks.clusters.networks import lively_weights
+from benchmarks.clusters.photos import many_photos
 from benchmarks.record import Figure
 from edgequant.artifacts import code_digest
 from edgequant.sweeping.engine import open_engine
@@ -53,6 +54,8 @@ _WHOLE, _REPEATED = 10_000, 4_096
 _SIZE = 96
 """Side of its network's input: large enough that the start of the workers is a small part."""
 _SHARES = (1, 2, 3, 7)
+_OF_PHOTOS, _PHOTOS = "mobilenet_v2", 4_096
+"""Network and number of the photos whose calibration is divided: 64 parts."""
 
 Table = list[dict[str, str]]
 
@@ -74,6 +77,7 @@ def run() -> list[Figure]:
         grid = _Grid(folder)
         figures = [*_speeds(grid), *_kills(grid), *_empty(grid)]
         figures += _evaluations(folder, grid.weights[-1])
+        figures += _calibrations(folder)
     return figures
 
 
@@ -278,6 +282,33 @@ def _evaluations(folder: Path, weights: Path) -> list[Figure]:
     ratio = seconds[1] / seconds[2]
     figures.append(Figure(subject, "times one worker", ratio, "x", _WHOLE, 2))
     return figures + _reports(words, folder)
+
+
+def _calibrations(folder: Path) -> list[Figure]:
+    """A plan whose ranges are measured on many photos, in one process, and in parts on workers."""
+    photos = many_photos(folder / "photos", _PHOTOS)
+    (weights,) = lively_weights(_OF_PHOTOS, ALPHAS[:1], str(photos), folder, 32)
+    words = ["quantize", "--recipe", "tflite-int8", "--samples", f"{_PHOTOS}"]
+    words += ["--model", _OF_PHOTOS, "--weights", str(weights), "--alpha", f"{ALPHAS[0]}"]
+    words += ["--calibration", str(photos)]
+    ways = {"in one process": [], "1 worker": ["--workers", "1"], "2 workers": ["--workers", "2"]}
+    figures, seconds, first = [], {}, b""
+    for number, (way, more) in enumerate(ways.items()):
+        output = folder / f"calibrated{number}"
+        store = ["--store", str(folder / f"store{number}")] if more else []
+        done = command(*words, *more, *store, "--output", str(output))
+        (file,) = output.glob("*.tflite")
+        first, found = first or file.read_bytes(), file.read_bytes()
+        seconds[way] = done.seconds
+        subject, n = f"calibrate, {_PHOTOS:,} photos: {way}", 2 if way == "2 workers" else 1
+        figures += [
+            Figure(subject, "whole command", done.seconds, "s", _PHOTOS, n),
+            Figure(subject, "peak memory", done.peak_mb, "MB", _PHOTOS, n),
+            Figure(subject, "same bytes", float(found == first), "", _PHOTOS, n),
+        ]
+    ratio = seconds["1 worker"] / seconds["2 workers"]
+    figures.append(Figure(subject, "times one worker", ratio, "x", _PHOTOS, 2))
+    return figures
 
 
 def _reports(words: list[str], folder: Path) -> list[Figure]:

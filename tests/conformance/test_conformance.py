@@ -29,9 +29,7 @@ FAST_MODELS = {
     "mobilenet_v3": "mobilenet_v3_small",
     "shufflenet_v1": "shufflenet_v1_g3",
 }
-"""Which network of a family the fast tests take, where it is not the first."""
-FAST_FAMILIES = ("mobilenet_v2",)
-"""The family of the shipped weights; the others are slow tests."""
+"""Which network stands for its family, where it is not the first."""
 CLASSIFIERS = specs_of(Task.CLASSIFICATION)
 """Networks of the tables; ``tests/export/test_dense_networks.py`` has those of the other tasks."""
 FAST_RECIPES = ("tflite-float32", "tflite-int8", "onnx-int8")
@@ -61,13 +59,10 @@ def _assert_as_before(model: str, walk: Walk, folder: Path) -> set[tuple[str, st
     return set(found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "family",
-    [
-        pytest.param(family, marks=() if family in FAST_FAMILIES else pytest.mark.slow)
-        for family, specs in model_families().items()
-        if specs[0].task is Task.CLASSIFICATION
-    ],
+    [family for family, specs in model_families().items() if specs[0].task is Task.CLASSIFICATION],
 )
 def test_a_network_of_each_family_is_as_far_from_float_as_before(
     family: str, tmp_path: Path

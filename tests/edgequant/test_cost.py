@@ -61,6 +61,7 @@ def test_a_users_own_model_is_counted(run: Run, tiny_keras: Path) -> None:
     assert report["layers"][0]["macs"] == 11 * 11 * 27 * 40
 
 
+@pytest.mark.slow
 def test_a_grid_is_written_as_table_and_plot_with_the_same_bytes(run: Run, tmp_path: Path) -> None:
     asked = ("cost", *SMALL, "--grid", "--alphas", "0.1,0.2", "--sizes", "16,32", "--bytes", 2)
     report = run(*asked, "--output", tmp_path / "a", "--json").json

@@ -83,6 +83,7 @@ def test_more_threads_than_cores_are_refused(
     assert f"from 1 to {cores()} threads, the number of available cores" in outcome.err
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 def test_an_interrupt_ends_the_command_and_its_children(data: Path, tmp_path: Path) -> None:
     path = save_endless(tmp_path / "endless.onnx")

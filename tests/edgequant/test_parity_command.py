@@ -19,6 +19,7 @@ def twin(tiny_int8: Path, tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_the_same_integers_are_said_to_be_the_same(
     run: Run, tiny_int8: Path, twin: Path, photos: Path
 ) -> None:

@@ -85,6 +85,7 @@ def test_sums_cover_every_file_but_themselves(bundle: Path) -> None:
     assert len(lines) == sum(p.is_file() for p in bundle.rglob("*")) - 1
 
 
+@pytest.mark.slow
 def test_verify_takes_folder_and_zip(run: Run, bundle: Path) -> None:
     packed = bundle.with_name("mine.zip")
     for path, file in ((bundle, bundle / "SHA256SUMS"), (packed, packed)):
@@ -184,6 +185,7 @@ def test_force_leaves_what_is_not_a_bundle(
     assert path.read_text() == '{"name": "mine"}'
 
 
+@pytest.mark.slow
 def test_a_second_run_is_unchanged_and_force_repeats_byte_for_byte(
     run: Run, tiny_keras: Path, photos: Path, tmp_path: Path
 ) -> None:
@@ -258,6 +260,7 @@ def test_bad_labels_are_refused_and_nothing_is_written(
     assert [p.name for p in tmp_path.iterdir()] == ["p.toml"]
 
 
+@pytest.mark.slow
 def test_a_contract_of_six_numbers_is_folded_and_said(
     run: Run, tiny_keras: Path, photos: Path, tmp_path: Path
 ) -> None:

@@ -76,6 +76,7 @@ def _tables_of_figures(page: Page, heads: list[str]) -> int:
     return len(found)
 
 
+@pytest.mark.slow
 def test_several_outputs_have_a_block_each() -> None:
     report = measured()
     assert len(report["rows"]) == 4 * len(Task)

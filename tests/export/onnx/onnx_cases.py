@@ -11,9 +11,11 @@ from export.target import ExportRequest
 from models.mobilenet_v2 import SMALL_IMAGE_STAGES
 from models.spec import model_spec
 from quantize.recipes import RECIPES
-from quantize.settings import BatchAxis, Layout
+from quantize.settings import BatchAxis, Layout, Optimization
 
-ONNX_RECIPES = tuple(recipe for recipe in RECIPES if recipe.target == "onnx")
+ONNX_RECIPES = tuple(
+    recipe.with_effort(Optimization.FAST) for recipe in RECIPES if recipe.target == "onnx"
+)
 SHAPES = ((Layout.NHWC, BatchAxis.ONE), (Layout.NCHW, BatchAxis.NAMED))
 
 

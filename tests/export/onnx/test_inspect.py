@@ -13,6 +13,7 @@ from export.onnx.target import TARGET
 from export.target import CARD_KEY
 from foundation.errors import InvalidInputError
 from quantize.recipes import recipe
+from quantize.settings import Optimization
 from tests.export.onnx.onnx_cases import ONNX_RECIPES
 
 
@@ -153,4 +154,4 @@ def test_a_damaged_card(text: str, tmp_path: Path) -> None:
 def test_the_card_names_the_recipe(files: Path) -> None:
     card = TARGET.read_card(files / "onnx-int8.onnx")
     assert card is not None
-    assert card.recipe == recipe("onnx-int8")
+    assert card.recipe == recipe("onnx-int8").with_effort(Optimization.FAST)

@@ -17,9 +17,9 @@ from quantize.engine import make_plan
 from quantize.plans.plan import PlannedNetwork
 from quantize.ranges.float_pass import CalibrationImages
 from quantize.recipes import RECIPES, Recipe
-from quantize.settings import IoType, Precision
+from quantize.settings import IoType, Optimization, Precision
 
-RECIPES_HERE = tuple(r for r in RECIPES if r.target == "tflite")
+RECIPES_HERE = tuple(r.with_effort(Optimization.FAST) for r in RECIPES if r.target == "tflite")
 IO_RECIPES = tuple(
     recipe.with_io(io)
     for recipe in RECIPES_HERE

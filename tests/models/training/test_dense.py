@@ -224,7 +224,9 @@ def test_a_recipe_that_cannot_train_is_refused(changes: dict[str, Any]) -> None:
 # Weights to begin with
 
 
-@pytest.mark.parametrize("name", ["ssdlite_fashion", "lraspp_fashion"])
+@pytest.mark.parametrize(
+    "name", [pytest.param("ssdlite_fashion", marks=pytest.mark.slow), "lraspp_fashion"]
+)
 def test_a_network_of_scenes_begins_with_the_classifiers_backbone(name: str) -> None:
     classifier = build_with_weights(model_spec("mobilenet_v2_small"), "fashion_mnist")
     spec = model_spec(name)
