@@ -30,7 +30,7 @@ from edgequant.artifacts import (
     versions,
 )
 from edgequant.cli.terminal import Terminal
-from edgequant.digests import Digests, plan_digest, remark_on
+from edgequant.digests import Digests, plan_digest, record_of, remark_on
 from edgequant.loading import contract_of, graph_read, load, own_contract, refuse_non_finite_outputs
 from edgequant.narrowing import Narrowing, narrowed_to, require_fitting
 from edgequant.origin import origin_of
@@ -105,6 +105,12 @@ class Prepared:
     def outputs(self) -> tuple[Output, ...]:
         """Outputs of the model."""
         return model_outputs(self.loaded)
+
+    @cached_property
+    def tried(self) -> np.ndarray:
+        """The first TRIED calibration images, decoded once for all files that they check."""
+        assert self.calibration is not None
+        return self.calibration.first(TRIED)
 
     @cached_property
     def remarks(self) -> tuple[str, ...]:
@@ -252,7 +258,7 @@ def write_artifact(
         None if planned is not None and read else prepared.loaded.model,
         recipe,
         prepared.contract,
-        None if calibration is None else lambda: _images(calibration, planned, advance),
+        None if calibration is None else lambda: _images(prepared, planned, advance),
         request.calibration.seed,
         planned,
         lambda: prepared.planner.written_from(recipe),
@@ -337,8 +343,10 @@ def _difference(
     """Remark if a file of a shipped network differs from the recorded one, else None."""
     if planned is None or prepared.calibration is None:
         return None
-    made = Digests(plan_digest(planned.plan), sha256_of(path))
     images = prepared.calibration.dataset.name
+    if record_of(request, recipe, prepared.contract, images) is None:
+        return None
+    made = Digests(plan_digest(planned.plan), sha256_of(path))
     return remark_on(request, recipe, prepared.contract, images, made)
 
 
@@ -399,12 +407,13 @@ def _is_trained(recipe: Recipe) -> bool:
 
 
 def _images(
-    calibration: CalibrationSet, planned: PlannedNetwork | None, advance: Callable[[int], None]
+    prepared: Prepared, planned: PlannedNetwork | None, advance: Callable[[int], None]
 ) -> Iterator[np.ndarray]:
     """Images that a target reads: all to calibrate on, or with a plan a few to check the file."""
     if planned is not None:
-        yield calibration.first(TRIED)
+        yield prepared.tried
         return
-    for images in calibration.batches():
+    assert prepared.calibration is not None
+    for images in prepared.calibration.batches():
         yield images
         advance(len(images))
