@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -32,11 +32,9 @@ from edgequant.artifacts import (
 from edgequant.cli.terminal import Terminal
 from edgequant.digests import Digests, plan_digest, record_of, remark_on
 from edgequant.loading import contract_of, graph_read, load, own_contract, refuse_non_finite_outputs
-from edgequant.narrowing import Narrowing, narrowed_to, require_fitting
 from edgequant.origin import origin_of
 from edgequant.outputs import check_labels_and_limit, model_outputs, settled_contract
 from edgequant.planning import Planner
-from edgequant.repair.repairer import Limits, Repair, Repairer
 from edgequant.requests import QuantizeRequest
 from export.postprocess import require_postprocess
 from export.target import ExportRequest, export_targets
@@ -49,6 +47,10 @@ from quantize.plans.plan import PlannedNetwork
 from quantize.qat.exchange import QatSettings
 from quantize.ranges.parts import PartRunner
 from quantize.recipes import Optimization, Recipe
+
+if TYPE_CHECKING:
+    from edgequant.narrowing import Narrowing
+    from edgequant.repair.repairer import Repair, Repairer
 
 MOST_SAMPLES = 1000
 """Calibration images that are drawn by default from a larger set."""
@@ -360,9 +362,12 @@ def _prepared_to_write(request: QuantizeRequest, inputs: Inputs, terminal: Termi
     if prepared.runner is not None:
         prepared.planner.require_passes(request.recipes)
     refused = prepared.refused(request)
-    for recipe in request.recipes:
-        if request.max_size is not None and recipe.name not in refused:
-            require_fitting(prepared.planner, recipe, request.max_size)
+    if request.max_size is not None:
+        from edgequant.narrowing import require_fitting
+
+        for recipe in request.recipes:
+            if recipe.name not in refused:
+                require_fitting(prepared.planner, recipe, request.max_size)
     if len(refused) == len(request.recipes):
         raise next(iter(refused.values()))
     for name, error in refused.items():
@@ -387,6 +392,8 @@ def _narrowing(
     """Bits that ``--max-size`` chooses; None without it."""
     if request.max_size is None:
         return None
+    from edgequant.narrowing import narrowed_to
+
     with terminal.progress(f"{recipe.name}, bits of each weight", None) as advance:
         return narrowed_to(prepared.planner, recipe, prepared.outputs, request.max_size, advance)
 
@@ -396,6 +403,8 @@ def _repairs(request: QuantizeRequest, recipe: Recipe) -> bool:
 
 
 def _repairer(request: QuantizeRequest, prepared: Prepared) -> Repairer:
+    from edgequant.repair.repairer import Limits, Repairer
+
     assert request.max_drop is not None
     assert request.most_float is not None
     limits = Limits(request.max_drop, request.most_float, request.repair_with)

@@ -219,6 +219,7 @@ def _pair_costs(shares: np.ndarray) -> np.ndarray:
     """
     by_row = np.ascontiguousarray(shares.T)  # [rows, channels]
     is_large = shares > 0.5
+    is_small = np.ascontiguousarray(~is_large.T, np.float32)  # [rows, channels], 0 or 1
     counts = is_large.sum(axis=1)  # [channels]
     descending = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)]
     costs = np.zeros((len(shares), len(shares)), np.float32)
@@ -231,11 +232,11 @@ def _pair_costs(shares: np.ndarray) -> np.ndarray:
         for number in range(int(counts[channels[0]])):
             having = int(np.count_nonzero(counts[channels] > number))  # the first ones
             row = rows[:having, number]
-            partners = by_row[row]  # [having, channels]
-            excess = partners + (shares[channels[:having], row] - 1)[:, None]
+            excess = by_row[row]  # [having, channels]
+            excess += (shares[channels[:having], row] - 1)[:, None]
             np.square(np.maximum(excess, 0, out=excess), out=excess)
             own[:having] += excess
-            excess[partners > 0.5] = 0
+            excess *= is_small[row]
             others[:having] += excess
         costs[channels] += own
         costs[:, channels] += others.T
