@@ -10,6 +10,7 @@ from edgequant.commands.written import artifact_row, say_artifact, say_remarks
 from edgequant.outputs import check_answered
 from edgequant.pipeline import Inputs, open_inputs, prepare_shown, quantize, raise_refused
 from edgequant.requests import QuantizeRequest
+from foundation.heap import keep_freed_memory
 
 if TYPE_CHECKING:
     from edgequant.sweeping.parts import Sharding
@@ -27,6 +28,7 @@ def quantize_command(
         sharding: workers that run the float network on parts of the calibration images; None to
             run it here.
     """
+    keep_freed_memory()
     if request.max_drop is not None:
         from edgequant.measuring import check_limit
 
