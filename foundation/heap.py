@@ -36,4 +36,5 @@ def keep_freed_memory() -> bool:
     choose = getattr(ctypes.CDLL(None), "mallopt", None)
     if choose is None:  # musl has no such function
         return False
-    return all([choose(parameter, value) == 1 for parameter, value in _SETTINGS])
+    set_well = [choose(parameter, value) == 1 for parameter, value in _SETTINGS]
+    return all(set_well)
