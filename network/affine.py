@@ -120,9 +120,11 @@ class QuantParams:
         """
         scale, zero = self._aligned(values.ndim, precision)
         with np.errstate(over="ignore"):  # beyond float32 is beyond the integers too: clamped
-            steps = (values.astype(precision) / scale).astype(np.float64)
+            steps = values.astype(precision) / scale
+        if np.dtype(self.dtype.array).itemsize > 2:  # 16 bits and a zero point fit float32
+            steps = steps.astype(np.float64)
         low, high = self.dtype.limits
-        clipped: np.ndarray = np.clip(round_away(steps) + zero, low, high)
+        clipped: np.ndarray = np.clip(round_away(steps) + zero.astype(steps.dtype), low, high)
         return clipped.astype(self.dtype.array)
 
     def dequantize(
@@ -207,10 +209,10 @@ def round_away(values: np.ndarray) -> np.ndarray:
     """Round to the nearest whole number, ties away from zero (C's ``round``, TfLiteRound).
 
     Args:
-        values: float64.
+        values: float32 or float64.
 
     Returns:
-        float64, same shape.
+        Of the same type and shape.
     """
     whole = np.trunc(values)
     # Adding a half first would round 0.49999999999999994 up.

@@ -185,7 +185,7 @@ def _read_lines(values: np.ndarray, lines: tuple[_Line, ...], zero: int) -> np.n
 def _evenly_read(
     values: np.ndarray, read: list[np.ndarray], steps: list[int], zero: int
 ) -> np.ndarray:
-    """``_read_lines`` for lines at equal distances, which are copied as one block."""
+    """``_read_lines`` for lines at equal distances: a view, or with padding one copied block."""
     found: list[slice] = []  # lines of the result that lie inside the image
     taken: list[slice] = []  # the same lines of the image
     for numbers, step, side in zip(read, steps, values.shape[1:3], strict=True):
@@ -194,9 +194,12 @@ def _evenly_read(
         found.append(slice(first, last + 1))
         start = int(numbers[first]) if len(inside) else 0
         taken.append(slice(start, start + step * (last - first) + 1, step))
+    inner = values[:, taken[0], taken[1]]
+    if inner.shape[1:3] == (len(read[0]), len(read[1])):
+        return inner
     images, channels = len(values), values.shape[-1]
     result = np.empty((images, len(read[0]), len(read[1]), channels), values.dtype)
     result[:, : found[0].start] = result[:, found[0].stop :] = zero
     result[:, :, : found[1].start] = result[:, :, found[1].stop :] = zero
-    result[:, found[0], found[1]] = values[:, taken[0], taken[1]]
+    result[:, found[0], found[1]] = inner
     return result
