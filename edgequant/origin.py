@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from edgequant.artifacts import versions
-from edgequant.repair.repairer import Repair
 from edgequant.requests import QuantizeRequest
 from export.target import export_targets
 from quantize.plans.plan import PlannedNetwork
@@ -13,6 +12,7 @@ from quantize.recipes import Recipe
 
 if TYPE_CHECKING:
     from edgequant.preparing import Prepared
+    from edgequant.repair.repairer import Repair
 
 
 def origin_of(

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from calibration_data.calibration_set import CalibrationSet
 from calibration_data.contract import contract_values
 from edgequant.artifacts import (
     Artifact,
@@ -21,12 +21,10 @@ from edgequant.artifacts import (
     versions,
 )
 from edgequant.cli.terminal import Terminal
-from edgequant.digests import Digests, plan_digest, remark_on
+from edgequant.digests import Digests, plan_digest, record_of, remark_on
 from edgequant.loading import graph_read, own_contract
-from edgequant.narrowing import Narrowing, narrowed_to, require_fitting
 from edgequant.origin import origin_of
-from edgequant.preparing import TRIED, Inputs, Prepared, prepare_shown
-from edgequant.repair.repairer import Limits, Repair, Repairer
+from edgequant.preparing import Inputs, Prepared, prepare_shown
 from edgequant.requests import QuantizeRequest
 from export.target import ExportRequest, export_targets
 from foundation.digests import sha256_of
@@ -35,6 +33,10 @@ from quantize.islands import note
 from quantize.plans.plan import PlannedNetwork
 from quantize.recipes import Recipe
 from quantize.settings import Optimization
+
+if TYPE_CHECKING:
+    from edgequant.narrowing import Narrowing
+    from edgequant.repair.repairer import Repair, Repairer
 
 
 def artifact_key(request: QuantizeRequest, recipe: Recipe, inputs: Inputs) -> str:
@@ -95,7 +97,7 @@ def write_artifact(
         None if planned is not None and read else prepared.loaded.model,
         recipe,
         prepared.contract,
-        None if calibration is None else lambda: _images(calibration, planned, advance),
+        None if calibration is None else lambda: _images(prepared, planned, advance),
         request.calibration.seed,
         planned,
         lambda: prepared.planner.written_from(recipe),
@@ -180,8 +182,10 @@ def _difference(
     """Remark if a file of a shipped network differs from the recorded one, else None."""
     if planned is None or prepared.calibration is None:
         return None
-    made = Digests(plan_digest(planned.plan), sha256_of(path))
     images = prepared.calibration.dataset.name
+    if record_of(request, recipe, prepared.contract, images) is None:
+        return None
+    made = Digests(plan_digest(planned.plan), sha256_of(path))
     return remark_on(request, recipe, prepared.contract, images, made)
 
 
@@ -195,9 +199,12 @@ def _prepared_to_write(request: QuantizeRequest, inputs: Inputs, terminal: Termi
     if prepared.runner is not None:
         prepared.planner.require_passes(request.recipes)
     refused = prepared.refused(request)
-    for recipe in request.recipes:
-        if request.max_size is not None and recipe.name not in refused:
-            require_fitting(prepared.planner, recipe, request.max_size)
+    if request.max_size is not None:
+        from edgequant.narrowing import require_fitting
+
+        for recipe in request.recipes:
+            if recipe.name not in refused:
+                require_fitting(prepared.planner, recipe, request.max_size)
     if len(refused) == len(request.recipes):
         raise next(iter(refused.values()))
     for name, error in refused.items():
@@ -222,6 +229,8 @@ def _narrowing(
     """Bits that ``--max-size`` chooses; None without it."""
     if request.max_size is None:
         return None
+    from edgequant.narrowing import narrowed_to
+
     with terminal.progress(f"{recipe.name}, bits of each weight", None) as advance:
         return narrowed_to(prepared.planner, recipe, prepared.outputs, request.max_size, advance)
 
@@ -231,6 +240,8 @@ def _repairs(request: QuantizeRequest, recipe: Recipe) -> bool:
 
 
 def _repairer(request: QuantizeRequest, prepared: Prepared) -> Repairer:
+    from edgequant.repair.repairer import Limits, Repairer
+
     assert request.max_drop is not None
     assert request.most_float is not None
     limits = Limits(request.max_drop, request.most_float, request.repair_with)
@@ -242,12 +253,13 @@ def _is_trained(recipe: Recipe) -> bool:
 
 
 def _images(
-    calibration: CalibrationSet, planned: PlannedNetwork | None, advance: Callable[[int], None]
+    prepared: Prepared, planned: PlannedNetwork | None, advance: Callable[[int], None]
 ) -> Iterator[np.ndarray]:
     """Images that a target reads: all to calibrate on, or with a plan a few to check the file."""
     if planned is not None:
-        yield calibration.first(TRIED)
+        yield prepared.tried
         return
-    for images in calibration.batches():
+    assert prepared.calibration is not None
+    for images in prepared.calibration.batches():
         yield images
         advance(len(images))

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from calibration_data.calibration_set import CalibrationSet, refuse_role
 from calibration_data.conversions import conversion_remarks
 from calibration_data.datasets.base import Dataset, open_dataset
@@ -81,6 +83,12 @@ class Prepared:
     def outputs(self) -> tuple[Output, ...]:
         """Outputs of the model."""
         return model_outputs(self.loaded)
+
+    @cached_property
+    def tried(self) -> np.ndarray:
+        """The first TRIED calibration images, decoded once for all files that they check."""
+        assert self.calibration is not None
+        return self.calibration.first(TRIED)
 
     @cached_property
     def remarks(self) -> tuple[str, ...]:

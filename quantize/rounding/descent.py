@@ -43,22 +43,24 @@ def descended(
     """
     inputs = len(numbers)
     gradient = moments @ (numbers - target)  # [inputs, rows]
-    for _ in range(sweeps):
+    for sweep in range(sweeps):
         changed = False
+        last = sweep == sweeps - 1  # nothing reads the gradient of the inputs that are done
         for start in range(0, inputs, BLOCK):
             stop = min(inputs, start + BLOCK)
-            block_gradient = gradient[start:stop]  # a view: changes below change `gradient`
-            block_steps = np.zeros_like(block_gradient)
+            block_steps = np.zeros_like(gradient[start:stop])
             for j in range(start, stop):
-                step = best(j, block_gradient[j - start])
+                step = best(j, gradient[j])
                 step -= numbers[j]
                 if step.any():
                     numbers[j] += step
                     block_steps[j - start] = step
-                    block_gradient += moments[start:stop, j, None] * step
+                    first = j + 1 if last else start
+                    gradient[first:stop] += moments[first:stop, j, None] * step
             if block_steps.any():
                 changed = True
-                gradient[:start] += moments[:start, start:stop] @ block_steps
+                if not last:
+                    gradient[:start] += moments[:start, start:stop] @ block_steps
                 gradient[stop:] += moments[stop:, start:stop] @ block_steps
         if not changed:
             break

@@ -72,10 +72,11 @@ class Layer:
 
 def damped(moments: np.ndarray, share: float) -> np.ndarray:
     """Moments with a share of their mean diagonal added to it, so that they can be inverted."""
-    size = moments.shape[-1]
-    mean = np.trace(moments, axis1=-2, axis2=-1) / size
+    mean = np.trace(moments, axis1=-2, axis2=-1) / moments.shape[-1]
     added = mean * share + np.finfo(np.float64).tiny ** 0.5
-    return np.asarray(moments + np.eye(size) * np.asarray(added)[..., None, None])
+    result = moments.copy()
+    np.einsum("...ii->...i", result)[...] += np.asarray(added)[..., None]  # a view: the diagonals
+    return result
 
 
 def require_finite(layer: Layer) -> None:
@@ -155,8 +156,9 @@ def _round_within_bounds(values: np.ndarray, beside: list[np.ndarray], limit: in
     low = high = beside[0]
     for integers in beside[1:]:
         low, high = np.minimum(low, integers), np.maximum(high, integers)
-    low = np.maximum(-limit, -PAIR_LIMIT - np.minimum(low, 0))
-    high = np.minimum(limit, PAIR_LIMIT - np.maximum(high, 0))
+    # Neighbours of the other sign leave more room than the limit does.
+    low = np.maximum(-PAIR_LIMIT - low, -limit)
+    high = np.minimum(PAIR_LIMIT - high, limit)
     np.minimum(np.maximum(values, low, out=values), high, out=values)
 
 
@@ -174,7 +176,7 @@ def inverse_factor(moments: np.ndarray) -> np.ndarray:
             lower = np.linalg.cholesky(invertible[..., ::-1, ::-1])
         except np.linalg.LinAlgError:
             continue
-        return _inverse(np.ascontiguousarray(lower[..., ::-1, ::-1]))
+        return _inverse(lower[..., ::-1, ::-1])
     # A diagonal U spreads no error: each weight is rounded to the nearest integer.
     diagonal = np.sqrt(1 / np.maximum(np.einsum("...ii->...i", moments), np.finfo(float).tiny))
     return np.asarray(diagonal[..., None] * np.eye(moments.shape[-1]))
@@ -183,10 +185,10 @@ def inverse_factor(moments: np.ndarray) -> np.ndarray:
 def _inverse(upper: np.ndarray) -> np.ndarray:
     """Inverse of one or many upper triangular matrices with a diagonal above zero."""
     if upper.ndim == 3:
-        return np.linalg.inv(upper)
+        return np.linalg.inv(np.ascontiguousarray(upper))
     from scipy.linalg.lapack import dtrtri
 
-    inverse, _ = dtrtri(upper)
+    inverse, _ = dtrtri(np.array(upper, order="F"), overwrite_c=True)  # the one copy
     return np.asarray(inverse)
 
 
@@ -369,9 +371,11 @@ def pair_reach(weight: np.ndarray, pairs: np.ndarray) -> np.ndarray:
     """
     largest = np.abs(weight).max(axis=1, initial=0.0).astype(np.float64)
     for other in pairs:
-        known = other >= 0
-        for sign in (1.0, -1.0):
-            one, two = sign * weight[:, known], sign * weight[:, other[known]]
-            sums = np.maximum(one, 0) + np.maximum(two, 0)
-            largest = np.maximum(largest, sums.max(axis=1, initial=0.0))
+        first = np.flatnonzero(other >= 0)
+        second = other[first]
+        if np.array_equal(other[second], first):  # each pair once
+            first, second = first[first < second], second[first < second]
+        # Two of unlike signs add up to less than the larger one, which is counted already.
+        sums = np.abs(weight[:, first] + weight[:, second])
+        largest = np.maximum(largest, sums.max(axis=1, initial=0.0))
     return np.asarray(largest)
