@@ -14,7 +14,7 @@ import edgequant.process  # noqa: F401 - pins our top-level packages
 from benchmarks.record import report
 from foundation.errors import InvalidInputError
 
-_OTHERS = ("__main__", "record", "sources")
+_OTHERS = ("__main__", "converter_script", "costs", "record", "sources")
 
 
 def suites() -> list[str]:

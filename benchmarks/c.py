@@ -46,7 +46,8 @@ from export.tflite.target import TARGET
 from foundation.errors import InvalidInputError
 from models.spec import ModelSpec, model_spec
 from models.weights.named import build_with_weights
-from quantize.recipes import IoType, recipe
+from quantize.recipes import recipe
+from quantize.settings import IoType
 
 if TYPE_CHECKING:
     import numpy as np

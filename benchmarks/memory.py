@@ -10,18 +10,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import edgequant  # noqa: F401 - pins our top-level packages
+from benchmarks.costs import Cost, cost_of_edgequant
 from benchmarks.record import Figure, report
 from calibration_data.datasets.base import open_dataset
-from foundation.errors import InvalidInputError
 from foundation.threads import cores
 from models.spec import model_spec
 
@@ -45,19 +42,6 @@ class Segmenter:
     data: str
 
 
-@dataclass(frozen=True)
-class Cost:
-    """What a command took.
-
-    Attributes:
-        seconds: wall time.
-        peak_bytes: largest resident memory of the process.
-    """
-
-    seconds: float
-    peak_bytes: int
-
-
 def run(segmenter: Segmenter | None = None) -> list[Figure]:
     """Measure the detector, and the segmenter if it is given; the subject is what was run.
 
@@ -66,7 +50,7 @@ def run(segmenter: Segmenter | None = None) -> list[Figure]:
     """
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        detector = cost(
+        detector = cost_of_edgequant(
             "quantize", "--model", DETECTOR, "--recipe", "tflite-int8", "--data", SCENES,
             "--output", str(folder / "detector"),
         )  # fmt: skip
@@ -80,7 +64,7 @@ def run(segmenter: Segmenter | None = None) -> list[Figure]:
 def _segmenter_figures(segmenter: Segmenter, folder: Path) -> list[Figure]:
     figures = []
     model, output = _enlarged(segmenter.weights, folder), folder / "segmenter"
-    cost(
+    cost_of_edgequant(
         "quantize", "--model", str(model), "--recipe", "tflite-float32,tflite-int8",
         "--optimize", "fast", "--calibration", segmenter.calibration, "--samples", "16",
         "--output", str(output),
@@ -88,37 +72,12 @@ def _segmenter_figures(segmenter: Segmenter, folder: Path) -> list[Figure]:
     (exact,), (int8,) = output.rglob("*float32.tflite"), output.rglob("*int8.tflite")
     photos = len(open_dataset(segmenter.data))
     for count in sorted({-(-photos // 4), -(-photos // 2), photos}):
-        taken = cost(
+        taken = cost_of_edgequant(
             "evaluate", str(int8), "--reference", str(exact), "--data", segmenter.data,
             "--limit", str(count), "--no-latency",
         )  # fmt: skip
         figures += _figures(f"{SEGMENTER}, map of 513x513x21: measure {count} photos", count, taken)
     return figures
-
-
-def cost(*arguments: str) -> Cost:
-    """Run a command of the product in a process of its own.
-
-    Raises:
-        InvalidInputError: it failed; has the last line that it printed.
-    """
-    with tempfile.TemporaryFile() as log:
-        start = time.perf_counter()
-        process = subprocess.Popen(
-            [sys.executable, "-m", "edgequant", *arguments], stdout=log, stderr=log
-        )
-        _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.perf_counter() - start
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            log.seek(0)
-            lines = log.read().decode("utf-8", "replace").strip().splitlines() or ["nothing"]
-            raise InvalidInputError(
-                "a command that is timed succeeds",
-                received=f"edgequant {arguments[0]}: {lines[-1]}",
-                remedy="run it alone",
-            )
-    return Cost(seconds, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024))
 
 
 def _figures(subject: str, n: int, taken: Cost) -> list[Figure]:

@@ -14,7 +14,8 @@ from calibration_data.contract import ContractRequest
 from calibration_data.datasets.base import open_dataset
 from calibration_data.preprocessing import Preprocessing
 from calibration_data.stream import stream
-from edgequant.pipeline import artifact_key, open_inputs, prepare, write_artifact
+from edgequant.pipeline import artifact_key, write_artifact
+from edgequant.preparing import open_inputs, prepare
 from edgequant.requests import CalibrationRequest, QuantizeRequest
 from evaluation.latency import latency
 from evaluation.runner import predict_all

@@ -348,8 +348,13 @@ class Preprocessing:
 
         if not self.plain and self.channels is ChannelOrder.BGR:
             pixels = pixels[..., ::-1]
-        mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
-        values: np.ndarray = (pixels.astype(np.float32) - mean) / std
+        values = pixels.astype(np.float32, order="C")
+        # A whole line at a time: NumPy takes several times as long for runs of three numbers.
+        width = values.shape[-2] if values.ndim > 1 else 1
+        lines = values.reshape(*values.shape[:-2], -1)
+        for apply, constants in ((np.subtract, self.mean), (np.divide, self.std)):
+            line = np.broadcast_to(np.array(constants, np.float32), values.shape[-1:])
+            apply(lines, np.tile(line, width), out=lines)
         return values
 
     def pixels(self, example: np.ndarray | Image.Image) -> np.ndarray:

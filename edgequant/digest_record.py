@@ -18,7 +18,8 @@ from edgequant.digests import (
     recorded_recipes,
     shipped_networks,
 )
-from edgequant.pipeline import Prepared, open_inputs, prepare, write_artifact
+from edgequant.pipeline import write_artifact
+from edgequant.preparing import Prepared, open_inputs, prepare
 from edgequant.repeatable import one_order_of_sums
 from edgequant.requests import CalibrationRequest, QuantizeRequest
 from foundation.atomic import write_whole
@@ -27,7 +28,7 @@ from models.loading.request import ModelRequest
 from models.spec import ModelSpec
 from models.weights.named import checkpoint_path
 from quantize.plans.plan import SUFFIX, QuantizationPlan
-from quantize.recipes import Optimization
+from quantize.settings import Optimization
 
 
 def default_request(

@@ -25,7 +25,8 @@ from foundation.foreign import read_object
 from models.spec import ModelSpec, model_specs
 from models.weights.named import checkpoint_folder, checkpoint_path, shipped_weights
 from quantize.plans.plan import QuantizationPlan
-from quantize.recipes import RECIPES, Optimization, Recipe, recipe
+from quantize.recipes import RECIPES, Recipe, recipe
+from quantize.settings import Optimization
 
 EFFORTS = (Optimization.FAST, Optimization.DEFAULT, Optimization.BEST)
 """Efforts whose results are recorded; training repeats only on one kind of CPU."""
@@ -181,7 +182,7 @@ def remark_on(
         A sentence; None for equal bytes, or without a record for exactly these settings and
         versions.
     """
-    record = _record_of(request, made, contract, images)
+    record = record_of(request, made, contract, images)
     if record is None or not record.is_comparable:
         return None
     recorded = record.digests.get(made.settings.optimization.value, {}).get(made.name)
@@ -195,10 +196,13 @@ def remark_on(
     )
 
 
-def _record_of(
+def record_of(
     request: QuantizeRequest, made: Recipe, contract: Preprocessing, images: str
 ) -> DigestRecord | None:
-    """Record for a request of a shipped network with default options; the effort may differ."""
+    """Record for a request of a shipped network with default options, whose effort may differ.
+
+    None for any other request, before anything is hashed but a shipped checkpoint.
+    """
     model = request.model
     if model.is_file or request.calibration.samples is not None or request.repairs:
         return None

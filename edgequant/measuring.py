@@ -39,7 +39,8 @@ from foundation.errors import GateFailedError, InvalidInputError
 from foundation.threads import cores
 from models.loading.request import LoadedModel
 from network.inspection import Inspection
-from quantize.recipes import INT8_ACTIVATIONS, Postprocess, Recipe, WeightRange
+from quantize.recipes import Recipe
+from quantize.settings import INT8_ACTIVATIONS, Postprocess, WeightRange
 
 _MOST_AT_ONCE = 32
 """Largest number of images that are run at once."""

@@ -16,8 +16,9 @@ from export.sizes import expected_bytes
 from foundation.errors import InvalidInputError, UnsupportedError
 from quantize.engine import settled
 from quantize.plans.narrow import narrow_candidates
-from quantize.recipes import PlanSettings, Recipe
+from quantize.recipes import Recipe
 from quantize.sensitivity.bits import Choice, least_noise, saved_bytes, weight_noise
+from quantize.settings import PlanSettings
 
 JUDGED = 64
 """Largest number of images that weights in 4 bits are judged on."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from edgequant.artifacts import versions
-from edgequant.repair.repairer import Repair
 from edgequant.requests import QuantizeRequest
 from export.target import export_targets
 from quantize.plans.plan import PlannedNetwork
 from quantize.recipes import Recipe
 
 if TYPE_CHECKING:
-    from edgequant.pipeline import Prepared
+    from edgequant.preparing import Prepared
+    from edgequant.repair.repairer import Repair
 
 
 def origin_of(

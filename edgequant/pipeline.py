@@ -1,24 +1,15 @@
-"""Flow of a command: model -> contract -> calibration -> artifact -> measurement."""
+"""Artifacts of a request: each is looked up by its key, or planned, written and delivered."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from calibration_data.calibration_set import CalibrationSet, refuse_role
 from calibration_data.contract import contract_values
-from calibration_data.conversions import conversion_remarks
-from calibration_data.datasets.base import Dataset, open_dataset
-from calibration_data.overlap import refuse_equal_images, refuse_shared_images
-from calibration_data.preprocessing import Preprocessing
-from calibration_data.splits import calibration_beside
-from calibration_data.stream import require_fit
-from calibration_data.task_choice import Output
 from edgequant.artifacts import (
     Artifact,
     Making,
@@ -30,168 +21,22 @@ from edgequant.artifacts import (
     versions,
 )
 from edgequant.cli.terminal import Terminal
-from edgequant.digests import Digests, plan_digest, remark_on
-from edgequant.loading import contract_of, graph_read, load, own_contract, refuse_non_finite_outputs
-from edgequant.narrowing import Narrowing, narrowed_to, require_fitting
+from edgequant.digests import Digests, plan_digest, record_of, remark_on
+from edgequant.loading import graph_read, own_contract
 from edgequant.origin import origin_of
-from edgequant.outputs import check_labels_and_limit, model_outputs, settled_contract
-from edgequant.planning import Planner
-from edgequant.repair.repairer import Limits, Repair, Repairer
+from edgequant.preparing import Inputs, Prepared, prepare_shown
 from edgequant.requests import QuantizeRequest
-from export.postprocess import require_postprocess
 from export.target import ExportRequest, export_targets
 from foundation.digests import sha256_of
-from foundation.errors import InvalidInputError, UnsupportedError
 from foundation.scratch import require_writable
-from models.loading.request import LoadedModel
-from quantize.islands import MOST_FLOAT, note
+from quantize.islands import note
 from quantize.plans.plan import PlannedNetwork
-from quantize.qat.exchange import QatSettings
-from quantize.ranges.parts import PartRunner
-from quantize.recipes import Optimization, Recipe
+from quantize.recipes import Recipe
+from quantize.settings import Optimization
 
-MOST_SAMPLES = 1000
-"""Calibration images that are drawn by default from a larger set."""
-
-TRIED = 8
-"""Calibration images that a model, or a file of a plan, is run on as a check."""
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """Images of a request, opened before any network is loaded.
-
-    Attributes:
-        calibration_text: DATA to calibrate on, stated or taken from beside the measured one.
-        calibration: images to calibrate on; None if no recipe needs them and none were stated.
-        measured: images to measure on; None if nothing is measured.
-        runner: what runs the float network on the calibration images; None for this process.
-    """
-
-    calibration_text: str | None
-    calibration: Dataset | None
-    measured: Dataset | None
-    runner: PartRunner | None = field(default=None, compare=False, repr=False)
-
-    @property
-    def named(self) -> Dataset | None:
-        """First dataset whose class names give labels: calibration images, then measured ones."""
-        candidates = (self.calibration, self.measured)
-        return next((d for d in candidates if d is not None and d.class_names), None)
-
-    @property
-    def told(self) -> tuple[Any, ...]:
-        """What the labels of the images may tell about the tasks of a network."""
-        both = (self.measured, self.calibration)
-        return tuple(
-            (d.labels is not None, [(t.columns, t.output, t.values.dtype.kind) for t in d.targets])
-            for d in both
-            if d is not None
-        )
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """Model with its contract and calibration images."""
-
-    loaded: LoadedModel
-    contract: Preprocessing
-    calibration: CalibrationSet | None
-    qat: QatSettings = field(default_factory=QatSettings)
-    float_share: float = MOST_FLOAT
-    runner: PartRunner | None = None
-
-    @cached_property
-    def outputs(self) -> tuple[Output, ...]:
-        """Outputs of the model."""
-        return model_outputs(self.loaded)
-
-    @cached_property
-    def remarks(self) -> tuple[str, ...]:
-        """What decoding changes in the calibration images, see ``conversion_remarks``."""
-        return () if self.calibration is None else conversion_remarks(self.calibration.dataset)
-
-    def refused(self, request: QuantizeRequest) -> dict[str, UnsupportedError]:
-        """Errors by name of the recipes whose files cannot hold the network."""
-        return self.planner.refusals(request.recipes)
-
-    @cached_property
-    def planner(self) -> Planner:
-        """Planner of the model, which makes each plan once for all files that render it."""
-        return Planner(
-            self.loaded,
-            self.contract,
-            self.calibration,
-            self.qat,
-            most_float=self.float_share,
-            runner=self.runner,
-        )
-
-
-def open_inputs(request: QuantizeRequest) -> Inputs:
-    """Open the images of a request.
-
-    Raises:
-        InvalidInputError: a recipe needs calibration images and there are none, or the split is
-            not for calibration.
-    """
-    text = request.calibration.data
-    needing = [recipe.name for recipe in request.recipes if recipe.needs_calibration]
-    if text is None and any(recipe.takes_calibration for recipe in request.recipes):
-        text = None if request.measure is None else calibration_beside(request.measure.data)
-        if text is None and needing:
-            raise InvalidInputError(
-                f"{needing[0]} measures ranges on representative images",
-                received="no --calibration",
-                remedy="give --calibration DATA, a folder of images or a registered name",
-            )
-    calibration = None if text is None else open_dataset(text)
-    if calibration is not None:
-        refuse_role(calibration)
-    measured = None if request.measure is None else open_dataset(request.measure.data)
-    return Inputs(text, calibration, measured)
-
-
-def prepare(request: QuantizeRequest, inputs: Inputs) -> Prepared:
-    """Load the model, resolve its contract and draw its calibration images."""
-    own, model_path = own_contract(request.model)
-    loaded = load(request.model)
-    contract = contract_of(loaded, request.contract, own=own, path=model_path)
-    for images in (inputs.calibration, inputs.measured):
-        if images is not None:
-            require_fit(images, contract)
-    outputs = model_outputs(loaded)
-    told = (inputs.measured, inputs.calibration)
-    contract = settled_contract(contract, outputs, told, measured=inputs.measured is not None)
-    require_postprocess((recipe.postprocess for recipe in request.recipes), contract)
-    if inputs.measured is not None:  # labels that do not fit are refused before any work
-        check_labels_and_limit(inputs.measured, contract, outputs, request.max_drop)
-    calibration = None
-    if inputs.calibration is not None:
-        asked = request.calibration
-        samples = asked.samples
-        if samples is None and len(inputs.calibration) > MOST_SAMPLES:
-            samples = MOST_SAMPLES
-        calibration = CalibrationSet.draw(inputs.calibration, contract, samples, asked.seed)
-        refuse_equal_images(calibration.dataset)
-        if inputs.measured is not None:
-            refuse_shared_images(calibration.dataset, inputs.measured)
-        if not all(r.planned for r in request.recipes if r.needs_calibration):
-            refuse_non_finite_outputs(loaded, calibration.first(TRIED))  # a plan checks all images
-    share, runner = request.float_share, inputs.runner
-    return Prepared(loaded, contract, calibration, request.qat, share, runner)
-
-
-def prepare_shown(request: QuantizeRequest, inputs: Inputs, terminal: Terminal) -> Prepared:
-    """``prepare`` with a progress bar: loading the SDKs alone takes seconds."""
-    with terminal.progress(f"load {request.model.name}", None):
-        prepared = prepare(request, inputs)
-        remarks = prepared.remarks
-    for remark in prepared.loaded.remarks:
-        terminal.note(f"{request.model.name}: {remark}")
-    for remark in remarks:
-        terminal.note(f"calibration: {remark}")
-    return prepared
+if TYPE_CHECKING:
+    from edgequant.narrowing import Narrowing
+    from edgequant.repair.repairer import Repair, Repairer
 
 
 def artifact_key(request: QuantizeRequest, recipe: Recipe, inputs: Inputs) -> str:
@@ -252,7 +97,7 @@ def write_artifact(
         None if planned is not None and read else prepared.loaded.model,
         recipe,
         prepared.contract,
-        None if calibration is None else lambda: _images(calibration, planned, advance),
+        None if calibration is None else lambda: _images(prepared, planned, advance),
         request.calibration.seed,
         planned,
         lambda: prepared.planner.written_from(recipe),
@@ -337,8 +182,10 @@ def _difference(
     """Remark if a file of a shipped network differs from the recorded one, else None."""
     if planned is None or prepared.calibration is None:
         return None
-    made = Digests(plan_digest(planned.plan), sha256_of(path))
     images = prepared.calibration.dataset.name
+    if record_of(request, recipe, prepared.contract, images) is None:
+        return None
+    made = Digests(plan_digest(planned.plan), sha256_of(path))
     return remark_on(request, recipe, prepared.contract, images, made)
 
 
@@ -352,9 +199,12 @@ def _prepared_to_write(request: QuantizeRequest, inputs: Inputs, terminal: Termi
     if prepared.runner is not None:
         prepared.planner.require_passes(request.recipes)
     refused = prepared.refused(request)
-    for recipe in request.recipes:
-        if request.max_size is not None and recipe.name not in refused:
-            require_fitting(prepared.planner, recipe, request.max_size)
+    if request.max_size is not None:
+        from edgequant.narrowing import require_fitting
+
+        for recipe in request.recipes:
+            if recipe.name not in refused:
+                require_fitting(prepared.planner, recipe, request.max_size)
     if len(refused) == len(request.recipes):
         raise next(iter(refused.values()))
     for name, error in refused.items():
@@ -379,6 +229,8 @@ def _narrowing(
     """Bits that ``--max-size`` chooses; None without it."""
     if request.max_size is None:
         return None
+    from edgequant.narrowing import narrowed_to
+
     with terminal.progress(f"{recipe.name}, bits of each weight", None) as advance:
         return narrowed_to(prepared.planner, recipe, prepared.outputs, request.max_size, advance)
 
@@ -388,6 +240,8 @@ def _repairs(request: QuantizeRequest, recipe: Recipe) -> bool:
 
 
 def _repairer(request: QuantizeRequest, prepared: Prepared) -> Repairer:
+    from edgequant.repair.repairer import Limits, Repairer
+
     assert request.max_drop is not None
     assert request.most_float is not None
     limits = Limits(request.max_drop, request.most_float, request.repair_with)
@@ -399,12 +253,13 @@ def _is_trained(recipe: Recipe) -> bool:
 
 
 def _images(
-    calibration: CalibrationSet, planned: PlannedNetwork | None, advance: Callable[[int], None]
+    prepared: Prepared, planned: PlannedNetwork | None, advance: Callable[[int], None]
 ) -> Iterator[np.ndarray]:
     """Images that a target reads: all to calibrate on, or with a plan a few to check the file."""
     if planned is not None:
-        yield calibration.first(TRIED)
+        yield prepared.tried
         return
-    for images in calibration.batches():
+    assert prepared.calibration is not None
+    for images in prepared.calibration.batches():
         yield images
         advance(len(images))

@@ -34,11 +34,12 @@ from quantize.islands import (
 from quantize.plans.narrow import narrow_settings
 from quantize.plans.plan import PlannedNetwork
 from quantize.plans.widening import whole_settings, widened
-from quantize.qat.training import QatSettings, trained_plan
+from quantize.qat.exchange import QatSettings
 from quantize.ranges.extremes import BATCH
 from quantize.ranges.float_pass import CalibrationImages
 from quantize.ranges.parts import PartRunner, Parts
-from quantize.recipes import FLOATING, Optimization, PlanSettings, Recipe
+from quantize.recipes import Recipe
+from quantize.settings import FLOATING, Optimization, PlanSettings
 
 
 @dataclass
@@ -228,7 +229,10 @@ class Planner:
             trained = settings.optimization is Optimization.QAT
             first = replace(settings, wide_ops=()) if trained else settings
             plan = make_plan(self.graph, self.images, self.contract, first, advance)
-            if trained:  # on 8-bit quantizers; int16 activations are added afterwards
+            if trained:
+                from quantize.qat.training import trained_plan
+
+                # On 8-bit quantizers; int16 activations are added afterwards.
                 plan = trained_plan(self.graph, plan, self.images, self.qat, advance)
             planned = PlannedNetwork(plan.network(self.graph), plan)
             self.made[settings] = widened(planned, settings.wide_ops) if trained else planned

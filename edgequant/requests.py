@@ -13,7 +13,8 @@ from foundation.threads import require_threads
 from models.loading.request import ModelRequest
 from quantize.islands import MOST_FLOAT
 from quantize.qat.exchange import QatSettings
-from quantize.recipes import Recipe, RepairType, no_wide_onnx
+from quantize.recipes import Recipe, no_wide_onnx
+from quantize.settings import RepairType
 
 _LONGEST_NAME = 180
 """Bytes of a model's name: with -onnx-int8-full-range.recipe.json, a file name has at most 255."""

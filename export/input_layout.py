@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from quantize.recipes import Layout
+from quantize.settings import Layout
 
 _COLOURS = 3
 _FEW = 4

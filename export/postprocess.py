@@ -8,7 +8,7 @@ from calibration_data.detection import Detector
 from calibration_data.preprocessing import Preprocessing
 from calibration_data.task import Task
 from foundation.errors import UnsupportedError
-from quantize.recipes import Postprocess
+from quantize.settings import Postprocess
 
 _DETECTIONS = (Postprocess.TFLITE, Postprocess.ONNX)
 

@@ -27,7 +27,8 @@ from network.graph import Graph, Op
 from network.operators import OpKind
 from quantize.islands import with_islands
 from quantize.plans.blank import blank_plan
-from quantize.recipes import Precision, Recipe
+from quantize.recipes import Recipe
+from quantize.settings import Precision
 
 _CONVERTED_CONSTANT = 124
 """Bytes that a constant in half precision costs beside its numbers: a tensor and a DEQUANTIZE."""

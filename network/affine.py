@@ -79,11 +79,12 @@ class QuantParams:
         with np.errstate(over="ignore"):  # a scale beyond float32 becomes infinite, and is refused
             scale = np.asarray(self.scale, np.float64).astype(np.float32)
         object.__setattr__(self, "scale", tuple(scale.tolist()))
-        object.__setattr__(self, "zero_point", tuple(int(z) for z in self.zero_point))
+        object.__setattr__(self, "zero_point", tuple(map(int, self.zero_point)))
         low, high = self.dtype.limits
         whole = len(self.scale) == len(self.zero_point) >= 1
         sound = bool(np.isfinite(scale).all() and (scale > 0).all())
-        inside = all(low <= z <= high for z in self.zero_point)
+        zeros = self.zero_point or (0,)
+        inside = low <= min(zeros) and max(zeros) <= high
         if not (whole and sound and inside and (self.axis is not None or len(self.scale) == 1)):
             raise InvalidInputError(
                 f"a tensor of {self.dtype.value} has finite scales above zero, one or one for each "
@@ -119,9 +120,11 @@ class QuantParams:
         """
         scale, zero = self._aligned(values.ndim, precision)
         with np.errstate(over="ignore"):  # beyond float32 is beyond the integers too: clamped
-            steps = (values.astype(precision) / scale).astype(np.float64)
+            steps = values.astype(precision) / scale
+        if np.dtype(self.dtype.array).itemsize > 2:  # 16 bits and a zero point fit float32
+            steps = steps.astype(np.float64)
         low, high = self.dtype.limits
-        clipped: np.ndarray = np.clip(round_away(steps) + zero, low, high)
+        clipped: np.ndarray = np.clip(round_away(steps) + zero.astype(steps.dtype), low, high)
         return clipped.astype(self.dtype.array)
 
     def dequantize(
@@ -137,8 +140,12 @@ class QuantParams:
             Numbers of type ``precision``, same shape.
         """
         scale, zero = self._aligned(integers.ndim, precision)
-        steps = (integers.astype(np.int64) - zero).astype(precision)
-        result: np.ndarray = scale * steps
+        if integers.dtype.itemsize <= 2:  # differences up to 2^17: exact in single precision
+            result: np.ndarray = integers.astype(precision)
+            result -= zero.astype(precision)
+        else:
+            result = (integers.astype(np.int64) - zero).astype(precision)
+        result *= scale
         return result
 
     def round_trip(self, values: np.ndarray) -> np.ndarray:
@@ -202,10 +209,10 @@ def round_away(values: np.ndarray) -> np.ndarray:
     """Round to the nearest whole number, ties away from zero (C's ``round``, TfLiteRound).
 
     Args:
-        values: float64.
+        values: float32 or float64.
 
     Returns:
-        float64, same shape.
+        Of the same type and shape.
     """
     whole = np.trunc(values)
     # Adding a half first would round 0.49999999999999994 up.

@@ -41,9 +41,9 @@ from quantize.ranges.float_pass import CalibrationImages, checked, spread
 from quantize.ranges.narrowing import narrowed
 from quantize.ranges.observe import chosen_ranges, merged, observe
 from quantize.ranges.observers import RangeState
-from quantize.recipes import Granularity, Optimization, PlanSettings, RangeMethod
 from quantize.rounding.gain import centred
 from quantize.rounding.reconstruct import Lockstep
+from quantize.settings import Granularity, Optimization, PlanSettings, RangeMethod
 
 
 def make_plan(

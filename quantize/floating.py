@@ -17,8 +17,9 @@ from quantize.islands import check_examples
 from quantize.parallel import one_blas_thread
 from quantize.plans.plan import QuantizationPlan, digest
 from quantize.ranges.float_pass import CalibrationImages
-from quantize.recipes import Optimization, PlanSettings, Recipe, WeightRange
+from quantize.recipes import Recipe
 from quantize.rounding.floating import FloatLockstep
+from quantize.settings import Optimization, PlanSettings, WeightRange
 
 _EFFORTS = {
     Optimization.QAT: Optimization.BEST,

@@ -9,8 +9,8 @@ import numpy as np
 
 from network.graph import Graph
 from network.operators import OpKind
-from quantize.recipes import Granularity
 from quantize.rounding.rows import Rows
+from quantize.settings import Granularity
 
 LEVELS = 255
 """Largest multiple: uint8 weights reach so far where their zero point is at one end."""
@@ -77,7 +77,11 @@ def _steps(rows: np.ndarray) -> np.ndarray | None:
     # Equal multiples differ by the rounding of float32, different ones by a step.
     gap = np.where(gaps * 4 * LEVELS > largest, gaps, np.inf).min(axis=1)
     steps = np.where(largest[:, 0] > 0, np.nan, 0.0)
-    for part in range(1, _PARTS + 1):
+    # Parts of the gap that reach the largest magnitude within LEVELS: rows without one have no step
+    most = np.floor((LEVELS + 1) * gap[np.isnan(steps)] / largest[np.isnan(steps), 0])
+    if (most < 1).any():
+        return None
+    for part in range(1, int(min(_PARTS, most.max(initial=0))) + 1):
         missing = np.flatnonzero(np.isnan(steps))
         if not len(missing):
             break

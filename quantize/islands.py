@@ -16,7 +16,8 @@ from network.multiply_adds import shares
 from network.run_litert import network_of
 from network.run_operator import fits_kernels, not_run
 from network.run_tensorflow import KERNELS
-from quantize.recipes import Optimization, Recipe
+from quantize.recipes import Recipe
+from quantize.settings import Optimization
 
 MOST_FLOAT = 0.05
 """Largest share of the multiply-adds that float islands may have, unless the user gives another."""

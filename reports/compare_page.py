@@ -102,7 +102,7 @@ def _of_output(
         *trade(report),
         *drops(report),
         *box_pictures.curves(report),
-        Section("All figures", (_table(report),)),
+        Section("All figures", _tables(report)),
         *(changed_masks(report, masks) if _has_masks(report) else _changed(report, pictures)),
         *_by_class(report),
         *_by_part(report),
@@ -135,15 +135,26 @@ def shown_images(report: Document) -> list[int]:
     )
 
 
-def _table(report: Document) -> Table:
-    shown, notes = tables.columns_of(report["rows"]), _notes(report["rows"][0])
+def _tables(report: Document) -> tuple[Table, ...]:
+    """All columns of the rows: the minor metrics in a table of their own, so that each fits."""
+    shown = tables.columns_of(report["rows"])
+    minor = tuple(c for c in shown if c.minor and c is not tables.EXPECTED)
+    major = tuple(c for c in shown if c not in minor)
+    caption = f"{report['n']:,} images of {report['data']}, the same tensors for every row."
+    found = (_table(report["rows"], major, caption),)
+    if not minor:
+        return found
+    named = (*tables.NAMES, *minor)
+    return (*found, _table(report["rows"], named, "More metrics of the same images."))
+
+
+def _table(rows: list[Row], shown: tuple[tables.Column, ...], caption: str) -> Table:
+    notes = _notes(rows[0])
     columns = tuple(
         Column(c.head, Kind.NUMBER if c.numeric else Kind.TEXT, notes.get(c.head, ""))
         for c in shown
     )
-    rows = tuple(tuple(_cell(c, row) for c in shown) for row in report["rows"])
-    caption = f"{report['n']:,} images of {report['data']}, the same tensors for every row."
-    return Table(caption, columns, rows)
+    return Table(caption, columns, tuple(tuple(_cell(c, row) for c in shown) for row in rows))
 
 
 def _notes(row: Row) -> dict[str, str]:

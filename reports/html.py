@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _MARKS = re.compile(r"`([^`]+)`|\*\*(.+?)\*\*|\[([^\]]+)\]\(([^)\s]+)\)")
+_WHOLE = re.compile(r"(?:\[[^\]]*\]|\([^)]*\)|\S)+")
 _SAFE_LINK = re.compile(r"(?:#|https?://|[^:/?#]+(?:[/?#]|$))")
 _NUMBER = re.compile(r"[+-]?(?:\d[\d,]*\.?\d*|\.\d+)(?:e[+-]?\d+)?", re.IGNORECASE)
 _SVG_WIDTH = re.compile(r'<svg\b[^>]*?\swidth="(\d+)')
@@ -46,7 +47,7 @@ def _template() -> jinja2.Template:
         keep_trailing_newline=True,
     )
     environment.filters.update(
-        inline=inline, blocks=list_blocks, cell=as_cell, order=order, picture=picture
+        inline=inline, blocks=list_blocks, pieces=pieces, cell=as_cell, order=order, picture=picture
     )
     environment.tests["number"] = lambda column: column.kind is Kind.NUMBER
     return environment.get_template("page.html")
@@ -94,6 +95,15 @@ def _marked(found: re.Match[str]) -> Markup:
     if _SAFE_LINK.match(target):
         return Markup('<a href="{}">{}</a>').format(target, inline(label))
     return escape(found[0])
+
+
+def pieces(text: str) -> Markup:
+    """Text that breaks into lines between its words only, not within one or inside brackets."""
+    from markupsafe import Markup
+
+    found = _WHOLE.findall(text)
+    whole = Markup("<span>{}</span>")
+    return Markup(" ").join(whole.format(p) if re.search(r"\s|\w-", p) else p for p in found)
 
 
 @dataclass(frozen=True)

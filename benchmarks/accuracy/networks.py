@@ -16,7 +16,8 @@ from calibration_data.datasets.base import Dataset
 from edgequant.artifacts import Artifact
 from edgequant.cli.terminal import Terminal
 from edgequant.measuring import open_measured
-from edgequant.pipeline import Prepared, open_inputs, prepare_shown, quantize
+from edgequant.pipeline import quantize
+from edgequant.preparing import Prepared, open_inputs, prepare_shown
 from edgequant.requests import CalibrationRequest, MeasureRequest, QuantizeRequest
 from foundation.atomic import write_whole
 from foundation.digests import sha256_of

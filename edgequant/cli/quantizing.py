@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -30,6 +30,10 @@ from edgequant.cli.sections import Section, SectionedCommand, option
 from edgequant.cli.terminal import terminal_of
 from quantize.recipes import RECIPES
 
+if TYPE_CHECKING:
+    from edgequant.sweeping.parts import Sharding
+
+_OF_WORKERS = ("cluster", "workers", "store")
 _RECIPE_NAMES = ", ".join(recipe.name for recipe in RECIPES)
 
 io_option = option(
@@ -104,11 +108,21 @@ def quantize(**values: Any) -> None:
     """
     with terminal_of(values) as terminal:
         from edgequant.cli.request_options import quantize_request
-        from edgequant.commands.measured import quantize_command
-        from edgequant.sweeping.calibrating import sharding_of
+        from edgequant.commands.quantized import quantize_command
 
-        sharding = sharding_of(values)
+        sharding = _sharding(values)
         quantize_command(quantize_request(values), terminal, sharding)
+
+
+def _sharding(values: dict[str, Any]) -> Sharding | None:
+    """Workers that the options ask for; takes the options out of ``values``."""
+    if all(values[name] is None for name in _OF_WORKERS):
+        for name in _OF_WORKERS:
+            del values[name]
+        return None
+    from edgequant.sweeping.calibrating import sharding_of
+
+    return sharding_of(values)
 
 
 @click.command(cls=SectionedCommand)

@@ -17,17 +17,15 @@ from evaluation.child.policy import TIME_LIMIT
 from foundation.errors import InvalidInputError
 from models.loading.request import ModelRequest
 from quantize.islands import MOST_FLOAT
-from quantize.recipes import (
-    RECIPES,
+from quantize.recipes import RECIPES, Recipe, recipe
+from quantize.settings import (
     BatchAxis,
     IoType,
     Layout,
     Optimization,
     Postprocess,
     RangeMethod,
-    Recipe,
     RepairType,
-    recipe,
 )
 
 

@@ -15,7 +15,7 @@ from calibration_data.task import Task
 from edgequant.cli.invocation import command_line
 from edgequant.commands.mask_overlays import mask_overlays
 from edgequant.measuring import open_measured
-from edgequant.pipeline import Prepared
+from edgequant.preparing import Prepared
 from edgequant.requests import MeasureRequest
 from reports import tables
 from reports.box_pictures import SIDE

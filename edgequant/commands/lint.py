@@ -35,7 +35,7 @@ from export.target import target_of
 from foundation.errors import GateFailedError, InvalidInputError
 from models.loading.files import MODEL_SUFFIXES, load_keras_file, not_one_input
 from network.inspection import Inspection
-from quantize.recipes import Layout
+from quantize.settings import Layout
 
 if TYPE_CHECKING:
     import keras

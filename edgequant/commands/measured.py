@@ -23,7 +23,7 @@ from edgequant.artifacts import (
 )
 from edgequant.cli.terminal import Terminal
 from edgequant.commands.compare_pages import write_compare_page
-from edgequant.commands.written import artifact_row, say_artifact, say_kept, say_remarks
+from edgequant.commands.written import say_kept
 from edgequant.measuring import (
     check_gate,
     check_limit,
@@ -35,63 +35,18 @@ from edgequant.measuring import (
 from edgequant.outputs import (
     check_answered,
 )
-from edgequant.pipeline import (
-    Prepared,
-    artifact_path,
-    open_inputs,
-    prepare_shown,
-    quantize,
-    raise_refused,
-)
+from edgequant.pipeline import artifact_path, quantize, raise_refused
+from edgequant.preparing import Prepared, open_inputs, prepare_shown
 from edgequant.requests import MeasureRequest, QuantizeRequest
-from edgequant.sweeping.calibrating import on_workers
 from edgequant.sweeping.floats import known_answers
-from edgequant.sweeping.parts import Sharding
 from evaluation.child.policy import OURS, Isolation
 from evaluation.machine import PACKAGES
 from foundation.delivery import require_free, staging
 from foundation.extras import PAGES
 from models.loading.request import ModelRequest
 from reports import tables
+from reports.csv_rows import csv_table
 from reports.task_rows import by_output
-
-
-def quantize_command(
-    request: QuantizeRequest, terminal: Terminal, sharding: Sharding | None = None
-) -> None:
-    """Write artifacts, measure them on --data, and print their paths.
-
-    Args:
-        request: models, recipes, images and settings.
-        terminal: where they are shown.
-        sharding: workers that run the float network on parts of the calibration images; None to
-            run it here.
-    """
-    check_limit(request.max_drop, has_reference=request.measure is not None)
-    inputs = open_inputs(request)
-    if inputs.measured is not None:
-        check_answered(inputs.measured, request.max_drop)
-    with on_workers(request, inputs, sharding, terminal) as spread:
-        artifacts, prepared = quantize(request, spread, terminal)
-    rows: list[dict[str, Any]] = []
-    reports: list[tables.Document] = []
-    for artifact in artifacts:
-        report: tables.Document | None = None
-        if request.measure is not None:
-            key = _report_key(artifact, request.measure)
-            report = None if request.force else _stored(artifact.beside(".report.json"), key)
-            if report is None:
-                prepared = prepared or prepare_shown(request, inputs, terminal)
-                report = _measure_artifact(artifact, prepared, request, terminal)
-            show_report(report, terminal)
-            reports.append(report)
-        say_artifact(artifact, terminal)
-        rows.append({**artifact_row(artifact), **({"report": report} if report else {})})
-    if request.measure is None or terminal.machine_readable:  # a shown report has its remarks
-        say_remarks(artifacts, terminal)
-    terminal.result({"artifacts": rows} if len(rows) > 1 else rows[0])
-    check_gate(reports, request.max_drop)
-    raise_refused(request, prepared)
 
 
 def compare_command(request: QuantizeRequest, terminal: Terminal) -> None:
@@ -107,12 +62,12 @@ def compare_command(request: QuantizeRequest, terminal: Terminal) -> None:
     for ending in _COMPARE_ENDINGS:
         require_free(stem.with_name(f"{stem.name}{ending}"))
     artifacts, prepared = quantize(request, inputs, terminal)
-    key = key_of({"of": [_report_key(artifact, request.measure) for artifact in artifacts]})
+    key = key_of({"of": [report_key(artifact, request.measure) for artifact in artifacts]})
     stored = stem.parent / f"{stem.name}.json"
     names = [stored.with_suffix(ending).name for ending in _COMPARE_ENDINGS]
     whole = as_listed(request.output, names)
     edited = stored.name in read_sums(request.output) and not whole[stored.name]
-    report = None if request.force or edited else _stored(stored, key)
+    report = None if request.force or edited else stored_report(stored, key)
     unchanged = report is not None and all(whole.values())
     if report is None:
         prepared = prepared or prepare_shown(request, inputs, terminal)
@@ -143,7 +98,7 @@ def _write_comparison(
         part = staged.path(name)
         texts = (
             (".md", tables.markdown_report(title, report)),
-            (".csv", tables.csv_table(report)),
+            (".csv", csv_table(report)),
             (".json", _json(report)),
         )
         for ending, text in texts:
@@ -225,12 +180,12 @@ def _compared(
     return tables.document(measurement, model=prepared.loaded.name, key=key)
 
 
-def _measure_artifact(
+def measure_artifact(
     artifact: Artifact, prepared: Prepared, request: QuantizeRequest, terminal: Terminal
 ) -> tables.Document:
     """Measure one artifact against the float model and write its report beside it."""
     assert request.measure is not None
-    key = _report_key(artifact, request.measure)
+    key = report_key(artifact, request.measure)
     report = _compared([artifact], prepared, request.measure, key, terminal, request.answers)
     title = f"{prepared.loaded.name}, {artifact.recipe.name}: float against quantized"
     texts = {".report.md": tables.markdown_report(title, report), ".report.json": _json(report)}
@@ -238,7 +193,8 @@ def _measure_artifact(
     return report
 
 
-def _report_key(artifact: Artifact, request: MeasureRequest) -> str:
+def report_key(artifact: Artifact, request: MeasureRequest) -> str:
+    """Hash of everything that the report of an artifact depends on."""
     return key_of(
         {
             "artifact": artifact.key,
@@ -249,7 +205,8 @@ def _report_key(artifact: Artifact, request: MeasureRequest) -> str:
     )
 
 
-def _stored(path: Path, key: str) -> tables.Document | None:
+def stored_report(path: Path, key: str) -> tables.Document | None:
+    """Report in a file, if it has this key."""
     report: tables.Document = read_json(path)
     return report if report.get("key") == key else None
 

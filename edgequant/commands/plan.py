@@ -22,8 +22,9 @@ from network.affine import QuantParams
 from quantize.plans.check import check_fits
 from quantize.plans.diff import differences
 from quantize.plans.plan import PlannedNetwork, QuantizationPlan
-from quantize.recipes import IoType, Precision, Recipe
+from quantize.recipes import Recipe
 from quantize.recipes import recipe as recipe_of
+from quantize.settings import IoType, Precision
 
 _SHOWN = 40
 """Differences on the screen; all of them are in the JSON."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 from edgequant.artifacts import write_json, write_text
 from edgequant.cli.invocation import command_line
 from edgequant.cli.terminal import Terminal
-from edgequant.pipeline import open_inputs, prepare_shown
+from edgequant.preparing import open_inputs, prepare_shown
 from edgequant.repair.heldout import halves
 from edgequant.repair.verdicts import scores_of
 from edgequant.requests import QuantizeRequest

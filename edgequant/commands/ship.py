@@ -9,7 +9,8 @@ from typing import Any
 from calibration_data.task import Task
 from edgequant.artifacts import SUMS, data_digest, key_of, read_json, versions
 from edgequant.cli.terminal import Terminal
-from edgequant.pipeline import Inputs, Prepared, artifact_key, open_inputs, prepare_shown
+from edgequant.pipeline import artifact_key
+from edgequant.preparing import Inputs, Prepared, open_inputs, prepare_shown
 from edgequant.ship.building import Builder
 from edgequant.ship.bundle import (
     MANIFEST,

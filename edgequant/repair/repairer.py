@@ -26,11 +26,12 @@ from quantize.engine import make_plan, settled
 from quantize.plans.plan import PlannedNetwork
 from quantize.plans.simulate import float_share
 from quantize.plans.widening import can_be_wide
-from quantize.recipes import Optimization, PlanSettings, Recipe, RepairType
+from quantize.recipes import Recipe
 from quantize.sensitivity.bits import shares
 from quantize.sensitivity.changes import ACTIVATIONS, WEIGHTS
 from quantize.sensitivity.mixed_precision import Noise, growing
 from quantize.sensitivity.ranking import LabelledImages, Sensitivity, sensitivity
+from quantize.settings import Optimization, PlanSettings, RepairType
 
 MOST_JUDGED = 1000
 JUDGED_BYTES = 256 * 1024**2

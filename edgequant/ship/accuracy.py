@@ -17,7 +17,7 @@ from calibration_data.stream import stream
 from calibration_data.task import Task
 from edgequant.measuring import decoding_remarks
 from edgequant.outputs import Answer, answers, true_values
-from edgequant.pipeline import Prepared
+from edgequant.preparing import Prepared
 from evaluation.scores import Outputs
 from evaluation.session import Session, runtime_for
 from evaluation.sessions.keras_model import KerasSession

@@ -18,7 +18,7 @@ from calibration_data.task import Task
 from edgequant.artifacts import versions, write_json, write_text
 from edgequant.cli.terminal import Terminal
 from edgequant.loading import float_answers
-from edgequant.pipeline import Inputs, Prepared
+from edgequant.preparing import Inputs, Prepared
 from edgequant.ship.accuracy import accuracy
 from edgequant.ship.bundle import MANIFEST
 from edgequant.ship.contents import BundleContents, FileContents, TargetContents

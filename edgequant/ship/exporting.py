@@ -11,7 +11,8 @@ from calibration_data.one_pair import OnePair
 from calibration_data.preprocessing import Preprocessing
 from edgequant.artifacts import read_json
 from edgequant.cli.terminal import Terminal
-from edgequant.pipeline import Inputs, Prepared, artifact_key, artifact_path, write_artifact
+from edgequant.pipeline import artifact_key, artifact_path, write_artifact
+from edgequant.preparing import Inputs, Prepared
 from edgequant.requests import QuantizeRequest
 from export.bundles.target import ContractNeed, ShipFile
 from models.rewriting.fold_contract import Folded, fold, is_one_pair_rgb

@@ -32,7 +32,8 @@ from export.target import target_of
 from foundation.errors import GateFailedError, InvalidInputError
 from foundation.foreign import printable, reading, require_regular
 from quantize.floating import floating_settings
-from quantize.recipes import FLOATING, Postprocess, Recipe
+from quantize.recipes import Recipe
+from quantize.settings import FLOATING, Postprocess
 
 _RULE = "a bundle has the files of its targets, and they can be read"
 _REMEDY = "download the bundle again from whoever made it, or write it again"

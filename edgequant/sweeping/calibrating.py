@@ -21,8 +21,8 @@ from calibration_data.contract import contract_values
 from edgequant.artifacts import code_digest, data_digest, key_of, versions
 from edgequant.cli.terminal import Terminal
 from edgequant.loading import own_contract
-from edgequant.pipeline import Inputs, open_inputs, prepare
 from edgequant.planning import Planner
+from edgequant.preparing import Inputs, open_inputs, prepare
 from edgequant.requests import QuantizeRequest
 from edgequant.sweeping import parts
 from edgequant.sweeping.engine import Engine, check_workers, open_engine

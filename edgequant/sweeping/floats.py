@@ -8,7 +8,7 @@ from typing import Any
 
 from edgequant.artifacts import code_digest
 from edgequant.measuring import batches_of, open_measured
-from edgequant.pipeline import open_inputs, prepare
+from edgequant.preparing import open_inputs, prepare
 from edgequant.sweeping import parts
 from edgequant.sweeping.running import Request
 from edgequant.sweeping.store import Store, open_store

@@ -17,7 +17,8 @@ from edgequant.sweeping.store import Store, open_store, read_record, write_recor
 from edgequant.sweeping.tasks import Task, request_of
 from foundation.errors import EdgequantError
 from foundation.scratch import temporary_scratch
-from quantize.recipes import Precision, recipe
+from quantize.recipes import recipe
+from quantize.settings import Precision
 
 _BYTES = {Precision.INT8: 1, Precision.INT4: 1, Precision.INT16X8: 2}
 """Bytes of an activation where it is an integer; 4 otherwise."""

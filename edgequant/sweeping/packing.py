@@ -12,7 +12,7 @@ import numpy as np
 from quantize.equalization.rescaling import Rescaling
 from quantize.ranges.extremes import Extremes
 from quantize.ranges.observers import RangeState, arrays_of, states_of
-from quantize.recipes import Granularity, WeightRange
+from quantize.settings import Granularity, WeightRange
 
 
 def packed(batches: Sequence[Mapping[str, Extremes]]) -> bytes:

@@ -17,7 +17,7 @@ from edgequant.cli.quantizing import quantize
 from edgequant.cli.request_options import quantize_request
 from edgequant.cli.sections import HELP_NAMES
 from edgequant.loading import own_contract
-from edgequant.pipeline import open_inputs
+from edgequant.preparing import open_inputs
 from edgequant.requests import QuantizeRequest
 from edgequant.sweeping.plan import Models, SweepPlan
 from evaluation.machine import PACKAGES

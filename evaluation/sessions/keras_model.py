@@ -19,7 +19,7 @@ from evaluation.sessions.tensor_io import (
 )
 from foundation.threads import OPERATOR_CORES
 from models.output_ends import keras_output_names
-from quantize.recipes import Layout
+from quantize.settings import Layout
 
 if TYPE_CHECKING:
     import keras

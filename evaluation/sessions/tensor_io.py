@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from export.input_layout import channels_last, file_layout, likely_layout
 from foundation.errors import InvalidInputError
-from quantize.recipes import Layout
+from quantize.settings import Layout
 
 if TYPE_CHECKING:
     import numpy as np

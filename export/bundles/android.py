@@ -24,7 +24,8 @@ from export.bundles.tflite_tasks import with_task_metadata
 from foundation.errors import InvalidInputError, UnsupportedError
 from foundation.scratch import temporary_scratch
 from network.tflite.reader import read_flat_model
-from quantize.recipes import IoType, Postprocess, recipe
+from quantize.recipes import recipe
+from quantize.settings import IoType, Postprocess
 
 ROLES = ("int8", "float16")
 

@@ -31,7 +31,8 @@ from export.c.testing import test_sources
 from foundation.errors import InvalidInputError
 from foundation.foreign import read_bytes, read_object
 from network.graph import Graph
-from quantize.recipes import IoType, recipe
+from quantize.recipes import recipe
+from quantize.settings import IoType
 
 ROLE = "int8"
 TEST = "test"

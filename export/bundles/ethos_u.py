@@ -22,7 +22,8 @@ from export.bundles.target import VECTORS, Budget, BundleRequest, Figures, ShipF
 from foundation.errors import InvalidInputError
 from foundation.foreign import read_object, reading
 from network.tflite.reader import DEQUANTIZE, QUANTIZE, read_flat_model
-from quantize.recipes import IoType, recipe
+from quantize.recipes import recipe
+from quantize.settings import IoType
 
 ROLE = "int8"
 VELA = "vela"

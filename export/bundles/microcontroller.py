@@ -24,7 +24,8 @@ from export.bundles.vectors_source import read_vectors_source
 from foundation.errors import GateFailedError, UnsupportedError
 from foundation.foreign import reading, require_regular
 from network.tflite.reader import Subgraph, read_flat_model
-from quantize.recipes import IoType, recipe
+from quantize.recipes import recipe
+from quantize.settings import IoType
 
 if TYPE_CHECKING:
     import numpy as np

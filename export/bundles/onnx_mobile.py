@@ -16,7 +16,8 @@ from export.bundles.ort_format import CONFIG, Usability, mobile_usability, write
 from export.bundles.target import VECTORS, BundleRequest, Figures, ShipFile, ShipTarget
 from export.onnx.inspect import inspect
 from foundation.foreign import read_text, reading
-from quantize.recipes import Postprocess, recipe
+from quantize.recipes import recipe
+from quantize.settings import Postprocess
 
 ROLE = "int8"
 INSIDE = "int8-detections"

@@ -15,9 +15,9 @@ from export.onnx.graph import (
 )
 from export.onnx.weights import FULL_BOUND, must_not_saturate, pair_sums
 from foundation.errors import InvalidInputError, UnsupportedError
-from quantize.recipes import Granularity, Layout, Precision
 from quantize.rounding.rows import SMALLEST_WEIGHT
 from quantize.rounding.second_order import PAIR_LIMIT
+from quantize.settings import Granularity, Layout, Precision
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

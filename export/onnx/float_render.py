@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import keras
     import numpy as np
 
-    from quantize.recipes import Layout
+    from quantize.settings import Layout
 
 TRIED = 5
 """Number of random images on which a graph is compared with the model."""

@@ -8,7 +8,7 @@ from export.onnx.detections import with_detections
 from export.onnx.graph import OnnxGraph
 from export.postprocess import class_maps_of, detector_of
 from foundation.errors import UnsupportedError
-from quantize.recipes import Postprocess
+from quantize.settings import Postprocess
 
 
 def postprocessed(graph: OnnxGraph, postprocess: Postprocess, contract: Preprocessing) -> OnnxGraph:

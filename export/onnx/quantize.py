@@ -15,7 +15,7 @@ from export.onnx.weights import (
     weight_scales,
 )
 from foundation.errors import InvalidInputError
-from quantize.recipes import Granularity, WeightRange
+from quantize.settings import Granularity, WeightRange
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

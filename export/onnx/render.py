@@ -16,7 +16,8 @@ from export.onnx.runtime import open_session
 from foundation.errors import UnsupportedError
 from network.graph import Graph
 from quantize.plans.plan import QuantizationPlan
-from quantize.recipes import Layout, PlanSettings, WeightRange, no_wide_onnx
+from quantize.recipes import no_wide_onnx
+from quantize.settings import Layout, PlanSettings, WeightRange
 
 
 def render(graph: Graph, plan: QuantizationPlan, layout: Layout) -> OnnxGraph:

@@ -15,7 +15,7 @@ from network.affine import IntType, QuantParams
 from network.graph import Graph, Op
 from network.operators import Fused, OpKind
 from quantize.plans.plan import QuantizationPlan
-from quantize.recipes import Layout
+from quantize.settings import Layout
 
 TO_NCHW = [0, 3, 1, 2]
 TO_NHWC = [0, 2, 3, 1]

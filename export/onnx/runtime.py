@@ -8,7 +8,7 @@ from export.onnx.graph import INPUT_NAME
 from foundation.errors import UnsupportedError
 from foundation.foreign import DAMAGE, reason_of
 from foundation.telemetry import switch_off
-from quantize.recipes import Layout
+from quantize.settings import Layout
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,7 +18,8 @@ from foundation.errors import InvalidInputError, UnsupportedError
 from network.graph import Graph
 from quantize.islands import NO_KERNEL
 from quantize.plans.plan import PlannedNetwork
-from quantize.recipes import BatchAxis, IoType, Postprocess, Precision, Recipe, WeightRange
+from quantize.recipes import Recipe
+from quantize.settings import BatchAxis, IoType, Postprocess, Precision, WeightRange
 
 if TYPE_CHECKING:
     from pathlib import Path

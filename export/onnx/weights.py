@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from export.onnx.graph import WEIGHTED, Node, OnnxGraph
 from foundation.errors import InvalidInputError
 from network.affine import weight_reach
-from quantize.recipes import Granularity, WeightRange
 from quantize.rounding.second_order import neighbours, pair_reach
+from quantize.settings import Granularity, WeightRange
 
 if TYPE_CHECKING:
     import numpy as np

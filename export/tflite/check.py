@@ -21,7 +21,8 @@ from network.tflite.reader import (
     read_flat_model,
 )
 from quantize.plans.narrow import NARROW_VERSIONS
-from quantize.recipes import Granularity, Precision, Recipe
+from quantize.recipes import Recipe
+from quantize.settings import Granularity, Precision
 
 if TYPE_CHECKING:
     import numpy as np

@@ -17,8 +17,8 @@ import numpy as np
 from export.tflite.render import Writing
 from network.graph import Op
 from network.operators import OpKind
-from quantize.recipes import Precision
 from quantize.rounding.half import LARGEST
+from quantize.settings import Precision
 
 _DEQUANTIZE = "DEQUANTIZE"
 _HYBRID_VERSIONS: Mapping[str, int] = {

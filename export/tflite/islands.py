@@ -19,7 +19,8 @@ from network.tflite.canonical import graph_of, object_form
 from network.tflite.reader import DEQUANTIZE, QUANTIZE, GraphOperator, Subgraph, read_flat_model
 from quantize.islands import NO_INT16, FloatOperator, named
 from quantize.plans.widening import whole_settings
-from quantize.recipes import Optimization, Precision, Recipe
+from quantize.recipes import Recipe
+from quantize.settings import Optimization, Precision
 
 BY_CONVERTER = "left by the converter"
 """Reason of an operator that a written file has in float32."""

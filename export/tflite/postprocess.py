@@ -11,7 +11,7 @@ from export.tflite.class_maps import with_class_maps
 from export.tflite.detections import with_detections
 from foundation.errors import UnsupportedError
 from network.tflite.reader import read_flat_model
-from quantize.recipes import Postprocess
+from quantize.settings import Postprocess
 
 
 def add_postprocess(

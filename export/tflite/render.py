@@ -17,7 +17,7 @@ from network.tflite.writer import FlatFile
 from quantize.plans.narrow import NARROW_VERSIONS
 from quantize.plans.plan import QuantizationPlan
 from quantize.plans.widening import WHOLE_VERSIONS, wide_params
-from quantize.recipes import IoType
+from quantize.settings import IoType
 
 
 def render(graph: Graph, plan: QuantizationPlan, io: IoType) -> bytes:

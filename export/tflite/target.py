@@ -29,14 +29,14 @@ from network.from_keras import converted, frozen, names_of_outputs
 from network.graph import Graph
 from network.run_litert import network_of
 from quantize.islands import check_share
-from quantize.recipes import (
+from quantize.recipes import Recipe
+from quantize.settings import (
     INT8_ACTIVATIONS,
     BatchAxis,
     Granularity,
     Layout,
     Postprocess,
     Precision,
-    Recipe,
 )
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from network.integer_forms import obstacle
 from network.operators import Fused, OpKind
 from quantize.equalization.groups import Groups
 from quantize.ranges.extremes import Extremes
-from quantize.recipes import Granularity
+from quantize.settings import Granularity
 
 SMALLEST_FACTOR = 2.0**-14
 """Smallest factor: channels that span less than this share of the widest are scaled up no more."""

@@ -22,6 +22,9 @@ from quantize.ranges.extremes import Extremes
 LARGEST_ROW_COUNT = 256
 """Rows of the readers' weights that judge an order; evenly spread ones if there are more."""
 
+_CHANNELS = 64
+"""Channels whose costs are added up at once: what a core's cache holds."""
+
 
 @dataclass(frozen=True)
 class Bundle:
@@ -215,14 +218,26 @@ def _pair_costs(shares: np.ndarray) -> np.ndarray:
         float32 ``[channels, channels]``.
     """
     by_row = np.ascontiguousarray(shares.T)  # [rows, channels]
-    channels, rows = np.nonzero(shares > 0.5)  # in ascending order of the channels
+    is_large = shares > 0.5
+    is_small = np.ascontiguousarray(~is_large.T, np.float32)  # [rows, channels], 0 or 1
+    counts = is_large.sum(axis=1)  # [channels]
+    descending = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)]
     costs = np.zeros((len(shares), len(shares)), np.float32)
-    for channel in np.unique(channels).tolist():
-        large_rows = rows[slice(*np.searchsorted(channels, [channel, channel + 1]))]
-        partners = by_row[large_rows]  # [large rows, channels]
-        excess = partners + (shares[channel, large_rows, None] - 1)
-        np.square(np.maximum(excess, 0, out=excess), out=excess)
-        costs[channel] += excess.sum(axis=0)
-        excess[partners > 0.5] = 0
-        costs[:, channel] += excess.sum(axis=0)
+    for start in range(0, len(descending), _CHANNELS):
+        channels = descending[start : start + _CHANNELS]
+        # The large rows of each channel first, in ascending order: [channels of the block, rows]
+        rows = np.argsort(~is_large[channels], axis=1, kind="stable")
+        own = np.zeros((len(channels), len(shares)), np.float32)
+        others = np.zeros_like(own)
+        for number in range(int(counts[channels[0]])):
+            having = int(np.count_nonzero(counts[channels] > number))  # the first ones
+            row = rows[:having, number]
+            excess = by_row[row]  # [having, channels]
+            excess += (shares[channels[:having], row] - 1)[:, None]
+            np.square(np.maximum(excess, 0, out=excess), out=excess)
+            own[:having] += excess
+            excess *= is_small[row]
+            others[:having] += excess
+        costs[channels] += own
+        costs[:, channels] += others.T
     return costs

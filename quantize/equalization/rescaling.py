@@ -10,7 +10,7 @@ from quantize.equalization.equalize import equalized
 from quantize.equalization.pairing import paired
 from quantize.grids import on_grid
 from quantize.ranges.extremes import Extremes
-from quantize.recipes import Granularity, WeightRange
+from quantize.settings import Granularity, WeightRange
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from quantize.plans.narrow import narrow_settings
 from quantize.plans.plan import IntegerConstant, QuantizationPlan
 from quantize.plans.widening import wide_activations
 from quantize.ranges.activations import Range, activation_params
-from quantize.recipes import Granularity, PlanSettings, Precision
 from quantize.rounding.rows import is_stored_small
+from quantize.settings import Granularity, PlanSettings, Precision
 
 
 def blank_plan(graph: Graph, settings: PlanSettings) -> QuantizationPlan:

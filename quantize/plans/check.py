@@ -17,7 +17,7 @@ from quantize.plans.narrow import can_be_narrow
 from quantize.plans.plan import IntegerConstant, QuantizationPlan
 from quantize.plans.widening import wide_params
 from quantize.ranges.activations import fixed_params, tied
-from quantize.recipes import Precision
+from quantize.settings import Precision
 
 _ROUNDING = 1e-5
 """Relative difference of two products of scales in float32."""

@@ -12,7 +12,7 @@ from dataclasses import replace
 from foundation.errors import UnsupportedError
 from network.graph import Graph, Op
 from network.operators import OpKind
-from quantize.recipes import PlanSettings
+from quantize.settings import PlanSettings
 
 NARROW_VERSIONS = {OpKind.CONV: 7, OpKind.DENSE: 10}
 """Operators that read weights in 4 bits, with the version that they then have

@@ -24,7 +24,7 @@ from foundation.errors import InvalidInputError
 from foundation.foreign import printable
 from network.affine import QuantParams
 from network.graph import Graph
-from quantize.recipes import (
+from quantize.settings import (
     Granularity,
     Optimization,
     PlanSettings,

@@ -21,7 +21,7 @@ from network.graph import Graph, Op
 from network.integer_forms import obstacle
 from network.operators import TRAITS, OpKind
 from quantize.plans.plan import IntegerConstant, PlannedNetwork
-from quantize.recipes import Optimization, PlanSettings, WeightRange
+from quantize.settings import Optimization, PlanSettings, WeightRange
 
 WIDE_KINDS = frozenset(kind for kind, row in TRAITS.items() if row.int16_version is not None)
 """Operators with int16 kernels whose bits the oracle knows. HARD_SWISH has none in LiteRT."""

@@ -26,9 +26,9 @@ from quantize.plans.plan import IntegerConstant, QuantizationPlan
 from quantize.qat.child import PROGRESS
 from quantize.qat.exchange import QatSettings, Trained, read_error, read_result, write_job
 from quantize.ranges.float_pass import CalibrationImages
-from quantize.recipes import WeightRange
 from quantize.rounding.rows import Rows
 from quantize.rounding.second_order import neighbours
+from quantize.settings import WeightRange
 
 __all__ = ["QatSettings", "trained_plan"]
 

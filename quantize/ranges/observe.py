@@ -16,7 +16,7 @@ from network.integer_forms import measured
 from network.run_tensorflow import run
 from quantize.ranges.activations import Range
 from quantize.ranges.observers import RangeObserver, RangeState, known_range
-from quantize.recipes import RangeMethod
+from quantize.settings import RangeMethod
 
 SAMPLE = 2**18
 """Largest number of values that one batch of an activation adds to its histogram."""

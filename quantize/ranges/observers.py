@@ -20,7 +20,7 @@ from foundation.atomic import write_whole
 from foundation.errors import InvalidInputError
 from network.operators import Fused
 from quantize.ranges.search import Histogram, least_divergence, least_error
-from quantize.recipes import RangeMethod
+from quantize.settings import RangeMethod
 
 BINS = 4096
 """Largest number of bins; at least half of it lies between the smallest and the largest value."""

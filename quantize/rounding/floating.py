@@ -16,7 +16,6 @@ from network.graph import Op
 from network.run_litert import network_of
 from quantize.parallel import in_parallel
 from quantize.plans.plan import IntegerConstant
-from quantize.recipes import Precision
 from quantize.rounding.half import rounded_to_half
 from quantize.rounding.layers import (
     OnGrid,
@@ -29,6 +28,7 @@ from quantize.rounding.moments import Moments, moments
 from quantize.rounding.reconstruct import Lockstep
 from quantize.rounding.rows import Rows, is_stored_small
 from quantize.rounding.second_order import Layer
+from quantize.settings import Precision
 
 
 def dynamically(values: np.ndarray) -> np.ndarray:

@@ -11,13 +11,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from foundation.errors import InvalidInputError
-from quantize.rounding.second_order import Layer, damped, inverse_factor
+from quantize.rounding.descent import (
+    BLOCK,
+    descended,
+    in_layers_order,
+    in_order,
+    propagated_by_row,
+)
+from quantize.rounding.second_order import Layer, damped, inverse_factor, require_finite
 
 LARGEST = float(np.finfo(np.float16).max)
-
-_BLOCK = 64
-"""Inputs per block: the errors of a block reach all later inputs in one product of matrices."""
 
 
 def to_half(values: np.ndarray) -> np.ndarray:
@@ -48,12 +51,7 @@ def rounded_to_half(
     Raises:
         InvalidInputError: weights or moments with NaN or infinity.
     """
-    if not (np.isfinite(layer.weight).all() and np.isfinite(layer.moments).all()):
-        raise InvalidInputError(
-            "weights and the activations that they meet are finite numbers",
-            received="NaN or infinity in a layer",
-            remedy="check the training that made them",
-        )
+    require_finite(layer)
     moments = _with_one(damped(layer.moments, damping), mean)
     weight = np.concatenate([bias[:, None], layer.weight], axis=1)
     # The bias, then where a rounding error weighs most: steps grow with the numbers. Rows with
@@ -67,7 +65,11 @@ def rounded_to_half(
     else:
         moments, weight = moments[np.ix_(order, order)], weight[:, order].T  # [inputs, rows]
         halves = _propagated(weight, inverse_factor(moments))
-        halves = _descended(weight, moments, halves, sweeps)
+
+        def best(j: int, gradient: np.ndarray) -> np.ndarray:
+            return to_half(halves[j] - gradient / moments[j, j])
+
+        descended(halves, weight, moments, sweeps, best)
         halves = np.ascontiguousarray(halves[np.argsort(order)].T)
     return halves[:, 1:], halves[:, 0]
 
@@ -83,11 +85,14 @@ def _with_one(covariance: np.ndarray, mean: np.ndarray) -> np.ndarray:
 
 
 def _propagated(target: np.ndarray, factor: np.ndarray) -> np.ndarray:
-    """One pass over the inputs; see ``second_order._propagated``. All in the order of rounding."""
+    """One pass over the inputs, all in the order of rounding; see ``second_order._propagated``.
+
+    In double precision, unlike there: the steps of float16 are fine beside the weights.
+    """
     weight, halves = target.copy(), np.empty_like(target)
     inputs = len(weight)
-    for start in range(0, inputs, _BLOCK):
-        stop = min(inputs, start + _BLOCK)
+    for start in range(0, inputs, BLOCK):
+        stop = min(inputs, start + BLOCK)
         errors = np.empty((stop - start, weight.shape[1]))
         for j in range(start, stop):
             halves[j] = to_half(weight[j])
@@ -97,51 +102,17 @@ def _propagated(target: np.ndarray, factor: np.ndarray) -> np.ndarray:
     return halves
 
 
-def _descended(
-    target: np.ndarray, moments: np.ndarray, halves: np.ndarray, sweeps: int
-) -> np.ndarray:
-    """Coordinate descent on the quadratic error; each step goes to the best number of float16."""
-    inputs = len(target)
-    gradient = moments @ (halves - target)  # [inputs, rows]
-    for _ in range(sweeps):
-        changed = False
-        for start in range(0, inputs, _BLOCK):
-            stop = min(inputs, start + _BLOCK)
-            steps = np.zeros((stop - start, target.shape[1]))
-            for j in range(start, stop):
-                step = to_half(halves[j] - gradient[j] / moments[j, j]) - halves[j]
-                if step.any():
-                    halves[j] += step
-                    steps[j - start] = step
-                    gradient[start:stop] += moments[start:stop, j, None] * step
-            if steps.any():
-                changed = True
-                gradient[:start] += moments[:start, start:stop] @ steps
-                gradient[stop:] += moments[stop:, start:stop] @ steps
-        if not changed:
-            break
-    return halves
-
-
 def _depthwise(
     target: np.ndarray, moments: np.ndarray, order: np.ndarray, sweeps: int
 ) -> np.ndarray:
     """Both phases for rows with inputs of their own, all rows at once: ``[rows, inputs]``."""
-    target = np.take_along_axis(target, order, 1)
-    moments = np.take_along_axis(
-        np.take_along_axis(moments, order[:, :, None], 1), order[:, None, :], 2
-    )
-    factor, weight, halves = inverse_factor(moments), target.copy(), np.empty_like(target)
-    inputs = target.shape[1]
-    for j in range(inputs):
-        halves[:, j] = to_half(weight[:, j])
-        error = (weight[:, j] - halves[:, j]) / factor[:, j, j]
-        weight[:, j + 1 :] -= error[:, None] * factor[:, j, j + 1 :]
+    target, moments = in_order(target, moments, order)  # in each row's order
+    halves = propagated_by_row(target, inverse_factor(moments), to_half)
     for _ in range(sweeps):
         before = halves.copy()
-        for j in range(inputs):
+        for j in range(target.shape[1]):
             gradient = np.einsum("ri,ri->r", halves - target, moments[:, :, j])
             halves[:, j] = to_half(halves[:, j] - gradient / moments[:, j, j])
         if np.array_equal(before, halves):
             break
-    return np.take_along_axis(halves, np.argsort(order, axis=1, kind="stable"), 1)
+    return in_layers_order(halves, order)

@@ -20,7 +20,6 @@ from network.operators import OpKind
 from quantize.grids import TOLERANCE, common_step, row_steps
 from quantize.parallel import in_parallel
 from quantize.plans.plan import IntegerConstant
-from quantize.recipes import Granularity, WeightRange
 from quantize.rounding.moments import Moments
 from quantize.rounding.rows import Rows
 from quantize.rounding.second_order import (
@@ -31,6 +30,7 @@ from quantize.rounding.second_order import (
     pair_reach,
     rounded,
 )
+from quantize.settings import Granularity, WeightRange
 
 RIDGE = 1e-2
 """Share of the mean variance that holds a refit to the float weight."""

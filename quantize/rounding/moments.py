@@ -92,16 +92,16 @@ class Moments:
         ``mean(x x^T) - mean(x) mean(x)^T``: the bias takes care of the mean.
         """
         mean, _ = self.means
-        covariance = np.asarray(
-            self.input_products / self.count - mean[..., :, None] * mean[..., None, :]
-        )
+        covariance = np.asarray(self.input_products / self.count)
+        covariance -= mean[..., :, None] * mean[..., None, :]
         # Where next to nothing varies, what rounding leaves could be indefinite.
         size = covariance.shape[-1]
         power = np.trace(self.input_products, axis1=-2, axis2=-1) / self.count  # [(channels)]
         floor = np.asarray(power * float(np.finfo(np.float32).eps))
         variance = np.trace(covariance, axis1=-2, axis2=-1) / size  # [(channels)]
         added = np.where(variance * SMALL_VARIANCE < floor, floor, 0.0)
-        return np.asarray(covariance + np.eye(size) * added[..., None, None])
+        np.einsum("...ii->...i", covariance)[...] += added[..., None]  # a view: the diagonals
+        return covariance
 
     @cached_property
     def pull(self) -> np.ndarray:
@@ -195,9 +195,14 @@ def _read(
 
     ``axis`` is that of the positions.
     """
-    float_read = np.concatenate([windows(op, graph, exact, positions) for exact, _ in group], axis)
-    read = np.concatenate([windows(op, graph, x, positions, params) for _, x in group], axis)
-    return float_read, read
+    float_read = [windows(op, graph, exact, positions) for exact, _ in group]
+    read = [windows(op, graph, x, positions, params) for _, x in group]
+    return _joined(float_read, axis), _joined(read, axis)
+
+
+def _joined(parts: list[np.ndarray], axis: int) -> np.ndarray:
+    """Arrays along an axis; a single one is not copied."""
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis)
 
 
 def _dense_moments(float_read: np.ndarray, read: np.ndarray, weight: np.ndarray) -> Moments:

@@ -17,6 +17,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from foundation.errors import InvalidInputError
+from quantize.rounding.descent import (
+    BLOCK,
+    descended,
+    in_layers_order,
+    in_order,
+    propagated_by_row,
+)
 
 LIMIT = 127
 """Largest magnitude of an int8 weight: symmetric, so that the zero point is 0."""
@@ -24,9 +31,6 @@ LIMIT = 127
 PAIR_LIMIT = 128
 """Largest sum of two neighbouring weights of one sign where products are added in 16 bits:
 VPMADDUBSW saturates at 32,767 (Intel SDM, volume 2), and 255 * 128 is 32,640."""
-
-_BLOCK = 64
-"""Inputs per block: the errors of a block reach all later inputs in one product of matrices."""
 
 _RUN = 8
 """Inputs per run, a part of a block: inside a run, errors reach the next inputs one by one."""
@@ -68,10 +72,25 @@ class Layer:
 
 def damped(moments: np.ndarray, share: float) -> np.ndarray:
     """Moments with a share of their mean diagonal added to it, so that they can be inverted."""
-    size = moments.shape[-1]
-    mean = np.trace(moments, axis1=-2, axis2=-1) / size
+    mean = np.trace(moments, axis1=-2, axis2=-1) / moments.shape[-1]
     added = mean * share + np.finfo(np.float64).tiny ** 0.5
-    return np.asarray(moments + np.eye(size) * np.asarray(added)[..., None, None])
+    result = moments.copy()
+    np.einsum("...ii->...i", result)[...] += np.asarray(added)[..., None]  # a view: the diagonals
+    return result
+
+
+def require_finite(layer: Layer) -> None:
+    """Check that a layer can be rounded.
+
+    Raises:
+        InvalidInputError: weights or moments with NaN or infinity.
+    """
+    if not (np.isfinite(layer.weight).all() and np.isfinite(layer.moments).all()):
+        raise InvalidInputError(
+            "weights and the activations that they meet are finite numbers",
+            received="NaN or infinity in a layer",
+            remedy="check the training that made them",
+        )
 
 
 def rounded(
@@ -97,12 +116,7 @@ def rounded(
     Raises:
         InvalidInputError: weights or moments with NaN or infinity.
     """
-    if not (np.isfinite(layer.weight).all() and np.isfinite(layer.moments).all()):
-        raise InvalidInputError(
-            "weights and the activations that they meet are finite numbers",
-            received="NaN or infinity in a layer",
-            remedy="check the training that made them",
-        )
+    require_finite(layer)
     moments = damped(layer.moments, damping)
     # Inputs of the largest power first; for rows with inputs of their own, an order per row.
     order = np.argsort(-np.einsum("...ii->...i", moments), axis=-1, kind="stable")
@@ -142,8 +156,9 @@ def _round_within_bounds(values: np.ndarray, beside: list[np.ndarray], limit: in
     low = high = beside[0]
     for integers in beside[1:]:
         low, high = np.minimum(low, integers), np.maximum(high, integers)
-    low = np.maximum(-limit, -PAIR_LIMIT - np.minimum(low, 0))
-    high = np.minimum(limit, PAIR_LIMIT - np.maximum(high, 0))
+    # Neighbours of the other sign leave more room than the limit does.
+    low = np.maximum(-PAIR_LIMIT - low, -limit)
+    high = np.minimum(PAIR_LIMIT - high, limit)
     np.minimum(np.maximum(values, low, out=values), high, out=values)
 
 
@@ -161,7 +176,7 @@ def inverse_factor(moments: np.ndarray) -> np.ndarray:
             lower = np.linalg.cholesky(invertible[..., ::-1, ::-1])
         except np.linalg.LinAlgError:
             continue
-        return _inverse(np.ascontiguousarray(lower[..., ::-1, ::-1]))
+        return _inverse(lower[..., ::-1, ::-1])
     # A diagonal U spreads no error: each weight is rounded to the nearest integer.
     diagonal = np.sqrt(1 / np.maximum(np.einsum("...ii->...i", moments), np.finfo(float).tiny))
     return np.asarray(diagonal[..., None] * np.eye(moments.shape[-1]))
@@ -170,10 +185,10 @@ def inverse_factor(moments: np.ndarray) -> np.ndarray:
 def _inverse(upper: np.ndarray) -> np.ndarray:
     """Inverse of one or many upper triangular matrices with a diagonal above zero."""
     if upper.ndim == 3:
-        return np.linalg.inv(upper)
+        return np.linalg.inv(np.ascontiguousarray(upper))
     from scipy.linalg.lapack import dtrtri
 
-    inverse, _ = dtrtri(upper)
+    inverse, _ = dtrtri(np.array(upper, order="F"), overwrite_c=True)  # the one copy
     return np.asarray(inverse)
 
 
@@ -211,9 +226,9 @@ def _propagated(
         [k for k in others if rank[k] < rank[i]] for i, others in enumerate(_neighbour_lists(layer))
     ]
     integers = np.zeros_like(weight)  # [inputs, rows], in the layer's order
-    errors = np.empty((_BLOCK, rows), np.float32)  # e of the current block
-    for start in range(0, inputs, _BLOCK):
-        stop = min(inputs, start + _BLOCK)
+    errors = np.empty((BLOCK, rows), np.float32)  # e of the current block
+    for start in range(0, inputs, BLOCK):
+        stop = min(inputs, start + BLOCK)
         for first in range(start, stop, _RUN):
             last = min(stop, first + _RUN)
             for j in range(first, last):
@@ -236,17 +251,10 @@ def _propagated(
 def _descended(
     layer: Layer, scale: np.ndarray, moments: np.ndarray, integers: np.ndarray, sweeps: int
 ) -> np.ndarray:
-    """Integers after coordinate descent on the quadratic error.
+    """Integers after coordinate descent on the quadratic error, in units of each row's scale.
 
-    In units of each row's scale, with ``w = W / s`` and the gradient ``g = H (q - w)``, for each
-    input j:
-
-        step = round(q_j - g_j / H_jj) - q_j      within the bounds of ``_round_within_bounds``
-        q_j  = q_j + step
-        g    = g + H_j step
-
-    Inside a block of inputs the gradient follows every step; elsewhere it follows once per block,
-    in one product of matrices.
+    With ``w = W / s``, the best integer along input j is ``round(q_j - g_j / H_jj)`` within the
+    bounds of ``_round_within_bounds``; see ``descent.descended``.
 
     Args:
         layer: rows that are rounded.
@@ -261,31 +269,16 @@ def _descended(
     if not sweeps:
         return integers
     integers = integers.astype(np.float64)
-    gradient = moments @ (integers - (layer.weight / scale[:, None]).T)  # [inputs, rows]
     inverse = (1 / np.diag(moments)).tolist()
     numbers = _neighbour_lists(layer)
-    inputs = len(integers)
-    for _ in range(sweeps):
-        changed = False
-        for start in range(0, inputs, _BLOCK):
-            stop = min(inputs, start + _BLOCK)
-            block_gradient = gradient[start:stop]  # a view: changes below change `gradient`
-            block_steps = np.zeros_like(block_gradient)
-            for j in range(start, stop):
-                step = block_gradient[j - start] * -inverse[j]
-                step += integers[j]
-                _round_within_bounds(step, [integers[k] for k in numbers[j]], layer.limit)
-                step -= integers[j]
-                if step.any():
-                    integers[j] += step
-                    block_steps[j - start] = step
-                    block_gradient += moments[start:stop, j, None] * step
-            if block_steps.any():
-                changed = True
-                gradient[:start] += moments[:start, start:stop] @ block_steps
-                gradient[stop:] += moments[stop:, start:stop] @ block_steps
-        if not changed:
-            break
+
+    def best(j: int, gradient: np.ndarray) -> np.ndarray:
+        found: np.ndarray = gradient * -inverse[j]
+        found += integers[j]
+        _round_within_bounds(found, [integers[k] for k in numbers[j]], layer.limit)
+        return found
+
+    descended(integers, (layer.weight / scale[:, None]).T, moments, sweeps, best)
     return integers
 
 
@@ -311,15 +304,16 @@ def _rounded_depthwise(
         ``[rows, inputs]``, inputs in the layer's order.
     """
     # Everything below stands in each row's order.
-    target = np.take_along_axis(layer.weight, order, 1)
-    moments = np.take_along_axis(
-        np.take_along_axis(moments, order[:, :, None], 1), order[:, None, :], 2
-    )
+    target, moments = in_order(layer.weight, moments, order)
+
+    def nearest(weight: np.ndarray) -> np.ndarray:
+        return np.asarray(np.clip(np.rint(weight / scale), -layer.limit, layer.limit))
+
     if start is None:
-        integers = _propagated_depthwise(target, scale, inverse_factor(moments), layer.limit)
+        integers = propagated_by_row(target, inverse_factor(moments), nearest, scale)
     else:
         integers = np.take_along_axis(start, order, 1)
-    # Coordinate descent; see _descended.
+    # Coordinate descent; see ``descent.descended``.
     difference = integers * scale[:, None] - target
     for _ in range(sweeps):
         changed = 0
@@ -332,27 +326,7 @@ def _rounded_depthwise(
             changed += int(np.count_nonzero(step))
         if not changed:
             break
-    return np.take_along_axis(integers, np.argsort(order, axis=1, kind="stable"), 1)
-
-
-def _propagated_depthwise(
-    target: np.ndarray, scale: np.ndarray, factor: np.ndarray, limit: int
-) -> np.ndarray:
-    """Integers after one pass with each error spread over the later inputs; see ``_propagated``.
-
-    Args:
-        target: weights ``[rows, inputs]`` in each row's order of rounding.
-        scale: ``[rows]``.
-        factor: U of each row, ``[rows, inputs, inputs]``.
-        limit: largest magnitude of an integer.
-    """
-    weight = target.copy()
-    integers = np.zeros_like(weight)
-    for j in range(weight.shape[1]):
-        integers[:, j] = np.clip(np.rint(weight[:, j] / scale), -limit, limit)
-        error = (weight[:, j] - integers[:, j] * scale) / factor[:, j, j]
-        weight[:, j + 1 :] -= error[:, None] * factor[:, j, j + 1 :]
-    return integers
+    return in_layers_order(integers, order)
 
 
 def neighbours(shape: tuple[int, ...]) -> np.ndarray:
@@ -397,9 +371,11 @@ def pair_reach(weight: np.ndarray, pairs: np.ndarray) -> np.ndarray:
     """
     largest = np.abs(weight).max(axis=1, initial=0.0).astype(np.float64)
     for other in pairs:
-        known = other >= 0
-        for sign in (1.0, -1.0):
-            one, two = sign * weight[:, known], sign * weight[:, other[known]]
-            sums = np.maximum(one, 0) + np.maximum(two, 0)
-            largest = np.maximum(largest, sums.max(axis=1, initial=0.0))
+        first = np.flatnonzero(other >= 0)
+        second = other[first]
+        if np.array_equal(other[second], first):  # each pair once
+            first, second = first[first < second], second[first < second]
+        # Two of unlike signs add up to less than the larger one, which is counted already.
+        sums = np.abs(weight[:, first] + weight[:, second])
+        largest = np.maximum(largest, sums.max(axis=1, initial=0.0))
     return np.asarray(largest)

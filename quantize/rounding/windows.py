@@ -170,8 +170,36 @@ def _read_lines(values: np.ndarray, lines: tuple[_Line, ...], zero: int) -> np.n
     sides = values.shape[1:3]
     if all(np.array_equal(r, np.arange(n)) for r, n in zip(read, sides, strict=True)):
         return values
+    steps = [int(r[1] - r[0]) if len(r) > 1 else 1 for r in read]
+    if all(
+        np.array_equal(r, r[0] + s * np.arange(len(r))) for r, s in zip(read, steps, strict=True)
+    ):
+        return _evenly_read(values, read, steps, zero)
     inside = [np.clip(r, 0, n - 1) for r, n in zip(read, sides, strict=True)]
     result = values[:, inside[0][:, None], inside[1]]  # [images, rows read, columns read, channels]
     result[:, inside[0] != read[0]] = zero
     result[:, :, inside[1] != read[1]] = zero
     return np.asarray(result)
+
+
+def _evenly_read(
+    values: np.ndarray, read: list[np.ndarray], steps: list[int], zero: int
+) -> np.ndarray:
+    """``_read_lines`` for lines at equal distances: a view, or with padding one copied block."""
+    found: list[slice] = []  # lines of the result that lie inside the image
+    taken: list[slice] = []  # the same lines of the image
+    for numbers, step, side in zip(read, steps, values.shape[1:3], strict=True):
+        inside = np.flatnonzero((numbers >= 0) & (numbers < side))
+        first, last = (int(inside[0]), int(inside[-1])) if len(inside) else (0, -1)
+        found.append(slice(first, last + 1))
+        start = int(numbers[first]) if len(inside) else 0
+        taken.append(slice(start, start + step * (last - first) + 1, step))
+    inner = values[:, taken[0], taken[1]]
+    if inner.shape[1:3] == (len(read[0]), len(read[1])):
+        return inner
+    images, channels = len(values), values.shape[-1]
+    result = np.empty((images, len(read[0]), len(read[1]), channels), values.dtype)
+    result[:, : found[0].start] = result[:, found[0].stop :] = zero
+    result[:, :, : found[1].start] = result[:, :, found[1].stop :] = zero
+    result[:, found[0], found[1]] = inner
+    return result

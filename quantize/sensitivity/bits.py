@@ -16,10 +16,10 @@ from network.graph import Graph
 from quantize.engine import Settled
 from quantize.objective import energy, mean_noise
 from quantize.parallel import one_blas_thread
-from quantize.recipes import PlanSettings
 from quantize.sensitivity.changes import WEIGHTS, changes, solved_alone
 from quantize.sensitivity.following import changed_outputs, float_activations
 from quantize.sensitivity.ranking import LabelledImages, batches_of
+from quantize.settings import PlanSettings
 
 STEPS = 32
 """Number of sizes between all weights in 4 bits and all in 8."""

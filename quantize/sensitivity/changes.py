@@ -16,9 +16,9 @@ from network.graph import Graph, Op
 from network.run_tensorflow import constants, run_op, schedule
 from quantize.effort import EFFORTS, layer_settings
 from quantize.engine import Settled
-from quantize.recipes import PlanSettings
 from quantize.rounding.layers import Solved, solve
 from quantize.rounding.moments import moments
+from quantize.settings import PlanSettings
 
 BATCH = 8
 """Images per batch: all their activations are held at once."""

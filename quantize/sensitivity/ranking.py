@@ -19,7 +19,6 @@ from quantize.engine import Settled
 from quantize.objective import decided, energy, mean_noise
 from quantize.parallel import one_blas_thread
 from quantize.plans.simulate import multiply_adds
-from quantize.recipes import PlanSettings
 from quantize.sensitivity.changes import (
     ACTIVATIONS,
     BATCH,
@@ -30,6 +29,7 @@ from quantize.sensitivity.changes import (
     solved_alone,
 )
 from quantize.sensitivity.following import changed_outputs, float_activations
+from quantize.settings import PlanSettings
 
 INPUT_KIND = "INPUT"
 """Kind in the row of the image, which no operator computes."""

@@ -38,6 +38,16 @@
     }
   }
 
+  // Cells of a table that is too wide break before their brackets; phones scroll instead.
+  const tighten = () => {
+    for (const box of document.querySelectorAll(".table .scroll")) {
+      box.classList.remove("tight");
+      box.classList.toggle("tight", box.scrollWidth > box.clientWidth);
+    }
+  };
+  window.addEventListener("resize", tighten);
+  tighten();
+
   // A box that scrolls can be reached by keyboard; one that does not is no stop on the way.
   const fitted = new ResizeObserver((changes) => {
     for (const { target } of changes) {

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from models.blocks import Activation
-from quantize.recipes import Granularity
+from quantize.settings import Granularity
 from studies.relu6 import files
 from studies.relu6.grid import INT8_BITS
 from studies.relu6.layers import BITS, Ranges, Where, best_percentile, grids, methods, ranges_of

@@ -20,7 +20,7 @@ from network.operators import Fused
 from quantize.equalization.equalize import Stream, equalized, streams
 from quantize.ranges.extremes import Extremes
 from quantize.ranges.observers import RangeState
-from quantize.recipes import Granularity
+from quantize.settings import Granularity
 from studies.relu6.grid import INT8_BITS
 from studies.relu6.layers import Ranges, Role, grids, ranges_of, roles
 from studies.relu6.measured import Measured, Subject, measured

@@ -12,7 +12,7 @@ from foundation.errors import InvalidInputError
 from network.graph import Graph
 from network.operators import Fused, OpKind
 from network.run_tensorflow import run
-from quantize.recipes import Granularity
+from quantize.settings import Granularity
 from studies.relu6.grid import INT8_BITS
 from studies.relu6.layers import Ranges, Role, grids, roles
 from studies.relu6.measured import Measured, Subject, measured

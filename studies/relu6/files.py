@@ -25,7 +25,8 @@ from network.graph import Graph
 from quantize.engine import make_plan
 from quantize.plans.plan import IntegerConstant, PlannedNetwork, QuantizationPlan, digest
 from quantize.ranges.float_pass import CalibrationImages
-from quantize.recipes import Granularity, IoType, Optimization, PlanSettings, WeightRange, recipe
+from quantize.recipes import recipe
+from quantize.settings import Granularity, IoType, Optimization, PlanSettings, WeightRange
 from studies.relu6.grid import INT8_BITS, Grid
 from studies.relu6.simulated import batches, weight_axis
 

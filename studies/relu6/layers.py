@@ -13,7 +13,7 @@ from network.graph import Graph
 from network.operators import Fused, OpKind
 from quantize.ranges.activations import Range, input_params, tied
 from quantize.ranges.observers import RangeState, known_range
-from quantize.recipes import RangeMethod
+from quantize.settings import RangeMethod
 from studies.relu6.grid import INT8_BITS, Grid, decibels, grid_of
 
 BITS = (8, 7, 6, 5, 4)

@@ -16,7 +16,7 @@ from network.graph import Graph, Op
 from network.operators import OpKind
 from network.run_tensorflow import forward, run
 from quantize.ranges.observers import RangeObserver, RangeState
-from quantize.recipes import Granularity
+from quantize.settings import Granularity
 from studies.relu6.grid import Grid
 
 BATCH = 250

@@ -11,7 +11,7 @@ import numpy as np
 from network.graph import Graph
 from network.run_tensorflow import run
 from quantize.ranges.observers import RangeState
-from quantize.recipes import Granularity
+from quantize.settings import Granularity
 from studies.relu6.grid import Grid, Noise, decibels, noise_of
 from studies.relu6.layers import Ranges, Role, best_percentile, grids, methods, ranges_of, roles
 from studies.relu6.measured import MOST_DB

@@ -27,7 +27,8 @@ from calibration_data.datasets.base import Dataset, open_dataset
 from calibration_data.preprocessing import Crop, Preprocessing
 from calibration_data.stream import stream
 from calibration_data.task import Task
-from edgequant.pipeline import open_inputs, prepare, write_artifact
+from edgequant.pipeline import write_artifact
+from edgequant.preparing import open_inputs, prepare
 from edgequant.requests import CalibrationRequest, QuantizeRequest
 from evaluation.runner import predict_many
 from evaluation.scores import Scores
@@ -38,7 +39,8 @@ from foundation.atomic import write_whole
 from models.loading.request import ModelRequest
 from models.spec import ModelSpec, model_specs, specs_of
 from models.weights.named import build_with_weights, shipped_weights
-from quantize.recipes import RECIPES, Recipe, WeightRange, recipe
+from quantize.recipes import RECIPES, Recipe, recipe
+from quantize.settings import WeightRange
 from tests.conformance.networks.cells import NETWORKS
 from tests.conformance.networks.walk import write_networks
 

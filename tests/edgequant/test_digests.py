@@ -29,14 +29,15 @@ from edgequant.digests import (
     shipped_networks,
 )
 from edgequant.docs import HOME
-from edgequant.pipeline import open_inputs, prepare
+from edgequant.preparing import open_inputs, prepare
 from edgequant.repeatable import other_sums
 from edgequant.requests import CalibrationRequest, QuantizeRequest
 from models.loading.request import ModelRequest
 from models.spec import ModelSpec
 from network.affine import QuantParams
 from quantize.plans.plan import IntegerConstant, QuantizationPlan
-from quantize.recipes import IoType, Optimization, PlanSettings, WeightRange, recipe
+from quantize.recipes import recipe
+from quantize.settings import IoType, Optimization, PlanSettings, WeightRange
 
 NETWORKS = shipped_networks()
 
@@ -46,7 +47,7 @@ from edgequant.repeatable import one_order_of_sums
 one_order_of_sums()
 from edgequant.digest_record import made_record
 from edgequant.digests import shipped_networks
-from quantize.recipes import Optimization
+from quantize.settings import Optimization
 import json
 found = [made_record(*network, (Optimization(sys.argv[1]),)).to_dict() for network in
          shipped_networks()]

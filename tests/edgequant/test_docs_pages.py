@@ -24,6 +24,7 @@ from foundation.errors import InvalidInputError
 from quantize.plans.plan import FORMAT
 from quantize.recipes import RECIPES
 from reports import tables
+from reports.csv_rows import csv_table
 from reports.page import Table
 from reports.standalone import Theme
 from reports.task_rows import drop_head
@@ -221,7 +222,7 @@ def test_every_column_of_a_report_is_explained(
                 heads |= {column.title for column in part.columns}
     for head in heads:
         assert f"`{head}`" in here, head
-    fields = tables.csv_table(report).splitlines()[0].split(",")
+    fields = csv_table(report).splitlines()[0].split(",")
     for name in {*fields, *(key for row in report["rows"] for key in row)}:
         assert f"`{name}`" in explained["JSON and CSV"], name
 

@@ -22,7 +22,8 @@ from network.tflite.canonical import canonical_graph
 from quantize.engine import make_plan
 from quantize.plans.plan import PlannedNetwork
 from quantize.ranges.float_pass import CalibrationImages
-from quantize.recipes import Optimization, recipe
+from quantize.recipes import recipe
+from quantize.settings import Optimization
 from tests.edgequant.conftest import Run
 
 

@@ -17,7 +17,7 @@ from evaluation.task import task_kinds
 from network.run_tensorflow import run_outputs
 from quantize.engine import make_plan
 from quantize.plans.plan import PlannedNetwork
-from quantize.recipes import Optimization, PlanSettings
+from quantize.settings import Optimization, PlanSettings
 from tests.network.graphs import Builder, calibration, images
 
 EXACT = np.array([[0.9, 0.2], [0.1, 0.8], [0.6, 0.3], [0.2, 0.7]], np.float32)

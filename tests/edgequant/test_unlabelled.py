@@ -14,7 +14,7 @@ from PIL import Image
 
 from edgequant.artifacts import data_digest
 from edgequant.repair.repairer import Repair, Step
-from quantize.recipes import Optimization
+from quantize.settings import Optimization
 from tests.edgequant.conftest import Run
 
 

@@ -20,7 +20,8 @@ from network.from_keras import from_keras
 from quantize.engine import make_plan
 from quantize.plans.plan import PlannedNetwork
 from quantize.ranges.float_pass import CalibrationImages
-from quantize.recipes import Optimization, PlanSettings, Recipe
+from quantize.recipes import Recipe
+from quantize.settings import Optimization, PlanSettings
 
 if TYPE_CHECKING:
     import keras

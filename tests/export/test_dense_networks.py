@@ -23,7 +23,8 @@ from network.run_tensorflow import run_outputs
 from quantize.engine import make_plan
 from quantize.plans.plan import PlannedNetwork
 from quantize.ranges.float_pass import CalibrationImages
-from quantize.recipes import Optimization, Recipe, recipe
+from quantize.recipes import Recipe, recipe
+from quantize.settings import Optimization
 from tests.models.networks import randomize, settle
 from tests.network.graphs import sqnr_db
 

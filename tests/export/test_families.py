@@ -14,7 +14,8 @@ import pytest
 from evaluation.session import runtimes
 from export.target import ExportRequest, export_targets
 from models.spec import ModelSpec, model_spec
-from quantize.recipes import BatchAxis, Layout, recipe
+from quantize.recipes import recipe
+from quantize.settings import BatchAxis, Layout
 from tests.export.tflite.tflite_cases import CONTRACT, calibration, images, randomized, sqnr_db
 
 

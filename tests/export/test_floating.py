@@ -26,7 +26,8 @@ from quantize.engine import make_plan
 from quantize.floating import floating_settings
 from quantize.plans.check import check_fits
 from quantize.plans.plan import PlannedNetwork, QuantizationPlan
-from quantize.recipes import FLOATING, RECIPES, Optimization, Precision, Recipe, recipe
+from quantize.recipes import RECIPES, Recipe, recipe
+from quantize.settings import FLOATING, Optimization, Precision
 from tests.network.graphs import SIDE, Builder, calibration, images, sqnr_db
 
 RECIPES_HERE = tuple(known for known in RECIPES if known.precision in FLOATING)

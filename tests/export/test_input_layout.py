@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from export.input_layout import channels_last, file_layout, likely_layout
-from quantize.recipes import Layout
+from quantize.settings import Layout
 
 NHWC, NCHW = Layout.NHWC, Layout.NCHW
 

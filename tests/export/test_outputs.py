@@ -22,7 +22,8 @@ from network.run_tensorflow import run_outputs
 from quantize.engine import make_plan
 from quantize.plans.plan import PlannedNetwork
 from quantize.ranges.float_pass import CalibrationImages
-from quantize.recipes import RECIPES, IoType, Layout, PlanSettings, Precision, Recipe, recipe
+from quantize.recipes import RECIPES, Recipe, recipe
+from quantize.settings import IoType, Layout, PlanSettings, Precision
 from tests.export.output_networks import CONTRACT, NETWORKS, answers, calibration, pictures
 from tests.network.graphs import sqnr_db
 

@@ -21,7 +21,8 @@ from export.postprocess import require_postprocess
 from export.target import target_of
 from export.tflite.detections import with_detections
 from foundation.errors import UnsupportedError
-from quantize.recipes import RECIPES, BatchAxis, IoType, Layout, Postprocess, Recipe, recipe
+from quantize.recipes import RECIPES, Recipe, recipe
+from quantize.settings import BatchAxis, IoType, Layout, Postprocess
 from tests.export.detectors import (
     CONTRACT,
     DETECTOR,

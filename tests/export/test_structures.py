@@ -26,7 +26,8 @@ from network.run_tensorflow import run
 from network.tflite.canonical import canonical_graph
 from quantize.engine import make_plan
 from quantize.ranges.float_pass import CalibrationImages
-from quantize.recipes import IoType, Layout, Optimization, PlanSettings, recipe
+from quantize.recipes import recipe
+from quantize.settings import IoType, Layout, Optimization, PlanSettings
 from tests.network.graphs import sqnr_db
 
 L = keras.layers

@@ -16,7 +16,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from itertools import count
 
-from tests.fuzz.parsers import PARSERS, Parser
+from tests.fuzz.parser import Parser
+from tests.fuzz.parsers import PARSERS
 from tests.fuzz.runs import MOST_SECONDS, Finding
 
 _BATCH = 2000

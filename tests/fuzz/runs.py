@@ -16,7 +16,7 @@ import numpy as np
 
 from foundation.errors import EdgequantError, InvalidInputError
 from tests.fuzz.mutations import mutated
-from tests.fuzz.parsers import Parser
+from tests.fuzz.parser import Parser
 
 MOST_SECONDS = 20.0
 """Of the processor, for one case; a reader of small files takes milliseconds."""

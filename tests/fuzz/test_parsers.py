@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from tests.fuzz.mutations import mutated
-from tests.fuzz.parsers import PARSERS, Parser
+from tests.fuzz.parser import Parser
+from tests.fuzz.parsers import PARSERS
 from tests.fuzz.runs import damaged, run_case
 
 CASES = 40

@@ -15,7 +15,7 @@ from network.run_tensorflow import run
 from quantize.engine import make_plan
 from quantize.plans.plan import PlannedNetwork
 from quantize.ranges.float_pass import CalibrationImages
-from quantize.recipes import Optimization, PlanSettings
+from quantize.settings import Optimization, PlanSettings
 
 SIDE = 8
 

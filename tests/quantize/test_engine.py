@@ -1,10 +1,9 @@
-"""The engine as a whole: exact rewrites, few and bad images, operators in float, plans on disk."""
+"""The engine as a whole: few and bad images, operators in float, plans on disk."""
 
 from __future__ import annotations
 
 import warnings
 import zipfile
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,22 +11,17 @@ import numpy as np
 import pytest
 
 from foundation.errors import InvalidInputError, UnsupportedError
-from network.affine import QuantParams
 from network.graph import Graph, Tensor
 from network.operators import Fused, OpKind
 from network.run_tensorflow import run
 from quantize.engine import make_plan, settled
-from quantize.equalization.equalize import equalized
 from quantize.plans.plan import PlannedNetwork, QuantizationPlan
 from quantize.plans.simulate import simulated
-from quantize.ranges.extremes import BATCH, Extremes, extremes
-from quantize.ranges.float_pass import CalibrationImages, float_pass, with_mirrored
-from quantize.recipes import Granularity, Optimization, PlanSettings, RangeMethod, WeightRange
-from quantize.rounding.layers import LayerSettings, solve
-from quantize.rounding.moments import Moments, moments
+from quantize.ranges.extremes import BATCH
+from quantize.ranges.float_pass import CalibrationImages, with_mirrored
+from quantize.settings import Granularity, Optimization, PlanSettings, RangeMethod, WeightRange
 from tests.network.graphs import (
     Builder,
-    activations,
     batched,
     bottlenecks,
     calibration,
@@ -47,17 +41,6 @@ def planned(graph: Graph, request: PlanSettings = FAST, count: int = 32) -> Plan
 def quality(graph: Graph, request: PlanSettings = FAST, count: int = 32) -> float:
     fresh = images(32, seed=9)
     return sqnr_db(run(graph, fresh), simulated(planned(graph, request, count), fresh))
-
-
-@pytest.mark.parametrize("fused", [Fused.RELU6, Fused.RELU])
-@pytest.mark.parametrize("seed", [0, 1])
-def test_equalization_leaves_the_function_as_it_is(seed: int, fused: Fused) -> None:
-    graph = unbalanced(bottlenecks(seed, fused=fused), seed)
-    scaled = settled(graph, calibration(), None, FAST).graph
-    fresh = images(64, seed=5)  # not those that the factors come from
-    before, after = run(graph, fresh), run(scaled, fresh)
-    assert any(not np.array_equal(graph.weight(op), scaled.weight(op)) for op in graph.weighted)
-    assert np.abs(before - after).max() <= 2e-5 * np.abs(before).max()
 
 
 def test_the_least_effort_measures_a_small_network_on_every_image() -> None:
@@ -84,20 +67,6 @@ def test_vectors_and_series_are_rounded_on_more_examples(
     arrays = np.random.default_rng(1).normal(size=(300, *shape)).astype(np.float32)
     plan = make_plan(b.graph(), CalibrationImages(300, lambda: [arrays]), None, FAST)
     assert plan.story["rounding_images"] == count
-
-
-def test_equalization_evens_out_a_residual_stream() -> None:
-    graph = unbalanced(bottlenecks(3), 3)
-    spread = {}
-    for name, network in (
-        ("before", graph),
-        ("after", settled(graph, calibration(), None, FAST).graph),
-    ):
-        spans = next(extremes(network, [images(32)]))
-        reach = np.max([spans[n].reach for n in spans if n.startswith(("add", "project"))], axis=0)
-        spread[name] = reach.max() / reach.min()
-    assert spread["before"] > 8
-    assert spread["after"] < 2
 
 
 def test_a_network_made_hard_is_quantized_as_well_as_the_easy_one() -> None:
@@ -168,71 +137,6 @@ def test_images_of_the_set_come_before_mirrored_ones() -> None:
         assert (made.distinct, made.mirrored) == (len(made.images) - mirrored, mirrored > 0)
 
 
-def test_a_source_that_can_choose_reads_no_image_but_those_looked_at() -> None:
-    pictures = images(64)
-    asked: list[np.ndarray] = []
-
-    def chosen(numbers: np.ndarray) -> Iterator[np.ndarray]:
-        asked.append(numbers)
-        yield from batched(pictures[numbers], 4)()
-
-    def never() -> Iterator[np.ndarray]:
-        raise AssertionError("all images were read")
-
-    choosing = float_pass(bottlenecks(0), CalibrationImages(64, never, chosen), 4, 16)
-    picking = float_pass(bottlenecks(0), CalibrationImages(64, batched(pictures)), 4, 16)
-    assert [len(numbers) for numbers in asked] == [16]
-    assert np.array_equal(choosing.images, picking.images)
-    for name, span in choosing.spans.items():
-        assert np.array_equal(span.low, picking.spans[name].low)
-        assert np.array_equal(span.high, picking.spans[name].high)
-
-
-def test_typical_spans_are_the_mean_over_batches() -> None:
-    graph, pictures = bottlenecks(0), images(4 * BATCH)
-    pictures[-1] *= 8  # one image in the last batch
-    seen = float_pass(graph, CalibrationImages(len(pictures), batched(pictures)), 4, 10**9)
-    parts = [extremes(graph, [pictures[i : i + BATCH]]) for i in range(0, 32, BATCH)]
-    highs = np.stack([next(part)["project_0"].high for part in parts])
-    np.testing.assert_allclose(seen.typical["project_0"].high, highs.mean(axis=0), rtol=1e-5)
-    np.testing.assert_allclose(seen.spans["project_0"].high, highs.max(axis=0), rtol=1e-5)
-
-
-def test_equalization_evens_out_what_channels_usually_reach() -> None:
-    graph, pictures = unbalanced(bottlenecks(3), 3), images(32)
-    pictures[0] *= 1.5
-    given = CalibrationImages(32, batched(pictures))
-    seen = float_pass(graph, given, 4, 10**9)
-    scaled, spans = equalized(graph, seen.spans, Granularity.PER_CHANNEL, seen.typical)
-    fresh = images(64, seed=5)
-    before, after = run(graph, fresh), run(scaled, fresh)
-    assert np.abs(before - after).max() <= 2e-5 * np.abs(before).max()
-    again = float_pass(scaled, given, 4, 10**9)
-    for name in ("project_0", "project_1", "add_1"):
-        np.testing.assert_allclose(spans[name].reach, again.spans[name].reach, rtol=1e-3, atol=1e-4)
-    usual = [s.reach for n, s in again.typical.items() if n.startswith(("project", "add"))]
-    rare = [s.reach for n, s in again.spans.items() if n.startswith(("project", "add"))]
-    evenness = [np.max(reaches, axis=0) for reaches in (usual, rare)]
-    assert evenness[0].max() / evenness[0].min() < 1.01
-    assert evenness[1].max() / evenness[1].min() > 1.03
-
-
-@pytest.mark.parametrize("fused", [Fused.RELU6, Fused.NONE])
-def test_extremes_are_those_of_tensorflow(fused: Fused) -> None:
-    graph, pictures = bottlenecks(1, fused=fused), images(24)
-    found: dict[str, list[Extremes]] = {}
-    for spans in extremes(graph, [pictures[:16], pictures[16:]]):
-        for name, span in spans.items():
-            found.setdefault(name, []).append(span)
-    wanted = activations(graph, pictures)
-    assert set(found) == set(wanted) == set(graph.activations)
-    for name, value in wanted.items():
-        rows = value.reshape(-1, value.shape[-1])
-        both = found[name][0].joined(found[name][1])
-        np.testing.assert_allclose(both.low, rows.min(axis=0), rtol=1e-5, atol=1e-6)
-        np.testing.assert_allclose(both.high, rows.max(axis=0), rtol=1e-5, atol=1e-6)
-
-
 def test_two_halves_that_disagree_are_noted() -> None:
     pictures = images(64)
     dark = np.arange(64) // BATCH % 2 == 1  # the float pass puts every other batch into a half
@@ -301,76 +205,6 @@ def test_overflow_in_an_activation_is_named() -> None:
             make_plan(graph.with_values(huge), calibration(), None, FAST)
 
 
-def test_moments_of_shards_add_up() -> None:
-    graph = bottlenecks(0)
-    for op in graph.weighted:
-        shape = graph.tensors[op.inputs[0]].shape[1:]
-        rng = np.random.default_rng(1)
-        pairs = [
-            tuple(rng.normal(size=(4, *shape)).astype(np.float32) for _ in range(2))
-            for _ in range(3)
-        ]
-        whole = moments(op, graph, pairs, 9)
-        shards = moments(op, graph, pairs[:1], 9).joined(moments(op, graph, pairs[1:], 9))
-        assert whole.count == shards.count
-        for name in ("input_products", "loss_products", "losses", "inputs", "float_inputs"):
-            found = getattr(whole, name)
-            rounding = 1e-6 * np.abs(found).max()  # products are sums of float32
-            np.testing.assert_allclose(found, getattr(shards, name), atol=rounding)
-
-
-def test_moments_are_those_of_the_integers_numbers() -> None:
-    """Integers with a zero point, padded and sampled, have the moments of their real numbers."""
-    graph, params = bottlenecks(0), QuantParams((0.02,), (-7,))
-    rng = np.random.default_rng(2)
-    for op in graph.weighted:
-        shape = graph.tensors[op.inputs[0]].shape[1:]
-        exact = rng.normal(size=(4, *shape)).astype(np.float32)
-        integers = rng.integers(-128, 128, (4, *shape)).astype(np.int8)
-        numbers = params.dequantize(integers)
-        found = moments(op, graph, [(exact, integers)], 9, params)
-        wanted = moments(op, graph, [(exact, numbers)], 9)
-        assert found.count == wanted.count
-        for name in ("input_products", "loss_products", "losses", "inputs", "float_inputs"):
-            value = getattr(wanted, name)
-            rounding = 1e-6 * np.abs(value).max()
-            np.testing.assert_allclose(getattr(found, name), value, atol=rounding)
-
-
-def test_moments_that_are_indefinite_leave_the_weight_as_it_is() -> None:
-    graph = bottlenecks(0)
-    op = graph.producers["project_1"]
-    size = graph.weight(op).shape[-1]
-    own = np.eye(size)
-    own[-1, -1] = -0.5
-    zeros = np.zeros(size)
-    broken = Moments(64, 64 * own, np.ones((6, size)), np.zeros(6), zeros, zeros)
-    plain = LayerSettings(Granularity.PER_CHANNEL, WeightRange.SATURATION_SAFE)
-    source = QuantParams((0.02,), (-7,))
-    kept, fitted = (
-        solve(op, graph, source, (broken, broken), replace(plain, refit=refit))
-        for refit in (False, True)
-    )
-    assert np.array_equal(kept.weight.integers, fitted.weight.integers)
-
-
-def test_the_pull_is_what_least_squares_needs() -> None:
-    """With all positions, weight + pull / covariance is the least squares weight."""
-    graph = bottlenecks(0)
-    rng = np.random.default_rng(3)
-    op = next(op for op in graph.weighted if op.name == "expand_1")
-    shape = graph.tensors[op.inputs[0]].shape[1:]
-    exact = rng.normal(size=(16, *shape)).astype(np.float32)
-    noisy = (exact + 0.3 * np.roll(exact, 1, axis=-1)).astype(np.float32)
-    found = moments(op, graph, [(exact, noisy)], 10**6)
-    weight = graph.weight(op).reshape(graph.weight(op).shape[0], -1).astype(np.float64)
-    fitted = weight + np.linalg.solve(found.covariance, found.pull.T).T
-    reads, wanted = (x.reshape(-1, shape[-1]).astype(np.float64) for x in (noisy, exact))
-    centred = [x - x.mean(axis=0) for x in (reads, wanted @ weight.T)]
-    best = np.linalg.lstsq(*centred, rcond=None)[0].T
-    np.testing.assert_allclose(fitted, best, atol=1e-4 * np.abs(best).max())
-
-
 @pytest.mark.parametrize("weight_range", list(WeightRange))
 def test_equal_requests_give_equal_plan_files(tmp_path: Path, weight_range: WeightRange) -> None:
     request = replace(FAST, weight_range=weight_range, float_ops=("project_1",))
@@ -431,21 +265,3 @@ def test_every_range_method_makes_a_sound_plan(method: RangeMethod) -> None:
     changed = any(p != base.activations[name] for name, p in plan.activations.items())
     assert changed == (method is not RangeMethod.MIN_MAX)
     assert quality(graph, replace(FAST, ranges=method)) > 12
-
-
-def test_a_dense_unit_that_hardly_answers_leaves_the_others_their_integers() -> None:
-    b = Builder(np.random.default_rng(3))
-    hidden = b.dense("hidden", b.mean("mean", b.conv("conv", "image", 8)), 16)
-    relu = {**b.ops[-1].options, "fusedActivationFunction": list(Fused).index(Fused.RELU)}
-    b.ops[-1] = replace(b.ops[-1], options=relu)
-    b.dense("scores", hidden, 4)
-    graph = b.graph()
-    spans = next(extremes(graph, [images(32)]))
-    high = spans["hidden"].high.copy()
-    high[0] *= 1e-4
-    spans = {**spans, "hidden": replace(spans["hidden"], high=high)}
-    scaled, _ = equalized(graph, spans, Granularity.PER_CHANNEL)
-    largest = np.abs(scaled.weight(scaled.producers["hidden"])).max(axis=1)  # [units]
-    assert largest[0] < 2 * np.median(largest)
-    fresh = images(8, seed=5)
-    np.testing.assert_allclose(run(scaled, fresh), run(graph, fresh), rtol=1e-4, atol=1e-5)

@@ -14,7 +14,7 @@ from quantize.engine import make_plan
 from quantize.held_out import FEWEST, MOST_HELD, HeldOut, divided
 from quantize.plans.blank import blank_plan
 from quantize.ranges.float_pass import CalibrationImages
-from quantize.recipes import Optimization, PlanSettings
+from quantize.settings import Optimization, PlanSettings
 from tests.network.graphs import batched, bottlenecks, calibration, images
 
 BEST = PlanSettings(optimization=Optimization.BEST)

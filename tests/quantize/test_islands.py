@@ -43,7 +43,8 @@ from quantize.islands import (
 from quantize.plans.check import check_fits
 from quantize.plans.plan import PlannedNetwork
 from quantize.plans.simulate import simulated
-from quantize.recipes import IoType, Layout, Optimization, PlanSettings, recipe
+from quantize.recipes import recipe
+from quantize.settings import IoType, Layout, Optimization, PlanSettings
 from tests.export.tflite.tflite_cases import predict
 from tests.network.graphs import Builder, bottlenecks, calibration, images, sqnr_db
 

@@ -18,9 +18,9 @@ from quantize.plans.plan import PlannedNetwork, digest
 from quantize.plans.simulate import simulated_outputs
 from quantize.plans.widening import wide_activations
 from quantize.qat.training import QatSettings, trained_plan
-from quantize.recipes import Optimization, PlanSettings
 from quantize.sensitivity.mixed_precision import Noise, growing
 from quantize.sensitivity.ranking import LabelledImages, sensitivity
+from quantize.settings import Optimization, PlanSettings
 from tests.network.graphs import Builder, calibration, images, sqnr_db
 
 JUDGED = images(12, seed=7)

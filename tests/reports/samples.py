@@ -138,6 +138,18 @@ def unlabelled() -> dict[str, Any]:
     return report
 
 
+def far() -> Page:
+    """The same comparison with a large and slow file that is far from float: wide figures."""
+    report = compared()
+    row = report["rows"][-1]
+    row |= {"name": "onnx-int8-per-tensor", "runtime": "litert-reference", "flipped": []}
+    row |= {"drop": 12.34, "drop_interval": [11.50, 13.17], "size_bytes": 114_012_000}
+    row["flips"] = {"changed": 2345, "right_to_wrong": 1456, "wrong_to_right": 234}
+    row["expected_flips"] |= {"count": 2345.6, "interval": [2300.1, 2390.2]}
+    row["latency_ms"] |= {"p50": 123.45, "p90": 123.99, "p99": 145.67}
+    return compare_page.page(report, {}, "edgequant compare")
+
+
 def _flip(number: int) -> dict[str, Any]:
     after = ("shirt", "coat", HOSTILE)[number % 3]
     return {

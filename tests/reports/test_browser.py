@@ -5,16 +5,12 @@ from __future__ import annotations
 import base64
 import io
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
-from selenium import webdriver
-from selenium.webdriver.chrome.options import Options
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
@@ -23,7 +19,8 @@ from reports import cost_page, sensitivity_page, ship_page
 from reports.html import write_page
 from studies.relu6.page import page_of
 from studies.relu6.results import Results, committed
-from tests.reports.samples import comparison, everything
+from tests.reports.chromium import Browser, chromium
+from tests.reports.samples import comparison, everything, far
 from tests.reports.task_samples import measured, task_page
 from tests.reports.test_command_pages import COSTS, FILES, RANKING, manifest
 from tests.reports.test_memory_figure import PLAN
@@ -31,84 +28,15 @@ from tests.reports.test_sweep_page import sweep_page
 
 pytestmark = pytest.mark.browser
 
-_FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    "--hide-scrollbars",
-)  # fmt: skip
 _CONTRAST = (Path(__file__).parent / "contrast.js").read_text(encoding="utf-8")
 WIDTHS = (1280, 390)
 
 
-class Browser:
-    """One Chromium, and what the tests ask of it."""
-
-    def __init__(self, driver: webdriver.Chrome) -> None:
-        self.driver = driver
-
-    def show(self, page: Path, *, width: int = 1280, scheme: str = "light") -> None:
-        """Open a page as on a screen of this width, for somebody who prefers this theme."""
-        phone = width < 600
-        self.command(
-            "Emulation.setDeviceMetricsOverride",
-            width=width, height=900, deviceScaleFactor=1, mobile=phone,
-        )  # fmt: skip
-        self.media("screen", scheme)
-        self.command("Emulation.setScriptExecutionDisabled", value=False)
-        for kind in ("browser", "performance"):
-            self.driver.get_log(kind)
-        self.driver.get(page.as_uri())
-
-    def media(self, media: str, scheme: str) -> None:
-        """Screen or paper, and the theme that is preferred."""
-        features = [{"name": "prefers-color-scheme", "value": scheme}]
-        self.command("Emulation.setEmulatedMedia", media=media, features=features)
-
-    def command(self, name: str, **values: Any) -> Any:
-        """Call the DevTools protocol."""
-        return self.driver.execute_cdp_cmd(name, values)
-
-    def run(self, script: str, *arguments: Any) -> Any:
-        """Run a script in the page."""
-        return self.driver.execute_script(script, *arguments)
-
-    def color(self, selector: str, name: str = "color") -> str:
-        """A computed colour."""
-        return str(
-            self.run(
-                "return getComputedStyle(document.querySelector(arguments[0]))[arguments[1]]",
-                selector,
-                name,
-            )
-        )
-
-    def column(self, place: int) -> list[str]:
-        """A column of the first table, from the top."""
-        return list(
-            self.run(
-                "return Array.from(document.querySelector('main table').tBodies[0].rows, "
-                "(row) => row.cells[arguments[0]].textContent.trim())",
-                place,
-            )
-        )
-
-
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """Chromium with a profile of its own."""
-    binary, driver_path = shutil.which("chromium"), shutil.which("chromedriver")
-    assert binary, "these tests need chromium on PATH"
-    assert driver_path, "these tests need chromedriver on PATH"
-    options = Options()
-    options.binary_location = binary
-    for flag in (*_FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(driver_path))
-    try:
-        yield Browser(driver)
-    finally:
-        driver.quit()
+    """One Chromium for all tests."""
+    with chromium(tmp_path_factory.mktemp("profile")) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +46,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     made = {
         "everything": everything(),
         "compare": comparison(),
+        "far": far(),
         "tasks": task_page(measured()),
         "sweep": sweep_page(),
         "sensitivity": sensitivity_page.page(RANKING, "edgequant sensitivity"),
@@ -190,6 +119,32 @@ def test_only_tables_and_figures_scroll_sideways(browser: Browser, path: Path, w
     assert cut == []
 
 
+@pytest.mark.parametrize(
+    "name", ["compare", "far", "tasks", "sweep", "sensitivity", "cost", "ship", "relu6"]
+)
+def test_no_table_scrolls_on_a_laptop(browser: Browser, pages: dict[str, Path], name: str) -> None:
+    browser.show(pages[name])
+    widths = browser.run(
+        "return Array.from(document.querySelectorAll('.table .scroll'), "
+        "(e) => [e.scrollWidth, e.clientWidth])"
+    )
+    assert widths
+    assert [(table, box) for table, box in widths if table > box] == []
+
+
+def test_rows_take_two_lines_only_where_figures_are_too_wide_for_one(
+    browser: Browser, pages: dict[str, Path]
+) -> None:
+    heights = (
+        "return Array.from(document.querySelector('.table tbody').rows, (row) => row.offsetHeight)"
+    )
+    lines = []
+    for name, width in (("compare", 1280), ("far", 1280), ("far", 390)):
+        browser.show(pages[name], width=width)
+        lines.append(max(browser.run(heights)))
+    assert lines[0] == lines[2] < 35 < lines[1]  # a phone scrolls
+
+
 def test_proofs_are_read_on_a_phone_without_scrolling(
     browser: Browser, pages: dict[str, Path]
 ) -> None:
@@ -212,10 +167,10 @@ def test_what_scrolls_can_be_reached_by_keyboard(browser: Browser, pages: dict[s
         "Array.from(document.querySelectorAll('.scroll'), (e) => "
         "[e.scrollWidth > e.clientWidth, e.tabIndex])))))"
     )
-    for width, scrolling in ((1280, False), (390, True)):  # some box does, some does not
+    for width, some in ((1280, False), (390, True)):
         browser.show(pages["compare"], width=width)
         boxes = browser.run(stops)
-        assert scrolling in [scrolls for scrolls, _ in boxes]
+        assert any(scrolls for scrolls, _ in boxes) is some
         assert all(place == (0 if scrolls else -1) for scrolls, place in boxes)
 
 

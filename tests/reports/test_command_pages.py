@@ -10,6 +10,7 @@ import pytest
 from calibration_data.task import Task
 from evaluation.task import task_kinds
 from reports import compare_figures, compare_page, cost_page, sensitivity_page, ship_page, tables
+from reports.csv_rows import csv_table
 from reports.html import render
 from reports.page import Facts, Gallery, Page, Prose, Table
 from reports.sensitivity import clipping, conditions
@@ -138,7 +139,7 @@ def test_a_report_on_images_without_labels() -> None:
     assert said[1:3] == [f"{report['remarks'][0]}.", no_labels(CLASSIFIER)]
     cells = [line.split(" | ")[2:5] for line in tables.markdown_table(report).splitlines()[2:]]
     assert cells == [["-", "-", "-"]] * len(report["rows"])
-    assert "nan" not in tables.csv_table(report).lower()
+    assert "nan" not in csv_table(report).lower()
     alone = {**report, "rows": report["rows"][:1]}
     assert nothing_compared(CLASSIFIER) in tables.conditions(alone)
     parsed(render(compare_page.page(alone, {}, "edgequant compare")))

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foundation.errors import InvalidInputError
-from reports.html import inline, order, render, slug, write_page
+from reports.html import inline, order, pieces, render, slug, write_page
 from reports.page import Cell, Column, Facts, Kind, Page, Prose, Section, Table
 from tests.reports.samples import HOSTILE, comparison, everything
 
@@ -186,6 +186,24 @@ def test_any_text_makes_a_whole_document(text: str) -> None:
     table = Table(text, (Column(text, note=text),), ((text,),))
     section = Section(text, (Prose(text), table, Facts(((text, text),))))
     parsed(render(Page(text, text, (section,) * 3, text, ((text, text),))))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("-", "-"),
+        ("90.5", "90.5"),
+        ("top-1 %", "<span>top-1</span> %"),
+        ("drop, points [95 %]", "drop, points <span>[95 %]</span>"),
+        ("+0.06 [-0.05, +0.17]", "+0.06 <span>[-0.05, +0.17]</span>"),
+        ("38 (18 lost, 12 won)", "38 <span>(18 lost, 12 won)</span>"),
+        ("f(a b)c (", "<span>f(a b)c</span> ("),
+        ("<b> -", "&lt;b&gt; -"),
+        ("", ""),
+    ],
+)
+def test_lines_break_between_words_and_brackets(text: str, expected: str) -> None:
+    assert pieces(text) == expected
 
 
 def test_ids_of_sections_are_their_titles() -> None:

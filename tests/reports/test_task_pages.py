@@ -11,7 +11,9 @@ import pytest
 from calibration_data.task import Task
 from evaluation.task import task_kinds
 from reports import tables
+from reports.csv_rows import CSV_FIELDS, csv_table
 from reports.html import render
+from reports.page import Page, Table
 from reports.task_rows import by_output, drop_head
 from tests.reports.task_samples import measured, task_page
 from tests.reports.test_html import parsed
@@ -39,7 +41,7 @@ def test_reports_of_a_task_are_whole(task: Task, labelled: bool) -> None:
     assert "top-1" not in text
     assert "nan" not in text
     assert ("The images have no labels" in text) == (not labelled)
-    (first, *rest) = csv.DictReader(io.StringIO(tables.csv_table(report)))
+    (first, *rest) = csv.DictReader(io.StringIO(csv_table(report)))
     assert first["task"] == task
     assert (first.get(kind.primary, "") != "") == labelled
     assert all(row["sqnr_db"] for row in rest)
@@ -59,6 +61,19 @@ def test_reports_of_a_task_are_whole(task: Task, labelled: bool) -> None:
     assert bool(changed) == (kind.flips is not None)
     parts = {"By label", "By value", "By class"}.intersection(titles)
     assert bool(parts) == (labelled and kind.parts is not None)
+    several = task is Task.DETECTION and labelled  # its minor metrics are many
+    assert _tables_of_figures(page, heads) == 1 + several
+
+
+def _tables_of_figures(page: Page, heads: list[str]) -> int:
+    """Number of tables under "All figures", which share the columns that name a row alone."""
+    (section,) = (section for section in page.sections if section.title == "All figures")
+    found = [part for part in section.parts if isinstance(part, Table)]
+    first = [[cell for row in table.rows for cell in row[:2]] for table in found]
+    assert all(names == first[0] for names in first)
+    shown = [column.title for table in found for column in table.columns[2:]]
+    assert sorted(shown) == sorted(heads[2:])
+    return len(found)
 
 
 @pytest.mark.slow
@@ -73,7 +88,7 @@ def test_several_outputs_have_a_block_each() -> None:
     text = tables.markdown_report("net", report)
     for task in Task:
         assert f"## Output {task} ({task})" in text
-    rows = list(csv.DictReader(io.StringIO(tables.csv_table(report))))
+    rows = list(csv.DictReader(io.StringIO(csv_table(report))))
     assert [row["output"] for row in rows[::4]] == names
     assert {row["top1"] for row in rows if row["task"] != "classification"} == {""}
     page = task_page(report)
@@ -90,7 +105,7 @@ def test_several_outputs_have_a_block_each() -> None:
 def test_a_classifier_says_what_it_said() -> None:
     report = measured(Task.CLASSIFICATION)
     assert tables.columns_of(report["rows"]) == tables.COLUMNS
-    assert tables.csv_table(report).splitlines()[0] == ",".join(tables.CSV_FIELDS)
+    assert csv_table(report).splitlines()[0] == ",".join(CSV_FIELDS)
     assert {"task", "output", "drops", "parts"}.isdisjoint(report["rows"][-1])
     assert "of top-1 [" in task_page(report).lead
 

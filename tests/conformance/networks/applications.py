@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from quantize.recipes import Optimization
+from quantize.settings import Optimization
 from tests.conformance.networks.examples import photos
 from tests.conformance.networks.style import Contract, Style
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from quantize.recipes import Optimization
+from quantize.settings import Optimization
 
 if TYPE_CHECKING:
     import keras

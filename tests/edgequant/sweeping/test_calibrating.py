@@ -29,7 +29,7 @@ from quantize.ranges.float_pass import CalibrationImages, in_small_batches, spre
 from quantize.ranges.observe import observe
 from quantize.ranges.observers import RangeState
 from quantize.ranges.parts import Parts
-from quantize.recipes import Optimization, PlanSettings, RangeMethod
+from quantize.settings import Optimization, PlanSettings, RangeMethod
 from tests.edgequant.conftest import Run
 from tests.edgequant.sweeping.test_shards import Here
 from tests.network.graphs import batched, bottlenecks, images

@@ -22,7 +22,8 @@ from network.operators import TRAITS, Fused, OpKind
 from network.oracle.reader import read_integers
 from quantize.engine import make_plan
 from quantize.plans.plan import QuantizationPlan
-from quantize.recipes import IoType, Layout, Optimization, PlanSettings, recipe
+from quantize.recipes import recipe
+from quantize.settings import IoType, Layout, Optimization, PlanSettings
 from tests.network.graphs import SIDE, Builder, calibration
 
 Build = Callable[[Builder, str], str]

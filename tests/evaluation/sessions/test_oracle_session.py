@@ -19,7 +19,8 @@ from models.loading.request import ModelRequest, load
 from models.spec import model_spec
 from network.affine import QuantParams
 from network.oracle.reader import read_integers
-from quantize.recipes import IoType, recipe
+from quantize.recipes import recipe
+from quantize.settings import IoType
 from tests.export.tflite.tflite_cases import build_short, images, request
 from tests.network.oracle.files import Slot, write_operator
 

@@ -5,7 +5,7 @@ import pytest
 
 from evaluation.sessions.tensor_io import InputTensor
 from foundation.errors import InvalidInputError
-from quantize.recipes import Layout
+from quantize.settings import Layout
 
 
 @pytest.mark.parametrize(

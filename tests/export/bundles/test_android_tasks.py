@@ -21,7 +21,8 @@ from export.bundles.tflite_tasks import Activation
 from export.target import ExportRequest, export_targets
 from foundation.errors import InvalidInputError
 from network.tflite.reader import read_flat_model
-from quantize.recipes import IoType, Postprocess, recipe
+from quantize.recipes import recipe
+from quantize.settings import IoType, Postprocess
 from tests.export.detectors import CONTRACT
 
 SIDE, CLASSES = 24, 3

@@ -201,7 +201,8 @@ def tiny_tflite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import keras
 
     from export.target import ExportRequest, export_targets
-    from quantize.recipes import IoType, recipe
+    from quantize.recipes import recipe
+    from quantize.settings import IoType
 
     keras.utils.set_random_seed(2)
     image = keras.Input((5, 7, 3))

@@ -13,7 +13,8 @@ from export.c.names import Prefix
 from export.c.program import read_program
 from export.c.sources import c_sources
 from export.tflite.target import TARGET
-from quantize.recipes import IoType, recipe
+from quantize.recipes import recipe
+from quantize.settings import IoType
 from tests.export.c.compiled import ACLE, SANITIZED, expected_of, needs_compiler, run, write_all
 from tests.export.tflite import tflite_cases
 

@@ -19,7 +19,8 @@ from foundation.errors import InvalidInputError
 from network.graph import Op
 from network.oracle.model import IntegerModel
 from network.oracle.reader import read_integers
-from quantize.recipes import IoType, recipe
+from quantize.recipes import recipe
+from quantize.settings import IoType
 from tests.export.c.chains import chains
 from tests.export.c.compiled import SANITIZED, expected_of, needs_compiler, run, write_all
 from tests.export.tflite import tflite_cases

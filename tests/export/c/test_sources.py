@@ -19,7 +19,8 @@ from foundation.errors import InvalidInputError, UnsupportedError
 from network.affine import IntType, QuantParams
 from network.oracle.model import IntegerModel
 from network.oracle.reader import read_operators
-from quantize.recipes import IoType, recipe
+from quantize.recipes import recipe
+from quantize.settings import IoType
 from tests.export.c.compiled import (
     COMPILER,
     DSP,

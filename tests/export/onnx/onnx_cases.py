@@ -10,7 +10,8 @@ from calibration_data.preprocessing import Crop, Preprocessing
 from export.target import ExportRequest
 from models.mobilenet_v2 import SMALL_IMAGE_STAGES
 from models.spec import model_spec
-from quantize.recipes import RECIPES, BatchAxis, Layout, Optimization
+from quantize.recipes import RECIPES
+from quantize.settings import BatchAxis, Layout, Optimization
 
 ONNX_RECIPES = tuple(
     recipe.with_effort(Optimization.FAST) for recipe in RECIPES if recipe.target == "onnx"

@@ -13,7 +13,8 @@ from export.onnx.check import FloatNames, check_graph
 from export.onnx.graph import Node, OnnxGraph
 from export.onnx.weights import pair_sums, weight_scales
 from foundation.errors import InvalidInputError, UnsupportedError
-from quantize.recipes import Granularity, PlanSettings, WeightRange, recipe
+from quantize.recipes import recipe
+from quantize.settings import Granularity, PlanSettings, WeightRange
 
 ASKED = recipe("onnx-int8")
 

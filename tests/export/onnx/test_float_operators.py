@@ -22,7 +22,8 @@ from network.run_tensorflow import run
 from quantize.engine import make_plan
 from quantize.plans.plan import PlannedNetwork
 from quantize.plans.simulate import simulated
-from quantize.recipes import IoType, Layout, Optimization, PlanSettings, recipe
+from quantize.recipes import recipe
+from quantize.settings import IoType, Layout, Optimization, PlanSettings
 from tests.export.tflite.tflite_cases import predict
 from tests.network.graphs import bottlenecks, calibration, images, sqnr_db, unbalanced
 

@@ -15,7 +15,7 @@ from foundation.errors import UnsupportedError
 from network.graph import Graph, Tensor
 from network.operators import OpKind
 from network.run_tensorflow import run
-from quantize.recipes import Layout
+from quantize.settings import Layout
 from tests.network.graphs import Builder, images
 
 MAP = (1, 8, 8, 8)

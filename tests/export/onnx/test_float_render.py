@@ -18,7 +18,7 @@ from network.from_keras import from_keras
 from network.graph import Graph
 from network.operators import Fused, OpKind
 from network.run_tensorflow import run
-from quantize.recipes import Layout
+from quantize.settings import Layout
 from tests.network.graphs import Builder, images
 
 L = keras.layers

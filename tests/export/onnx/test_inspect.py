@@ -12,7 +12,8 @@ import pytest
 from export.onnx.target import TARGET
 from export.target import CARD_KEY
 from foundation.errors import InvalidInputError
-from quantize.recipes import Optimization, recipe
+from quantize.recipes import recipe
+from quantize.settings import Optimization
 from tests.export.onnx.onnx_cases import ONNX_RECIPES
 
 

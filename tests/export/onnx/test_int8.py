@@ -10,8 +10,9 @@ import pytest
 
 from calibration_data.preprocessing import Crop, Preprocessing
 from edgequant import pipeline, planning
-from edgequant.pipeline import Prepared, quantize
+from edgequant.pipeline import quantize
 from edgequant.planning import Planner
+from edgequant.preparing import Prepared
 from evaluation.parity.onnx_steps import onnx_steps
 from export.onnx.check import check_graph
 from export.onnx.float_operators import FLOAT_WRITERS
@@ -28,7 +29,8 @@ from network.operators import Fused, OpKind
 from quantize.engine import make_plan
 from quantize.plans.plan import PlannedNetwork
 from quantize.plans.simulate import simulated
-from quantize.recipes import IoType, Layout, Optimization, PlanSettings, recipe
+from quantize.recipes import recipe
+from quantize.settings import IoType, Layout, Optimization, PlanSettings
 from tests.export.tflite.tflite_cases import predict
 from tests.network.graphs import Builder, calibration, images, sliced, sqnr_db
 

@@ -12,7 +12,8 @@ import pytest
 
 from export.onnx.target import TARGET
 from foundation.errors import InvalidInputError, UnsupportedError
-from quantize.recipes import Layout, recipe
+from quantize.recipes import recipe
+from quantize.settings import Layout
 from tests.export.onnx.onnx_cases import images, request_for, run, sqnr
 
 SIZE = 8

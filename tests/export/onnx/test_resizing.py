@@ -16,7 +16,7 @@ from network.affine import QuantParams
 from network.graph import Graph, Tensor
 from network.operators import OpKind
 from quantize.plans.plan import QuantizationPlan
-from quantize.recipes import IoType, Layout, PlanSettings
+from quantize.settings import IoType, Layout, PlanSettings
 from tests.network.graphs import Builder
 
 PARAMS = QuantParams((0.013,), (-3,))

@@ -17,16 +17,8 @@ from onnx import numpy_helper
 from export.onnx.target import SATURATION_KEY, SATURATION_NOTE, SATURATION_SAFE, TARGET
 from export.target import CARD_KEY, ArtifactCard, target_of
 from foundation.errors import InvalidInputError, UnsupportedError
-from quantize.recipes import (
-    BatchAxis,
-    Granularity,
-    IoType,
-    Layout,
-    Precision,
-    Recipe,
-    WeightRange,
-    recipe,
-)
+from quantize.recipes import Recipe, recipe
+from quantize.settings import BatchAxis, Granularity, IoType, Layout, Precision, WeightRange
 from tests.export.onnx.onnx_cases import (
     ONNX_RECIPES,
     SHAPES,

@@ -23,7 +23,8 @@ from quantize.engine import make_plan
 from quantize.plans.check import check_fits
 from quantize.plans.narrow import narrow_candidates, narrow_settings
 from quantize.plans.plan import PlannedNetwork, QuantizationPlan
-from quantize.recipes import IoType, Optimization, PlanSettings, Precision, recipe
+from quantize.recipes import recipe
+from quantize.settings import IoType, Optimization, PlanSettings, Precision
 from tests.network.graphs import bottlenecks, calibration, images, sqnr_db
 
 FAST = replace(recipe("tflite-int4").settings, optimization=Optimization.FAST)

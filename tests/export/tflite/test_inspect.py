@@ -12,7 +12,8 @@ from export.target import CARD_KEY
 from export.tflite.target import TARGET
 from foundation.errors import InvalidInputError
 from network.tflite.reader import read_flat_model
-from quantize.recipes import Optimization, Recipe, recipe
+from quantize.recipes import Recipe, recipe
+from quantize.settings import Optimization
 from tests.export.tflite.tflite_cases import RECIPES_HERE, label
 
 

@@ -15,15 +15,8 @@ from export.target import CARD_KEY, ArtifactCard, export_targets
 from export.tflite.check import check_file
 from export.tflite.target import TARGET
 from foundation.errors import InvalidInputError, UnsupportedError
-from quantize.recipes import (
-    BatchAxis,
-    Granularity,
-    Layout,
-    PlanSettings,
-    Precision,
-    Recipe,
-    recipe,
-)
+from quantize.recipes import Recipe, recipe
+from quantize.settings import BatchAxis, Granularity, Layout, PlanSettings, Precision
 from tests.export.tflite.tflite_cases import (
     IO_RECIPES,
     RECIPES_HERE,

@@ -26,7 +26,8 @@ from quantize.plans.check import check_fits
 from quantize.plans.plan import PlannedNetwork, QuantizationPlan
 from quantize.plans.simulate import simulated
 from quantize.plans.widening import UNIT_STEP, whole_settings, widened
-from quantize.recipes import IoType, Layout, Optimization, PlanSettings, recipe
+from quantize.recipes import recipe
+from quantize.settings import IoType, Layout, Optimization, PlanSettings
 from tests.network.graphs import Builder, bottlenecks, calibration, images, planned, sqnr_db
 
 ALL = tuple(op.name for op in bottlenecks(0).ops)

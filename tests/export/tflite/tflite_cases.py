@@ -16,7 +16,8 @@ from network.from_keras import from_keras
 from quantize.engine import make_plan
 from quantize.plans.plan import PlannedNetwork
 from quantize.ranges.float_pass import CalibrationImages
-from quantize.recipes import RECIPES, IoType, Optimization, Precision, Recipe
+from quantize.recipes import RECIPES, Recipe
+from quantize.settings import IoType, Optimization, Precision
 
 RECIPES_HERE = tuple(r.with_effort(Optimization.FAST) for r in RECIPES if r.target == "tflite")
 IO_RECIPES = tuple(

@@ -1,4 +1,4 @@
-"""Training: augmentation, development images, and runs that are killed and resumed."""
+"""Training runs: whole, killed and resumed, diverging, and beside weights that exist."""
 
 from __future__ import annotations
 
@@ -7,125 +7,20 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
 import pytest
 
-from calibration_data.datasets.base import SplitRole
 from foundation.errors import GateFailedError, InvalidInputError
 from models.blocks import Activation
 from models.spec import ModelSpec, model_spec
-from models.training.data import split_holdout
 from models.training.recipe import TrainingRecipe, augment
 from models.training.run import TrainingResult, train
-from models.training.state import Progress, TrainingState
 from models.weights.named import build_with_weights
 from tests.models.networks import pictures, tiny_spec
 
 RECIPE = TrainingRecipe(epochs=2, batch_size=16, holdout=16, learning_rate=0.05)
-
-
-# Augmentation
-
-IMAGES = np.random.default_rng(0).integers(1, 256, (50, 12, 10, 3), np.uint8)
-
-
-def _augmented(images: np.ndarray, seed: int = 0, **changes: Any) -> np.ndarray:
-    return augment(images, replace(RECIPE, **changes), np.random.default_rng(seed))
-
-
-def test_augmentation_keeps_shape_type_and_input() -> None:
-    before = IMAGES.copy()
-    got = _augmented(IMAGES)
-    assert got.shape == IMAGES.shape
-    assert got.dtype == np.uint8
-    np.testing.assert_array_equal(IMAGES, before)
-    assert not np.array_equal(got, IMAGES)
-
-
-def test_augmentation_depends_on_its_source_of_randomness_alone() -> None:
-    np.testing.assert_array_equal(_augmented(IMAGES, 3), _augmented(IMAGES, 3))
-    assert not np.array_equal(_augmented(IMAGES, 3), _augmented(IMAGES, 4))
-
-
-def test_without_shift_and_erasing_images_are_mirrored_or_left() -> None:
-    got = _augmented(IMAGES, shift=0, erase=0.0)
-    left = [np.array_equal(one, two) for one, two in zip(got, IMAGES, strict=True)]
-    mirrored = [np.array_equal(one, two[:, ::-1]) for one, two in zip(got, IMAGES, strict=True)]
-    assert all(one != two for one, two in zip(left, mirrored, strict=True))
-    assert 10 < sum(mirrored) < 40
-
-
-def test_a_shift_moves_black_in_as_the_contract_pads() -> None:
-    got = _augmented(IMAGES, shift=2, erase=0.0)
-    seen: set[tuple[int, int]] = set()
-    for image, original in zip(got, IMAGES, strict=True):
-        padded = np.pad(original, ((2, 2), (2, 2), (0, 0)))
-        windows = {
-            (top, left, flip): side[top : top + 12, left : left + 10]
-            for flip, side in ((0, padded), (1, padded[:, ::-1]))
-            for top in range(5)
-            for left in range(5)
-        }
-        places = [place for place, window in windows.items() if np.array_equal(window, image)]
-        assert places
-        seen.update((top, left) for top, left, _ in places)
-    assert len(seen) > 10
-
-
-def test_erasing_fills_a_rectangle_with_grey_noise() -> None:
-    white = np.full((40, 16, 16, 3), 255, np.uint8)
-    got = _augmented(white, shift=0, erase=1.0)
-    changed = (got != 255).any(-1)
-    assert changed.any(axis=(1, 2)).all()
-    assert changed.mean() < 0.2
-    np.testing.assert_array_equal(got[..., 0], got[..., 2])
-    np.testing.assert_array_equal(_augmented(white, shift=0, erase=0.0), white)
-
-
-# Development images
-
-
-def test_the_last_images_are_held_out() -> None:
-    dataset = pictures(20)
-    fit, development = split_holdout(dataset, 5)
-    assert (len(fit), len(development)) == (15, 5)
-    np.testing.assert_array_equal(development.labels, dataset.labels[15:])
-    np.testing.assert_array_equal(np.asarray(development.decode(0)), np.asarray(dataset.decode(15)))
-
-
-@pytest.mark.parametrize("role", [SplitRole.TEST, SplitRole.DEVELOPMENT, SplitRole.CALIBRATION])
-def test_splits_that_are_not_for_training_are_refused(role: SplitRole) -> None:
-    with pytest.raises(InvalidInputError, match=f"a {role.value} split: give the :train split"):
-        split_holdout(pictures(20, role), 5)
-
-
-@pytest.mark.parametrize("holdout", [0, -1, 20, 21])
-def test_a_held_out_part_that_leaves_nothing_is_refused(holdout: int) -> None:
-    with pytest.raises(InvalidInputError, match=f"{holdout} of 20 images"):
-        split_holdout(pictures(20), holdout)
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"epochs": 0},
-        {"batch_size": 0},
-        {"learning_rate": 0.0},
-        {"learning_rate": float("nan")},
-        {"seed": -1},
-        {"shift": -1},
-        {"erase": 1.5},
-    ],
-)
-def test_a_recipe_that_cannot_train_is_refused(changes: dict[str, Any]) -> None:
-    with pytest.raises(InvalidInputError, match="received"):
-        replace(RECIPE, **changes)
-
-
-# Whole runs
 
 
 def _weights(result: TrainingResult) -> list[np.ndarray]:
@@ -256,9 +151,6 @@ def test_a_damaged_state_is_refused(whole: TrainingResult, tmp_path: Path, damag
         train(tiny_spec(), pictures(), RECIPE, tmp_path, verbose=0)
 
 
-# Existing weights
-
-
 @pytest.mark.parametrize("name", ["mobilenet_v2_small.weights.h5", "mobilenet_v2_small.card.json"])
 def test_weights_that_are_there_are_not_replaced(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"good")
@@ -346,41 +238,6 @@ def test_a_run_that_diverges_later_leaves_its_best_weights(
         train(tiny_spec(), pictures(), RECIPE, tmp_path, verbose=0)
     anew = train(tiny_spec(), pictures(), RECIPE, tmp_path, verbose=0, force=True)
     assert json.loads(anew.card.read_text())["recipe"]["epochs"] == 2
-
-
-def test_the_weights_of_the_best_epoch_are_kept(tmp_path: Path) -> None:
-    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
-    model.compile("sgd", "mse")
-    model.optimizer.build(model.trainable_variables)
-    state = TrainingState(tmp_path / "state", {"model": "x"})
-    progress = Progress(ours=("digest",))
-    for accuracy in (10.0, 30.0, 20.0):
-        averaged = [np.full(w.shape, accuracy) for w in model.get_weights()]
-        progress = state.save(model, progress, averaged, accuracy)
-        assert state.read() == progress
-    assert progress.epochs_done == 3
-    assert progress.best is not None
-    assert (progress.best.epoch, progress.best.accuracy) == (2, 30.0)
-    assert all((values == 30).all() for values in state.best_weights(progress))
-    names = sorted(path.name for path in (tmp_path / "state").iterdir())
-    assert names == ["best-0002.npz", "epoch-0003.npz", "progress.json"]
-    (tmp_path / "state" / "notes.txt").write_text("mine")
-    state.clear()
-    assert [path.name for path in (tmp_path / "state").iterdir()] == ["notes.txt"]
-
-
-@pytest.mark.parametrize("name", ["../../victim", "/etc/passwd", "epoch-1.npz", 3])
-def test_a_state_names_its_own_files_alone(tmp_path: Path, name: object) -> None:
-    def written(weights: object, best: object) -> Progress | None:
-        kept = {"epoch": 1, "accuracy": 1.0, "weights": best}
-        text = json.dumps({"epochs_done": 1, "weights": weights, "best": kept})
-        (tmp_path / "progress.json").write_text(text)
-        return TrainingState(tmp_path, {}).read()
-
-    assert written("epoch-0001.npz", "best-0001.npz") is not None
-    for names in ((name, "best-0001.npz"), ("epoch-0001.npz", name)):
-        with pytest.raises(InvalidInputError, match="can be read"):
-            written(*names)
 
 
 def test_fewer_images_than_a_batch_are_refused(tmp_path: Path) -> None:

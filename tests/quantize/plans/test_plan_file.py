@@ -18,7 +18,7 @@ from network.affine import IntType, QuantParams
 from quantize.engine import make_plan
 from quantize.plans.check import check_fits
 from quantize.plans.plan import IntegerConstant, QuantizationPlan
-from quantize.recipes import Optimization, PlanSettings
+from quantize.settings import Optimization, PlanSettings
 from tests.network.graphs import bottlenecks, calibration
 
 GRAPH = bottlenecks(0)

@@ -19,8 +19,8 @@ from quantize.plans.diff import differences
 from quantize.plans.plan import PlannedNetwork, QuantizationPlan
 from quantize.plans.simulate import simulated
 from quantize.plans.widening import can_be_wide, wide_params, widened
-from quantize.recipes import Optimization, PlanSettings
 from quantize.sensitivity.mixed_precision import Noise, growing
+from quantize.settings import Optimization, PlanSettings
 from tests.network.graphs import Builder, calibration, images, planned, sqnr_db
 
 INNER = ("expand_1", "depthwise_1", "project_1")

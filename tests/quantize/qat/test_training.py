@@ -27,8 +27,8 @@ from quantize.qat.exchange import (
 )
 from quantize.qat.training import trained_plan
 from quantize.ranges.float_pass import CalibrationImages
-from quantize.recipes import PlanSettings, WeightRange
 from quantize.rounding.second_order import neighbours, pair_reach
+from quantize.settings import PlanSettings, WeightRange
 
 CONV = {"strideH": 1, "strideW": 1, "dilationHFactor": 1, "dilationWFactor": 1, "padding": 0}
 DENSE = {"fusedActivationFunction": 0, "keepNumDims": False}

@@ -16,7 +16,7 @@ from quantize.engine import make_plan
 from quantize.plans.plan import PlannedNetwork
 from quantize.ranges.activations import Range, activation_params
 from quantize.ranges.floors import FINEST, with_floors
-from quantize.recipes import Granularity, IoType, Optimization, PlanSettings
+from quantize.settings import Granularity, IoType, Optimization, PlanSettings
 from tests.network.graphs import Builder, calibration, images
 
 

@@ -8,7 +8,7 @@ import pytest
 from foundation.errors import InvalidInputError
 from quantize.ranges.observe import observe, observed_names
 from quantize.ranges.observers import load_states, save_states
-from quantize.recipes import RangeMethod
+from quantize.settings import RangeMethod
 from tests.network.graphs import bottlenecks, images
 
 

@@ -15,8 +15,8 @@ from quantize.effort import EFFORTS
 from quantize.engine import make_plan
 from quantize.plans.plan import IntegerConstant, PlannedNetwork
 from quantize.plans.simulate import simulated
-from quantize.recipes import Optimization, PlanSettings
 from quantize.rounding.gain import LEAST_GAIN, last_layers, output_sums, unshrunk
+from quantize.settings import Optimization, PlanSettings
 from tests.network.graphs import Builder, bottlenecks, calibration
 
 SOURCE = QuantParams((0.01,), (3,))

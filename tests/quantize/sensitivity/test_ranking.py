@@ -16,10 +16,10 @@ from quantize.engine import make_plan, settled
 from quantize.plans.plan import PlannedNetwork
 from quantize.plans.simulate import float_share, simulated
 from quantize.ranges.float_pass import CalibrationImages
-from quantize.recipes import Optimization, PlanSettings
 from quantize.sensitivity.changes import WEIGHTS, solved_alone
 from quantize.sensitivity.mixed_precision import Noise, growing
 from quantize.sensitivity.ranking import INPUT_KIND, LabelledImages, sensitivity
+from quantize.settings import Optimization, PlanSettings
 from tests.network.graphs import Builder, batched, bottlenecks, calibration, images, sliced, sqnr_db
 
 REQUEST = PlanSettings(optimization=Optimization.FAST)

@@ -15,7 +15,7 @@ from network.operators import Fused
 from network.run_tensorflow import run
 from quantize.plans.plan import PlannedNetwork
 from quantize.plans.simulate import simulated
-from quantize.recipes import Granularity
+from quantize.settings import Granularity
 from studies.relu6 import checkpoints
 from studies.relu6.breaking import Scope, capped, free_streams, with_outliers, with_spread
 from studies.relu6.files import plain_plan, planned_scores

@@ -1,0 +1,40 @@
+"""What the C library does with freed memory: kept for the next array, not given back at once.
+
+By default glibc has a heap for each thread, and gives large blocks back to the system when they are
+freed. Arrays of the same sizes follow each other, layer after layer, in threads that come and go:
+the system has to clear the same pages again each time.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+_SETTINGS = (
+    (-8, 1),  # M_ARENA_MAX: one heap for all threads, whose arrays follow each other
+    (-3, 64 * 1024**2),  # M_MMAP_THRESHOLD: what is smaller comes from the heap
+    (-1, 256 * 1024**2),  # M_TRIM_THRESHOLD: free bytes at the heap's end that are kept
+)
+"""Parameters of ``mallopt`` by their numbers in glibc's malloc.h, with values."""
+
+_VARIABLES = (
+    "MALLOC_ARENA_MAX", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES",
+)  # fmt: skip
+"""Environment variables with which the user chooses these."""
+
+
+def keep_freed_memory() -> bool:
+    """Let freed memory be taken again without asking the system, in a process that is ours alone.
+
+    Returns:
+        Whether it was set: not where the C library is another one, or the user chose.
+    """
+    if sys.platform != "linux" or any(name in os.environ for name in _VARIABLES):
+        return False
+    import ctypes
+
+    choose = getattr(ctypes.CDLL(None), "mallopt", None)
+    if choose is None:  # musl has no such function
+        return False
+    set_well = [choose(parameter, value) == 1 for parameter, value in _SETTINGS]
+    return all(set_well)

@@ -1,0 +1,1 @@
+"""Rows of ``PARSERS``: a file for each kind of foreign bytes."""

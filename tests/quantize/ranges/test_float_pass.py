@@ -1,0 +1,64 @@
+"""The float pass over the calibration images: extremes, typical spans and the images looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from network.operators import Fused
+from quantize.ranges.extremes import BATCH, Extremes, extremes
+from quantize.ranges.float_pass import CalibrationImages, float_pass
+from tests.network.graphs import (
+    activations,
+    batched,
+    bottlenecks,
+    images,
+)
+
+
+def test_a_source_that_can_choose_reads_no_image_but_those_looked_at() -> None:
+    pictures = images(64)
+    asked: list[np.ndarray] = []
+
+    def chosen(numbers: np.ndarray) -> Iterator[np.ndarray]:
+        asked.append(numbers)
+        yield from batched(pictures[numbers], 4)()
+
+    def never() -> Iterator[np.ndarray]:
+        raise AssertionError("all images were read")
+
+    choosing = float_pass(bottlenecks(0), CalibrationImages(64, never, chosen), 4, 16)
+    picking = float_pass(bottlenecks(0), CalibrationImages(64, batched(pictures)), 4, 16)
+    assert [len(numbers) for numbers in asked] == [16]
+    assert np.array_equal(choosing.images, picking.images)
+    for name, span in choosing.spans.items():
+        assert np.array_equal(span.low, picking.spans[name].low)
+        assert np.array_equal(span.high, picking.spans[name].high)
+
+
+def test_typical_spans_are_the_mean_over_batches() -> None:
+    graph, pictures = bottlenecks(0), images(4 * BATCH)
+    pictures[-1] *= 8  # one image in the last batch
+    seen = float_pass(graph, CalibrationImages(len(pictures), batched(pictures)), 4, 10**9)
+    parts = [extremes(graph, [pictures[i : i + BATCH]]) for i in range(0, 32, BATCH)]
+    highs = np.stack([next(part)["project_0"].high for part in parts])
+    np.testing.assert_allclose(seen.typical["project_0"].high, highs.mean(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(seen.spans["project_0"].high, highs.max(axis=0), rtol=1e-5)
+
+
+@pytest.mark.parametrize("fused", [Fused.RELU6, Fused.NONE])
+def test_extremes_are_those_of_tensorflow(fused: Fused) -> None:
+    graph, pictures = bottlenecks(1, fused=fused), images(24)
+    found: dict[str, list[Extremes]] = {}
+    for spans in extremes(graph, [pictures[:16], pictures[16:]]):
+        for name, span in spans.items():
+            found.setdefault(name, []).append(span)
+    wanted = activations(graph, pictures)
+    assert set(found) == set(wanted) == set(graph.activations)
+    for name, value in wanted.items():
+        rows = value.reshape(-1, value.shape[-1])
+        both = found[name][0].joined(found[name][1])
+        np.testing.assert_allclose(both.low, rows.min(axis=0), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(both.high, rows.max(axis=0), rtol=1e-5, atol=1e-6)
