@@ -36,6 +36,7 @@ from edgequant.requests import MeasureRequest
 from evaluation.machine import this_machine
 from foundation.digests import sha256_of
 from foundation.errors import EdgequantError, InvalidInputError
+from foundation.scratch import require_writable
 
 MODELS = ("mobilenet_v2_small",)
 CALIBRATION = "fashion_mnist:calibration"
@@ -212,7 +213,8 @@ def _subjects(options: argparse.Namespace) -> tuple[Subject, ...]:
 def run(options: argparse.Namespace, terminal: Terminal) -> None:
     """Quantize and measure network by network, and write the table after each."""
     stored = table.TABLE if options.suite is None else table.table_of(options.suite)
-    path = options.table or stored
+    path = stored if options.table is None else options.table.resolve()
+    require_writable(path.parent)
     for subject in _subjects(options):
         network = open_network(subject, options.limit, terminal)
         for granularity in options.granularities:

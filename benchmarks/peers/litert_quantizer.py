@@ -1,8 +1,8 @@
 """Google's LiteRT Quantizer, which was named AI Edge Quantizer up to release 0.10.
 
 Its GPTQ, OSCAR and Hadamard rotations are left out: release 0.11 has them for fully connected
-layers alone. Ranges of activations are min-max in every setting. Weights in 4 bits are for CONV_2D
-and FULLY_CONNECTED; depthwise weights stay in int8.
+layers alone. Ranges of activations are its moving average of each image's extremes in every
+setting. Weights in 4 bits are for CONV_2D and FULLY_CONNECTED; depthwise weights stay in int8.
 """
 
 from __future__ import annotations
