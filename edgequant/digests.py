@@ -10,7 +10,7 @@ import hashlib
 import json
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -120,11 +120,11 @@ def shipped_networks() -> tuple[tuple[ModelSpec, str], ...]:
 
 
 def recorded_recipes(effort: Optimization) -> tuple[Recipe, ...]:
-    """Recipes that render a plan of this effort with integer activations and weights in 8 bits.
+    """Recipes that render a plan of this effort with integer activations.
 
-    Files of weights in 4 bits depend on the operators that were chosen, and have no record.
+    Weights in 4 bits are those of all operators that are worth it: no size and no drop chose them.
     """
-    recipes = (known.with_effort(effort) for known in RECIPES if known.settings.bits == 8)
+    recipes = (known.with_effort(effort) for known in RECIPES)
     return tuple(known for known in recipes if known.plans_integers)
 
 
@@ -206,8 +206,11 @@ def record_of(
     model = request.model
     if model.is_file or request.calibration.samples is not None or request.repairs:
         return None
+    if request.max_size is not None or any(r.settings.narrow_ops for r in request.recipes):
+        return None
     plain = recipe(made.name).with_effort(made.settings.optimization)
-    if not plain.plans_integers or plain.to_dict() != made.to_dict():
+    named = replace(plain, settings=replace(plain.settings, narrow_ops=made.settings.narrow_ops))
+    if not plain.plans_integers or named.to_dict() != made.to_dict():
         return None
     spec = model_specs()[model.reference]
     weights = model.weights or spec.weights

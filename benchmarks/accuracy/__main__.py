@@ -36,6 +36,7 @@ from edgequant.requests import MeasureRequest
 from evaluation.machine import this_machine
 from foundation.digests import sha256_of
 from foundation.errors import EdgequantError, InvalidInputError
+from foundation.scratch import require_writable
 
 MODELS = ("mobilenet_v2_small",)
 CALIBRATION = "fashion_mnist:calibration"
@@ -186,6 +187,7 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--suite", choices=SUITES, help="networks and data in place of these three")
     parser.add_argument("--photos", type=Path, help="folder of photos for the suite")
     parser.add_argument("--published", type=Path, help="folder of published files for the suite")
+    parser.add_argument("--table", type=Path, help="CSV to write in place of the stored results")
     parser.add_argument("--only", nargs="+", help="names of the networks of the suite to measure")
     parser.add_argument("--peers", nargs="*", default=(), help=f"names from {', '.join(peers())}")
     parser.add_argument("--settings", nargs="+", help="settings to run; others are left out")
@@ -210,7 +212,9 @@ def _subjects(options: argparse.Namespace) -> tuple[Subject, ...]:
 
 def run(options: argparse.Namespace, terminal: Terminal) -> None:
     """Quantize and measure network by network, and write the table after each."""
-    path = table.TABLE if options.suite is None else table.table_of(options.suite)
+    stored = table.TABLE if options.suite is None else table.table_of(options.suite)
+    path = stored if options.table is None else options.table.resolve()
+    require_writable(path.parent)
     for subject in _subjects(options):
         network = open_network(subject, options.limit, terminal)
         for granularity in options.granularities:

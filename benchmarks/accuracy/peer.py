@@ -152,3 +152,12 @@ def onnx_feeds(model: str, images: Any) -> list[dict[str, Any]]:
 
     name = onnx.load(model, load_external_data=False).graph.input[0].name
     return [{name: images[i : i + 1]} for i in range(len(images))]
+
+
+def tflite_feeds(model: str, images: Any) -> dict[str, list[dict[str, Any]]]:
+    """Calibration tensors one by one, by signature and the name of its input of a .tflite file."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    ((key, signature),) = Interpreter(model).get_signature_list().items()
+    (name,) = signature["inputs"]
+    return {key: [{name: images[i : i + 1]} for i in range(len(images))]}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ OTHERS = {
     "int4": ("tflite-int4",),
 }
 """Recipes by the name of their setting; they have no weights per tensor."""
+SHARES = {"int4, 0.7 of int8": 0.7}
+"""Largest size of tflite-int4 as a share of tflite-int8's, by the name of the setting."""
 _CONVERTER = "converter"
 
 
@@ -39,27 +42,41 @@ def _optimize() -> Any:
 
 
 def quantize(job: Job) -> None:
-    """One run of ``edgequant quantize`` for all files of a setting."""
+    """One run of ``edgequant quantize`` for all files of a setting, after one that tells a size."""
+    folder = Path(job.output) / "command"
+    if (share := SHARES.get(job.setting)) is not None:
+        whole = _command(job, ("tflite-int8",), folder)["tflite-int8"].stat().st_size
+        limit = ["--max-size", str(int(share * whole))]
+        made = _command(job, OTHERS["int4"], folder, limit)
+    elif job.setting in OTHERS:
+        made = _command(job, OTHERS[job.setting], folder)
+    else:
+        names = RECIPES if job.per_channel else tuple(f"{name}-per-tensor" for name in RECIPES)
+        level = [] if _optimize() is None else ["--optimize", job.setting]
+        made = _command(job, names, folder, level)
+    for path in made.values():
+        shutil.move(path, job.result(path.suffix))
+
+
+def _command(
+    job: Job, recipes: tuple[str, ...], folder: Path, options: Sequence[str] = ()
+) -> dict[str, Path]:
+    """Files of one run of the command, by recipe."""
     from edgequant.cli.main import main
 
-    int8 = RECIPES if job.per_channel else tuple(f"{name}-per-tensor" for name in RECIPES)
-    recipes = OTHERS.get(job.setting, int8)
-    effort = _optimize() is not None and job.setting not in OTHERS
-    level = ["--optimize", job.setting] if effort else []
-    folder = Path(job.output) / "command"
     try:
         main(
-            ["quantize", *job.options, "--recipe", ",".join(recipes), *level,
+            ["quantize", *job.options, "--recipe", ",".join(recipes), *options,
              "--calibration", job.calibration, "--output", str(folder)]
         )  # fmt: skip
     except SystemExit as stop:
         if stop.code not in (None, 0, os.EX_OK):
             print(f"edgequant quantize exited with {stop.code}", file=sys.stderr)
             raise
-    for name in recipes:
-        suffix = f".{name.partition('-')[0]}"
-        (written,) = folder.rglob(f"*{suffix}")  # one recipe has no folder of its own
-        shutil.move(written, job.result(suffix))
+    made = {}
+    for name in recipes:  # one recipe has no folder of its own
+        (made[name],) = folder.rglob(f"*-{name}.{name.partition('-')[0]}")
+    return made
 
 
 PEER = Peer(
@@ -70,6 +87,10 @@ PEER = Peer(
     settings=(
         *(Setting(level, f"--optimize {level}") for level in levels()),
         *(Setting(name, f"--recipe {','.join(r)}", (PER_CHANNEL,)) for name, r in OTHERS.items()),
+        *(
+            Setting(name, f"tflite-int4, --max-size of {part} of int8's bytes", (PER_CHANNEL,))
+            for name, part in SHARES.items()
+        ),
     ),
     quantize=quantize,
     of_product=True,

@@ -1,4 +1,7 @@
-"""Intel's Neural Compressor, at the last release that takes ONNX."""
+"""Intel's Neural Compressor, at the last release that takes ONNX: releases 3 do not.
+
+It reads ``onnx.mapping``, which onnx has up to release 1.18, and needs NumPy 1.
+"""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from benchmarks.accuracy.peer import GRANULARITIES, Job, peers
 from benchmarks.accuracy.published import with_scores
 from benchmarks.accuracy.rows import Row
 from benchmarks.accuracy.subjects import SUITES, Folders, suite
-from benchmarks.peers.edgequant import OTHERS
+from benchmarks.peers.edgequant import OTHERS, SHARES
 from calibration_data.task import Task
 from edgequant.cli.main import cli
 from evaluation.metrics import Drop, Metrics
@@ -67,8 +67,8 @@ def test_a_job_carries_the_variant_of_a_network_to_the_command() -> None:
 def test_our_other_recipes_are_registered_and_have_no_weights_per_tensor() -> None:
     registered = {recipe.name for recipe in RECIPES}
     settings = {setting.name: setting for setting in peers()["edgequant"].settings}
-    for name, recipes in OTHERS.items():
-        assert set(recipes) <= registered
+    assert set().union(*OTHERS.values()) <= registered
+    for name in (*OTHERS, *SHARES):
         assert settings[name].granularities == GRANULARITIES[:1]
 
 

@@ -13,11 +13,24 @@ import pytest
 from benchmarks.accuracy import environments, rows, runs
 from benchmarks.accuracy.environments import Environment, environment, install
 from benchmarks.accuracy.networks import absolute
-from benchmarks.accuracy.peer import GRANULARITIES, HOME, Job, Peer, Setting, Source, peers
+from benchmarks.accuracy.peer import (
+    GRANULARITIES,
+    HOME,
+    Job,
+    Peer,
+    Setting,
+    Source,
+    peers,
+    tflite_feeds,
+)
 from benchmarks.accuracy.peer import requirements as requirements_of
 from benchmarks.accuracy.rows import Row
 from benchmarks.accuracy.runs import Effort, Limits, Outcome, run_job
 from benchmarks.accuracy.subjects import found_models
+from benchmarks.peers import edgequant
+from benchmarks.peers.edgequant import SHARES
+from network.tflite.outputs import INPUT_NAME, with_signature
+from network.tflite.writer import FlatFile
 from reports.accuracy import accuracy_tables
 
 HERE = Environment(Path(sys.executable))
@@ -54,6 +67,44 @@ def test_peers_without_requirements_find_theirs_in_the_product(module: str) -> N
 
 def test_names_of_peers_are_unique() -> None:
     assert len({peer.name for peer in peers().values()}) == len(peers())
+
+
+def test_tensors_are_fed_by_the_signature_and_the_input_of_a_tflite(tmp_path: Path) -> None:
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    file, shape = FlatFile(), (1, 2, 2, 3)
+    ends = [file.tensor(name, shape, "float32") for name in ("a", "b")]
+    file.operator("RELU", 1, ends[:1], ends[1:])
+    model = flatbuffer_utils.read_model_from_bytearray(file.content(ends[:1], ends[1:]))
+    with_signature(model, ["scores"])
+    path = tmp_path / "model.tflite"
+    path.write_bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+    images = np.arange(24, dtype=np.float32).reshape(2, 2, 2, 3)
+    (feeds,) = tflite_feeds(str(path), images).values()
+    assert [list(feed) for feed in feeds] == [[INPUT_NAME]] * 2
+    np.testing.assert_array_equal(np.concatenate([feed[INPUT_NAME] for feed in feeds]), images)
+
+
+@pytest.mark.parametrize("name", SHARES)
+def test_a_share_of_int8_is_the_largest_size_of_the_second_run(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs: list[dict[str, str]] = []
+
+    def command(words: list[str]) -> None:
+        options = dict(zip(words[1::2], words[2::2], strict=True))
+        runs.append(options)
+        path = Path(options["--output"]) / f"net-{options['--recipe']}.tflite"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"x" * int(options.get("--max-size", 1000)))
+        raise SystemExit(0)
+
+    monkeypatch.setattr("edgequant.cli.main.main", command)
+    edgequant.quantize(Job("net", "i.npy", "data", "per-channel", name, str(tmp_path)))
+    assert [run["--recipe"] for run in runs] == ["tflite-int8", "tflite-int4"]
+    assert runs[1]["--max-size"] == str(int(1000 * SHARES[name]))
+    (made,) = tmp_path.glob("*.tflite")
+    assert made.stat().st_size == int(1000 * SHARES[name])
 
 
 def test_what_a_child_imports_first_is_the_standard_library() -> None:

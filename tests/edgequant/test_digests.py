@@ -245,6 +245,17 @@ def test_other_settings_have_nothing_recorded(
     assert remark_on(asked(), MADE, contract, record.data, other) is None
 
 
+def test_weights_in_four_bits_are_compared_unless_a_size_or_the_caller_chose_them(
+    record: DigestRecord,
+) -> None:
+    made = recipe("tflite-int4").with_effort(Optimization.DEFAULT)
+    made = replace(made, settings=replace(made.settings, narrow_ops=("chosen",)))
+    rest = (SPEC.contract, record.data, Digests("0", "1"))
+    assert remark_on(asked(), made, *rest) is not None
+    assert remark_on(asked(max_size=400_000), made, *rest) is None
+    assert remark_on(asked(recipes=(made,)), made, *rest) is None
+
+
 def test_a_record_of_other_weights_is_none(
     record: DigestRecord, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
