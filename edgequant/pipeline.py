@@ -212,7 +212,7 @@ def artifact_key(request: QuantizeRequest, recipe: Recipe, inputs: Inputs) -> st
         calibration = (str(asked), data_digest(inputs.calibration_text))
     return key_of(
         {
-            "model": request.model.digest(),
+            "model": request.model_digest,
             "contract": contract_values(request.contract, own=own, model_path=model_path),
             "class_names": () if inputs.named is None else inputs.named.class_names,
             "told": inputs.told,
