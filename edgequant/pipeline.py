@@ -75,6 +75,11 @@ class Inputs:
     measured: Dataset | None
     runner: PartRunner | None = field(default=None, compare=False, repr=False)
 
+    @cached_property
+    def calibration_digest(self) -> str:
+        """Hash of the calibration images (``data_digest``), made once for all files."""
+        return data_digest(self.calibration_text)
+
     @property
     def named(self) -> Dataset | None:
         """First dataset whose class names give labels: calibration images, then measured ones."""
@@ -209,7 +214,7 @@ def artifact_key(request: QuantizeRequest, recipe: Recipe, inputs: Inputs) -> st
     calibration: tuple[str, str] | None = None
     if recipe.takes_calibration and inputs.calibration is not None:
         asked = replace(request.calibration, data=inputs.calibration_text)
-        calibration = (str(asked), data_digest(inputs.calibration_text))
+        calibration = (str(asked), inputs.calibration_digest)
     return key_of(
         {
             "model": request.model_digest,
