@@ -34,7 +34,7 @@ def origin_of(
         if prepared.remarks:
             calibration["remarks"] = list(prepared.remarks)
     return {
-        "model": {"name": prepared.loaded.name, "sha256": request.model.digest()},
+        "model": {"name": prepared.loaded.name, "sha256": request.model_digest},
         "calibration": calibration,
         "versions": versions(export_targets()[recipe.target].packages),
         "repair": None if repair is None else repair.to_dict(),

@@ -14,7 +14,6 @@ from edgequant.artifacts import (
     Artifact,
     Making,
     check_folder,
-    data_digest,
     deliver,
     find_artifact,
     key_of,
@@ -46,10 +45,10 @@ def artifact_key(request: QuantizeRequest, recipe: Recipe, inputs: Inputs) -> st
     calibration: tuple[str, str] | None = None
     if recipe.takes_calibration and inputs.calibration is not None:
         asked = replace(request.calibration, data=inputs.calibration_text)
-        calibration = (str(asked), data_digest(inputs.calibration_text))
+        calibration = (str(asked), inputs.calibration_digest)
     return key_of(
         {
-            "model": request.model.digest(),
+            "model": request.model_digest,
             "contract": contract_values(request.contract, own=own, model_path=model_path),
             "class_names": () if inputs.named is None else inputs.named.class_names,
             "told": inputs.told,

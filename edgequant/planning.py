@@ -234,7 +234,7 @@ class Planner:
 
                 # On 8-bit quantizers; int16 activations are added afterwards.
                 plan = trained_plan(self.graph, plan, self.images, self.qat, advance)
-            planned = PlannedNetwork(plan.network(self.graph), plan)
+            planned = PlannedNetwork(self.graph.with_values(plan.floats), plan)
             self.made[settings] = widened(planned, settings.wide_ops) if trained else planned
         return self.made[settings]
 

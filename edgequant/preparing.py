@@ -16,6 +16,7 @@ from calibration_data.preprocessing import Preprocessing
 from calibration_data.splits import calibration_beside
 from calibration_data.stream import require_fit
 from calibration_data.task_choice import Output
+from edgequant.artifacts import data_digest
 from edgequant.cli.terminal import Terminal
 from edgequant.loading import contract_of, load, own_contract, refuse_non_finite_outputs
 from edgequant.outputs import check_labels_and_limit, model_outputs, settled_contract
@@ -50,6 +51,11 @@ class Inputs:
     calibration: Dataset | None
     measured: Dataset | None
     runner: PartRunner | None = field(default=None, compare=False, repr=False)
+
+    @cached_property
+    def calibration_digest(self) -> str:
+        """Hash of the calibration images (``data_digest``), made once for all files."""
+        return data_digest(self.calibration_text)
 
     @property
     def named(self) -> Dataset | None:

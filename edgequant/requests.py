@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from calibration_data.contract import ContractRequest
@@ -129,6 +130,11 @@ class QuantizeRequest:
             planned = self.repairs and recipe.plans_integers
             if planned and self.repair_with is RepairType.INT16 and recipe.target != "tflite":
                 raise no_wide_onnx(recipe.name)
+
+    @cached_property
+    def model_digest(self) -> str:
+        """Hash of the model (``ModelRequest.digest``), read once for all files of the request."""
+        return self.model.digest()
 
     @property
     def repairs(self) -> bool:

@@ -16,6 +16,12 @@ from network.tflite.four_bits import INT4, packed
 
 SCHEMA_VERSION = 3
 
+_IDENTIFIER = b"TFL3"
+"""File identifier of the schema."""
+
+_TABLES = 512
+"""Bytes that the tables of a tensor, and of the operator that computes it, usually take."""
+
 _TYPES = {
     "float32": 0, "float16": 1, "int32": 2, "uint8": 3, "int64": 4, "bool": 6, "int16": 7,
     "complex64": 8, "int8": 9, "float64": 10, "uint64": 12, "uint32": 15, "uint16": 16,
@@ -131,7 +137,7 @@ class FlatFile:
     def content(self, inputs: Sequence[int], outputs: Sequence[int]) -> bytes:
         """Bytes of the whole file with these inputs and outputs; equal files have equal bytes."""
         from ai_edge_litert import schema_py_generated as schema
-        from ai_edge_litert.tools import flatbuffer_utils
+        from flatbuffers import Builder
 
         subgraph = schema.SubGraphT(
             tensors=self.tensors, inputs=list(inputs), outputs=list(outputs),
@@ -143,7 +149,10 @@ class FlatFile:
             subgraphs=[subgraph],
             buffers=[_content(buffer) for buffer in self.buffers],
         )
-        return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+        # Large enough from the start: a builder that grows copies all that it has, time and again.
+        builder = Builder(sum(map(len, self.buffers)) + _TABLES * (1 + len(self.tensors)))
+        builder.Finish(model.Pack(builder), file_identifier=_IDENTIFIER)
+        return bytes(builder.Output())
 
     def _buffer(self, value: np.ndarray, dtype: str) -> int:
         stored = packed(value) if dtype == INT4 else value
