@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import memory
 from benchmarks.accuracy import rows
 from benchmarks.accuracy.measured import kept_rows
 from benchmarks.accuracy.peer import GRANULARITIES, Job, peers
 from benchmarks.accuracy.published import with_scores
 from benchmarks.accuracy.rows import Row
 from benchmarks.accuracy.subjects import SUITES, Folders, suite
+from benchmarks.costs import cost_of_edgequant
 from benchmarks.peers.edgequant import OTHERS, SHARES
 from calibration_data.task import Task
 from edgequant.cli.main import cli
@@ -206,8 +206,8 @@ def test_ranks_of_a_detector_are_told_for_both_precisions() -> None:
 
 
 def test_a_command_is_timed_with_its_peak_memory() -> None:
-    taken = memory.cost("--version")
+    taken = cost_of_edgequant("--version")
     assert taken.seconds > 0
     assert 5e6 < taken.peak_bytes < 4e9
     with pytest.raises(InvalidInputError, match="edgequant quantize: "):
-        memory.cost("quantize", "--no-such-option")
+        cost_of_edgequant("quantize", "--no-such-option")
