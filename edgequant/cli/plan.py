@@ -16,7 +16,7 @@ from edgequant.cli.options import (
     output_option,
 )
 from edgequant.cli.quantizing import io_option
-from edgequant.cli.sections import OrderedGroup, Section, option
+from edgequant.cli.sections import OrderedGroup, Section, list_option
 from edgequant.cli.terminal import terminal_of
 
 
@@ -58,7 +58,7 @@ def diff(first: Path, second: Path, **values: Any) -> None:
 @click.argument("plan", type=PATH)
 @model_options
 @contract_options
-@option(
+@list_option(
     "--recipe",
     "recipes",
     type=TEXT,

@@ -26,7 +26,7 @@ from edgequant.cli.options import (
     repair_options,
     wide_option,
 )
-from edgequant.cli.sections import Section, SectionedCommand, option
+from edgequant.cli.sections import Section, SectionedCommand, list_option, option
 from edgequant.cli.terminal import terminal_of
 from quantize.recipes import RECIPES
 
@@ -47,7 +47,7 @@ io_option = option(
 @click.command(cls=SectionedCommand)
 @model_options
 @contract_options
-@option(
+@list_option(
     "--recipe",
     "recipes",
     type=TEXT,
@@ -128,7 +128,7 @@ def _sharding(values: dict[str, Any]) -> Sharding | None:
 @click.command(cls=SectionedCommand)
 @model_options
 @contract_options
-@option(
+@list_option(
     "--recipes",
     type=TEXT,
     metavar="RECIPES",

@@ -105,3 +105,15 @@ def option(
 ) -> Callable[[Command], Command]:
     """Declare an option in a section of the help page, as ``click.option`` does."""
     return click.option(*declarations, cls=SectionedOption, section=section, **settings)
+
+
+def list_option(
+    *declarations: str, section: Section = Section.OTHER, **settings: Any
+) -> Callable[[Command], Command]:
+    """Declare an option for texts with commas, which may be given several times."""
+    return option(*declarations, section=section, multiple=True, callback=_joined, **settings)
+
+
+def _joined(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> str | None:
+    """The texts of all occurrences as one."""
+    return ",".join(values) or None

@@ -17,7 +17,7 @@ from edgequant.cli.options import (
     model_options,
     output_option,
 )
-from edgequant.cli.sections import Section, SectionedCommand, option
+from edgequant.cli.sections import Section, SectionedCommand, list_option, option
 from edgequant.cli.terminal import terminal_of
 from edgequant.cli.values import contract_request, model_request
 
@@ -46,7 +46,7 @@ _cmsis_nn_option = option(
 @click.command(cls=SectionedCommand)
 @model_options
 @contract_options
-@option(
+@list_option(
     "--for",
     "targets",
     type=TEXT,

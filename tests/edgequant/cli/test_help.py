@@ -9,7 +9,7 @@ import click
 import pytest
 
 from edgequant.cli.main import cli
-from edgequant.cli.sections import Section, SectionedOption
+from edgequant.cli.sections import HELP_NAMES, Section, SectionedOption
 from export.bundles.target import ship_targets
 from models.training.recipe import TrainingRecipe
 from quantize.qat.exchange import QatSettings
@@ -94,3 +94,10 @@ def test_a_default_in_a_sentence_is_that_of_the_code(name: str, option: str, def
 
 def test_the_platforms_are_named() -> None:
     assert help_of("ship", "--for").partition(": ")[2] == f"{', '.join(ship_targets())}."
+
+
+def test_an_option_for_several_names_may_be_given_several_times() -> None:
+    words = ["--model=m", "--recipe=tflite-int8", "--recipe", "onnx-int8,onnx-float16"]
+    command = COMMANDS["quantize"]
+    context = command.make_context("quantize", words, help_option_names=[*HELP_NAMES])
+    assert context.params["recipes"] == "tflite-int8,onnx-int8,onnx-float16"
