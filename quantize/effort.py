@@ -12,7 +12,7 @@ from foundation.errors import InvalidInputError
 from network.graph import Graph
 from network.multiply_adds import operations
 from quantize.ranges.float_pass import CalibrationImages, FloatPass, float_pass, with_mirrored
-from quantize.rounding.layers import LayerSettings
+from quantize.rounding.layer_settings import LayerSettings
 from quantize.settings import Optimization, PlanSettings
 
 MEMORY_BYTES = 2 * 1024**3

@@ -17,16 +17,11 @@ from network.run_litert import network_of
 from quantize.parallel import in_parallel
 from quantize.plans.plan import IntegerConstant
 from quantize.rounding.half import rounded_to_half
-from quantize.rounding.layers import (
-    OnGrid,
-    best_rounding,
-    layers_of,
-    mean_outputs,
-    weight_params_of,
-)
+from quantize.rounding.layers import layers_of, mean_outputs
 from quantize.rounding.moments import Moments, moments
 from quantize.rounding.reconstruct import Lockstep
 from quantize.rounding.rows import Rows, is_stored_small
+from quantize.rounding.scales import OnGrid, best_rounding, weight_params_of
 from quantize.rounding.second_order import Layer
 from quantize.settings import Precision
 

@@ -3,34 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from network.affine import (
-    IntType,
-    QuantParams,
-    bias_params,
-    quantize_bias,
-    weight_reach,
-    widened_for_bias,
-)
+from network.affine import QuantParams, bias_params, quantize_bias, widened_for_bias
 from network.graph import Graph, Op
 from network.operators import OpKind
-from quantize.grids import TOLERANCE, common_step, row_steps
 from quantize.parallel import in_parallel
 from quantize.plans.plan import IntegerConstant
+from quantize.rounding.layer_settings import LayerSettings
 from quantize.rounding.moments import Moments
 from quantize.rounding.rows import Rows
-from quantize.rounding.second_order import (
-    PAIR_LIMIT,
-    Layer,
-    damped,
-    neighbours,
-    pair_reach,
-    rounded,
-)
-from quantize.settings import Granularity, WeightRange
+from quantize.rounding.scales import OnGrid, best_rounding, weight_params_of
+from quantize.rounding.second_order import Layer, damped, neighbours
+from quantize.settings import WeightRange
 
 RIDGE = 1e-2
 """Share of the mean variance that holds a refit to the float weight."""
@@ -39,48 +26,6 @@ LARGEST_INPUTS_PER_POSITION = 16
 """A layer is refitted where it has fewer inputs than this for each position of half of the images;
 with more, the other half would take next to nothing of the step (a last dense layer has one
 position per image)."""
-
-
-FOUR_BIT_NARROWINGS = (1.0, 0.9, 0.8, 0.72, 0.64, 0.56, 0.5)
-"""Factors on the widest scale of a weight in 4 bits, from which each channel takes the one of the
-least error."""
-
-
-@dataclass(frozen=True)
-class LayerSettings:
-    """How a layer is rounded.
-
-    Attributes:
-        granularity: one scale per channel of a convolution weight, or one per weight.
-        weight_range: whether pairs of weights must not saturate 16-bit sums.
-        damping: share of the mean variance that is added to the moments before they are inverted.
-        sweeps: largest number of coordinate descent sweeps.
-        narrowings: factors on the widest scale to choose from, by the error of each channel.
-        refit: whether the float weight is first fitted to the quantized inputs.
-        bits: bits of a weight's integers.
-    """
-
-    granularity: Granularity
-    weight_range: WeightRange
-    damping: float = 0.005
-    sweeps: int = 3
-    narrowings: tuple[float, ...] = (1.0,)
-    refit: bool = False
-    bits: int = 8
-
-    @property
-    def limit(self) -> int:
-        """Largest magnitude of an integer: symmetric, so that the zero point is 0."""
-        return int(2 ** (self.bits - 1)) - 1
-
-    def in_four_bits(self) -> LayerSettings:
-        """The same for a weight in 4 bits.
-
-        15 steps are so wide that the best scale cuts the largest weights off, and 16-bit sums have
-        room for all of them.
-        """
-        full = WeightRange.FULL
-        return replace(self, weight_range=full, narrowings=FOUR_BIT_NARROWINGS, bits=4)
 
 
 @dataclass(frozen=True)
@@ -257,193 +202,3 @@ def _gain_terms(judged: tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]) -> np.
     form = "ri,rij->rj" if covariance.ndim == 3 else "ri,ij->rj"
     product = np.einsum(form, step, covariance, optimize=True)  # D C: [rows, inputs]
     return np.stack([(pull * step).sum(axis=1), (product * step).sum(axis=1)])
-
-
-@dataclass(frozen=True)
-class OnGrid:
-    """A float weight of whole numbers, as one that comes from a quantized file.
-
-    Attributes:
-        scale: float64 ``[channels]``, each exactly a float32.
-        integers: the weight in these scales, within the limit, ``[channels, inputs]``.
-    """
-
-    scale: np.ndarray = field(repr=False)
-    integers: np.ndarray = field(repr=False)
-
-    @classmethod
-    def of(
-        cls, op: Op, weight: np.ndarray, pairs: np.ndarray | None, settings: LayerSettings
-    ) -> OnGrid | None:
-        """The integers of a weight; None where it has none.
-
-        Where they leave room up to the limit, a whole part of their step is the scale.
-
-        Args:
-            op: weighted operator.
-            weight: ``[channels, inputs]``.
-            pairs: pairs of inputs that must not saturate, as in ``Layer``.
-            settings: how the layer is rounded.
-        """
-        if settings.bits != 8:
-            return None
-        if _per_channel(op, settings):
-            steps = row_steps(weight)
-        else:
-            step = common_step(weight)
-            steps = None if step is None else np.full(len(weight), step)
-        if steps is None:
-            return None
-        reach = np.abs(weight).max(axis=1)
-        if pairs is not None:
-            reach = np.maximum(reach, pair_reach(weight, pairs) * settings.limit / PAIR_LIMIT)
-        widest = weight_reach(reach, per_channel=_per_channel(op, settings)) / settings.limit
-        parts = np.maximum(np.floor(steps / widest * (1 + TOLERANCE)), 1.0)
-        scale = np.where(steps > 0, steps / parts, widest).astype(np.float32).astype(np.float64)
-        integers = np.clip(np.rint(weight / scale[:, None]), -settings.limit, settings.limit)
-        return cls(scale, integers)
-
-
-def best_rounding(
-    op: Op,
-    target: np.ndarray,
-    layers: list[tuple[slice, Layer]],
-    settings: LayerSettings,
-    grid: OnGrid | None = None,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Scales ``[channels]`` and integers ``[channels, inputs]`` of the least error.
-
-    With one scale per channel, each channel takes the candidate of its own least error; with one
-    scale per weight, all take that of the least sum.
-
-    Args:
-        op: weighted operator.
-        target: float weight ``[channels, inputs]``.
-        layers: the same, in groups.
-        settings: how the layer is rounded.
-        grid: integers that the float weight consists of, whose scale is then one to choose from.
-    """
-    candidates = _candidates(op, target, layers, settings)
-    if grid is not None:
-        candidates.append(grid.scale)
-    scales = np.stack(candidates)  # [candidates, channels]
-    errors = np.empty(scales.shape)
-    trials: list[tuple[slice, _Trials]] = []
-    for group, layer in layers:
-        kept = None if grid is None else grid.integers[group]
-        of_group = _try_scales(layer, scales[:, group], settings, kept)
-        errors[:, group] = of_group.errors
-        trials.append((group, of_group))
-    if not _per_channel(op, settings):
-        errors = np.broadcast_to(errors.sum(axis=1, keepdims=True), errors.shape)
-    best = errors.argmin(axis=0)  # [channels], numbers of candidates
-    integers = np.empty_like(target)
-    for group, of_group in trials:
-        integers[group] = of_group.integers_of(best[group])
-    return scales[best, np.arange(len(target))], integers
-
-
-@dataclass(frozen=True)
-class _Trials:
-    """A layer's rows rounded at candidate scales; a trial is one row at one scale.
-
-    Attributes:
-        integers: ``[trials, inputs]``.
-        numbers: the trial of each candidate and row, int64 ``[candidates, rows]``; candidates that
-            give a row the same scale share a trial.
-        errors: error of each candidate and row, float64 ``[candidates, rows]``; 0 for a row
-            with a single trial.
-    """
-
-    integers: np.ndarray
-    numbers: np.ndarray
-    errors: np.ndarray
-
-    def integers_of(self, candidates: np.ndarray) -> np.ndarray:
-        """Integers ``[rows, inputs]`` of one candidate for each row."""
-        return np.asarray(self.integers[self.numbers[candidates, np.arange(len(candidates))]])
-
-    def with_last(self, integers: np.ndarray, errors: np.ndarray) -> _Trials:
-        """Trials with other integers ``[rows, inputs]`` of the last candidate.
-
-        Args:
-            integers: taken in the rows where they have the lesser error.
-            errors: error of each row with them, ``[rows]``.
-        """
-        better = errors < self.errors[-1]
-        numbers, least = self.numbers.copy(), self.errors.copy()
-        numbers[-1] = np.where(better, len(self.integers) + np.arange(len(better)), numbers[-1])
-        least[-1] = np.where(better, errors, least[-1])
-        return _Trials(np.concatenate([self.integers, integers]), numbers, least)
-
-
-def _try_scales(
-    layer: Layer, scales: np.ndarray, settings: LayerSettings, kept: np.ndarray | None
-) -> _Trials:
-    """Round each row at each of its different scales, ``[candidates, rows]``, once.
-
-    Args:
-        layer: rows to round.
-        scales: ``[candidates, rows]``.
-        settings: how the layer is rounded.
-        kept: integers to begin with at the last scale as well, ``[rows, inputs]``.
-    """
-    # The first candidate that gives the row the same scale: [candidates, rows].
-    first = (scales[None] == scales[:, None]).argmax(axis=1)
-    is_first = first == np.arange(len(scales))[:, None]
-
-    # One trial for each first candidate of a row.
-    trial_rows = np.nonzero(is_first)[1]  # [trials]
-    trial_scales = scales[is_first]  # [trials]
-    trials = layer.take(trial_rows)
-    integers = rounded(trials, trial_scales, damping=settings.damping, sweeps=settings.sweeps)
-
-    # Other candidates refer to the trial of the first one.
-    numbers = np.zeros(scales.shape, np.int64)
-    numbers[is_first] = np.arange(len(trial_rows))
-    numbers = np.take_along_axis(numbers, first, 0)
-
-    # Errors where a row has a choice.
-    errors = np.zeros(len(trial_rows))
-    has_choice = (is_first.sum(axis=0) > 1) | (kept is not None)
-    judged = np.flatnonzero(has_choice[trial_rows])
-    rounded_weight = integers[judged] * trial_scales[judged, None]
-    errors[judged] = trials.take(judged).error(rounded_weight)
-    found = _Trials(integers, numbers, errors[numbers])
-    if kept is None:
-        return found
-    # A sweep also brings pairs of them into their bounds.
-    descended = rounded(
-        layer, scales[-1], damping=settings.damping, sweeps=max(settings.sweeps, 1), start=kept
-    )
-    return found.with_last(descended, layer.error(descended * scales[-1][:, None]))
-
-
-def _per_channel(op: Op, settings: LayerSettings) -> bool:
-    """Whether each channel has a scale; dense layers have one, as the TFLite specification says."""
-    return settings.granularity is Granularity.PER_CHANNEL and op.kind != OpKind.DENSE
-
-
-def _candidates(
-    op: Op, target: np.ndarray, layers: list[tuple[slice, Layer]], settings: LayerSettings
-) -> list[np.ndarray]:
-    """Scales to try, float64 ``[channels]``, each exactly a float32."""
-    reach = weight_reach(np.abs(target).max(axis=1), per_channel=_per_channel(op, settings))
-    factors = [np.full_like(reach, factor) for factor in settings.narrowings]
-    pairs = layers[0][1].neighbours
-    if pairs is not None:
-        # The scale at which no pair saturates by itself, and one halfway to it.
-        safe = np.maximum(pair_reach(target, pairs) / reach, 1.0)
-        if not _per_channel(op, settings):
-            safe = np.full_like(safe, safe.max())
-        factors += [safe**0.5, safe]
-    widest = [reach * factor / settings.limit for factor in factors]
-    return [scale.astype(np.float32).astype(np.float64) for scale in widest]
-
-
-def weight_params_of(op: Op, scale: np.ndarray, settings: LayerSettings) -> QuantParams:
-    """Parameters of a weight from its scales ``[channels]``; one where the layer has one."""
-    dtype = IntType.INT8 if settings.bits == 8 else IntType.INT4
-    if _per_channel(op, settings):
-        return QuantParams(tuple(scale.tolist()), (0,) * len(scale), dtype, op.channel_axis)
-    return QuantParams((float(scale[0]),), (0,), dtype)

@@ -20,7 +20,8 @@ from network.run_tensorflow import schedule
 from quantize.parallel import in_parallel
 from quantize.plans.plan import IntegerConstant
 from quantize.rounding.gain import last_layers, output_sums, unshrunk
-from quantize.rounding.layers import LayerSettings, solve
+from quantize.rounding.layer_settings import LayerSettings
+from quantize.rounding.layers import solve
 from quantize.rounding.moments import Moments, moments
 
 CHUNK_BYTES = 24 * 1024**2

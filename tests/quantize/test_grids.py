@@ -14,8 +14,9 @@ from quantize.engine import make_plan, settled
 from quantize.grids import LEVELS, common_step, on_grid, row_steps
 from quantize.plans.plan import PlannedNetwork
 from quantize.plans.simulate import simulated
-from quantize.rounding.layers import LayerSettings, OnGrid, best_rounding
+from quantize.rounding.layer_settings import LayerSettings
 from quantize.rounding.rows import Rows
+from quantize.rounding.scales import OnGrid, best_rounding
 from quantize.rounding.second_order import Layer, neighbours
 from quantize.settings import Granularity, Optimization, PlanSettings, WeightRange
 from tests.network.graphs import bottlenecks, calibration, images, sqnr_db, unbalanced

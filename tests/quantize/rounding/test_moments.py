@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from network.affine import QuantParams
-from quantize.rounding.layers import LayerSettings, solve
+from quantize.rounding.layer_settings import LayerSettings
+from quantize.rounding.layers import solve
 from quantize.rounding.moments import Moments, moments
 from quantize.settings import Granularity, WeightRange
 from tests.network.graphs import (
