@@ -303,7 +303,6 @@ def _calibrations(folder: Path) -> list[Figure]:
         subject, n = f"calibrate, {_PHOTOS:,} photos: {way}", 2 if way == "2 workers" else 1
         figures += [
             Figure(subject, "whole command", done.seconds, "s", _PHOTOS, n),
-            Figure(subject, "peak memory", done.peak_mb, "MB", _PHOTOS, n),
             Figure(subject, "same bytes", float(found == first), "", _PHOTOS, n),
         ]
     ratio = seconds["1 worker"] / seconds["2 workers"]

@@ -21,14 +21,12 @@ class Done:
     Attributes:
         seconds: wall time of the whole process.
         processor: processor time of it and of the processes that it started, in seconds.
-        peak_mb: largest resident memory of it or of one of these, in MB.
         out: its standard output.
         err: its standard error.
     """
 
     seconds: float
     processor: float
-    peak_mb: float
     out: bytes
     err: str
 
@@ -57,8 +55,7 @@ def command(
         for file in (out, err):
             file.seek(0, os.SEEK_SET)
         processor = usage.ru_utime + usage.ru_stime
-        peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6  # else kB
-        done = Done(seconds, processor, peak, out.read(), err.read().decode("utf-8", "replace"))
+        done = Done(seconds, processor, out.read(), err.read().decode("utf-8", "replace"))
     if process.returncode:
         raise InvalidInputError(
             "a command that is timed succeeds",
