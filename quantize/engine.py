@@ -251,8 +251,12 @@ def _steps_are_better(
     Channels that reach unequally far lose more without equalization than a second rounding costs.
     With one scale per channel a second rounding costs next to nothing.
     """
-    per_tensor = settings.granularity is Granularity.PER_TENSOR
-    if not per_tensor or not on_grid(graph, settings.granularity):
+    if settings.granularity is not Granularity.PER_TENSOR:
+        return False
+    stepped = on_grid(graph, settings.granularity)
+    sizes = {op.name: graph.weight(op).size for op in graph.weighted}
+    # A few weights of one magnitude, as of a new batch norm, are no file's integers.
+    if 2 * sum(sizes[name] for name in stepped) < sum(sizes.values()) or not stepped:
         return False
     fitting, held = divided(images)
     fast = settings.optimization is Optimization.FAST

@@ -51,13 +51,13 @@ def row_steps(rows: np.ndarray) -> np.ndarray | None:
         rows: float ``[rows, inputs]``.
 
     Returns:
-        float64 ``[rows]``, 0 for rows of zeros; None where a row has no step, or all are zeros.
+        float64 ``[rows]``, 0 for rows of zeros; None where a row has no step, or no row has two
+        different magnitudes.
     """
     values = np.asarray(rows, np.float64)
     if _steps(values[:: -(-len(values) // _ROWS)]) is None:
         return None
-    found = _steps(values)
-    return found if found is not None and found.any() else None
+    return _told(values)
 
 
 def common_step(weight: np.ndarray) -> float | None:
@@ -65,8 +65,19 @@ def common_step(weight: np.ndarray) -> float | None:
     values = np.asarray(weight, np.float64).reshape(1, -1)
     if _steps(values[:, :: -(-values.size // _SAMPLE)]) is None:
         return None
-    found = _steps(values)
-    return float(found[0]) if found is not None and found.any() else None
+    found = _told(values)
+    return None if found is None else float(found[0])
+
+
+def _told(rows: np.ndarray) -> np.ndarray | None:
+    """Step of each row; None where there is none, or every row has one magnitude alone.
+
+    Such rows, of an average pool for instance, are on the step of any scale.
+    """
+    found = _steps(rows)
+    if found is None or (np.abs(rows).max(axis=1) <= 1.5 * found).all():
+        return None
+    return found
 
 
 def _steps(rows: np.ndarray) -> np.ndarray | None:

@@ -57,6 +57,11 @@ def test_rows_of_zeros_have_none_of_their_own() -> None:
     assert common_step(np.zeros((2, 3))) is None
 
 
+def test_weights_of_one_magnitude_have_none() -> None:
+    assert row_steps(np.full((4, 9), 0.25) * [[1], [2], [-3], [0]]) is None
+    assert common_step(np.full((4, 9), -0.25)) is None
+
+
 def test_rows_with_steps_of_their_own_have_no_common_one() -> None:
     multiples = np.random.default_rng(0).integers(-127, 128, size=(2, 50))
     rows = multiples * np.array([[0.01], [0.0173]])
