@@ -253,7 +253,7 @@ def _steps_are_better(
     """
     if settings.granularity is not Granularity.PER_TENSOR:
         return False
-    stepped = on_grid(graph, settings.granularity)
+    stepped = on_grid(graph)
     sizes = {op.name: graph.weight(op).size for op in graph.weighted}
     # A few weights of one magnitude, as of a new batch norm, are no file's integers.
     if 2 * sum(sizes[name] for name in stepped) < sum(sizes.values()) or not stepped:

@@ -8,9 +8,6 @@ from __future__ import annotations
 import numpy as np
 
 from network.graph import Graph
-from network.operators import OpKind
-from quantize.rounding.rows import Rows
-from quantize.settings import Granularity
 
 LEVELS = 255
 """Largest multiple: uint8 weights reach so far where their zero point is at one end."""
@@ -27,21 +24,10 @@ _SAMPLE = 1024
 _ROWS = 16
 
 
-def on_grid(graph: Graph, granularity: Granularity) -> frozenset[str]:
-    """Operators whose float weights are whole multiples of a step.
-
-    Args:
-        graph: canonical.
-        granularity: whether a weight has one step or one per channel; dense layers have one.
-    """
-    found = []
-    for op in graph.weighted:
-        rows = Rows.of(op, graph).to_rows(graph.weight(op))
-        per_channel = granularity is Granularity.PER_CHANNEL and op.kind != OpKind.DENSE
-        if (row_steps(rows) is None) if per_channel else (common_step(rows) is None):
-            continue
-        found.append(op.name)
-    return frozenset(found)
+def on_grid(graph: Graph) -> frozenset[str]:
+    """Operators of a canonical graph whose float weights are whole multiples of one step each."""
+    stepped = (op.name for op in graph.weighted if common_step(graph.weight(op)) is not None)
+    return frozenset(stepped)
 
 
 def row_steps(rows: np.ndarray) -> np.ndarray | None:

@@ -37,7 +37,7 @@ class Rescaling:
         Args:
             graph: canonical.
         """
-        kept = on_grid(graph, self.granularity) if self.keeps_steps else frozenset()
+        kept = on_grid(graph) if self.keeps_steps else frozenset()
         scaled, spans = equalized(graph, self.spans, self.granularity, self.typical, kept)
         if self.weight_range is WeightRange.SATURATION_SAFE:
             scaled, spans = paired(scaled, spans)

@@ -123,6 +123,6 @@ def test_channels_of_such_weights_are_not_scaled() -> None:
     graph = in_integers(bottlenecks(0), 127)
     asked = PlanSettings(granularity=Granularity.PER_TENSOR, optimization=Optimization.FAST)
     scaled = settled(graph, calibration(32), None, asked, keeps_steps=True).graph
-    assert on_grid(scaled, Granularity.PER_TENSOR) == {op.name for op in graph.weighted}
+    assert on_grid(scaled) == {op.name for op in graph.weighted}
     scaled = settled(graph, calibration(32), None, asked, keeps_steps=False).graph
-    assert on_grid(scaled, Granularity.PER_TENSOR) != {op.name for op in graph.weighted}
+    assert on_grid(scaled) != {op.name for op in graph.weighted}
