@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
+from benchmarks.clusters.photos import write_photo
 from benchmarks.record import Figure
 from calibration_data.datasets.base import open_dataset
 from calibration_data.preprocessing import Interpolation, Preprocessing
@@ -47,7 +47,6 @@ def run() -> list[Figure]:
 def _make_photos(folder: Path) -> None:
     rng = np.random.default_rng(0)
     for number in range(IMAGES):
-        small = rng.integers(0, 256, (24, 32, 3), np.uint8)
         path = folder / f"class_{number % 2}" / f"{number}.jpg"
         path.parent.mkdir(exist_ok=True)
-        Image.fromarray(small).resize((500, 375), Image.Resampling.BICUBIC).save(path, quality=90)
+        write_photo(path, rng)

@@ -22,9 +22,9 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.clusters.commands import command
 from benchmarks.clusters.kills import cpu_seconds
 from benchmarks.clusters.local import scheduler, wait_for_workers
+from benchmarks.costs import cost_of_edgequant
 from benchmarks.record import Figure
 from benchmarks.sources import RESULTS
 from edgequant.artifacts import code_digest
@@ -71,7 +71,7 @@ def _task(folder: Path) -> tuple[list[Figure], tuple[int, int]]:
     """Bytes of a task: what is sent, answered and stored; and the first two of them."""
     plan = folder / "plan.toml"
     plan.write_text(_PLAN, encoding="utf-8")
-    command("sweep", str(plan), "--output", str(folder / "out"))
+    cost_of_edgequant("sweep", str(plan), "--output", str(folder / "out"))
     (task,) = tasks_of(read_plan(plan), 1)
     store = folder / "out/store"
     answer = (store / result_name(task.key)).read_bytes()

@@ -13,18 +13,18 @@ import csv
 import re
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from statistics import median
 
-from benchmarks.clusters.commands import Done, command
 from benchmarks.clusters.kills import DASK, POOL, Kills, cpu_seconds, killed_every, workers_below
 from benchmarks.clusters.local import cluster
 from benchmarks.clusters.networks import lively_weights
 from benchmarks.clusters.photos import many_photos
+from benchmarks.costs import Beside, Cost, alone, cost_of_edgequant
 from benchmarks.record import Figure
 from edgequant.artifacts import code_digest
 from edgequant.sweeping.engine import open_engine
@@ -100,13 +100,12 @@ class _Grid:
         self._runs = 0
         self.table: Table = []
 
-    def run(
-        self, *words: str, beside: Callable[[int], AbstractContextManager[object]] | None = None
-    ) -> tuple[Done, int]:
+    def run(self, *words: str, beside: Beside = alone) -> tuple[Cost, int]:
         """A run, and the number of its rows that differ from those of the first run."""
         self._runs += 1
         output = self.output
-        done = command("sweep", str(self.plan), "--output", str(output), *words, beside=beside)
+        words = ("sweep", str(self.plan), "--output", str(output), *words)
+        done = cost_of_edgequant(*words, beside=beside)
         table = _table(output / "sweep.csv")
         self.table = self.table or table
         differ = sum(mine != first for mine, first in zip(table, self.table, strict=True))
@@ -176,7 +175,7 @@ def _speeds(grid: _Grid) -> list[Figure]:
         subject, n = f"grid: {way.subject}", way.workers
         figures += [
             Figure(subject, "whole command", done.seconds, "s", _TASKS, n),
-            Figure(subject, "processor time", done.processor + others, "s", _TASKS, n),
+            Figure(subject, "processor time", done.processor_seconds + others, "s", _TASKS, n),
             Figure(subject, "rows that differ", differ, "rows", _TASKS, n),
         ]
     for way in (_POOL, _DASK):
@@ -261,7 +260,7 @@ def _evaluations(folder: Path, weights: Path) -> list[Figure]:
     quantize = ["quantize", "--recipe", "tflite-float32,tflite-int8", "--optimize", "fast"]
     quantize += ["--model", MODEL, "--weights", str(weights), "--alpha", f"{ALPHAS[-1]}"]
     quantize += ["--size", str(_SIZE), "--calibration", _CALIBRATION, "--samples", "100"]
-    command(*quantize, "--output", str(folder / "files"))
+    cost_of_edgequant(*quantize, "--output", str(folder / "files"))
     (exact,), (int8,) = (
         (folder / "files").rglob(f"*{name}.tflite") for name in ("float32", "int8")
     )
@@ -270,7 +269,7 @@ def _evaluations(folder: Path, weights: Path) -> list[Figure]:
     figures, seconds = [], {}
     for workers in (1, 2):
         store = str(folder / f"whole{workers}")
-        done = command(*words, "--workers", str(workers), "--store", store)
+        done = cost_of_edgequant(*words, "--workers", str(workers), "--store", store)
         speed = re.search(r"([\d.]+) images/s", done.err)
         assert speed is not None
         seconds[workers] = done.seconds
@@ -296,7 +295,7 @@ def _calibrations(folder: Path) -> list[Figure]:
     for number, (way, more) in enumerate(ways.items()):
         output = folder / f"calibrated{number}"
         store = ["--store", str(folder / f"store{number}")] if more else []
-        done = command(*words, *more, *store, "--output", str(output))
+        done = cost_of_edgequant(*words, *more, *store, "--output", str(output))
         (file,) = output.glob("*.tflite")
         first, found = first or file.read_bytes(), file.read_bytes()
         seconds[way] = done.seconds
@@ -317,7 +316,7 @@ def _reports(words: list[str], folder: Path) -> list[Figure]:
         with cluster(1, workers) as address:
             store = str(folder / f"part{workers}")
             limit = ["--limit", str(_REPEATED), "--store", store, "--cluster", address]
-            report = command(*words, *limit).out
+            report = cost_of_edgequant(*words, *limit).out
         first = first or report
         differ = abs(len(report) - len(first)) + sum(
             a != b for a, b in zip(report, first, strict=False)

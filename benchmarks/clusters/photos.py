@@ -27,6 +27,11 @@ def many_photos(folder: Path, count: int) -> Path:
         if number >= _DIFFERENT:
             os.link(folder / f"{number % _DIFFERENT:06}.jpg", path)
             continue
-        coarse = Image.fromarray(rng.integers(0, 256, (24, 32, 3), np.uint8))
-        coarse.resize(_SIZE, Image.Resampling.BICUBIC).save(path, quality=90)
+        write_photo(path, rng)
     return folder
+
+
+def write_photo(path: Path, rng: np.random.Generator) -> None:
+    """Write a smooth JPEG of random colours."""
+    coarse = Image.fromarray(rng.integers(0, 256, (24, 32, 3), np.uint8))
+    coarse.resize(_SIZE, Image.Resampling.BICUBIC).save(path, quality=90)
