@@ -15,6 +15,7 @@ from edgequant.repair.heldout import halves
 from export.sizes import expected_bytes
 from foundation.errors import InvalidInputError, UnsupportedError
 from quantize.engine import settled
+from quantize.objective import classified
 from quantize.plans.narrow import narrow_candidates
 from quantize.recipes import Recipe
 from quantize.sensitivity.bits import Choice, least_noise, saved_bytes, weight_noise
@@ -125,7 +126,8 @@ def measured_noise(
     assert planner.calibration is not None  # every planned recipe has calibration images
     half = halves(planner.calibration, outputs, JUDGED)
     prepared = settled(planner.graph, half.fitting, planner.contract, settings, advance)
-    return weight_noise(prepared, settings, half.judged, advance)
+    classifies = classified(planner.graph, planner.contract)
+    return weight_noise(prepared, settings, half.judged, classifies, advance)
 
 
 def _size(planner: Planner, recipe: Recipe, names: tuple[str, ...] | None) -> int:

@@ -32,6 +32,7 @@ from quantize.floating import make_floating_plan
 from quantize.grids import on_grid
 from quantize.held_out import HeldOut, divided
 from quantize.islands import NO_INT16, FloatOperator, check_examples, islands, note
+from quantize.objective import classified
 from quantize.parallel import one_blas_thread
 from quantize.plans.narrow import narrow_settings
 from quantize.plans.plan import IntegerConstant, QuantizationPlan, digest
@@ -83,7 +84,7 @@ def make_plan(
     # The images that neither plan was made on choose one; the rival is then made on all of them.
     lesser = replace(settings, optimization=rival)
     of_rival = _decided(graph, fitting, contract, lesser, keeps_steps=keeps_steps)
-    unseen = HeldOut.of(graph, held)
+    unseen = HeldOut.of(graph, held, classified(graph, contract))
     noise, rivals = unseen.noise(graph, plan), unseen.noise(graph, of_rival)
     told = {**unseen.comparison(rivals, noise), "kept": settings.optimization.value}
     if noise <= rivals:
@@ -234,7 +235,7 @@ def settled(
             effort.judges, JUDGED_BYTES // bytes_per_image(graph)
         )  # small images show less
         judges = measured.images[spread(len(measured.images), enough)]
-        ranges = narrowed(scaled, ranges, judges, advance)
+        ranges = narrowed(scaled, ranges, judges, classified(graph, contract), advance)
 
     params = activation_params(scaled, ranges, contract)
     return Settled(scaled, params, seen.images, tuple(measured.notes()), len(measured.images))
@@ -262,7 +263,7 @@ def _steps_are_better(
     fast = settings.optimization is Optimization.FAST
     effort = Optimization.FAST if fast else Optimization.DEFAULT
     trial = replace(settings, optimization=effort)
-    unseen = HeldOut.of(graph, fitting if held is None else held)
+    unseen = HeldOut.of(graph, fitting if held is None else held, classified(graph, contract))
 
     def noise(*, keeps_steps: bool) -> float:
         plan = _decided(graph, fitting, contract, trial, keeps_steps=keeps_steps)

@@ -7,7 +7,7 @@ weights that follow their noise. Images that no step has seen tell.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from network.graph import Graph
 from network.run_litert import network_of
-from quantize.objective import squared_error, weights
+from quantize.objective import Decisive, squared_error, weights
 from quantize.parallel import in_parallel
 from quantize.plans.plan import PlannedNetwork, QuantizationPlan
 from quantize.plans.simulate import simulated_outputs
@@ -59,15 +59,22 @@ class HeldOut:
 
     Attributes:
         batches: float32 ``[batch, *shape]``.
-        exact: float64 ``[images, ...]`` of each output.
+        decisive: takes from outputs what is compared (``quantize.objective``).
+        exact: that of the float network, float64 ``[images, ...]`` of each output.
     """
 
     batches: list[np.ndarray] = field(repr=False)
+    decisive: Decisive = field(repr=False)
     exact: list[np.ndarray] = field(repr=False)
 
     @classmethod
-    def of(cls, graph: Graph, images: CalibrationImages) -> HeldOut:
+    def of(cls, graph: Graph, images: CalibrationImages, classifies: Sequence[bool]) -> HeldOut:
         """Run the float network on the images.
+
+        Args:
+            graph: canonical.
+            images: images that the plans were not made on.
+            classifies: for each output whether it chooses a class.
 
         Raises:
             InvalidInputError: images of another shape, or with NaN.
@@ -80,12 +87,14 @@ class HeldOut:
         ]
         network = network_of(graph, graph.ops, results=graph.outputs)
         runs = in_parallel(lambda batch: network.run({graph.input: batch}), batches)
-        return cls(batches, _joined(runs))
+        exact = _joined(runs)
+        decisive = Decisive.of(exact, classifies)
+        return cls(batches, decisive, decisive(exact))
 
     def noise(self, graph: Graph, plan: QuantizationPlan) -> float:
         """Squared error of a plan's outputs, each output weighed as ``quantize.objective`` does."""
         network = PlannedNetwork(plan.network(graph), plan)
-        found = _joined(simulated_outputs(network, batch) for batch in self.batches)
+        found = self.decisive(_joined(simulated_outputs(network, batch) for batch in self.batches))
         return squared_error(self.exact, found, weights(self.exact))
 
     def comparison(self, rival: float, noise: float) -> Mapping[str, Any]:

@@ -1,7 +1,12 @@
 """What the engine follows when it compares a changed network with the float one: its outputs.
 
-A single output counts as it is. Of several, each counts by its noise relative to its own energy, so
-that boxes in pixels do not drown probabilities:
+Of an output that chooses a class the scores that decide are followed, each image's best ones, less
+their mean: what they share changes no answer. The hundreds of scores below them hold most of the
+squared error, and say little of the errors of margins: on MobileNetV2 narrower ranges that gained
+1.2 dB by all scores changed as many answers as the wider ones. Any other output counts as it is.
+
+A single output counts by its squared error. Of several, each counts by its noise relative to its
+own energy, so that boxes in pixels do not drown probabilities:
 
     noise = mean over outputs of  sum (changed - float)^2 / sum float^2
 """
@@ -9,8 +14,72 @@ that boxes in pixels do not drown probabilities:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
+
+from calibration_data.preprocessing import Preprocessing
+from calibration_data.task import Task
+from network.graph import Graph
+
+DECISIVE = 10
+"""Best scores of an image that are followed. The errors of near margins on 837 photos were those of
+the scores of rank 2 to 10; the best score's own is twice as large where it is far ahead."""
+
+
+def classified(graph: Graph, contract: Preprocessing | None) -> tuple[bool, ...]:
+    """For each output, whether it chooses a class: ``[batch, classes]``, and no other task stated.
+
+    Args:
+        graph: canonical.
+        contract: preprocessing contract of the network; None when unknown.
+    """
+    return tuple(
+        len(shape := graph.tensors[name].shape) == 2
+        and shape[1] > 1
+        and (contract is None or contract.tasks.of(name).known is Task.CLASSIFICATION)
+        for name in graph.outputs
+    )
+
+
+@dataclass(frozen=True)
+class Decisive:
+    """What is followed of the outputs for some images.
+
+    Attributes:
+        places: for each output the places of the scores that decide, int64 ``[images, DECISIVE]``
+            at most; None where every number is followed.
+    """
+
+    places: tuple[np.ndarray | None, ...] = field(repr=False)
+
+    @classmethod
+    def of(cls, exact: Sequence[np.ndarray], classifies: Sequence[bool]) -> Decisive:
+        """Choose the scores.
+
+        Args:
+            exact: outputs of the float network, ``[images, ...]`` each.
+            classifies: for each, whether it chooses a class (``classified``).
+        """
+        pairs = zip(exact, classifies, strict=True)
+        return cls(tuple(_best(output) if chooses else None for output, chooses in pairs))
+
+    def __call__(self, outputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Numbers that are followed, float64: scores less their mean, or the output."""
+        values = (np.asarray(output, np.float64) for output in outputs)
+        return [
+            output if places is None else _centred(np.take_along_axis(output, places, axis=1))
+            for output, places in zip(values, self.places, strict=True)
+        ]
+
+
+def _best(scores: np.ndarray) -> np.ndarray:
+    """Places of the best scores of each image, in the order of the classes where they are equal."""
+    return np.argsort(-scores, axis=1, kind="stable")[:, :DECISIVE]
+
+
+def _centred(scores: np.ndarray) -> np.ndarray:
+    return np.asarray(scores - scores.mean(axis=1, keepdims=True))
 
 
 def energy(values: np.ndarray) -> float:
@@ -22,7 +91,7 @@ def weights(exact: Sequence[np.ndarray]) -> tuple[float, ...]:
     """What the squared error of each output is multiplied by: 1 for one, else 1 / energy.
 
     Args:
-        exact: outputs of the float network on the images to judge on.
+        exact: what is followed of the float network on the images to judge on.
     """
     if len(exact) == 1:
         return (1.0,)

@@ -8,7 +8,7 @@ quantized with each candidate, and the rest of the float network is run to its o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,7 +17,7 @@ from network.affine import params_from_range
 from network.graph import Graph
 from network.run_litert import Network, network_of, rounding
 from network.run_tensorflow import schedule
-from quantize.objective import squared_error, weights
+from quantize.objective import Decisive, squared_error, weights
 from quantize.parallel import in_parallel
 from quantize.ranges.activations import Range, known_a_priori, tied
 
@@ -35,6 +35,7 @@ def narrowed(
     graph: Graph,
     ranges: Mapping[str, Range],
     images: np.ndarray,
+    classifies: Sequence[bool],
     advance: Callable[[int], None] = lambda _: None,
 ) -> dict[str, Range]:
     """Choose a range for every activation that shares its range with no other.
@@ -44,6 +45,7 @@ def narrowed(
         ranges: ranges measured in calibration, by activation.
         images: float32 ``[images, height, width, 3]``; all activations that live at one time are
             held for them.
+        classifies: for each output whether it chooses a class (``quantize.objective``).
         advance: called with 1 after each operator.
 
     Returns:
@@ -54,7 +56,7 @@ def narrowed(
     chosen = dict(ranges)
     chunks = [{graph.input: chunk} for chunk in np.array_split(images, -(-len(images) // CHUNK))]
     exact = _outputs(network_of(graph, graph.ops, results=graph.outputs), chunks)
-    followed = _Followed(dict(zip(graph.outputs, exact, strict=True)), weights(exact))
+    followed = _Followed.of(graph.outputs, exact, classifies)
     for position, (op, spent) in enumerate(schedule(graph)):
         for values, results in zip(
             chunks, in_parallel(network_of(graph, [op]).run, chunks), strict=True
@@ -76,25 +78,43 @@ def narrowed(
 
 
 @dataclass(frozen=True)
-class _Followed:
-    """Outputs of the float network that are followed.
+class _Output:
+    """An output of the float network that is followed.
 
     Attributes:
-        exact: float64 ``[images, ...]`` of each output, by name.
-        factors: what the squared error of each one counts.
+        exact: what counts of it, float64 ``[images, ...]``.
+        decisive: takes that from the outputs of a changed network.
+        factor: what its squared error counts.
     """
 
-    exact: Mapping[str, np.ndarray] = field(repr=False)
-    factors: tuple[float, ...]
+    exact: np.ndarray = field(repr=False)
+    decisive: Decisive = field(repr=False)
+    factor: float
+
+
+@dataclass(frozen=True)
+class _Followed:
+    """Outputs of the float network that are followed, by name."""
+
+    outputs: Mapping[str, _Output]
+
+    @classmethod
+    def of(
+        cls, names: Sequence[str], exact: list[np.ndarray], classifies: Sequence[bool]
+    ) -> _Followed:
+        """Outputs ``[images, ...]`` of the float network, whether each chooses a class."""
+        takers = [Decisive.of([o], [c]) for o, c in zip(exact, classifies, strict=True)]
+        values = [taker([output])[0] for taker, output in zip(takers, exact, strict=True)]
+        rows = zip(names, values, takers, weights(values), strict=True)
+        return cls({name: _Output(*row) for name, *row in rows})
 
     def behind(self, graph: Graph, position: int) -> _Rest:
         """Operators behind the one at a position, and the outputs that they compute."""
         ops = graph.ops[position + 1 :]
         computed = {name for op in ops for name in op.outputs}
-        names = [name for name in self.exact if name in computed]
-        factors = [f for n, f in zip(self.exact, self.factors, strict=True) if n in computed]
+        names = [name for name in self.outputs if name in computed]
         network = network_of(graph, ops, results=names)
-        return _Rest(network, [self.exact[name] for name in names], factors)
+        return _Rest(network, [self.outputs[name] for name in names])
 
 
 @dataclass(frozen=True)
@@ -103,17 +123,19 @@ class _Rest:
 
     Attributes:
         network: these operators; its outputs are those of the whole network that they compute.
-        exact: these outputs in the float network.
-        factors: what the squared error of each one counts.
+        outputs: these outputs in the float network.
     """
 
     network: Network
-    exact: list[np.ndarray] = field(repr=False)
-    factors: list[float]
+    outputs: list[_Output]
 
     def error(self, chunks: Iterable[Mapping[str, np.ndarray]]) -> float:
         """Error of the outputs for these values of the activations that the network reads."""
-        return squared_error(self.exact, _outputs(self.network, chunks), self.factors)
+        pairs = zip(self.outputs, _outputs(self.network, chunks), strict=True)
+        return sum(
+            squared_error([output.exact], output.decisive([found]), [output.factor])
+            for output, found in pairs
+        )
 
 
 def _choose(

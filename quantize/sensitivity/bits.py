@@ -14,7 +14,7 @@ import numpy as np
 
 from network.graph import Graph
 from quantize.engine import Settled
-from quantize.objective import energy, mean_noise
+from quantize.objective import Decisive, energy, mean_noise
 from quantize.parallel import one_blas_thread
 from quantize.sensitivity.changes import WEIGHTS, changes, solved_alone
 from quantize.sensitivity.following import changed_outputs, float_activations
@@ -96,6 +96,7 @@ def weight_noise(
     settled: Settled,
     settings: PlanSettings,
     judged: LabelledImages,
+    classifies: Sequence[bool],
     advance: Callable[[int], None] = lambda _: None,
 ) -> dict[str, float]:
     """Noise of the outputs where the weight of one operator alone is in 4 bits.
@@ -104,6 +105,7 @@ def weight_noise(
         settled: equalized graph, parameters and images to round on.
         settings: settings of the plan, with the operators to try as ``narrow_ops``.
         judged: images that nothing was decided on.
+        classifies: for each output whether it chooses a class (``quantize.objective``).
         advance: called with 1 after each rounded operator, then with each number of images done.
 
     Returns:
@@ -118,17 +120,15 @@ def weight_noise(
     noises = np.zeros((len(tried), len(graph.outputs)))
     for images, _ in batches_of(judged):
         activations = float_activations(graph, images)
-        exact = [np.asarray(activations[name]) for name in graph.outputs]
+        outputs = [np.asarray(activations[name]) for name in graph.outputs]
+        decisive = Decisive.of(outputs, classifies)
+        exact = decisive(outputs)
         signal += [energy(output) for output in exact]
         for number, change in enumerate(tried):
-            noises[number] += _errors(changed_outputs(graph, activations, change), exact)
+            found = decisive(changed_outputs(graph, activations, change))
+            noises[number] += [energy(f - e) for f, e in zip(found, exact, strict=True)]
         advance(len(images))
     return {
         c.name: mean_noise(signal.tolist(), row.tolist())
         for c, row in zip(tried, noises, strict=True)
     }
-
-
-def _errors(changed: Sequence[np.ndarray], exact: Sequence[np.ndarray]) -> list[float]:
-    """Energy of the change of each output."""
-    return [energy(c.astype(np.float64) - e) for c, e in zip(changed, exact, strict=True)]

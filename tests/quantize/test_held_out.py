@@ -48,7 +48,7 @@ def test_few_images_are_not_divided() -> None:
 
 def test_noise_tells_a_plan_from_a_random_one() -> None:
     graph = bottlenecks(0)
-    unseen = HeldOut.of(graph, calibration(8))
+    unseen = HeldOut.of(graph, calibration(8), [True])
     made = make_plan(graph, calibration(16), None, DEFAULT)
     random = replace(blank_plan(graph, DEFAULT), graph=made.graph)
     good, bad = unseen.noise(graph, made), unseen.noise(graph, random)
