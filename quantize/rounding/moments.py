@@ -14,7 +14,7 @@ from network.graph import Graph, Op
 from network.operators import OpKind
 from quantize.parallel import in_parallel
 from quantize.rounding.rows import Rows
-from quantize.rounding.windows import positions_per_image, windows
+from quantize.rounding.windows import SampledWindows, positions_per_image, windows
 
 GROUP_BYTES = 48 * 1024**2
 """Bytes of float32 windows that are worth a product of matrices."""
@@ -22,6 +22,10 @@ GROUP_BYTES = 48 * 1024**2
 BLOCK_BYTES = 4 * 1024**2
 """Bytes of a depthwise operator's float32 windows at once: what a core's cache and glibc's heap
 hold."""
+
+PLANE_CHANNELS = 32
+"""Channels of a depthwise operator whose pixels are read at once, in blocks as near as whole ones
+come: fewer take lines of the cache in parts, more take memory."""
 
 SMALL_VARIANCE = 1e-3
 """Share of the variances that must rise above single precision's rounding of the moments."""
@@ -167,42 +171,18 @@ def _group_moments(
     positions: int,
     params: QuantParams | None,
 ) -> Moments:
-    """Moments of a group of batches; for depthwise operators a block of channels at a time."""
-    if op.kind != OpKind.DEPTHWISE_CONV:
-        return _dense_moments(*_read(op, graph, group, positions, params, 0), weight)
-    channels, inputs = weight.shape
-    images = sum(int(exact.shape[0]) for exact, _ in group)
-    channel_bytes = images * positions_per_image(op, graph, positions) * inputs * 4
-    width = max(1, BLOCK_BYTES // channel_bytes)
-    blocks = []
-    for start in range(0, channels, width):
-        block = slice(start, start + width)
-        of_block = [(np.asarray(a)[..., block], np.asarray(b)[..., block]) for a, b in group]
-        read = _read(op, graph, of_block, positions, params, -1)
-        blocks.append(_depthwise_moments(*read, weight[block]))
-    return Moments.of_channels(blocks)
+    """Moments of a group of batches."""
+    if op.kind == OpKind.DEPTHWISE_CONV:
+        return _depthwise_moments(op, graph, weight, group, positions, params)
+    # Windows z of the float network and x of the quantized one.
+    float_read = _joined([windows(op, graph, exact, positions) for exact, _ in group])
+    read = _joined([windows(op, graph, x, positions, params) for _, x in group])
+    return _dense_moments(float_read, read, weight)
 
 
-def _read(
-    op: Op,
-    graph: Graph,
-    group: list[tuple[Any, Any]],
-    positions: int,
-    params: QuantParams | None,
-    axis: int,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Windows z of the float network and x of the quantized one; see ``windows`` for their shape.
-
-    ``axis`` is that of the positions.
-    """
-    float_read = [windows(op, graph, exact, positions) for exact, _ in group]
-    read = [windows(op, graph, x, positions, params) for _, x in group]
-    return _joined(float_read, axis), _joined(read, axis)
-
-
-def _joined(parts: list[np.ndarray], axis: int) -> np.ndarray:
-    """Arrays along an axis; a single one is not copied."""
-    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis)
+def _joined(parts: list[np.ndarray]) -> np.ndarray:
+    """Rows of all parts; those of a single one are not copied."""
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def _dense_moments(float_read: np.ndarray, read: np.ndarray, weight: np.ndarray) -> Moments:
@@ -225,15 +205,49 @@ def _dense_moments(float_read: np.ndarray, read: np.ndarray, weight: np.ndarray)
     )
 
 
-def _depthwise_moments(float_read: np.ndarray, read: np.ndarray, weight: np.ndarray) -> Moments:
-    """Moments of a depthwise operator, for each channel.
+def _depthwise_moments(
+    op: Op,
+    graph: Graph,
+    weight: np.ndarray,
+    group: list[tuple[Any, Any]],
+    positions: int,
+    params: QuantParams | None,
+) -> Moments:
+    """Moments of a depthwise operator; arguments are those of ``_group_moments``."""
+    exact, found = ([np.asarray(pair[i]) for pair in group] for i in range(2))
+    sampled = SampledWindows.of(op, graph, exact[0].shape[1:3], positions)
+    images = sum(len(batch) for batch in exact)
+    channels, inputs = weight.shape
+    channel_bytes = images * positions_per_image(op, graph, positions) * inputs * 4
+    width = max(1, BLOCK_BYTES // channel_bytes)
+    slab = width * max(1, PLANE_CHANNELS // width)
+    blocks = []
+    for first in range(0, channels, slab):
+        of_slab = [[batch[..., first : first + slab] for batch in x] for x in (exact, found)]
+        float_planes, planes = sampled.planes(of_slab[0]), sampled.planes(of_slab[1], params)
+        for start in range(0, len(planes), width):
+            block = slice(start, start + width)
+            of_block = planes[block] if params is None else params.dequantize(planes[block])
+            float_view = sampled.of_planes(float_planes[block])
+            view = sampled.of_planes(of_block)
+            blocks.append(_block_moments(float_view, view, weight[first : first + slab][block]))
+    return Moments.of_channels(blocks)
+
+
+def _block_moments(float_view: np.ndarray, view: np.ndarray, weight: np.ndarray) -> Moments:
+    """Moments of some channels of a depthwise operator.
 
     Args:
-        float_read: z, float32 ``[channels, inputs, positions]``.
-        read: x, float32 ``[channels, inputs, positions]``.
+        float_view: z, float32 ``[channels, height, width, images, rows, columns]``.
+        view: x, float32, the same shape.
         weight: W, float32 ``[channels, inputs]``.
     """
-    losses = weight[:, None] @ (float_read - read)  # [channels, 1, positions]
+    shape = (*weight.shape, -1)  # [channels, inputs, positions]
+    float_read = np.array(float_view, order="C").reshape(shape)  # a copy, to be changed
+    read = np.ascontiguousarray(view).reshape(shape)
+    float_inputs = float_read.sum(-1)
+    float_read -= read
+    losses = weight[:, None] @ float_read  # [channels, 1, positions]
     transposed = read.swapaxes(1, 2)  # [channels, positions, inputs]
     return Moments.of_sums(
         count=read.shape[-1],
@@ -241,5 +255,5 @@ def _depthwise_moments(float_read: np.ndarray, read: np.ndarray, weight: np.ndar
         loss_products=(losses @ transposed)[:, 0],  # [channels, 1, inputs] -> [channels, inputs]
         losses=losses.sum((1, 2)),
         inputs=read.sum(-1),
-        float_inputs=float_read.sum(-1),
+        float_inputs=float_inputs,
     )

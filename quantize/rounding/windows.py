@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import gcd
 from typing import Any
@@ -63,36 +64,111 @@ def windows(
         The numbers in float32, ``[positions, inputs]``; for depthwise ``[channels, height * width,
         positions]``. Outside the image stands 0.
     """
-    weight = graph.weight(op)
     values = np.asarray(image)
     if op.kind == OpKind.DENSE:
         values = values if params is None else params.dequantize(values)
-        return values.reshape(-1, weight.shape[-1]).astype(np.float32)
-    zero = 0 if params is None else params.zero_point[0]
+        return values.reshape(-1, graph.weight(op).shape[-1]).astype(np.float32, copy=False)
     if op.kind == OpKind.TRANSPOSE_CONV:
         return _scattered(op, graph, values, _grid_step(op, graph, positions), params)
-    lines = _lines(op, graph, values.shape[1:3], _grid_step(op, graph, positions))
-    values = _read_lines(values, lines, zero)  # [images, rows read, columns read, channels]
-    values = values if params is None else params.dequantize(values)
+    sampled = SampledWindows.of(op, graph, values.shape[1:3], positions)
+    if op.kind == OpKind.DEPTHWISE_CONV:
+        planes = sampled.planes([values], params)
+        planes = planes if params is None else params.dequantize(planes)
+        height, width = sampled.kernel
+        read = np.ascontiguousarray(sampled.of_planes(planes))
+        return read.reshape(len(planes), height * width, -1)
+    pixels = sampled.pixels(values, params)
+    read = sampled.of_pixels(pixels if params is None else params.dequantize(pixels))
+    return np.ascontiguousarray(read, np.float32).reshape(-1, int(np.prod(read.shape[3:])))
+
+
+@dataclass(frozen=True)
+class SampledWindows:
+    """Windows of an operator's sampled outputs, as views of the pixels that they read.
+
+    Attributes:
+        lines: rows and columns that are read.
+    """
+
+    lines: tuple[_Line, ...]
+
+    @classmethod
+    def of(cls, op: Op, graph: Graph, sides: tuple[int, ...], positions: int) -> SampledWindows:
+        """Windows of a convolution, grouped or depthwise or neither.
+
+        Args:
+            op: the operator.
+            graph: graph that it belongs to.
+            sides: rows and columns of its input.
+            positions: largest number of one image's positions.
+        """
+        return cls(_lines(op, graph, sides, _grid_step(op, graph, positions)))
+
+    @property
+    def kernel(self) -> tuple[int, int]:
+        """Height and width of the kernel."""
+        rows, columns = self.lines
+        return rows.size, columns.size
+
+    def pixels(self, values: np.ndarray, params: QuantParams | None = None) -> np.ndarray:
+        """Rows and columns of ``[images, rows, columns, channels]`` that are read, in order.
+
+        Args:
+            values: batch of the operator's input.
+            params: parameters of its integers; None where it holds float numbers.
+
+        Returns:
+            Numbers or integers, as they are given.
+        """
+        return _read_lines(values, self.lines, 0 if params is None else params.zero_point[0])
+
+    def planes(
+        self, batches: Sequence[np.ndarray], params: QuantParams | None = None
+    ) -> np.ndarray:
+        """Pixels that are read of all batches, each channel's image in one piece.
+
+        Windows are then copied in longer runs. Arguments are those of ``pixels``.
+
+        Returns:
+            ``[channels, images, rows read, columns read]`` in float32, or in the type of the
+            integers.
+        """
+        sides = [len(line.read) for line in self.lines]
+        shape = (batches[0].shape[-1], sum(len(batch) for batch in batches), *sides)
+        result = np.empty(shape, np.float32 if params is None else batches[0].dtype)
+        images = (image for batch in batches for image in self.pixels(batch, params))
+        for number, image in enumerate(images):  # one image's pixels stay in fast memory
+            result[:, number] = image.transpose(2, 0, 1)
+        return result
+
+    def of_pixels(self, pixels: np.ndarray) -> np.ndarray:
+        """View ``[images, rows, columns, height, width, channels]`` of ``pixels``."""
+        shifted = self._shifted(pixels, 1)  # [images, starts, starts, channels, span, span]
+        read = shifted[:, *self._places, :, *self._outputs]
+        height, width = self.kernel
+        return read[:, :height, :width].transpose(0, 4, 5, 1, 2, 3)
+
+    def of_planes(self, planes: np.ndarray) -> np.ndarray:
+        """View ``[channels, height, width, images, rows, columns]`` of ``planes``."""
+        shifted = self._shifted(planes, 2)  # [channels, images, starts, starts, span, span]
+        read = shifted[:, :, *self._places, *self._outputs]
+        height, width = self.kernel
+        return read[:, :, :height, :width].transpose(0, 2, 3, 1, 4, 5)
+
     # Along each axis, kernel place i reads the lines i * dilation + stride * output: a strided
     # slice of a view that is as long as all outputs span.
-    spans = [(line.count - 1) * line.stride + 1 for line in lines]
-    places = tuple(slice(None, None, line.dilation) for line in lines)
-    outputs = tuple(slice(None, None, line.stride) for line in lines)
-    height, width = (line.size for line in lines)
-    view = np.lib.stride_tricks.sliding_window_view
-    if op.kind == OpKind.DEPTHWISE_CONV:
-        # Each channel's image in one piece first: windows are then copied in longer runs.
-        values = np.ascontiguousarray(values.transpose(3, 0, 1, 2), np.float32)
-        shifted = view(values, spans, (2, 3))  # [channels, images, starts, starts, span, span]
-        read = shifted[:, :, *places, *outputs][:, :, :height, :width]
-        read = read.transpose(0, 2, 3, 1, 4, 5)  # [channels, height, width, images, rows, columns]
-        return np.ascontiguousarray(read).reshape(len(values), height * width, -1)
-    shifted = view(values, spans, (1, 2))  # [images, starts, starts, channels, span, span]
-    read = shifted[:, *places, :, *outputs][:, :height, :width]
-    read = read.transpose(0, 4, 5, 1, 2, 3)  # [images, rows, columns, height, width, channels]
-    inputs = height * width * values.shape[-1]
-    return np.ascontiguousarray(read, np.float32).reshape(-1, inputs)
+
+    def _shifted(self, values: np.ndarray, axis: int) -> np.ndarray:
+        spans = [(line.count - 1) * line.stride + 1 for line in self.lines]
+        return np.lib.stride_tricks.sliding_window_view(values, spans, (axis, axis + 1))
+
+    @property
+    def _places(self) -> tuple[slice, ...]:
+        return tuple(slice(None, None, line.dilation) for line in self.lines)
+
+    @property
+    def _outputs(self) -> tuple[slice, ...]:
+        return tuple(slice(None, None, line.stride) for line in self.lines)
 
 
 def _scattered(
