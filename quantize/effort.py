@@ -111,6 +111,7 @@ def looked_at(
     contract: Preprocessing | None,
     effort: Effort,
     advance: Callable[[int], None] = lambda _: None,
+    earlier: Seen | None = None,
 ) -> Seen:
     """Run the float network on calibration images.
 
@@ -120,6 +121,7 @@ def looked_at(
         contract: preprocessing contract of the input; None when unknown.
         effort: work to do.
         advance: called with each number of images done.
+        earlier: what another level of work has seen of the same graph and images.
 
     Raises:
         InvalidInputError: no image, images of another size, or NaN in images or activations.
@@ -129,7 +131,8 @@ def looked_at(
     mirrored = effort.mirrored and pictures
     wanted = effort.images if pictures else _examples(graph, effort)
     wanted = min(2 * wanted if mirrored else wanted, most)
-    measured = float_pass(graph, images, wanted, ranged_images(graph, effort), advance)
+    ranged, before = ranged_images(graph, effort), None if earlier is None else earlier.measured
+    measured = float_pass(graph, images, wanted, ranged, advance, before)
     rounded_on = with_mirrored(measured.images, wanted) if mirrored else measured.images
     return Seen(measured, rounded_on, len(rounded_on) > len(measured.images))
 

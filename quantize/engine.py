@@ -20,6 +20,7 @@ from network.integer_forms import obstacle
 from network.run_tensorflow import no_integer_form
 from quantize.effort import (
     JUDGED_BYTES,
+    Seen,
     bytes_per_image,
     check_weights,
     effort_of,
@@ -77,13 +78,19 @@ def make_plan(
     rival = effort_of(settings).rival
     fitting, held = (images, None) if rival is None else divided(images)
     keeps_steps = _steps_are_better(graph, images, contract, settings)
-    plan = _decided(graph, fitting, contract, settings, advance, keeps_steps)
     if rival is None or held is None:
-        return plan
+        return _decided(graph, fitting, contract, settings, advance, keeps_steps)
 
     # The images that neither plan was made on choose one; the rival is then made on all of them.
     lesser = replace(settings, optimization=rival)
-    of_rival = _decided(graph, fitting, contract, lesser, keeps_steps=keeps_steps)
+    _check(graph, settings.float_ops)
+    seen = looked_at(graph, fitting, contract, effort_of(settings), advance)
+    by_rival = looked_at(graph, fitting, contract, effort_of(lesser), earlier=seen)
+    prepared = settled(graph, fitting, contract, settings, advance, keeps_steps, seen)
+    del seen  # images take memory
+    plan = _rounded(graph, fitting, settings, prepared, advance)
+    del prepared
+    of_rival = _decided(graph, fitting, contract, lesser, keeps_steps=keeps_steps, seen=by_rival)
     unseen = HeldOut.of(graph, held, classified(graph, contract))
     noise, rivals = unseen.noise(graph, plan), unseen.noise(graph, of_rival)
     told = {**unseen.comparison(rivals, noise), "kept": settings.optimization.value}
@@ -114,10 +121,21 @@ def _decided(
     settings: PlanSettings,
     advance: Callable[[int], None] = lambda _: None,
     keeps_steps: bool | None = None,
+    seen: Seen | None = None,
 ) -> QuantizationPlan:
     """Plan of one level of work; arguments as those of ``settled``."""
-    # Everything before the weights.
-    prepared = settled(graph, images, contract, settings, advance, keeps_steps)
+    prepared = settled(graph, images, contract, settings, advance, keeps_steps, seen)
+    return _rounded(graph, images, settings, prepared, advance)
+
+
+def _rounded(
+    graph: Graph,
+    images: CalibrationImages,
+    settings: PlanSettings,
+    prepared: Settled,
+    advance: Callable[[int], None] = lambda _: None,
+) -> QuantizationPlan:
+    """Plan of a network that is settled for these images and settings."""
     scaled = prepared.graph
     params = _integer_activations(scaled, prepared.params, settings)
     params = wide_activations(scaled, params, settings.wide_ops, whole=settings.int16)
@@ -204,19 +222,21 @@ def settled(
     settings: PlanSettings,
     advance: Callable[[int], None] = lambda _: None,
     keeps_steps: bool | None = None,
+    seen: Seen | None = None,
 ) -> Settled:
     """Measure ranges, equalize, and choose the parameters of activations.
 
     Arguments and errors are those of ``make_plan``. With ``keeps_steps``, weights that are whole
     multiples of a step, as those of a network that was read from a quantized file, keep it and are
-    not equalized; with None both are tried.
+    not equalized; with None both are tried. ``seen`` is what ``looked_at`` gives for these
+    arguments, where it was called before.
     """
     _check(graph, settings.float_ops)
     if keeps_steps is None:
         keeps_steps = _steps_are_better(graph, images, contract, settings)
     effort = effort_of(settings)
     # Extremes of the float activations, and images to round on.
-    seen = looked_at(graph, images, contract, effort, advance)
+    seen = seen or looked_at(graph, images, contract, effort, advance)
     measured = seen.measured
 
     # Channels rescaled, centred and reordered.
@@ -264,9 +284,11 @@ def _steps_are_better(
     effort = Optimization.FAST if fast else Optimization.DEFAULT
     trial = replace(settings, optimization=effort)
     unseen = HeldOut.of(graph, fitting if held is None else held, classified(graph, contract))
+    _check(graph, settings.float_ops)
+    seen = looked_at(graph, fitting, contract, effort_of(trial))
 
     def noise(*, keeps_steps: bool) -> float:
-        plan = _decided(graph, fitting, contract, trial, keeps_steps=keeps_steps)
+        plan = _decided(graph, fitting, contract, trial, keeps_steps=keeps_steps, seen=seen)
         return unseen.noise(graph, plan)
 
     return noise(keeps_steps=True) <= noise(keeps_steps=False)

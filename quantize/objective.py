@@ -64,11 +64,18 @@ class Decisive:
         pairs = zip(exact, classifies, strict=True)
         return cls(tuple(_best(output) if chooses else None for output, chooses in pairs))
 
-    def __call__(self, outputs: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Numbers that are followed, float64: scores less their mean, or the output."""
+    def __call__(
+        self, outputs: Sequence[np.ndarray], part: slice = slice(None)
+    ) -> list[np.ndarray]:
+        """Numbers that are followed, float64: scores less their mean, or the output.
+
+        Args:
+            outputs: outputs of a network for the images, or for a part of them.
+            part: the images of that part.
+        """
         values = (np.asarray(output, np.float64) for output in outputs)
         return [
-            output if places is None else _centred(np.take_along_axis(output, places, axis=1))
+            output if places is None else _centred(np.take_along_axis(output, places[part], axis=1))
             for output, places in zip(values, self.places, strict=True)
         ]
 

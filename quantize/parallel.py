@@ -33,6 +33,8 @@ def one_blas_thread() -> AbstractContextManager[Any]:
 def in_parallel(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
     """Results in the order of the items, whichever thread was first.
 
+    Work that has not begun is dropped where the results are read no further.
+
     Args:
         work: called for each item, on as many cores as this process may use.
         items: read no further ahead than the cores need.
@@ -43,9 +45,13 @@ def in_parallel(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterat
     count = cores()
     waiting: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(count) as pool:
-        for item in items:
-            waiting.append(pool.submit(work, item))
-            if len(waiting) > count:
+        try:
+            for item in items:
+                waiting.append(pool.submit(work, item))
+                if len(waiting) > count:
+                    yield waiting.popleft().result()
+            while waiting:
                 yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()

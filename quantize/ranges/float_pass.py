@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -58,12 +58,14 @@ class FloatPass:
         typical: mean of the extremes of BATCH images at a time; rare values hardly count.
         disagreement: mean relative difference of the ranges of two halves; None for one batch.
         images: images to round layers on, float32, spread evenly over the set.
+        numbers: numbers of the images that were run, ascending.
     """
 
     spans: dict[str, Extremes]
     typical: dict[str, Extremes]
     disagreement: float | None
     images: np.ndarray = field(repr=False)
+    numbers: np.ndarray = field(repr=False)
 
     def notes(self) -> Iterator[str]:
         """Sentences that the user must know."""
@@ -90,6 +92,7 @@ def float_pass(
     most: int,
     ranged: int,
     advance: Callable[[int], None] = lambda _: None,
+    earlier: FloatPass | None = None,
 ) -> FloatPass:
     """Run the float network.
 
@@ -99,6 +102,8 @@ def float_pass(
         most: largest number of images to round layers on.
         ranged: largest number of images to run; evenly spread ones if there are more.
         advance: called with each number of images that are done.
+        earlier: another pass over the same graph and set: where it ran the images that this one
+            wants, they are not run again.
 
     Raises:
         InvalidInputError: no image, images of another size, or NaN in images or activations.
@@ -106,6 +111,12 @@ def float_pass(
     numbers = spread(images.count, max(ranged, most))
     wanted = spread(len(numbers), most)
     shape = graph.tensors[graph.input].shape[1:]
+    if earlier is not None and np.array_equal(earlier.numbers, numbers):
+        advance(images.count)
+        if len(earlier.images) == len(numbers):
+            return replace(earlier, images=earlier.images[wanted])
+        read = list(checked(images.of(numbers[wanted]), shape))
+        return replace(earlier, images=np.concatenate(read))
     chosen: list[np.ndarray] = []
     if images.parts is None:
         batches_of = _small(checked(images.of(numbers), shape), wanted, chosen, advance)
@@ -118,9 +129,9 @@ def float_pass(
     halves: list[dict[str, Extremes] | None] = [None, None]
     total: dict[str, Extremes] = {}
     batches = 0
-    for number, spans in enumerate(measured):
-        halves[number % 2] = joined(halves[number % 2], spans)
-        total = {n: s.plus(total[n]) if n in total else s for n, s in spans.items()}
+    for number, of_batch in enumerate(measured):
+        halves[number % 2] = joined(halves[number % 2], of_batch)
+        total = {n: s.plus(total[n]) if n in total else s for n, s in of_batch.items()}
         batches = number + 1
     advance(images.count - len(numbers))
     if halves[0] is None:
@@ -131,9 +142,10 @@ def float_pass(
         )
     typical = {name: span.times(1 / batches) for name, span in total.items()}
     if halves[1] is None:
-        return FloatPass(halves[0], typical, None, np.stack(chosen))
+        return FloatPass(halves[0], typical, None, np.stack(chosen), numbers)
     disagreement = _disagreement(halves[0], halves[1])
-    return FloatPass(joined(halves[0], halves[1]), typical, disagreement, np.stack(chosen))
+    spans = joined(halves[0], halves[1])
+    return FloatPass(spans, typical, disagreement, np.stack(chosen), numbers)
 
 
 def _small(

@@ -8,6 +8,7 @@ quantized with each candidate, and the rest of the float network is run to its o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -27,8 +28,12 @@ SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
 GAIN_DB = 0.2
 """Decibels that a narrower range must gain, since few images judge it."""
 
-CHUNK = 4
-"""Images per batch, each of which takes one core."""
+CHUNKS = 64
+"""Most batches of images: after each, a range that has lost already is given up."""
+
+CERTAIN = 1 + 1e-9
+"""Factor beyond which a part of a sum of squares shows that the whole is larger: more than float64
+rounds off, in any order of sums."""
 
 
 def narrowed(
@@ -54,7 +59,7 @@ def narrowed(
     roots = tied(graph)
     groups = {root: [n for n in roots if roots[n] == root] for root in roots.values()}
     chosen = dict(ranges)
-    chunks = [{graph.input: chunk} for chunk in np.array_split(images, -(-len(images) // CHUNK))]
+    chunks = [{graph.input: chunk} for chunk in np.array_split(images, min(CHUNKS, len(images)))]
     exact = _outputs(network_of(graph, graph.ops, results=graph.outputs), chunks)
     followed = _Followed.of(graph.outputs, exact, classifies)
     for position, (op, spent) in enumerate(schedule(graph)):
@@ -129,13 +134,25 @@ class _Rest:
     network: Network
     outputs: list[_Output]
 
-    def error(self, chunks: Iterable[Mapping[str, np.ndarray]]) -> float:
-        """Error of the outputs for these values of the activations that the network reads."""
-        pairs = zip(self.outputs, _outputs(self.network, chunks), strict=True)
-        return sum(
-            squared_error([output.exact], output.decisive([found]), [output.factor])
-            for output, found in pairs
-        )
+    def error(self, chunks: Iterable[Mapping[str, np.ndarray]], most: float) -> float:
+        """Error of the outputs for these values of the activations that the network reads.
+
+        Infinite as soon as it is certain to exceed ``most``: images add up.
+        """
+        exact, factors = [o.exact for o in self.outputs], [o.factor for o in self.outputs]
+        found: list[list[np.ndarray]] = []
+        done, error = 0, 0.0
+        for results in in_parallel(self.network.run, chunks):
+            part = slice(done, done + len(results[0]))
+            pairs = zip(self.outputs, results, strict=True)
+            of_chunk = [output.decisive([values], part)[0] for output, values in pairs]
+            error += squared_error([wanted[part] for wanted in exact], of_chunk, factors)
+            if error > most * CERTAIN:
+                return math.inf
+            found.append(of_chunk)
+            done = part.stop
+        joined = [np.concatenate(parts) for parts in zip(*found, strict=True)]
+        return squared_error(exact, joined, factors)
 
 
 def _choose(
@@ -154,13 +171,13 @@ def _choose(
         name: name of the activation.
         candidates: ranges, the widest first.
     """
-    best, least = candidates[0], np.inf
+    best, least = candidates[0], math.inf
     worse = 0
     for candidate in candidates:
         step = rounding(graph, name, params_from_range(candidate.low, candidate.high))
         rounded = ({**values, name: step.run(values)[0]} for values in chunks)
-        error = rest.error(rounded)
-        needed = 10 ** (-GAIN_DB / 10) if np.isfinite(least) else 1.0
+        needed = 10 ** (-GAIN_DB / 10) if math.isfinite(least) else 1.0
+        error = rest.error(rounded, least * needed)
         if error < least * needed:
             best, least, worse = candidate, error, 0
         else:

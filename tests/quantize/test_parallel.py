@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from threading import Event, Timer
 
 import numpy as np
 import pytest
@@ -34,6 +35,33 @@ def test_items_are_read_no_further_than_the_cores_need() -> None:
     assert next(results) == 0
     assert read <= cores() + 1
     results.close()  # type: ignore[attr-defined]
+
+
+def test_work_that_has_not_begun_is_dropped_when_no_more_results_are_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("quantize.parallel.cores", lambda: 1)
+    begun: list[int] = []
+    blocked, go_on = Event(), Event()
+
+    def work(item: int) -> int:
+        begun.append(item)
+        if item:
+            blocked.set()
+            go_on.wait()
+        return item
+
+    def items() -> Iterator[int]:
+        yield 0
+        yield 1
+        blocked.wait()
+        yield 2
+
+    results = in_parallel(work, items())
+    assert next(results) == 0
+    Timer(0.1, go_on.set).start()
+    results.close()  # type: ignore[attr-defined]
+    assert begun == [0, 1]
 
 
 def test_an_error_of_one_item_reaches_the_caller() -> None:

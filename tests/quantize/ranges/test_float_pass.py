@@ -38,6 +38,28 @@ def test_a_source_that_can_choose_reads_no_image_but_those_looked_at() -> None:
         assert np.array_equal(span.high, picking.spans[name].high)
 
 
+@pytest.mark.parametrize("most", [4, 16])
+def test_images_that_an_earlier_pass_ran_are_not_run_again(
+    most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph, given = bottlenecks(0), CalibrationImages(16, batched(images(16)))
+    earlier = float_pass(graph, given, most, 10**9)
+    wanted = float_pass(graph, given, 8, 10**9)
+    fewer = float_pass(graph, given, 4, 12, earlier=earlier)
+
+    def never(*_: object) -> Iterator[dict[str, Extremes]]:
+        raise AssertionError("images were run")
+
+    monkeypatch.setattr("quantize.ranges.float_pass.extremes", never)
+    found = float_pass(graph, given, 8, 10**9, earlier=earlier)
+    assert np.array_equal(found.images, wanted.images)
+    for one, other in ((found.spans, wanted.spans), (found.typical, wanted.typical)):
+        assert all(np.array_equal(one[name].low, other[name].low) for name in other)
+        assert all(np.array_equal(one[name].high, other[name].high) for name in other)
+    assert found.disagreement == wanted.disagreement
+    assert len(fewer.numbers) == 12
+
+
 def test_typical_spans_are_the_mean_over_batches() -> None:
     graph, pictures = bottlenecks(0), images(4 * BATCH)
     pictures[-1] *= 8  # one image in the last batch
