@@ -69,10 +69,21 @@ class _Constants:
             return stored if stored.dtype == np.float32 else None
         if node.op in _PASSES:
             return self.value(node.input[0])
+        if node.op == "Reshape":
+            return self._reshaped(node)
         if node.op in _SUMS:
             first, second = (self.value(text) for text in node.input[:2])
             return None if first is None or second is None else first + second
         return None
+
+    def _reshaped(self, node: Any) -> np.ndarray | None:
+        """Value of a reshape: Keras reshapes weights whose axis is counted from the front."""
+        from tensorflow import make_ndarray
+
+        shape, stored = self._nodes.get(node.input[1]), self.value(node.input[0])
+        if stored is None or shape is None or shape.op != "Const":
+            return None
+        return stored.reshape(make_ndarray(shape.attr["value"].tensor))
 
 
 def _become_constant(node: Any, value: np.ndarray) -> None:

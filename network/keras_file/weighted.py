@@ -86,12 +86,24 @@ def _batch_norm(
 ) -> Value:
     """``x scale + (beta - mean scale)`` with ``scale = gamma / sqrt(variance + epsilon)``.
 
-    Numbers are those of ``network.exact_norms``. Keras reshapes the weights where the axis is
-    counted from the front, and TensorFlow's own inverse root is not read here.
+    Numbers are those of ``network.exact_norms``. Where the axis is counted from the front, Keras
+    reshapes the weights to the rank of the input.
     """
     x, config = inputs[0], entry.config
-    require(config, synchronized=False, renorm=False, axis=-1)
+    require(config, synchronized=False, renorm=False)
+    if config["axis"] not in (-1, len(x.shape) - 1):
+        raise UnknownPartError("a batch norm over another axis than the channels")
     channels = x.shape[-1]
+    shape = (channels,) if config["axis"] == -1 else (*(1 for _ in x.shape[1:]), channels)
+
+    def read(name: str, weight: np.ndarray, number: str) -> Value:
+        """A weight, in the shape that meets the input."""
+        stored = layer.variable(name, weight)
+        if weight.shape == shape:
+            return stored
+        of_shape = layer.constant(f"Reshape{number}/shape", np.array(shape, np.int32))
+        return layer.node(f"Reshape{number}", "Reshape", [stored, of_shape], shape)
+
     stored = list(weights)
     gamma = stored.pop(0) if config["scale"] else None
     beta = stored.pop(0) if config["center"] else None
@@ -99,15 +111,14 @@ def _batch_norm(
     for weight in weights:
         _require_shape(weight, (channels,))
     root = inverse_root(variance + np.float32(config["epsilon"]))
-    scale = layer.constant("batchnorm/Rsqrt", root)
+    scale = layer.constant("batchnorm/Rsqrt", root.reshape(shape))
     layer.variable("Cast_1", variance)
-    if gamma is not None:
-        scale = layer.node("batchnorm/mul", "Mul", [scale, layer.variable("Cast_2", gamma)])
     if beta is None or gamma is None:
         raise UnknownPartError("a batch norm without scale or center")
+    scale = layer.node("batchnorm/mul", "Mul", [scale, read("Cast_2", gamma, "_3")])
     x = layer.node("batchnorm/mul_1", "Mul", [x, scale])
-    moved = layer.node("batchnorm/mul_2", "Mul", [layer.variable("Cast", mean), scale])
-    offset = layer.node("batchnorm/sub", "Sub", [layer.variable("Cast_3", beta), moved])
+    moved = layer.node("batchnorm/mul_2", "Mul", [read("Cast", mean, ""), scale])
+    offset = layer.node("batchnorm/sub", "Sub", [read("Cast_3", beta, "_2"), moved])
     return layer.node("batchnorm/add_1", "AddV2", [x, offset])
 
 

@@ -24,12 +24,13 @@ def by_hand(gamma: np.ndarray, variance: np.ndarray, epsilon: float) -> np.ndarr
     return np.asarray((1 / root).astype(np.float32) * gamma)
 
 
-def test_the_canonical_graph_holds_exact_products() -> None:
+@pytest.mark.parametrize("axis", [-1, 3])
+def test_the_canonical_graph_holds_exact_products(axis: int) -> None:
     import keras
 
     image = keras.Input((8, 8, 3))
     conv = keras.layers.Conv2D(400, 3, use_bias=False)
-    norm = keras.layers.BatchNormalization()
+    norm = keras.layers.BatchNormalization(axis=axis)
     pooled = keras.layers.GlobalAveragePooling2D()(norm(conv(image)))
     model = keras.Model(image, keras.layers.Dense(2)(pooled))
     gamma, beta, mean, variance = (varied((400,), seed) for seed in range(4))

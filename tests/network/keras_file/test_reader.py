@@ -195,6 +195,37 @@ def test_a_form_that_is_read_is_the_converters_graph(name: str, tmp_path: Path) 
     assert_same(found, converted_again(model))
 
 
+def _counted_from_the_front(model: keras.Model) -> keras.Model:
+    """The model with the axis of its batch norms counted from the front."""
+
+    def again(layer: keras.Layer) -> keras.Layer:
+        config = layer.get_config()
+        if isinstance(layer, layers.BatchNormalization):
+            config["axis"] = len(layer.input.shape) - 1
+        return type(layer).from_config(config)
+
+    return keras.models.clone_model(model, clone_function=again)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name",
+    ["bn_add_bn", "bn_bn", "bn_dw_same", "bn_relu_conv", "dense_bn", "grp_bn", "mid_output_bn"],
+)
+def test_norms_whose_axis_is_counted_from_the_front_are_the_converters(
+    name: str, tmp_path: Path
+) -> None:
+    model = with_random_weights(_counted_from_the_front(network(READ[name])))
+    found = read(model, tmp_path)
+    assert found is not None
+    assert_same(found, converted_again(model))
+
+
+def test_norms_over_another_axis_are_left_to_keras(tmp_path: Path) -> None:
+    model = network(lambda x: layers.BatchNormalization(axis=1)(x))
+    assert read(with_random_weights(model), tmp_path) is None
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", LEFT)
 def test_a_form_that_the_converter_simplifies_is_left_to_keras(name: str, tmp_path: Path) -> None:
