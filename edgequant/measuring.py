@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -37,10 +37,12 @@ from evaluation.task import TaskKind, evaluate, task_kinds
 from export.target import target_of
 from foundation.errors import GateFailedError, InvalidInputError
 from foundation.threads import cores
-from models.loading.request import LoadedModel
 from network.inspection import Inspection
 from quantize.recipes import Recipe
 from quantize.settings import INT8_ACTIVATIONS, Postprocess, WeightRange
+
+if TYPE_CHECKING:
+    import keras
 
 _MOST_AT_ONCE = 32
 """Largest number of images that are run at once."""
@@ -65,17 +67,23 @@ class Candidate:
     remarks: tuple[str, ...] = ()
 
 
-def model_candidate(loaded: LoadedModel, answers: Answers | None = None) -> Candidate:
-    """Candidate of the float Keras model.
+def model_candidate(
+    name: str, model: Callable[[], keras.Model], answers: Answers | None = None
+) -> Candidate:
+    """Candidate of a float Keras model, which is loaded when a session is first opened.
 
     Args:
-        loaded: the model.
+        name: name of the network.
+        model: loads or returns the model.
         answers: its answers to batches that were run before; None for none.
     """
-    session: Session = KerasSession(loaded.model)
-    if answers is not None:
-        session = RememberedSession(session, answers)
-    return Candidate(Subject("keras-float32", loaded.name), lambda _threads: session)
+
+    @cache
+    def session() -> Session:
+        own = KerasSession(model())
+        return own if answers is None else RememberedSession(own, answers)
+
+    return Candidate(Subject("keras-float32", name), lambda _threads: session())
 
 
 def file_candidate(

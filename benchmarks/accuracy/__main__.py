@@ -147,7 +147,8 @@ def measure_network(
     granularity = made[0].row.granularity if made else ""
     ready, refused = candidates_of(made, network, options.runtimes)
     request = MeasureRequest(network.subject.data, limit=options.limit)
-    reference = model_candidate(network.prepared.loaded)
+    loaded = network.prepared.loaded
+    reference = model_candidate(loaded.name, lambda: loaded.model)
     measurement = measure(
         [candidate for _, candidate in ready],
         reference,

@@ -175,9 +175,10 @@ def _compared(
         replace(candidate, remarks=(*candidate.remarks, *remarks_of(artifact)))
         for candidate, artifact in zip(files, artifacts, strict=True)
     ]
-    reference = model_candidate(prepared.loaded, known_answers(answers))
+    loaded = prepared.loaded
+    reference = model_candidate(loaded.name, lambda: loaded.model, known_answers(answers))
     measurement = measure(candidates, reference, dataset, prepared.contract, request, terminal)
-    return tables.document(measurement, model=prepared.loaded.name, key=key)
+    return tables.document(measurement, model=loaded.name, key=key)
 
 
 def measure_artifact(
