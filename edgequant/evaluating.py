@@ -12,14 +12,9 @@ from calibration_data.datasets.base import Dataset
 from calibration_data.detection import DETECTIONS
 from calibration_data.preprocessing import Preprocessing
 from calibration_data.task_choice import Output
+from edgequant.candidates import Candidate, file_candidate, model_candidate
 from edgequant.loading import contract_of
-from edgequant.measuring import (
-    Candidate,
-    check_limit,
-    file_candidate,
-    model_candidate,
-    open_measured,
-)
+from edgequant.measuring import check_limit, open_measured
 from edgequant.outputs import (
     check_labels_and_limit,
     file_outputs,

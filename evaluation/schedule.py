@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from evaluation.session import RuntimeInfo, Session
 
-AHEAD_BYTES = 1 << 28
-"""Most bytes of images that wait for a network that is being opened: 445 photos of 224 x 224."""
+AHEAD_BYTES = 3 << 27
+"""Most bytes of images that wait for a network that is being opened: 668 photos of 224 x 224."""
 
 
 class HasImages(Protocol):

@@ -30,8 +30,9 @@ from benchmarks.accuracy.rows import Row
 from benchmarks.accuracy.runs import Effort, Limits, Outcome, run_job
 from benchmarks.accuracy.subjects import SUITES, Folders, Subject, chosen, suite
 from calibration_data.stream import stream
+from edgequant.candidates import Candidate, file_candidate, model_candidate
 from edgequant.cli.terminal import Terminal, open_terminal
-from edgequant.measuring import Candidate, file_candidate, measure, model_candidate
+from edgequant.measuring import measure
 from edgequant.requests import MeasureRequest
 from evaluation.machine import this_machine
 from foundation.digests import sha256_of

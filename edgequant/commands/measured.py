@@ -21,17 +21,11 @@ from edgequant.artifacts import (
     remarks_of,
     versions,
 )
+from edgequant.candidates import file_candidate, model_candidate
 from edgequant.cli.terminal import Terminal
 from edgequant.commands.compare_pages import write_compare_page
 from edgequant.commands.written import say_kept
-from edgequant.measuring import (
-    check_gate,
-    check_limit,
-    file_candidate,
-    measure,
-    model_candidate,
-    open_measured,
-)
+from edgequant.measuring import check_gate, check_limit, measure, open_measured
 from edgequant.outputs import (
     check_answered,
 )

@@ -99,6 +99,7 @@ class Simulator:
         shape = self._graph.tensors[self._graph.input].shape[1:]
         return tf.function(  # type: ignore[no-any-return]
             step,
+            autograph=False,  # no branch or loop depends on a tensor
             input_signature=[
                 tf.TensorSpec((None, *shape), tf.float32),
                 tf.TensorSpec((len(names), 4), tf.float32),
