@@ -17,6 +17,7 @@ from evaluation.result import Subject
 from evaluation.session import Session, runtime_for
 from evaluation.sessions.keras_model import KerasSession
 from export.target import target_of
+from foundation.heap import without_collections
 from foundation.threads import cores
 from network.inspection import Inspection
 from quantize.recipes import Recipe
@@ -54,7 +55,8 @@ def model_candidate(
 
     @cache
     def session() -> Session:
-        own = KerasSession(model())
+        with without_collections():
+            own = KerasSession(model())
         return own if answers is None else RememberedSession(own, answers)
 
     return Candidate(Subject("keras-float32", name), lambda _threads: session())
