@@ -5,20 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from calibration_data.contract import resolve_contract
 from calibration_data.datasets.base import Dataset
 from calibration_data.detection import DETECTIONS
 from calibration_data.preprocessing import Preprocessing
 from calibration_data.task_choice import Output
+from edgequant.candidates import Candidate, file_candidate, model_candidate
 from edgequant.loading import contract_of
-from edgequant.measuring import (
-    Candidate,
-    check_limit,
-    file_candidate,
-    model_candidate,
-    open_measured,
-)
+from edgequant.measuring import check_limit, open_measured
 from edgequant.outputs import (
     check_labels_and_limit,
     file_outputs,
@@ -34,8 +30,11 @@ from export.target import target_of
 from foundation.digests import sha256_of
 from foundation.errors import InvalidInputError
 from models.loading.files import several_inputs
-from models.loading.request import LoadedModel, ModelRequest, load
+from models.loading.request import ModelRequest, load
 from network.inspection import Inspection
+
+if TYPE_CHECKING:
+    import keras
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,7 @@ def _evaluated(
         contract = contract_of(loaded, request.contract, own=None, path=path)
         outputs = model_outputs(loaded)
         contract = settled_contract(contract, outputs, [dataset], measured=True)
-        return contract, model_candidate(loaded), outputs
+        return contract, model_candidate(loaded.name, lambda: loaded.model), outputs
     target = target_of(path)
     if not request.trust:
         admit(path)
@@ -144,11 +143,20 @@ def _reference(request: EvaluateRequest, contract: Preprocessing) -> Candidate:
             )
         name = f"reference {path.name}"
         return file_candidate(path, None, sha256_of(path), name=name, isolation=request.isolation)
-    loaded: LoadedModel = load(reference)
+    return model_candidate(reference.name, lambda: _model(reference, contract))
+
+
+def _model(reference: ModelRequest, contract: Preprocessing) -> keras.Model:
+    """Model of a reference.
+
+    Raises:
+        InvalidInputError: as ``load``; an input of another shape.
+    """
+    loaded = load(reference)
     if loaded.input_shape != contract.shape:
         raise InvalidInputError(
             "reference and artifact take inputs of one shape",
             received=f"{list(loaded.input_shape)} and {list(contract.shape)}",
             remedy="give the model that the artifact was made from",
         )
-    return model_candidate(loaded)
+    return loaded.model

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -17,149 +19,31 @@ from calibration_data.preprocessing import Preprocessing
 from calibration_data.stream import Batch, stream
 from calibration_data.task import OutputTask, Task
 from calibration_data.task_choice import Output
+from edgequant.candidates import Candidate
 from edgequant.cli.terminal import Terminal
 from edgequant.outputs import answers, groups_of, stated_names, true_values
 from edgequant.requests import MeasureRequest
-from evaluation.child.policy import OURS, Isolation
-from evaluation.child.session import ForeignFile
 from evaluation.flips import MOST_FLIPS
 from evaluation.latency import ClockPlan, Latency, latency
-from evaluation.lint.silent_float import FLOAT_ENDS
-from evaluation.machine import Machine, this_machine
-from evaluation.remembered import Answers, RememberedSession
-from evaluation.result import Evaluation, Measurement, Subject
+from evaluation.machine import this_machine
+from evaluation.result import Evaluation, Measurement
 from evaluation.runner import Predictions, predict_many
 from evaluation.score_rows import shape_of
 from evaluation.scores import Outputs
-from evaluation.session import RuntimeInfo, Session, runtime_for
-from evaluation.sessions.keras_model import KerasSession
+from evaluation.session import RuntimeInfo
 from evaluation.task import TaskKind, evaluate, task_kinds
-from export.target import target_of
 from foundation.errors import GateFailedError, InvalidInputError
 from foundation.threads import cores
-from models.loading.request import LoadedModel
-from network.inspection import Inspection
-from quantize.recipes import Recipe
-from quantize.settings import INT8_ACTIVATIONS, Postprocess, WeightRange
 
 _MOST_AT_ONCE = 32
 """Largest number of images that are run at once."""
 _MAP_VALUES = 1 << 24
 """Largest number of values of the maps of a batch: 64 MB of a network."""
 
+_STATISTICS = "scipy.stats"
+"""Library of the intervals, which takes half a second of one core to import."""
+
 LATENCY_PLAN = ClockPlan(warmup=10, repeats=300, seconds=3.0)
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """Model or file to measure.
-
-    Attributes:
-        subject: name, file, size and digest for its row.
-        open: opens a session with a number of threads.
-        remarks: sentences for its row.
-    """
-
-    subject: Subject
-    open: Callable[[int], Session]
-    remarks: tuple[str, ...] = ()
-
-
-def model_candidate(loaded: LoadedModel, answers: Answers | None = None) -> Candidate:
-    """Candidate of the float Keras model.
-
-    Args:
-        loaded: the model.
-        answers: its answers to batches that were run before; None for none.
-    """
-    session: Session = KerasSession(loaded.model)
-    if answers is not None:
-        session = RememberedSession(session, answers)
-    return Candidate(Subject("keras-float32", loaded.name), lambda _threads: session)
-
-
-def file_candidate(
-    path: Path,
-    runtime_name: str | None,
-    sha256: str,
-    *,
-    name: str | None = None,
-    isolation: Isolation = OURS,
-) -> Candidate:
-    """Candidate of a file in a runtime.
-
-    Args:
-        path: path of the file.
-        runtime_name: registered name; None for the default runtime of the file's kind.
-        sha256: digest of the file.
-        name: name in the row; None for the file's.
-        isolation: how the file may be run; by default in this process, as files that we wrote.
-    """
-    runtime = runtime_for(path, runtime_name)
-    file = ForeignFile(runtime, path, isolation, workers=cores())
-    subject = Subject(name or path.stem, path.name, path.stat().st_size, sha256)
-    return Candidate(
-        subject,
-        file.open,
-        (*decoding_remarks(path), *int8_remarks(path, runtime.name, this_machine())),
-    )
-
-
-def decoding_remarks(path: Path) -> tuple[str, ...]:
-    """Remark on a file that we wrote with a detector's decoding inside; none for others."""
-    card = target_of(path).read_card(path)
-    detector = None if card is None else card.preprocessing.detector
-    if card is None or detector is None or card.recipe.postprocess is Postprocess.NONE:
-        return ()
-    remark = (
-        f"gives detections from a score of {detector.score_threshold:g} alone, {detector.most} at "
-        "most: its AP lies below that of raw outputs, which keep weaker ones"
-    )
-    return (remark,)
-
-
-def int8_remarks(path: Path, runtime: str, machine: Machine) -> tuple[str, ...]:
-    """Remarks on an int8 file that we wrote; none for other and foreign files."""
-    target = target_of(path)
-    card = target.read_card(path)
-    if card is None or card.recipe.precision not in INT8_ACTIVATIONS:
-        return ()
-    remarks = (
-        _saturation_remark(card.recipe, runtime, machine),
-        _float_remark(target.inspect(path)),
-    )
-    return tuple(remark for remark in remarks if remark)
-
-
-def _saturation_remark(recipe: Recipe, runtime: str, machine: Machine) -> str:
-    """Remark on the saturation of 16-bit sums (WeightRange); empty without one."""
-    if recipe.target != "onnx" or machine.architecture not in ("x86_64", "AMD64"):
-        return ""
-    if recipe.settings.weight_range is not WeightRange.FULL or runtime == "onnxruntime-precise":
-        return ""
-    if machine.has_vnni:
-        return (
-            "full-range int8 weights: fine on this CPU (VNNI); x86 without VNNI saturates "
-            "unless session.x64quantprecision=1 is set"
-        )
-    return (
-        "full-range int8 weights saturate 16-bit sums on this CPU (no VNNI): set "
-        "session.x64quantprecision=1 (--runtime onnxruntime-precise), or ship onnx-int8"
-    )
-
-
-def _float_remark(inspection: Inspection) -> str:
-    """Remark on operators of an int8 file that its format computes in float; empty without one.
-
-    Operators at input and output that convert floats and integers, or only move values, do not
-    count.
-    """
-    floats = [
-        f"{operator.count} {operator.name}"
-        for operator in inspection.operators
-        if operator.compute.startswith("float") and operator.name not in FLOAT_ENDS
-    ]
-    return f"computes in float: {', '.join(floats)}" if floats else ""
 
 
 def open_measured(request: MeasureRequest) -> Dataset:
@@ -197,7 +81,14 @@ def measure(
     everything = [*([reference] if reference else []), *candidates]
     names = [f"{number}" for number in range(len(everything))]
     with terminal.progress("images", len(dataset)) as advance:
-        results = found or predictions(everything, dataset, contract, _increments(advance))
+        shown = _increments(advance)
+        if found is not None:
+            results = found
+        elif reference is None:
+            results = predictions(everything, dataset, contract, shown)
+        else:
+            with _importing(_STATISTICS, shown) as told:
+                results = predictions(everything, dataset, contract, told)
     measured = _measured_outputs(results, dataset, contract, in_rows=found is not None)
     first = next(iter(stream(dataset.subset(np.arange(1)), contract))).images
     clocked = []
@@ -231,6 +122,24 @@ def measure(
             "the class numbers of the images name no output of the network and are not used"
         )
     return Measurement(tuple(rows), this_machine(), tuple(remarks))
+
+
+@contextmanager
+def _importing(module: str, told: Callable[[int], None]) -> Iterator[Callable[[int], None]]:
+    """Import a module beside what the block does, once that has begun to tell of its progress.
+
+    Yields:
+        Function that passes the progress on to ``told``.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        started: list[Future[object]] = []
+
+        def passed(done: int) -> None:
+            if not started:
+                started.append(pool.submit(import_module, module))
+            told(done)
+
+        yield passed
 
 
 def predictions(

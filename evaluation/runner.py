@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
-from queue import SimpleQueue
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
-from evaluation.session import Closeable
+from evaluation.schedule import Ran, Schedule
 from foundation.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -128,12 +126,12 @@ def predict_many(
 ) -> Predictions:
     """Run several networks over one stream of images, so that all get identical tensors.
 
-    Each worker thread has one session of every network; they are opened one after another, while
-    the first batches are decoded and run. Batches are taken from the stream in the
-    calling thread, at most ``workers + 1`` ahead of the oldest unfinished one. Only outputs stay in
-    memory, images do not; of an output with a reduction, only its statistics. The outputs have the
-    names and the order of the first network's; another network's are found by name, or by their
-    place if it has other names.
+    There is one session of every network for each worker thread. The networks are opened at the
+    same time; those that are open run the batches that are there (``evaluation.schedule``, which
+    says how many may be). Batches are taken from the stream in the calling thread. Only outputs
+    stay in memory, images do not; of an output with a reduction, only its statistics. The outputs
+    have the names and the order of the first network's; another network's are found by name, or by
+    their place if it has other names.
 
     Args:
         open_sessions: by name, a function that opens a session; called ``workers`` times.
@@ -159,14 +157,14 @@ def predict_many(
     finished: list[_FinishedBatch] = []
     images = 0
     # Closed here, so that an error in progress stops the workers before it reaches the caller.
-    sessions = _Sessions(open_sessions, workers)
-    with closing(_results(sessions, workers, batches, groups)) as results:
+    schedule = Schedule[Batch, _FinishedBatch](open_sessions, workers, partial(_finished, groups))
+    with closing(schedule.results(batches)) as results:
         for result in results:
             finished.append(result)
             images += len(result.indices)
             if progress is not None:
                 progress(images)
-    return _joined(finished, sessions.infos)
+    return _joined(finished, schedule.infos)
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,108 +176,16 @@ class _FinishedBatch:
     indices: np.ndarray
 
 
-_SessionSet = dict[str, "Session"]
-"""One session of every network; one worker at a time uses it."""
-
-
-class _Sessions:
-    """Session sets, opened one after another in a thread while batches are decoded and run.
-
-    Args:
-        open_sessions: by name, a function that opens a session.
-        count: number of sets.
-
-    Attributes:
-        infos: runtime, version and kernels by the name of the network, of the first set.
-    """
-
-    def __init__(self, open_sessions: Mapping[str, Callable[[], Session]], count: int) -> None:
-        self._open_sessions = open_sessions
-        self._count = count
-        self._opened: list[Session] = []
-        self._free: SimpleQueue[_SessionSet | None] = SimpleQueue()
-        self.infos: dict[str, RuntimeInfo] = {}
-
-    def open(self, pool: Executor) -> None:
-        """Begin to open the sets; what fails there is raised where a set is taken."""
-        self._opening = pool.submit(self._open)
-
-    def _open(self) -> None:
-        whole = False
-        try:
-            for _ in range(self._count):
-                session_set = {}
-                for name, open_session in self._open_sessions.items():
-                    session_set[name] = open_session()
-                    self._opened.append(session_set[name])
-                self.infos = self.infos or {name: one.info for name, one in session_set.items()}
-                self._free.put(session_set)
-            whole = True
-        finally:
-            if not whole:
-                self._free.put(None)  # for those who wait
-
-    def wait(self) -> None:
-        """Wait until all are open; raises what failed."""
-        self._opening.result()
-
-    @contextmanager
-    def taken(self) -> Iterator[_SessionSet]:
-        """Wait for a set that no other thread uses."""
-        session_set = self._free.get()
-        try:
-            if session_set is None:
-                self.wait()
-                raise RuntimeError("sessions could not be opened")
-            yield session_set
-        finally:
-            self._free.put(session_set)
-
-    def close(self) -> None:
-        """Close the sessions that are open, also those in use."""
-        while self._opened:
-            session = self._opened.pop()
-            if isinstance(session, Closeable):
-                session.close()  # ends a batch that would run for ever
-
-
-def _results(
-    sessions: _Sessions,
-    workers: int,
-    batches: Iterable[Batch],
-    groups: Callable[[tuple[str, ...]], tuple[Group, ...]],
-) -> Generator[_FinishedBatch, None, None]:
-    """Results in the order of the stream, with a bounded number of batches in flight."""
-    waiting: deque[Future[_FinishedBatch]] = deque()
-    pool = ThreadPoolExecutor(workers)
-    try:
-        sessions.open(pool)
-        for batch in batches:
-            waiting.append(pool.submit(_predict, sessions, batch, groups))
-            while len(waiting) > workers or (waiting and waiting[0].done()):
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-        sessions.wait()
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-        sessions.close()
-        pool.shutdown(wait=True)
-        sessions.close()  # one that was opened meanwhile
-
-
-def _predict(
-    sessions: _Sessions,
-    batch: Batch,
-    groups: Callable[[tuple[str, ...]], tuple[Group, ...]],
+def _finished(
+    groups: Callable[[tuple[str, ...]], tuple[Group, ...]], batch: Batch, ran: Mapping[str, Ran]
 ) -> _FinishedBatch:
-    with sessions.taken() as session_set:
-        found = {name: session.run(batch.images) for name, session in session_set.items()}
-        own = {name: session.outputs for name, session in session_set.items()}
-    names = next(iter(own.values()))
+    """What is kept of the outputs of all networks on a batch."""
+    names = next(iter(ran.values())).names
     outputs = {}
     for group in groups(names):
-        arrays = {name: _of_group(group, names, found[name], own[name], name) for name in found}
+        arrays = {
+            name: _of_group(group, names, one.arrays, one.names, name) for name, one in ran.items()
+        }
         if group.reduction is None:
             outputs[group.name] = {name: array for name, (array,) in arrays.items()}
         else:

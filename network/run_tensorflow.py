@@ -64,19 +64,26 @@ Replacement = Callable[[str, Any], Any]
 """Called with each activation's name and value, the input first; its result replaces the value."""
 
 
-def forward(graph: Graph, image: Any, replaced: Replacement | None = None) -> tuple[tf.Tensor, ...]:
+def forward(
+    graph: Graph,
+    image: Any,
+    replaced: Replacement | None = None,
+    stored: Mapping[str, Any] | None = None,
+) -> tuple[tf.Tensor, ...]:
     """Run the graph on a batch, eagerly or while TensorFlow traces.
 
     Args:
         graph: canonical.
         image: float32 tensor ``[batch, height, width, 3]``.
         replaced: called with each activation; its result replaces the activation. None keeps all.
+        stored: tensors in the place of weights and biases of the graph, by name.
 
     Returns:
         Outputs in the graph's order, float32 ``[batch, ...]`` each.
     """
     values: dict[str, Any] = {
-        graph.input: image if replaced is None else replaced(graph.input, image)
+        **(stored or {}),
+        graph.input: image if replaced is None else replaced(graph.input, image),
     }
     for op, spent in schedule(graph):
         results = run_op(op, graph, constants(graph, op, values))

@@ -30,8 +30,9 @@ from benchmarks.accuracy.rows import Row
 from benchmarks.accuracy.runs import Effort, Limits, Outcome, run_job
 from benchmarks.accuracy.subjects import SUITES, Folders, Subject, chosen, suite
 from calibration_data.stream import stream
+from edgequant.candidates import Candidate, file_candidate, model_candidate
 from edgequant.cli.terminal import Terminal, open_terminal
-from edgequant.measuring import Candidate, file_candidate, measure, model_candidate
+from edgequant.measuring import measure
 from edgequant.requests import MeasureRequest
 from evaluation.machine import this_machine
 from foundation.digests import sha256_of
@@ -147,7 +148,8 @@ def measure_network(
     granularity = made[0].row.granularity if made else ""
     ready, refused = candidates_of(made, network, options.runtimes)
     request = MeasureRequest(network.subject.data, limit=options.limit)
-    reference = model_candidate(network.prepared.loaded)
+    loaded = network.prepared.loaded
+    reference = model_candidate(loaded.name, lambda: loaded.model)
     measurement = measure(
         [candidate for _, candidate in ready],
         reference,

@@ -5,6 +5,7 @@ Nothing heavy is imported before a command runs.
 
 from __future__ import annotations
 
+import gc
 import sys
 
 import click
@@ -77,6 +78,7 @@ for _command in (
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code."""
+    own = arguments is None
     if arguments is None:
         arguments = sys.argv[1:]
         sys.excepthook = report_bug
@@ -87,6 +89,8 @@ def main(arguments: list[str] | None = None) -> None:
         if error.exit_code != EX_PIPE:
             say_error(f"edgequant: {error}")
         code = error.exit_code
+    if own:
+        gc.freeze()  # Python's end would look through all objects of TensorFlow, for a second
     sys.exit(code)
 
 

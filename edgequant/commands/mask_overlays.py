@@ -10,7 +10,7 @@ import numpy as np
 
 from calibration_data.datasets.base import Dataset
 from calibration_data.stream import stream
-from edgequant.measuring import file_candidate
+from edgequant.candidates import file_candidate
 from edgequant.preparing import Prepared
 from evaluation.child.policy import Isolation
 from evaluation.mask_rows import classes_of, grid_of, mask_of

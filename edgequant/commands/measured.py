@@ -21,17 +21,11 @@ from edgequant.artifacts import (
     remarks_of,
     versions,
 )
+from edgequant.candidates import file_candidate, model_candidate
 from edgequant.cli.terminal import Terminal
 from edgequant.commands.compare_pages import write_compare_page
 from edgequant.commands.written import say_kept
-from edgequant.measuring import (
-    check_gate,
-    check_limit,
-    file_candidate,
-    measure,
-    model_candidate,
-    open_measured,
-)
+from edgequant.measuring import check_gate, check_limit, measure, open_measured
 from edgequant.outputs import (
     check_answered,
 )
@@ -175,9 +169,10 @@ def _compared(
         replace(candidate, remarks=(*candidate.remarks, *remarks_of(artifact)))
         for candidate, artifact in zip(files, artifacts, strict=True)
     ]
-    reference = model_candidate(prepared.loaded, known_answers(answers))
+    loaded = prepared.loaded
+    reference = model_candidate(loaded.name, lambda: loaded.model, known_answers(answers))
     measurement = measure(candidates, reference, dataset, prepared.contract, request, terminal)
-    return tables.document(measurement, model=prepared.loaded.name, key=key)
+    return tables.document(measurement, model=loaded.name, key=key)
 
 
 def measure_artifact(

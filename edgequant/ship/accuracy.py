@@ -15,7 +15,7 @@ from calibration_data.datasets.base import Dataset
 from calibration_data.preprocessing import Preprocessing
 from calibration_data.stream import stream
 from calibration_data.task import Task
-from edgequant.measuring import decoding_remarks
+from edgequant.candidates import decoding_remarks
 from edgequant.outputs import Answer, answers, true_values
 from edgequant.preparing import Prepared
 from evaluation.scores import Outputs

@@ -15,10 +15,15 @@ from network.tensorflow_kernels.common import PADDING, Kernel, fused, strides
 def laid(op: Op, weight: Any, channels: int = 0) -> Any:
     """Weight of a convolution as a tensor in TensorFlow's order of axes.
 
-    ``channels`` is the number of input channels of a depthwise convolution.
+    ``channels`` is the number of input channels of a depthwise convolution. The weight is an array,
+    or a tensor while TensorFlow traces.
     """
     import tensorflow as tf
 
+    if tf.is_tensor(weight):
+        if op.kind == OpKind.DEPTHWISE_CONV:
+            return tf.reshape(weight, (*weight.shape[1:3], channels, -1))
+        return tf.transpose(weight, (1, 2, 3, 0))
     if op.kind == OpKind.DEPTHWISE_CONV:
         order = np.reshape(weight, (*weight.shape[1:3], channels, -1))  # 1HW(CM) -> HWCM
     else:

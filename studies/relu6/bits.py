@@ -15,7 +15,6 @@ from studies.relu6.measured import Measured, Subject, measured
 from studies.relu6.network import Network
 from studies.relu6.networks import ACTIVATIONS
 from studies.relu6.simulated import (
-    Simulator,
     in_half_precision,
     scores,
     with_half_weights,
@@ -53,7 +52,7 @@ def _simulated(network: Network) -> Iterator[Measured]:
     graph, contract = network.graph, network.images.contract
     widths, granularities = _widths_and_granularities(network)
     for granularity in granularities:
-        simulator = Simulator(with_rounded_weights(graph, granularity))
+        rounded = with_rounded_weights(graph, granularity)
         for bits in widths:
             percentile = best_percentile(graph, network.states, bits, contract)
             for method in methods(network.variant.kind.activation):
@@ -67,7 +66,7 @@ def _simulated(network: Network) -> Iterator[Measured]:
                         where=where.value,
                     )
                     by_name = grids(graph, ranges, bits, contract, where)
-                    answers = simulator.scores(network.images.test, by_name)
+                    answers = network.simulator.scores(rounded, network.images.test, by_name)
                     yield _row(network, subject, answers)
 
 

@@ -28,7 +28,6 @@ from studies.relu6.network import Network
 from studies.relu6.simulated import (
     in_half_precision,
     observed,
-    rounding,
     scores,
     with_half_weights,
     with_rounded_weights,
@@ -150,14 +149,13 @@ class _Bench:
 
     def int8(
         self,
-        graph: Graph,
-        granularity: Granularity,
+        rounded: Graph,
         ranges: Mapping[str, tuple[float, float]],
         bits: int = INT8_BITS,
     ) -> np.ndarray:
-        contract = self.network.images.contract
-        rounded = rounding(grids(graph, ranges, bits, contract))
-        return scores(with_rounded_weights(graph, granularity), self.test, rounded)
+        """Scores of a graph whose weights are rounded, with rounded activations."""
+        by_name = grids(rounded, ranges, bits, self.network.images.contract)
+        return self.network.simulator.scores(rounded, self.test, by_name)
 
 
 def measure(network: Network) -> list[Measured]:
@@ -184,6 +182,7 @@ def _rescaled(bench: _Bench, scope: Scope) -> Iterator[Measured]:
     for what, strength, broken in cases:
         states = observed(broken, bench.network.images.calibration[:OBSERVED])
         for granularity in Granularity:
+            rounded = with_rounded_weights(broken, granularity)
             subject = Subject(
                 bench.network.variant.kind.name,
                 f"{what}, {scope.value}",
@@ -193,17 +192,18 @@ def _rescaled(bench: _Bench, scope: Scope) -> Iterator[Measured]:
                 strength=strength,
             )
             ranges = ranges_of(broken, states)
-            yield bench.row(subject, bench.int8(broken, granularity, ranges))
+            yield bench.row(subject, bench.int8(rounded, ranges))
             if broken is graph:
                 continue
             mended, spans = equalized(broken, _spans(states), granularity)
             ranges = {name: (span.range.low, span.range.high) for name, span in spans.items()}
             repaired = replace(subject, repair="equalization")
-            yield bench.row(repaired, bench.int8(mended, granularity, ranges))
+            answers = bench.int8(with_rounded_weights(mended, granularity), ranges)
+            yield bench.row(repaired, answers)
             if granularity is Granularity.PER_CHANNEL:
                 ranges = ranges_of(broken, states, Ranges.PERCENTILE)
                 clipped = replace(subject, ranges=Ranges.PERCENTILE.value, repair="percentile")
-                yield bench.row(clipped, bench.int8(broken, granularity, ranges))
+                yield bench.row(clipped, bench.int8(rounded, ranges))
 
 
 def _half(bench: _Bench, scope: Scope) -> Iterator[Measured]:
@@ -228,6 +228,7 @@ def _bad_image(bench: _Bench) -> Iterator[Measured]:
     bad = observed(network.graph, one.astype(np.float32))
     joined = {name: state.merged(bad[name]) for name, state in network.states.items()}
     fixed = network.variant.kind.activation is Activation.RELU6
+    rounded = with_rounded_weights(network.graph, Granularity.PER_CHANNEL)
     for states, strength in ((network.states, 0.0), (joined, 1.0)):
         subject = Subject(
             network.variant.kind.name,
@@ -238,13 +239,13 @@ def _bad_image(bench: _Bench) -> Iterator[Measured]:
             strength=strength,
         )
         ranges = ranges_of(network.graph, states)
-        yield bench.row(subject, bench.int8(network.graph, Granularity.PER_CHANNEL, ranges))
+        yield bench.row(subject, bench.int8(rounded, ranges))
         cut = replace(subject, repair="cap at 6")
-        answers = bench.int8(network.graph, Granularity.PER_CHANNEL, capped(network.graph, ranges))
+        answers = bench.int8(rounded, capped(network.graph, ranges))
         yield bench.row(cut, answers)
         for method in (Ranges.PERCENTILE, *((Ranges.FIXED,) if fixed else ())):
             ranges = ranges_of(network.graph, states, method)
-            answers = bench.int8(network.graph, Granularity.PER_CHANNEL, ranges)
+            answers = bench.int8(rounded, ranges)
             other = replace(subject, ranges=method.value, repair=method.value)
             yield bench.row(other, answers)
 
@@ -254,6 +255,7 @@ def _capped(bench: _Bench) -> Iterator[Measured]:
     network = bench.network
     calibrated = ranges_of(network.graph, network.states)
     cut = capped(network.graph, calibrated)
+    rounded = with_rounded_weights(network.graph, Granularity.PER_CHANNEL)
     for bits in (6, 5, 4):
         subject = Subject(
             network.variant.kind.name,
@@ -264,7 +266,7 @@ def _capped(bench: _Bench) -> Iterator[Measured]:
             strength=float(bits),
         )
         for repair, ranges in (("none", calibrated), ("cap at 6", cut)):
-            answers = bench.int8(network.graph, Granularity.PER_CHANNEL, ranges, bits)
+            answers = bench.int8(rounded, ranges, bits)
             yield bench.row(replace(subject, repair=repair), answers)
 
 

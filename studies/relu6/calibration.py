@@ -17,7 +17,7 @@ from studies.relu6.grid import INT8_BITS
 from studies.relu6.layers import Ranges, Role, grids, roles
 from studies.relu6.measured import Measured, Subject, measured
 from studies.relu6.network import Network
-from studies.relu6.simulated import Simulator, batches, scores, with_rounded_weights
+from studies.relu6.simulated import batches, scores, with_rounded_weights
 
 if TYPE_CHECKING:
     import keras
@@ -79,14 +79,14 @@ def measure(network: Network) -> list[Measured]:
     """int8 with ranges from 0 to 1,000 images, three draws each, weights per channel."""
     images = network.images.some(IMAGES)
     reference = scores(network.graph, images.test, None)
-    simulator = Simulator(with_rounded_weights(network.graph, Granularity.PER_CHANNEL))
+    rounded = with_rounded_weights(network.graph, Granularity.PER_CHANNEL)
     ends = ends_of(network.graph, images.calibration)
     fixed = known(network.graph)
     rows = []
 
     def row(count: int, method: Ranges, ranges: dict[str, tuple[float, float]]) -> None:
         by_name = grids(network.graph, ranges, INT8_BITS, images.contract)
-        answers = simulator.scores(images.test, by_name)
+        answers = network.simulator.scores(rounded, images.test, by_name)
         subject = Subject(
             network.variant.kind.name,
             "calibration",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from quantize.ranges.observers import RangeState
 from studies.relu6 import checkpoints
 from studies.relu6.data import Images
 from studies.relu6.networks import Variant
-from studies.relu6.simulated import observed, scores
+from studies.relu6.simulated import Simulator, observed, scores
 
 if TYPE_CHECKING:
     import keras
@@ -39,6 +40,11 @@ class Network:
     images: Images = field(repr=False)
     scores: np.ndarray = field(repr=False)
     states: dict[str, RangeState] = field(repr=False)
+
+    @cached_property
+    def simulator(self) -> Simulator:
+        """What runs the network's operators with any weights and grids."""
+        return Simulator(self.graph)
 
 
 def open_network(variant: Variant, folder: Path, images: Images) -> Network:

@@ -29,7 +29,7 @@ FORMAT = 1
 """Format number, increased when a part measures something else than before."""
 
 TEST_IMAGES = 2500
-"""Number of test images, of 10,000: the whole study takes less than 15 minutes on two cores."""
+"""Number of test images, of 10,000: the whole study takes ten minutes on two cores."""
 
 
 _TICK = 2.0

@@ -12,8 +12,9 @@ import pytest
 from calibration_data.datasets.base import Dataset, SplitRole
 from calibration_data.preprocessing import Preprocessing
 from calibration_data.targets import Targets
+from edgequant.candidates import Candidate
 from edgequant.cli.terminal import Terminal
-from edgequant.measuring import Candidate, check_gate, measure
+from edgequant.measuring import check_gate, measure
 from edgequant.requests import MeasureRequest
 from evaluation.result import Subject
 from evaluation.session import RuntimeInfo

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from edgequant.measuring import int8_remarks
+from edgequant.candidates import int8_remarks
 from evaluation.machine import this_machine
 from quantize.recipes import RECIPES
 from tests.edgequant.conftest import Run

@@ -81,10 +81,13 @@ def test_workers_run_at_the_same_time() -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-def test_the_number_of_batches_in_flight_is_bounded(workers: int) -> None:
+def test_the_number_of_batches_in_flight_is_bounded(
+    workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     taken = 0
     most = 0
     finished: list[int] = [0]
+    monkeypatch.setattr("evaluation.schedule.AHEAD_BYTES", 0)
 
     def counted():
         nonlocal taken, most
@@ -116,7 +119,10 @@ def test_all_networks_see_identical_tensors_and_images_are_made_once() -> None:
     assert np.array_equal(result.indices, np.arange(20))
 
 
-def test_an_error_in_a_worker_reaches_the_caller_and_stops_the_rest() -> None:
+def test_an_error_in_a_worker_reaches_the_caller_and_stops_the_rest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("evaluation.schedule.AHEAD_BYTES", 0)
     taken: list[int] = []
     opened: list[Sleepy] = []
 
@@ -181,6 +187,50 @@ def test_the_first_session_runs_while_the_second_is_opened() -> None:
     outputs, _ = predict_all(open_session, stream(np.arange(8), 2), workers=2)
     assert np.array_equal(outputs[:, 0], np.arange(8))
     assert len(opened) == 2
+
+
+def test_an_open_network_runs_the_images_while_another_is_being_opened() -> None:
+    done = threading.Event()
+
+    class Counting(Sleepy):
+        def run(self, images):
+            if len(self.seen) == 9:
+                done.set()
+            return super().run(images)
+
+    def late():
+        assert done.wait(timeout=5)
+        return Sleepy()
+
+    sessions = {"late": late, "early": Counting}
+    result = predict_many(sessions, stream(np.arange(20), 2), workers=1)
+    assert list(result.outputs) == ["late", "early"]
+    assert list(result.infos) == ["late", "early"]
+    assert np.array_equal(result.outputs["late"], result.outputs["early"])
+    assert np.array_equal(result.indices, np.arange(20))
+
+
+def test_images_that_wait_for_a_network_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    batch = 2 * 12 * 4  # bytes of two images of 2 x 2 x 3
+    monkeypatch.setattr("evaluation.schedule.AHEAD_BYTES", 7 * batch)
+    taken: list[int] = []
+    full = threading.Event()
+
+    def counted():
+        for images in stream(np.arange(60), 2):
+            taken.append(1)
+            if len(taken) == 7:
+                full.set()
+            yield images
+
+    def late():
+        assert full.wait(timeout=5)
+        time.sleep(0.2)
+        assert len(taken) == 7
+        return Sleepy()
+
+    result = predict_many({"early": Sleepy, "late": late}, counted(), workers=1)
+    assert np.array_equal(result.indices, np.arange(60))
 
 
 def test_sessions_that_were_opened_are_closed_once_when_another_cannot_be() -> None:

@@ -1,7 +1,8 @@
-"""Freed memory is taken again without new page faults."""
+"""Freed memory is taken again without new page faults, and cycles are looked for at will."""
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
 import subprocess
@@ -9,7 +10,7 @@ import sys
 
 import pytest
 
-from foundation.heap import keep_freed_memory
+from foundation.heap import keep_freed_memory, without_collections
 
 _WORK = """
 import resource
@@ -51,3 +52,17 @@ def test_the_users_choice_stays(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_other_systems_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
     assert not keep_freed_memory()
+
+
+def test_cycles_are_looked_for_again_after_the_block_and_after_an_error() -> None:
+    assert gc.isenabled()
+    with pytest.raises(ZeroDivisionError), without_collections():
+        1 / int(gc.isenabled())
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        with without_collections():
+            assert not gc.isenabled()
+        assert not gc.isenabled()
+    finally:
+        gc.enable()

@@ -101,7 +101,7 @@ def test_the_simulation_is_that_of_the_engine_and_of_the_file(
     chosen = grids(graph, ranges_of(graph, observed(graph, pictures)), 8, CONTRACT)
     plan = plain_plan(graph, chosen, granularity)
     rounded = with_rounded_weights(graph, granularity)
-    ours = Simulator(rounded).scores(pictures, chosen)
+    ours = Simulator(graph).scores(rounded, pictures, chosen)
     step = chosen[graph.output].scale
     assert ours == pytest.approx(scores(rounded, pictures, rounding(chosen)), abs=1e-6)
     theirs = simulated(PlannedNetwork(graph, plan), pictures)
@@ -109,6 +109,16 @@ def test_the_simulation_is_that_of_the_engine_and_of_the_file(
     real, info = planned_scores(graph, plan, pictures)
     assert info.runtime.startswith("litert")
     assert np.abs(ours - real).max() <= 4.01 * step
+
+
+def test_a_simulator_runs_any_weights_of_its_network(graph: Graph, pictures: np.ndarray) -> None:
+    simulator = Simulator(graph)
+    for scope in Scope:
+        other = with_outliers(graph, scope, 256.0, 1)
+        chosen = grids(other, ranges_of(other, observed(other, pictures)), 8, CONTRACT)
+        exact = scores(other, pictures, rounding(chosen))
+        assert np.array_equal(simulator.scores(other, pictures, chosen), exact)
+    assert (simulator.scores(graph, pictures, chosen) != exact).any()
 
 
 def test_ranges_follow_their_method(pictures: np.ndarray) -> None:
