@@ -111,7 +111,7 @@ class _Followed:
         takers = [Decisive.of([o], [c]) for o, c in zip(exact, classifies, strict=True)]
         values = [taker([output])[0] for taker, output in zip(takers, exact, strict=True)]
         rows = zip(names, values, takers, weights(values), strict=True)
-        return cls({name: _Output(*row) for name, *row in rows})
+        return cls({name: _Output(value, taker, factor) for name, value, taker, factor in rows})
 
     def behind(self, graph: Graph, position: int) -> _Rest:
         """Operators behind the one at a position, and the outputs that they compute."""
