@@ -8,7 +8,8 @@ from pathlib import Path
 from evaluation.machine import cpu_features, cpu_fields
 from foundation.threads import OPERATOR_CORES
 
-_BLAS_KERNELS = "OPENBLAS_CORETYPE"
+BLAS_KERNELS = "OPENBLAS_CORETYPE"
+"""Variable that OpenBLAS reads when NumPy is loaded."""
 
 _CPU = Path("/proc/cpuinfo")
 
@@ -30,7 +31,7 @@ def one_order_of_sums() -> None:
     """
     os.environ.setdefault(OPERATOR_CORES, "1")
     if _has("avx2", "fma"):
-        os.environ.setdefault(_BLAS_KERNELS, "Haswell")
+        os.environ.setdefault(BLAS_KERNELS, "Haswell")
 
 
 def other_sums(architecture: str, cpu: Path = _CPU) -> str | None:
