@@ -129,11 +129,11 @@ def _main(arguments: list[str]) -> None:
     parser.add_argument("--optimize", default=OPTIMIZE)
     parser.add_argument("--commands", nargs="+", choices=COMMANDS, default=COMMANDS)
     options = parser.parse_args(arguments)
-    given = (options.model, options.data, options.calibration, options.limit, options.repeats)
-    if (options.model, options.data, options.calibration) != (MODEL, DATA, CALIBRATION) and (
-        MODEL in given or DATA in given or CALIBRATION in given
-    ):
+    network = (options.model, options.data, options.calibration)
+    others = [got != known for got, known in zip(network, (MODEL, DATA, CALIBRATION), strict=True)]
+    if any(others) and not all(others):
         parser.error("--model, --data and --calibration go together")
+    given = (*network, options.limit, options.repeats)
     report("scaling", run(*given, options.optimize, options.commands))
 
 

@@ -75,6 +75,7 @@ def make_plan(
         return make_floating_plan(graph, images, contract, settings, advance)
     settings = narrow_settings(graph, settings)
     check_wide(graph, settings.float_ops, settings.wide_ops, whole=settings.int16)
+    _check(graph, settings.float_ops)
     rival = effort_of(settings).rival
     fitting, held = (images, None) if rival is None else divided(images)
     keeps_steps = _steps_are_better(graph, images, contract, settings)
@@ -83,7 +84,6 @@ def make_plan(
 
     # The images that neither plan was made on choose one; the rival is then made on all of them.
     lesser = replace(settings, optimization=rival)
-    _check(graph, settings.float_ops)
     seen = looked_at(graph, fitting, contract, effort_of(settings), advance)
     by_rival = looked_at(graph, fitting, contract, effort_of(lesser), earlier=seen)
     prepared = settled(graph, fitting, contract, settings, advance, keeps_steps, seen)
@@ -284,7 +284,6 @@ def _steps_are_better(
     effort = Optimization.FAST if fast else Optimization.DEFAULT
     trial = replace(settings, optimization=effort)
     unseen = HeldOut.of(graph, fitting if held is None else held, classified(graph, contract))
-    _check(graph, settings.float_ops)
     seen = looked_at(graph, fitting, contract, effort_of(trial))
 
     def noise(*, keeps_steps: bool) -> float:
