@@ -47,8 +47,6 @@ class Effort:
             ``mirrored``; vectors and series are more.
         positions: largest number of one image's positions that enter the moments of a layer.
         sweeps: largest number of coordinate descent sweeps when a layer is rounded.
-        narrowings: factors on the widest scale of a weight, from which each channel takes the one
-            of the least error.
         judges: smallest number of images that judge narrower ranges of activations; with 0 the
             calibrated ranges stay.
         ranged: number of images that ranges are measured on; evenly spread ones if the set has
@@ -63,7 +61,6 @@ class Effort:
     images: int
     positions: int
     sweeps: int
-    narrowings: tuple[float, ...] = (1.0,)
     judges: int = 0
     ranged: int = 10**9
     mirrored: bool = False
@@ -78,7 +75,6 @@ EFFORTS: Mapping[Optimization, Effort] = {
         images=256,
         positions=2000,
         sweeps=3,
-        narrowings=(1.0, 0.92),
         judges=32,
         mirrored=True,
         centred=True,
@@ -183,7 +179,6 @@ def layer_settings(settings: PlanSettings) -> LayerSettings:
         settings.granularity,
         settings.weight_range,
         sweeps=effort.sweeps,
-        narrowings=effort.narrowings,
         refit=True,
     )
 

@@ -208,7 +208,6 @@ def _story(settings: PlanSettings, prepared: Settled, count: int) -> dict[str, A
         "rounding_images": len(prepared.images),
         "positions": effort.positions,
         "sweeps": effort.sweeps,
-        "narrowings": list(effort.narrowings),
         "judges": effort.judges,
         "mirrored": prepared.mirrored,
         "range_images": min(ranged_images(prepared.graph, effort), count),

@@ -9,8 +9,7 @@ f > 0, one per channel,
 residual stream shares the factors. ReLU commutes with positive factors; ReLU6 does not, since its
 bound would need a value per channel. With one scale per channel of a weight nothing is to be gained
 there, and activations behind ReLU6 are left alone. With one scale per weight, only channels that
-stay well below 6 are scaled, within that room: with channels scaled to reach 6 exactly on the
-calibration images, the float network itself broke (17 dB) on images of the same kind.
+stay below 6 are scaled, within that room.
 """
 
 from __future__ import annotations
@@ -34,10 +33,10 @@ BOUND = 6.0
 """Bound of ReLU6."""
 
 HELD_SHARE = 0.9
-"""Share of BOUND from which on a channel behind ReLU6 may rely on the bound, and is not scaled."""
-
-HEADROOM = 0.5
-"""Share of BOUND that a channel scaled up behind ReLU6 may reach on calibration images."""
+"""Share of BOUND that a channel scaled up behind ReLU6 may reach on calibration images. One that
+reaches it as it is may rely on the bound, and is not scaled. With half of BOUND in its place the
+squared error of the decisive scores is 1.3 to 2.4 times as large on photos that are not calibrated
+on (MobileNetV2 and EfficientNet-Lite0, with 8 and 32 photos)."""
 
 SMALLEST_FACTOR_BEHIND_RELU6 = 1e-3
 """Smallest factor of a channel behind ReLU6, however little of it calibration images have shown."""
@@ -318,12 +317,12 @@ def _behind_relu6(work: _Work) -> Iterator[Stream]:
 def _smallest_factors(work: _Work, stream: Stream) -> np.ndarray:
     """Smallest factor that each channel may be divided by; infinity where it must stay as it is.
 
-        f_min = high / (HEADROOM BOUND)        where high < HELD_SHARE BOUND
+        f_min = high / (HELD_SHARE BOUND)        where that is below 1
 
-    A channel that reaches 6 has its bound there. Another one may be scaled as long as twice what
-    calibration images made of it stays below 6; scaled down, it would be cut later than at 6,
-    which it has not reached either.
+    A channel that reaches 6 has its bound there. Another one may be scaled up until what
+    calibration images made of it comes near 6; scaled down, it would be cut later than at 6, which
+    it has not reached either.
     """
     high = work.spans[stream.names[0]].high.astype(np.float64)
-    smallest = np.maximum(high / (HEADROOM * BOUND), SMALLEST_FACTOR_BEHIND_RELU6)
-    return np.where(high >= HELD_SHARE * BOUND, np.inf, smallest)
+    smallest = np.maximum(high / (HELD_SHARE * BOUND), SMALLEST_FACTOR_BEHIND_RELU6)
+    return np.where(smallest >= 1, np.inf, smallest)

@@ -16,6 +16,10 @@ from quantize.grids import TOLERANCE, common_step, row_steps
 from quantize.rounding.layer_settings import LayerSettings
 from quantize.rounding.second_order import PAIR_LIMIT, Layer, pair_reach, rounded
 
+SHARED_NARROWINGS = (1.0, 0.92, 0.84, 0.77, 0.7, 0.64, 0.58, 0.52, 0.46)
+"""Factors on the widest of a weight's only scale: where a few channels reach far beyond the others,
+cutting their largest weights off gives all of them smaller steps."""
+
 
 @dataclass(frozen=True)
 class OnGrid:
@@ -182,7 +186,9 @@ def _candidates(
 ) -> list[np.ndarray]:
     """Scales to try, float64 ``[channels]``, each exactly a float32."""
     reach = weight_reach(np.abs(target).max(axis=1), per_channel=settings.per_channel(op))
-    factors = [np.full_like(reach, factor) for factor in settings.narrowings]
+    shared = not settings.per_channel(op) and settings.bits == 8
+    narrowings = (_narrowing(layers, reach, settings),) if shared else settings.narrowings
+    factors = [np.full_like(reach, factor) for factor in narrowings]
     pairs = layers[0][1].neighbours
     if pairs is not None:
         # The scale at which no pair saturates by itself, and one halfway to it.
@@ -192,6 +198,30 @@ def _candidates(
         factors += [safe**0.5, safe]
     widest = [reach * factor / settings.limit for factor in factors]
     return [scale.astype(np.float32).astype(np.float64) for scale in widest]
+
+
+def _narrowing(
+    layers: list[tuple[slice, Layer]], reach: np.ndarray, settings: LayerSettings
+) -> float:
+    """Factor on the only scale of a weight with which its nearest integers have the least error.
+
+    Second-order rounding of each would cost as much as the rest of the plan, and chose no better.
+
+    Args:
+        layers: the weight, in groups.
+        reach: largest magnitude that the widest scale represents, ``[channels]``, all equal.
+        settings: how the layer is rounded.
+    """
+
+    def error(factor: float) -> float:
+        total = 0.0
+        for group, layer in layers:
+            scale = reach[group, None] * factor / settings.limit
+            integers = np.clip(np.rint(layer.weight / scale), -layer.limit, layer.limit)
+            total += float(layer.error(integers * scale).sum())
+        return total
+
+    return min(SHARED_NARROWINGS, key=error)
 
 
 def weight_params_of(op: Op, scale: np.ndarray, settings: LayerSettings) -> QuantParams:

@@ -59,7 +59,7 @@ def test_work_that_has_not_begun_is_dropped_when_no_more_results_are_read(
 
     results = in_parallel(work, items())
     assert next(results) == 0
-    Timer(0.1, go_on.set).start()
+    Timer(1.0, go_on.set).start()
     results.close()  # type: ignore[attr-defined]
     assert begun == [0, 1]
 

@@ -10,7 +10,7 @@ import pytest
 from network.operators import Fused
 from network.run_tensorflow import run
 from quantize.engine import settled
-from quantize.equalization.equalize import equalized
+from quantize.equalization.equalize import BOUND, HELD_SHARE, equalized
 from quantize.ranges.extremes import extremes
 from quantize.ranges.float_pass import CalibrationImages, float_pass
 from quantize.settings import Granularity, Optimization, PlanSettings
@@ -68,6 +68,27 @@ def test_equalization_evens_out_what_channels_usually_reach() -> None:
     evenness = [np.max(reaches, axis=0) for reaches in (usual, rare)]
     assert evenness[0].max() / evenness[0].min() < 1.01
     assert evenness[1].max() / evenness[1].min() > 1.03
+
+
+def test_channels_behind_relu6_come_near_their_bound_and_no_further() -> None:
+    graph = unbalanced(bottlenecks(2, fused=Fused.RELU6), 2)
+    op = next(op for op in graph.weighted if op.fused is Fused.RELU6)
+    reader = graph.readers[op.name][0].inputs[1]  # weights that ask for larger activations
+    graph = graph.with_values({reader: graph.value(reader) * 1000})
+    before = next(extremes(graph, [images(32)]))
+    scaled, spans = equalized(graph, before, Granularity.PER_TENSOR)
+    bounded = [op.name for op in graph.weighted if op.fused is Fused.RELU6]
+    high = np.concatenate([before[name].high for name in bounded])
+    after = np.concatenate([spans[name].high for name in bounded])
+    near = HELD_SHARE * BOUND
+    grown = after > 1.001 * high
+    assert grown.any()
+    assert after[grown].max() <= near * 1.001
+    assert after[grown].max() > 0.9 * near
+    np.testing.assert_array_equal(after[high >= near], high[high >= near])
+    fresh = images(64, seed=5)
+    exact, found = run(graph, fresh), run(scaled, fresh)
+    assert np.abs(exact - found).max() <= 0.02 * np.abs(exact).max()
 
 
 def test_a_dense_unit_that_hardly_answers_leaves_the_others_their_integers() -> None:
