@@ -27,8 +27,9 @@ SLOW ?=
 # For bench-dense: folder of photos with boxes and masks, folder of published integer files.
 PHOTOS ?=
 PUBLISHED ?=
-# For test-slow: K/N runs part K of N.
+# For test-slow: K/N runs part K of N; minutes after which no more of them begin.
 PART ?=
+MINUTES ?=
 # For fuzz: seconds to run.
 FUZZ_SECONDS ?= 3600
 # For relu6-study: RETRAIN=1 trains its networks again.
@@ -140,9 +141,9 @@ FAST := -m "not slow and not ship and not browser"
 test: $(READY) ## run the fast tests
 	$(BIN)/python -m pytest $(WORKERS) $(FAST) --durations 20 $(ARGS)
 
-test-slow: $(READY) ## run the slow tests; PART=2/5 runs part 2 of 5
+test-slow: $(READY) ## run the slow tests; PART=2/5 runs part 2 of 5, MINUTES=20 what fits
 	$(BIN)/python -m pytest $(WORKERS) -m "slow and not ship and not browser" --durations 20 \
-		$(if $(PART),--slow-part $(PART)) $(ARGS)
+		$(if $(PART),--slow-part $(PART)) $(if $(MINUTES),--slow-minutes $(MINUTES)) $(ARGS)
 
 test-ship: $(READY) ship-runtimes .venv-ship-snippets/.ready
 test-ship: $(SHIP_KOTLIN)/.ready ## test a bundle in the platforms' runtimes

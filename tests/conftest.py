@@ -1,4 +1,4 @@
-"""What makes every test repeatable: its random numbers, and which slow tests a part takes.
+"""What makes every test repeatable: its random numbers, and which slow tests a run takes.
 
 The order of the tests is random (the seed that repeats it is printed at the end), and so is the
 worker that runs one. What a test draws depends on its own name alone.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import re
+import time
 import zlib
 from collections.abc import Generator
 
@@ -30,12 +31,24 @@ settings.load_profile("repeatable")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """``--slow-part K/N``."""
+    """``--slow-part K/N`` and ``--slow-minutes N``."""
     parser.addoption(
         "--slow-part",
         metavar="K/N",
         help="Of the slow tests, run part K of N alone, K from 1; a test's name says its part.",
     )
+    parser.addoption(
+        "--slow-minutes",
+        metavar="N",
+        type=float,
+        help="Begin no slow test later than N minutes after the start; those left out are skipped.",
+    )
+
+
+LEFT_OUT = "the minutes for slow tests are over"
+"""Reason of the slow tests that ``--slow-minutes`` leaves out."""
+
+STARTED = pytest.StashKey[float]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -45,12 +58,17 @@ def pytest_configure(config: pytest.Config) -> None:
         pytest.UsageError: a part that there is not.
     """
     config.option.randomly_reset_seed = False
+    config.stash[STARTED] = time.monotonic()
     if config.getoption("--slow-part") is not None:
         slow_part(config.getoption("--slow-part"))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what repeats the order: the header that has it is not shown with -q."""
+    """Print what repeats the order, which -q hides, and how many slow tests had no time."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    left_out = sum(LEFT_OUT in str(report.longrepr) for report in skipped)
+    if left_out:
+        terminalreporter.write_line(f"{left_out} slow tests were left out: {LEFT_OUT}")
     seed = terminalreporter.config.getoption("randomly_seed", None)
     if isinstance(seed, int):
         terminalreporter.write_line(f"the order is repeated by --randomly-seed={seed}")
@@ -88,6 +106,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     config.hook.pytest_deselected(items=others)
     left_out = set(others)
     items[:] = [item for item in items if item not in left_out]
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a slow test when the time for these is over."""
+    minutes = item.config.getoption("--slow-minutes")
+    if minutes is None or item.get_closest_marker("slow") is None:
+        return
+    if time.monotonic() - item.config.stash[STARTED] > 60 * minutes:
+        pytest.skip(LEFT_OUT)
 
 
 def _seed(name: str) -> None:

@@ -1,8 +1,9 @@
-"""Tests that pass in any order, and parts of the slow ones that leave none out."""
+"""Tests that pass in any order, parts of the slow ones that leave none out, and their time."""
 
 from __future__ import annotations
 
 import random
+import time
 import zlib
 from types import SimpleNamespace
 
@@ -10,7 +11,14 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from tests.conftest import in_part, pytest_terminal_summary, slow_part
+from tests.conftest import (
+    LEFT_OUT,
+    STARTED,
+    in_part,
+    pytest_runtest_setup,
+    pytest_terminal_summary,
+    slow_part,
+)
 
 
 def drawn() -> tuple[float, float]:
@@ -45,8 +53,38 @@ def test_a_test_draws_what_its_name_says(
 def test_the_seed_of_the_order_is_printed(seed: int | None, lines: list[str]) -> None:
     found: list[str] = []
     config = SimpleNamespace(getoption=lambda *_: seed)
-    pytest_terminal_summary(SimpleNamespace(config=config, write_line=found.append))  # type: ignore[arg-type]
+    reporter = SimpleNamespace(config=config, write_line=found.append, stats={})
+    pytest_terminal_summary(reporter)  # type: ignore[arg-type]
     assert found == lines
+
+
+@pytest.mark.parametrize(
+    ("marker", "minutes", "ago", "skipped"),
+    [
+        ("slow", 1.0, 61.0, True),
+        ("slow", 1.0, 5.0, False),
+        ("slow", None, 61.0, False),
+        ("browser", 1.0, 61.0, False),
+    ],
+)
+def test_slow_tests_that_would_begin_too_late_are_skipped_and_counted(
+    marker: str, minutes: float | None, ago: float, skipped: bool
+) -> None:
+    config = SimpleNamespace(getoption=lambda *_: minutes, stash={STARTED: time.monotonic() - ago})
+    item = SimpleNamespace(config=config, get_closest_marker={marker: marker}.get)
+    reasons = []
+    try:
+        pytest_runtest_setup(item)  # type: ignore[arg-type]
+    except pytest.skip.Exception as skip:
+        reasons = [SimpleNamespace(longrepr=("a file", 1, f"Skipped: {skip}"))]
+    assert bool(reasons) == skipped
+    found: list[str] = []
+    seedless = SimpleNamespace(getoption=lambda *_: None)
+    others = [SimpleNamespace(longrepr=("a file", 1, "Skipped: npm is not installed"))]
+    stats = {"skipped": reasons + others}
+    reporter = SimpleNamespace(config=seedless, write_line=found.append, stats=stats)
+    pytest_terminal_summary(reporter)  # type: ignore[arg-type]
+    assert found == [f"1 slow tests were left out: {LEFT_OUT}"] * skipped
 
 
 def test_examples_are_the_same_in_every_run() -> None:
