@@ -18,6 +18,12 @@ from hypothesis import HealthCheck, settings
 
 import edgequant.process  # noqa: F401 - a process of ours
 
+LEFT_OUT = "the minutes for slow tests are over"
+"""Reason of the slow tests that ``--slow-minutes`` leaves out."""
+
+STARTED = pytest.StashKey[float]()
+"""When the session began, in seconds of ``time.monotonic``."""
+
 # Equal examples in every run, none of them from a folder that runs share, and no limit of time:
 # the machine may be busy.
 settings.register_profile(
@@ -43,12 +49,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=float,
         help="Begin no slow test later than N minutes after the start; those left out are skipped.",
     )
-
-
-LEFT_OUT = "the minutes for slow tests are over"
-"""Reason of the slow tests that ``--slow-minutes`` leaves out."""
-
-STARTED = pytest.StashKey[float]()
 
 
 def pytest_configure(config: pytest.Config) -> None:

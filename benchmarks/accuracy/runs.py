@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -180,8 +181,10 @@ def _resident(process: int) -> int:
 
 
 def _last_line(log: Path) -> str:
+    """Last line of a log, without the names of temporary folders, which every run has others of."""
     lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    return " ".join((lines or ["it said nothing"])[-1].split())[:200]
+    last = " ".join((lines or ["it said nothing"])[-1].split())
+    return re.sub(rf"{re.escape(tempfile.gettempdir())}/\S*/", "", last)[:200]
 
 
 def _key(module: str, peer: Peer, job: Job, where: Environment, inputs: str) -> str:

@@ -22,7 +22,8 @@ class LayerSettings:
         weight_range: whether pairs of weights must not saturate 16-bit sums.
         damping: share of the mean variance that is added to the moments before they are inverted.
         sweeps: largest number of coordinate descent sweeps.
-        narrowings: factors on the widest scale to choose from, by the error of each channel.
+        narrowings: factors on the widest scale to choose from, by the error of each channel; for
+            the one scale of a weight in 8 bits ``scales.SHARED_NARROWINGS`` take their place.
         refit: whether the float weight is first fitted to the quantized inputs.
         bits: bits of a weight's integers.
     """

@@ -13,6 +13,7 @@ all integers follow, each step the exact minimum along one of them.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -59,10 +60,15 @@ class Layer:
         moments = self.moments[rows] if self.moments.ndim == 3 else self.moments
         return Layer(self.weight[rows], moments, self.neighbours, self.limit)
 
+    @cached_property
+    def _single_moments(self) -> np.ndarray:
+        """H in single precision, which many weights are judged with."""
+        return self.moments.astype(np.float32)
+
     def error(self, weight: np.ndarray) -> np.ndarray:
         """Mean square error of each row's output if ``weight`` replaced the layer's, float32."""
         difference = (weight - self.weight).astype(np.float32)
-        moments = self.moments.astype(np.float32)
+        moments = self._single_moments
         if self.moments.ndim == 3:
             return np.asarray(
                 np.einsum("ri,rij,rj->r", difference, moments, difference, optimize=True)
