@@ -116,6 +116,14 @@ class _Writing:
     file: FlatFile = field(default_factory=FlatFile)
     index: dict[str, int] = field(default_factory=lambda: {"": -1})
 
+    def rounded(self, name: str, params: QuantParams) -> None:
+        """Let all that reads an activation from now on read what its integers stand for."""
+        integers = _integers(self.file, self.graph, name, params)
+        self.file.operator("QUANTIZE", 2, [self.index[name]], [integers])
+        shape = self.graph.tensors[name].shape
+        self.index[name] = self.file.tensor(f"{name}_rounded", shape, "float32")
+        self.file.operator("DEQUANTIZE", 2, [integers], [self.index[name]])
+
     def activation(self, name: str) -> int:
         tensor = self.graph.tensors[name]
         self.index[name] = self.file.tensor(name, tensor.shape, tensor.dtype)
@@ -178,6 +186,29 @@ def network_of(
             sinks[-1] = _integers(file, graph, name, params[name])
             file.operator("QUANTIZE", 2, [writing.index[name]], sinks[-1:])
     return Network(file.content(sources, sinks), names)
+
+
+def rounded_network(graph: Graph, params: Mapping[str, QuantParams]) -> Network:
+    """The whole network, with activations replaced by the numbers that their integers stand for.
+
+    Args:
+        graph: canonical; its constants are the numbers that are computed with.
+        params: parameters of these activations, of one scale each; others stay as they are.
+
+    Returns:
+        A network from float input to float outputs.
+    """
+    writing = _Writing(graph, graph.value)
+    source = writing.activation(graph.input)
+    if graph.input in params:
+        writing.rounded(graph.input, params[graph.input])
+    for op in graph.ops:
+        writing.operator(op)
+        for name in op.outputs:
+            if name in params:
+                writing.rounded(name, params[name])
+    sinks = [writing.index[name] for name in graph.outputs]
+    return Network(writing.file.content([source], sinks), (graph.input,))
 
 
 def constant_results(graph: Graph, op: Op) -> list[np.ndarray]:

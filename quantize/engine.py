@@ -241,7 +241,12 @@ def settled(
     # Channels rescaled, centred and reordered.
     typical = measured.typical if effort.judges else None
     rescaling = Rescaling(
-        measured.spans, typical, settings.granularity, settings.weight_range, keeps_steps
+        measured.spans,
+        typical,
+        measured.beyond,
+        settings.granularity,
+        settings.weight_range,
+        keeps_steps,
     )
     scaled, spans = rescaling.of(graph)
 

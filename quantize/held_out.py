@@ -14,12 +14,11 @@ from typing import Any
 import numpy as np
 
 from network.graph import Graph
-from network.run_litert import network_of
+from network.run_litert import Network, network_of, rounded_network
 from quantize.objective import Decisive, squared_error, weights
 from quantize.parallel import in_parallel
-from quantize.plans.plan import PlannedNetwork, QuantizationPlan
-from quantize.plans.simulate import simulated_outputs
-from quantize.ranges.float_pass import CalibrationImages, checked, spread
+from quantize.plans.plan import QuantizationPlan
+from quantize.ranges.float_pass import CalibrationImages, checked, in_small_batches, spread
 
 ONE_IN = 8
 """One in so many calibration images is held out."""
@@ -29,9 +28,6 @@ MOST_HELD = 32
 
 FEWEST = 4
 """Sets of fewer images are not divided."""
-
-BATCH = 8
-"""Images that both networks run on at a time."""
 
 
 def divided(images: CalibrationImages) -> tuple[CalibrationImages, CalibrationImages | None]:
@@ -80,21 +76,17 @@ class HeldOut:
             InvalidInputError: images of another shape, or with NaN.
         """
         shape = graph.tensors[graph.input].shape[1:]
-        batches = [
-            batch[start : start + BATCH]
-            for batch in checked(images.batches(), shape)
-            for start in range(0, len(batch), BATCH)
-        ]
-        network = network_of(graph, graph.ops, results=graph.outputs)
-        runs = in_parallel(lambda batch: network.run({graph.input: batch}), batches)
-        exact = _joined(runs)
+        read = checked(images.batches(), shape)
+        batches = [part for batch in read for part in in_small_batches(batch)]
+        exact = _outputs(network_of(graph, graph.ops, results=graph.outputs), batches)
         decisive = Decisive.of(exact, classifies)
         return cls(batches, decisive, decisive(exact))
 
     def noise(self, graph: Graph, plan: QuantizationPlan) -> float:
         """Squared error of a plan's outputs, each output weighed as ``quantize.objective`` does."""
-        network = PlannedNetwork(plan.network(graph), plan)
-        found = self.decisive(_joined(simulated_outputs(network, batch) for batch in self.batches))
+        values = {name: constant.to_float() for name, constant in plan.constants.items()}
+        planned = rounded_network(plan.network(graph).with_values(values), plan.activations)
+        found = self.decisive(_outputs(planned, self.batches))
         return squared_error(self.exact, found, weights(self.exact))
 
     def comparison(self, rival: float, noise: float) -> Mapping[str, Any]:
@@ -105,6 +97,8 @@ class HeldOut:
         return told
 
 
-def _joined(runs: Iterator[Any]) -> list[np.ndarray]:
-    """Outputs of all batches, float64."""
+def _outputs(network: Network, batches: list[np.ndarray]) -> list[np.ndarray]:
+    """Outputs of a network for all batches of its only input, float64."""
+    (source,) = network.sources
+    runs = in_parallel(lambda batch: network.run({source: batch}), batches)
     return [np.concatenate(parts).astype(np.float64) for parts in zip(*runs, strict=True)]

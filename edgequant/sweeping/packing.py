@@ -53,16 +53,17 @@ def packed_rescaling(rescaling: Rescaling) -> bytes:
         "weight_range": rescaling.weight_range.value,
         "keeps_steps": rescaling.keeps_steps,
     }
-    return _packed([rescaling.spans, *typical], head)
+    return _packed([rescaling.spans, rescaling.beyond, *typical], head)
 
 
 def unpacked_rescaling(content: bytes) -> Rescaling:
     """Rescaling from the bytes of ``packed_rescaling``."""
     head, arrays = _read(content)
-    spans, *typical = _unpacked(head, arrays)
+    spans, beyond, *typical = _unpacked(head, arrays)
     return Rescaling(
         spans,
         typical[0] if typical else None,
+        beyond,
         Granularity(head["granularity"]),
         WeightRange(head["weight_range"]),
         head["keeps_steps"],

@@ -7,14 +7,14 @@ f > 0, one per channel,
 
 (Nagel et al. 2019, arXiv:1906.04721, section 4.1). Where additions join activations, the whole
 residual stream shares the factors. ReLU commutes with positive factors; ReLU6 does not, since its
-bound would need a value per channel. With one scale per channel of a weight nothing is to be gained
-there, and activations behind ReLU6 are left alone. With one scale per weight, only channels that
-stay below 6 are scaled, within that room.
+bound would need a value per channel. With one scale per channel of a weight next to nothing is to
+be gained there, and activations behind ReLU6 are left alone. With one scale per weight, channels
+that stay below 6 are scaled, within that room (``relu6``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,23 +23,12 @@ from network.graph import Graph, Op
 from network.integer_forms import obstacle
 from network.operators import Fused, OpKind
 from quantize.equalization.groups import Groups
+from quantize.equalization.relu6 import Room, behind_relu6
 from quantize.ranges.extremes import Extremes
 from quantize.settings import Granularity
 
 SMALLEST_FACTOR = 2.0**-14
 """Smallest factor: channels that span less than this share of the widest are scaled up no more."""
-
-BOUND = 6.0
-"""Bound of ReLU6."""
-
-HELD_SHARE = 0.9
-"""Share of BOUND that a channel scaled up behind ReLU6 may reach on calibration images. One that
-reaches it as it is may rely on the bound, and is not scaled. With half of BOUND in its place the
-squared error of the decisive scores is 1.3 to 2.4 times as large on photos that are not calibrated
-on (MobileNetV2 and EfficientNet-Lite0, with 8 and 32 photos)."""
-
-SMALLEST_FACTOR_BEHIND_RELU6 = 1e-3
-"""Smallest factor of a channel behind ReLU6, however little of it calibration images have shown."""
 
 ROUNDS = 20
 """Rounds of balancing weights; factors hardly change after ten."""
@@ -140,6 +129,11 @@ class _Work:
         weight = np.abs(self.value(op.inputs[1]))
         return np.asarray(weight.max(axis=tuple(range(weight.ndim - 1))))
 
+    def reaches(self, stream: Stream) -> tuple[np.ndarray, np.ndarray]:
+        """Largest magnitudes of the weights that compute and that read each channel."""
+        written = np.max([self.largest_by_output(op) for op in stream.producers], axis=0)
+        return written, np.max([self.largest_by_input(op) for op in stream.readers], axis=0)
+
     def divide(self, stream: Stream, factors: np.ndarray) -> None:
         """Divide each channel of a stream by a factor, ``[channels]``."""
         for op in stream.producers:
@@ -194,6 +188,7 @@ def equalized(
     spans: Mapping[str, Extremes],
     granularity: Granularity,
     typical: Mapping[str, Extremes] | None = None,
+    beyond: Mapping[str, Extremes] | None = None,
     kept: Collection[str] = (),
 ) -> tuple[Graph, dict[str, Extremes]]:
     """Scale and centre the channels of every stream.
@@ -209,6 +204,7 @@ def equalized(
         granularity: whether weights will have one scale or one per channel.
         typical: extremes to derive factors from where rare values will be cut off; ``spans`` when
             None.
+        beyond: extremes that hardly any other image exceeds; ``spans`` when None.
         kept: operators whose weights must not be scaled.
 
     Returns:
@@ -224,9 +220,9 @@ def equalized(
         for stream in scalable:
             if not _has_one_scale(stream):
                 work.divide(stream, _factors_by_reach(work, stream))
-        _balance_weights(work, tuple(filter(_has_one_scale, scalable)), ())
+        _balance_weights(work, tuple(filter(_has_one_scale, scalable)), {})
     else:
-        _balance_weights(work, scalable, _without(kept, tuple(_behind_relu6(work))))
+        _balance_weights(work, scalable, _rooms(graph, kept, spans, beyond or spans))
     values = {name: np.asarray(value, np.float32) for name, value in work.values.items()}
     return graph.with_values(values), work.spans
 
@@ -265,7 +261,7 @@ def _has_one_scale(stream: Stream) -> bool:
 
 
 def _balance_weights(
-    work: _Work, scalable: tuple[Stream, ...], bounded: tuple[Stream, ...]
+    work: _Work, scalable: tuple[Stream, ...], bounded: Mapping[Stream, Room]
 ) -> None:
     """Divide the channels of streams until the weights on both sides reach equally far.
 
@@ -275,54 +271,42 @@ def _balance_weights(
 
         f = sqrt(w / v)        so that  w / f = v f
 
-    Behind ReLU6 the product of a channel's factors over all rounds stays at or above its smallest
-    permitted factor.
+    Args:
+        work: weights and spans, which are changed.
+        scalable: streams whose factors have no bound.
+        bounded: streams behind ReLU6, with the room that the product of a channel's factors over
+            all rounds has.
     """
-    smallest = {stream: _smallest_factors(work, stream) for stream in bounded}
-    products = {stream: np.ones_like(smallest[stream]) for stream in bounded}
+    products = {stream: np.ones_like(room.smallest) for stream, room in bounded.items()}
     for _ in range(ROUNDS):
         for stream in (*scalable, *bounded):
-            factors = _balancing_factors(work, stream)
-            if stream in smallest:
-                product = np.maximum(products[stream] * factors, smallest[stream])
-                product = np.where(np.isinf(smallest[stream]), 1.0, product)
-                factors = product / products[stream]
+            written, read = work.reaches(stream)
+            factors = _balancing_factors(written, read)
+            if stream in bounded:
+                before = products[stream]
+                wanted = before * factors
+                product = bounded[stream].factors(wanted, written * before, read / before)
+                factors = product / before
                 products[stream] = product
             work.divide(stream, factors)
 
 
-def _balancing_factors(work: _Work, stream: Stream) -> np.ndarray:
+def _balancing_factors(written: np.ndarray, read: np.ndarray) -> np.ndarray:
     """One round's factors of a stream, ``[channels]``; 1 where a side has only zeros."""
-    producers = np.max([work.largest_by_output(op) for op in stream.producers], axis=0)
-    readers = np.max([work.largest_by_input(op) for op in stream.readers], axis=0)
-    live = (producers > 0) & (readers > 0)
-    factors = np.where(live, np.sqrt(producers / np.where(live, readers, 1.0)), 1.0)
+    live = (written > 0) & (read > 0)
+    factors = np.where(live, np.sqrt(written / np.where(live, read, 1.0)), 1.0)
     return np.clip(factors, SMALLEST_FACTOR, 1 / SMALLEST_FACTOR)
 
 
-def _behind_relu6(work: _Work) -> Iterator[Stream]:
-    """Streams of one activation behind ReLU6 that only weighted operators read."""
-    graph = work.graph
-    for op in graph.weighted:
-        readers = graph.readers[op.name]
-        if (
-            op.fused is Fused.RELU6
-            and op.name not in graph.outputs
-            and readers
-            and all(r.is_weighted and _takes_channels(graph, r) for r in readers)
-        ):
-            yield Stream((op.name,), (op,), readers)
-
-
-def _smallest_factors(work: _Work, stream: Stream) -> np.ndarray:
-    """Smallest factor that each channel may be divided by; infinity where it must stay as it is.
-
-        f_min = high / (HELD_SHARE BOUND)        where that is below 1
-
-    A channel that reaches 6 has its bound there. Another one may be scaled up until what
-    calibration images made of it comes near 6; scaled down, it would be cut later than at 6, which
-    it has not reached either.
-    """
-    high = work.spans[stream.names[0]].high.astype(np.float64)
-    smallest = np.maximum(high / (HELD_SHARE * BOUND), SMALLEST_FACTOR_BEHIND_RELU6)
-    return np.where(smallest >= 1, np.inf, smallest)
+def _rooms(
+    graph: Graph,
+    kept: Collection[str],
+    spans: Mapping[str, Extremes],
+    beyond: Mapping[str, Extremes],
+) -> dict[Stream, Room]:
+    """Streams of one activation behind ReLU6, and the room that they have."""
+    found = behind_relu6(graph)
+    streams_of = (Stream((op.name,), (op,), graph.readers[op.name]) for op in found)
+    takers = tuple(s for s in streams_of if all(_takes_channels(graph, op) for op in s.readers))
+    names = {stream: stream.names[0] for stream in _without(kept, takers)}
+    return {stream: Room.of(spans[name], beyond[name]) for stream, name in names.items()}

@@ -20,6 +20,7 @@ class Rescaling:
     Attributes:
         spans: extremes over all images, by activation.
         typical: mean of the extremes of some images at a time; None where it is not asked for.
+        beyond: extremes that hardly any other image exceeds.
         granularity: number of scales of a weight.
         weight_range: integers that the weights use.
         keeps_steps: whether weights that are whole multiples of a step stay so, unscaled.
@@ -27,6 +28,7 @@ class Rescaling:
 
     spans: Mapping[str, Extremes] = field(repr=False)
     typical: Mapping[str, Extremes] | None = field(repr=False)
+    beyond: Mapping[str, Extremes] = field(repr=False)
     granularity: Granularity
     weight_range: WeightRange
     keeps_steps: bool = False
@@ -38,7 +40,9 @@ class Rescaling:
             graph: canonical.
         """
         kept = on_grid(graph) if self.keeps_steps else frozenset()
-        scaled, spans = equalized(graph, self.spans, self.granularity, self.typical, kept)
+        scaled, spans = equalized(
+            graph, self.spans, self.granularity, self.typical, self.beyond, kept
+        )
         if self.weight_range is WeightRange.SATURATION_SAFE:
             scaled, spans = paired(scaled, spans)
         return scaled, spans

@@ -16,6 +16,10 @@ from quantize.ranges.activations import Range
 BATCH = 8
 """Images per batch of the float pass."""
 
+MARGIN = 6.0
+"""Spreads of a Gumbel distribution from the largest value seen to one that hardly any image
+exceeds: one batch in e^6 n, of which n were seen."""
+
 
 @dataclass(frozen=True)
 class Extremes:
@@ -48,6 +52,25 @@ class Extremes:
     def moved(self, offsets: np.ndarray) -> Extremes:
         """Extremes after a number is added to each channel."""
         return Extremes(self.low + offsets, self.high + offsets)
+
+    def beyond(self, typical: Extremes, batches: int) -> Extremes:
+        """Extremes that hardly any other image exceeds.
+
+        The largest values of batches are taken to have a Gumbel distribution, of the mean m and the
+        spread b: the largest of n batches is expected at ``m + b ln n``, which gives b (Coles 2001,
+        An Introduction to Statistical Modeling of Extreme Values, section 3.1).
+
+            high + MARGIN (high - m) / ln n        low likewise
+
+        Args:
+            typical: mean m of the extremes of each batch.
+            batches: number n of batches; one tells nothing of the spread.
+        """
+        margin = np.float32(MARGIN / np.log(batches) if batches > 1 else 0.0)
+        return Extremes(
+            self.low - margin * (typical.low - self.low),
+            self.high + margin * (self.high - typical.high),
+        )
 
     @property
     def reach(self) -> np.ndarray:

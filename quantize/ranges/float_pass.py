@@ -56,6 +56,7 @@ class FloatPass:
     Attributes:
         spans: extremes over all images, by activation.
         typical: mean of the extremes of BATCH images at a time; rare values hardly count.
+        beyond: extremes that hardly any other image exceeds (``Extremes.beyond``).
         disagreement: mean relative difference of the ranges of two halves; None for one batch.
         images: images to round layers on, float32, spread evenly over the set.
         numbers: numbers of the images that were run, ascending.
@@ -63,6 +64,7 @@ class FloatPass:
 
     spans: dict[str, Extremes]
     typical: dict[str, Extremes]
+    beyond: dict[str, Extremes]
     disagreement: float | None
     images: np.ndarray = field(repr=False)
     numbers: np.ndarray = field(repr=False)
@@ -141,11 +143,10 @@ def float_pass(
             remedy="give a calibration set with images",
         )
     typical = {name: span.times(1 / batches) for name, span in total.items()}
-    if halves[1] is None:
-        return FloatPass(halves[0], typical, None, np.stack(chosen), numbers)
-    disagreement = _disagreement(halves[0], halves[1])
-    spans = joined(halves[0], halves[1])
-    return FloatPass(spans, typical, disagreement, np.stack(chosen), numbers)
+    disagreement = None if halves[1] is None else _disagreement(halves[0], halves[1])
+    spans = halves[0] if halves[1] is None else joined(halves[0], halves[1])
+    beyond = {name: span.beyond(typical[name], batches) for name, span in spans.items()}
+    return FloatPass(spans, typical, beyond, disagreement, np.stack(chosen), numbers)
 
 
 def _small(

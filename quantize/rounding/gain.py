@@ -24,13 +24,10 @@ import numpy as np
 from network.affine import QuantParams, bias_params, quantize_bias, widened_for_bias
 from network.graph import Graph, Op
 from network.operators import Fused
-from network.run_tensorflow import run_outputs
+from network.run_litert import network_of, rounded_network
+from quantize.parallel import in_parallel
 from quantize.plans.plan import IntegerConstant
-from quantize.plans.simulate import rounding_of
-from quantize.ranges.float_pass import CalibrationImages, checked
-
-BATCH = 8
-"""Images that both networks run on at a time."""
+from quantize.ranges.float_pass import CalibrationImages, checked, in_small_batches
 
 LEAST_GAIN = 0.9
 """Smaller gains are no shrinkage by noise, but ranges that are cut: scales would not mend them. Nor
@@ -132,15 +129,21 @@ def centred(
         return {}
     exact = replace(graph, outputs=tuple(op.name for op in last))
     values = {name: constant.to_float() for name, constant in constants.items()}
-    planned = exact.with_values(values)
-    rounded = rounding_of(params)
+    networks = (
+        network_of(exact, exact.ops, results=exact.outputs),
+        rounded_network(exact.with_values(values), params),
+    )
+
+    def sums_of(batch: np.ndarray) -> list[np.ndarray]:
+        wanted, found = (network.run({graph.input: batch}) for network in networks)
+        return [output_sums(*pair) for pair in zip(wanted, found, strict=True)]
+
+    read = checked(images.batches(), graph.tensors[graph.input].shape[1:])
+    small = (part for batch in read for part in in_small_batches(batch))
     sums = [np.zeros((5, graph.tensors[op.name].shape[-1])) for op in last]
-    for batch in checked(images.batches(), graph.tensors[graph.input].shape[1:]):
-        for start in range(0, len(batch), BATCH):
-            part = batch[start : start + BATCH]
-            pairs = zip(run_outputs(exact, part), run_outputs(planned, part, rounded), strict=True)
-            for total, (wanted, found) in zip(sums, pairs, strict=True):
-                total += output_sums(wanted, found)
+    for of_batch in in_parallel(sums_of, small):
+        for total, part in zip(sums, of_batch, strict=True):
+            total += part
     result: dict[str, IntegerConstant] = {}
     for op, total in zip(last, sums, strict=True):
         both = op.inputs[1:3]

@@ -193,13 +193,19 @@ def _dense_moments(float_read: np.ndarray, read: np.ndarray, weight: np.ndarray)
         read: x, float32 ``[positions, inputs]``.
         weight: W, float32 ``[channels, inputs]``.
     """
-    losses = (float_read - read) @ weight.T  # [positions, channels]
+    loss = float_read - read  # z - x, [positions, inputs]
+    channels, inputs = weight.shape
+    if inputs < 2 * channels:  # W (sum of (z - x) x^T) takes fewer products than the sum of l x^T
+        losses, loss_products = weight @ loss.sum(0), weight @ (loss.T @ read)
+    else:
+        of_channels = loss @ weight.T  # l, [positions, channels]
+        losses, loss_products = of_channels.sum(0), of_channels.T @ read
     return Moments.of_sums(
         count=len(read),
         # BLAS knows that this is symmetric, and does half of the work.
         input_products=read.T @ read,  # [inputs, inputs]
-        loss_products=losses.T @ read,  # [channels, inputs]
-        losses=losses.sum(0),
+        loss_products=loss_products,  # [channels, inputs]
+        losses=losses,
         inputs=read.sum(0),
         float_inputs=float_read.sum(0),
     )

@@ -19,6 +19,7 @@ from network.run_litert import network_of
 from network.run_tensorflow import schedule
 from quantize.parallel import in_parallel
 from quantize.plans.plan import IntegerConstant
+from quantize.ranges.float_pass import spread
 from quantize.rounding.gain import last_layers, output_sums, unshrunk
 from quantize.rounding.layer_settings import LayerSettings
 from quantize.rounding.layers import solve
@@ -37,6 +38,12 @@ many tell enough of them."""
 
 DEPTHWISE_SHARE = 8
 """At least one in so many of an image's positions is looked at, however many images there are."""
+
+DEPTHWISE_MOST = 100
+"""Largest number of one image's positions that this share asks for."""
+
+DEPTHWISE_IMAGES = 128
+"""Images that are enough for a depthwise operator, evenly spread over all."""
 
 
 @dataclass
@@ -132,7 +139,12 @@ class Lockstep:
         """Moments of the operator's input over every other chunk."""
         name = op.inputs[0]
         pairs = list(zip(self.exact[name], self.integers[name], strict=True))
-        return moments(op, self.graph, pairs[half::2] or pairs, self._positions(op), source)
+        of_half = pairs[half::2] or pairs
+        if op.kind == OpKind.DEPTHWISE_CONV:
+            images = sum(len(exact) for exact, _ in of_half)
+            enough = -(-len(of_half) * DEPTHWISE_IMAGES // (2 * images))
+            of_half = [of_half[i] for i in spread(len(of_half), enough)]
+        return moments(op, self.graph, of_half, self._positions(op), source)
 
     def _positions(self, op: Op) -> int:
         """Largest number of one image's positions that the moments of an operator include."""
@@ -140,7 +152,8 @@ class Lockstep:
             return self.positions
         images = sum(int(exact.shape[0]) for exact in self.exact[op.inputs[0]])
         enough = -(-DEPTHWISE_POSITIONS // images)
-        return min(self.positions, max(enough, self.positions // DEPTHWISE_SHARE))
+        share = min(self.positions // DEPTHWISE_SHARE, DEPTHWISE_MOST)
+        return min(self.positions, max(enough, share))
 
     def _float_step(self, op: Op) -> list[list[np.ndarray]]:
         """Compute an operator in the float network: its outputs, chunk by chunk."""

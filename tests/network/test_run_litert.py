@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from network.affine import IntType, QuantParams, params_from_range
-from network.run_litert import Spans, network_of, rounding
-from network.run_tensorflow import constants, run, run_op
+from network.run_litert import Spans, network_of, rounded_network, rounding
+from network.run_tensorflow import constants, run, run_op, run_outputs
+from quantize.plans.simulate import rounding_of
 from tests.network.graphs import activations, bottlenecks, images
 
 
@@ -68,6 +69,21 @@ def test_rounding_gives_the_numbers_of_the_integers(dtype: IntType) -> None:
     pooled = {"pool": values}
     (found,) = rounding(graph, "pool", params).run(pooled)
     np.testing.assert_array_equal(found, params.dequantize(params.quantize(values)))
+
+
+def test_a_rounded_network_gives_what_tensorflow_does() -> None:
+    graph, pictures = bottlenecks(0), images(8)
+    params = params_of(activations(graph, pictures))
+    (wanted,) = run_outputs(graph, pictures, rounding_of(params))
+    (found,) = rounded_network(graph, params).run({graph.input: pictures})
+    step = params["scores"].scale[0]
+    assert np.abs(found - wanted).max() < 3 * step  # sums that lie half-way go either way
+    assert np.mean(np.abs(found - wanted) > step / 2) < 0.1
+    assert np.abs(found - run(graph, pictures)).max() > step / 2
+    left = {name: value for name, value in params.items() if name not in ("image", "scores")}
+    (scores,) = rounded_network(graph, left).run({graph.input: pictures})
+    away = [np.abs(values / step - np.rint(values / step)).max() for values in (found, scores)]
+    assert away[0] < 1e-3 < 0.1 < away[1]  # whole steps, and not
 
 
 def test_threads_share_a_network() -> None:

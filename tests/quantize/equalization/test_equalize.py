@@ -10,7 +10,8 @@ import pytest
 from network.operators import Fused
 from network.run_tensorflow import run
 from quantize.engine import settled
-from quantize.equalization.equalize import BOUND, HELD_SHARE, equalized
+from quantize.equalization.equalize import equalized
+from quantize.equalization.relu6 import BOUND, HELD_SHARE
 from quantize.ranges.extremes import extremes
 from quantize.ranges.float_pass import CalibrationImages, float_pass
 from quantize.settings import Granularity, Optimization, PlanSettings

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from network.operators import Fused
-from quantize.ranges.extremes import BATCH, Extremes, extremes
+from quantize.ranges.extremes import BATCH, MARGIN, Extremes, extremes
 from quantize.ranges.float_pass import CalibrationImages, float_pass
 from tests.network.graphs import (
     activations,
@@ -53,7 +53,8 @@ def test_images_that_an_earlier_pass_ran_are_not_run_again(
     monkeypatch.setattr("quantize.ranges.float_pass.extremes", never)
     found = float_pass(graph, given, 8, 10**9, earlier=earlier)
     assert np.array_equal(found.images, wanted.images)
-    for one, other in ((found.spans, wanted.spans), (found.typical, wanted.typical)):
+    for kind in ("spans", "typical", "beyond"):
+        one, other = getattr(found, kind), getattr(wanted, kind)
         assert all(np.array_equal(one[name].low, other[name].low) for name in other)
         assert all(np.array_equal(one[name].high, other[name].high) for name in other)
     assert found.disagreement == wanted.disagreement
@@ -68,6 +69,23 @@ def test_typical_spans_are_the_mean_over_batches() -> None:
     highs = np.stack([next(part)["project_0"].high for part in parts])
     np.testing.assert_allclose(seen.typical["project_0"].high, highs.mean(axis=0), rtol=1e-5)
     np.testing.assert_allclose(seen.spans["project_0"].high, highs.max(axis=0), rtol=1e-5)
+
+
+def test_hardly_any_batch_exceeds_what_is_expected_of_it() -> None:
+    rng = np.random.default_rng(0)
+    maxima = rng.gumbel(3, 0.5, (24 + 1000, 400))  # [batches, channels]
+    seen, others = np.split(maxima, [24])
+    span = Extremes(-seen.max(axis=0), seen.max(axis=0))
+    beyond = span.beyond(Extremes(-seen.mean(axis=0), seen.mean(axis=0)), len(seen))
+    assert np.mean(others.max(axis=0) > span.high) > 0.9
+    assert np.mean(others.max(axis=0) > beyond.high) < 0.4
+    assert np.array_equal(beyond.low, -beyond.high)
+    assert np.median((beyond.high - span.high) / 0.5) == pytest.approx(MARGIN, rel=0.2)
+
+
+def test_one_batch_tells_nothing_of_others() -> None:
+    span = Extremes(np.zeros(3), np.ones(3))
+    assert np.array_equal(span.beyond(span, 1).high, span.high)
 
 
 @pytest.mark.parametrize("fused", [Fused.RELU6, Fused.NONE])

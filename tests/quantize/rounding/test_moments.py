@@ -52,6 +52,27 @@ def test_moments_are_those_of_the_integers_numbers() -> None:
             np.testing.assert_allclose(getattr(found, name), value, atol=rounding)
 
 
+def test_moments_are_those_of_their_definition() -> None:
+    """With more inputs than channels and with fewer, the products are taken in another order."""
+    graph, rng = bottlenecks(0), np.random.default_rng(3)
+    for name in ("expand_1", "project_1"):
+        op = graph.producers[name]
+        weight = graph.weight(op)[:, 0, 0].astype(np.float64)  # [channels, inputs]
+        shape = graph.tensors[op.inputs[0]].shape[1:]
+        exact, found = (rng.normal(size=(2, *shape)).astype(np.float32) for _ in range(2))
+        z, x = (value.reshape(-1, shape[-1]).astype(np.float64) for value in (exact, found))
+        seen = moments(op, graph, [(exact, found)], 10**9)
+        loss = (z - x) @ weight.T
+        for value, wanted in (
+            (seen.input_products, x.T @ x),
+            (seen.loss_products, loss.T @ x),
+            (seen.losses, loss.sum(0)),
+            (seen.inputs, x.sum(0)),
+            (seen.float_inputs, z.sum(0)),
+        ):
+            np.testing.assert_allclose(value, wanted, atol=1e-5 * np.abs(wanted).max())
+
+
 def test_moments_that_are_indefinite_leave_the_weight_as_it_is() -> None:
     graph = bottlenecks(0)
     op = graph.producers["project_1"]

@@ -1,0 +1,102 @@
+"""How far channels behind ReLU6 may be scaled.
+
+ReLU6 does not commute with factors: a channel that is scaled up meets the bound earlier, one that
+is scaled down later. Neither changes the function as long as the channel stays below the bound, on
+images of the calibration and on all others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from network.graph import Graph, Op
+from network.operators import Fused
+from quantize.ranges.extremes import Extremes
+
+BOUND = 6.0
+"""Bound of ReLU6."""
+
+HELD_SHARE = 0.9
+"""Share of BOUND that a channel scaled up may reach on calibration images. One that reaches it as
+it is relies on the bound, and is not scaled."""
+
+SMALLEST_FACTOR = 1e-3
+"""Smallest factor of a channel, however little of it calibration images have shown."""
+
+OUTLIER = 2.0
+"""A channel that other images may bring to its bound is scaled where its weights reach so many
+times as far as those of all channels that are free: alone it would set the one scale of them all,
+which costs more than a few values that are cut."""
+
+
+def behind_relu6(graph: Graph) -> Iterator[Op]:
+    """Operators with a ReLU6 whose results only weighted operators read."""
+    for op in graph.weighted:
+        readers = graph.readers[op.name]
+        if (
+            op.fused is Fused.RELU6
+            and op.name not in graph.outputs
+            and readers
+            and all(reader.is_weighted for reader in readers)
+        ):
+            yield op
+
+
+@dataclass(frozen=True)
+class Room:
+    """Factors that the channels of an activation behind ReLU6 may be divided by.
+
+    Attributes:
+        smallest: smallest factor that leaves calibration images below HELD_SHARE of the bound, and
+            other images below the bound, ``[channels]``.
+        least: smallest factor that calibration images alone permit, ``[channels]``.
+        free: channels that no image is expected to bring to the bound: any factor from ``smallest``
+            on, bool ``[channels]``.
+        wary: channels that calibration images leave below the bound, and others may not: their
+            factor is 1 but for outliers, bool ``[channels]``. All others keep 1.
+    """
+
+    smallest: np.ndarray = field(repr=False)
+    least: np.ndarray = field(repr=False)
+    free: np.ndarray = field(repr=False)
+    wary: np.ndarray = field(repr=False)
+
+    @classmethod
+    def of(cls, seen: Extremes, beyond: Extremes) -> Room:
+        """Room of an activation.
+
+        Args:
+            seen: its extremes on calibration images.
+            beyond: extremes that hardly any other image exceeds.
+        """
+        least = seen.high.astype(np.float64) / (HELD_SHARE * BOUND)
+        smallest = np.maximum(beyond.high.astype(np.float64) / BOUND, least)
+        smallest = np.maximum(smallest, SMALLEST_FACTOR)
+        free = smallest < 1
+        return cls(smallest, least, free, (least < 1) & ~free)
+
+    def factors(self, wanted: np.ndarray, written: np.ndarray, read: np.ndarray) -> np.ndarray:
+        """Factors nearest to those that are wanted, ``[channels]``.
+
+        A channel is scaled down by more than 1 where ``written`` asks for it: its few values above
+        the bound then pass.
+
+        Args:
+            wanted: factors that balance the weights, ``[channels]``.
+            written: largest magnitude of the weights that compute each channel, at factor 1.
+            read: largest magnitude of the weights that read each channel, at factor 1.
+        """
+        factors = np.where(self.free, np.maximum(wanted, self.smallest), 1.0)
+        if not (self.free.any() and self.wary.any()):
+            return factors
+        farthest_written = OUTLIER * written[self.free].max()
+        farthest_read = OUTLIER * read[self.free].max()
+        if not (farthest_written and farthest_read):
+            return factors
+        larger = np.maximum(written / farthest_written, 1.0)
+        smaller = np.maximum(farthest_read / np.maximum(read, farthest_read), self.least)
+        outliers = np.where(read > farthest_read, smaller, larger)
+        return np.where(self.wary, outliers, factors)
