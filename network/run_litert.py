@@ -224,12 +224,10 @@ def constant_results(graph: Graph, op: Op) -> list[np.ndarray]:
 
 def rounding(graph: Graph, name: str, params: QuantParams) -> Network:
     """Network from an activation to the numbers that its integers stand for."""
-    file, shape = FlatFile(), graph.tensors[name].shape
-    source, sink = (file.tensor(f"{name}_{end}", shape, "float32") for end in ("exact", "rounded"))
-    integers = _integers(file, graph, name, params)
-    file.operator("QUANTIZE", 2, [source], [integers])
-    file.operator("DEQUANTIZE", 2, [integers], [sink])
-    return Network(file.content([source], [sink]), (name,))
+    writing = _Writing(graph, graph.value)
+    source = writing.activation(name)
+    writing.rounded(name, params)
+    return Network(writing.file.content([source], [writing.index[name]]), (name,))
 
 
 def _integers(file: FlatFile, graph: Graph, name: str, params: QuantParams) -> int:

@@ -53,16 +53,27 @@ class Room:
         smallest: smallest factor that leaves calibration images below HELD_SHARE of the bound, and
             other images below the bound, ``[channels]``.
         least: smallest factor that calibration images alone permit, ``[channels]``.
-        free: channels that no image is expected to bring to the bound: any factor from ``smallest``
-            on, bool ``[channels]``.
-        wary: channels that calibration images leave below the bound, and others may not: their
-            factor is 1 but for outliers, bool ``[channels]``. All others keep 1.
     """
 
     smallest: np.ndarray = field(repr=False)
     least: np.ndarray = field(repr=False)
-    free: np.ndarray = field(repr=False)
-    wary: np.ndarray = field(repr=False)
+
+    @property
+    def free(self) -> np.ndarray:
+        """Channels that no image is expected to bring to the bound, bool ``[channels]``.
+
+        Any factor from ``smallest`` on is permitted.
+        """
+        return np.asarray(self.smallest < 1)
+
+    @property
+    def wary(self) -> np.ndarray:
+        """Channels that calibration images leave below the bound, and others may not.
+
+        Their factor is 1 but for outliers, bool ``[channels]``. Channels that are neither free nor
+        wary keep 1.
+        """
+        return np.asarray((self.least < 1) & ~self.free)
 
     @classmethod
     def of(cls, seen: Extremes, beyond: Extremes) -> Room:
@@ -74,9 +85,7 @@ class Room:
         """
         least = seen.high.astype(np.float64) / (HELD_SHARE * BOUND)
         smallest = np.maximum(beyond.high.astype(np.float64) / BOUND, least)
-        smallest = np.maximum(smallest, SMALLEST_FACTOR)
-        free = smallest < 1
-        return cls(smallest, least, free, (least < 1) & ~free)
+        return cls(np.maximum(smallest, SMALLEST_FACTOR), least)
 
     def factors(self, wanted: np.ndarray, written: np.ndarray, read: np.ndarray) -> np.ndarray:
         """Factors nearest to those that are wanted, ``[channels]``.
@@ -89,14 +98,15 @@ class Room:
             written: largest magnitude of the weights that compute each channel, at factor 1.
             read: largest magnitude of the weights that read each channel, at factor 1.
         """
-        factors = np.where(self.free, np.maximum(wanted, self.smallest), 1.0)
-        if not (self.free.any() and self.wary.any()):
+        free, wary = self.free, self.wary
+        factors = np.where(free, np.maximum(wanted, self.smallest), 1.0)
+        if not (free.any() and wary.any()):
             return factors
-        farthest_written = OUTLIER * written[self.free].max()
-        farthest_read = OUTLIER * read[self.free].max()
+        farthest_written = OUTLIER * written[free].max()
+        farthest_read = OUTLIER * read[free].max()
         if not (farthest_written and farthest_read):
             return factors
         larger = np.maximum(written / farthest_written, 1.0)
         smaller = np.maximum(farthest_read / np.maximum(read, farthest_read), self.least)
         outliers = np.where(read > farthest_read, smaller, larger)
-        return np.where(self.wary, outliers, factors)
+        return np.where(wary, outliers, factors)
