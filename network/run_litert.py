@@ -118,8 +118,16 @@ class _Writing:
 
     def rounded(self, name: str, params: QuantParams) -> None:
         """Let all that reads an activation from now on read what its integers stand for."""
+        self.dequantized(name, self.quantized(name, params))
+
+    def quantized(self, name: str, params: QuantParams) -> int:
+        """Number of the tensor with an activation's integers."""
         integers = _integers(self.file, self.graph, name, params)
         self.file.operator("QUANTIZE", 2, [self.index[name]], [integers])
+        return integers
+
+    def dequantized(self, name: str, integers: int) -> None:
+        """Let all that reads an activation from now on read what these integers stand for."""
         shape = self.graph.tensors[name].shape
         self.index[name] = self.file.tensor(f"{name}_rounded", shape, "float32")
         self.file.operator("DEQUANTIZE", 2, [integers], [self.index[name]])
@@ -161,7 +169,8 @@ def network_of(
         ops: at least one operator, of any kind that LiteRT runs.
         results: names of the activations that it gives; empty for the results of the last operator.
         value: function from a constant's name to its value; None for the graph's values.
-        params: parameters of the activations that are integers in the inputs and outputs.
+        params: parameters of the activations that are integers in the inputs and outputs; between
+            operators stands what their integers stand for.
 
     Returns:
         A network from the activations that they read to these results.
@@ -177,14 +186,17 @@ def network_of(
         if name in params:
             sources[-1] = _integers(file, graph, name, params[name])
             file.operator("DEQUANTIZE", 2, sources[-1:], [writing.index[name]])
+    wanted = tuple(results or ops[-1].outputs)
+    read_inside = {name for op in ops for name in op.inputs}
+    integers = {}
     for op in ops:
         writing.operator(op)
-    sinks = []
-    for name in results or ops[-1].outputs:
-        sinks.append(writing.index[name])
-        if name in params:
-            sinks[-1] = _integers(file, graph, name, params[name])
-            file.operator("QUANTIZE", 2, [writing.index[name]], sinks[-1:])
+        for name in op.outputs:
+            if name in params and (name in wanted or name in read_inside):
+                integers[name] = writing.quantized(name, params[name])
+            if name in params and name in read_inside:
+                writing.dequantized(name, integers[name])
+    sinks = [integers[name] if name in integers else writing.index[name] for name in wanted]
     return Network(file.content(sources, sinks), names)
 
 

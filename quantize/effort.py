@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,11 +12,9 @@ from foundation.errors import InvalidInputError
 from network.graph import Graph
 from network.multiply_adds import operations
 from quantize.ranges.float_pass import CalibrationImages, FloatPass, float_pass, with_mirrored
+from quantize.rounding.admission import admitted
 from quantize.rounding.layer_settings import LayerSettings
 from quantize.settings import Optimization, PlanSettings
-
-MEMORY_BYTES = 2 * 1024**3
-"""Memory for the activations of all images that layers are rounded on."""
 
 JUDGED_BYTES = 256 * 1024**2
 """Memory for the activations of the images that judge narrower ranges: 32 images of 28 pixels
@@ -52,7 +50,7 @@ class Effort:
         ranged: number of images that ranges are measured on; evenly spread ones if the set has
             more. Small networks run on up to RANGED_IMAGES, as far as RANGED_OPERATIONS permits.
         mirrored: whether layers are rounded on twice as many images, of which mirrored ones replace
-            those that the set lacks, as far as MEMORY_BYTES permits.
+            those that the set lacks, as far as memory permits (``rounding.admission``).
         centred: whether all images, not only those that layers are rounded on, set the gain and the
             means of the last layers.
         rival: level of less work whose plan is taken where held-out images prefer it; None without.
@@ -90,15 +88,21 @@ class Seen:
     """Images that a plan looks at.
 
     Attributes:
-        measured: extremes of the float network's activations.
-        images: inputs to round layers on, float32 ``[n, *shape]``, spread evenly over the set; with
-            their mirror images where the effort says so.
-        mirrored: whether mirror images are among them.
+        measured: extremes of the float network's activations, and images.
+        most: largest number of images with mirror images; 0 where none stand for new images.
     """
 
     measured: FloatPass
-    images: np.ndarray = field(repr=False)
-    mirrored: bool
+    most: int = 0
+
+    @property
+    def images(self) -> np.ndarray:
+        """Inputs to round layers on, float32 ``[n, *shape]``, spread evenly over the set.
+
+        Mirror images are made at each call: they take memory.
+        """
+        images = self.measured.images
+        return with_mirrored(images, self.most) if self.most else images
 
 
 def looked_at(
@@ -122,15 +126,14 @@ def looked_at(
     Raises:
         InvalidInputError: no image, images of another size, or NaN in images or activations.
     """
-    most = max(2, MEMORY_BYTES // bytes_per_image(graph))
-    pictures = _has_mirror_images(graph, contract)
+    most = (admitted(graph) or (2,))[-1]
+    pictures = has_mirror_images(graph, contract)
     mirrored = effort.mirrored and pictures
     wanted = effort.images if pictures else _examples(graph, effort)
     wanted = min(2 * wanted if mirrored else wanted, most)
     ranged, before = ranged_images(graph, effort), None if earlier is None else earlier.measured
     measured = float_pass(graph, images, wanted, ranged, advance, before)
-    rounded_on = with_mirrored(measured.images, wanted) if mirrored else measured.images
-    return Seen(measured, rounded_on, len(rounded_on) > len(measured.images))
+    return Seen(measured, wanted if mirrored else 0)
 
 
 def _examples(graph: Graph, effort: Effort) -> int:
@@ -148,7 +151,7 @@ def ranged_images(graph: Graph, effort: Effort) -> int:
     return max(effort.ranged, min(RANGED_IMAGES, RANGED_OPERATIONS // max(each, 1)))
 
 
-def _has_mirror_images(graph: Graph, contract: Preprocessing | None) -> bool:
+def has_mirror_images(graph: Graph, contract: Preprocessing | None) -> bool:
     """Whether inputs are images; a mirrored series or vector is none that the network will see."""
     return len(graph.tensors[graph.input].shape) == 4 and not (contract and contract.plain)
 

@@ -24,6 +24,7 @@ from quantize.effort import (
     bytes_per_image,
     check_weights,
     effort_of,
+    has_mirror_images,
     layer_settings,
     looked_at,
     ranged_images,
@@ -91,7 +92,7 @@ def make_plan(
     plan = _rounded(graph, fitting, settings, prepared, advance)
     del prepared
     of_rival = _decided(graph, fitting, contract, lesser, keeps_steps=keeps_steps, seen=by_rival)
-    unseen = HeldOut.of(graph, held, classified(graph, contract))
+    unseen = _unseen(graph, held, contract)
     noise, rivals = unseen.noise(graph, plan), unseen.noise(graph, of_rival)
     told = {**unseen.comparison(rivals, noise), "kept": settings.optimization.value}
     if noise <= rivals:
@@ -103,6 +104,12 @@ def make_plan(
         story={**plan.story, **told, "kept": rival.value},
         notes=(*plan.notes, _fallen_back(settings.optimization, rival, told)),
     )
+
+
+def _unseen(graph: Graph, images: CalibrationImages, contract: Preprocessing | None) -> HeldOut:
+    """Images to compare plans on, and their mirror images where they are pictures."""
+    mirrored = has_mirror_images(graph, contract)
+    return HeldOut.of(graph, images, classified(graph, contract), mirrored=mirrored)
 
 
 def _fallen_back(asked: Optimization, rival: Optimization, told: Mapping[str, Any]) -> str:
@@ -287,7 +294,7 @@ def _steps_are_better(
     fast = settings.optimization is Optimization.FAST
     effort = Optimization.FAST if fast else Optimization.DEFAULT
     trial = replace(settings, optimization=effort)
-    unseen = HeldOut.of(graph, fitting if held is None else held, classified(graph, contract))
+    unseen = _unseen(graph, fitting if held is None else held, contract)
     seen = looked_at(graph, fitting, contract, effort_of(trial))
 
     def noise(*, keeps_steps: bool) -> float:

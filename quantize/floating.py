@@ -76,14 +76,15 @@ def make_floating_plan(
     lockstep = FloatLockstep(
         graph, {}, layer_settings(settings), effort.positions, precision=settings.floating
     )
+    rounded_on = seen.images
     with one_blas_thread():
-        constants = lockstep.run(seen.images, advance)
+        constants = lockstep.run(rounded_on, advance)
     story = {
         "calibration_images": images.count,
-        "rounding_images": len(seen.images),
+        "rounding_images": len(rounded_on),
         "positions": effort.positions,
         "sweeps": effort.sweeps,
-        "mirrored": seen.mirrored,
+        "mirrored": len(rounded_on) > len(seen.measured.images),
     }
     return QuantizationPlan(
         graph=digest(graph),

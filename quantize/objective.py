@@ -115,6 +115,26 @@ def squared_error(
     )
 
 
+def mean_deviation(
+    exact: Sequence[np.ndarray], found: Sequence[np.ndarray], factors: Sequence[float]
+) -> float:
+    """Mean over the images of the root of each image's ``squared_error``.
+
+    The chance that an error reverses the order of two scores grows with the error itself, and few
+    images of large errors decide less than in a sum of squares.
+
+    Args:
+        exact: float64 ``[images, ...]`` of each output.
+        found: the same of a changed network.
+        factors: ``weights`` of the outputs.
+    """
+    by_output = [
+        factor * np.square(output - wanted).reshape(len(wanted), -1).sum(axis=1)
+        for wanted, output, factor in zip(exact, found, factors, strict=True)
+    ]
+    return float(np.sqrt(np.sum(by_output, axis=0)).mean())
+
+
 def mean_noise(signal: Sequence[float], noise: Sequence[float]) -> float:
     """Mean over the outputs of the energy of the change as a share of the output's energy."""
     tiny = float(np.finfo(np.float64).tiny)

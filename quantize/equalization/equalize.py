@@ -285,7 +285,7 @@ def _balance_weights(
             if stream in bounded:
                 before = products[stream]
                 wanted = before * factors
-                product = bounded[stream].factors(wanted, written * before, read / before)
+                product = bounded[stream].factors(wanted, read / before)
                 factors = product / before
                 products[stream] = product
             work.divide(stream, factors)

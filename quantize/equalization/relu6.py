@@ -27,9 +27,10 @@ SMALLEST_FACTOR = 1e-3
 """Smallest factor of a channel, however little of it calibration images have shown."""
 
 OUTLIER = 2.0
-"""A channel that other images may bring to its bound is scaled where its weights reach so many
-times as far as those of all channels that are free: alone it would set the one scale of them all,
-which costs more than a few values that are cut."""
+"""A channel that other images may bring to its bound is scaled up where the weights that read it
+reach so many times as far as those of all channels that are free: alone it would set the one scale
+of them all, which costs more than a few values that are cut. It is never scaled down, since values
+above the bound would then pass."""
 
 
 def behind_relu6(graph: Graph) -> Iterator[Op]:
@@ -87,26 +88,19 @@ class Room:
         smallest = np.maximum(beyond.high.astype(np.float64) / BOUND, least)
         return cls(np.maximum(smallest, SMALLEST_FACTOR), least)
 
-    def factors(self, wanted: np.ndarray, written: np.ndarray, read: np.ndarray) -> np.ndarray:
+    def factors(self, wanted: np.ndarray, read: np.ndarray) -> np.ndarray:
         """Factors nearest to those that are wanted, ``[channels]``.
-
-        A channel is scaled down by more than 1 where ``written`` asks for it: its few values above
-        the bound then pass.
 
         Args:
             wanted: factors that balance the weights, ``[channels]``.
-            written: largest magnitude of the weights that compute each channel, at factor 1.
             read: largest magnitude of the weights that read each channel, at factor 1.
         """
         free, wary = self.free, self.wary
         factors = np.where(free, np.maximum(wanted, self.smallest), 1.0)
         if not (free.any() and wary.any()):
             return factors
-        farthest_written = OUTLIER * written[free].max()
-        farthest_read = OUTLIER * read[free].max()
-        if not (farthest_written and farthest_read):
+        farthest = OUTLIER * read[free].max()
+        if not farthest:
             return factors
-        larger = np.maximum(written / farthest_written, 1.0)
-        smaller = np.maximum(farthest_read / np.maximum(read, farthest_read), self.least)
-        outliers = np.where(read > farthest_read, smaller, larger)
+        outliers = np.maximum(farthest / np.maximum(read, farthest), self.least)
         return np.where(wary, outliers, factors)

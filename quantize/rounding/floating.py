@@ -7,6 +7,7 @@ mean error of its outputs.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,7 +20,7 @@ from quantize.plans.plan import IntegerConstant
 from quantize.rounding.half import rounded_to_half
 from quantize.rounding.layers import layers_of, mean_outputs
 from quantize.rounding.moments import Moments, moments
-from quantize.rounding.reconstruct import Lockstep
+from quantize.rounding.reconstruct import Lockstep, Step
 from quantize.rounding.rows import Rows, is_stored_small
 from quantize.rounding.scales import OnGrid, best_rounding, weight_params_of
 from quantize.rounding.second_order import Layer
@@ -115,14 +116,31 @@ class FloatLockstep(Lockstep):
 
     def _integer_step(self, op: Op) -> None:
         """Compute an operator in the rounded network."""
+        step = self._step(op)
+        self._store(self.integers, op, list(in_parallel(step, self._chunks(self.integers))))
+
+    def _integer_steps(self, ops: Sequence[Op], names: Sequence[str]) -> Step:
+        """Rounded network from images to activations behind these operators."""
+        steps = [(op, self._step(op)) for op in ops]
+
+        def run(chunk: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+            values = dict(chunk)
+            for op, step in steps:
+                values |= zip(op.outputs, step(values), strict=True)
+            return [values[name] for name in names]
+
+        return run
+
+    def _step(self, op: Op) -> Step:
+        """An operator of the rounded network."""
         step = network_of(self.graph, [op], value=self._decided)
 
-        def run(chunk: dict[str, np.ndarray]) -> list[np.ndarray]:
+        def run(chunk: Mapping[str, np.ndarray]) -> list[np.ndarray]:
             if op.is_weighted:
                 chunk = {**chunk, op.inputs[0]: self._read(op, chunk[op.inputs[0]])}
             return step.run(chunk)
 
-        self._store(self.integers, op, list(in_parallel(run, self._chunks(self.integers))))
+        return run
 
     def _unshrink(self, op: Op) -> None:
         """Nothing: without noise of activations there is no shrinkage worth the name."""

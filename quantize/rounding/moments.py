@@ -16,7 +16,7 @@ from quantize.parallel import in_parallel
 from quantize.rounding.rows import Rows
 from quantize.rounding.windows import SampledWindows, positions_per_image, windows
 
-GROUP_BYTES = 48 * 1024**2
+GROUP_BYTES = 16 * 1024**2
 """Bytes of float32 windows that are worth a product of matrices."""
 
 BLOCK_BYTES = 4 * 1024**2

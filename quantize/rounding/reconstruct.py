@@ -6,7 +6,8 @@ outputs of the float one, so later layers compensate what earlier ones lost.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -20,6 +21,7 @@ from network.run_tensorflow import schedule
 from quantize.parallel import in_parallel
 from quantize.plans.plan import IntegerConstant
 from quantize.ranges.float_pass import spread
+from quantize.rounding.admission import admitted, spread_pairs
 from quantize.rounding.gain import last_layers, output_sums, unshrunk
 from quantize.rounding.layer_settings import LayerSettings
 from quantize.rounding.layers import solve
@@ -45,6 +47,9 @@ DEPTHWISE_MOST = 100
 DEPTHWISE_IMAGES = 128
 """Images that are enough for a depthwise operator, evenly spread over all."""
 
+Step = Callable[[Mapping[str, np.ndarray]], list[np.ndarray]]
+"""From the activations of a chunk, by name, to results ``[images, ...]``."""
+
 
 @dataclass
 class Lockstep:
@@ -57,6 +62,7 @@ class Lockstep:
         positions: largest number of one image's positions that the moments of a layer include.
         float_ops: names of operators that keep their float weights.
         narrow_ops: names of operators with weights in 4 bits.
+        waiting: chunks of images that have not entered the networks yet (``admission``).
         exact: activations of the float network that are still to be read: by name, a tensor per
             chunk.
         integers: the same activations of the quantized network; float32 where there are no
@@ -70,6 +76,7 @@ class Lockstep:
     positions: int
     float_ops: frozenset[str] = frozenset()
     narrow_ops: frozenset[str] = frozenset()
+    waiting: deque[np.ndarray] = field(default_factory=deque)
     exact: dict[str, list[np.ndarray]] = field(default_factory=dict)
     integers: dict[str, list[np.ndarray]] = field(default_factory=dict)
     constants: dict[str, IntegerConstant] = field(default_factory=dict)
@@ -87,25 +94,62 @@ class Lockstep:
             Integers by tensor name.
         """
         chunks = np.array_split(images, self._chunk_count(len(images)))
-        params = self.params.get(self.graph.input)
-        self.exact = {self.graph.input: chunks}
-        self.integers = {
-            self.graph.input: [params.quantize(x) for x in chunks] if params else chunks
-        }
-        last = last_layers(self.graph)
+        most = admitted(self.graph)
+        whole = not most or len(images) <= most[0]
+        self.waiting = deque(chunks if whole else spread_pairs(chunks))
+        self.exact, self.integers = {self.graph.input: []}, {self.graph.input: []}
         with ThreadPoolExecutor(1) as float_thread:  # rounding leaves a core to the float network
-            for op, spent in schedule(self.graph):
-                float_outputs = float_thread.submit(self._float_step, op)
-                if op.is_weighted and op.name not in self.float_ops:
-                    self._solve(op)
-                self._integer_step(op)
-                self._store(self.exact, op, float_outputs.result())
-                if op.name in last and op.name not in self.float_ops:
-                    self._unshrink(op)
-                for name in spent:
-                    del self.exact[name], self.integers[name]
+            for position, (op, spent) in enumerate(schedule(self.graph)):
+                if position < len(most):  # no weight follows on the others
+                    self._admit(position, most[position])
+                    self._pass(op, float_thread)
+                    for name in spent:
+                        del self.exact[name], self.integers[name]
                 advance(1)
         return self.constants
+
+    def _pass(self, op: Op, float_thread: ThreadPoolExecutor) -> None:
+        """Compute an operator in both networks, and decide its weight and bias if it has some."""
+        decides = op.is_weighted and op.name not in self.float_ops
+        float_outputs = float_thread.submit(self._float_step, op)
+        if decides:
+            self._solve(op)
+        self._integer_step(op)
+        self._store(self.exact, op, float_outputs.result())
+        if decides and op.name in last_layers(self.graph):
+            self._unshrink(op)
+
+    def _admit(self, position: int, most: int) -> None:
+        """Run chunks that wait through the operators before a position, in both networks.
+
+        As many as leave no more than ``most`` images there, pairs of one for each half.
+        """
+        standing = sum(len(chunk) for chunk in next(iter(self.exact.values())))
+        chunks: list[np.ndarray] = []
+        while pair := [self.waiting[i] for i in range(min(2, len(self.waiting)))]:
+            standing += sum(len(chunk) for chunk in pair)
+            if standing > most and (chunks or position):
+                break
+            chunks += pair
+            for _ in pair:
+                self.waiting.popleft()
+        if not chunks:
+            return
+        passed, source = self.graph.ops[:position], self.graph.input
+        params = self.params.get(source)
+        starts = [params.quantize(chunk) if params else chunk for chunk in chunks]
+        for standing_there, step, inputs in (
+            (self.exact, self._float_steps, chunks),
+            (self.integers, self._integer_steps, starts),
+        ):
+            names = tuple(name for name in standing_there if name != source)
+            if source in standing_there:
+                standing_there[source] += inputs
+            if names:
+                given = ({source: chunk} for chunk in inputs)
+                for results in in_parallel(step(passed, names), given):
+                    for name, result in zip(names, results, strict=True):
+                        standing_there[name].append(result)
 
     def _chunk_count(self, count: int) -> int:
         """Number of chunks: even, so that every other one is a half; a single image is in both."""
@@ -154,6 +198,16 @@ class Lockstep:
         enough = -(-DEPTHWISE_POSITIONS // images)
         share = min(self.positions // DEPTHWISE_SHARE, DEPTHWISE_MOST)
         return min(self.positions, max(enough, share))
+
+    def _float_steps(self, ops: Sequence[Op], names: Sequence[str]) -> Step:
+        """Float network from images to activations behind these operators."""
+        return network_of(self.graph, ops, results=names).run
+
+    def _integer_steps(self, ops: Sequence[Op], names: Sequence[str]) -> Step:
+        """Quantized network from integers of images to activations behind these operators."""
+        return network_of(
+            self.graph, ops, results=names, value=self._decided, params=self.params
+        ).run
 
     def _float_step(self, op: Op) -> list[list[np.ndarray]]:
         """Compute an operator in the float network: its outputs, chunk by chunk."""

@@ -11,7 +11,7 @@ from calibration_data.preprocessing import Crop, Preprocessing
 from calibration_data.task import OutputTask, Task, Tasks
 from network.graph import Graph
 from network.run_tensorflow import run_outputs
-from quantize.objective import DECISIVE, Decisive, classified, squared_error
+from quantize.objective import DECISIVE, Decisive, classified, mean_deviation, squared_error
 from quantize.ranges.activations import Range
 from quantize.ranges.narrowing import narrowed
 from tests.network.graphs import Builder, images
@@ -33,6 +33,14 @@ def test_what_all_scores_share_and_low_scores_change_no_answer() -> None:
     assert error(exact, low, classifies=False) == low.sum()
     one = np.where(exact == 29, 1.0, 0.0)  # the margins over nine rivals
     assert error(exact, one) == pytest.approx(4 * (1 - 1 / DECISIVE))
+
+
+def test_an_image_counts_by_its_error_and_not_by_the_square() -> None:
+    exact = [np.zeros((2, 4)), np.zeros((2, 2, 3))]
+    found = [value.copy() for value in exact]
+    found[0][0, 1], found[1][0, 0, 2], found[1][1, 1, 0] = 3, 2, 12
+    mean = mean_deviation(exact, found, (1.0, 4.0))
+    assert mean == pytest.approx((5 + 24) / 2)  # sqrt(3^2 + 4 x 2^2), sqrt(4 x 12^2)
 
 
 def test_equal_scores_are_taken_in_the_order_of_the_classes() -> None:

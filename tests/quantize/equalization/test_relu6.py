@@ -18,12 +18,11 @@ def room() -> Room:
     return Room.of(Extremes(np.zeros_like(SEEN), SEEN), Extremes(np.zeros_like(SEEN), BEYOND))
 
 
-def factors(wanted: float, **far: float) -> np.ndarray:
-    """Factors of channels whose weights reach 1, but those of channel 2 as far as is said."""
-    sides = {"written": np.ones(6), "read": np.ones(6)}
-    for side, reach in far.items():
-        sides[side][2] = reach
-    return room().factors(np.full(6, wanted), **sides)
+def factors(wanted: float, far: float = 1.0) -> np.ndarray:
+    """Factors of channels that weights of 1 read, but channel 2 those that reach so far."""
+    read = np.ones(6)
+    read[2] = far
+    return room().factors(np.full(6, wanted), read)
 
 
 def test_a_channel_is_free_while_no_image_is_expected_at_the_bound() -> None:
@@ -40,15 +39,14 @@ def test_free_channels_come_near_the_bound_and_others_stay() -> None:
 
 
 def test_a_wary_channel_with_the_farthest_weights_is_scaled_to_those_of_the_others() -> None:
-    assert factors(1.0, read=OUTLIER)[2] == factors(1.0, written=OUTLIER)[2] == 1.0
-    assert factors(1.0, read=OUTLIER / 0.8)[2] == pytest.approx(0.8)
-    assert factors(1.0, written=OUTLIER * 3)[2] == pytest.approx(3.0)
-    assert SEEN[2] / factors(1.0, read=1e6)[2] == pytest.approx(HELD_SHARE * BOUND)
+    assert factors(1.0, OUTLIER)[2] == factors(1.0, 0.1)[2] == 1.0
+    assert factors(1.0, OUTLIER / 0.8)[2] == pytest.approx(0.8)
+    assert SEEN[2] / factors(1.0, 1e6)[2] == pytest.approx(HELD_SHARE * BOUND)
 
 
 def test_without_weights_or_free_channels_the_wary_ones_stay() -> None:
     zeros = np.zeros(6)
-    assert room().factors(np.ones(6), zeros, zeros).tolist() == [1.0] * 6
+    assert room().factors(np.ones(6), zeros).tolist() == [1.0] * 6
     seen = Extremes(zeros[:1], np.array([5.0]))
     none_free = Room.of(seen, Extremes(zeros[:1], np.array([7.0])))
-    assert none_free.factors(np.array([0.5]), np.array([9.0]), np.array([9.0])).tolist() == [1.0]
+    assert none_free.factors(np.array([0.5]), np.array([9.0])).tolist() == [1.0]
