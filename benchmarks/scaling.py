@@ -110,13 +110,15 @@ def _figures(
     command: str, one: Sequence[Cost], every: Sequence[Cost], images: int
 ) -> Iterator[Figure]:
     """Medians on one core and on all, and the median of the ratios of the repeats."""
+    subjects = {1: f"{command} on one core", cores(): f"{command} on {cores()} cores"}
     for costs, count in ((one, 1), (every, cores())):
         seconds = statistics.median(taken.seconds for taken in costs)
-        yield Figure(command, "whole process", seconds, "s", images, count)
+        yield Figure(subjects[count], "whole process", seconds, "s", images, count)
         seconds = statistics.median(taken.processor_seconds for taken in costs)
-        yield Figure(command, "processor time", seconds, "s", images, count)
+        yield Figure(subjects[count], "processor time", seconds, "s", images, count)
     ratios = [first.seconds / second.seconds for first, second in zip(one, every, strict=True)]
-    yield Figure(command, "times one core", statistics.median(ratios), "", images, cores())
+    ratio = statistics.median(ratios)
+    yield Figure(subjects[cores()], "times one core", ratio, "x", images, cores())
 
 
 def _main(arguments: list[str]) -> None:
