@@ -196,7 +196,7 @@ def network_of(
                 integers[name] = writing.quantized(name, params[name])
             if name in params and name in read_inside:
                 writing.dequantized(name, integers[name])
-    sinks = [integers[name] if name in integers else writing.index[name] for name in wanted]
+    sinks = [integers.get(name, writing.index[name]) for name in wanted]
     return Network(file.content(sources, sinks), names)
 
 

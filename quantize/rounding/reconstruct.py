@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import islice
 
 import numpy as np
 
@@ -98,11 +99,14 @@ class Lockstep:
         whole = not most or len(images) <= most[0]
         self.waiting = deque(chunks if whole else spread_pairs(chunks))
         self.exact, self.integers = {self.graph.input: []}, {self.graph.input: []}
+        last = last_layers(self.graph)
         with ThreadPoolExecutor(1) as float_thread:  # rounding leaves a core to the float network
             for position, (op, spent) in enumerate(schedule(self.graph)):
                 if position < len(most):  # no weight follows on the others
                     self._admit(position, most[position])
                     self._pass(op, float_thread)
+                    if op.name in last and op.name not in self.float_ops:
+                        self._unshrink(op)
                     for name in spent:
                         del self.exact[name], self.integers[name]
                 advance(1)
@@ -110,14 +114,11 @@ class Lockstep:
 
     def _pass(self, op: Op, float_thread: ThreadPoolExecutor) -> None:
         """Compute an operator in both networks, and decide its weight and bias if it has some."""
-        decides = op.is_weighted and op.name not in self.float_ops
         float_outputs = float_thread.submit(self._float_step, op)
-        if decides:
+        if op.is_weighted and op.name not in self.float_ops:
             self._solve(op)
         self._integer_step(op)
         self._store(self.exact, op, float_outputs.result())
-        if decides and op.name in last_layers(self.graph):
-            self._unshrink(op)
 
     def _admit(self, position: int, most: int) -> None:
         """Run chunks that wait through the operators before a position, in both networks.
@@ -126,7 +127,7 @@ class Lockstep:
         """
         standing = sum(len(chunk) for chunk in next(iter(self.exact.values())))
         chunks: list[np.ndarray] = []
-        while pair := [self.waiting[i] for i in range(min(2, len(self.waiting)))]:
+        while pair := list(islice(self.waiting, 2)):
             standing += sum(len(chunk) for chunk in pair)
             if standing > most and (chunks or position):
                 break

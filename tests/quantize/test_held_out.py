@@ -52,7 +52,7 @@ def test_noise_tells_a_plan_from_a_random_one() -> None:
     made = make_plan(graph, calibration(16), None, DEFAULT)
     random = replace(blank_plan(graph, DEFAULT), graph=made.graph)
     good, bad = unseen.noise(graph, made), unseen.noise(graph, random)
-    assert 0 < 3 * good < bad
+    assert 0 < 10 * good**2 < bad**2
     told = unseen.comparison(bad, good)
     assert told["held_out_images"] == 8
     assert told["held_out_gain_db"] == pytest.approx(20 * np.log10(bad / good), abs=0.01)

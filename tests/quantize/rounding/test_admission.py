@@ -105,11 +105,9 @@ def test_few_images_stand_where_activations_are_large(monkeypatch: pytest.Monkey
     monkeypatch.setattr(admission, "MEMORY_BYTES", 5 * 900_000)
     monkeypatch.setattr(admission, "ENOUGH_IMAGES", 8)
     b = Builder(np.random.default_rng(0), tensors={"image": Tensor("image", (1, 64, 64, 3))})
-    name, most = "image", []
+    name = "image"
     for number, channels in enumerate((64, 32, 16, 32)):
         name = b.conv(f"conv_{number}", name, channels, stride=2 if number else 1)
-        rows = b.tensors[name].shape[1]
-        most.append((rows, channels))
     graph = b.graph(b.mean("pool", name))
     held = [64 * 64 * (3 + 64), 64 * 64 * 64 + 32**3, 32**3 + 16**3, 16**3 + 8 * 8 * 32]
     wanted = [min(8, 900_000 // held[0]), min(8, 900_000 // held[1]), 8, 100_000 // held[3]]
