@@ -1,8 +1,8 @@
 """Plans of files whose activations stay float numbers: float16, dynamic and weight-only int8.
 
 Their weights are rounded to second order for the inputs that they meet, and biases take the mean
-error of the outputs, as those of int8 files. Nothing is equalized: each channel of a convolution
-has its own scale, and float16 has no scale at all.
+error of the outputs, as those of int8 files. Channels are equalized where some reach many times as
+far as others; float16, whose error is relative to each number, has no use for it.
 """
 
 from __future__ import annotations
@@ -13,13 +13,15 @@ from dataclasses import replace
 from calibration_data.preprocessing import Preprocessing
 from network.graph import Graph
 from quantize.effort import EFFORTS, check_weights, layer_settings, looked_at
+from quantize.equalization.equalize import evened
+from quantize.grids import on_grid
 from quantize.islands import check_examples
 from quantize.parallel import one_blas_thread
 from quantize.plans.plan import QuantizationPlan, digest
 from quantize.ranges.float_pass import CalibrationImages
 from quantize.recipes import Recipe
 from quantize.rounding.floating import FloatLockstep
-from quantize.settings import Optimization, PlanSettings, WeightRange
+from quantize.settings import Optimization, PlanSettings, Precision, WeightRange
 
 _EFFORTS = {
     Optimization.QAT: Optimization.BEST,
@@ -73,8 +75,11 @@ def make_floating_plan(
     effort = EFFORTS[settings.optimization]
     effort = replace(effort, images=MORE_IMAGES * effort.images)
     seen = looked_at(graph, images, contract, effort, advance)
+    scaled = graph
+    if settings.floating is not Precision.FLOAT16:
+        scaled = evened(graph, seen.measured.spans, seen.measured.typical, on_grid(graph))
     lockstep = FloatLockstep(
-        graph, {}, layer_settings(settings), effort.positions, precision=settings.floating
+        scaled, {}, layer_settings(settings), effort.positions, precision=settings.floating
     )
     rounded_on = seen.images
     with one_blas_thread():

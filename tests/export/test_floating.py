@@ -59,8 +59,8 @@ def planned(precision: Precision, effort: Optimization = Optimization.DEFAULT) -
     return PlannedNetwork(plan.network(graph), plan)
 
 
-def written(of: Recipe, folder: Path) -> Path:
-    made, path = planned(of.precision), folder / f"file.{of.target}"
+def written(of: Recipe, folder: Path, made: PlannedNetwork | None = None) -> Path:
+    made, path = made or planned(of.precision), folder / f"file.{of.target}"
     card = replace(of, settings=made.plan.settings)
     if of.target == "tflite":
         content = FloatingWriting(made.graph, made.plan).content(of.io)
@@ -117,6 +117,42 @@ def test_float16_files_of_both_formats_hold_the_same_numbers(tmp_path: Path) -> 
     for name, wanted in numbers.items():
         assert any(np.array_equal(wanted, found) for found in stored), name
         assert any(np.array_equal(wanted, found) for found in halves), name
+
+
+def by_hand(graph: Graph, name: str, factors: np.ndarray) -> Graph:
+    """Graph of the same function whose linear activation ``name`` is multiplied per channel."""
+    op = graph.producers[name]
+    (reader,) = graph.readers[name]
+    values = {
+        op.inputs[1]: graph.weight(op) * factors.reshape(-1, 1, 1, 1),
+        op.inputs[2]: graph.bias(op) * factors,
+        reader.inputs[1]: graph.weight(reader) / factors,
+    }
+    return graph.with_values({name: v.astype(np.float32) for name, v in values.items()})
+
+
+def linear_bottleneck() -> Graph:
+    b = Builder(np.random.default_rng(7))
+    x = b.conv("stem", "image", 48, kernel=3, stride=2, fused=Fused.RELU6)
+    x = b.conv("project", x, 32)
+    x = b.conv("expand", x, 64, fused=Fused.RELU6)
+    b.dense("scores", b.mean("pool", x), 40)
+    return b.graph()
+
+
+@pytest.mark.parametrize(
+    "of", [r for r in RECIPES_HERE if r.precision is not Precision.FLOAT16], ids=lambda r: r.name
+)
+def test_channels_that_reach_unequally_far_cost_next_to_nothing(of: Recipe, tmp_path: Path) -> None:
+    even, fresh = linear_bottleneck(), images(16, seed=9)
+    uneven = by_hand(even, "project", np.geomspace(1 / 300, 1, 32))
+    name = "onnxruntime" if of.target == "onnx" else "litert-xnnpack"
+    kept = []
+    for graph in (even, uneven):
+        plan = make_plan(graph, calibration(32), None, floating_settings(of))
+        path = written(of, tmp_path, PlannedNetwork(plan.network(graph), plan))
+        kept.append(sqnr_db(run(even, fresh), runtimes()[name].open(path, 1).predict(fresh)))
+    assert kept[1] > kept[0] - 3
 
 
 def test_small_weights_stay_in_float_where_others_are_int8() -> None:

@@ -10,7 +10,7 @@ import pytest
 from network.operators import Fused
 from network.run_tensorflow import run
 from quantize.engine import settled
-from quantize.equalization.equalize import equalized
+from quantize.equalization.equalize import equalized, evened
 from quantize.equalization.relu6 import BOUND, HELD_SHARE
 from quantize.ranges.extremes import extremes
 from quantize.ranges.float_pass import CalibrationImages, float_pass
@@ -90,6 +90,23 @@ def test_channels_behind_relu6_come_near_their_bound_and_no_further() -> None:
     fresh = images(64, seed=5)
     exact, found = run(graph, fresh), run(scaled, fresh)
     assert np.abs(exact - found).max() <= 0.02 * np.abs(exact).max()
+
+
+def test_uneven_streams_alone_are_evened() -> None:
+    even, fresh = bottlenecks(3), images(64, seed=5)
+    seen = float_pass(even, calibration(), 4, 10**9)
+    same = evened(even, seen.spans, seen.typical)
+    assert all(np.array_equal(even.weight(op), same.weight(op)) for op in even.weighted)
+    graph = unbalanced(even, 3, most=1000.0)
+    seen = float_pass(graph, calibration(), 4, 10**9)
+    scaled = evened(graph, seen.spans, seen.typical)
+    before, after = run(graph, fresh), run(scaled, fresh)
+    assert np.abs(before - after).max() <= 2e-5 * np.abs(before).max()
+    spans = next(extremes(scaled, [images(32)]))
+    reach = np.max([spans[n].reach for n in spans if n.startswith(("add", "project"))], axis=0)
+    assert reach.max() / reach.min() < 2
+    kept = evened(graph, seen.spans, seen.typical, {op.name for op in graph.weighted})
+    assert all(np.array_equal(graph.weight(op), kept.weight(op)) for op in graph.weighted)
 
 
 def test_a_dense_unit_that_hardly_answers_leaves_the_others_their_integers() -> None:
