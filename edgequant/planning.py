@@ -36,7 +36,7 @@ from quantize.plans.plan import PlannedNetwork
 from quantize.plans.widening import whole_settings, widened
 from quantize.qat.exchange import QatSettings
 from quantize.ranges.extremes import BATCH
-from quantize.ranges.float_pass import CalibrationImages
+from quantize.ranges.float_pass import CalibrationImages, FloatPass
 from quantize.ranges.parts import PartRunner, Parts
 from quantize.recipes import Recipe
 from quantize.settings import FLOATING, Optimization, PlanSettings
@@ -56,6 +56,7 @@ class Planner:
             have.
         judged: error of ``require_writable`` by recipe, or None for one that can be written.
         runner: what runs the float network on the calibration images; None for this process.
+        passes: passes of the float network, which plans share (``CalibrationImages``).
     """
 
     loaded: LoadedModel = field(repr=False)
@@ -66,6 +67,7 @@ class Planner:
     most_float: float = MOST_FLOAT
     judged: dict[Recipe, UnsupportedError | None] = field(default_factory=dict, repr=False)
     runner: PartRunner | None = field(default=None, repr=False)
+    passes: dict[bytes, FloatPass] = field(default_factory=dict, repr=False)
 
     @cached_property
     def graph(self) -> Graph:
@@ -109,7 +111,9 @@ class Planner:
         parts = None
         if self.runner is not None:
             parts = Parts(self.runner, np.arange(count), BATCH_SIZE)
-        return CalibrationImages(count, batches, lambda chosen: batches(BATCH, chosen), parts)
+        return CalibrationImages(
+            count, batches, lambda chosen: batches(BATCH, chosen), parts, self.passes
+        )
 
     def require_writable(self, recipe: Recipe) -> None:
         """Refuse a recipe whose file cannot hold the network, before a plan is made for it.

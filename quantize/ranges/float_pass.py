@@ -27,12 +27,15 @@ class CalibrationImages:
         chosen: batches of only the images with these ascending numbers, for a source that need not
             decode the others; with None they are picked out of ``batches``.
         parts: the same images where others run the float network on them; None to run it here.
+        passes: passes of one network over these images, whose plans share them: by the numbers of
+            the images, without images. Empty for a start; None to run each of them.
     """
 
     count: int
     batches: Callable[[], Iterable[np.ndarray]]
     chosen: Callable[[np.ndarray], Iterable[np.ndarray]] | None = None
     parts: Parts | None = None
+    passes: dict[bytes, FloatPass] | None = field(default=None, compare=False, repr=False)
 
     def of(self, numbers: np.ndarray) -> Iterator[np.ndarray]:
         """Batches of the images with these ascending numbers."""
@@ -113,12 +116,29 @@ def float_pass(
     numbers = spread(images.count, max(ranged, most))
     wanted = spread(len(numbers), most)
     shape = graph.tensors[graph.input].shape[1:]
-    if earlier is not None and np.array_equal(earlier.numbers, numbers):
-        advance(images.count)
-        if len(earlier.images) == len(numbers):
-            return replace(earlier, images=earlier.images[wanted])
-        read = list(checked(images.of(numbers[wanted]), shape))
-        return replace(earlier, images=np.concatenate(read))
+    if earlier is None or not np.array_equal(earlier.numbers, numbers):
+        earlier = None if images.passes is None else images.passes.get(numbers.tobytes())
+    if earlier is None:
+        measured = _measured(graph, images, numbers, wanted, advance)
+        if images.passes is not None:
+            images.passes[numbers.tobytes()] = replace(measured, images=measured.images[:0])
+        return measured
+    advance(images.count)
+    if len(earlier.images) == len(numbers):
+        return replace(earlier, images=earlier.images[wanted])
+    read = list(checked(images.of(numbers[wanted]), shape))
+    return replace(earlier, images=np.concatenate(read))
+
+
+def _measured(
+    graph: Graph,
+    images: CalibrationImages,
+    numbers: np.ndarray,
+    wanted: np.ndarray,
+    advance: Callable[[int], None],
+) -> FloatPass:
+    """Pass over the images ``numbers``, with those that ``wanted`` counts of them."""
+    shape = graph.tensors[graph.input].shape[1:]
     chosen: list[np.ndarray] = []
     if images.parts is None:
         batches_of = _small(checked(images.of(numbers), shape), wanted, chosen, advance)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -33,9 +34,15 @@ def dynamically(values: np.ndarray) -> np.ndarray:
     Each image gets the asymmetric 8-bit parameters of its own smallest and largest number.
     """
     rounded = np.empty_like(values)
-    for number, image in enumerate(values):
+    for image, steps in zip(values, rounded, strict=True):
         params = params_from_range(float(image.min()), float(image.max()))
-        rounded[number] = params.round_trip(image)
+        scale, zero = (np.float32(numbers[0]) for numbers in (params.scale, params.zero_point))
+        low, high = params.dtype.limits
+        np.divide(image, scale, out=steps)
+        np.rint(steps, out=steps)  # ties to even, as XNNPACK and ONNX Runtime convert
+        np.maximum(steps, low - zero, out=steps)
+        np.minimum(steps, high - zero, out=steps)
+        steps *= scale
     return rounded
 
 
@@ -47,10 +54,13 @@ class FloatLockstep(Lockstep):
         precision: precision of the files.
         floats: numbers in float32 that are decided: biases, weights of float16 numbers, and small
             weights fitted to their inputs; by tensor name.
+        read: what the rounded network reads of the current operator's input, a tensor per chunk;
+            None behind the operator.
     """
 
     precision: Precision = Precision.FLOAT16
     floats: dict[str, np.ndarray] = field(default_factory=dict)
+    read: list[np.ndarray] | None = None
 
     def _solve(self, op: Op) -> None:
         """Decide the weight and the bias of an operator."""
@@ -102,10 +112,8 @@ class FloatLockstep(Lockstep):
     def _pairs(self, op: Op) -> list[tuple[np.ndarray, np.ndarray]]:
         """Batches of an operator's input in the float network and as the rounded one reads it."""
         name = op.inputs[0]
-        return [
-            (exact, self._read(op, found))
-            for exact, found in zip(self.exact[name], self.integers[name], strict=True)
-        ]
+        self.read = list(in_parallel(partial(self._read, op), self.integers[name]))
+        return list(zip(self.exact[name], self.read, strict=True))
 
     def _read(self, op: Op, values: np.ndarray) -> np.ndarray:
         dynamic = self.precision is Precision.DYNAMIC
@@ -116,8 +124,11 @@ class FloatLockstep(Lockstep):
 
     def _integer_step(self, op: Op) -> None:
         """Compute an operator in the rounded network."""
-        step = self._step(op)
-        self._store(self.integers, op, list(in_parallel(step, self._chunks(self.integers))))
+        chunks = self._chunks(self.integers)
+        if self.read is not None:
+            chunks = ({**c, op.inputs[0]: x} for c, x in zip(chunks, self.read, strict=True))
+        self._store(self.integers, op, list(in_parallel(self._computed(op), chunks)))
+        self.read = None
 
     def _integer_steps(self, ops: Sequence[Op], names: Sequence[str]) -> Step:
         """Rounded network from images to activations behind these operators."""
@@ -132,15 +143,16 @@ class FloatLockstep(Lockstep):
         return run
 
     def _step(self, op: Op) -> Step:
-        """An operator of the rounded network."""
-        step = network_of(self.graph, [op], value=self._decided)
+        """An operator of the rounded network, from activations that it has not read yet."""
+        computed = self._computed(op)
+        if not op.is_weighted:
+            return computed
+        name = op.inputs[0]
+        return lambda chunk: computed({**chunk, name: self._read(op, chunk[name])})
 
-        def run(chunk: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-            if op.is_weighted:
-                chunk = {**chunk, op.inputs[0]: self._read(op, chunk[op.inputs[0]])}
-            return step.run(chunk)
-
-        return run
+    def _computed(self, op: Op) -> Step:
+        """An operator of the rounded network, from what it reads."""
+        return network_of(self.graph, [op], value=self._decided).run
 
     def _unshrink(self, op: Op) -> None:
         """Nothing: without noise of activations there is no shrinkage worth the name."""

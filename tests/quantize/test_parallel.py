@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from threading import Event, Timer
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,28 +41,23 @@ def test_items_are_read_no_further_than_the_cores_need() -> None:
 def test_work_that_has_not_begun_is_dropped_when_no_more_results_are_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    futures: list[Future[int]] = []
+
+    class OneAtOnce(ThreadPoolExecutor):
+        """Begins no second piece of work, as if the first had left no core for it."""
+
+        def submit(self, work: Any, *arguments: Any) -> Any:
+            future: Future[int] = Future() if futures else super().submit(work, *arguments)
+            futures.append(future)
+            return future
+
     monkeypatch.setattr("quantize.parallel.cores", lambda: 1)
-    begun: list[int] = []
-    blocked, go_on = Event(), Event()
-
-    def work(item: int) -> int:
-        begun.append(item)
-        if item:
-            blocked.set()
-            go_on.wait()
-        return item
-
-    def items() -> Iterator[int]:
-        yield 0
-        yield 1
-        blocked.wait()
-        yield 2
-
-    results = in_parallel(work, items())
+    monkeypatch.setattr("quantize.parallel.ThreadPoolExecutor", OneAtOnce)
+    results = in_parallel(lambda item: item, range(3))
     assert next(results) == 0
-    Timer(1.0, go_on.set).start()
+    assert [future.cancelled() for future in futures] == [False, False]
     results.close()  # type: ignore[attr-defined]
-    assert begun == [0, 1]
+    assert [future.cancelled() for future in futures] == [False, True]
 
 
 def test_an_error_of_one_item_reaches_the_caller() -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from foundation.errors import InvalidInputError
 from network.operators import Fused
 from quantize.ranges.extremes import BATCH, MARGIN, Extremes, extremes
 from quantize.ranges.float_pass import CalibrationImages, float_pass
@@ -59,6 +61,27 @@ def test_images_that_an_earlier_pass_ran_are_not_run_again(
         assert all(np.array_equal(one[name].high, other[name].high) for name in other)
     assert found.disagreement == wanted.disagreement
     assert len(fewer.numbers) == 12
+
+
+def test_plans_of_one_network_share_a_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph, pictures = bottlenecks(0), images(16)
+    shared = CalibrationImages(16, batched(pictures), passes={})
+    first = float_pass(graph, shared, 16, 10**9)
+    others = float_pass(graph, shared, 4, 12)  # on other images, for which nothing is kept yet
+    wanted = float_pass(graph, replace(shared, passes=None), 8, 10**9)
+
+    def never(*_: object) -> Iterator[dict[str, Extremes]]:
+        raise AssertionError("images were run")
+
+    monkeypatch.setattr("quantize.ranges.float_pass.extremes", never)
+    found = float_pass(graph, shared, 8, 10**9)
+    assert (len(first.images), len(others.numbers), len(found.numbers)) == (16, 12, 16)
+    assert np.array_equal(found.images, wanted.images)
+    for name, span in wanted.beyond.items():
+        assert np.array_equal(span.high, found.beyond[name].high)
+    pictures[found.numbers[3]] = np.nan
+    with pytest.raises(InvalidInputError, match="finite numbers"):
+        float_pass(graph, shared, 16, 10**9)
 
 
 def test_typical_spans_are_the_mean_over_batches() -> None:
