@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import pkgutil
 import sys
@@ -26,8 +27,13 @@ def suites() -> list[str]:
     ]
 
 
-def main(names: list[str]) -> None:
+def main(arguments: list[str]) -> None:
     """Run the named benchmarks, or all if none is named."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(suites()))
+    names = parser.parse_args(arguments).names
+    if unknown := sorted(set(names) - set(suites())):
+        parser.error(f"benchmarks are {', '.join(suites())}; received {', '.join(unknown)}")
     for name in names or suites():
         try:
             figures = import_module(f"benchmarks.{name}").run()
