@@ -20,6 +20,7 @@ from pathlib import Path
 import edgequant.process  # noqa: F401 - pins our top-level packages
 from benchmarks.costs import Cost, cost_of_edgequant
 from benchmarks.record import Figure, report
+from calibration_data.datasets.base import open_dataset
 from foundation.errors import InvalidInputError
 from foundation.threads import cores
 
@@ -61,6 +62,7 @@ def run(
             received=f"{cores()} core(s)",
             remedy="run it on such a machine",
         )
+    limit = min(limit, len(open_dataset(data)))
     taken: dict[tuple[str, int], list[Cost]] = {}
     with tempfile.TemporaryDirectory() as name:
         engine = ["--model", model, "--calibration", calibration, "--optimize", optimize]

@@ -32,8 +32,8 @@ limit. On them, 9 of 10 classes were found, with false alarms in 5 of 40 drawing
 60 of 50, none of 40 of 100 and none of 40 of 200. Among the converter's files, those of 4 of 5
 classes were found (0, 5, 7, 9, but not trousers), with none of 5 drawings. With all classes and ten
 drawings of 50 images (``python -m benchmarks lint_calibration``) the converter's files had more
-false alarms than the simulated ranges: 9 of 10 classes were found, and 3 of 10 drawings on test
-images (2 of 10 on calibration images). A set of 50 is small; give 100 or more.
+false alarms than the simulated ranges: 9 of 10 classes were found, and 2 of 10 drawings (3 on test
+images in an earlier run, on another CPU). A set of 50 is small; give 100 or more.
 """
 
 

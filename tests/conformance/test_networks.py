@@ -46,8 +46,8 @@ QUICK = ("MobileNetV3Small_start",)
 """A beginning with squeezes and sums. The others are slow tests: together they would take a tenth
 of the time of the fast ones."""
 TOLERANCE_DB = 3.0
-"""Plans differ from CPU to CPU by their order of summation; random networks repeat that loudly: with
-the products of AVX2 and of AVX-512 two of 350 cells were 2.1 dB apart."""
+"""Plans differ from CPU to CPU by their order of summation; random networks repeat that loudly:
+with the products of AVX2 and of AVX-512 two of 350 cells were 2.1 dB apart."""
 EXACT_DB = 60.0
 """Above this the outputs are float rounding apart, and how far apart says nothing."""
 BELOW_CONVERTER_DB = 1.0
