@@ -30,11 +30,12 @@ def suites() -> list[str]:
 def main(arguments: list[str]) -> None:
     """Run the named benchmarks, or all if none is named."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(suites()))
+    known = suites()
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(known))
     names = parser.parse_args(arguments).names
-    if unknown := sorted(set(names) - set(suites())):
-        parser.error(f"benchmarks are {', '.join(suites())}; received {', '.join(unknown)}")
-    for name in names or suites():
+    if unknown := sorted(set(names) - set(known)):
+        parser.error(f"benchmarks are {', '.join(known)}; received {', '.join(unknown)}")
+    for name in names or known:
         try:
             figures = import_module(f"benchmarks.{name}").run()
         except InvalidInputError as error:

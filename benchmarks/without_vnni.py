@@ -29,8 +29,8 @@ DATA = "fashion_mnist:test"
 IMAGES = 300
 EMULATOR = ("qemu-x86_64", "-cpu", "Haswell")
 RUNTIMES = ("onnxruntime", "onnxruntime-precise")
-_HERE = ("--trust",)
-"""In the emulated process itself: a child would be started outside of the emulation."""
+_HERE = "--trust"
+"""Run a file in the emulated process itself: a child would be started outside of the emulation."""
 QUANTITIES = (
     ("top-1", "top1", "%"),
     ("drop", "drop", "points"),
@@ -87,7 +87,7 @@ def run(
                 for runtime in RUNTIMES:
                     row = _edgequant(
                         prefix, "evaluate", path, "--data", data, "--limit", str(images),
-                        "--reference", float_file, "--runtime", runtime, *_HERE,
+                        "--reference", float_file, "--runtime", runtime, _HERE,
                     )  # fmt: skip
                     subject = f"{file.subject}, {runtime}, {cpu}"
                     figures += [

@@ -45,9 +45,10 @@ STARTS = tuple(name for name in NAMES if name.endswith("_start"))
 QUICK = ("MobileNetV3Small_start",)
 """A beginning with squeezes and sums. The others are slow tests: together they would take a tenth
 of the time of the fast ones."""
-TOLERANCE_DB = 3.0
-"""Plans differ from CPU to CPU by their order of summation; random networks repeat that loudly:
-with the products of AVX2 and of AVX-512 two of 350 cells were 2.1 dB apart."""
+TOLERANCE_DB = 2.0
+"""Plans differ from CPU to CPU by their order of summation; random networks repeat that loudly."""
+WIDER_DB = {("MobileNetV2_start", "onnx-int8"): 3.0, ("padded_and_cropped", "tflite-int8"): 3.0}
+"""Cells that are 2.1 dB apart with the products of AVX2 and with those of AVX-512."""
 EXACT_DB = 60.0
 """Above this the outputs are float rounding apart, and how far apart says nothing."""
 BELOW_CONVERTER_DB = 1.0
@@ -81,7 +82,8 @@ def _assert_as_before(name: str, found: list[NetworkCell]) -> None:
         if cell.sqnr_db is None or expected.sqnr_db is None:
             continue
         if min(cell.sqnr_db, expected.sqnr_db) < EXACT_DB:
-            assert cell.sqnr_db == pytest.approx(expected.sqnr_db, abs=TOLERANCE_DB), cell.key
+            tolerance = WIDER_DB.get(cell.key, TOLERANCE_DB)
+            assert cell.sqnr_db == pytest.approx(expected.sqnr_db, abs=tolerance), cell.key
     assert {cell.key for cell in found} <= {key for key in reference if key[0] == name}
 
 

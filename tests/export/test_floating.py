@@ -28,7 +28,7 @@ from quantize.plans.check import check_fits
 from quantize.plans.plan import PlannedNetwork, QuantizationPlan
 from quantize.recipes import RECIPES, Recipe, recipe
 from quantize.settings import FLOATING, Optimization, Precision
-from tests.network.graphs import SIDE, Builder, calibration, images, sqnr_db
+from tests.network.graphs import SIDE, Builder, calibration, images, rescaled, sqnr_db
 
 RECIPES_HERE = tuple(known for known in RECIPES if known.precision in FLOATING)
 LEAST_DB = {Precision.FLOAT16: 60.0, Precision.DYNAMIC: 28.0, Precision.WEIGHT_INT8: 33.0}
@@ -119,18 +119,6 @@ def test_float16_files_of_both_formats_hold_the_same_numbers(tmp_path: Path) -> 
         assert any(np.array_equal(wanted, found) for found in halves), name
 
 
-def by_hand(graph: Graph, name: str, factors: np.ndarray) -> Graph:
-    """Graph of the same function whose linear activation ``name`` is multiplied per channel."""
-    op = graph.producers[name]
-    (reader,) = graph.readers[name]
-    values = {
-        op.inputs[1]: graph.weight(op) * factors.reshape(-1, 1, 1, 1),
-        op.inputs[2]: graph.bias(op) * factors,
-        reader.inputs[1]: graph.weight(reader) / factors,
-    }
-    return graph.with_values({name: v.astype(np.float32) for name, v in values.items()})
-
-
 def linear_bottleneck() -> Graph:
     b = Builder(np.random.default_rng(7))
     x = b.conv("stem", "image", 48, kernel=3, stride=2, fused=Fused.RELU6)
@@ -145,7 +133,8 @@ def linear_bottleneck() -> Graph:
 )
 def test_channels_that_reach_unequally_far_cost_next_to_nothing(of: Recipe, tmp_path: Path) -> None:
     even, fresh = linear_bottleneck(), images(16, seed=9)
-    uneven = by_hand(even, "project", np.geomspace(1 / 300, 1, 32))
+    scaled = ([even.producers["project"]], even.readers["project"])
+    uneven = rescaled(even, *scaled, np.geomspace(1 / 300, 1, 32))
     name = "onnxruntime" if of.target == "onnx" else "litert-xnnpack"
     kept = []
     for graph in (even, uneven):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -153,13 +153,29 @@ def unbalanced(graph: Graph, seed: int, most: float = 64.0) -> Graph:
     """Graph of the same function with the stream of ``bottlenecks`` scaled per channel."""
     rng = np.random.default_rng(seed)
     factors = np.exp(rng.uniform(-np.log(most), 0, 6)).astype(np.float32)
+    producers = [op for op in graph.weighted if op.name.startswith("project")]
+    readers = [op for op in graph.weighted if op.name.startswith(("expand", "last"))]
+    return rescaled(graph, producers, readers, factors)
+
+
+def rescaled(
+    graph: Graph, producers: Iterable[Op], readers: Iterable[Op], factors: np.ndarray
+) -> Graph:
+    """Graph of the same function with the channels of a linear stream multiplied by ``factors``.
+
+    Args:
+        graph: graph of the operators.
+        producers: convolutions that compute the stream.
+        readers: convolutions that read it.
+        factors: ``[channels]``.
+    """
+    factors = factors.astype(np.float32)
     values: dict[str, np.ndarray] = {}
-    for op in graph.weighted:
-        if op.name.startswith("project"):
-            values[op.inputs[1]] = graph.weight(op) * factors[:, None, None, None]
-            values[op.inputs[2]] = graph.bias(op) * factors
-        elif op.name.startswith(("expand", "last")):
-            values[op.inputs[1]] = graph.weight(op) / factors
+    for op in producers:
+        values[op.inputs[1]] = graph.weight(op) * factors[:, None, None, None]
+        values[op.inputs[2]] = graph.bias(op) * factors
+    for op in readers:
+        values[op.inputs[1]] = graph.weight(op) / factors
     return graph.with_values(values)
 
 
